@@ -1,0 +1,52 @@
+from pathlib import Path
+
+from setuptools import setup
+
+setup(
+    name="smtpd-classic",
+    version="0.1.0",
+    description="An SMTP server for a small organisation, set up in a terminal screen",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    python_requires=">=3.11",
+    packages=[
+        "smtpd_classic",
+        "smtpd_classic.config",
+        "smtpd_classic.delivery",
+        "smtpd_classic.policy",
+        "smtpd_classic.smtp",
+        "spool",
+        "tui",
+    ],
+    install_requires=[
+        "ConfigUpdater>=4.1,<5",
+        "argon2-cffi>=25.1",
+        "compressed_rtf>=1.0.7,<2",
+        "dnspython>=2.9,<3",
+        "filelock>=4.2,<5",
+        "idna>=3.10,<4",
+        "tnefparse>=1.4,<2",
+        "urwid>=5.0.1,<6",
+    ],
+    extras_require={
+        "test": [
+            "aiosmtplib",
+            "flufl.bounce",
+            "hypothesis",
+            "mypy",
+            "pexpect",
+            "pyte",
+            "pytest",
+            "pytest-xdist",
+            "ruff",
+            "types-pexpect",
+        ],
+    },
+    entry_points={
+        "console_scripts": [
+            "smtpd-classic = smtpd_classic.cli:main",
+            "smtpd-classic-tui = tui.app:main",
+        ],
+    },
+)

@@ -1,0 +1,172 @@
+"""What a client asks, as `ServerSession.next_event()` hands it out. Each is answered before the next, unless it says otherwise."""
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+__all__ = [
+    "Auth",
+    "AuthResponse",
+    "Connected",
+    "Content",
+    "EndContent",
+    "Event",
+    "Expand",
+    "Hello",
+    "Help",
+    "MailFrom",
+    "Noop",
+    "Pause",
+    "Quit",
+    "RcptTo",
+    "Reset",
+    "StartContent",
+    "StartTls",
+    "TlsInfo",
+    "Verify",
+]
+
+
+class Pause(Enum):
+    """What `next_event()` returns when there is no event."""
+
+    NEED_DATA = "send what is to be sent, then receive more"
+    CLOSED = "send what is to be sent, then close"
+
+
+@dataclass(frozen=True, slots=True)
+class TlsInfo:
+    """What the handshake agreed on, for the trace header: `TLSv1.3`, `TLS_AES_256_GCM_SHA384`, 256 bits."""
+
+    version: str
+    cipher: str
+    bits: int
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """The first event of all; a positive answer is the banner."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """HELO or, when `extended`, EHLO. The session adds the extension lines to a positive answer to EHLO."""
+
+    name: str
+    extended: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StartTls:
+    """After a positive answer: send it, shake hands, call `session.tls_started()`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Auth:
+    """AUTH with its initial response decoded (None when there was none). Answered 235, 334 (text: the challenge, plain,
+    the session encodes it) or negatively."""
+
+    mechanism: str
+    initial_response: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class AuthResponse:
+    """The client's decoded line after a 334."""
+
+    response: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class MailFrom:
+    """MAIL. `reverse_path` is a mailbox or "" for the null reverse-path; `size` is None when not declared (RFC 1870); `ret`
+    is "", FULL or HDRS and `envid` the decoded xtext (RFC 3461)."""
+
+    reverse_path: str
+    size: int | None = None
+    body_8bit: bool = False
+    smtputf8: bool = False
+    ret: str = ""
+    envid: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RcptTo:
+    """RCPT. `forward_path` is a mailbox, or "postmaster" without a domain; `notify` holds NEVER, or any of SUCCESS, FAILURE
+    and DELAY, and is empty when not given; `orcpt` is `addr-type;xtext` as it came (RFC 3461)."""
+
+    forward_path: str
+    notify: frozenset[str] = field(default_factory=frozenset)
+    orcpt: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StartContent:
+    """DATA, or the first BDAT of a message. A positive answer (354) makes `Content` follow; with BDAT the session keeps the
+    354 to itself, and after a negative answer reads past the chunk."""
+
+    chunking: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A piece of the content with LF line ends, dot-unstuffed. It is not answered."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class EndContent:
+    """The content is complete; the answer says whether the message is ours now. `bare` tells that it held CR or LF alone, or
+    NUL, which have been normalised in what was handed out."""
+
+    bare: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """RSET, and any other end of a transaction that the client asks for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verify:
+    argument: str
+
+
+@dataclass(frozen=True, slots=True)
+class Expand:
+    argument: str
+
+
+@dataclass(frozen=True, slots=True)
+class Help:
+    argument: str
+
+
+@dataclass(frozen=True, slots=True)
+class Noop:
+    """NOOP."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quit:
+    """QUIT; answered 221."""
+
+
+Event = (
+    Connected
+    | Hello
+    | StartTls
+    | Auth
+    | AuthResponse
+    | MailFrom
+    | RcptTo
+    | StartContent
+    | Content
+    | EndContent
+    | Reset
+    | Verify
+    | Expand
+    | Help
+    | Noop
+    | Quit
+)

@@ -1,0 +1,46 @@
+"""What a server says: RFC 5321 4.2 with the enhanced status codes of RFC 2034 and 3463."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+__all__ = ["Reply"]
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A reply code, an enhanced status code (blank where RFC 2034 has none) and a text of one or more lines.
+
+    Both sides of the wire use it: the server's answers, and what another server answered us. `text` lines are parted by
+    "\\n" and hold no code. Named replies are in `smtp.replies`.
+    """
+
+    code: int
+    enhanced: str
+    text: str
+
+    @property
+    def positive(self) -> bool:
+        return self.code < 400
+
+    @property
+    def transient(self) -> bool:
+        return 400 <= self.code < 500
+
+    @property
+    def closing(self) -> bool:
+        """Whether the server closes the connection after it."""
+        return self.code in {221, 421}
+
+    @cached_property
+    def wire(self) -> bytes:
+        """The bytes to send, CRLF included."""
+        prefix = f"{self.enhanced} " if self.enhanced else ""
+        lines = self.text.split("\n")
+        last = len(lines) - 1
+        return "".join(
+            f"{self.code}{' ' if number == last else '-'}{prefix}{line}\r\n" for number, line in enumerate(lines)
+        ).encode("utf-8", "replace")
+
+    def __str__(self) -> str:
+        """On one line, for the log and for people: `550 5.1.1 No such user here.`"""
+        return " ".join(part for part in (str(self.code), self.enhanced, self.text.replace("\n", " ")) if part)
