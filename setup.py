@@ -12,9 +12,11 @@ setup(
     python_requires=">=3.11",
     packages=[
         "smtpd_classic",
+        "smtpd_classic.commands",
         "smtpd_classic.config",
         "smtpd_classic.delivery",
         "smtpd_classic.policy",
+        "smtpd_classic.runtime",
         "smtpd_classic.smtp",
         "spool",
         "tui",

@@ -1,0 +1,1 @@
+"""The commands of smtpd-classic, one module each: HELP, add_arguments(parser), run(args) -> exit code."""

@@ -1,0 +1,77 @@
+"""What the processes of one instance share while it runs: the run folder.
+
+Everything here is for a hot path or for a screen: it is cheap, it works (and says zero, nothing, nobody) when the
+folder is missing because the daemon is down, and nothing that a session calls raises.
+"""
+
+import os
+import secrets
+
+from smtpd_classic.config.schema import Access
+from smtpd_classic.runtime.blocks import Block, Blocks
+from smtpd_classic.runtime.clients import client_key
+from smtpd_classic.runtime.counters import COUNTED, Counters, Minute
+from smtpd_classic.runtime.failures import BlockRule, Failures
+from smtpd_classic.runtime.status import DaemonStatus, Listening, StatusFile
+from smtpd_classic.runtime.wakes import Wakes, wake
+
+__all__ = [
+    "COUNTED",
+    "Block",
+    "BlockRule",
+    "Blocks",
+    "Counters",
+    "DaemonStatus",
+    "Failures",
+    "Listening",
+    "Minute",
+    "Runtime",
+    "StatusFile",
+    "Wakes",
+    "client_key",
+]
+
+
+class Runtime:
+    """`access` gives the rule for blocking; readers need none. Nothing is opened or made until it is used."""
+
+    def __init__(self, folder: str, access: Access | None = None, key: bytes = b"") -> None:
+        self.folder = folder
+        self._key = key or secrets.token_bytes(32)
+        self.blocks = Blocks(os.path.join(folder, "blocked"))
+        self.failures = Failures(os.path.join(folder, "failures"), self.blocks, _rule(access), self._key)
+        self.counters = Counters(os.path.join(folder, "counters"))
+        self.status = StatusFile(os.path.join(folder, "status.json"))
+
+    def under(self, access: Access) -> "Runtime":
+        """The same run folder under the rules of another configuration."""
+        return Runtime(self.folder, access, self._key)
+
+    @property
+    def submission_socket(self) -> str:
+        """The socket for local submission."""
+        return os.path.join(self.folder, "submission")
+
+    def make(self, columns: int = 8) -> None:
+        """Make the folder and start with fresh counters; blocks outlive a restart. For the supervisor.
+
+        Raises OSError.
+        """
+        os.makedirs(self.folder, mode=0o755, exist_ok=True)
+        os.makedirs(self.blocks.folder, mode=0o755, exist_ok=True)
+        self.failures.forget()
+        self.counters.make(columns)
+
+    def wake(self, queue_id: str = "") -> bool:
+        """Tell the retry thread of `queue_id`, or (blank) to look by itself. Never waits; whether somebody heard it."""
+        return wake(os.path.join(self.folder, "wake"), queue_id)
+
+    def wakes(self) -> Wakes:
+        """The reading end of `wake`, for the retry thread. Raises OSError."""
+        return Wakes(os.path.join(self.folder, "wake"))
+
+
+def _rule(access: Access | None) -> BlockRule:
+    if access is None:
+        return BlockRule()
+    return BlockRule(access.max_failures if access.auto_block else 0, access.failure_window, access.block_time)

@@ -1,0 +1,244 @@
+"""Numbers that the processes share: open connections per address, totals, and a ring of the last hour by minute.
+
+A file mapped into every process, one column for each. A column is written by its process alone, so that no lock is
+needed between them; whoever wants a sum adds up the columns. Column 0 is the supervisor's: into it go the totals of
+the dead.
+"""
+
+import hashlib
+import mmap
+import os
+import secrets
+import struct
+import threading
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import NamedTuple
+
+from smtpd_classic.runtime.clients import client_key
+
+__all__ = ["COUNTED", "Counters", "Minute", "TooMany"]
+
+COUNTED = (
+    "connections",
+    "received",
+    "delivered",
+    "deferred",
+    "rejected",
+    "bounced",
+    "submitted",
+    "blocked",
+    "logins_failed",
+)
+"""What is counted, in all and by minute."""
+
+TooMany = str
+_MINUTES = 64
+_BUCKETS = 8192
+_MAGIC = b"counter1"
+_HEADER = struct.Struct("<8sII32s")  # magic, columns, unused, the key of the buckets
+_HEADER_SIZE = 64
+_WORDS = 2 + len(COUNTED) + _MINUTES * (1 + len(COUNTED))  # pid, open connections, totals, ring
+_COLUMN_SIZE = _WORDS * 8 + _BUCKETS * 2
+_PID, _OPEN, _TOTALS, _RING = 0, 1, 2, 2 + len(COUNTED)
+
+
+class Minute(NamedTuple):
+    """One minute of the ring: its start by the wall clock, and how much of each of `COUNTED`."""
+
+    start: float
+    counts: dict[str, int]
+
+
+class Counters:
+    """Without the file, because the daemon is down, everything is zero and nothing is counted."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._map: mmap.mmap | None = None
+        self._inode = 0
+        self._key = b""
+        self._columns: list[tuple[memoryview, memoryview]] = []  # words and buckets of each
+        self._own: tuple[memoryview, memoryview] | None = None
+        self._lock = threading.Lock()
+
+    # For the supervisor ------------------------------------------------------------------------------------------
+
+    def make(self, columns: int) -> None:
+        """Make the file anew, everything zero. Raises OSError."""
+        temporary = f"{self._path}.{secrets.token_hex(6)}"
+        fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+        try:
+            os.pwrite(fd, _HEADER.pack(_MAGIC, columns, 0, secrets.token_bytes(32)), 0)
+            os.ftruncate(fd, _HEADER_SIZE + columns * _COLUMN_SIZE)
+            os.replace(temporary, self._path)
+        except OSError:
+            os.unlink(temporary)
+            raise
+        finally:
+            os.close(fd)
+        self.close()
+        self._open(write=True)
+
+    def attach(self, column: int) -> None:
+        """From now on count into this column, which must be nobody else's."""
+        if self._map is None:
+            self._open(write=True)
+        self._own = self._columns[column] if column < len(self._columns) else None
+        self._lock = threading.Lock()  # after a fork, whatever held the old one is gone
+        if self._own is not None:
+            self._own[0][_PID] = os.getpid()
+
+    def free_column(self) -> int | None:
+        """A column that nobody counts into; never 0."""
+        return next((n for n, (words, _) in enumerate(self._columns) if n and not words[_PID]), None)
+
+    def reserve(self, column: int) -> None:
+        """Mark a column as taken before the process that is to have it exists."""
+        self._columns[column][0][_PID] = os.getpid()
+
+    def release(self, column: int) -> None:
+        """The process of `column` is dead: its connections are closed; its totals go into column 0."""
+        words, buckets = self._columns[column]
+        kept = self._columns[0][0]
+        for each in range(len(COUNTED)):
+            kept[_TOTALS + each] += words[_TOTALS + each]
+        for slot in range(_MINUTES):
+            self._keep_minute(words, kept, _RING + slot * (1 + len(COUNTED)))
+        words.cast("B")[:] = bytes(len(words) * 8)
+        buckets.cast("B")[:] = bytes(len(buckets) * 2)
+
+    @staticmethod
+    def _keep_minute(words: memoryview, kept: memoryview, at: int) -> None:
+        if words[at] > kept[at]:
+            kept[at] = words[at]
+            for each in range(1, 1 + len(COUNTED)):
+                kept[at + each] = words[at + each]
+        elif words[at] == kept[at]:
+            for each in range(1, 1 + len(COUNTED)):
+                kept[at + each] += words[at + each]
+
+    # For the receivers and the retry thread ----------------------------------------------------------------------
+
+    def count(self, what: str, number: int = 1) -> None:
+        """Count one of `COUNTED`. Does nothing in a process without a column; never raises."""
+        own = self._own
+        if own is None:
+            return
+        words = own[0]
+        index = _INDEX[what]
+        minute = int(time.time()) // 60
+        at = _RING + minute % _MINUTES * (1 + len(COUNTED))
+        with self._lock:
+            words[_TOTALS + index] += number
+            if words[at] != minute:
+                words[at + 1 : at + 1 + len(COUNTED)] = _NOTHING
+                words[at] = minute
+            words[at + 1 + index] += number
+
+    def connected(self, ip: str, most: int, most_per_client: int) -> TooMany:
+        """Count a connection as open. When there are too many already, say which kind ("all", "client") and do not.
+
+        A limit of 0 is none. Blank means counted: `disconnected` is due. Addresses are hashed into buckets, so that
+        now and then two share one; the key of the hash is secret, so that nobody can choose with whom.
+        """
+        own = self._own
+        if own is None:
+            return ""
+        bucket = self._bucket(ip)
+        with self._lock:
+            if most and self.open_connections() >= most:
+                return "all"
+            if most_per_client and sum(buckets[bucket] for _, buckets in self._columns) >= most_per_client:
+                return "client"
+            own[0][_OPEN] += 1
+            if own[1][bucket] < 0xFFFF:
+                own[1][bucket] += 1
+        return ""
+
+    def disconnected(self, ip: str) -> None:
+        own = self._own
+        if own is None:
+            return
+        bucket = self._bucket(ip)
+        with self._lock:
+            if own[0][_OPEN]:
+                own[0][_OPEN] -= 1
+            if own[1][bucket]:
+                own[1][bucket] -= 1
+
+    # For readers -------------------------------------------------------------------------------------------------
+
+    def open_connections(self) -> int:
+        self._look()
+        return sum(words[_OPEN] for words, _ in self._columns)
+
+    def totals(self) -> dict[str, int]:
+        """How much of each of `COUNTED` since the daemon was started."""
+        self._look()
+        return {name: sum(words[_TOTALS + index] for words, _ in self._columns) for index, name in enumerate(COUNTED)}
+
+    def minutes(self, number: int = 60) -> list[Minute]:
+        """The last minutes, the oldest first; the current one, which is not over, is the last."""
+        self._look()
+        now = int(time.time()) // 60
+        return [
+            Minute(minute * 60.0, self._minute(minute)) for minute in range(now - min(number, _MINUTES) + 1, now + 1)
+        ]
+
+    def close(self) -> None:
+        """Forget the map."""
+        self._own = None
+        for words, buckets in self._columns:
+            words.release()
+            buckets.release()
+        self._columns = []
+        if self._map is not None:
+            self._map.close()
+            self._map = None
+
+    def _minute(self, minute: int) -> dict[str, int]:
+        at = _RING + minute % _MINUTES * (1 + len(COUNTED))
+        rows: Iterable[memoryview] = [words for words, _ in self._columns if words[at] == minute]
+        return {name: sum(words[at + 1 + index] for words in rows) for index, name in enumerate(COUNTED)}
+
+    def _bucket(self, ip: str) -> int:
+        with suppress(ValueError):  # a client of the local socket has no address
+            ip = client_key(ip)
+        digest = hashlib.blake2b(ip.encode("ascii", "replace"), key=self._key, digest_size=4).digest()
+        return int.from_bytes(digest, "little") % _BUCKETS
+
+    def _look(self) -> None:
+        """A reader looks for the file again as long as there is none; one that counts has it already."""
+        if self._own is None:
+            try:
+                self._open(write=False)
+            except (OSError, ValueError):
+                self.close()
+
+    def _open(self, *, write: bool) -> None:
+        fd = os.open(self._path, (os.O_RDWR if write else os.O_RDONLY) | os.O_CLOEXEC)
+        try:
+            if self._map is not None and os.fstat(fd).st_ino == self._inode:
+                return
+            self.close()
+            self._inode = os.fstat(fd).st_ino
+            self._map = mmap.mmap(fd, 0, access=mmap.ACCESS_WRITE if write else mmap.ACCESS_READ)
+        finally:
+            os.close(fd)
+        self._map_columns(self._map)
+
+    def _map_columns(self, mapped: mmap.mmap) -> None:
+        magic, columns, _, self._key = _HEADER.unpack_from(mapped)
+        if magic != _MAGIC or len(mapped) < _HEADER_SIZE + columns * _COLUMN_SIZE:
+            raise ValueError("the counters have another form")
+        whole = memoryview(mapped)
+        for column in range(columns):
+            start = _HEADER_SIZE + column * _COLUMN_SIZE
+            middle, end = start + _WORDS * 8, start + _COLUMN_SIZE
+            self._columns.append((whole[start:middle].cast("Q"), whole[middle:end].cast("H")))
+
+
+_INDEX = {name: index for index, name in enumerate(COUNTED)}
+_NOTHING = memoryview(bytes(8 * len(COUNTED))).cast("Q")

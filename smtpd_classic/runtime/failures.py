@@ -1,0 +1,160 @@
+"""Failed logins and protocol errors by address, counted across the processes, and the blocks they lead to.
+
+`failures` is a log of fixed records that every process appends to under a lock and reads on from where it had read to.
+No password is in it: what was tried is kept as a keyed hash, whose key exists in the daemon's memory alone, only to
+tell whether the next try is the same one (an old phone must not lock out an office).
+"""
+
+import hashlib
+import hmac
+import os
+import secrets
+import struct
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+
+from filelock import lock_descriptor, unlock_descriptor
+
+from smtpd_classic.runtime.blocks import Blocks
+from smtpd_classic.runtime.clients import client_key
+
+__all__ = ["BlockRule", "Failures"]
+
+_HEADER = struct.Struct("<8sQ")  # a mark, and how often the file has been started anew
+_RECORD = struct.Struct("<d8s8s")  # when, who, what
+_MARK = b"failure1"
+_MOST_RECORDS = 40_000
+_KEPT_RECORDS = 20_000
+_PATIENCE_S = 0.05  # a process that was stopped while it held the lock must not stop the others
+
+
+@dataclass(frozen=True, slots=True)
+class BlockRule:
+    """How many different failures within `window` block a client, and for how long; 0 failures: never."""
+
+    max_failures: int = 10
+    window: timedelta = timedelta(minutes=10)
+    block_time: timedelta = timedelta(hours=1)
+
+
+class Failures:
+    def __init__(self, path: str, blocks: Blocks, rule: BlockRule, key: bytes) -> None:
+        self._path = path
+        self._blocks = blocks
+        self._rule = rule
+        self._key = key
+        self._lock = threading.Lock()
+        self._fd = -1
+        self._owner = 0
+        self._start = 0
+        self._read_to = 0
+        self._known: dict[bytes, dict[bytes, float]] = {}
+
+    def login(self, ip: str, login: str, password: str | bytes) -> bool:
+        """Count a failed login. True when that has blocked the client. Not for Trusted Hosts; never raises."""
+        if isinstance(password, str):
+            password = password.encode("utf-8", "surrogatepass")
+        tried = login.encode("utf-8", "surrogatepass") + b"\0" + password
+        return self._count(ip, b"L" + hmac.digest(self._key, tried, "sha256")[:7], "failed logins")
+
+    def protocol(self, ip: str) -> bool:
+        """Count a protocol error. True when that has blocked the client. Not for Trusted Hosts; never raises."""
+        return self._count(ip, b"P" + secrets.token_bytes(7), "protocol errors")
+
+    def forget(self) -> None:
+        """Start with an empty file; the records of an earlier daemon are of no use without its key."""
+        with suppress(FileNotFoundError):
+            os.unlink(self._path)
+
+    def _count(self, ip: str, what: bytes, name: str) -> bool:
+        if not self._rule.max_failures:
+            return False
+        now = time.time()
+        try:
+            who = hashlib.blake2b(client_key(ip).encode(), key=self._key, digest_size=8).digest()
+            with self._lock:
+                self._append(_RECORD.pack(now, who, what), now)
+                count = self._recent(who, what[:1], now)
+                if count < self._rule.max_failures:
+                    return False
+                self._known.pop(who, None)
+            self._blocks.block(ip, self._rule.block_time.total_seconds(), f"{count} {name}")
+        except (OSError, ValueError):  # no run folder, no room: mail goes on
+            return False
+        return True
+
+    def _recent(self, who: bytes, kind: bytes, now: float) -> int:
+        earliest = now - self._rule.window.total_seconds()
+        whats = {what: at for what, at in self._known.get(who, {}).items() if earliest < at <= now + 1}
+        self._known[who] = whats
+        return sum(what[:1] == kind for what in whats)
+
+    def _append(self, record: bytes, now: float) -> None:
+        fd = self._open()
+        locked = _lock_within(fd, _PATIENCE_S)
+        try:
+            self._read_on(fd, now)
+            self._note(record)
+            if locked:
+                os.pwrite(fd, record, self._read_to)
+                self._read_to += _RECORD.size
+        finally:
+            if locked:
+                unlock_descriptor(fd)
+
+    def _open(self) -> int:
+        # A lock belongs to the open file, which a fork shares with its parent: each process opens its own.
+        if self._fd < 0 or self._owner != os.getpid():
+            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+            self._fd, self._owner = os.open(self._path, flags, 0o600), os.getpid()
+            self._read_to = 0
+        return self._fd
+
+    def _read_on(self, fd: int, now: float) -> None:
+        """Take note of what other processes have appended, and start the file anew when it is too long."""
+        mark, start = _HEADER.unpack(os.pread(fd, _HEADER.size, 0).ljust(_HEADER.size, b"\0"))
+        size = os.fstat(fd).st_size
+        if mark != _MARK:
+            self._renew(fd, 1, now)
+        elif start != self._start or size < self._read_to:
+            self._start, self._read_to = start, _HEADER.size
+        found = os.pread(fd, max(0, size - self._read_to), self._read_to)
+        whole = len(found) - len(found) % _RECORD.size
+        for at in range(0, whole, _RECORD.size):
+            self._note(found[at : at + _RECORD.size])
+        self._read_to += whole
+        if self._read_to > _HEADER.size + _MOST_RECORDS * _RECORD.size:
+            self._renew(fd, self._start + 1, now)
+
+    def _note(self, record: bytes) -> None:
+        at, who, what = _RECORD.unpack(record)
+        self._known.setdefault(who, {})[what] = at
+
+    def _renew(self, fd: int, start: int, now: float) -> None:
+        """Keep what still counts, at most so much of it."""
+        earliest = now - self._rule.window.total_seconds()
+        kept = sorted(
+            (at, who, what)
+            for who, whats in self._known.items()
+            for what, at in whats.items()
+            if earliest < at <= now + 1
+        )[-_KEPT_RECORDS:]
+        self._known = {}
+        for at, who, what in kept:
+            self._known.setdefault(who, {})[what] = at
+        content = _HEADER.pack(_MARK, start) + b"".join(_RECORD.pack(*each) for each in kept)
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, content, 0)
+        self._start, self._read_to = start, len(content)
+
+
+def _lock_within(fd: int, patience_s: float) -> bool:
+    deadline = time.monotonic() + patience_s
+    while not lock_descriptor(fd, blocking=False):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.001)
+    return True
