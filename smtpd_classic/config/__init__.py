@@ -1,0 +1,11 @@
+"""The configuration: one file, declared in `schema`, read by `load`, checked by `check`.
+
+Editing (`editing`) and the manual (`manual`) are apart, since a daemon needs neither.
+"""
+
+from smtpd_classic.config.check import check
+from smtpd_classic.config.load import load, parse
+from smtpd_classic.config.problem import ConfigProblems, Problem
+from smtpd_classic.config.schema import Config
+
+__all__ = ["Config", "ConfigProblems", "Problem", "check", "load", "parse"]

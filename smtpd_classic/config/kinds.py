@@ -8,7 +8,7 @@ import ipaddress
 import re
 import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Generic, TypeVar
 
@@ -76,7 +76,7 @@ class Host:
     port: int = 0
     ssl: bool = False
     user: str = ""
-    password: str = ""
+    password: str = field(default="", repr=False)
 
 
 def _one_line(text: str) -> str:
@@ -443,7 +443,7 @@ def _addresses(text: str) -> tuple[str, ...]:
 ADDRESSES = Kind(
     "list of addresses parted by “;”",
     _addresses,
-    lambda values: "; ".join(values),
+    "; ".join,
     "joe@pc.lan; root@pc.lan",
     many=True,
 )

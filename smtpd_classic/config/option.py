@@ -4,7 +4,7 @@ A section is a frozen dataclass. Loading, checking, the manual, the sample file 
 an option is declared once and exists nowhere else.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any, TypeVar, cast
 
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One option as the walkers see it. `label` is what a form writes before it, `doc` the manual's words (mdoc-free)."""
+    """One option as the walkers see it. `label` is what a form writes before it, `doc` the manual's words."""
 
     name: str
     kind: Kind[Any]
@@ -33,16 +33,22 @@ class Option:
 
 
 def option(kind: Kind[T], default: T, label: str, doc: str, *, restart: bool = False) -> T:
-    """Declare an option. `restart` says that a change waits for a restart of the daemon; a reload is enough otherwise."""
-    return cast(
-        "T",
-        field(default=default, metadata={"kind": kind, "label": label, "doc": doc, "restart": restart}),
-    )
+    """Declare an option. `restart` says that a change waits for a restart of the daemon; else a reload is enough."""
+    return field(default=default, repr=_may_be_shown(kind), metadata=_metadata(kind, label, doc, restart))
 
 
 def required(kind: Kind[T], label: str, doc: str, *, restart: bool = False) -> T:
     """Declare an option that has no default: a file without it is refused."""
-    return field(metadata={"kind": kind, "label": label, "doc": doc, "restart": restart})
+    return cast("T", field(repr=_may_be_shown(kind), metadata=_metadata(kind, label, doc, restart)))
+
+
+def _may_be_shown(kind: Kind[Any]) -> bool:
+    """A secret stays out of every repr; the items of a list hide their own."""
+    return kind.mask is None or kind.many
+
+
+def _metadata(kind: Kind[Any], label: str, doc: str, restart: bool) -> dict[str, Any]:
+    return {"kind": kind, "label": label, "doc": doc, "restart": restart}
 
 
 def _option(found: Field[Any]) -> Option:
@@ -75,6 +81,24 @@ class Section:
     def is_table(self) -> bool:
         return self.name_kind is not None
 
+    @property
+    def form(self) -> str:
+        """What stands between the brackets, for a sentence: `basic`, `listener NAME`."""
+        return f"{self.word} NAME" if self.is_table else self.word
+
+    @property
+    def name_example(self) -> str:
+        return self.name_kind.example if self.name_kind else ""
+
+    def rows(self, config: Any) -> tuple[Any, ...]:
+        """What a `Config` holds of this section: the rows of a table, else the one object."""
+        held = getattr(config, self.attribute)
+        return tuple(held) if self.is_table else (held,)
+
+    def title(self, row: Any) -> str:
+        """What stands between the brackets of this row."""
+        return f"{self.word} {row.name}" if self.is_table else self.word
+
     def options(self) -> tuple[Option, ...]:
         return tuple(options_of(self.type))
 
@@ -84,6 +108,3 @@ class Section:
         if found is None:
             raise KeyError(name)
         return found
-
-
-Rule = Callable[[Any], Iterator[str]]

@@ -4,7 +4,8 @@ Adding an option is one declaration here and the code that reads it. The file's 
 order of the sample file, the manual and the tabs.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from smtpd_classic.config.kinds import (
@@ -637,7 +638,7 @@ class Config:
     """Everything that the file says. It never changes; a reload makes another one (invariant 8).
 
     `path` is the absolute name of the file and `digest` the SHA-256 of its bytes in hexadecimal. File and folder names in it
-    are absolute already.
+    are absolute already. `lines` keeps where each option was set, for complaints: {(title, option): line}.
     """
 
     path: str
@@ -653,6 +654,11 @@ class Config:
     direct_domains: tuple[DirectDomain, ...] = ()
     replacements: tuple[Replacement, ...] = ()
     access: Access = Access()
+    lines: Mapping[tuple[str, str], int] = field(default_factory=dict, repr=False, compare=False)
+
+    def line(self, title: str, name: str = "") -> int:
+        """The line of an option, else of its section, else 0; the title of a table row is `word NAME`."""
+        return self.lines.get((title, name)) or self.lines.get((title, ""), 0)
 
     @property
     def helo_name(self) -> str:

@@ -1,0 +1,65 @@
+"""Replaces a file in one step: a reader sees the old one or the new one, whole, also after a power cut.
+
+The new content is written beside the old file, synced, and renamed over it; then the folder is synced, so that the new
+name is durable too. Every failure before the rename removes the new file and leaves the old one as it was.
+"""
+
+import os
+import secrets
+from contextlib import suppress
+from stat import S_IMODE
+
+__all__ = ["replace"]
+
+_NEW_FILE_MODE = 0o600  # a file that did not exist before may hold secrets
+
+
+def replace(path: str | os.PathLike[str], data: bytes) -> None:
+    """Put `data` into the file, which keeps its owner and mode; a new one is 0600. Raises OSError and changes nothing.
+
+    A symbolic link is followed: the file that it names is replaced, not the link.
+    """
+    target = os.path.realpath(path)
+    folder = os.path.dirname(target)
+    draft = os.path.join(folder, f".{os.path.basename(target)[:200]}.{secrets.token_hex(8)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            _write_all(descriptor, data)
+            _take_over_owner_and_mode(descriptor, target)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.rename(draft, target)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(draft)
+        raise
+    _sync_folder(folder)
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
+def _take_over_owner_and_mode(descriptor: int, target: str) -> None:
+    try:
+        old = os.stat(target)
+    except FileNotFoundError:
+        os.fchmod(descriptor, _NEW_FILE_MODE)
+        return
+    new = os.fstat(descriptor)
+    if (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid):
+        # Before the mode: a change of owner takes set-id bits away, and the mode must never be wider than the owner.
+        os.fchown(descriptor, old.st_uid, old.st_gid)
+    os.fchmod(descriptor, S_IMODE(old.st_mode))
+
+
+def _sync_folder(folder: str) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,176 @@
+"""The form of the file: sections, options and the line on which each of them stands.
+
+    [word]  or  [word NAME]      begins a section, at the left edge
+    option = value               at the left edge
+        more of the value        indented; for options that are lists, one item a line
+    # comment   ; comment        a whole line, indented or not; behind a value these characters are part of it
+
+Nothing is interpolated or unquoted. What is accepted here means the same to ConfigUpdater, which makes the edits.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+__all__ = ["Complaint", "Document", "Entry", "Part", "SectionText", "scan"]
+
+_BLANKS = " \t\r"
+# CR is part of a CRLF line end, or refused as the others are.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+_OPTION_NAME = re.compile(r"[A-Za-z0-9_.-]+")
+
+
+class Part(NamedTuple):
+    """One line of a value, without what surrounds it."""
+
+    line: int
+    text: str
+
+
+class Entry(NamedTuple):
+    """An option as written. `parts` are the lines of its value that are not blank; the first may be its own."""
+
+    name: str
+    line: int
+    parts: tuple[Part, ...]
+
+    @property
+    def text(self) -> str:
+        return "\n".join(part.text for part in self.parts)
+
+
+class SectionText(NamedTuple):
+    """A section as written: `header` is what stands between the brackets, `name` is blank for `[word]`."""
+
+    header: str
+    word: str
+    name: str
+    line: int
+    entries: tuple[Entry, ...]
+
+    @property
+    def title(self) -> str:
+        return f"{self.word} {self.name}" if self.name else self.word
+
+    def entry(self, name: str) -> Entry | None:
+        return next((entry for entry in self.entries if entry.name == name), None)
+
+
+class Complaint(NamedTuple):
+    """`word` is the first one of a line that is no option; it is for comparing only, never to be shown."""
+
+    line: int
+    text: str
+    word: str = ""
+
+
+class Document(NamedTuple):
+    sections: tuple[SectionText, ...]
+    complaints: tuple[Complaint, ...]
+
+    def section(self, title: str) -> SectionText | None:
+        return next((section for section in self.sections if section.title == title), None)
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A section that is still being read; `rejected` ones too, to their end: one mistake is one sentence."""
+
+    header: str
+    word: str
+    name: str
+    line: int
+    entries: dict[str, tuple[int, list[Part]]]
+    rejected: bool = False
+    current: list[Part] | None = None  # the parts that an indented line goes on with
+    skipping: bool = False  # the option before was wrong; lines that go on with it are no second mistake
+
+
+def scan(text: str) -> Document:
+    """Read the form of a whole file. What is wrong with it is found all at once, and the rest is there nevertheless."""
+    complaints: list[Complaint] = []
+    drafts: list[_Draft] = []
+    for line, raw in _lines(text, complaints):
+        said = _take(line, raw, drafts)
+        if said:
+            complaints.append(Complaint(line, said, re.split(r"[\s:=]", raw.strip(_BLANKS), maxsplit=1)[0]))
+    sections = tuple(_finished(draft) for draft in drafts if not draft.rejected)
+    return Document(sections, tuple(complaints))
+
+
+def _lines(text: str, complaints: list[Complaint]) -> Iterator[tuple[int, str]]:
+    """The lines that say something, numbered from 1."""
+    for line, raw in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
+        whole = raw.removesuffix("\r")
+        said = whole.strip(_BLANKS)
+        if not said or said[0] in "#;":
+            continue
+        control = _CONTROL.search(whole)
+        if control:
+            complaints.append(Complaint(line, f"the control character U+{ord(control[0]):04X} is not allowed."))
+            whole = _CONTROL.sub("?", whole)
+        yield line, whole
+
+
+def _take(line: int, raw: str, drafts: list[_Draft]) -> str:
+    """Add one line to what was read; the answer is what is wrong with it, or blank."""
+    said = raw.strip(_BLANKS)
+    draft = drafts[-1] if drafts else None
+    if raw[0] in _BLANKS:
+        return _continue(line, said, draft)
+    if said[0] == "[":
+        return _begin(line, said, drafts)
+    if draft is None:
+        return "options stand in a section; a line such as [server] is missing before this one."
+    return _option(line, said, draft)
+
+
+def _continue(line: int, said: str, draft: _Draft | None) -> str:
+    if draft is not None and (draft.skipping or draft.rejected):
+        return ""
+    if draft is None or draft.current is None:
+        return "the line is indented as if it went on with the one above; write it at the left edge."
+    draft.current.append(Part(line, said))
+    return ""
+
+
+def _begin(line: int, said: str, drafts: list[_Draft]) -> str:
+    header = said[1:-1]
+    word, *name = header.split() or [""]
+    draft = _Draft(header, word, " ".join(name), line, {}, rejected=True)
+    same = next((each for each in drafts if (each.word, each.name) == (draft.word, draft.name)), None)
+    drafts.append(draft)
+    if said[-1] != "]":
+        return "the section is not closed, or something stands behind its “]”; comments have lines of their own."
+    if not word:
+        return "the section has no name between its brackets."
+    if same is not None:
+        return f"[{' '.join([word, *name])}] is here a second time; the first is on line {same.line}."
+    draft.rejected = False
+    return ""
+
+
+def _option(line: int, said: str, draft: _Draft) -> str:
+    left, equals, right = said.partition("=")
+    name = left.rstrip(_BLANKS)
+    draft.current, draft.skipping = None, True
+    # The line itself is never repeated: it may be a password that slipped out of its place.
+    if not equals:
+        return "the line is neither a [section] nor option = value."
+    if not _OPTION_NAME.fullmatch(name):
+        return "what stands before the “=” is not the name of an option."
+    if draft.rejected:
+        return ""
+    if name in draft.entries:
+        return f"{name} is here a second time; the first is on line {draft.entries[name][0]}."
+    value = right.strip(_BLANKS)
+    draft.current = [Part(line, value)] if value else []
+    draft.entries[name] = (line, draft.current)
+    draft.skipping = False
+    return ""
+
+
+def _finished(draft: _Draft) -> SectionText:
+    entries = tuple(Entry(name, line, tuple(parts)) for name, (line, parts) in draft.entries.items())
+    return SectionText(draft.header, draft.word, draft.name, draft.line, entries)

@@ -1,0 +1,67 @@
+"""Loads the configuration file: all of it or nothing, and everything that is wrong with it at once."""
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+
+from smtpd_classic.config.check import check
+from smtpd_classic.config.problem import ConfigProblems, Problem
+from smtpd_classic.config.reading import read
+from smtpd_classic.config.schema import SECTIONS, Config
+
+__all__ = ["decoded", "load", "parse"]
+
+
+def load(path: str | os.PathLike[str]) -> Config:
+    """The configuration of a file that may be served. Raises ConfigProblems with every error in it."""
+    name = os.path.abspath(path)
+    data, mode = _content(name)
+    config = read(decoded(data, name), name, hashlib.sha256(data).hexdigest())
+    problems = [*_loose_permissions(config, mode), *(each for each in check(config) if each.is_error)]
+    if problems:
+        raise ConfigProblems(problems)
+    return config
+
+
+def parse(text: str, path: str | os.PathLike[str]) -> Config:
+    """What a file of this name with this text says: no look at the disk, and no rule across options is applied.
+
+    Raises ConfigProblems.
+    """
+    return read(text, os.path.abspath(path), hashlib.sha256(text.encode()).hexdigest())
+
+
+def decoded(data: bytes, name: str) -> str:
+    """The text of a file. Raises ConfigProblems with the line that is not UTF-8."""
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as problem:
+        line = data.count(b"\n", 0, problem.start) + 1
+        said = f"the byte {data[problem.start]:#04x} is not UTF-8, in which the file must be written."
+        raise ConfigProblems([Problem(name, line, said)]) from None
+
+
+def _content(name: str) -> tuple[bytes, int]:
+    try:
+        with open(name, "rb") as file:
+            return file.read(), os.fstat(file.fileno()).st_mode
+    except OSError as problem:
+        raise ConfigProblems([Problem(name, 0, f"cannot be read: {problem.strerror}.")]) from None
+
+
+def _loose_permissions(config: Config, mode: int) -> Iterator[Problem]:
+    if mode & stat.S_IWOTH:
+        yield Problem(config.path, 0, "everybody may write to the file; chmod o-w takes that right away.")
+    if mode & stat.S_IROTH and _holds_secrets(config):
+        yield Problem(config.path, 0, "the file holds a password and everybody may read it; chmod o-rwx ends that.")
+
+
+def _holds_secrets(config: Config) -> bool:
+    for section in SECTIONS:
+        for option in section.options():
+            for row in section.rows(config) if option.kind.mask else ():
+                text = option.kind.format(getattr(row, option.name))
+                if option.kind.mask and option.kind.mask(text) != text:
+                    return True
+    return False
