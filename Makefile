@@ -1,0 +1,48 @@
+# make run    the server on loopback ports, from the folder ./instance
+# make test   every check and test; installs what it needs
+SHELL = /bin/sh
+PYTHON ?= $(shell for python in /usr/bin/python3 python3 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+BIN = .venv/bin
+JOBS ?= 4
+
+.PHONY: run test check tests torture bench tools generated clean
+
+run: .venv/run.stamp
+	@test -e instance/smtpd-classic.conf || $(BIN)/smtpd-classic init instance
+	@exec $(BIN)/smtpd-classic --config instance/smtpd-classic.conf serve --hints
+
+test: check tests
+
+check: .venv/test.stamp
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+tests: .venv/test.stamp tools
+	$(BIN)/pytest -q -n $(JOBS) -m "not torture"
+
+torture: .venv/test.stamp tools
+	$(BIN)/pytest -q -n 0 -m torture
+
+bench: .venv/test.stamp tools
+	$(BIN)/python -m tests.bench
+
+tools: .venv/run.stamp
+	tests/install-tools
+
+generated: .venv/run.stamp
+	$(BIN)/python -m smtpd_classic.config.manual
+
+.venv/run.stamp: setup.py
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer with venv is needed (Debian: apt-get install python3-venv)." >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -q -e .
+	@touch $@
+
+.venv/test.stamp: .venv/run.stamp
+	$(BIN)/python -m pip install -q -e '.[test]'
+	@touch $@
+
+clean:
+	rm -rf .venv .tools build dist *.egg-info

@@ -1,0 +1,74 @@
+"""The arrows of ARCHITECTURE.md, read from the import statements: down, or sideways where this table says so."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+OURS = ("smtpd_classic", "spool", "tui")
+
+# part → (parts of ours that it may import, libraries that it may import). "smtpd_classic" before a part is left out.
+# The longest part that a module's name starts with counts; a part may always import itself. "*" allows everything.
+ARROWS: dict[str, tuple[set[str], set[str]]] = {
+    "spool": (set(), {"filelock"}),
+    "atomic_file": (set(), set()),
+    "log": (set(), set()),
+    "smtp": (set(), set()),
+    "config": ({"atomic_file"}, {"configupdater", "filelock"}),
+}
+FORBIDDEN_IN_SMTP = {"socket", "ssl", "time", "os", "threading", "logging"}
+STDLIB = frozenset(sys.stdlib_module_names)
+
+
+def modules() -> list[Path]:
+    return sorted(path for part in OURS for path in (ROOT / part).rglob("*.py"))
+
+
+def dotted(path: Path) -> str:
+    name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    return name.removesuffix(".__init__").removeprefix("smtpd_classic.")
+
+
+def part_of(name: str) -> str:
+    fitting = [part for part in ARROWS if name == part or name.startswith(part + ".")]
+    assert fitting, f"{name} is in no part of ARROWS: add it to the table and to the picture"
+    return max(fitting, key=len)
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (each.name for each in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: relative import"
+            assert node.module is not None
+            for each in node.names:
+                whole = f"{node.module}.{each.name}"
+                is_module = (ROOT / (whole.replace(".", "/") + ".py")).exists() or (
+                    ROOT / whole.replace(".", "/")
+                ).is_dir()
+                yield whole if is_module and node.module.split(".")[0] in OURS else node.module
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_follow_the_arrows(path: Path) -> None:
+    name = dotted(path)
+    part = part_of(name)
+    ours, libraries = ARROWS[part]
+    for imported in imports(path):
+        top = imported.split(".")[0]
+        if top not in OURS:
+            assert top in STDLIB or top in libraries or "*" in libraries, f"{name} imports {imported}"
+            continue
+        wanted = imported.removeprefix("smtpd_classic.")
+        if wanted == "smtpd_classic" or "*" in ours:
+            continue
+        assert part_of(wanted) in ours | {part}, f"{name} ({part}) imports {imported}"
+
+
+def test_the_protocol_does_no_input_or_output() -> None:
+    for path in (ROOT / "smtpd_classic" / "smtp").rglob("*.py"):
+        assert not FORBIDDEN_IN_SMTP & {imported.split(".")[0] for imported in imports(path)}, path
