@@ -1,4 +1,8 @@
-"""What a client asks, as `ServerSession.next_event()` hands it out. Each is answered before the next, unless it says otherwise."""
+"""What a client asks, as `ServerSession.next_event()` hands it out.
+
+Each is answered before the next, unless it says otherwise. RSET, and a positive answer to Hello or StartTls, end a
+transaction; so does the answer to EndContent, whatever it is.
+"""
 
 from dataclasses import dataclass, field
 from enum import Enum
@@ -78,8 +82,8 @@ class AuthResponse:
 
 @dataclass(frozen=True, slots=True)
 class MailFrom:
-    """MAIL. `reverse_path` is a mailbox or "" for the null reverse-path; `size` is None when not declared (RFC 1870); `ret`
-    is "", FULL or HDRS and `envid` the decoded xtext (RFC 3461)."""
+    """MAIL. `reverse_path` is a mailbox or "" for the null reverse-path; `size` is None when not declared (RFC 1870);
+    `ret` is "", FULL or HDRS and `envid` the decoded xtext (RFC 3461)."""
 
     reverse_path: str
     size: int | None = None
@@ -91,8 +95,8 @@ class MailFrom:
 
 @dataclass(frozen=True, slots=True)
 class RcptTo:
-    """RCPT. `forward_path` is a mailbox, or "postmaster" without a domain; `notify` holds NEVER, or any of SUCCESS, FAILURE
-    and DELAY, and is empty when not given; `orcpt` is `addr-type;xtext` as it came (RFC 3461)."""
+    """RCPT. `forward_path` is a mailbox, or "postmaster" without a domain; `notify` holds NEVER, or any of SUCCESS,
+    FAILURE and DELAY, and is empty when not given; `orcpt` is `addr-type;xtext` as it came (RFC 3461)."""
 
     forward_path: str
     notify: frozenset[str] = field(default_factory=frozenset)
@@ -101,8 +105,8 @@ class RcptTo:
 
 @dataclass(frozen=True, slots=True)
 class StartContent:
-    """DATA, or the first BDAT of a message. A positive answer (354) makes `Content` follow; with BDAT the session keeps the
-    354 to itself, and after a negative answer reads past the chunk."""
+    """DATA, or the first BDAT of a message. A positive answer (354) makes `Content` follow; with BDAT the session keeps
+    the 354 to itself, and after a negative answer reads past the chunks."""
 
     chunking: bool
 
@@ -116,15 +120,15 @@ class Content:
 
 @dataclass(frozen=True, slots=True)
 class EndContent:
-    """The content is complete; the answer says whether the message is ours now. `bare` tells that it held CR or LF alone, or
-    NUL, which have been normalised in what was handed out."""
+    """The content is complete; the answer says whether the message is ours now. `bare` tells that it held CR or LF
+    alone, or NUL, which have been normalised in what was handed out."""
 
     bare: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Reset:
-    """RSET, and any other end of a transaction that the client asks for."""
+    """RSET."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,5 +42,5 @@ class Reply:
         ).encode("utf-8", "replace")
 
     def __str__(self) -> str:
-        """On one line, for the log and for people: `550 5.1.1 No such user here.`"""
+        """On one line, for the log and for people, as in `550 5.1.1 No such user here`."""
         return " ".join(part for part in (str(self.code), self.enhanced, self.text.replace("\n", " ")) if part)

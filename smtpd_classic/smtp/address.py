@@ -1,0 +1,160 @@
+"""Mailbox addresses: the one parser for MAIL and RCPT, the configuration, the accounts and the queue (RFC 5321 4.1.2).
+
+An address is a string `local@domain` in one canonical form, so that two of them are equal when their strings are: the
+domain is in lower case without a final dot, an address literal as the RFC writes it, and the local part is quoted only
+where it must be. `%` and `!` mean nothing in a local part. The null sender is the empty string.
+"""
+
+import ipaddress
+import unicodedata
+from typing import Final
+
+__all__ = ["NULL_SENDER", "BadAddress", "is_address", "parse_address", "parse_domain", "parse_path", "split_address"]
+
+NULL_SENDER: Final = ""
+
+_DIGITS = b"0123456789"
+_LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_ATEXT = _LETTERS + _DIGITS + b"!#$%&'*+-/=?^_`{|}~"  # RFC 5322 3.2.3
+_ATOMS = _ATEXT + b"."
+_LABEL = _LETTERS + _DIGITS + b"-_"  # the underscore is no host name's, but real domains have it
+_LABELS = _LABEL + b"."
+_MAX_LOCAL, _MAX_DOMAIN, _MAX_LABEL, _MAX_ADDRESS = 64, 255, 63, 254  # octets, RFC 5321 4.5.3.1; a path is <address>
+_DOT_LIKE = "\u3002\uff0e\uff61"  # IDNA reads them as dots, a comparison of strings would not
+
+
+class BadAddress(ValueError):
+    """The text is no address; `str()` says why in half a sentence."""
+
+
+def split_address(address: str) -> tuple[str, str]:
+    """Local part and domain of a canonical address; the domain is blank for NULL_SENDER and a bare `postmaster`."""
+    local, at, domain = address.rpartition("@")
+    return (local, domain) if at else (domain, "")
+
+
+def is_address(text: str) -> bool:
+    """Whether the text is an address, in whatever spelling; UTF-8 ones count."""
+    try:
+        parse_address(text, utf8=True)
+    except BadAddress:
+        return False
+    return True
+
+
+def parse_path(path: str, *, utf8: bool = False) -> str:
+    """The address in a path that has lost its angle brackets: a source route is checked and ignored (RFC 5321, C)."""
+    if path.startswith("@"):
+        route, colon, path = path.partition(":")
+        if not colon:
+            raise BadAddress("the source route has no end")
+        for hop in route.split(","):
+            if not hop.startswith("@"):
+                raise BadAddress("the source route is no list of @domain")
+            parse_domain(hop[1:], utf8=utf8)
+    return parse_address(path, utf8=utf8)
+
+
+def parse_address(text: str, *, utf8: bool = False) -> str:
+    """The canonical form of `local@domain`. Raises BadAddress."""
+    local, at, domain = text.rpartition("@")
+    if not at:
+        raise BadAddress("there is no @")
+    if text.isascii():
+        raw_local, raw_domain = local.encode("ascii"), domain.encode("ascii")
+        # The common shape, without looking at single characters.
+        if (
+            not raw_local.translate(None, _ATOMS)
+            and not raw_domain.translate(None, _LABELS)
+            and 0 < len(raw_local) <= _MAX_LOCAL
+            and 0 < len(raw_domain) <= _MAX_LABEL
+            and ".." not in text
+            and local[0] != "." != local[-1]
+            and _hyphens_inside(domain)
+            and domain[-1] != "."
+        ):
+            return f"{local}@{domain.lower()}"
+    elif not utf8:
+        raise BadAddress("it holds characters outside ASCII")
+    elif not text.isprintable():  # nor lone surrogates, nor what turns the direction of the text
+        raise BadAddress("it holds characters that cannot be printed")
+    address = f"{_local_part(local)}@{parse_domain(domain, utf8=utf8)}"
+    if len(address.encode()) > _MAX_ADDRESS:
+        raise BadAddress("it is longer than 254 octets")
+    return address
+
+
+def parse_domain(text: str, *, utf8: bool = False) -> str:
+    """The canonical form of a domain or an address literal. Raises BadAddress."""
+    if text.startswith("["):
+        return _address_literal(text)
+    if not text.isascii():
+        if not utf8:
+            raise BadAddress("the domain holds characters outside ASCII")
+        text = unicodedata.normalize("NFC", text)
+    name = text.removesuffix(".").lower()
+    if not 0 < len(name.encode()) <= _MAX_DOMAIN:
+        raise BadAddress("the domain is missing or longer than 255 octets")
+    for label in name.split("."):
+        if not 0 < len(label) <= _MAX_LABEL or label[0] == "-" or label[-1] == "-" or not _is_label(label):
+            raise BadAddress("the domain is no domain name")
+    return name
+
+
+def _hyphens_inside(domain: str) -> bool:
+    return "-" not in domain or not (domain[0] == "-" or domain[-1] == "-" or ".-" in domain or "-." in domain)
+
+
+def _is_label(label: str) -> bool:
+    rest = label.encode().translate(None, _LABEL).decode() if label.isascii() else label
+    return not rest or (not label.isascii() and _is_utf8_label(label))
+
+
+def _is_utf8_label(label: str) -> bool:
+    others = "".join(char for char in label if not char.isascii())
+    plain = "".join(char for char in label if char.isascii())
+    return _is_label(plain) and others.isprintable() and not any(char in _DOT_LIKE for char in others)
+
+
+def _address_literal(text: str) -> str:
+    """`[192.0.2.1]` or `[IPv6:2001:db8::1]` (RFC 5321 4.1.3)."""
+    content = text[1:-1]
+    if not text.endswith("]"):
+        raise BadAddress("the address literal has no end")
+    try:
+        if content[:5].lower() == "ipv6:" and "%" not in content:
+            return f"[IPv6:{ipaddress.IPv6Address(content[5:])}]"
+        return f"[{ipaddress.IPv4Address(content)}]"
+    except ValueError:
+        raise BadAddress("the address literal is no IP address") from None
+
+
+def _local_part(text: str) -> str:
+    local = _unquoted(text) if text.startswith('"') else text
+    if len(local.encode()) > _MAX_LOCAL:
+        raise BadAddress("the part before the @ is longer than 64 octets")
+    if not local.isprintable():
+        raise BadAddress("it holds control characters")
+    if _is_dot_string(local):
+        return local
+    if not text.startswith('"'):
+        raise BadAddress("the part before the @ needs quotes")
+    return '"' + local.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _is_dot_string(local: str) -> bool:
+    ascii_part = "".join(char for char in local if char.isascii()).encode()
+    return not ascii_part.translate(None, _ATOMS) and all(local.split("."))
+
+
+def _unquoted(text: str) -> str:
+    """The content of a quoted string; a backslash takes the next character as it is (RFC 5321 4.1.2)."""
+    characters = iter(text[1:])
+    content: list[str] = []
+    for char in characters:
+        if char == '"':
+            if next(characters, None) is not None:
+                break
+            return "".join(content)
+        content.append(next(characters, "") if char == "\\" else char)
+    raise BadAddress("the quoted part before the @ has no end, or something behind it")
