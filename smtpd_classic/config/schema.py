@@ -11,6 +11,7 @@ from datetime import timedelta
 from smtpd_classic.config.kinds import (
     ADDRESSES,
     BOOLEAN,
+    COMMAND,
     DOMAIN_NAME,
     DOMAIN_PATTERNS,
     DOMAINS,
@@ -25,11 +26,13 @@ from smtpd_classic.config.kinds import (
     PATH,
     PATTERN,
     PORT,
+    POSITIVE_DURATION,
     RELAY_HOSTS,
     REPLACEMENT,
     SECRET,
     SENDER_ADDRESS,
     SIZE,
+    SYSTEM_USER,
     TEXT,
     WORD,
     Host,
@@ -77,7 +80,7 @@ class Server:
         restart=True,
     )
     user: str = option(
-        TEXT,
+        SYSTEM_USER,
         "smtpdc",
         "Service user",
         "The system user that owns the spool and all mailboxes. A server started as root binds its ports and then becomes "
@@ -277,7 +280,7 @@ class Basic:
         "RSET commands of one session since its last accepted message; over it the connection is closed. 0: no limit.",
     )
     retry_interval: timedelta = option(
-        DURATION,
+        POSITIVE_DURATION,
         15 * _MINUTE,
         "Delivery retry interval",
         "The wait after the first failed delivery attempt.",
@@ -289,7 +292,7 @@ class Basic:
         "Each further wait is this many times the one before. 1: constant.",
     )
     max_retry_interval: timedelta = option(
-        DURATION,
+        POSITIVE_DURATION,
         240 * _MINUTE,
         "Longest retry interval",
         "No wait between two attempts is longer than this.",
@@ -435,7 +438,7 @@ class Remote:
     relay_user: str = option(TEXT, "", "Relay: user", "The user name at the relay.")
     relay_password: str = option(SECRET, "", "Relay: password", "The password at the relay.")
     relay_token_command: str = option(
-        TEXT,
+        COMMAND,
         "",
         "Relay: token command",
         "A program, with its arguments, that prints an OAuth access token for the relay. With it the login is XOAUTH2 and the "
@@ -479,7 +482,7 @@ class Remote:
         "A host that could not be reached is not tried again for this long.",
     )
     connect_timeout: timedelta = option(
-        DURATION,
+        POSITIVE_DURATION,
         timedelta(seconds=30),
         "Connect timeout",
         "How long a host may take to accept a connection.",
@@ -591,8 +594,8 @@ class Access:
         "Failures before a block",
         "How many failures within the window lead to a block.",
     )
-    failure_window: timedelta = option(DURATION, 10 * _MINUTE, "Failure window", "How long a failure counts.")
-    block_time: timedelta = option(DURATION, 60 * _MINUTE, "Block for", "How long a block lasts.")
+    failure_window: timedelta = option(POSITIVE_DURATION, 10 * _MINUTE, "Failure window", "How long a failure counts.")
+    block_time: timedelta = option(POSITIVE_DURATION, 60 * _MINUTE, "Block for", "How long a block lasts.")
     max_connections: int = option(
         number(1, 100000),
         2000,
@@ -620,13 +623,13 @@ class Access:
         "Negative replies in one session; over it the connection is closed.",
     )
     idle_timeout: timedelta = option(
-        DURATION,
+        POSITIVE_DURATION,
         5 * _MINUTE,
         "Idle timeout",
         "How long a client may be silent before the connection is closed.",
     )
     message_timeout: timedelta = option(
-        DURATION,
+        POSITIVE_DURATION,
         60 * _MINUTE,
         "Time for one message",
         "How long the content of one message may take.",
