@@ -6,6 +6,37 @@ Editing (`editing`) and the manual (`manual`) are apart, since a daemon needs ne
 from smtpd_classic.config.check import check
 from smtpd_classic.config.load import load, parse
 from smtpd_classic.config.problem import ConfigProblems, Problem
-from smtpd_classic.config.schema import Config
+from smtpd_classic.config.schema import (
+    Access,
+    Basic,
+    Config,
+    Direct,
+    DirectDomain,
+    Domain,
+    Listener,
+    OpenRelay,
+    Remote,
+    Replacement,
+    Server,
+    Trusted,
+)
 
-__all__ = ["Config", "ConfigProblems", "Problem", "check", "load", "parse"]
+__all__ = [
+    "Access",
+    "Basic",
+    "Config",
+    "ConfigProblems",
+    "Direct",
+    "DirectDomain",
+    "Domain",
+    "Listener",
+    "OpenRelay",
+    "Problem",
+    "Remote",
+    "Replacement",
+    "Server",
+    "Trusted",
+    "check",
+    "load",
+    "parse",
+]

@@ -1,0 +1,221 @@
+"""The options of the ways out: remote delivery, domains that may be relayed, direct delivery, header replacement."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from smtpd_classic.config.kinds import (
+    ADDRESSES,
+    BOOLEAN,
+    COMMAND,
+    DOMAIN_PATTERNS,
+    DURATION,
+    HOSTS,
+    NETWORKS,
+    PORT,
+    POSITIVE_DURATION,
+    RELAY_HOSTS,
+    SECRET,
+    SENDER_ADDRESS,
+    TEXT,
+    Host,
+    Network,
+    choice,
+    number,
+    optional_number,
+)
+from smtpd_classic.config.option import option, required
+
+__all__ = ["Direct", "DirectDomain", "OpenRelay", "Remote", "Replacement", "Trusted"]
+
+_MINUTE = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remote:
+    look_up_mx: bool = option(
+        BOOLEAN,
+        True,
+        "Look up DNS MX records",
+        "Deliver to the hosts that DNS names for the recipient's domain. Recipients whose domain does not exist are "
+        "refused while the user is still connected.",
+    )
+    relay_when_delivery_fails: bool = option(
+        BOOLEAN,
+        False,
+        "Use relay when delivery fails",
+        "What could not be delivered for a reason that may pass is handed to the relay in the same attempt.",
+    )
+    relay_always: bool = option(
+        BOOLEAN,
+        False,
+        "Use relay always",
+        "All mail for other servers goes to the relay, none to the hosts that DNS names.",
+    )
+    relay_hosts: tuple[Host, ...] = option(
+        RELAY_HOSTS,
+        (),
+        "Relay address",
+        "The relay (smarthost): a host name or IP address, or several, tried in order.",
+    )
+    relay_port: int = option(PORT, 25, "Relay port", "The port of relay hosts that are written without one.")
+    relay_ssl: bool = option(
+        BOOLEAN,
+        False,
+        "Relay: use SSL",
+        "On port 465 TLS from the first byte, on any other port STARTTLS. Never in the clear when on.",
+    )
+    relay_accept_any_certificate: bool = option(
+        BOOLEAN,
+        False,
+        "Relay: accept any certificate",
+        "Do not verify the certificate of the relay. Whoever is between can then read the password.",
+    )
+    relay_retries: int | None = option(
+        optional_number(0, 1000),
+        None,
+        "Relay: retry attempts",
+        "How often delivery through the relay is tried again; what comes first, this or the life time, ends it. "
+        "Blank: the life time alone.",
+    )
+    relay_auth: bool = option(
+        BOOLEAN,
+        False,
+        "Relay requires authentication",
+        "Log in to the relay. This always means verified TLS; without it mail waits rather than go out.",
+    )
+    relay_user: str = option(TEXT, "", "Relay: user", "The user name at the relay.")
+    relay_password: str = option(SECRET, "", "Relay: password", "The password at the relay.")
+    relay_token_command: str = option(
+        COMMAND,
+        "",
+        "Relay: token command",
+        "A program, with its arguments, that prints an OAuth access token for the relay. With it the login is XOAUTH2"
+        " and the password is not used. No shell is involved. It runs as the service user and is given 30 seconds.",
+    )
+    relay_mail_from: str = option(
+        SENDER_ADDRESS,
+        "",
+        "Address as mail from",
+        "Replaces the envelope sender on the way to the relay. The null sender stays. Bounces still go to the real "
+        "sender.",
+    )
+    opportunistic_tls: bool = option(
+        BOOLEAN,
+        True,
+        "Use TLS when the remote server offers it",
+        "Any certificate will do; when the handshake fails, the message goes in the clear, and the log says so.",
+    )
+    delivery_threads: int = option(
+        number(1, 1000),
+        40,
+        "Delivery threads",
+        "How many deliveries run at the same time.",
+        restart=True,
+    )
+    max_connections_per_host: int = option(
+        number(1, 100),
+        10,
+        "Connections per host",
+        "How many connections are open to one destination at the same time.",
+    )
+    max_messages_per_connection: int = option(
+        number(1, 100000),
+        100,
+        "Messages per connection",
+        "After how many messages a connection is closed.",
+    )
+    dead_host_time: timedelta = option(
+        DURATION,
+        5 * _MINUTE,
+        "Remember dead hosts for",
+        "A host that could not be reached is not tried again for this long.",
+    )
+    connect_timeout: timedelta = option(
+        POSITIVE_DURATION,
+        timedelta(seconds=30),
+        "Connect timeout",
+        "How long a host may take to accept a connection.",
+    )
+    srs: bool = option(
+        BOOLEAN,
+        True,
+        "Rewrite the sender of forwarded mail",
+        "Mail that an alias sends on to another server leaves with a sender of our own (SRS), so that the other "
+        "server's SPF check does not refuse it. Bounces come back through us to the real sender.",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenRelay:
+    domains: tuple[str, ...] = option(
+        DOMAIN_PATTERNS,
+        (),
+        "Domains",
+        "Domains that anybody may send to through this server, as a backup MX does. example.org is that domain alone,"
+        " .example.org its sub-domains.",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trusted:
+    hosts: tuple[Network, ...] = option(
+        NETWORKS,
+        (),
+        "Hosts and networks",
+        "Clients that may send without logging in: IP addresses, networks such as 192.0.2.0/24, or the short form "
+        "192.168. Limits of size, hops and recipients still hold for them.",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Direct:
+    fall_back_to_remote: bool = option(
+        BOOLEAN,
+        False,
+        "Use remote delivery rules when direct delivery fails",
+        "What none of the listed hosts took, for a reason that may pass, is delivered as the remote delivery tab says.",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DirectDomain:
+    name: str
+    hosts: tuple[Host, ...] = required(
+        HOSTS,
+        "Hosts",
+        "The servers for this domain, one a line, tried in this order: a name or IP address, :PORT when it is not 25,"
+        " ssl for TLS, user=NAME and password=SECRET for a login.",
+    )
+    trust_hosts: str = option(
+        choice("automatic", "yes", "no"),
+        "automatic",
+        "Trust these hosts",
+        "Whether the hosts may send through this server without logging in. automatic: those written as IP addresses "
+        "without a password.",
+    )
+    open: bool = option(
+        BOOLEAN,
+        False,
+        "Anyone may send to this domain",
+        "Accept mail for this domain from strangers, as a gateway in front of another server does. Not together with "
+        "a user and password.",
+    )
+    accept_any_certificate: bool = option(
+        BOOLEAN, False, "Accept any certificate", "Do not verify the certificates of these hosts."
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replacement:
+    name: str
+    addresses: tuple[str, ...] = required(
+        ADDRESSES, "Replaced addresses", "The addresses to be replaced, parted by “;”."
+    )
+    local: bool = option(BOOLEAN, False, "For local", "Replace in copies for recipients on this server.")
+    remote: bool = option(BOOLEAN, True, "For remote", "Replace in copies for recipients on other servers.")
+    envelope_sender: bool = option(
+        BOOLEAN,
+        False,
+        "Also the envelope sender",
+        "Replace the envelope sender too, on the way to other servers.",
+    )

@@ -1,0 +1,173 @@
+"""The options of the server itself: where it keeps things, on which ports it listens, whose mail it takes."""
+
+from dataclasses import dataclass
+
+from smtpd_classic.config.kinds import (
+    DOMAIN_NAME,
+    DOMAINS,
+    IP_ADDRESSES,
+    LOG_TARGET,
+    NAME_SERVERS,
+    NETWORKS,
+    PATH,
+    PORT,
+    SENDER_ADDRESS,
+    SYSTEM_USER,
+    Network,
+    choice,
+    number,
+)
+from smtpd_classic.config.option import option, required
+
+__all__ = ["Domain", "Listener", "Server"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    primary_domain: str = required(
+        DOMAIN_NAME,
+        "Primary domain",
+        "The domain of this server. It gives the HELO name and the postmaster their defaults and completes a login "
+        "that is written without “@”. It is a local domain, also without a section of its own.",
+    )
+    workers: int = option(
+        number(0, 64),
+        0,
+        "Receiving processes",
+        "How many processes receive mail. 0 starts one for each processor core. 1 runs everything, receiving and "
+        "delivering, in one process, which suits tiny machines and debugging.",
+        restart=True,
+    )
+    user: str = option(
+        SYSTEM_USER,
+        "smtpdc",
+        "Service user",
+        "The system user that owns the spool and all mailboxes. A server started as root binds its ports and then "
+        "becomes this user for good. Not used when the server is started by an ordinary user.",
+        restart=True,
+    )
+    spool_folder: str = option(
+        PATH,
+        "/var/spool/smtpd-classic",
+        "Spool folder",
+        "Where messages wait. It must be on a local file system.",
+        restart=True,
+    )
+    mail_folder: str = option(
+        PATH,
+        "/var/mail/smtpd-classic",
+        "Mail folder",
+        "Where the Maildirs are, as DOMAIN/USER below this folder.",
+        restart=True,
+    )
+    run_folder: str = option(
+        PATH,
+        "/run/smtpd-classic",
+        "Run folder",
+        "Where the processes keep what they share while they run: status, counters, blocked addresses and the socket "
+        "for local submission.",
+        restart=True,
+    )
+    users_file: str = option(
+        PATH,
+        "users",
+        "Users file",
+        "The accounts, in the form of a Dovecot passwd-file. A relative name is beside the configuration file.",
+    )
+    aliases_file: str = option(
+        PATH,
+        "aliases",
+        "Aliases file",
+        "The aliases, in the form of aliases(5) without programs, files and includes. A relative name is beside the "
+        "configuration file.",
+    )
+    certificate: str = option(
+        PATH,
+        "tls/certificate.pem",
+        "Certificate file",
+        "The certificate chain for TLS, in PEM form, the server's own certificate first. It is read again when it "
+        "changes. When neither this file nor the key exists, a self-signed pair is made at the first start. A "
+        "relative name is beside the configuration file.",
+    )
+    private_key: str = option(
+        PATH,
+        "tls/key.pem",
+        "Private key file",
+        "The private key of the certificate, in PEM form, readable by the service user and nobody else.",
+    )
+    log: str = option(
+        LOG_TARGET,
+        "syslog",
+        "Log to",
+        "Where log lines go: syslog (facility mail), stderr, or the absolute name of a file, which is opened again "
+        "when it has been rotated.",
+    )
+    name_servers: tuple[tuple[str, int], ...] = option(
+        NAME_SERVERS,
+        (),
+        "Name servers",
+        "The DNS servers to ask. Blank means those of /etc/resolv.conf.",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listener:
+    name: str
+    address: tuple[str, ...] = option(
+        IP_ADDRESSES,
+        ("0.0.0.0", "::"),
+        "Addresses",
+        "The IP addresses to listen on; 0.0.0.0 and :: mean all.",
+    )
+    port: int = required(PORT, "Port", "The TCP port: 25 for other servers, 587 and 465 for users.")
+    tls: str = option(
+        choice("none", "starttls", "implicit"),
+        "starttls",
+        "TLS",
+        "none: never; starttls: offered after the greeting (ports 25 and 587); implicit: from the first byte (port "
+        "465).",
+    )
+    auth: str = option(
+        choice("none", "offered", "required"),
+        "none",
+        "Login",
+        "none: clients cannot log in; offered: they may; required: a client that is neither logged in nor trusted "
+        "cannot send anything (ports 587 and 465).",
+    )
+    proxy_protocol: tuple[Network, ...] = option(
+        NETWORKS,
+        (),
+        "PROXY protocol from",
+        "Load balancers that announce the real client with the PROXY protocol, version 1 or 2. Connections from them "
+        "must begin with it, connections from elsewhere are refused. Blank: no PROXY protocol on this port.",
+    )
+    refuse: tuple[Network, ...] = option(
+        NETWORKS,
+        (),
+        "Refuse clients",
+        "Networks that are refused on this port, besides those of the access tab.",
+    )
+    allow_only: tuple[Network, ...] = option(
+        NETWORKS,
+        (),
+        "Allow only",
+        "When not blank, clients of all other networks are refused on this port.",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Domain:
+    name: str
+    aliases: tuple[str, ...] = option(
+        DOMAINS,
+        (),
+        "Domain aliases",
+        "Other names of this domain: the same mailboxes under each of them.",
+    )
+    catch_all: str = option(
+        SENDER_ADDRESS,
+        "",
+        "Catch-all address",
+        "The address that gets mail for every address of this domain that exists neither as an account nor as an "
+        "alias. Blank: such mail is refused.",
+    )
