@@ -1,0 +1,196 @@
+"""The accounts and aliases of a running server: looked up by many threads, read again when a file changes."""
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
+
+from smtpd_classic.accounts.account import NORMAL, Account, AccountsUnreadable, Found, ScramKeys
+from smtpd_classic.accounts.checks import check
+from smtpd_classic.accounts.login import Logins
+from smtpd_classic.accounts.passwords import scram_keys
+from smtpd_classic.accounts.reading import Aliases, Users, read_aliases, read_text, read_users
+from smtpd_classic.accounts.resolution import AddressBook, address_book, domain_table
+from smtpd_classic.config.problem import Problem
+from smtpd_classic.config.schema import Config
+
+__all__ = ["Accounts"]
+
+T = TypeVar("T")
+F = TypeVar("F", Users, Aliases)
+_Signature = tuple[int, int, int, int] | None
+_LOOK_INTERVAL_S = 1.0
+
+
+class _State(NamedTuple):
+    """What is known at one moment. `doubt`, unless blank, says why an address that is not found may exist."""
+
+    users: Users
+    aliases: Aliases
+    signatures: tuple[_Signature, _Signature]
+    book: AddressBook
+    logins: Logins
+    all_scram: bool
+    doubt: str
+
+
+class Accounts:
+    """Looks at both files at most once a second, and at once when something is not found. Thread-safe.
+
+    A file that has become unreadable leaves in force what it said before. Where there is no before, what can be read is
+    used, and for what is not in it `AccountsUnreadable` is raised, so that mail waits instead of coming back.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        complain: Callable[[str], None] = lambda sentence: None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._config = config
+        self._complain = complain
+        self._clock = clock
+        self._table = domain_table(config)
+        self._paths = (config.server.users_file, config.server.aliases_file)
+        self._reloading = threading.Lock()
+        self._state: _State | None = None
+        self._look_at = 0.0
+        self._current()
+
+    def is_local_domain(self, domain: str) -> bool:
+        return self._table.local(domain) is not None
+
+    def canonical(self, address: str) -> str:
+        """The one spelling: no domain alias, lower case, completed with the primary domain when there is none."""
+        return self._table.canonical(address)
+
+    def find(self, address: str) -> Found | None:
+        """For an address of a local domain, or a bare "postmaster"; None: there is no such user."""
+        return self._current().book.find(address) or self._sure(lambda book: book.find(address))
+
+    def account(self, address: str) -> Account | None:
+        """By address (tag or not) or by login name."""
+        return self._current().book.account(address) or self._sure(lambda book: book.account(address))
+
+    def full_name(self, address: str) -> str:
+        """Blank for what is not the address of an account."""
+        account = self.account(address)
+        return account.full_name if account is not None else ""
+
+    def members(self, alias: str) -> tuple[str, ...] | None:
+        """The addresses that an alias stands for; None when it is no alias."""
+        return self._current().book.members(alias)
+
+    def owns(self, account: Account, address: str) -> bool:
+        """Whether the account may send from the address."""
+        return self._current().book.owns(account, address)
+
+    def authenticate(self, login: str, password: str) -> Account | None:
+        """The account when it may log in and the password fits. All failures look the same and take the same time."""
+        state = self._current(at_once=True)
+        account = state.book.login(login)
+        if account is None and state.doubt:
+            raise AccountsUnreadable(state.doubt)
+        return account if state.logins.succeeds(account, password, self._clock()) else None
+
+    def scram_keys(self, login: str) -> ScramKeys | None:
+        """What SCRAM-SHA-256 needs for an account that may log in and is stored so."""
+        account = self._current(at_once=True).book.login(login)
+        return scram_keys(account.password) if account is not None and account.status == NORMAL else None
+
+    @property
+    def all_scram(self) -> bool:
+        """Whether every account that can log in (and there is one) is stored for SCRAM-SHA-256."""
+        return self._current().all_scram
+
+    def addresses(self) -> tuple[str, ...]:
+        """The addresses of all accounts, in the order of the file."""
+        return tuple(self._current(at_once=True).book.accounts)
+
+    @staticmethod
+    def check(config: Config) -> list[Problem]:
+        """What is wrong with both files under this configuration, and with the addresses that it names itself."""
+        return check(config, domain_table(config))
+
+    def _sure(self, look_up: Callable[[AddressBook], T | None]) -> T | None:
+        """Ask again what was not found, after a look at the files."""
+        state = self._current(at_once=True)
+        found = look_up(state.book)
+        if found is None and state.doubt:
+            raise AccountsUnreadable(state.doubt)
+        return found
+
+    def _current(self, *, at_once: bool = False) -> _State:
+        state = self._state
+        if state is not None and not at_once and self._clock() < self._look_at:
+            return state
+        # One thread reads; the others go on with what is known, unless nothing is yet.
+        if self._reloading.acquire(blocking=state is None):
+            try:
+                self._look()
+            finally:
+                self._reloading.release()
+        state = self._state
+        assert state is not None
+        return state
+
+    def _look(self) -> None:
+        self._look_at = self._clock() + _LOOK_INTERVAL_S
+        signatures = _signature(self._paths[0]), _signature(self._paths[1])
+        old = self._state
+        if old is not None and signatures == old.signatures:
+            return
+        users = old.users if old and signatures[0] == old.signatures[0] else self._read_users(old)
+        aliases = old.aliases if old and signatures[1] == old.signatures[1] else self._read_aliases(old)
+        self._state = self._state_of(users, aliases, signatures)
+
+    def _read_users(self, old: _State | None) -> Users:
+        path = self._paths[0]
+        try:
+            users = read_users(path, read_text(path), self._table, self._config.server.mail_folder)
+        except (OSError, ValueError) as problem:
+            users = Users({}, {}, (Problem(path, 0, _reason(problem)),), whole=False)
+        return self._kept(users, old.users if old else None)
+
+    def _read_aliases(self, old: _State | None) -> Aliases:
+        path = self._paths[1]
+        try:
+            aliases = read_aliases(path, read_text(path), self._table)
+        except FileNotFoundError as problem:
+            if old is None or not old.aliases.targets:  # a server without aliases needs no file of them
+                return Aliases({}, {})
+            aliases = Aliases({}, {}, (Problem(path, 0, _reason(problem)),), whole=False)
+        except (OSError, ValueError) as problem:
+            aliases = Aliases({}, {}, (Problem(path, 0, _reason(problem)),), whole=False)
+        return self._kept(aliases, old.aliases if old else None)
+
+    def _kept(self, new: F, old: F | None) -> F:
+        """The new content of a file, or what is in force when that is broken. Says so either way."""
+        for problem in new.problems:
+            if problem.is_error:
+                self._complain(str(problem))
+        if new.whole or old is None or not old.whole:
+            return new
+        self._complain(f"{new.problems[0].file}: what it said before its last change stays in force.")
+        return old
+
+    def _state_of(self, users: Users, aliases: Aliases, signatures: tuple[_Signature, _Signature]) -> _State:
+        book = address_book(self._config, self._table, users, aliases)
+        doubt = "; ".join(str(part.problems[0]) for part in (users, aliases) if not part.whole)
+        able = [each for each in users.accounts.values() if each.status == NORMAL and each.password]
+        all_scram = bool(able) and all(scram_keys(each.password) is not None for each in able)
+        return _State(users, aliases, signatures, book, Logins(), all_scram, doubt)
+
+
+def _signature(path: str) -> _Signature:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size, found.st_ctime_ns
+
+
+def _reason(problem: Exception) -> str:
+    return f"cannot be read: {problem.strerror}." if isinstance(problem, OSError) else str(problem)

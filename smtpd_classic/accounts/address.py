@@ -1,0 +1,61 @@
+"""Addresses as the accounts compare them."""
+
+import re
+
+from smtpd_classic.domain_name import spellings, tidy_domain
+
+__all__ = ["DomainTable", "account_problem", "local_key", "split"]
+
+# What a Maildir's folder, a Dovecot login and a field of the users file can all be: no “/”, “:” or blank, nothing that
+# begins with “.” or “-”. “+” begins the tag of a plus-address.
+_LOCAL_PART = re.compile(r"(?![.-])(?!.*\.\.)[\w!#$%&'*=?^`{|}~.-]{1,64}(?<!\.)")
+
+
+def split(address: str) -> tuple[str, str]:
+    """Local part and domain, the latter "" when there is none. A quoted local part may hold an “@”."""
+    local, at, domain = address.rpartition("@")
+    return (local, domain) if at else (domain, "")
+
+
+def local_key(local: str) -> str:
+    """The local part as it is looked up: without needless quotes, case aside (RFC 5321 2.4 leaves that to us)."""
+    if local.startswith('"') and local.endswith('"') and len(local) > 2:
+        local = re.sub(r"\\(.)", r"\1", local[1:-1])  # RFC 5321 4.1.2: the quoted form is the same mailbox
+    return local.lower()
+
+
+def account_problem(address: str) -> str | None:
+    """Why no account can have this address, in one sentence, or None."""
+    local, domain = split(address)
+    if not domain:
+        return f"“{address}” has no “@” and domain."
+    if not _LOCAL_PART.fullmatch(local):
+        return f"“{local}” cannot name a mailbox: use letters, digits and “.”, “-”, “_”, with a letter or digit first."
+    return None
+
+
+class DomainTable:
+    """The local domains under all their names: `[domain]` sections, their aliases, and the primary domain."""
+
+    def __init__(self, primary: str, aliases: dict[str, tuple[str, ...]]) -> None:
+        self.primary = tidy_domain(primary)
+        self._canonical: dict[str, str] = {}
+        for name in dict.fromkeys([*map(tidy_domain, aliases), self.primary]):
+            self._canonical |= dict.fromkeys(spellings(name), name)
+        for name, others in aliases.items():
+            for other in others:
+                for spelling in spellings(other):
+                    self._canonical.setdefault(spelling, tidy_domain(name))
+        self.names = tuple(dict.fromkeys(self._canonical.values()))
+
+    def local(self, domain: str) -> str | None:
+        """The canonical name of a local domain, None for any other."""
+        found = self._canonical.get(domain)
+        return found if found is not None else self._canonical.get(tidy_domain(domain))
+
+    def canonical(self, address: str) -> str:
+        """The one spelling of an address. Without a domain it is completed with the primary one; the local part of an
+        address elsewhere is not ours to change."""
+        local, domain = split(address)
+        name = self.local(domain) if domain else self.primary
+        return f"{local_key(local)}@{name}" if name is not None else f"{local}@{tidy_domain(domain)}"

@@ -1,0 +1,128 @@
+"""The aliases file, in the form of aliases(5): `name: target, target`, lines that begin with a blank go on.
+
+No mail runs a program here: `|command`, `/file` and `:include:` are errors. A name without a domain is an alias in
+every local domain; `user@domain` is one in that domain alone.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+__all__ = ["AliasLine", "format_alias", "parse_aliases", "parse_targets"]
+
+
+class AliasLine(NamedTuple):
+    """One entry as it is written: the lines from `first` up to but not including `after` (counted from 1).
+
+    `problem` is a sentence when it cannot be used; then `targets` is empty.
+    """
+
+    first: int
+    after: int
+    name: str
+    targets: tuple[str, ...]
+    problem: str = ""
+
+
+def parse_aliases(text: str) -> Iterator[AliasLine]:
+    """Every entry in the order of the file, good or bad."""
+    for first, after, content in _logical_lines(text):
+        name = ""
+        try:
+            name, rest = _name(content)
+            yield AliasLine(first, after, name, parse_targets(rest))
+        except ValueError as problem:
+            yield AliasLine(first, after, name, (), str(problem))
+
+
+def _logical_lines(text: str) -> Iterator[tuple[int, int, str]]:
+    """Comments and blank lines do not end an entry, they stand between its lines (aliases(5) of Postfix)."""
+    first, after = 0, 0
+    parts: list[str] = []
+    for number, line in enumerate(text.split("\n"), 1):
+        stripped = line.strip()
+        if not stripped or stripped.startswith("#"):
+            continue
+        if line[0] not in " \t" and parts:
+            yield first, after, " ".join(parts)
+            parts = []
+        if not parts:
+            first = number
+        parts.append(stripped)
+        after = number + 1
+    if parts:
+        yield first, after, " ".join(parts)
+
+
+def _name(content: str) -> tuple[str, str]:
+    if content.startswith('"'):
+        end = _closing_quote(content, 0)
+        name, rest = content[: end + 1], content[end + 1 :]
+        at, colon, targets = rest.partition(":")
+        name += at.strip()
+    else:
+        name, colon, targets = content.partition(":")
+        name = name.strip()
+    if not colon or not name or " " in name.strip('"'):
+        raise ValueError("this is not an alias: write name: target, target.")
+    if name.startswith("@"):
+        raise ValueError(f"“{name}” would be every address of a domain: set catch_all in the section of the domain.")
+    return name, targets
+
+
+def _closing_quote(text: str, start: int) -> int:
+    position = start + 1
+    while position < len(text) and text[position] != '"':
+        position += 2 if text[position] == "\\" else 1
+    if position >= len(text):
+        raise ValueError("a quotation mark is not closed.")
+    return position
+
+
+def parse_targets(text: str) -> tuple[str, ...]:
+    """The targets of one entry, as written but for needless quotes. Raises ValueError with one sentence."""
+    targets = tuple(dict.fromkeys(_target(item) for item in _items(text) if item))
+    if not targets:
+        raise ValueError("there is no target behind the colon.")
+    return targets
+
+
+def _items(text: str) -> Iterator[str]:
+    start = position = 0
+    while position < len(text):
+        if text[position] == '"':
+            position = _closing_quote(text, position)
+        elif text[position] == ",":
+            yield text[start:position].strip()
+            start = position + 1
+        position += 1
+    yield text[start:].strip()
+
+
+_FORBIDDEN = (
+    ("|", "runs a program"),
+    ("/", "is a file"),
+    (":include:", "includes a file"),
+)
+
+
+def _target(item: str) -> str:
+    if item.startswith('"') and item.endswith('"') and _closing_quote(item, 0) == len(item) - 1:
+        bare = item[1:-1].strip()
+        item = bare if not any(char in bare for char in ' "\\@') or bare.startswith(("|", "/", ":")) else item
+    item = item.removeprefix("\\")  # sendmail: not expanded again, which an account never is
+    if item.startswith("<") and item.endswith(">"):
+        item = item[1:-1].strip()
+    for beginning, does in _FORBIDDEN:
+        if item.lower().startswith(beginning):
+            raise ValueError(f"the target “{item}” {does}; only addresses are allowed.")
+    if not item or item.endswith("@") or item.startswith("@"):
+        raise ValueError(f"the target “{item}” is not an address.")
+    if any(ord(char) <= 32 or char in "<>:;()" or ord(char) == 127 for char in item) and not item.startswith('"'):
+        raise ValueError(f"the target “{item}” is not an address.")
+    return item
+
+
+def format_alias(name: str, targets: tuple[str, ...]) -> str:
+    """The lines of an entry, without the last line end."""
+    line = f"{name}: " + ", ".join(targets)
+    return line if len(line) <= 120 else f"{name}:\n" + ",\n".join(f"    {target}" for target in targets)

@@ -1,0 +1,154 @@
+"""The check of both files, and of the addresses that the configuration names."""
+
+import os
+import stat
+from collections.abc import Iterator
+
+from smtpd_classic.accounts.account import DISABLED, AccountsUnreadable
+from smtpd_classic.accounts.address import DomainTable, split
+from smtpd_classic.accounts.reading import Aliases, Users, read_aliases, read_text, read_users
+from smtpd_classic.accounts.resolution import MAX_TARGETS, AddressBook, address_book
+from smtpd_classic.config.problem import Problem
+from smtpd_classic.config.schema import Config
+
+__all__ = ["check"]
+
+
+def check(config: Config, table: DomainTable) -> list[Problem]:
+    """Everything that is wrong or doubtful, file by file, line by line."""
+    users, aliases = _users(config, table), _aliases(config, table)
+    book = address_book(config, table, users, aliases)
+    problems = [
+        *_modes(config.server.users_file, secret=True),
+        *_modes(config.server.aliases_file, secret=False),
+        *users.problems,
+        *aliases.problems,
+        *_alias_problems(config.server.aliases_file, table, book, aliases),
+        *_config_problems(config, table, book),
+    ]
+    order = {config.path: 0, config.server.users_file: 1, config.server.aliases_file: 2}
+    return sorted(problems, key=lambda problem: (order.get(problem.file, 3), problem.line))
+
+
+def _users(config: Config, table: DomainTable) -> Users:
+    path = config.server.users_file
+    try:
+        return read_users(path, read_text(path), table, config.server.mail_folder)
+    except FileNotFoundError:
+        said = "there is no such file; “smtpd-classic user add” makes it with the first account."
+    except (OSError, ValueError) as problem:
+        said = _reason(problem)
+    return Users({}, {}, (Problem(path, 0, said),), whole=False)
+
+
+def _aliases(config: Config, table: DomainTable) -> Aliases:
+    path = config.server.aliases_file
+    try:
+        return read_aliases(path, read_text(path), table)
+    except FileNotFoundError:
+        return Aliases({}, {})
+    except (OSError, ValueError) as problem:
+        return Aliases({}, {}, (Problem(path, 0, _reason(problem)),), whole=False)
+
+
+def _reason(problem: Exception) -> str:
+    return f"cannot be read: {problem.strerror}." if isinstance(problem, OSError) else str(problem)
+
+
+def _modes(path: str, *, secret: bool) -> Iterator[Problem]:
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return
+    if mode & stat.S_IWOTH:
+        yield Problem(path, 0, "everybody may write to the file; chmod o-w takes that right away.")
+    if secret and mode & stat.S_IROTH:
+        said = "everybody may read the file, and guess at the password hashes in it; chmod o-rwx ends that."
+        yield Problem(path, 0, said, "warning")
+
+
+def _alias_problems(path: str, table: DomainTable, book: AddressBook, aliases: Aliases) -> Iterator[Problem]:
+    looping = set()
+    for loop in _loops(table, aliases.targets):
+        looping |= set(loop)
+        yield Problem(
+            path, aliases.lines[loop[0]], f"this alias goes round in a circle: {' → '.join([*loop, loop[0]])}."
+        )
+    for key, targets in aliases.targets.items():
+        line = aliases.lines[key]
+        if key in book.accounts:
+            said = f"there is an account {key}, which comes first; the alias is not used."
+            yield Problem(path, line, said, "warning")
+        dead = [target for target in targets if _is_dead(table, book, target)]
+        if dead and key not in looping:
+            left = "mail for this alias is refused." if len(dead) == len(targets) else "the others get the mail."
+            said = f"there is no {', '.join(dead)} here; {left}"
+            yield Problem(path, line, said, "error" if len(dead) == len(targets) else "warning")
+        if _is_too_many(book, targets):
+            yield Problem(path, line, f"this alias stands for more than {MAX_TARGETS} addresses.")
+
+
+def _is_dead(table: DomainTable, book: AddressBook, address: str) -> bool:
+    """Whether it is an address here that does not exist."""
+    try:
+        return table.local(split(address)[1]) is not None and book.find(address) is None
+    except AccountsUnreadable:
+        return False
+
+
+def _is_too_many(book: AddressBook, targets: tuple[str, ...]) -> bool:
+    try:
+        return len(book.expanded(targets)) > MAX_TARGETS
+    except AccountsUnreadable:
+        return True
+
+
+def _loops(table: DomainTable, targets: dict[str, tuple[str, ...]]) -> Iterator[list[str]]:
+    """Each circle of aliases once, as the keys on it. Depth first, on a path of its own, so that no depth is too deep."""
+    done: set[str] = set()
+    for start in targets:
+        path: dict[str, Iterator[str]] = {}
+        key: str | None = start
+        while key is not None:
+            if key in path:
+                keys = list(path)
+                yield keys[keys.index(key) :]
+            elif key not in done:
+                path[key] = _next_keys(table, targets, key)
+            key = _next_on(path, done)
+
+
+def _next_on(path: dict[str, Iterator[str]], done: set[str]) -> str | None:
+    """The next alias that the last one on the path leads to; those that lead no further are taken off."""
+    while path:
+        last = next(reversed(path))
+        following = next(path[last], None)
+        if following is not None:
+            return following
+        done.add(last)
+        del path[last]
+    return None
+
+
+def _next_keys(table: DomainTable, targets: dict[str, tuple[str, ...]], key: str) -> Iterator[str]:
+    for target in targets[key]:
+        local, domain = split(target)
+        if table.local(domain) is not None:
+            if target in targets:
+                yield target
+            elif local in targets:
+                yield local
+
+
+def _config_problems(config: Config, table: DomainTable, book: AddressBook) -> Iterator[Problem]:
+    """The postmaster and the catch-alls must lead somewhere."""
+    postmaster = table.canonical(config.postmaster)
+    if _is_dead(table, book, postmaster):
+        said = f"the postmaster {postmaster} is neither an account nor an alias here; nobody would get bounces."
+        yield Problem(config.path, 0, said)
+    elif (account := book.account(postmaster)) is not None and account.status == DISABLED:
+        yield Problem(config.path, 0, f"the account of the postmaster {postmaster} is disabled.")
+    for domain in config.domains:
+        if domain.catch_all and _is_dead(table, book, table.canonical(domain.catch_all)):
+            said = f"[domain {domain.name}] catch_all: there is no {domain.catch_all} here."
+            yield Problem(config.path, 0, said)

@@ -1,0 +1,136 @@
+"""Reads the users and the aliases file: what they say, and what is wrong with them."""
+
+import os
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from smtpd_classic.accounts.account import Account
+from smtpd_classic.accounts.address import DomainTable, account_problem, local_key, split
+from smtpd_classic.accounts.aliases import parse_aliases
+from smtpd_classic.accounts.passwords import scheme_problem
+from smtpd_classic.accounts.users import UserLine, parse_line
+from smtpd_classic.config.problem import Problem
+
+__all__ = ["Aliases", "Users", "account_lines", "alias_key", "read_aliases", "read_text", "read_users"]
+
+
+class Users(NamedTuple):
+    """`whole` is False when a line could not be understood, so that an account may be missing."""
+
+    accounts: dict[str, Account]
+    lines: dict[str, int]
+    problems: tuple[Problem, ...] = ()
+    whole: bool = True
+
+
+class Aliases(NamedTuple):
+    """`targets` by `user@domain`, or by `user` for an alias in every local domain; targets are canonical addresses."""
+
+    targets: dict[str, tuple[str, ...]]
+    lines: dict[str, int]
+    problems: tuple[Problem, ...] = ()
+    whole: bool = True
+
+
+def read_text(path: str) -> str:
+    """Raises ValueError with one sentence when the file is not UTF-8, OSError when it cannot be read."""
+    with open(path, "rb") as file:
+        data = file.read()
+    try:
+        return data.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as problem:
+        line = data.count(b"\n", 0, problem.start) + 1
+        raise ValueError(f"line {line} is not UTF-8, in which the file must be written.") from None
+
+
+def account_lines(text: str) -> Iterator[tuple[int, str]]:
+    """The lines that are neither blank nor a comment, counted from 1."""
+    for number, line in enumerate(text.split("\n"), 1):
+        if line and line[0] != "#" and not line.isspace():
+            yield number, line
+
+
+def read_users(path: str, text: str, table: DomainTable, mail_folder: str) -> Users:
+    accounts: dict[str, Account] = {}
+    lines: dict[str, int] = {}
+    problems: list[Problem] = []
+    whole = True
+    for number, line in account_lines(text):
+        try:
+            user = parse_line(line)
+            address = _account_address(user.name, table)
+        except ValueError as problem:
+            problems.append(Problem(path, number, str(problem)))
+            whole = False
+            continue
+        if address in lines:
+            problems.append(Problem(path, number, f"{address} is already on line {lines[address]}, which counts."))
+            continue
+        lines[address] = number
+        problems += [Problem(path, number, said, severity) for severity, said in _remarks(user, address, table)]
+        local, domain = split(address)
+        if table.local(domain) is not None:
+            folder = os.path.join(mail_folder, domain, local)
+            grants = tuple(map(table.canonical, user.may_send_as))
+            accounts[address] = Account(address, user.full_name, user.password, user.status, user.quota, grants, folder)
+    return Users(accounts, lines, tuple(problems), whole)
+
+
+def _account_address(name: str, table: DomainTable) -> str:
+    address = table.canonical(name)
+    if problem := account_problem(address):
+        raise ValueError(problem)
+    return address
+
+
+def _remarks(user: UserLine, address: str, table: DomainTable) -> Iterator[tuple[str, str]]:
+    """What is odd about a line that can be used."""
+    if table.local(split(address)[1]) is None:
+        yield "warning", f"the domain of {address} is not a local one; the account is not used."
+    elif user.name != address:
+        yield "warning", f"write {address} here, not {user.name}: other programs find the account under that name only."
+    if not user.password:
+        yield "warning", f"{address} has no password and cannot log in."
+    elif said := scheme_problem(user.password):
+        yield "error", f"{address}: {said}"
+    for grant in user.may_send_as:
+        local, domain = split(grant)
+        if not local or not domain:
+            yield "error", f"{address} may send as “{grant}”, which is neither an address nor *@domain."
+
+
+def read_aliases(path: str, text: str, table: DomainTable) -> Aliases:
+    targets: dict[str, tuple[str, ...]] = {}
+    lines: dict[str, int] = {}
+    problems: list[Problem] = []
+    whole = True
+    for line in parse_aliases(text):
+        if line.problem:
+            problems.append(Problem(path, line.first, line.problem))
+            whole = False
+            continue
+        key, domain = alias_key(line.name, table)
+        if key in lines:
+            problems.append(Problem(path, line.first, f"{key} is already on line {lines[key]}, which counts."))
+            continue
+        lines[key] = line.first
+        if domain and table.local(domain) is None:
+            said = f"the domain of {key} is not a local one; the alias is not used."
+            problems.append(Problem(path, line.first, said, "warning"))
+            continue
+        targets[key] = tuple(dict.fromkeys(_completed(target, domain, table) for target in line.targets))
+    return Aliases(targets, lines, tuple(problems), whole)
+
+
+def alias_key(name: str, table: DomainTable) -> tuple[str, str]:
+    """The key of an alias, and its domain or ""."""
+    local, domain = split(name)
+    if not domain:
+        return local_key(local), ""
+    address = table.canonical(name)
+    return address, split(address)[1]
+
+
+def _completed(target: str, domain: str, table: DomainTable) -> str:
+    local, own = split(target)
+    return table.canonical(target if own else f"{local}@{domain or table.primary}")

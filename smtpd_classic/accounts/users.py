@@ -1,0 +1,114 @@
+"""The users file: Dovecot's passwd-file, one account a line.
+
+    joe@example.org:{ARGON2ID}$argon2id$…:uid:gid:Joe Doe:home::userdb_quota_rule=*:bytes=1000000 …
+
+A Dovecot beside us reads the same file, with `driver = passwd-file` and `args = username_format=%u FILE` in `passdb` and
+`userdb`. What it would not understand is written so that it does the right thing all the same:
+
+- The full name is the gecos field. uid, gid, home and shell are Dovecot's: kept as they are, blank in new lines.
+- `userdb_quota_rule=*:bytes=N` is the quota for both.
+- `userdb_smtpd_status=disabled` or `suspended` is our status. Such an account also has “!” in front of its hash, as in
+  /etc/shadow: Dovecot then takes it for a crypt(3) hash that no password fits, and the hash is still there for the day
+  when the account is normal again. A “!” alone, or Dovecot's `nologin`, means suspended.
+- `userdb_smtpd_may_send_as=a@example.org,*@example.net`: Dovecot hands such a field on, and nobody asks for it.
+- Fields that are none of these, comments and the order of lines survive every edit.
+"""
+
+import re
+from typing import NamedTuple
+
+from smtpd_classic.accounts.account import DISABLED, NORMAL, STATUSES, SUSPENDED
+from smtpd_classic.accounts.passwords import LOCK
+
+__all__ = ["UserLine", "edited_line", "new_line", "parse_line"]
+
+QUOTA, STATUS, MAY_SEND_AS = "userdb_quota_rule", "userdb_smtpd_status", "userdb_smtpd_may_send_as"
+_UNITS = {"": 1, "B": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
+
+
+class UserLine(NamedTuple):
+    """What one line says; addresses are not yet completed, and the hash is without its lock."""
+
+    name: str
+    password: str
+    full_name: str = ""
+    status: str = NORMAL
+    quota: int = 0
+    may_send_as: tuple[str, ...] = ()
+
+
+def parse_line(line: str) -> UserLine:
+    """Raises ValueError with one sentence. The line is neither blank nor a comment."""
+    fields = line.split(":", 7)
+    if len(fields) < 2 or not fields[0]:
+        raise ValueError("this is not an account: write user@domain:{ARGON2ID}hash and what follows it.")
+    name, password, full_name = fields[0], fields[1], fields[4] if len(fields) > 4 else ""
+    status, quota = NORMAL, 0
+    grants: tuple[str, ...] = ()
+    for word in fields[7].split() if len(fields) > 7 else ():
+        key, _, value = word.partition("=")
+        if key == QUOTA:
+            quota = _quota(value) or quota
+        elif key == STATUS:
+            status = _status(value)
+        elif key == MAY_SEND_AS:
+            grants = tuple(item for item in value.split(",") if item)
+        elif key == "nologin" and status == NORMAL:
+            status = SUSPENDED
+    if password.startswith(LOCK):
+        password, status = password[len(LOCK) :], DISABLED if status == DISABLED else SUSPENDED
+    return UserLine(name, password, full_name, status, quota, grants)
+
+
+def _status(text: str) -> str:
+    if text not in STATUSES:
+        raise ValueError(f"“{text}” is not a status; there are {', '.join(STATUSES)}.")
+    return text
+
+
+def _quota(rule: str) -> int:
+    """The bytes of a Dovecot quota rule for the whole mailbox, `*:bytes=N` or `*:storage=N` (in KiB without a unit)."""
+    folder, *limits = rule.split(":")
+    if folder != "*":
+        return 0
+    for limit in limits:
+        key, _, value = limit.partition("=")
+        if key in {"bytes", "storage"}:
+            match = re.fullmatch(r"(\d{1,15})([BKMGT]?)", value.upper(), re.ASCII)
+            if not match:
+                raise ValueError(f"“{rule}” is not a quota: write *:bytes=NUMBER.")
+            return int(match[1]) * (1024 if key == "storage" and not match[2] else _UNITS[match[2]])
+    return 0
+
+
+def new_line(user: UserLine) -> str:
+    return edited_line(f"{user.name}:" + ":" * 6, user)
+
+
+def edited_line(line: str, user: UserLine) -> str:
+    """The line with what `user` says in place of what it said; fields that are not ours stay as they are."""
+    fields = line.split(":", 7)
+    fields += [""] * (8 - len(fields))
+    fields[1] = (LOCK if user.status != NORMAL else "") + user.password
+    fields[4] = user.full_name
+    fields[7] = " ".join(_extra(fields[7].split(), user))
+    return ":".join(fields)
+
+
+def _extra(words: list[str], user: UserLine) -> list[str]:
+    ours = {
+        QUOTA: f"*:bytes={user.quota}" if user.quota else "",
+        STATUS: user.status if user.status != NORMAL else "",
+        MAY_SEND_AS: ",".join(user.may_send_as),
+    }
+    kept = []
+    for word in words:
+        key, _, value = word.partition("=")
+        if key == QUOTA and not value.startswith("*:"):
+            kept.append(word)  # the rule of one folder, which is Dovecot's alone
+        elif key == QUOTA and _quota(value) == user.quota:
+            kept.append(word)  # it says the same in other words, and perhaps more
+            ours[QUOTA] = ""
+        elif key not in ours and not (key == "nologin" and user.status == NORMAL):
+            kept.append(word)
+    return kept + [f"{key}={value}" for key, value in ours.items() if value]

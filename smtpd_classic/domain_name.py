@@ -1,0 +1,38 @@
+"""The two spellings of an internationalised domain name (RFC 5890): A-labels for DNS, U-labels for people."""
+
+import idna
+
+__all__ = ["ascii_domain", "spellings", "tidy_domain"]
+
+
+def tidy_domain(domain: str) -> str:
+    """Lower case, without the dot that ends a fully qualified name."""
+    return domain.lower().removesuffix(".")
+
+
+def ascii_domain(domain: str) -> str:
+    """The name as DNS knows it. Raises ValueError when it cannot be one.
+
+    The codec of the standard library is IDNA 2003 and sends mail for faß.de to fass.de, another domain; idna follows
+    RFC 5891.
+    """
+    if domain.isascii():
+        return tidy_domain(domain)
+    try:
+        return idna.encode(tidy_domain(domain), uts46=True).decode("ascii")
+    except (idna.IDNAError, UnicodeError) as problem:
+        raise ValueError(f"“{domain}” is not a domain name: {problem}") from None
+
+
+def spellings(domain: str) -> tuple[str, ...]:
+    """Every way in which a client may write this domain; the given one first. A plain ASCII name has one."""
+    name = tidy_domain(domain)
+    found = [name]
+    try:
+        if not name.isascii():
+            found.append(ascii_domain(name))
+        elif "xn--" in name:
+            found.append(idna.decode(name))
+    except (idna.IDNAError, UnicodeError, ValueError):
+        pass  # a label that only looks like one; the name stands for itself
+    return tuple(dict.fromkeys(found))
