@@ -25,7 +25,7 @@ class BadHeader(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """`length` octets of what came were the header. `ip` is blank when the balancer speaks for itself (health checks)."""
+    """`length` octets of what came were the header. `ip` is blank when the balancer speaks for itself (a check)."""
 
     length: int
     ip: str

@@ -1,7 +1,7 @@
 """Threads that are used again: making one costs more than a short session does.
 
-A thread that has nothing to do waits for the next task, as long as not too many wait already. There is no queue in front
-of the pool: what nobody can take at once is refused, and the client is told so.
+A thread that has nothing to do waits for the next task, as long as not too many wait already. There is no queue in
+front of the pool: what nobody can take at once is refused, and the client is told so.
 """
 
 import threading
