@@ -104,7 +104,7 @@ def _is_too_many(book: AddressBook, targets: tuple[str, ...]) -> bool:
 
 
 def _loops(table: DomainTable, targets: dict[str, tuple[str, ...]]) -> Iterator[list[str]]:
-    """Each circle of aliases once, as the keys on it. Depth first, on a path of its own, so that no depth is too deep."""
+    """Each circle of aliases once, as the keys on it. Depth first, without recursion, however deep it is."""
     done: set[str] = set()
     for start in targets:
         path: dict[str, Iterator[str]] = {}

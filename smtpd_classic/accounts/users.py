@@ -2,7 +2,7 @@
 
     joe@example.org:{ARGON2ID}$argon2id$…:uid:gid:Joe Doe:home::userdb_quota_rule=*:bytes=1000000 …
 
-A Dovecot beside us reads the same file, with `driver = passwd-file` and `args = username_format=%u FILE` in `passdb` and
+A Dovecot beside us reads the same file: `driver = passwd-file` and `args = username_format=%u FILE` in `passdb` and in
 `userdb`. What it would not understand is written so that it does the right thing all the same:
 
 - The full name is the gecos field. uid, gid, home and shell are Dovecot's: kept as they are, blank in new lines.
