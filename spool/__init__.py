@@ -1,0 +1,29 @@
+"""The spool: messages that wait on disk, whatever crashes. See `spool.spool`."""
+
+from spool.claim import Claim, Content
+from spool.disk import NoSuchEntry, NotClaimed, SpoolBroken, SpoolFull
+from spool.draft import Draft
+from spool.entry import DELIVERED, FAILED, WAITING, Entry, Envelope, Listed, Recipient, RecipientState, State
+from spool.queue_id import new_queue_id
+from spool.spool import Spool
+
+__all__ = [
+    "DELIVERED",
+    "FAILED",
+    "WAITING",
+    "Claim",
+    "Content",
+    "Draft",
+    "Entry",
+    "Envelope",
+    "Listed",
+    "NoSuchEntry",
+    "NotClaimed",
+    "Recipient",
+    "RecipientState",
+    "Spool",
+    "SpoolBroken",
+    "SpoolFull",
+    "State",
+    "new_queue_id",
+]

@@ -1,0 +1,189 @@
+"""An entry in the hands of one thread, by the lock on its own file: the lock dies with its holder.
+
+Rule 1: only the holder of a claim changes, moves or removes the entry and its state. Rule 2: the entry is removed
+before its state, so that a crash in between leaves a state without an entry (swept) and never an entry that forgot what
+it has delivered.
+"""
+
+import contextlib
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from filelock import lock_descriptor, unlock_descriptor
+
+from spool.disk import Folders, NoSuchEntry, failure, readable
+from spool.entry import Entry, State, untried
+from spool.form import Garbage, decode_trailer, footer_length, trailer_start
+from spool.state_file import read_state, remove_state, write_state
+
+__all__ = ["Claim", "Content", "lock_entry", "open_entry", "read_entry"]
+
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_CHUNK = 64 * 1024
+_TAIL = 4096
+
+
+class Content:
+    """The content of an entry, LF line ends, as a file to read. It has its own descriptor and position: several may be
+    open, also in several threads. Close it."""
+
+    __slots__ = ("_descriptor", "_position", "size")
+
+    def __init__(self, descriptor: int, size: int) -> None:
+        """`descriptor` is closed with the Content."""
+        self._descriptor = descriptor
+        self._position = 0
+        self.size = size
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def read(self, size: int = -1) -> bytes:
+        """As that of a binary file: b"" at the end. Raises SpoolBroken."""
+        left = self.size - self._position
+        wanted = left if size is None or size < 0 else min(size, left)
+        pieces = []
+        try:
+            while wanted > 0 and (piece := os.pread(self._descriptor, wanted, self._position)):
+                self._position += len(piece)
+                wanted -= len(piece)
+                pieces.append(piece)
+        except OSError as error:
+            raise failure(error, "reading a queued message") from error
+        return b"".join(pieces)
+
+    def chunks(self, size: int = _CHUNK) -> Iterator[bytes]:
+        """What is left, in pieces."""
+        while piece := self.read(size):
+            yield piece
+
+    def seek(self, position: int) -> None:
+        self._position = min(max(position, 0), self.size)
+
+    def tell(self) -> int:
+        return self._position
+
+    def close(self) -> None:
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+class Claim:
+    """What `Spool.claim()` gives; leaving its block gives the entry back. `record()` and `remove()` are of one thread
+    at a time."""
+
+    __slots__ = ("_before", "_descriptor", "_folders", "_path", "entry", "state")
+
+    def __init__(self, folders: Folders, path: str, descriptor: int, entry: Entry) -> None:
+        self._folders = folders
+        self._path = path
+        self._descriptor = descriptor
+        self._before: Mapping[str, Any] = {}
+        self.entry = entry
+        self.state = untried(entry)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self.release()
+
+    def load_state(self) -> None:
+        """Take the state from disk. Raises Garbage when it says nothing, and OSError."""
+        found = read_state(self._folders, self.entry)
+        if found is not None:
+            self.state, self._before = found
+
+    def open_content(self) -> Content:
+        """The content, to be closed by the caller. Raises SpoolBroken when no more files can be opened."""
+        try:
+            return Content(os.dup(self._descriptor), self.entry.size)
+        except OSError as error:
+            raise failure(error, self._path) from error
+
+    def record(self, state: State) -> None:
+        """Make `state` the entry's. Raises SpoolFull or SpoolBroken, and then the state before stands on disk."""
+        self._check()
+        write_state(self._folders, self.entry.queue_id, state, self._before)
+        self.state = state
+        if state.attempts and self._path.startswith(f"{self._folders.new}/"):
+            tried = f"{self._folders.cur}/{self.entry.queue_id}"
+            try:
+                os.rename(self._path, tried)
+            except OSError as error:
+                raise failure(error, self._path) from error
+            self._path = tried
+
+    def remove(self) -> None:
+        """The entry is done. Raises SpoolBroken when it could not be removed."""
+        self._check()
+        try:
+            os.unlink(self._path)
+            remove_state(self._folders, self.entry.queue_id)
+        except OSError as error:
+            raise failure(error, self._path) from error
+
+    def release(self) -> None:
+        """Give the entry back."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            give_back(descriptor)
+
+    def _check(self) -> None:
+        if self._descriptor < 0:
+            raise ValueError("the claim is given back")
+
+
+def give_back(descriptor: int) -> None:
+    """Unlock and close; closing alone would leave the lock with a Content, or a child process forked meanwhile."""
+    with contextlib.suppress(OSError):
+        unlock_descriptor(descriptor)
+    with contextlib.suppress(OSError):
+        os.close(descriptor)
+
+
+def open_entry(path: str) -> int | None:
+    """A descriptor of the file; None when there is none, or only a draft that cannot be read yet. Raises other
+    OSErrors."""
+    try:
+        return os.open(path, _READ)
+    except FileNotFoundError:
+        return None
+
+
+def lock_entry(descriptor: int, path: str) -> bool:
+    """Lock it unless someone has, or it is no longer what stands at `path`."""
+    if not lock_descriptor(descriptor, blocking=False):
+        return False
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path, follow_symlinks=False))
+    except FileNotFoundError:
+        return False
+
+
+def read_entry(descriptor: int, queue_id: str) -> Entry:
+    """The entry that a file holds. Raises NoSuchEntry for a draft, Garbage, and OSError."""
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        raise Garbage("it is no file")
+    if not readable(status.st_mode):
+        raise NoSuchEntry(queue_id)
+    size = status.st_size
+    tail = os.pread(descriptor, _TAIL, max(size - _TAIL, 0))
+    start = trailer_start(tail[-footer_length:], size)
+    if size - start > len(tail):
+        tail = b""
+        while len(tail) < size - start and (piece := os.pread(descriptor, size - start - len(tail), start + len(tail))):
+            tail += piece
+    return decode_trailer(queue_id, tail[start - size :])

@@ -1,0 +1,133 @@
+"""A message on its way into the spool.
+
+Rule 1: the file is created under its final name and locked before its first byte, so whoever finds a draft whose lock
+is free knows that its writer is gone. Rule 2: nothing is acknowledged before the fsync; after a failed fsync the file
+is given up, since the kernel may have dropped what it could not write. Rule 3: leaving without `commit()` removes the
+file.
+"""
+
+import contextlib
+import os
+from dataclasses import replace
+from types import TracebackType
+from typing import Self
+
+from filelock import lock_descriptor, unlock_descriptor
+
+from spool.disk import COMPLETE, DRAFT, Folders, failure, sync_folder, write_all
+from spool.entry import Entry, Envelope, untried
+from spool.form import encode_trailer
+from spool.state_file import write_state
+
+__all__ = ["Draft"]
+
+# What is held in memory before it is written: most messages are one write.
+_BUFFER = 64 * 1024
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class Draft:
+    """Of one thread: `write()` as often as you like, `commit()` once."""
+
+    __slots__ = (
+        "_descriptor",
+        "_folders",
+        "_names_need_sync",
+        "_over",
+        "_path",
+        "_pending",
+        "_pending_size",
+        "queue_id",
+        "size",
+    )
+
+    def __init__(self, folders: Folders, queue_id: str, names_need_sync: bool) -> None:
+        self.queue_id = queue_id
+        self.size = 0
+        self._folders = folders
+        self._names_need_sync = names_need_sync
+        self._path = f"{folders.new}/{queue_id}"
+        self._pending: list[bytes] = []
+        self._pending_size = 0
+        self._descriptor = -1
+        self._over = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self._abandon()
+
+    def write(self, data: bytes) -> None:
+        """Add to the content (LF line ends). Raises SpoolFull or SpoolBroken; the draft is of no use afterwards."""
+        if self._over:
+            raise ValueError("the draft is committed or given up")
+        self._pending.append(data)
+        self.size += len(data)
+        self._pending_size += len(data)
+        if self._pending_size >= _BUFFER:
+            try:
+                self._flush()
+            except OSError as error:
+                self._abandon()
+                raise failure(error, self._path) from error
+
+    def commit(self, envelope: Envelope, now: float, hold: bool = False) -> str:
+        """Return the queue id once the message is on disk. After SpoolFull or SpoolBroken it is not in the queue."""
+        if self._over:
+            raise ValueError("the draft is committed or given up")
+        self._pending.append(encode_trailer(envelope, now, self.size))
+        try:
+            self._flush()
+            if hold:  # before the entry can be claimed
+                entry = Entry(self.queue_id, now, envelope, self.size)
+                write_state(self._folders, self.queue_id, replace(untried(entry), held=True), {})
+            os.fchmod(self._descriptor, COMPLETE)
+            os.fsync(self._descriptor)
+            if self._names_need_sync:
+                sync_folder(self._folders.new)
+        except OSError as error:
+            self._abandon()
+            raise failure(error, self._path) from error
+        self._release()
+        return self.queue_id
+
+    def _flush(self) -> None:
+        if self._descriptor < 0:
+            self._create()
+        data = self._pending[0] if len(self._pending) == 1 else b"".join(self._pending)
+        self._pending.clear()
+        self._pending_size = 0
+        write_all(self._descriptor, data)
+
+    def _create(self) -> None:
+        while self._descriptor < 0:
+            descriptor = self._descriptor = os.open(self._path, _CREATE, DRAFT)
+            # A sweep may look at the new name before we have its lock, and even take it for abandoned.
+            if not lock_descriptor(descriptor, blocking=False):
+                lock_descriptor(descriptor, poll_interval=0.001)
+            if os.fstat(descriptor).st_nlink == 0:
+                os.close(descriptor)
+                self._descriptor = -1
+
+    def _release(self) -> None:
+        self._over = True
+        descriptor, self._descriptor = self._descriptor, -1
+        # Closing alone would leave the lock with a child process forked meanwhile.
+        with contextlib.suppress(OSError):
+            unlock_descriptor(descriptor)
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
+
+    def _abandon(self) -> None:
+        self._over = True
+        self._pending.clear()
+        if self._descriptor >= 0:
+            # Should the name survive, it must not look like a message.
+            with contextlib.suppress(OSError):
+                os.fchmod(self._descriptor, DRAFT)
+            with contextlib.suppress(OSError):
+                os.unlink(self._path)
+            self._release()

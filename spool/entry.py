@@ -1,0 +1,111 @@
+"""What waits in the spool. An `Envelope` is written once and never changes; a `State` is replaced after every
+attempt."""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+__all__ = [
+    "DELIVERED",
+    "FAILED",
+    "WAITING",
+    "Entry",
+    "Envelope",
+    "Listed",
+    "Recipient",
+    "RecipientState",
+    "State",
+    "untried",
+]
+
+WAITING, DELIVERED, FAILED = "waiting", "delivered", "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """One recipient after alias expansion; `notify` and `orcpt` are RFC 3461's, `original` the address that RCPT
+    named."""
+
+    address: str
+    notify: frozenset[str] = field(default_factory=frozenset)
+    orcpt: str = ""
+    original: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """Sender, recipients and what else the attempt must know; `ret` and `envid` are RFC 3461's.
+
+    `originates_here`: from an authenticated, trusted or local client, so that header replacement applies.
+    `forwarded_from`: the local alias through which the message leaves again.
+    """
+
+    sender: str
+    recipients: tuple[Recipient, ...]
+    ret: str = ""
+    envid: str = ""
+    body_8bit: bool = False
+    smtputf8: bool = False
+    login: str = ""
+    client: str = ""
+    originates_here: bool = False
+    forwarded_from: str = ""
+
+
+class Entry(NamedTuple):
+    """A message in the spool; `size` is that of its content alone."""
+
+    queue_id: str
+    arrival: float
+    envelope: Envelope
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class RecipientState:
+    """What became of one recipient so far; `at` is when it was last tried or settled."""
+
+    address: str
+    state: str = WAITING
+    attempts: int = 0
+    relay_attempts: int = 0
+    last_reply: str = ""
+    enhanced: str = ""
+    host: str = ""
+    at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What has been tried so far. `recipients` has the order of the envelope's, one each; `next_attempt` 0.0 means at
+    once."""
+
+    recipients: tuple[RecipientState, ...]
+    attempts: int = 0
+    first_attempt: float = 0.0
+    last_attempt: float = 0.0
+    next_attempt: float = 0.0
+    delay_notified: bool = False
+    transcript: str = ""
+    held: bool = False
+
+    @property
+    def done(self) -> bool:
+        """Whether every recipient is delivered or failed."""
+        return all(recipient.state != WAITING for recipient in self.recipients)
+
+
+class Listed(NamedTuple):
+    """A row of the queue, known without opening a file; `size` is that of the file, envelope included."""
+
+    queue_id: str
+    arrival: float
+    size: int
+    next_attempt: float
+    attempted: bool
+    held: bool
+
+
+def untried(entry: Entry) -> State:
+    """The state of an entry that has none on disk."""
+    waiting = tuple(RecipientState(recipient.address) for recipient in entry.envelope.recipients)
+    return State(waiting)

@@ -1,0 +1,193 @@
+"""How an envelope and a state look on disk: JSON that other versions of the program can read.
+
+A key that we do not know is left alone, one that is missing has its default, defaults are not written. What was read
+and is written again (a state) keeps the keys that we do not know. Text is kept whatever it holds: JSON escapes all that
+is not ASCII.
+
+    content LF JSON LF 000000004711 END LF          twelve digits: the length of the content
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, dataclass, fields, replace
+from typing import Any, TypeVar
+
+from spool.entry import DELIVERED, FAILED, WAITING, Entry, Envelope, Recipient, RecipientState, State
+
+__all__ = [
+    "Garbage",
+    "decode_state",
+    "decode_trailer",
+    "encode_state",
+    "encode_trailer",
+    "footer_length",
+    "trailer_start",
+]
+
+VERSION = 1
+MAX_TRANSCRIPT = 64 * 1024
+MAX_REPLY = 4 * 1024
+
+footer_length = len("000000004711 END\n")
+_CUT = "[…]\n"
+_HUGE = 1e15
+# What the inode says (the next attempt by its time, hold by its mode) is not said twice.
+_IN_INODE = frozenset({"next_attempt", "held"})
+
+_encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+_Record = TypeVar("_Record", Envelope, Recipient, RecipientState, State)
+
+
+class Garbage(Exception):
+    """A file that does not say what it should."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """The keys of one record: name, type as declared, default."""
+
+    keys: tuple[tuple[str, Any, Any], ...]
+    known: frozenset[str]
+
+
+def _form_of(record: type[Any], without: frozenset[str] = frozenset()) -> _Form:
+    keys = tuple((item.name, item.type, _default(item)) for item in fields(record) if item.name not in without)
+    return _Form(keys, frozenset(name for name, _, _ in keys))
+
+
+def _default(item: Field[Any]) -> Any:
+    if item.default_factory is not MISSING:
+        return item.default_factory()
+    return item.default
+
+
+_ENVELOPE = _form_of(Envelope)
+_RECIPIENT = _form_of(Recipient)
+_STATE = _form_of(State, _IN_INODE)
+_RECIPIENT_STATE = _form_of(RecipientState)
+
+
+def encode_trailer(envelope: Envelope, arrival: float, size: int) -> bytes:
+    """What follows the content of `size` octets."""
+    said = {"version": VERSION, "arrival": arrival, "size": size, "envelope": _to_json(envelope, _ENVELOPE)}
+    return f"\n{_encode(said)}\n{size:012d} END\n".encode("ascii")
+
+
+def trailer_start(footer: bytes, file_size: int) -> int:
+    """Where the trailer begins, which is the length of the content; `footer`: the last `footer_length` octets of the
+    file."""
+    digits = footer[:12]
+    if footer[12:] != b" END\n" or not digits.isdigit():
+        raise Garbage("it has no END mark")
+    size = int(digits)
+    if size + 2 + footer_length > file_size:
+        raise Garbage("it is shorter than it says")
+    return size
+
+
+def decode_trailer(queue_id: str, trailer: bytes) -> Entry:
+    """The entry that a file's trailer describes."""
+    if trailer[:1] != b"\n" or trailer[-footer_length - 1 : -footer_length] != b"\n":
+        raise Garbage("its trailer is not where it should be")
+    said = _load(trailer[1 : -footer_length - 1])
+    envelope, arrival, size = said.get("envelope"), said.get("arrival"), said.get("size")
+    if size != int(trailer[-footer_length:][:12]):
+        raise Garbage("its trailer gives two sizes")
+    decoded = _from_json(Envelope, _ENVELOPE, envelope)
+    if not decoded.recipients:
+        raise Garbage("it has no recipients")
+    return Entry(queue_id, _value_from_json("arrival", arrival, float), decoded, size)
+
+
+def encode_state(state: State, before: Mapping[str, Any]) -> bytes:
+    """`before`: the JSON that this state replaces, whose unknown keys are kept."""
+    state = replace(state, transcript=_bounded(state.transcript, MAX_TRANSCRIPT))
+    said = {"version": VERSION} | _unknown(before, _STATE) | _to_json(state, _STATE)
+    old = before.get("recipients", ())
+    for number, recipient in enumerate(said["recipients"]):
+        if "last_reply" in recipient:
+            recipient["last_reply"] = _bounded(recipient["last_reply"], MAX_REPLY)
+        if number < len(old):
+            recipient.update(_unknown(old[number], _RECIPIENT_STATE))
+    return _encode(said).encode("ascii") + b"\n"
+
+
+def decode_state(data: bytes, entry: Entry, next_attempt: float, held: bool) -> tuple[State, Mapping[str, Any]]:
+    """The state and the JSON it was read from."""
+    said = _load(data)
+    state = replace(_from_json(State, _STATE, said), next_attempt=next_attempt, held=held)
+    addresses = [recipient.address for recipient in entry.envelope.recipients]
+    if [recipient.address for recipient in state.recipients] != addresses:
+        raise Garbage("its recipients are not those of the envelope")
+    if any(recipient.state not in {WAITING, DELIVERED, FAILED} for recipient in state.recipients):
+        raise Garbage("it has a recipient that is neither waiting, delivered nor failed")
+    return state, said
+
+
+def _bounded(text: str, limit: int) -> str:
+    """The end of a text, which is where it says what went wrong."""
+    return text if len(text) <= limit else _CUT + text[len(_CUT) - limit :]
+
+
+def _unknown(said: Mapping[str, Any], form: _Form) -> dict[str, Any]:
+    return {key: value for key, value in said.items() if key not in form.known and key != "version"}
+
+
+def _load(data: bytes) -> dict[str, Any]:
+    try:
+        said = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise Garbage("it holds no JSON") from error
+    if not isinstance(said, dict):
+        raise Garbage("its JSON is no object")
+    return said
+
+
+def _to_json(record: object, form: _Form) -> dict[str, Any]:
+    said: dict[str, Any] = {}
+    for name, kind, default in form.keys:
+        value = getattr(record, name)
+        if value != default:
+            said[name] = _value_to_json(value, kind)
+    return said
+
+
+def _value_to_json(value: Any, kind: Any) -> Any:
+    if kind == frozenset[str]:
+        return sorted(value)
+    if kind == tuple[Recipient, ...]:
+        return [_to_json(item, _RECIPIENT) for item in value]
+    if kind == tuple[RecipientState, ...]:
+        return [_to_json(item, _RECIPIENT_STATE) for item in value]
+    return value
+
+
+def _from_json(record: type[_Record], form: _Form, said: object) -> _Record:
+    if not isinstance(said, dict):
+        raise Garbage(f"what should be a {record.__name__} is none")
+    found: dict[str, Any] = {}
+    for name, kind, default in form.keys:
+        if name in said:
+            found[name] = _value_from_json(name, said[name], kind)
+        elif default is MISSING:
+            raise Garbage(f"it lacks {name}")
+    return record(**found)
+
+
+def _value_from_json(name: str, value: Any, kind: Any) -> Any:
+    if kind is float and _is_number(value):
+        return float(value)
+    if kind in {str, bool, int} and type(value) is kind:
+        return value
+    if isinstance(value, list):
+        if kind == frozenset[str] and all(isinstance(item, str) for item in value):
+            return frozenset(value)
+        if kind == tuple[Recipient, ...]:
+            return tuple(_from_json(Recipient, _RECIPIENT, item) for item in value)
+        if kind == tuple[RecipientState, ...]:
+            return tuple(_from_json(RecipientState, _RECIPIENT_STATE, item) for item in value)
+    raise Garbage(f"its {name} is of the wrong type")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and type(value) is not bool and -_HUGE < value < _HUGE

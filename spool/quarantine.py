@@ -1,0 +1,28 @@
+"""quarantine/: what stands in the spool and is no message. It is moved aside and reported, never removed: a person may
+know better."""
+
+import os
+from collections.abc import Callable
+
+from spool.disk import Folders
+
+__all__ = ["set_aside"]
+
+
+def set_aside(folders: Folders, path: str, why: object, complain: Callable[[str], None]) -> None:
+    """Move a file or folder to quarantine/, and say so. Should it not let itself be moved, it stays and that is
+    said."""
+    name = os.path.basename(path)
+    target = f"{folders.quarantine}/{name}"
+    number = 0
+    while os.path.lexists(target):
+        number += 1
+        target = f"{folders.quarantine}/{name}.{number}"
+    try:
+        os.rename(path, target)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        complain(f"{path}: {why}; it could not be moved to {target}: {error.strerror}")
+    else:
+        complain(f"{path}: {why}; moved to {target}")

@@ -1,0 +1,222 @@
+"""The folder on disk where messages wait. Any number of processes of one host may work on it at once.
+
+    new/<id>    content, then a trailer with the envelope (form.py)
+    cur/<id>    the same file after its first attempt
+    state/<id>  what has been tried; absent until something is left to do later (state_file.py)
+    tmp/        states being written
+    maildrop/   submissions made while the daemon was down
+    quarantine/ what was found in the spool and is no message
+
+Guarantee 1: a file that is complete and not locked is whole and on disk. Guarantee 2: only the holder of its lock moves
+or removes it, or touches its state. Guarantee 3: from the return of `commit()` until its claim's holder removes it, a
+message is queued at every instant, whatever crashes.
+
+It has no clock: every time is a parameter, in seconds since the epoch. It is a Maildir, so a mail reader can read it.
+"""
+
+import errno
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from spool import sweep
+from spool.claim import Claim, Content, give_back, lock_entry, open_entry, read_entry
+from spool.disk import Folders, NoSuchEntry, NotClaimed, SpoolBroken, failure, folders_in, names_need_sync, sync_folder
+from spool.draft import Draft
+from spool.entry import Entry, Listed, State, untried
+from spool.form import Garbage
+from spool.listing import due_times, rows
+from spool.quarantine import set_aside
+from spool.queue_id import is_queue_id
+from spool.state_file import make_due, read_state
+
+__all__ = ["Spool"]
+
+_NO_FILE_OF_OURS = frozenset({errno.ELOOP, errno.ENXIO})
+
+
+def _say_nothing(_text: str) -> None:
+    return
+
+
+class Spool:
+    """`complain` is told, in a sentence, of everything that was found damaged and moved aside."""
+
+    def __init__(self, path: str, complain: Callable[[str], None] = _say_nothing) -> None:
+        self.path = path
+        self.folders: Folders = folders_in(path)
+        self._complain = complain
+        self._names_need_sync: bool | None = None
+
+    def make(self) -> None:
+        """Make the folders that are missing, and look at the others. Raises SpoolBroken."""
+        try:
+            os.makedirs(self.path, 0o700, exist_ok=True)
+            for folder in self.folders:
+                if not os.path.isdir(folder):
+                    os.mkdir(folder, 0o700)
+                status = os.lstat(folder)
+                if os.path.islink(folder) or status.st_uid != os.geteuid():
+                    raise SpoolBroken(
+                        f"{folder}: it must be a folder of user {os.geteuid()}, who runs this, and no link"
+                    )
+            sync_folder(self.path)
+            sync_folder(os.path.dirname(os.path.abspath(self.path)))
+        except OSError as error:
+            raise failure(error, self.path) from error
+
+    def draft(self, queue_id: str) -> Draft:
+        """A new message of that name (from `new_queue_id(now)`), to be used as a context manager."""
+        if self._names_need_sync is None:
+            try:
+                self._names_need_sync = names_need_sync(self.folders.new)
+            except OSError as error:
+                raise failure(error, self.folders.new) from error
+        return Draft(self.folders, queue_id, self._names_need_sync)
+
+    def claim(self, queue_id: str) -> Claim | None:
+        """The entry for this thread alone, to be used as a context manager; None when it is gone or someone else has
+        it. Raises SpoolBroken. A damaged entry is moved aside."""
+        if not is_queue_id(queue_id):
+            return None
+        for folder in (self.folders.new, self.folders.cur):
+            path = f"{folder}/{queue_id}"
+            try:
+                descriptor = open_entry(path)
+                claim = None if descriptor is None else self._take(descriptor, path, queue_id)
+            except OSError as error:
+                if error.errno in _NO_FILE_OF_OURS:
+                    set_aside(self.folders, path, "it is no file", self._complain)
+                    continue
+                raise failure(error, path) from error
+            if claim is not None:
+                return claim
+        return None
+
+    def _take(self, descriptor: int, path: str, queue_id: str) -> Claim | None:
+        claim = None
+        try:
+            if lock_entry(descriptor, path):
+                claim = Claim(self.folders, path, descriptor, read_entry(descriptor, queue_id))
+                self._load_state(claim)
+        except NoSuchEntry:
+            pass
+        except Garbage as why:
+            set_aside(self.folders, path, why, self._complain)
+        finally:
+            if claim is None:
+                give_back(descriptor)
+        return claim
+
+    def _load_state(self, claim: Claim) -> None:
+        try:
+            claim.load_state()
+        except Garbage as why:
+            path = f"{self.folders.state}/{claim.entry.queue_id}"
+            set_aside(self.folders, path, f"{why}; the entry starts anew", self._complain)
+
+    def list(self) -> Iterator[Listed]:
+        """Every entry, in no order, by scandir and stat alone. Raises SpoolBroken."""
+        try:
+            yield from rows(self.folders)
+        except OSError as error:
+            raise failure(error, self.path) from error
+
+    def schedule(self) -> dict[str, float]:
+        """When each entry that is not held is due; 0.0: at once. Cheaper than `list()`; may name drafts, which cannot
+        be claimed."""
+        try:
+            return due_times(self.folders)
+        except OSError as error:
+            raise failure(error, self.path) from error
+
+    def due(self, now: float) -> Iterator[str]:
+        """The ids of the entries to be tried by `now`, the longest due first, then by arrival. Look at `claim.state`
+        again: someone else may have tried it meanwhile."""
+        ready = [(when, queue_id) for queue_id, when in self.schedule().items() if when <= now]
+        ready.sort()
+        for _, queue_id in ready:
+            yield queue_id
+
+    def read(self, queue_id: str) -> tuple[Entry, State]:
+        """For people: no lock is taken. Raises NoSuchEntry and SpoolBroken."""
+        descriptor, entry = self._open(queue_id)
+        os.close(descriptor)
+        try:
+            found = read_state(self.folders, entry)
+        except Garbage:
+            found = None
+        except OSError as error:
+            raise failure(error, f"{self.folders.state}/{queue_id}") from error
+        return entry, found[0] if found else untried(entry)
+
+    def open_content(self, queue_id: str) -> Content:
+        """The content, for people: no lock is taken. Raises NoSuchEntry and SpoolBroken."""
+        descriptor, entry = self._open(queue_id)
+        return Content(descriptor, entry.size)
+
+    def _open(self, queue_id: str) -> tuple[int, Entry]:
+        for folder in (self.folders.new, self.folders.cur) if is_queue_id(queue_id) else ():
+            path = f"{folder}/{queue_id}"
+            try:
+                descriptor = open_entry(path)
+                if descriptor is None:
+                    continue
+                try:
+                    return descriptor, read_entry(descriptor, queue_id)
+                except BaseException:
+                    os.close(descriptor)
+                    raise
+            except Garbage as why:
+                raise SpoolBroken(f"{path}: {why}") from why
+            except OSError as error:
+                raise failure(error, path) from error
+        raise NoSuchEntry(queue_id)
+
+    def hold(self, queue_id: str) -> None:
+        """Keep it from being tried. This and the next three raise NotClaimed, NoSuchEntry, SpoolFull and
+        SpoolBroken."""
+        with self._claimed(queue_id) as claim:
+            claim.record(replace(claim.state, held=True))
+
+    def release(self, queue_id: str) -> None:
+        """End a hold; when it is due stays as it was."""
+        with self._claimed(queue_id) as claim:
+            if claim.state.held:
+                claim.record(replace(claim.state, held=False))
+
+    def retry_now(self, queue_id: str) -> None:
+        """Make it due at once; a held entry stays held."""
+        with self._claimed(queue_id):
+            try:
+                make_due(self.folders, queue_id)
+            except OSError as error:
+                raise failure(error, f"{self.folders.state}/{queue_id}") from error
+
+    def delete(self, queue_id: str) -> None:
+        """Remove it, without a notification to anyone."""
+        with self._claimed(queue_id) as claim:
+            claim.remove()
+
+    def _claimed(self, queue_id: str) -> Claim:
+        claim = self.claim(queue_id)
+        if claim is None:
+            os.close(self._open(queue_id)[0])  # NoSuchEntry when that is why
+            raise NotClaimed(queue_id)
+        return claim
+
+    def sweep(self, now: float) -> int:
+        """Put in order what a dead process left (sweep.py); returns the number of abandoned drafts. Raises
+        SpoolBroken."""
+        try:
+            return sweep.sweep(self.folders, now, self._complain)
+        except OSError as error:
+            raise failure(error, self.path) from error
+
+    def free_bytes(self) -> int:
+        """What may still be written; 0 also when no more files can be made. Raises SpoolBroken."""
+        try:
+            status = os.statvfs(self.folders.new)
+        except OSError as error:
+            raise failure(error, self.folders.new) from error
+        return status.f_bavail * status.f_frsize if status.f_favail or not status.f_files else 0

@@ -1,0 +1,92 @@
+"""state/<id>: replaced as a whole by rename. Its time is the next attempt and its execute bit means held, so that a
+listing needs no more than a stat. Only the holder of the entry's lock writes it.
+"""
+
+import contextlib
+import os
+import stat
+from collections.abc import Mapping
+from typing import Any
+
+from spool.disk import Folders, failure, sync_folder, write_all
+from spool.entry import WAITING, Entry, State
+from spool.form import Garbage, decode_state, encode_state
+
+__all__ = ["held", "make_due", "read_state", "remove_state", "write_state"]
+
+_PLAIN = 0o600
+_HELD = 0o700
+_LATEST = 2**33  # the year 2242; what a file system cannot keep, the kernel cuts
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+_MAX_SIZE = 64 * 1024 * 1024
+
+
+def held(mode: int) -> bool:
+    return bool(mode & stat.S_IXUSR)
+
+
+def read_state(folders: Folders, entry: Entry) -> tuple[State, Mapping[str, Any]] | None:
+    """The state and the JSON it came from; None when there is none. Raises Garbage, and OSError."""
+    try:
+        descriptor = os.open(f"{folders.state}/{entry.queue_id}", _READ)
+    except FileNotFoundError:
+        return None
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > _MAX_SIZE:
+            raise Garbage("it is no file of ours")
+        data = os.pread(descriptor, status.st_size, 0)
+        return decode_state(data, entry, status.st_mtime_ns / 1e9, held(status.st_mode))
+    finally:
+        os.close(descriptor)
+
+
+def write_state(folders: Folders, queue_id: str, state: State, before: Mapping[str, Any]) -> None:
+    """Replace the state. Raises SpoolFull or SpoolBroken, and then the old one stands."""
+    path = f"{folders.state}/{queue_id}"
+    draft = f"{folders.tmp}/{queue_id}"
+    try:
+        try:
+            _write(draft, state, before)
+            os.rename(draft, path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.unlink(draft)
+            raise
+        if _must_survive(state):
+            sync_folder(folders.state)
+    except OSError as error:
+        raise failure(error, path) from error
+
+
+def remove_state(folders: Folders, queue_id: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(f"{folders.state}/{queue_id}")
+
+
+def make_due(folders: Folders, queue_id: str) -> None:
+    """Let the next attempt be at once. Without a state it is that already."""
+    with contextlib.suppress(FileNotFoundError):
+        os.utime(f"{folders.state}/{queue_id}", (0, 0), follow_symlinks=False)
+
+
+def _write(path: str, state: State, before: Mapping[str, Any]) -> None:
+    next_attempt = int(min(max(state.next_attempt, 0.0), _LATEST) * 1e9)
+    descriptor = os.open(path, _WRITE, _PLAIN)
+    try:
+        write_all(descriptor, encode_state(state, before))
+        os.fchmod(descriptor, _HELD if state.held else _PLAIN)
+        os.utime(descriptor, ns=(next_attempt, next_attempt))
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _must_survive(state: State) -> bool:
+    """Whether falling back to the state before would send or notify twice, or let go what is held.
+
+    A state that only says when to try again is fsynced (so that it is whole or not there) but its name is not: a power
+    cut then costs an attempt that comes too early.
+    """
+    return state.held or state.delay_notified or any(recipient.state != WAITING for recipient in state.recipients)
