@@ -5,7 +5,9 @@ Editing (`editing`) and the manual (`manual`) are apart, since a daemon needs ne
 
 from smtpd_classic.config.check import check
 from smtpd_classic.config.load import load, parse
+from smtpd_classic.config.open_relay import open_relay_reasons
 from smtpd_classic.config.problem import ConfigProblems, Problem
+from smtpd_classic.config.restart import restart_reasons
 from smtpd_classic.config.schema import (
     Access,
     Basic,
@@ -38,5 +40,7 @@ __all__ = [
     "Trusted",
     "check",
     "load",
+    "open_relay_reasons",
     "parse",
+    "restart_reasons",
 ]

@@ -1,11 +1,33 @@
-"""Rules across options: what each option alone could not know."""
+"""Rules across options: what each option alone could not know.
 
-from smtpd_classic.config.problem import Problem
+A rule is a function from a Config to what it finds. None of them looks at the disk or the network; `check_files` does.
+"""
+
+from collections.abc import Callable, Iterator
+
+from smtpd_classic.config import check_delivery, check_domains, check_limits, check_listeners, open_relay
+from smtpd_classic.config.problem import Finding, Problem
 from smtpd_classic.config.schema import Config
 
 __all__ = ["check"]
 
+Rule = Callable[[Config], Iterator[Finding]]
+
+RULES: tuple[Rule, ...] = (
+    open_relay.open_relay_must_be_confirmed,
+    open_relay.large_networks_are_rarely_meant,
+    *check_listeners.RULES,
+    *check_domains.RULES,
+    *check_delivery.RULES,
+    *check_limits.RULES,
+)
+
 
 def check(config: Config) -> tuple[Problem, ...]:
     """Everything that is wrong or doubtful about a configuration that could be read, in the order of the lines."""
-    return ()
+    found = {
+        Problem(config.path, config.line(finding.title, finding.option), finding.text, finding.severity)
+        for rule in RULES
+        for finding in rule(config)
+    }
+    return tuple(sorted(found, key=lambda problem: (problem.line, problem.severity, problem.text)))

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
-__all__ = ["ConfigProblems", "Problem"]
+__all__ = ["ConfigProblems", "Finding", "Problem"]
 
 
 class Problem(NamedTuple):
@@ -29,3 +29,12 @@ class ConfigProblems(Exception):
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(sorted(problems, key=lambda problem: problem.line))
         super().__init__("\n".join(map(str, self.problems)))
+
+
+class Finding(NamedTuple):
+    """What a rule finds, before the line is looked up: the section's title, the option, and a sentence."""
+
+    title: str
+    option: str
+    text: str
+    severity: str = "error"

@@ -1,0 +1,100 @@
+"""Rules about the ways out: mail that could go nowhere, and passwords that could be read on the way."""
+
+import ipaddress
+from collections.abc import Iterator
+
+from smtpd_classic.config.kinds import Host
+from smtpd_classic.config.names import is_ip
+from smtpd_classic.config.problem import Finding
+from smtpd_classic.config.schema import Config
+
+__all__ = ["RULES"]
+
+
+def remote_mail_has_a_way(config: Config) -> Iterator[Finding]:
+    remote = config.remote
+    if not (remote.look_up_mx or remote.relay_always or remote.relay_when_delivery_fails):
+        said = "mail for other servers has no way out: look_up_mx is off, and no relay is used."
+        yield Finding("remote", "look_up_mx", said)
+
+
+def a_relay_has_a_host(config: Config) -> Iterator[Finding]:
+    for option in ("relay_always", "relay_when_delivery_fails"):
+        if getattr(config.remote, option) and not config.remote.relay_hosts:
+            yield Finding("remote", option, f"{option} is on, but relay_hosts is blank.")
+            return
+
+
+def a_relay_login_is_whole(config: Config) -> Iterator[Finding]:
+    remote = config.remote
+    if not remote.relay_auth:
+        if remote.relay_user or remote.relay_password or remote.relay_token_command:
+            said = "the login for the relay is not used while relay_auth is off."
+            yield Finding("remote", "relay_auth", said, "warning")
+        return
+    missing = [] if remote.relay_user else ["relay_user"]
+    if not (remote.relay_password or remote.relay_token_command):
+        missing.append("relay_password (or relay_token_command)")
+    if missing:
+        yield Finding("remote", "relay_auth", f"relay_auth is on, but {' and '.join(missing)} is blank.")
+
+
+def passwords_go_to_the_right_host(config: Config) -> Iterator[Finding]:
+    if config.remote.relay_auth and config.remote.relay_accept_any_certificate:
+        said = "whoever is between can read the password for the relay: any certificate is accepted."
+        yield Finding("remote", "relay_accept_any_certificate", said, "warning")
+    for direct in config.direct_domains:
+        if direct.accept_any_certificate and any(host.user for host in direct.hosts):
+            said = f"whoever is between can read the password for {direct.name}: any certificate is accepted."
+            yield Finding(f"direct {direct.name}", "accept_any_certificate", said, "warning")
+
+
+def strangers_do_not_send_with_our_login(config: Config) -> Iterator[Finding]:
+    for direct in config.direct_domains:
+        if direct.open and any(host.user for host in direct.hosts):
+            said = (
+                f"[direct {direct.name}] is open to everybody and logs in with a password; only one of both is allowed."
+            )
+            yield Finding(f"direct {direct.name}", "open", said)
+
+
+def mail_is_not_sent_to_ourselves(config: Config) -> Iterator[Finding]:
+    for host in config.remote.relay_hosts:
+        if _is_ourselves(config, host, config.remote.relay_port):
+            said = f"the relay {host.name} is this server itself; mail would go in a circle."
+            yield Finding("remote", "relay_hosts", said)
+    for direct in config.direct_domains:
+        for host in direct.hosts:
+            if _is_ourselves(config, host, 25):
+                said = f"{host.name} is this server itself; mail would go in a circle."
+                yield Finding(f"direct {direct.name}", "hosts", said)
+
+
+def _is_ourselves(config: Config, host: Host, usual_port: int) -> bool:
+    """Only what is certain without DNS: a loopback address, or one that we listen on, with one of our ports."""
+    for listener in config.listeners:
+        if listener.port != (host.port or usual_port):
+            continue
+        if host.name in listener.address:
+            return True
+        local = host.name == "localhost" or (is_ip(host.name) and ipaddress.ip_address(host.name).is_loopback)
+        if local and any(_takes_loopback(address, host.name) for address in listener.address):
+            return True
+    return False
+
+
+def _takes_loopback(address: str, name: str) -> bool:
+    listening = ipaddress.ip_address(address)
+    if name == "localhost":
+        return listening.is_unspecified or listening.is_loopback
+    return listening.is_unspecified and listening.version == ipaddress.ip_address(name).version
+
+
+RULES = (
+    remote_mail_has_a_way,
+    a_relay_has_a_host,
+    a_relay_login_is_whole,
+    passwords_go_to_the_right_host,
+    strangers_do_not_send_with_our_login,
+    mail_is_not_sent_to_ourselves,
+)

@@ -1,0 +1,109 @@
+"""Rules about whose mail is whose: domains, their aliases, replaced addresses, and the files that say more."""
+
+from collections.abc import Iterator
+
+from smtpd_classic.config.problem import Finding
+from smtpd_classic.config.schema import Config, Replacement
+
+__all__ = ["RULES", "local_domains"]
+
+
+def local_domains(config: Config) -> frozenset[str]:
+    """All names under which this server takes mail for its own mailboxes."""
+    names = {config.server.primary_domain}
+    for domain in config.domains:
+        names |= {domain.name, *domain.aliases}
+    return frozenset(names)
+
+
+def an_alias_is_one_domain(config: Config) -> Iterator[Finding]:
+    owners = {config.server.primary_domain: config.server.primary_domain}
+    owners |= {domain.name: domain.name for domain in config.domains}
+    for domain in config.domains:
+        for alias in domain.aliases:
+            owner = owners.setdefault(alias, f"an alias of {domain.name}")
+            if owner == alias:
+                said = f"{alias} is a domain of its own and cannot be an alias of {domain.name}."
+                yield Finding(f"domain {domain.name}", "aliases", said)
+            elif owner != f"an alias of {domain.name}":
+                said = f"{alias} is {owner} already and cannot be one of {domain.name} too."
+                yield Finding(f"domain {domain.name}", "aliases", said)
+
+
+def a_local_domain_is_not_sent_away(config: Config) -> Iterator[Finding]:
+    local = local_domains(config)
+    for direct in config.direct_domains:
+        title = f"direct {direct.name}"
+        if direct.name in local:
+            said = f"{direct.name} is a local domain; its mail stays here and is never delivered directly."
+            yield Finding(title, "", said)
+        elif direct.name.startswith("."):
+            inside = sorted(name for name in local if name.endswith(direct.name))
+            if inside:
+                said = f"mail for {', '.join(inside)} stays here: local domains come before [direct {direct.name}]."
+                yield Finding(title, "", said, "warning")
+
+
+def notices_stay_here(config: Config) -> Iterator[Finding]:
+    local = local_domains(config)
+    if config.postmaster.rpartition("@")[2] not in local:
+        said = "the postmaster is an address of another server; bounces that fail there are kept in the queue."
+        yield Finding("basic", "postmaster", said, "warning")
+    for domain in config.domains:
+        if domain.catch_all and domain.catch_all.rpartition("@")[2] not in local:
+            said = f"all mail for unknown users of {domain.name}, spam included, is sent on to {domain.catch_all}."
+            yield Finding(f"domain {domain.name}", "catch_all", said, "warning")
+
+
+def replacements_do_not_go_in_circles(config: Config) -> Iterator[Finding]:
+    rules = config.replacements
+    towards = {old.lower(): _address(rule) for rule in reversed(rules) for old in rule.addresses}
+    for rule in rules:
+        seen = {_address(rule)}
+        step = towards.get(_address(rule))
+        while step is not None and step not in seen:
+            seen.add(step)
+            step = towards.get(step)
+        if step == _address(rule):
+            said = f"{_address(rule)} replaces an address and is itself replaced, and so on in a circle."
+            yield Finding(f"replace {rule.name}", "addresses", said)
+
+
+def _address(rule: Replacement) -> str:
+    return rule.name.rpartition("<")[2].rstrip(">").lower()
+
+
+def a_replacement_applies(config: Config) -> Iterator[Finding]:
+    earlier: dict[tuple[str, str], str] = {}
+    for rule in config.replacements:
+        title = f"replace {rule.name}"
+        ways = [way for way in ("local", "remote") if getattr(rule, way)]
+        if not ways:
+            said = "the rule does nothing: it is neither for local nor for remote recipients."
+            yield Finding(title, "", said, "warning")
+        for old in rule.addresses:
+            first = [earlier.setdefault((old.lower(), way), rule.name) for way in ways]
+            if any(name != rule.name for name in first):
+                said = f"{old} is replaced by [replace {first[0]}] already; the first rule counts."
+                yield Finding(title, "addresses", said, "warning")
+
+
+def every_file_has_one_purpose(config: Config) -> Iterator[Finding]:
+    files = {"the configuration file": config.path}
+    options = ("users_file", "aliases_file", "spool_folder", "mail_folder", "run_folder", "log")
+    for option in options:
+        path = getattr(config.server, option)
+        other = next((name for name, taken in files.items() if taken == path), None)
+        if other:
+            yield Finding("server", option, f"{option} and {other} are the same: {path}.")
+        files.setdefault(option, path)
+
+
+RULES = (
+    an_alias_is_one_domain,
+    a_local_domain_is_not_sent_away,
+    notices_stay_here,
+    replacements_do_not_go_in_circles,
+    a_replacement_applies,
+    every_file_has_one_purpose,
+)

@@ -1,0 +1,104 @@
+"""Rules about the ports: what can be opened, and who could ever log in there."""
+
+import ipaddress
+from collections.abc import Iterator
+
+from smtpd_classic.config.open_relay import holds_loopback
+from smtpd_classic.config.problem import Finding
+from smtpd_classic.config.schema import Config, Listener
+
+__all__ = ["RULES"]
+
+
+def _title(listener: Listener) -> str:
+    return f"listener {listener.name}"
+
+
+def a_server_listens(config: Config) -> Iterator[Finding]:
+    if not config.listeners:
+        said = (
+            "there is no listener; add [listener smtp] with port = 25, and for users [listener submission] "
+            "with port = 587 and auth = required."
+        )
+        yield Finding("server", "", said)
+
+
+def each_address_and_port_is_bound_once(config: Config) -> Iterator[Finding]:
+    taken: list[tuple[str, int, str]] = []
+    for listener in config.listeners:
+        for address in listener.address:
+            other = next((each for each in taken if each[1] == listener.port and _overlap(each[0], address)), None)
+            if other:
+                said = f"port {listener.port} of {address} is taken by listener {other[2]} already."
+                yield Finding(_title(listener), "port", said)
+                break
+        taken += [(address, listener.port, listener.name) for address in listener.address]
+
+
+def _overlap(one: str, other: str) -> bool:
+    first, second = ipaddress.ip_address(one), ipaddress.ip_address(other)
+    if first.version != second.version:
+        return False
+    return first == second or first.is_unspecified or second.is_unspecified
+
+
+def implicit_tls_needs_tls(config: Config) -> Iterator[Finding]:
+    for listener in config.listeners:
+        if listener.tls == "implicit" and not config.basic.allow_tls:
+            said = f"listener {listener.name} has implicit TLS, but allow_tls in [basic] is off."
+            yield Finding(_title(listener), "tls", said)
+
+
+def a_required_login_is_possible(config: Config) -> Iterator[Finding]:
+    """A login that is never offered: nobody could send when it is required, and nobody notices when it is not."""
+    if config.basic.allow_auth_without_tls:
+        return
+    for listener in config.listeners:
+        if listener.auth == "none" or (config.basic.allow_tls and listener.tls != "none"):
+            continue
+        option = "allow_tls is off" if not config.basic.allow_tls else "it has no TLS"
+        said = f"nobody could log in at listener {listener.name}: {option}, and allow_auth_without_tls is off."
+        yield Finding(_title(listener), "auth", said, "error" if listener.auth == "required" else "warning")
+
+
+def passwords_in_the_clear(config: Config) -> Iterator[Finding]:
+    if not config.basic.allow_auth_without_tls:
+        return
+    for listener in config.listeners:
+        outside = not all(ipaddress.ip_address(address).is_loopback for address in listener.address)
+        if outside and listener.auth != "none" and listener.tls != "implicit":
+            said = f"passwords may cross the network in the clear at listener {listener.name}."
+            yield Finding("basic", "allow_auth_without_tls", said, "warning")
+
+
+def a_usual_port_is_used_as_usual(config: Config) -> Iterator[Finding]:
+    for listener in config.listeners:
+        if listener.port == 25 and listener.auth == "required":
+            said = f"other servers cannot deliver to listener {listener.name}: it requires a login on port 25."
+            yield Finding(_title(listener), "auth", said, "warning")
+        if listener.port in {465, 587} and listener.auth == "none":
+            said = f"users cannot log in at listener {listener.name}, though port {listener.port} is theirs."
+            yield Finding(_title(listener), "auth", said, "warning")
+        if listener.port == 465 and listener.tls != "implicit":
+            said = f"listener {listener.name}: clients expect implicit TLS on port 465."
+            yield Finding(_title(listener), "tls", said, "warning")
+
+
+def trusted_loopback_behind_a_proxy(config: Config) -> Iterator[Finding]:
+    if any(listener.proxy_protocol for listener in config.listeners) and holds_loopback(config.trusted.hosts):
+        said = (
+            "Trusted Hosts hold a loopback address while a listener is behind a proxy: a proxy on this machine that "
+            "does not announce its clients would make all of them trusted."
+        )
+        yield Finding("trusted", "hosts", said, "warning")
+
+
+RULES = (
+    a_server_listens,
+    each_address_and_port_is_bound_once,
+    implicit_tls_needs_tls,
+    a_required_login_is_possible,
+    passwords_in_the_clear,
+    a_usual_port_is_used_as_usual,
+    trusted_loopback_behind_a_proxy,
+)
