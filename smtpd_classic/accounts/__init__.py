@@ -11,6 +11,10 @@ from smtpd_classic.accounts.account import (
     ScramKeys,
 )
 from smtpd_classic.accounts.accounts import Accounts
+from smtpd_classic.accounts.edit_accounts import add_account, change_account, delete_account
+from smtpd_classic.accounts.edit_aliases import delete_alias, list_aliases, set_alias
+from smtpd_classic.accounts.locked_file import EditRefused
+from smtpd_classic.accounts.passwords import generate_password, hash_password, scram_hash
 
 __all__ = [
     "DISABLED",
@@ -20,6 +24,16 @@ __all__ = [
     "Account",
     "Accounts",
     "AccountsUnreadable",
+    "EditRefused",
     "Found",
     "ScramKeys",
+    "add_account",
+    "change_account",
+    "delete_account",
+    "delete_alias",
+    "generate_password",
+    "hash_password",
+    "list_aliases",
+    "scram_hash",
+    "set_alias",
 ]

@@ -1,32 +1,31 @@
 """Addresses as the accounts compare them."""
 
 import re
+import unicodedata
 
 from smtpd_classic.domain_name import spellings, tidy_domain
+from smtpd_classic.smtp.address import split_address
 
-__all__ = ["DomainTable", "account_problem", "local_key", "split"]
+__all__ = ["DomainTable", "account_problem", "local_key"]
 
 # What a Maildir's folder, a Dovecot login and a field of the users file can all be: no “/”, “:” or blank, nothing that
-# begins with “.” or “-”. “+” begins the tag of a plus-address.
-_LOCAL_PART = re.compile(r"(?![.-])(?!.*\.\.)[\w!#$%&'*=?^`{|}~.-]{1,64}(?<!\.)")
-
-
-def split(address: str) -> tuple[str, str]:
-    """Local part and domain, the latter "" when there is none. A quoted local part may hold an “@”."""
-    local, at, domain = address.rpartition("@")
-    return (local, domain) if at else (domain, "")
+# begins with “.”, “-” or “#”. “+” begins the tag of a plus-address.
+_DOT_STRING = re.compile(r"[^\s\"(),:;<>@\[\\\].]+(?:\.[^\s\"(),:;<>@\[\\\].]+)*")
+_LOCAL_PART = re.compile(r"(?![.#-])(?!.*\.\.)[\w!#$%&'*=?^`{|}~.-]{1,64}(?<!\.)")
 
 
 def local_key(local: str) -> str:
-    """The local part as it is looked up: without needless quotes, case aside (RFC 5321 2.4 leaves that to us)."""
+    """The local part as it is looked up: case aside, which RFC 5321 2.4 leaves to us, and without needless quotes."""
     if local.startswith('"') and local.endswith('"') and len(local) > 2:
-        local = re.sub(r"\\(.)", r"\1", local[1:-1])  # RFC 5321 4.1.2: the quoted form is the same mailbox
-    return local.lower()
+        # RFC 5321 4.1.2: the quoted form is the same mailbox. What needs its quotes keeps them, as "a@b" does.
+        bare = re.sub(r"\\(.)", r"\1", local[1:-1])
+        local = bare if _DOT_STRING.fullmatch(bare) else local
+    return local.lower() if local.isascii() else unicodedata.normalize("NFC", local).lower()
 
 
 def account_problem(address: str) -> str | None:
     """Why no account can have this address, in one sentence, or None."""
-    local, domain = split(address)
+    local, domain = split_address(address)
     if not domain:
         return f"“{address}” has no “@” and domain."
     if not _LOCAL_PART.fullmatch(local):
@@ -56,6 +55,6 @@ class DomainTable:
     def canonical(self, address: str) -> str:
         """The one spelling of an address. Without a domain it is completed with the primary one; the local part of an
         address elsewhere is not ours to change."""
-        local, domain = split(address)
+        local, domain = split_address(address)
         name = self.local(domain) if domain else self.primary
         return f"{local_key(local)}@{name}" if name is not None else f"{local}@{tidy_domain(domain)}"

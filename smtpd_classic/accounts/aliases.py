@@ -7,7 +7,9 @@ every local domain; `user@domain` is one in that domain alone.
 from collections.abc import Iterator
 from typing import NamedTuple
 
-__all__ = ["AliasLine", "format_alias", "parse_aliases", "parse_targets"]
+from smtpd_classic.smtp.address import BadAddress, is_address, parse_address, split_address
+
+__all__ = ["AliasLine", "checked_name", "format_alias", "parse_aliases", "parse_targets"]
 
 
 class AliasLine(NamedTuple):
@@ -62,11 +64,16 @@ def _name(content: str) -> tuple[str, str]:
     else:
         name, colon, targets = content.partition(":")
         name = name.strip()
-    if not colon or not name or " " in name.strip('"'):
+    if not colon or not name:
         raise ValueError("this is not an alias: write name: target, target.")
+    return checked_name(name), targets
+
+
+def checked_name(name: str) -> str:
+    """The name of an alias, with or without a domain. Raises ValueError with one sentence."""
     if name.startswith("@"):
         raise ValueError(f"“{name}” would be every address of a domain: set catch_all in the section of the domain.")
-    return name, targets
+    return _address("name", name)
 
 
 def _closing_quote(text: str, start: int) -> int:
@@ -108,18 +115,24 @@ _FORBIDDEN = (
 def _target(item: str) -> str:
     if item.startswith('"') and item.endswith('"') and _closing_quote(item, 0) == len(item) - 1:
         bare = item[1:-1].strip()
-        item = bare if not any(char in bare for char in ' "\\@') or bare.startswith(("|", "/", ":")) else item
+        item = bare if bare.startswith(("|", "/", ":")) or is_address(bare) else item
     item = item.removeprefix("\\")  # sendmail: not expanded again, which an account never is
     if item.startswith("<") and item.endswith(">"):
         item = item[1:-1].strip()
     for beginning, does in _FORBIDDEN:
         if item.lower().startswith(beginning):
             raise ValueError(f"the target “{item}” {does}; only addresses are allowed.")
-    if not item or item.endswith("@") or item.startswith("@"):
-        raise ValueError(f"the target “{item}” is not an address.")
-    if any(ord(char) <= 32 or char in "<>:;()" or ord(char) == 127 for char in item) and not item.startswith('"'):
-        raise ValueError(f"the target “{item}” is not an address.")
-    return item
+    return _address("target", item)
+
+
+def _address(role: str, text: str) -> str:
+    """An address, or a local part alone, in the one spelling that `smtp.address` gives it."""
+    local, domain = split_address(text)
+    try:
+        address = parse_address(text if domain else f"{local}@name.invalid", utf8=True)
+    except BadAddress as problem:
+        raise ValueError(f"the {role} “{text}” is not an address: {problem}.") from None
+    return address if domain else split_address(address)[0]
 
 
 def format_alias(name: str, targets: tuple[str, ...]) -> str:

@@ -5,32 +5,38 @@ import stat
 from collections.abc import Iterator
 
 from smtpd_classic.accounts.account import DISABLED, AccountsUnreadable
-from smtpd_classic.accounts.address import DomainTable, split
+from smtpd_classic.accounts.address import DomainTable
 from smtpd_classic.accounts.reading import Aliases, Users, read_aliases, read_text, read_users
 from smtpd_classic.accounts.resolution import MAX_TARGETS, AddressBook, address_book
 from smtpd_classic.config.problem import Problem
 from smtpd_classic.config.schema import Config
+from smtpd_classic.smtp.address import split_address
 
-__all__ = ["check"]
+__all__ = ["check", "findings", "load_aliases", "load_users"]
 
 
 def check(config: Config, table: DomainTable) -> list[Problem]:
     """Everything that is wrong or doubtful, file by file, line by line."""
-    users, aliases = _users(config, table), _aliases(config, table)
-    book = address_book(config, table, users, aliases)
+    users, aliases = load_users(config, table), load_aliases(config, table)
     problems = [
         *_modes(config.server.users_file, secret=True),
         *_modes(config.server.aliases_file, secret=False),
         *users.problems,
         *aliases.problems,
-        *_alias_problems(config.server.aliases_file, table, book, aliases),
-        *_config_problems(config, table, book),
+        *findings(config, table, users, aliases),
     ]
     order = {config.path: 0, config.server.users_file: 1, config.server.aliases_file: 2}
     return sorted(problems, key=lambda problem: (order.get(problem.file, 3), problem.line))
 
 
-def _users(config: Config, table: DomainTable) -> Users:
+def findings(config: Config, table: DomainTable, users: Users, aliases: Aliases) -> Iterator[Problem]:
+    """What is wrong with accounts, aliases and configuration taken together."""
+    book = address_book(config, table, users, aliases)
+    yield from _alias_problems(config.server.aliases_file, table, book, aliases)
+    yield from _config_problems(config, table, book)
+
+
+def load_users(config: Config, table: DomainTable) -> Users:
     path = config.server.users_file
     try:
         return read_users(path, read_text(path), table, config.server.mail_folder)
@@ -41,7 +47,7 @@ def _users(config: Config, table: DomainTable) -> Users:
     return Users({}, {}, (Problem(path, 0, said),), whole=False)
 
 
-def _aliases(config: Config, table: DomainTable) -> Aliases:
+def load_aliases(config: Config, table: DomainTable) -> Aliases:
     path = config.server.aliases_file
     try:
         return read_aliases(path, read_text(path), table)
@@ -91,7 +97,7 @@ def _alias_problems(path: str, table: DomainTable, book: AddressBook, aliases: A
 def _is_dead(table: DomainTable, book: AddressBook, address: str) -> bool:
     """Whether it is an address here that does not exist."""
     try:
-        return table.local(split(address)[1]) is not None and book.find(address) is None
+        return table.local(split_address(address)[1]) is not None and book.find(address) is None
     except AccountsUnreadable:
         return False
 
@@ -132,7 +138,7 @@ def _next_on(path: dict[str, Iterator[str]], done: set[str]) -> str | None:
 
 def _next_keys(table: DomainTable, targets: dict[str, tuple[str, ...]], key: str) -> Iterator[str]:
     for target in targets[key]:
-        local, domain = split(target)
+        local, domain = split_address(target)
         if table.local(domain) is not None:
             if target in targets:
                 yield target
@@ -145,10 +151,11 @@ def _config_problems(config: Config, table: DomainTable, book: AddressBook) -> I
     postmaster = table.canonical(config.postmaster)
     if _is_dead(table, book, postmaster):
         said = f"the postmaster {postmaster} is neither an account nor an alias here; nobody would get bounces."
-        yield Problem(config.path, 0, said)
+        yield Problem(config.path, config.line("basic", "postmaster"), said)
     elif (account := book.account(postmaster)) is not None and account.status == DISABLED:
-        yield Problem(config.path, 0, f"the account of the postmaster {postmaster} is disabled.")
+        said = f"the account of the postmaster {postmaster} is disabled."
+        yield Problem(config.path, config.line("basic", "postmaster"), said)
     for domain in config.domains:
         if domain.catch_all and _is_dead(table, book, table.canonical(domain.catch_all)):
-            said = f"[domain {domain.name}] catch_all: there is no {domain.catch_all} here."
-            yield Problem(config.path, 0, said)
+            said = f"there is no {domain.catch_all} here to catch all mail for {domain.name}."
+            yield Problem(config.path, config.line(f"domain {domain.name}", "catch_all"), said)

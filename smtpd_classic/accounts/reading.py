@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from smtpd_classic.accounts.account import Account
-from smtpd_classic.accounts.address import DomainTable, account_problem, local_key, split
+from smtpd_classic.accounts.address import DomainTable, account_problem, local_key
 from smtpd_classic.accounts.aliases import parse_aliases
 from smtpd_classic.accounts.passwords import scheme_problem
 from smtpd_classic.accounts.users import UserLine, parse_line
 from smtpd_classic.config.problem import Problem
+from smtpd_classic.smtp.address import split_address
 
 __all__ = ["Aliases", "Users", "account_lines", "alias_key", "read_aliases", "read_text", "read_users"]
 
@@ -68,7 +69,7 @@ def read_users(path: str, text: str, table: DomainTable, mail_folder: str) -> Us
             continue
         lines[address] = number
         problems += [Problem(path, number, said, severity) for severity, said in _remarks(user, address, table)]
-        local, domain = split(address)
+        local, domain = split_address(address)
         if table.local(domain) is not None:
             folder = os.path.join(mail_folder, domain, local)
             grants = tuple(map(table.canonical, user.may_send_as))
@@ -85,7 +86,7 @@ def _account_address(name: str, table: DomainTable) -> str:
 
 def _remarks(user: UserLine, address: str, table: DomainTable) -> Iterator[tuple[str, str]]:
     """What is odd about a line that can be used."""
-    if table.local(split(address)[1]) is None:
+    if table.local(split_address(address)[1]) is None:
         yield "warning", f"the domain of {address} is not a local one; the account is not used."
     elif user.name != address:
         yield "warning", f"write {address} here, not {user.name}: other programs find the account under that name only."
@@ -94,7 +95,7 @@ def _remarks(user: UserLine, address: str, table: DomainTable) -> Iterator[tuple
     elif said := scheme_problem(user.password):
         yield "error", f"{address}: {said}"
     for grant in user.may_send_as:
-        local, domain = split(grant)
+        local, domain = split_address(grant)
         if not local or not domain:
             yield "error", f"{address} may send as “{grant}”, which is neither an address nor *@domain."
 
@@ -124,13 +125,13 @@ def read_aliases(path: str, text: str, table: DomainTable) -> Aliases:
 
 def alias_key(name: str, table: DomainTable) -> tuple[str, str]:
     """The key of an alias, and its domain or ""."""
-    local, domain = split(name)
+    local, domain = split_address(name)
     if not domain:
         return local_key(local), ""
     address = table.canonical(name)
-    return address, split(address)[1]
+    return address, split_address(address)[1]
 
 
 def _completed(target: str, domain: str, table: DomainTable) -> str:
-    local, own = split(target)
+    local, own = split_address(target)
     return table.canonical(target if own else f"{local}@{domain or table.primary}")

@@ -8,9 +8,10 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from smtpd_classic.accounts.account import Account, AccountsUnreadable, Found
-from smtpd_classic.accounts.address import DomainTable, local_key, split
+from smtpd_classic.accounts.address import DomainTable, local_key
 from smtpd_classic.accounts.reading import Aliases, Users
 from smtpd_classic.config.schema import Config
+from smtpd_classic.smtp.address import split_address
 
 __all__ = ["MAX_TARGETS", "AddressBook", "address_book", "domain_table"]
 
@@ -47,7 +48,7 @@ class AddressBook:
         return self._known.get(address) or self._search(address)
 
     def _search(self, address: str) -> Found | None:
-        local, domain = split(address)
+        local, domain = split_address(address)
         key = local_key(local)
         name = self._table.local(domain) if domain else (self._table.primary if key == "postmaster" else None)
         if name is None:
@@ -101,7 +102,7 @@ class AddressBook:
             if address in seen:
                 continue
             seen.add(address)
-            local, domain = split(address)
+            local, domain = split_address(address)
             if self._table.local(domain) is None:
                 ends[address] = None
             elif (step := self._step(local, domain)) is not None:
@@ -120,7 +121,7 @@ class AddressBook:
     def _account_of(self, canonical: str) -> Account | None:
         found = self.accounts.get(canonical)
         if found is None and "+" in canonical:
-            local, domain = split(canonical)
+            local, domain = split_address(canonical)
             found = self.accounts.get(f"{local.partition('+')[0]}@{domain}")
         return found
 
@@ -136,7 +137,7 @@ class AddressBook:
             return False
         canonical = self._table.canonical(address)
         granted = {grant.lower() for grant in owner.may_send_as}
-        if canonical.lower() in granted or f"*@{split(canonical)[1]}" in granted:
+        if canonical.lower() in granted or f"*@{split_address(canonical)[1]}" in granted:
             return True
         found = self.find(canonical)
         if found is None or found.how not in {"account", "plus address", "alias"}:

@@ -1,0 +1,139 @@
+"""Adds, changes and deletes accounts. Every change is one atomic replacement of the users file, under its lock.
+
+What could not work is refused with a sentence (`EditRefused`) before anything is written. The server notices by itself.
+"""
+
+from collections.abc import Sequence
+
+from smtpd_classic.accounts.account import NORMAL, STATUSES
+from smtpd_classic.accounts.address import DomainTable, account_problem
+from smtpd_classic.accounts.consequences import refuse_worse
+from smtpd_classic.accounts.locked_file import EditRefused, appended, change_file
+from smtpd_classic.accounts.passwords import scheme_problem
+from smtpd_classic.accounts.reading import Users, account_lines, read_users
+from smtpd_classic.accounts.resolution import domain_table
+from smtpd_classic.accounts.users import UserLine, edited_line, new_line, parse_line
+from smtpd_classic.config.schema import Config
+from smtpd_classic.smtp.address import is_address, split_address
+
+__all__ = ["add_account", "change_account", "delete_account"]
+
+
+def add_account(
+    config: Config,
+    address: str,
+    password: str,
+    *,
+    full_name: str = "",
+    status: str = NORMAL,
+    quota: int = 0,
+    may_send_as: Sequence[str] = (),
+) -> str:
+    """Add an account; `password` is a hash. Returns its address as it is written in the file."""
+    table = domain_table(config)
+    name = table.canonical(address)
+    if problem := account_problem(name):
+        raise EditRefused(problem)
+    domain = split_address(name)[1]
+    if table.local(domain) is None:
+        raise EditRefused(f"{domain} is not a local domain; “smtpd-classic domain add {domain}” makes it one.")
+    user = _checked(UserLine(name, password, full_name, status, quota, tuple(may_send_as)))
+
+    def change(text: str) -> str:
+        if _lines_of(text, name, table):
+            raise EditRefused(f"there is an account {name} already.")
+        new = appended(text, new_line(user))
+        refuse_worse(config, table, users=(_read(config, text), _read(config, new)), warnings=True)
+        return new
+
+    change_file(config.server.users_file, config.path, change)
+    return name
+
+
+def change_account(
+    config: Config,
+    address: str,
+    *,
+    password: str | None = None,
+    full_name: str | None = None,
+    status: str | None = None,
+    quota: int | None = None,
+    may_send_as: Sequence[str] | None = None,
+) -> None:
+    """Change what is given of an account, and nothing else; `password` is a hash."""
+    table = domain_table(config)
+    name = table.canonical(address)
+
+    def changed(user: UserLine) -> UserLine:
+        return user._replace(
+            password=user.password if password is None else password,
+            full_name=user.full_name if full_name is None else full_name,
+            status=user.status if status is None else status,
+            quota=user.quota if quota is None else quota,
+            may_send_as=user.may_send_as if may_send_as is None else tuple(may_send_as),
+        )
+
+    def change(text: str) -> str:
+        lines = text.split("\n")
+        number = _one_line_of(text, name, table)
+        try:
+            user = parse_line(lines[number])
+        except ValueError as problem:
+            raise EditRefused(f"line {number + 1} of the users file cannot be read: {problem}") from None
+        lines[number] = edited_line(lines[number], _checked(changed(user)))
+        return "\n".join(lines)
+
+    change_file(config.server.users_file, config.path, change)
+
+
+def delete_account(config: Config, address: str, *, force: bool = False) -> None:
+    """Delete an account; its Maildir stays. Refused, unless forced, when postmaster or an alias would lead nowhere."""
+    table = domain_table(config)
+    name = table.canonical(address)
+
+    def change(text: str) -> str:
+        lines = text.split("\n")
+        _one_line_of(text, name, table)
+        gone = set(_lines_of(text, name, table))
+        new = "\n".join(line for number, line in enumerate(lines) if number not in gone)
+        if not force:
+            refuse_worse(config, table, users=(_read(config, text), _read(config, new)), warnings=False)
+        return new
+
+    change_file(config.server.users_file, config.path, change)
+
+
+def _checked(user: UserLine) -> UserLine:
+    """Raises EditRefused for what the file cannot hold or nobody could use."""
+    if any(char == ":" or not char.isprintable() for char in user.full_name):
+        raise EditRefused("a full name cannot hold “:” or control characters.")
+    if user.status not in STATUSES:
+        raise EditRefused(f"“{user.status}” is not a status; there are {', '.join(STATUSES)}.")
+    if user.quota < 0:
+        raise EditRefused("a quota cannot be negative.")
+    if any(char == ":" or not char.isprintable() or char.isspace() for char in user.password):
+        raise EditRefused("this is not a password hash.")
+    if user.password and (problem := scheme_problem(user.password)):
+        raise EditRefused(problem)
+    if user.status == NORMAL and not user.password:
+        raise EditRefused("without a password the account cannot log in; set one first.")
+    for grant in user.may_send_as:
+        if not is_address(grant.replace("*@", "any@", 1)) or any(char in grant for char in ' ,"'):
+            raise EditRefused(f"“{grant}” is neither an address nor *@domain.")
+    return user
+
+
+def _lines_of(text: str, name: str, table: DomainTable) -> list[int]:
+    """Where the account stands, counted from 0."""
+    return [number - 1 for number, line in account_lines(text) if table.canonical(line.partition(":")[0]) == name]
+
+
+def _one_line_of(text: str, name: str, table: DomainTable) -> int:
+    numbers = _lines_of(text, name, table)
+    if not numbers:
+        raise EditRefused(f"there is no account {name}.")
+    return numbers[0]
+
+
+def _read(config: Config, text: str) -> Users:
+    return read_users(config.server.users_file, text, domain_table(config), config.server.mail_folder)

@@ -1,0 +1,83 @@
+"""Sets and deletes aliases. Every change is one atomic replacement of the aliases file, under its lock.
+
+What could not work is refused with a sentence (`EditRefused`) before anything is written. The server notices by itself.
+"""
+
+from collections.abc import Sequence
+
+from smtpd_classic.accounts.address import DomainTable
+from smtpd_classic.accounts.aliases import checked_name, format_alias, parse_aliases, parse_targets
+from smtpd_classic.accounts.checks import load_aliases
+from smtpd_classic.accounts.consequences import refuse_worse
+from smtpd_classic.accounts.locked_file import EditRefused, appended, change_file
+from smtpd_classic.accounts.reading import Aliases, alias_key, read_aliases
+from smtpd_classic.accounts.resolution import domain_table
+from smtpd_classic.config.schema import Config
+
+__all__ = ["delete_alias", "list_aliases", "set_alias"]
+
+
+def list_aliases(config: Config) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """The aliases as they are written, in the order of the file; lines that cannot be used are left out."""
+    aliases = load_aliases(config, domain_table(config))
+    return tuple(aliases.targets.items())
+
+
+def set_alias(config: Config, name: str, targets: Sequence[str]) -> None:
+    """Add an alias, or give one other targets. Refused when one of them leads nowhere or round in a circle."""
+    table = domain_table(config)
+    try:
+        key, domain = alias_key(checked_name(name), table)
+        written = format_alias(key, parse_targets(", ".join(targets)))
+    except ValueError as problem:
+        raise EditRefused(str(problem)) from None
+    if domain and table.local(domain) is None:
+        raise EditRefused(f"{domain} is not a local domain; “smtpd-classic domain add {domain}” makes it one.")
+
+    def change(text: str) -> str:
+        spans = _spans_of(text, key, table)
+        new = _replaced(text, spans, written) if spans else appended(text, written)
+        refuse_worse(config, table, aliases=(_read(config, text), _read(config, new)), warnings=True)
+        return new
+
+    change_file(config.server.aliases_file, config.path, change)
+
+
+def delete_alias(config: Config, name: str, *, force: bool = False) -> None:
+    """Delete an alias. Refused, unless forced, when the postmaster or another alias would lead nowhere."""
+    table = domain_table(config)
+    key = alias_key(name, table)[0]
+
+    def change(text: str) -> str:
+        spans = _spans_of(text, key, table)
+        if not spans:
+            raise EditRefused(f"there is no alias {key}.")
+        new = _replaced(text, spans)
+        if not force:
+            refuse_worse(config, table, aliases=(_read(config, text), _read(config, new)), warnings=False)
+        return new
+
+    change_file(config.server.aliases_file, config.path, change)
+
+
+def _spans_of(text: str, key: str, table: DomainTable) -> list[tuple[int, int]]:
+    """The lines of the alias, counted from 0, first and behind the last; several when it stands there twice."""
+    return [
+        (each.first - 1, each.after - 1)
+        for each in parse_aliases(text)
+        if each.name and alias_key(each.name, table)[0] == key
+    ]
+
+
+def _replaced(text: str, spans: list[tuple[int, int]], new: str = "") -> str:
+    """The text with `new` in the place of the first span, and the others gone. Comments inside an entry go with it."""
+    lines = text.split("\n")
+    for first, after in reversed(spans[1:]):
+        del lines[first:after]
+    first, after = spans[0]
+    lines[first:after] = new.split("\n") if new else []
+    return "\n".join(lines)
+
+
+def _read(config: Config, text: str) -> Aliases:
+    return read_aliases(config.server.aliases_file, text, domain_table(config))

@@ -1,0 +1,74 @@
+"""Changes one of the files in one step, alone: nobody loses what somebody else wrote at the same moment."""
+
+import os
+from collections.abc import Callable
+from stat import S_IMODE
+
+from filelock import FileLock, Timeout
+
+from smtpd_classic.accounts.reading import read_text
+from smtpd_classic.atomic_file import replace
+
+__all__ = ["EditRefused", "appended", "change_file"]
+
+_LOCK_TIMEOUT_S = 10.0
+
+
+class EditRefused(Exception):
+    """Nothing was changed; `str()` says why in one sentence. `temporary` says that it may work later."""
+
+    def __init__(self, sentence: str, *, temporary: bool = False) -> None:
+        super().__init__(sentence)
+        self.temporary = temporary
+
+
+def change_file(path: str, beside: str, change: Callable[[str], str]) -> None:
+    """Replace the text of the file by what `change` makes of it. A file that is not there yet is made with the owner
+    and the rights of `beside`, the configuration. Raises EditRefused or OSError."""
+    try:
+        # A lock object for each call: each then opens the lock file itself, and flock excludes threads as well.
+        with FileLock(path + ".lock", fallback_to_soft=False, timeout=_LOCK_TIMEOUT_S):
+            _change(path, beside, change)
+    except Timeout:
+        said = f"{path} is being changed by somebody else and did not become free within {_LOCK_TIMEOUT_S:.0f} seconds."
+        raise EditRefused(said, temporary=True) from None
+
+
+def _change(path: str, beside: str, change: Callable[[str], str]) -> None:
+    try:
+        text = read_text(path)
+        line_end = "\r\n" if _has_crlf(path) else "\n"
+    except FileNotFoundError:
+        text, line_end = "", "\n"
+    except ValueError as problem:
+        raise EditRefused(f"{path}: {problem}") from None
+    new = change(text)
+    if new == text:
+        return
+    if not os.path.exists(path):
+        _make_like(path, beside)
+    replace(path, new.replace("\n", line_end).encode())
+
+
+def _has_crlf(path: str) -> bool:
+    with open(path, "rb") as file:
+        return file.readline().endswith(b"\r\n")
+
+
+def _make_like(path: str, beside: str) -> None:
+    """An empty file: the server must be able to read what root makes, and nobody else more than the configuration."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        like = os.stat(beside)
+        if os.geteuid() == 0:
+            os.fchown(descriptor, like.st_uid, like.st_gid)
+        os.fchmod(descriptor, S_IMODE(like.st_mode) & 0o660 | 0o600)
+    except FileNotFoundError:
+        pass  # no configuration to be like: 0600
+    finally:
+        os.close(descriptor)
+
+
+def appended(text: str, lines: str) -> str:
+    """The text with more lines at its end, also when its last line has no end."""
+    return f"{text}\n{lines}\n" if text and not text.endswith("\n") else f"{text}{lines}\n"
