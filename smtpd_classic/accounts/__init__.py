@@ -11,9 +11,9 @@ from smtpd_classic.accounts.account import (
     ScramKeys,
 )
 from smtpd_classic.accounts.accounts import Accounts
-from smtpd_classic.accounts.edit_accounts import add_account, change_account, delete_account
+from smtpd_classic.accounts.edit_accounts import add_account, change_account, delete_account, list_accounts, the_account
 from smtpd_classic.accounts.edit_aliases import delete_alias, list_aliases, set_alias
-from smtpd_classic.accounts.locked_file import EditRefused
+from smtpd_classic.accounts.locked_file import EditRefused, NotThere
 from smtpd_classic.accounts.passwords import generate_password, hash_password, scram_hash
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "AccountsUnreadable",
     "EditRefused",
     "Found",
+    "NotThere",
     "ScramKeys",
     "add_account",
     "change_account",
@@ -33,7 +34,9 @@ __all__ = [
     "delete_alias",
     "generate_password",
     "hash_password",
+    "list_accounts",
     "list_aliases",
     "scram_hash",
     "set_alias",
+    "the_account",
 ]

@@ -3,12 +3,14 @@
 What could not work is refused with a sentence (`EditRefused`) before anything is written. The server notices by itself.
 """
 
+import os
 from collections.abc import Sequence
 
-from smtpd_classic.accounts.account import NORMAL, STATUSES
+from smtpd_classic.accounts.account import NORMAL, STATUSES, Account
 from smtpd_classic.accounts.address import DomainTable, account_problem
+from smtpd_classic.accounts.checks import load_users
 from smtpd_classic.accounts.consequences import refuse_worse
-from smtpd_classic.accounts.locked_file import EditRefused, appended, change_file
+from smtpd_classic.accounts.locked_file import EditRefused, NotThere, appended, change_file
 from smtpd_classic.accounts.passwords import scheme_problem
 from smtpd_classic.accounts.reading import Users, account_lines, read_users
 from smtpd_classic.accounts.resolution import domain_table
@@ -16,7 +18,24 @@ from smtpd_classic.accounts.users import UserLine, edited_line, new_line, parse_
 from smtpd_classic.config.schema import Config
 from smtpd_classic.smtp.address import is_address, split_address
 
-__all__ = ["add_account", "change_account", "delete_account"]
+__all__ = ["add_account", "change_account", "delete_account", "list_accounts", "the_account"]
+
+
+def list_accounts(config: Config) -> tuple[Account, ...]:
+    """All accounts of local domains, in the order of the file. Raises EditRefused when it cannot be read at all."""
+    users = load_users(config, domain_table(config))
+    if not users.accounts and not users.whole and os.path.exists(config.server.users_file):
+        raise EditRefused(str(users.problems[0]))
+    return tuple(users.accounts.values())
+
+
+def the_account(config: Config, address: str) -> Account:
+    """Raises NotThere."""
+    name = domain_table(config).canonical(address)
+    account = next((each for each in list_accounts(config) if each.address == name), None)
+    if account is None:
+        raise NotThere(f"there is no account {name}.")
+    return account
 
 
 def add_account(
@@ -131,7 +150,7 @@ def _lines_of(text: str, name: str, table: DomainTable) -> list[int]:
 def _one_line_of(text: str, name: str, table: DomainTable) -> int:
     numbers = _lines_of(text, name, table)
     if not numbers:
-        raise EditRefused(f"there is no account {name}.")
+        raise NotThere(f"there is no account {name}.")
     return numbers[0]
 
 

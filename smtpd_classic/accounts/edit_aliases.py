@@ -9,7 +9,7 @@ from smtpd_classic.accounts.address import DomainTable
 from smtpd_classic.accounts.aliases import checked_name, format_alias, parse_aliases, parse_targets
 from smtpd_classic.accounts.checks import load_aliases
 from smtpd_classic.accounts.consequences import refuse_worse
-from smtpd_classic.accounts.locked_file import EditRefused, appended, change_file
+from smtpd_classic.accounts.locked_file import EditRefused, NotThere, appended, change_file
 from smtpd_classic.accounts.reading import Aliases, alias_key, read_aliases
 from smtpd_classic.accounts.resolution import domain_table
 from smtpd_classic.config.schema import Config
@@ -51,7 +51,7 @@ def delete_alias(config: Config, name: str, *, force: bool = False) -> None:
     def change(text: str) -> str:
         spans = _spans_of(text, key, table)
         if not spans:
-            raise EditRefused(f"there is no alias {key}.")
+            raise NotThere(f"there is no alias {key}.")
         new = _replaced(text, spans)
         if not force:
             refuse_worse(config, table, aliases=(_read(config, text), _read(config, new)), warnings=False)

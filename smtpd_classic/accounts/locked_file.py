@@ -9,7 +9,7 @@ from filelock import FileLock, Timeout
 from smtpd_classic.accounts.reading import read_text
 from smtpd_classic.atomic_file import replace
 
-__all__ = ["EditRefused", "appended", "change_file"]
+__all__ = ["EditRefused", "NotThere", "appended", "change_file"]
 
 _LOCK_TIMEOUT_S = 10.0
 
@@ -20,6 +20,10 @@ class EditRefused(Exception):
     def __init__(self, sentence: str, *, temporary: bool = False) -> None:
         super().__init__(sentence)
         self.temporary = temporary
+
+
+class NotThere(EditRefused):
+    """There is no such account or alias."""
 
 
 def change_file(path: str, beside: str, change: Callable[[str], str]) -> None:

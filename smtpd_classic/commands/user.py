@@ -1,0 +1,175 @@
+"""`smtpd-classic user`: the accounts."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from smtpd_classic.accounts import (
+    STATUSES,
+    Account,
+    add_account,
+    change_account,
+    delete_account,
+    list_accounts,
+    list_aliases,
+    the_account,
+)
+from smtpd_classic.commands.failures import Refused, guarded
+from smtpd_classic.commands.new_password import add_password_arguments, stored_password
+from smtpd_classic.config import Config, load
+from smtpd_classic.config.kinds import SIZE
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    listing = actions.add_parser("list", help="all accounts, or those of one domain")
+    listing.add_argument("domain", nargs="?", metavar="DOMAIN")
+    listing.add_argument("--json", action="store_true", help="print JSON")
+    show = actions.add_parser("show", help="one account, with the aliases that lead to it")
+    _add_address(show)
+    show.add_argument("--json", action="store_true", help="print JSON")
+    add = actions.add_parser("add", help="add an account")
+    _add_address(add)
+    add.add_argument("--name", default="", metavar="NAME", help="the full name")
+    add.add_argument("--quota", type=_size, default=0, metavar="SIZE", help="the quota, as in 500M; 0: none")
+    add_password_arguments(add)
+    password = actions.add_parser("password", help="set the password")
+    _add_address(password)
+    add_password_arguments(password)
+    name = actions.add_parser("name", help="set the full name")
+    _add_address(name)
+    name.add_argument("name", metavar="NAME")
+    status = actions.add_parser("status", help="normal; disabled: no mail, no login; suspended: mail, but no login")
+    _add_address(status)
+    status.add_argument("status", choices=STATUSES)
+    quota = actions.add_parser("quota", help="set the quota")
+    _add_address(quota)
+    quota.add_argument("quota", type=_size, metavar="SIZE", help="as in 500M or 2G; 0: none")
+    _add_grant_arguments(
+        actions.add_parser("may-send-as", help="addresses that the account may send from besides its own")
+    )
+    delete = actions.add_parser("delete", help="delete an account; its mail stays")
+    _add_address(delete)
+    delete.add_argument("--force", action="store_true", help="even if an alias or the postmaster then leads nowhere")
+
+
+def _add_address(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("address", metavar="ADDRESS", help="user@domain, or user in the primary domain")
+
+
+def _add_grant_arguments(parser: argparse.ArgumentParser) -> None:
+    _add_address(parser)
+    parser.add_argument("--add", action="append", default=[], metavar="ADDRESS", help="an address, or *@domain")
+    parser.add_argument("--remove", action="append", default=[], metavar="ADDRESS")
+
+
+def _size(text: str) -> int:
+    try:
+        return SIZE.parse(text)
+    except ValueError as problem:
+        raise argparse.ArgumentTypeError(str(problem)) from None
+
+
+def run(args: argparse.Namespace) -> int:
+    return guarded(lambda: _ACTIONS[args.action](load(args.config), args))
+
+
+def _list(config: Config, args: argparse.Namespace) -> int:
+    wanted = args.domain.lower() if args.domain else None
+    accounts = [each for each in list_accounts(config) if wanted in {None, each.address.rpartition("@")[2]}]
+    if args.json:
+        print(json.dumps([_shown(each) for each in accounts], indent=2, ensure_ascii=False))
+        return os.EX_OK
+    width = max((len(each.address) for each in accounts), default=0)
+    for each in accounts:
+        quota = SIZE.format(each.quota) if each.quota else "-"
+        print(f"{each.address:{width}}  {each.status:9}  {quota:>8}  {each.full_name}".rstrip())
+    return os.EX_OK
+
+
+def _shown(account: Account) -> dict[str, Any]:
+    """All but the hash, of which only the scheme is anybody's business."""
+    fields = asdict(account)
+    password = fields.pop("password")
+    scheme = password[1 : password.find("}")] if password.startswith("{") else ("CRYPT" if password else "")
+    return fields | {"password_scheme": scheme.upper()}
+
+
+def _show(config: Config, args: argparse.Namespace) -> int:
+    account = the_account(config, args.address)
+    fields = _shown(account)
+    fields["aliases"] = [name for name, targets in list_aliases(config) if account.address in targets]
+    if args.json:
+        print(json.dumps(fields, indent=2, ensure_ascii=False))
+        return os.EX_OK
+    fields["quota"] = SIZE.format(account.quota) if account.quota else "none"
+    for key, value in fields.items():
+        text = ", ".join(value) if isinstance(value, list | tuple) else str(value)
+        print(f"{key.replace('_', ' ') + ':':17}{text or '-'}")
+    return os.EX_OK
+
+
+def _add(config: Config, args: argparse.Namespace) -> int:
+    address = add_account(config, args.address, stored_password(args), full_name=args.name, quota=args.quota)
+    print(f"Added {address}.", file=sys.stderr)
+    return os.EX_OK
+
+
+def _password(config: Config, args: argparse.Namespace) -> int:
+    the_account(config, args.address)  # before anybody types a password for nothing
+    change_account(config, args.address, password=stored_password(args))
+    return os.EX_OK
+
+
+def _name(config: Config, args: argparse.Namespace) -> int:
+    change_account(config, args.address, full_name=args.name)
+    return os.EX_OK
+
+
+def _status(config: Config, args: argparse.Namespace) -> int:
+    change_account(config, args.address, status=args.status)
+    return os.EX_OK
+
+
+def _quota(config: Config, args: argparse.Namespace) -> int:
+    change_account(config, args.address, quota=args.quota)
+    return os.EX_OK
+
+
+def _may_send_as(config: Config, args: argparse.Namespace) -> int:
+    account = the_account(config, args.address)
+    missing = [grant for grant in args.remove if grant.lower() not in account.may_send_as]
+    if missing:
+        raise Refused(f"{account.address} may not send as {', '.join(missing)} anyway.", os.EX_DATAERR)
+    kept = [grant for grant in account.may_send_as if grant not in {each.lower() for each in args.remove}]
+    grants = tuple(dict.fromkeys([*kept, *(each.lower() for each in args.add)]))
+    if grants != account.may_send_as:
+        change_account(config, args.address, may_send_as=grants)
+    print("\n".join(grants), end="\n" if grants else "")
+    return os.EX_OK
+
+
+def _delete(config: Config, args: argparse.Namespace) -> int:
+    account = the_account(config, args.address)
+    delete_account(config, args.address, force=args.force)
+    print(f"Deleted {account.address}; its mail is still in {account.folder}.", file=sys.stderr)
+    return os.EX_OK
+
+
+_ACTIONS: dict[str, Callable[[Config, argparse.Namespace], int]] = {
+    "list": _list,
+    "show": _show,
+    "add": _add,
+    "password": _password,
+    "name": _name,
+    "status": _status,
+    "quota": _quota,
+    "may-send-as": _may_send_as,
+    "delete": _delete,
+}
