@@ -10,15 +10,15 @@ from smtpd_classic.config.problem import ConfigProblems, Problem
 from smtpd_classic.config.reading import read
 from smtpd_classic.config.schema import SECTIONS, Config
 
-__all__ = ["decoded", "load", "parse"]
+__all__ = ["content", "decoded", "load", "loose_permissions", "parse"]
 
 
 def load(path: str | os.PathLike[str]) -> Config:
     """The configuration of a file that may be served. Raises ConfigProblems with every error in it."""
     name = os.path.abspath(path)
-    data, mode = _content(name)
+    data, mode = content(name)
     config = read(decoded(data, name), name, hashlib.sha256(data).hexdigest())
-    problems = [*_loose_permissions(config, mode), *(each for each in check(config) if each.is_error)]
+    problems = [*loose_permissions(config, mode), *(each for each in check(config) if each.is_error)]
     if problems:
         raise ConfigProblems(problems)
     return config
@@ -42,7 +42,8 @@ def decoded(data: bytes, name: str) -> str:
         raise ConfigProblems([Problem(name, line, said)]) from None
 
 
-def _content(name: str) -> tuple[bytes, int]:
+def content(name: str) -> tuple[bytes, int]:
+    """The bytes and the mode of a file. Raises ConfigProblems when it cannot be read."""
     try:
         with open(name, "rb") as file:
             return file.read(), os.fstat(file.fileno()).st_mode
@@ -50,7 +51,8 @@ def _content(name: str) -> tuple[bytes, int]:
         raise ConfigProblems([Problem(name, 0, f"cannot be read: {problem.strerror}.")]) from None
 
 
-def _loose_permissions(config: Config, mode: int) -> Iterator[Problem]:
+def loose_permissions(config: Config, mode: int) -> Iterator[Problem]:
+    """What is wrong with the mode of the file, given what is in it."""
     if mode & stat.S_IWOTH:
         yield Problem(config.path, 0, "everybody may write to the file; chmod o-w takes that right away.")
     if mode & stat.S_IROTH and _holds_secrets(config):

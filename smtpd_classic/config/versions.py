@@ -1,0 +1,66 @@
+"""The versions of the configuration file that were in force before, kept beside it in `versions/`."""
+
+import os
+import stat
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from smtpd_classic import atomic_file
+
+__all__ = ["Version", "keep", "versions"]
+
+_KEPT = 20
+_STAMP = "%Y%m%dT%H%M%S.%fZ"
+
+
+class Version(NamedTuple):
+    """`name` is the file's name in `versions/`; `at` is when it ceased to be in force."""
+
+    name: str
+    path: str
+    at: datetime
+    size: int
+
+
+def versions(path: str | os.PathLike[str]) -> tuple[Version, ...]:
+    """The kept versions of a file, the latest first. Raises OSError when there is no right to look."""
+    target = os.path.realpath(path)
+    prefix = os.path.basename(target) + "."
+    found: list[Version] = []
+    with suppress(FileNotFoundError), os.scandir(_folder(target)) as entries:
+        for entry in entries:
+            at = _time_of(entry.name.removeprefix(prefix)) if entry.name.startswith(prefix) else None
+            if at is not None:
+                found.append(Version(entry.name, entry.path, at, entry.stat().st_size))
+    return tuple(sorted(found, key=lambda version: version.name, reverse=True))
+
+
+def keep(path: str, data: bytes) -> str:
+    """Keep what a file held until now, and forget the oldest; the answer is the version's name. Raises OSError."""
+    target = os.path.realpath(path)
+    owner = os.stat(target)
+    folder = _folder(target)
+    with suppress(FileExistsError):
+        os.mkdir(folder, 0o750)
+        os.chown(folder, owner.st_uid, owner.st_gid)
+    name = f"{os.path.basename(target)}.{datetime.now(UTC).strftime(_STAMP)}"
+    kept = os.path.join(folder, name)
+    atomic_file.replace(kept, data)
+    os.chown(kept, owner.st_uid, owner.st_gid)
+    os.chmod(kept, stat.S_IMODE(owner.st_mode) & 0o640)
+    for old in versions(target)[_KEPT:]:
+        with suppress(FileNotFoundError):
+            os.unlink(old.path)
+    return name
+
+
+def _folder(target: str) -> str:
+    return os.path.join(os.path.dirname(target), "versions")
+
+
+def _time_of(stamp: str) -> datetime | None:
+    try:
+        return datetime.strptime(stamp, _STAMP).replace(tzinfo=UTC)
+    except ValueError:
+        return None
