@@ -14,10 +14,10 @@ from typing import Any, Self
 
 from filelock import lock_descriptor, unlock_descriptor
 
-from spool.disk import Folders, NoSuchEntry, failure, readable
+from spool.disk import Folders, NoSuchEntry, SpoolBroken, failure, readable
 from spool.entry import Entry, State, untried
 from spool.form import Garbage, decode_trailer, footer_length, trailer_start
-from spool.state_file import read_state, remove_state, write_state
+from spool.state_file import read_state, write_state
 
 __all__ = ["Claim", "Content", "lock_entry", "open_entry", "read_entry"]
 
@@ -49,16 +49,18 @@ class Content:
     def read(self, size: int = -1) -> bytes:
         """As that of a binary file: b"" at the end. Raises SpoolBroken."""
         left = self.size - self._position
-        wanted = left if size is None or size < 0 else min(size, left)
-        pieces = []
-        try:
-            while wanted > 0 and (piece := os.pread(self._descriptor, wanted, self._position)):
-                self._position += len(piece)
-                wanted -= len(piece)
-                pieces.append(piece)
-        except OSError as error:
-            raise failure(error, "reading a queued message") from error
-        return b"".join(pieces)
+        wanted = left if size < 0 else min(size, left)
+        data = b""
+        while len(data) < wanted:
+            try:
+                piece = os.pread(self._descriptor, wanted - len(data), self._position)
+            except OSError as error:
+                raise failure(error, "a queued message") from error
+            if not piece:  # half a message must not pass for a whole one
+                raise SpoolBroken("a queued message: it has been cut off since it was opened")
+            self._position += len(piece)
+            data += piece
+        return data
 
     def chunks(self, size: int = _CHUNK) -> Iterator[bytes]:
         """What is left, in pieces."""
@@ -113,26 +115,28 @@ class Claim:
             raise failure(error, self._path) from error
 
     def record(self, state: State) -> None:
-        """Make `state` the entry's. Raises SpoolFull or SpoolBroken, and then the state before stands on disk."""
+        """Make `state` the entry's, on disk. Raises SpoolFull or SpoolBroken; then that is not sure."""
         self._check()
+        if [each.address for each in state.recipients] != [each.address for each in self.entry.envelope.recipients]:
+            raise ValueError("the recipients of the state are not those of the envelope")
         write_state(self._folders, self.entry.queue_id, state, self._before)
         self.state = state
-        if state.attempts and self._path.startswith(f"{self._folders.new}/"):
-            tried = f"{self._folders.cur}/{self.entry.queue_id}"
-            try:
+        tried = f"{self._folders.cur}/{self.entry.queue_id}"
+        if state.attempts and self._path != tried:
+            with contextlib.suppress(OSError):  # in new/ it is as safe, and found as well
                 os.rename(self._path, tried)
-            except OSError as error:
-                raise failure(error, self._path) from error
-            self._path = tried
+                self._path = tried
 
     def remove(self) -> None:
         """The entry is done. Raises SpoolBroken when it could not be removed."""
         self._check()
         try:
             os.unlink(self._path)
-            remove_state(self._folders, self.entry.queue_id)
         except OSError as error:
             raise failure(error, self._path) from error
+        self._path = ""
+        with contextlib.suppress(OSError):  # a state without an entry is swept
+            os.unlink(f"{self._folders.state}/{self.entry.queue_id}")
 
     def release(self) -> None:
         """Give the entry back."""
@@ -141,8 +145,8 @@ class Claim:
             give_back(descriptor)
 
     def _check(self) -> None:
-        if self._descriptor < 0:
-            raise ValueError("the claim is given back")
+        if self._descriptor < 0 or not self._path:
+            raise ValueError("the entry is given back or removed")
 
 
 def give_back(descriptor: int) -> None:
@@ -160,6 +164,18 @@ def open_entry(path: str) -> int | None:
         return os.open(path, _READ)
     except FileNotFoundError:
         return None
+    except PermissionError:
+        if is_draft(path):
+            return None
+        raise
+
+
+def is_draft(path: str) -> bool:
+    """Whether there is no more at `path` than a draft, if that."""
+    try:
+        return not readable(os.stat(path, follow_symlinks=False).st_mode)
+    except FileNotFoundError:
+        return True
 
 
 def lock_entry(descriptor: int, path: str) -> bool:

@@ -103,6 +103,7 @@ class Spool:
             pass
         except Garbage as why:
             set_aside(self.folders, path, why, self._complain)
+            set_aside(self.folders, f"{self.folders.state}/{queue_id}", "its entry is damaged", self._complain)
         finally:
             if claim is None:
                 give_back(descriptor)

@@ -12,7 +12,7 @@ from spool.disk import Folders, failure, sync_folder, write_all
 from spool.entry import WAITING, Entry, State
 from spool.form import Garbage, decode_state, encode_state
 
-__all__ = ["held", "make_due", "read_state", "remove_state", "write_state"]
+__all__ = ["held", "make_due", "read_state", "write_state"]
 
 _PLAIN = 0o600
 _HELD = 0o700
@@ -43,7 +43,8 @@ def read_state(folders: Folders, entry: Entry) -> tuple[State, Mapping[str, Any]
 
 
 def write_state(folders: Folders, queue_id: str, state: State, before: Mapping[str, Any]) -> None:
-    """Replace the state. Raises SpoolFull or SpoolBroken, and then the old one stands."""
+    """Replace the state. Raises SpoolFull or SpoolBroken; the old one stands then, or the new one and may not be
+    durable."""
     path = f"{folders.state}/{queue_id}"
     draft = f"{folders.tmp}/{queue_id}"
     try:
@@ -58,11 +59,6 @@ def write_state(folders: Folders, queue_id: str, state: State, before: Mapping[s
             sync_folder(folders.state)
     except OSError as error:
         raise failure(error, path) from error
-
-
-def remove_state(folders: Folders, queue_id: str) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(f"{folders.state}/{queue_id}")
 
 
 def make_due(folders: Folders, queue_id: str) -> None:

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterator
 
 from spool.claim import give_back, lock_entry
-from spool.disk import Folders, readable
+from spool.disk import COMPLETE, Folders, readable
 from spool.quarantine import set_aside
 from spool.queue_id import is_queue_id
 
@@ -22,41 +22,54 @@ _FOREIGN_AGE_S = 36 * 3600
 
 def sweep(folders: Folders, now: float, complain: Callable[[str], None]) -> int:
     """Remove abandoned drafts (returns their number), states without an entry and stale temporary files; give entries
-    that a mail reader has renamed their names back; set aside what does not belong here. Raises OSError."""
+    that a mail reader has renamed their names back; set aside what does not belong here. Raises OSError when a folder
+    cannot be read; what cannot be dealt with is complained of and left."""
     states = os.listdir(folders.state)  # before the entries, so that a state can only look older than its entry
     abandoned = 0
-    for item in _named(folders, folders.new, complain):
-        if not readable(item.stat(follow_symlinks=False).st_mode):
-            abandoned += _remove_abandoned(item.path)
-    for _ in _named(folders, folders.cur, complain):
-        pass
-    _sweep_states(folders, states, complain)
-    _sweep_tmp(folders, now)
+    for folder in (folders.new, folders.cur):
+        with os.scandir(folder) as items:
+            for item in items:
+                with _complaining(item.path, complain):
+                    abandoned += _sweep_item(folders, item, complain)
+    entries = {*os.listdir(folders.new), *os.listdir(folders.cur)}
+    for name in states:
+        if name not in entries:
+            with _complaining(f"{folders.state}/{name}", complain):
+                _sweep_state(folders, name, complain)
+    for name in os.listdir(folders.tmp):
+        with _complaining(f"{folders.tmp}/{name}", complain):
+            _sweep_tmp(folders, name, now)
     return abandoned
 
 
-def _named(folders: Folders, folder: str, complain: Callable[[str], None]) -> Iterator["os.DirEntry[str]"]:
-    """The files of new/ or cur/ that have an entry's name; the others are dealt with."""
-    with os.scandir(folder) as items:
-        for item in items:
-            try:
-                if not is_queue_id(item.name):
-                    _deal_with_name(folders, item, complain)
-                elif item.is_file(follow_symlinks=False):
-                    yield item
-                else:
-                    set_aside(folders, item.path, "it is no file", complain)
-            except FileNotFoundError:  # done by someone else meanwhile
-                continue
+@contextlib.contextmanager
+def _complaining(path: str, complain: Callable[[str], None]) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        pass  # someone else has dealt with it
+    except OSError as error:
+        complain(f"{path}: {error.strerror}; it is left as it is")
 
 
-def _deal_with_name(folders: Folders, item: "os.DirEntry[str]", complain: Callable[[str], None]) -> None:
-    queue_id, colon, _ = item.name.partition(":")  # a mail reader was here: ID:2,S
-    if colon and is_queue_id(queue_id) and not _exists(folders, queue_id):
-        os.rename(item.path, f"{folders.cur}/{queue_id}")
-        complain(f"{item.path}: a mail reader has renamed it; it is {queue_id} again")
-    else:
+def _sweep_item(folders: Folders, item: "os.DirEntry[str]", complain: Callable[[str], None]) -> int:
+    """One thing that stands in new/ or cur/; 1 when it was an abandoned draft."""
+    queue_id, colon, _ = item.name.partition(":")
+    if not is_queue_id(queue_id):
         set_aside(folders, item.path, "its name is not that of an entry", complain)
+    elif not item.is_file(follow_symlinks=False):
+        set_aside(folders, item.path, "it is no file", complain)
+    elif colon:  # a mail reader was here: ID:2,S
+        if _exists(folders, queue_id):
+            set_aside(folders, item.path, "there is an entry of that name", complain)
+        else:
+            os.rename(item.path, f"{folders.cur}/{queue_id}")
+            complain(f"{item.path}: a mail reader has renamed it; it is {queue_id} again")
+    elif not readable(item.stat(follow_symlinks=False).st_mode):
+        if item.path == f"{folders.new}/{queue_id}":
+            return _remove_abandoned(item.path)
+        os.chmod(item.path, COMPLETE)  # in cur/ there are no drafts
+    return 0
 
 
 def _exists(folders: Folders, queue_id: str) -> bool:
@@ -75,35 +88,27 @@ def _remove_abandoned(path: str) -> int:
         give_back(descriptor)
 
 
-def _sweep_states(folders: Folders, names: list[str], complain: Callable[[str], None]) -> None:
-    entries = {*os.listdir(folders.new), *os.listdir(folders.cur)}
-    for name in names:
-        path = f"{folders.state}/{name}"
-        if not is_queue_id(name):
-            set_aside(folders, path, "its name is not that of an entry", complain)
-        elif name not in entries and not _exists(folders, name):
-            with contextlib.suppress(FileNotFoundError, IsADirectoryError):
-                os.unlink(path)
+def _sweep_state(folders: Folders, name: str, complain: Callable[[str], None]) -> None:
+    path = f"{folders.state}/{name}"
+    if not is_queue_id(name):
+        set_aside(folders, path, "its name is not that of an entry", complain)
+    elif not _exists(folders, name):
+        os.unlink(path)
 
 
-def _sweep_tmp(folders: Folders, now: float) -> None:
-    for name in os.listdir(folders.tmp):
-        path = f"{folders.tmp}/{name}"
-        with contextlib.suppress(FileNotFoundError, IsADirectoryError):
-            if (
-                not _being_written(folders, name)
-                if is_queue_id(name)
-                else now - os.lstat(path).st_ctime > _FOREIGN_AGE_S
-            ):
-                os.unlink(path)
+def _sweep_tmp(folders: Folders, name: str, now: float) -> None:
+    path = f"{folders.tmp}/{name}"
+    if is_queue_id(name):
+        if _being_written(folders, name):
+            return
+    elif now - os.lstat(path).st_ctime <= _FOREIGN_AGE_S:
+        return
+    os.unlink(path)
 
 
 def _being_written(folders: Folders, queue_id: str) -> bool:
     """Whether someone may be replacing the entry's state, which only the holder of its lock does."""
-    for path, flags in (
-        (f"{folders.new}/{queue_id}", _OPEN_DRAFT),
-        (f"{folders.cur}/{queue_id}", _OPEN_ENTRY),
-    ):
+    for path, flags in ((f"{folders.new}/{queue_id}", _OPEN_DRAFT), (f"{folders.cur}/{queue_id}", _OPEN_ENTRY)):
         try:
             descriptor = os.open(path, flags)
         except FileNotFoundError:

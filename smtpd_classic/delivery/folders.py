@@ -100,19 +100,19 @@ def make_maildir(folder: str) -> None:
 
 
 def look_at_maildir(folder: str, now: float) -> None:
-    """Refuse a Maildir that is not ours alone; remove from its tmp/ what the standard calls stale. Raises OSError.
+    """Refuse a Maildir that is not ours; remove from its tmp/ what the standard calls stale. Raises OSError.
 
     The mailbox itself may be a link that an administrator has made to another disk; what it leads to must be ours.
     """
-    for name in ("new", "tmp"):
+    for name in ("new", "cur", "tmp"):
         path = f"{folder}/{name}"
         descriptor = os.open(path, _FOLDER | os.O_NOFOLLOW)
         try:
             status = os.fstat(descriptor)
         finally:
             os.close(descriptor)
-        if status.st_uid != os.geteuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            raise PermissionError(errno.EACCES, "not a folder that only the service user may write to", path)
+        if status.st_uid != os.geteuid() or status.st_mode & stat.S_IWOTH:
+            raise PermissionError(errno.EACCES, "it is not a folder of the service user's alone", path)
     with os.scandir(os.path.join(folder, "tmp")) as items:
         for item in items:
             with contextlib.suppress(OSError):

@@ -53,7 +53,7 @@ def copy_into(folder: str, name: str, chunks: Iterator[bytes]) -> None:
         os.rename(draft, target)
         draft = target
         sync_folder(f"{folder}/new")
-    except OSError:
+    except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(draft)
         raise
@@ -139,10 +139,22 @@ class Incoming:
                 os.unlink(path)
         self._placed.clear()
 
-    def chunks(self, size: int = _BUFFER) -> Iterator[bytes]:
-        """The message, for a caller who queues it for the Maildirs that could not be served."""
+    def chunks(self) -> Iterator[bytes]:
+        """The message, after `deliver()`, for a caller who queues it for the Maildirs that could not be served. Raises
+        MailStoreBroken."""
+        if not self._finished or self._over:
+            raise ValueError("the message is not complete, or given up")
+        try:
+            yield from self._pieces()
+        except OSError as error:
+            raise failure(error, self._root) from error
+
+    def _pieces(self) -> Iterator[bytes]:
         position = 0
-        while piece := os.pread(self._descriptor, size, position):
+        while position < self.size:
+            piece = os.pread(self._descriptor, _BUFFER, position)
+            if not piece:
+                raise OSError(errno.EIO, "half a message must not pass for a whole one")
             position += len(piece)
             yield piece
 
@@ -164,7 +176,7 @@ class Incoming:
                 if self._names_need_sync or not self._carries_envelope:
                     sync_folder(f"{folder}/new")
             else:
-                copy_into(folder, name, self.chunks())
+                copy_into(folder, name, self._pieces())
                 self._placed.append(target)
                 self._remove_name()
         except OSError as error:
@@ -181,7 +193,7 @@ class Incoming:
                 if self._place(os.link, folder, target):
                     linked.append(folder)
                 else:
-                    copy_into(folder, name, self.chunks())
+                    copy_into(folder, name, self._pieces())
                     self._placed.append(target)
             except OSError as error:
                 refused[folder] = error

@@ -41,12 +41,13 @@ class MailStore:
     """May be used by several threads. `complain` is told, in a sentence, of what a sweep had to leave."""
 
     def __init__(self, mail_folder: str, host_name: str, complain: Callable[[str], None] = _say_nothing) -> None:
-        self.mail_folder = mail_folder
-        self._root = f"{mail_folder}/.incoming"
+        self.mail_folder = os.path.abspath(mail_folder)
+        self._root = f"{self.mail_folder}/.incoming"
         # As the Maildir standard writes what a file name, or its own separator, could not hold.
         self._host = host_name.replace("/", r"\057").replace(":", r"\072").replace(",", r"\054")
         self._complain = complain
-        self._numbers = itertools.count(1)
+        # A random start keeps two stores of one process apart, and processes of one pid in two containers.
+        self._numbers = itertools.count(int.from_bytes(os.urandom(4)))
         self._seen: set[str] = set()
         self._quota = QuotaCache()
         self._names_need_sync: bool | None = None
@@ -54,7 +55,7 @@ class MailStore:
     def make(self) -> None:
         """Make the mail folder and .incoming/ unless they are there. Raises MailStoreBroken."""
         try:
-            make_folder(os.path.abspath(self._root))
+            make_folder(self._root)
             status = os.stat(self._root, follow_symlinks=False)
             if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
                 raise MailStoreBroken(f"{self._root}: it must be a folder of user {os.geteuid()}, who runs this")
