@@ -1,0 +1,93 @@
+"""Octets that have come and are not yet read.
+
+Only CR LF ends a command line (RFC 5321 2.3.8), as strictly as in the content. What a bare LF ends is refused, and so
+is the piece behind it up to the next CR LF, because both are one line: nothing within it is carried out. Each piece
+gets a reply of its own, so that a client which ends all its lines with LF alone is told so and does not wait for ever.
+"""
+
+from smtpd_classic.smtp import replies
+from smtpd_classic.smtp.grammar import Malformed
+from smtpd_classic.smtp.reply import Reply
+
+__all__ = ["MAX_AUTH_LINE", "MAX_LINE", "ReceiveBuffer"]
+
+MAX_LINE = 4096  # octets with CR LF; RFC 5321 4.5.3.1.4 asks for 512, parameters for more
+MAX_AUTH_LINE = 12288  # RFC 4954 4
+
+
+class ReceiveBuffer:
+    __slots__ = ("_broken", "_data", "_overlong", "_position")
+
+    def __init__(self) -> None:
+        self._data = b""
+        self._position = 0
+        self._broken = False  # the line began with a piece that ended in a bare LF
+        self._overlong: Reply | None = None  # the line has lost its beginning already
+
+    def __len__(self) -> int:
+        return len(self._data) - self._position
+
+    def append(self, data: bytes) -> None:
+        self._data = self._data[self._position :] + data if self else data
+        self._position = 0
+
+    def clear(self) -> None:
+        self.__init__()  # type: ignore[misc]
+
+    def take(self, most: int) -> bytes:
+        """Up to `most` octets, whatever they are."""
+        start = self._position
+        self._position = min(len(self._data), start + most)
+        return self._data[start : self._position]
+
+    def put_back(self, data: bytes) -> None:
+        """What was taken too much; nothing has come since."""
+        self._position -= len(data)
+
+    def next_line(self, *, auth: bool = False) -> bytes | None:
+        """A command line without its end; None while there is no whole one. Raises Malformed, with the line gone.
+
+        `auth`: the line answers a challenge and may be as long as one that begins with AUTH.
+        """
+        start = self._position
+        end = self._data.find(b"\n", start)
+        if end < 0:
+            if len(self) > MAX_AUTH_LINE:
+                self._drop(auth=auth)
+            return None
+        line = self._data[start : end + 1]
+        self._position = end + 1
+        if (
+            line[-2:] == b"\r\n"
+            and len(line) <= MAX_LINE
+            and not self._broken
+            and not self._overlong
+            and line.count(b"\r") == 1
+            and b"\0" not in line
+        ):
+            return line[:-2]
+        return self._odd_line(line, auth=auth)
+
+    def _drop(self, *, auth: bool) -> None:
+        """Keep memory bounded: of an overlong line only the last octet counts, which may be the CR before its LF."""
+        self._overlong = self._overlong or _too_long(self._data[self._position : self._position + 5], auth=auth)
+        self._data = self._data[-1:]
+        self._position = 0
+
+    def _odd_line(self, line: bytes, *, auth: bool) -> bytes:
+        broken, self._broken = self._broken, not line.endswith(b"\r\n")
+        overlong, self._overlong = self._overlong, None
+        if broken or self._broken:
+            raise Malformed(replies.BAD_LINE_END)
+        too_long = _too_long(line[:5], auth=auth)
+        if overlong or len(line) > (MAX_LINE if too_long is replies.LINE_TOO_LONG else MAX_AUTH_LINE):
+            raise Malformed(overlong or too_long)
+        if b"\r" in line[:-2]:
+            raise Malformed(replies.BAD_LINE_END)
+        if b"\0" in line:
+            raise Malformed(replies.NUL_IN_COMMAND)
+        return line[:-2]
+
+
+def _too_long(beginning: bytes, *, auth: bool) -> Reply:
+    return replies.AUTH_LINE_TOO_LONG if auth or beginning.upper() == b"AUTH " else replies.LINE_TOO_LONG

@@ -1,0 +1,177 @@
+"""The commands: which event each asks for, and how its argument is read in the circumstances of the session."""
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+from smtpd_classic.smtp import replies
+from smtpd_classic.smtp.events import (
+    Auth,
+    AuthResponse,
+    Event,
+    Expand,
+    Hello,
+    Help,
+    MailFrom,
+    Noop,
+    Quit,
+    RcptTo,
+    Reset,
+    StartContent,
+    StartTls,
+    TlsInfo,
+    Verify,
+)
+from smtpd_classic.smtp.extensions import Extensions
+from smtpd_classic.smtp.grammar import (
+    Malformed,
+    base64_octets,
+    parse_auth,
+    parse_bdat,
+    parse_hello,
+    parse_mail,
+    parse_rcpt,
+)
+from smtpd_classic.smtp.legality import LEGAL, OutOfOrder, Phase
+from smtpd_classic.smtp.reply import Reply
+from smtpd_classic.smtp.tally import SessionOver, Tally
+
+__all__ = ["Chunk", "Circumstances", "read_command", "read_response"]
+
+# A browser that was talked into sending a form here must not get as far as the form (cross-protocol scripting).
+_HTTP_METHODS = frozenset({b"GET", b"POST", b"PUT", b"HEAD", b"OPTIONS", b"CONNECT", b"DELETE", b"PATCH", b"TRACE"})
+_OBSOLETE = frozenset({b"SEND", b"SOML", b"SAML", b"TURN", b"ETRN", b"ATRN"})  # RFC 5321 F.1, F.6
+
+
+class Circumstances(Protocol):
+    """What of the session decides how an argument is read."""
+
+    extensions: Extensions
+    tls: TlsInfo | None
+    authenticated: bool
+    utf8: bool
+
+
+class Chunk(NamedTuple):
+    """BDAT. Its chunk follows whatever is thought of it, so it is no event yet."""
+
+    size: int
+    last: bool
+
+
+class _Command(NamedTuple):
+    """`read` gives the event, or the reply when none is needed; `idle`: it brings no message any nearer."""
+
+    event: type[Event]
+    read: Callable[[Circumstances, bytes], Event | Reply]
+    idle: bool = False
+
+
+def _auth(session: Circumstances, argument: bytes) -> Auth:
+    extensions = session.extensions
+    if session.authenticated:
+        raise Malformed(replies.ALREADY_AUTHENTICATED)  # RFC 4954 4
+    if not extensions.offers_auth(encrypted=session.tls is not None):
+        later = extensions.auth and extensions.starttls and session.tls is None
+        raise Malformed(replies.AUTH_NEEDS_TLS if later else replies.AUTH_NOT_OFFERED)
+    return parse_auth(argument, extensions.auth)
+
+
+def _starttls(session: Circumstances, argument: bytes) -> StartTls:
+    if argument:
+        raise Malformed(replies.NO_ARGUMENT_ALLOWED)
+    if session.tls is not None:
+        raise Malformed(replies.ALREADY_ENCRYPTED)
+    if not session.extensions.starttls:
+        raise Malformed(replies.TLS_NOT_OFFERED)
+    return StartTls()
+
+
+def _alone(event: Event) -> Callable[[Circumstances, bytes], Event]:
+    def read(session: Circumstances, argument: bytes) -> Event:
+        if argument:
+            raise Malformed(replies.NO_ARGUMENT_ALLOWED)
+        return event
+
+    return read
+
+
+def _text(argument: bytes) -> str:
+    text = argument.decode("ascii")
+    if not text.isprintable():
+        raise Malformed(replies.NOT_ASCII)
+    return text
+
+
+def _verify(session: Circumstances, argument: bytes) -> Verify | Reply:
+    if not argument:
+        raise Malformed(replies.ARGUMENT_MISSING)
+    return Verify(_text(argument)) if session.extensions.vrfy else replies.VERIFY_UNSURE
+
+
+def _expand(session: Circumstances, argument: bytes) -> Expand | Reply:
+    if not argument:
+        raise Malformed(replies.ARGUMENT_MISSING)
+    return Expand(_text(argument)) if session.extensions.vrfy else replies.EXPAND_OFF
+
+
+_COMMANDS: dict[bytes, _Command] = {
+    b"EHLO": _Command(Hello, lambda _, argument: parse_hello(argument, extended=True), idle=True),
+    b"HELO": _Command(Hello, lambda _, argument: parse_hello(argument, extended=False), idle=True),
+    b"STARTTLS": _Command(StartTls, _starttls),
+    b"AUTH": _Command(Auth, _auth),
+    b"MAIL": _Command(MailFrom, lambda session, argument: parse_mail(argument, auth=bool(session.extensions.auth))),
+    b"RCPT": _Command(RcptTo, lambda session, argument: parse_rcpt(argument, utf8=session.utf8)),
+    b"DATA": _Command(StartContent, _alone(StartContent(chunking=False))),
+    b"RSET": _Command(Reset, _alone(Reset())),
+    b"NOOP": _Command(Noop, lambda _, _argument: Noop(), idle=True),
+    b"VRFY": _Command(Verify, _verify, idle=True),
+    b"EXPN": _Command(Expand, _expand, idle=True),
+    b"HELP": _Command(Help, lambda _, argument: Help(_text(argument)), idle=True),
+    b"QUIT": _Command(Quit, _alone(Quit())),
+}
+
+
+def read_command(line: bytes, session: Circumstances, phase: Phase, tally: Tally) -> Event | Chunk | Reply:
+    """What the line asks for. Raises Malformed, OutOfOrder or SessionOver."""
+    verb, _, argument = line.rstrip(b" \t").partition(b" ")  # RFC 5321 4.1.1: trailing white space is tolerated
+    verb = verb.upper()
+    argument = argument.lstrip(b" ")
+    command = _COMMANDS.get(verb)
+    if command is None or phase is Phase.REFUSED:
+        return _odd_command(verb, argument, phase)
+    event, read, idle = command
+    if event is MailFrom or event is RcptTo:
+        pass  # their paths may be UTF-8
+    elif not argument.isascii():
+        raise Malformed(replies.NOT_ASCII)
+    elif idle:
+        tally.count_command()
+    elif event is Reset:
+        tally.count_reset()
+    if phase not in LEGAL[event][0]:
+        raise OutOfOrder(event, phase, after_refusal=tally.after_refusal)
+    if event is MailFrom:
+        tally.transaction_asked_for()
+    return read(session, argument)
+
+
+def _odd_command(verb: bytes, argument: bytes, phase: Phase) -> Event | Chunk:
+    """What the table does not hold, and all after a banner that refused."""
+    if phase is Phase.REFUSED:
+        if verb == b"QUIT":
+            return Quit()
+        raise OutOfOrder(Hello, phase, after_refusal=True)
+    if verb == b"BDAT":
+        return Chunk(*parse_bdat(argument))
+    if verb in _HTTP_METHODS:
+        raise SessionOver(replies.NOT_SMTP, "not SMTP")
+    if not (verb.isascii() and argument.isascii()):
+        raise Malformed(replies.NOT_ASCII)
+    raise Malformed(replies.NOT_IMPLEMENTED if verb in _OBSOLETE else replies.UNKNOWN_COMMAND)
+
+
+def read_response(line: bytes) -> AuthResponse:
+    """What answers a challenge (RFC 4954 4). Raises Malformed, also for a lone `*`, which cancels."""
+    if line == b"*":
+        raise Malformed(replies.AUTH_CANCELLED)
+    return AuthResponse(base64_octets(line))

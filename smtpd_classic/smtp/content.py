@@ -1,0 +1,111 @@
+"""The content of a message on the wire: CR LF line ends and stuffed dots there, LF alone with us.
+
+Only CR LF . CR LF ends the content, and only CR LF ends a line (RFC 5321 2.3.8, 4.1.1.4). A server that also takes
+LF . LF, LF . CR LF, CR . CR or the like for the end lets a stranger hide a second message, with any sender, in the
+first one: SMTP smuggling. So the end is sought in the octets as they came, before anything is normalised. A CR or LF
+alone becomes a line end and NUL is dropped in what is handed out, and a stuffed dot guards every line that begins with
+one when the message goes out again: nothing smuggled through us works on the next server either.
+"""
+
+from collections.abc import Iterable, Iterator
+
+__all__ = ["ChunkDecoder", "ContentDecoder", "crlf", "stuff"]
+
+_END = b"\r\n.\r\n"
+
+
+def _lf(octets: bytes) -> tuple[bytes, bool]:
+    """The same with LF line ends, and whether it held CR, LF or NUL in a wrong place. No CR LF is cut in two."""
+    text = octets.replace(b"\r\n", b"\n")
+    line_ends = len(octets) - len(text)
+    if b"\r" not in text and b"\0" not in text and text.count(b"\n") == line_ends:
+        return text, False
+    return text.replace(b"\r", b"\n").replace(b"\0", b""), True
+
+
+class ContentDecoder:
+    """Takes the octets after DATA and gives the content; `finished` when its end was among them."""
+
+    __slots__ = ("_held", "_started", "bare", "finished")
+
+    def __init__(self) -> None:
+        self.bare = False
+        self.finished = False
+        # A dot at the very beginning ends the content too (RFC 5321 4.1.1.4): the CR LF of DATA counts as its own.
+        self._held = b"\r\n"  # the last octets, as far as they may be the beginning of the end
+        self._started = False
+
+    def decode(self, data: bytes) -> tuple[bytes, bytes]:
+        """The next piece of content, and what follows the end: commands, not content."""
+        data = self._held + data
+        end = data.find(_END)
+        if end < 0:
+            held, rest = _beginning_of_end(data), b""
+            octets = data[: len(data) - held]
+            self._held = data[len(data) - held :]
+        else:
+            self.finished = True
+            octets, rest = data[: end + 2], data[end + len(_END) :]
+        # RFC 5321 4.5.2. The end is not among the octets, so what is behind this dot is more of its line.
+        text, bare = _lf(octets.replace(b"\r\n.", b"\r\n"))
+        self.bare |= bare
+        if not self._started and text:
+            self._started = True
+            text = text[1:]
+        return text, rest
+
+
+def _beginning_of_end(data: bytes) -> int:
+    """How many octets at the end of `data` could become CR LF . CR LF with those to come."""
+    if data.endswith(b"\r"):
+        return 4 if data.endswith(b"\r\n.\r") else 1
+    if data.endswith(b"\r\n."):
+        return 3
+    return 2 if data.endswith(b"\r\n") else 0
+
+
+class ChunkDecoder:
+    """The same for BDAT, where the length is known and no dot is stuffed (RFC 3030 2)."""
+
+    __slots__ = ("_held", "bare")
+
+    def __init__(self) -> None:
+        self.bare = False
+        self._held = b""  # a CR that waits for its LF, which may come with the next chunk
+
+    def decode(self, data: bytes, *, last: bool = False) -> bytes:
+        data = self._held + data
+        self._held = b""
+        if data.endswith(b"\r") and not last:
+            data, self._held = data[:-1], b"\r"
+        text, bare = _lf(data)
+        self.bare |= bare
+        return text
+
+
+def crlf(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Content for BDAT: every line end becomes CR LF, the last line gets one, and no CR, LF or NUL leaves alone."""
+    held, ended = b"", True
+    for chunk in chunks:
+        text = held + chunk
+        held = b""
+        if b"\r" in text:
+            if text.endswith(b"\r"):
+                text, held = text[:-1], b"\r"
+            text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        text = text.replace(b"\0", b"")
+        if text:
+            ended = text.endswith(b"\n")
+            yield text.replace(b"\n", b"\r\n")
+    if held or not ended:
+        yield b"\r\n"
+
+
+def stuff(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Content for DATA: as `crlf()`, with a second dot where a line begins with one, and the end (RFC 5321 4.5.2)."""
+    line_start = True
+    for text in crlf(chunks):
+        stuffed = text.replace(b"\n.", b"\n..")
+        yield b"." + stuffed if line_start and text.startswith(b".") else stuffed
+        line_start = text.endswith(b"\n")
+    yield b".\r\n"

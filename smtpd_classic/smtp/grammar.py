@@ -1,0 +1,249 @@
+"""What stands behind the verb of a command (RFC 5321 4.1; parameters: RFC 1870, 3461, 4954, 6152, 6531, 6533).
+
+Each function takes the argument as it came, without the line end, and gives what it says, or raises Malformed with the
+reply that says how to write it.
+"""
+
+import binascii
+import re
+
+from smtpd_classic.smtp import replies
+from smtpd_classic.smtp.address import NULL_SENDER, BadAddress, parse_path
+from smtpd_classic.smtp.events import Auth, Hello, MailFrom, RcptTo
+from smtpd_classic.smtp.reply import Reply
+
+__all__ = [
+    "Malformed",
+    "base64_octets",
+    "decode_xtext",
+    "encode_xtext",
+    "parse_auth",
+    "parse_bdat",
+    "parse_hello",
+    "parse_mail",
+    "parse_rcpt",
+]
+
+_HELLO = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._[]:"
+_MAX_HELLO = 255
+_MAX_SIZE_DIGITS = 20  # RFC 1870 6
+_MAX_ENVID = 100  # RFC 3461 4.4
+_MAX_ORCPT = 500  # RFC 3461 5.4
+_MAX_KEYWORD = 40
+_NOTIFY = {"SUCCESS", "FAILURE", "DELAY"}
+_XTEXT = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})*")  # RFC 3461 4
+_UTF8_ADDRESS = re.compile(r"(?:[!-*,-<>-\[\]-~]|\\x\{[0-9A-F]{2,6}\}|[^\x00-\x7f])*")  # RFC 6533 3
+_KEYWORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
+
+Parameters = dict[str, str]
+
+
+class Malformed(Exception):
+    """A command that cannot be read; `reply` tells how to write it. `hopeless`: where the next begins is unknown."""
+
+    def __init__(self, reply: Reply, *, hopeless: bool = False) -> None:
+        super().__init__(str(reply))
+        self.reply = reply
+        self.hopeless = hopeless
+
+
+def parse_hello(argument: bytes, *, extended: bool) -> Hello:
+    """A host name or an address literal. Many clients have no proper name: bounded, not judged."""
+    if not argument or len(argument) > _MAX_HELLO or argument.translate(None, _HELLO):
+        raise Malformed(replies.BAD_HELLO)
+    return Hello(argument.decode("ascii"), extended)
+
+
+def parse_mail(argument: bytes, *, auth: bool) -> MailFrom:
+    """`auth`: whether the AUTH parameter is known; its value, who first submitted the message, is not used."""
+    path, parameters = _path(argument, b"FROM:", replies.BAD_MAIL)
+    if not parameters:
+        return MailFrom(_reverse_path(path, utf8=False))
+    size, body_8bit, smtputf8, ret, envid = None, False, False, "", ""
+    for name, value in parameters.items():
+        if name == "SIZE" and value.isascii() and value.isdigit() and len(value) <= _MAX_SIZE_DIGITS:
+            size = int(value)
+        elif name == "BODY" and value.upper() in {"7BIT", "8BITMIME"}:
+            body_8bit = value.upper() == "8BITMIME"
+        elif name == "BODY" and value.upper() == "BINARYMIME":
+            raise Malformed(replies.BINARYMIME_NOT_OFFERED)
+        elif name == "SMTPUTF8" and not value:
+            smtputf8 = True
+        elif name == "RET" and value.upper() in {"FULL", "HDRS"}:
+            ret = value.upper()
+        elif name == "ENVID":
+            envid = _printable_xtext(name, value, _MAX_ENVID)
+        elif name == "AUTH" and auth and (value == "<>" or _XTEXT.fullmatch(value)):
+            pass
+        else:
+            known = name in {"SIZE", "BODY", "SMTPUTF8", "RET"} or (name == "AUTH" and auth)
+            raise Malformed(replies.bad_parameter(name) if known else replies.unknown_parameter(name))
+    return MailFrom(_reverse_path(path, utf8=smtputf8), size, body_8bit, smtputf8, ret, envid)
+
+
+def parse_rcpt(argument: bytes, *, utf8: bool) -> RcptTo:
+    """`utf8`: whether MAIL had SMTPUTF8."""
+    path, parameters = _path(argument, b"TO:", replies.BAD_RCPT)
+    forward_path = _forward_path(path, utf8=utf8)
+    if not parameters:
+        return RcptTo(forward_path)
+    notify, orcpt = frozenset[str](), ""
+    for name, value in parameters.items():
+        if name == "NOTIFY":
+            notify = _notify(value)
+        elif name == "ORCPT":
+            orcpt = _original_recipient(value, utf8=utf8)
+        else:
+            raise Malformed(replies.unknown_parameter(name))
+    return RcptTo(forward_path, notify, orcpt)
+
+
+def parse_bdat(argument: bytes) -> tuple[int, bool]:
+    """The size of the chunk, and whether it is the last (RFC 3030 2)."""
+    words = argument.upper().split()
+    if (
+        not 1 <= len(words) <= 2
+        or not words[0].isdigit()
+        or len(words[0]) > _MAX_SIZE_DIGITS
+        or words[1:] not in ([], [b"LAST"])
+    ):
+        raise Malformed(replies.BAD_BDAT, hopeless=True)  # content follows, of unknown size
+    return int(words[0]), len(words) == 2
+
+
+def parse_auth(argument: bytes, mechanisms: tuple[str, ...]) -> Auth:
+    """An initial response of `=` is an empty one (RFC 4954 4)."""
+    words = argument.split()
+    if not 1 <= len(words) <= 2:
+        raise Malformed(replies.ARGUMENT_MISSING)
+    mechanism = words[0].decode("ascii").upper()
+    if mechanism not in mechanisms:
+        raise Malformed(replies.UNKNOWN_MECHANISM)
+    if len(words) == 1:
+        return Auth(mechanism, None)
+    return Auth(mechanism, b"" if words[1] == b"=" else base64_octets(words[1]))
+
+
+def base64_octets(text: bytes) -> bytes:
+    try:
+        return binascii.a2b_base64(text, strict_mode=True)
+    except ValueError:
+        raise Malformed(replies.BAD_BASE64) from None
+
+
+def decode_xtext(text: str) -> str:
+    """What an xtext stands for (RFC 3461 4). Raises ValueError, also when that is not UTF-8."""
+    if not _XTEXT.fullmatch(text):
+        raise ValueError("no xtext")
+    first, *rest = text.split("+")
+    return (first.encode() + b"".join(bytes.fromhex(part[:2]) + part[2:].encode() for part in rest)).decode()
+
+
+def encode_xtext(text: str) -> str:
+    return "".join(
+        char if _XTEXT.fullmatch(char) else f"+{octet:02X}" for octet in text.encode() for char in [chr(octet)]
+    )
+
+
+def _path(argument: bytes, keyword: bytes, complaint: Reply) -> tuple[str, Parameters]:
+    """The path without its angle brackets, and the parameters by their names in upper case."""
+    if argument[: len(keyword)].upper() != keyword:
+        raise Malformed(complaint)
+    try:
+        text = argument[len(keyword) :].lstrip(b" ").decode()  # that space is wrong and common
+    except UnicodeDecodeError:
+        raise Malformed(replies.NOT_ASCII) from None
+    end = _path_end(text)
+    rest = text[end + 1 :]
+    if not text.startswith("<") or end < 0 or (rest and rest[0] != " "):
+        raise Malformed(complaint)
+    return text[1:end], _parameters(rest, complaint) if rest else {}
+
+
+def _path_end(text: str) -> int:
+    """Where the `>` is that ends the path; one within quotes does not."""
+    end = text.find(">")
+    if '"' not in text[:end]:
+        return end
+    quoted = escaped = False
+    for index, char in enumerate(text):
+        if escaped:
+            escaped = False
+        elif char == "\\":
+            escaped = quoted
+        elif char == '"':
+            quoted = not quoted
+        elif char == ">" and not quoted:
+            return index
+    return -1
+
+
+def _parameters(text: str, complaint: Reply) -> Parameters:
+    parameters: Parameters = {}
+    for word in text.split(" "):
+        if not word:
+            continue
+        name, equals, value = word.partition("=")
+        name = name.upper()
+        if len(name) > _MAX_KEYWORD or not _KEYWORD.fullmatch(name):
+            raise Malformed(complaint)
+        if not value.isascii() and name != "ORCPT":
+            raise Malformed(replies.NOT_ASCII)
+        if name in parameters or (equals and not value) or not value.isprintable():
+            raise Malformed(replies.bad_parameter(name))
+        parameters[name] = value
+    return parameters
+
+
+def _reverse_path(path: str, *, utf8: bool) -> str:
+    if not path:
+        return NULL_SENDER
+    try:
+        return parse_path(path, utf8=utf8)
+    except BadAddress:
+        raise Malformed(_complaint(path, replies.BAD_SENDER_ADDRESS, utf8=utf8)) from None
+
+
+def _forward_path(path: str, *, utf8: bool) -> str:
+    if path.lower() == "postmaster":  # RFC 5321 4.5.1
+        return "postmaster"
+    try:
+        return parse_path(path, utf8=utf8)
+    except BadAddress:
+        raise Malformed(_complaint(path, replies.BAD_RECIPIENT_ADDRESS, utf8=utf8)) from None
+
+
+def _complaint(path: str, bad: Reply, *, utf8: bool) -> Reply:
+    return bad if utf8 or path.isascii() else replies.UTF8_NOT_DECLARED
+
+
+def _notify(value: str) -> frozenset[str]:
+    """NEVER alone, or any of the others (RFC 3461 4.1)."""
+    words = value.upper().split(",")
+    if words == ["NEVER"] or (_NOTIFY.issuperset(words) and len(set(words)) == len(words)):
+        return frozenset(words)
+    raise Malformed(replies.bad_parameter("NOTIFY"))
+
+
+def _original_recipient(value: str, *, utf8: bool) -> str:
+    """`addr-type;address` as it came (RFC 3461 4.2). What it decodes to is printable, for it goes into headers."""
+    kind, semicolon, address = value.partition(";")
+    if len(value) > _MAX_ORCPT or not semicolon or not address or not _KEYWORD.fullmatch(kind):
+        raise Malformed(replies.bad_parameter("ORCPT"))
+    if kind.lower() == "utf-8" and (utf8 or address.isascii()):  # RFC 6533 3
+        if not _UTF8_ADDRESS.fullmatch(address):
+            raise Malformed(replies.bad_parameter("ORCPT"))
+    else:
+        _printable_xtext("ORCPT", address, _MAX_ORCPT)
+    return value
+
+
+def _printable_xtext(name: str, value: str, most: int) -> str:
+    """Decoded. It is written into headers of notifications, so no line end may hide in it."""
+    try:
+        text = decode_xtext(value)
+    except ValueError:
+        text = ""
+    if not text or len(text) > most or not (text.isascii() and text.isprintable()):
+        raise Malformed(replies.bad_parameter(name))
+    return text

@@ -1,0 +1,80 @@
+"""The content of one message as it comes in, by DATA or by BDAT."""
+
+from smtpd_classic.smtp.buffer import ReceiveBuffer
+from smtpd_classic.smtp.content import ChunkDecoder, ContentDecoder
+
+__all__ = ["Chunks", "Data", "Incoming"]
+
+
+class Data:
+    """What follows a 354, up to the dot."""
+
+    __slots__ = ("_decoder", "octets")
+
+    chunking = False
+    last = True
+
+    def __init__(self) -> None:
+        self.octets = 0  # as they were on the wire
+        self._decoder = ContentDecoder()
+
+    @property
+    def complete(self) -> bool:
+        return self._decoder.finished
+
+    @property
+    def bare(self) -> bool:
+        return self._decoder.bare
+
+    def read(self, buffer: ReceiveBuffer) -> bytes | None:
+        """The next piece, which may be empty; None when more must come."""
+        data = buffer.take(len(buffer))
+        if not data:
+            return None
+        text, rest = self._decoder.decode(data)
+        if rest:
+            buffer.put_back(rest)
+        self.octets += len(data) - len(rest)
+        return text
+
+
+class Chunks:
+    """What follows each BDAT; `last` and `complete` are those of the present chunk."""
+
+    __slots__ = ("_decoder", "_left", "last", "octets")
+
+    chunking = True
+
+    def __init__(self) -> None:
+        self.octets = 0
+        self.last = False
+        self._left = 0
+        self._decoder = ChunkDecoder()
+
+    @property
+    def complete(self) -> bool:
+        return self._left == 0
+
+    @property
+    def bare(self) -> bool:
+        return self._decoder.bare
+
+    def expect(self, size: int, *, last: bool) -> None:
+        self._left = size
+        self.last = last
+
+    def skip(self, buffer: ReceiveBuffer) -> bool:
+        """Read past the chunk; whether it is at its end."""
+        self._left -= len(buffer.take(self._left))
+        return self.complete
+
+    def read(self, buffer: ReceiveBuffer) -> bytes | None:
+        piece = buffer.take(self._left)
+        if not piece and self._left:
+            return None
+        self._left -= len(piece)
+        self.octets += len(piece)
+        return self._decoder.decode(piece, last=self.last and self.complete)
+
+
+Incoming = Data | Chunks

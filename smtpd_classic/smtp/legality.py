@@ -1,0 +1,93 @@
+"""Which event is legal in which phase of a session, and what a client is told about one that is not."""
+
+from enum import Enum
+
+from smtpd_classic.smtp import replies
+from smtpd_classic.smtp.events import (
+    Auth,
+    AuthResponse,
+    Connected,
+    EndContent,
+    Event,
+    Expand,
+    Hello,
+    Help,
+    MailFrom,
+    Noop,
+    Quit,
+    RcptTo,
+    Reset,
+    StartContent,
+    StartTls,
+    Verify,
+)
+from smtpd_classic.smtp.reply import Reply
+
+__all__ = ["LEGAL", "OutOfOrder", "Phase"]
+
+
+class Phase(Enum):
+    CONNECTED = "before the banner"
+    REFUSED = "after a banner that refuses (RFC 5321 3.1)"
+    START = "before EHLO"
+    READY = "outside a transaction"
+    MAIL = "a sender and no recipient"
+    RCPT = "a sender and recipients"
+    DATA = "within the content"
+    CHUNK = "within a chunk of the content"
+    CHUNKS = "between two chunks"
+    DROP = "within a chunk that is not wanted"
+    END = "the content is complete"
+    AUTH = "a challenge waits for its response"
+    HANDSHAKE = "TLS begins"
+    CLOSED = "over"
+
+
+_OUTSIDE = (Phase.READY, Phase.START)
+_TRANSACTION = (Phase.MAIL, Phase.RCPT, Phase.CHUNKS)
+_ANY = _OUTSIDE + _TRANSACTION
+
+# Phases in which the event is legal; the phase after a positive answer, None where it stays. READY is START as long as
+# no EHLO was answered. Auth and AuthResponse answered 334 lead to AUTH, a first BDAT leads to CHUNK.
+LEGAL: dict[type[Event], tuple[tuple[Phase, ...], Phase | None]] = {
+    Connected: ((Phase.CONNECTED,), Phase.START),
+    Hello: (_ANY, Phase.READY),
+    StartTls: (_OUTSIDE, Phase.HANDSHAKE),
+    Auth: ((Phase.READY,), Phase.READY),
+    AuthResponse: ((Phase.AUTH,), Phase.READY),
+    MailFrom: ((Phase.READY,), Phase.MAIL),
+    RcptTo: ((Phase.RCPT, Phase.MAIL), Phase.RCPT),
+    StartContent: ((Phase.RCPT,), Phase.DATA),
+    EndContent: ((Phase.END,), Phase.READY),
+    Reset: (_ANY, Phase.READY),
+    Verify: (_ANY, None),
+    Expand: (_ANY, None),
+    Help: (_ANY, None),
+    Noop: (_ANY, None),
+    Quit: ((*_ANY, Phase.REFUSED), Phase.CLOSED),
+}
+
+
+class OutOfOrder(Exception):
+    """A command in the wrong phase. A pipelining client has sent RCPT and DATA before it learns that MAIL or all its
+    recipients were refused (RFC 2920 3.1); `consequence` tells that this is no error of its own."""
+
+    def __init__(self, event: type[Event], phase: Phase, *, after_refusal: bool) -> None:
+        self.reply = _first(event, phase)
+        self.consequence = phase is Phase.REFUSED or (after_refusal and event in {RcptTo, StartContent})
+        super().__init__(str(self.reply))
+
+
+def _first(event: type[Event], phase: Phase) -> Reply:
+    """What to send first (RFC 5321 4.1.4)."""
+    if phase is Phase.REFUSED:
+        return replies.REFUSED_SESSION
+    if phase is Phase.START:
+        return replies.HELLO_FIRST
+    if event is MailFrom:
+        return replies.NESTED_MAIL
+    if event in {Auth, StartTls}:
+        return replies.NOT_IN_TRANSACTION
+    if phase is Phase.CHUNKS:
+        return replies.CHUNKS_STARTED
+    return replies.RCPT_FIRST if phase is Phase.MAIL else replies.MAIL_FIRST

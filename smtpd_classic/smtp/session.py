@@ -1,0 +1,301 @@
+"""The server's side of one session, without I/O.
+
+Rule 1: a command is carried out only when it is legal in the phase the session is in (`legality.LEGAL`), and takes
+effect only when its answer is positive. What is illegal, unknown or ill-formed is answered here and makes no event.
+Rule 2: one event at a time. While it is unanswered the octets behind it wait; so pipelining needs no code, and the
+conversation is the same however TCP cuts the octets.
+Rule 3: nothing that came in the clear outlives the answer to STARTTLS.
+"""
+
+from binascii import b2a_base64
+
+from smtpd_classic.smtp import events, replies
+from smtpd_classic.smtp.buffer import ReceiveBuffer
+from smtpd_classic.smtp.commands import Chunk, read_command, read_response
+from smtpd_classic.smtp.events import Content, Event, Pause, TlsInfo
+from smtpd_classic.smtp.extensions import Extensions, extended_hello
+from smtpd_classic.smtp.grammar import Malformed
+from smtpd_classic.smtp.incoming import Chunks, Data, Incoming
+from smtpd_classic.smtp.legality import LEGAL, OutOfOrder, Phase
+from smtpd_classic.smtp.reply import Reply
+from smtpd_classic.smtp.tally import SessionLimits, SessionOver, Tally
+
+__all__ = ["Extensions", "ServerSession", "SessionLimits"]
+
+
+class ServerSession:
+    """`receive_data()`, then `next_event()` until it pauses, with an `answer()` to each event; then `data_to_send()`.
+
+    221 and 421 as answers close the session. `close_reason` says why the session closed itself.
+    """
+
+    def __init__(
+        self,
+        extensions: Extensions,
+        limits: SessionLimits = SessionLimits(),  # noqa: B008 - nobody can change it
+        *,
+        tls: TlsInfo | None = None,
+    ) -> None:
+        self.extensions = extensions
+        self.tls = tls
+        self.hello = ""  # the client's name
+        self.extended = False
+        self.authenticated = False
+        self.utf8 = False  # MAIL had SMTPUTF8
+        self.close_reason: str | None = None
+        self._tally = Tally(limits)
+        self._phase = Phase.CONNECTED
+        self._pending: Event | None = None
+        self._buffer = ReceiveBuffer()
+        self._out: list[bytes] = []
+        self._content: Incoming = Data()
+        self._refusal: Reply | None = None  # what the whole message was refused with at its first chunk
+        self._announced = Chunks()  # the chunk that BDAT announces, until it is known whether it is wanted
+        self._after_drop = Phase.READY
+
+    @property
+    def protocol_errors(self) -> int:
+        """Errors of syntax and sequence; a refused recipient is none."""
+        return self._tally.protocol_errors
+
+    @property
+    def protocol_name(self) -> str:
+        """For the trace header (RFC 3848, RFC 6531 4.3)."""
+        if not self.extended:
+            return "SMTP"
+        name = "UTF8SMTP" if self.utf8 else "ESMTP"
+        return name + ("S" if self.tls else "") + ("A" if self.authenticated else "")
+
+    @property
+    def content_octets(self) -> int:
+        """Of this or the last content, as they were on the wire."""
+        return self._content.octets
+
+    @property
+    def chunking(self) -> bool:
+        """Whether that came by BDAT."""
+        return self._content.chunking
+
+    def receive_data(self, data: bytes) -> None:
+        if self._phase is not Phase.HANDSHAKE and self._phase is not Phase.CLOSED:
+            self._buffer.append(data)
+
+    def data_to_send(self) -> bytes:
+        out = b"".join(self._out)
+        self._out.clear()
+        return out
+
+    def next_event(self) -> Event | Pause:
+        """An event to answer, a piece of content (not answered), or a pause.
+
+        NEED_DATA: send, then read more; after a positive answer to StartTls, send, then shake hands. CLOSED: send, then
+        close.
+        """
+        if self._pending is not None:
+            raise RuntimeError("answer the last event first")
+        while (event := self._read()) is None:
+            pass
+        return event
+
+    def answer(self, reply: Reply) -> None:
+        event, self._pending = self._pending, None
+        if event is None:
+            raise RuntimeError("no event waits for an answer")
+        if reply.code == 421:
+            self.close(reply)
+        elif reply.positive:
+            self._accepted(event, reply)
+        else:
+            self._rejected(event, reply)
+
+    def tls_started(self, tls: TlsInfo) -> None:
+        """The handshake is done: all but the banner begins anew (RFC 3207 4.2)."""
+        if self._phase is not Phase.HANDSHAKE:
+            raise RuntimeError("STARTTLS was not answered with 220")
+        self.tls = tls
+        self.hello = ""
+        self.extended = self.authenticated = False
+        self._enter(Phase.READY)
+
+    def close(self, reply: Reply) -> None:
+        """End the session with this reply: a deadline has passed, the service stops, the client is blocked."""
+        self._out.append(reply.wire)
+        self._phase = Phase.CLOSED
+        self._pending = None
+        self._buffer.clear()
+
+    # What the client sends. None: something was answered here, and there may be more to read.
+
+    def _read(self) -> Event | Pause | None:
+        match self._phase:
+            case Phase.DATA | Phase.CHUNK:
+                return self._read_content()
+            case Phase.DROP:
+                return self._read_dropped()
+            case Phase.CLOSED:
+                return Pause.CLOSED
+            case Phase.HANDSHAKE:
+                return Pause.NEED_DATA
+            case Phase.CONNECTED:
+                self._pending = events.Connected()
+            case Phase.END:
+                self._pending = events.EndContent(self._content.bare)
+            case Phase.AUTH:
+                return self._read_response()
+            case _:
+                return self._read_command()
+        return self._pending
+
+    def _read_command(self) -> Event | Pause | None:
+        try:
+            line = self._buffer.next_line()
+            if line is None:
+                return Pause.NEED_DATA
+            found = read_command(line, self, self._phase, self._tally)
+        except Malformed as malformed:
+            self._refuse(malformed.reply, protocol=True)
+            if malformed.hopeless:
+                self._give_up(replies.CANNOT_RESYNCHRONISE, "unreadable BDAT")
+        except OutOfOrder as disorder:
+            self._refuse(disorder.reply, protocol=True, consequence=disorder.consequence)
+        except SessionOver as over:
+            self._give_up(over.reply, over.reason)
+        else:
+            if isinstance(found, Reply):
+                self._say(found)
+            elif isinstance(found, Chunk):
+                self._announce_chunk(found)
+            else:
+                self._pending = found
+        return self._pending
+
+    def _announce_chunk(self, chunk: Chunk) -> None:
+        if self._phase is Phase.CHUNKS and self._refusal is None and isinstance(self._content, Chunks):
+            self._content.expect(chunk.size, last=chunk.last)
+            self._phase = Phase.CHUNK
+            return
+        self._announced.expect(chunk.size, last=chunk.last)
+        if self._phase is Phase.RCPT:
+            self._pending = events.StartContent(chunking=True)
+        else:
+            self._after_drop, self._phase = self._phase, Phase.DROP
+
+    def _read_content(self) -> Content | Pause | None:
+        text = self._content.read(self._buffer)
+        if text is None:
+            return Pause.NEED_DATA
+        if self._content.complete:
+            if self._content.last:
+                self._phase = Phase.END
+            else:
+                self._phase = Phase.CHUNKS
+                self._out.append(replies.CHUNK_OK.wire)
+        return Content(text) if text else None
+
+    def _read_dropped(self) -> Pause | None:
+        """A chunk that is not wanted is read to its end and only then refused (RFC 3030 2)."""
+        if not self._announced.skip(self._buffer):
+            return Pause.NEED_DATA
+        self._phase = self._after_drop
+        if self._refusal is None:
+            disorder = OutOfOrder(events.StartContent, self._phase, after_refusal=self._tally.after_refusal)
+            self._refuse(disorder.reply, protocol=True, consequence=disorder.consequence)
+        else:
+            refusal = self._refusal
+            if self._announced.last:
+                self._enter(Phase.READY)
+            self._refuse(refusal)
+        return None
+
+    def _read_response(self) -> Event | Pause | None:
+        try:
+            line = self._buffer.next_line(auth=True)
+            if line is None:
+                return Pause.NEED_DATA
+            self._phase = Phase.READY
+            self._pending = read_response(line)
+        except Malformed as malformed:
+            self._phase = Phase.READY
+            self._refuse(malformed.reply, protocol=malformed.reply is not replies.AUTH_CANCELLED)
+        return self._pending
+
+    # What it is told.
+
+    def _accepted(self, event: Event, reply: Reply) -> None:
+        if isinstance(event, events.Hello):
+            self.hello, self.extended = event.name, event.extended
+        self._enter(LEGAL[type(event)][1])
+        match event:
+            case events.MailFrom():
+                self.utf8 = event.smtputf8
+                self._tally.after_refusal = False
+            case events.StartContent():
+                return self._start_content(reply, chunking=event.chunking)
+            case events.EndContent():
+                self._tally.message_accepted()
+            case events.Hello() if event.extended:
+                return self._announce(reply.text)
+            case events.Auth() | events.AuthResponse():
+                return self._go_on_with_login(reply)
+            case events.StartTls() | events.Quit():
+                self._buffer.clear()  # RFC 3207 5: what is behind STARTTLS may be anybody's
+            case events.Connected() if self._buffer:
+                return self._give_up(replies.TALKED_BEFORE_BANNER, "talked before the banner")
+        return self._say(reply)
+
+    def _rejected(self, event: Event, reply: Reply) -> None:
+        match event:
+            case events.MailFrom() | events.RcptTo():
+                self._tally.after_refusal = True
+            case events.StartContent() if event.chunking:
+                self._refusal = reply
+                self._after_drop, self._phase = Phase.CHUNKS, Phase.DROP
+                return None
+            case events.EndContent():
+                self._enter(Phase.READY)
+            case events.Connected():
+                self._phase = Phase.REFUSED
+                return self._say(reply)
+            case events.Quit():
+                return self.close(reply)
+        return self._refuse(reply)
+
+    def _enter(self, phase: Phase | None) -> None:
+        if phase is Phase.READY:  # any transaction is over
+            self._phase = Phase.READY if self.hello else Phase.START
+            self._refusal = None
+            self.utf8 = False
+        elif phase is not None:
+            self._phase = phase
+
+    def _announce(self, greeting: str) -> None:
+        circumstances = {"encrypted": self.tls is not None, "authenticated": self.authenticated}
+        self._out.append(extended_hello(greeting, self.extensions, **circumstances))
+
+    def _start_content(self, reply: Reply, *, chunking: bool) -> None:
+        if not chunking:
+            self._content = Data()
+            return self._say(reply)
+        self._content, self._announced = self._announced, Chunks()
+        self._phase = Phase.CHUNK
+        return None
+
+    def _go_on_with_login(self, reply: Reply) -> None:
+        if reply.code == 334:
+            self._phase = Phase.AUTH
+            self._out.append(b"334 " + b2a_base64(reply.text.encode(), newline=False) + b"\r\n")
+        else:
+            self.authenticated = reply.code == 235
+            self._say(reply)
+
+    def _say(self, reply: Reply) -> None:
+        self._out.append(reply.wire)
+
+    def _refuse(self, reply: Reply, *, protocol: bool = False, consequence: bool = False) -> None:
+        self._say(reply)
+        if self._tally.too_many_errors(reply, protocol=protocol, consequence=consequence):
+            self._give_up(replies.TOO_MANY_ERRORS, "too many errors")
+
+    def _give_up(self, reply: Reply, reason: str) -> None:
+        self.close(reply)
+        self.close_reason = reason
