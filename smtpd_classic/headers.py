@@ -1,0 +1,110 @@
+"""The header block of a message, read and edited as bytes.
+
+Rule 1: what is not edited stays as it came. Python's `email` changes most real messages when it writes them again, and
+takes seconds for hostile ones; nothing here uses it.
+Rule 2: every step is linear in the length of the block, and the block is bounded by whoever holds it.
+Rule 3: a block has LF line ends, and ends before the empty line that parts it from the body.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+__all__ = ["Field", "HeaderBlock", "end_of_header_block"]
+
+# RFC 5322 3.6.8, with the white space before the colon that 4.5 (obsolete syntax) allows; the value runs over folded
+# lines.
+_FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:([^\n]*(?:\n[ \t][^\n]*)*)\n?")
+_MBOX_LINE = re.compile(rb">?From [^\n]*\n?")
+_COLON = re.compile(rb"[ \t]+:")
+
+
+class Field(NamedTuple):
+    """One field: `block[start:end]` is all of it, `block[value:end]` what stands behind its colon, LF included."""
+
+    name: bytes
+    start: int
+    value: int
+    end: int
+
+
+def end_of_header_block(content: bytes | bytearray, searched: int = 0) -> int:
+    """Where the empty line begins, or -1. `searched` octets have been looked at before."""
+    if content[:1] == b"\n":
+        return 0
+    found = content.find(b"\n\n", max(0, searched - 1))
+    return found + 1 if found >= 0 else -1
+
+
+class HeaderBlock:
+    """The fields of a block, found when they are asked for by name.
+
+    A line that is no field ends the header for a strict reader, while a lenient one reads on behind it. `strict_end` is
+    where the strict reader stops; all questions by name look at the whole block, as the lenient reader does.
+    """
+
+    __slots__ = ("_lowered", "raw", "whole")
+
+    def __init__(self, raw: bytes, *, whole: bool = True) -> None:
+        """`whole` is False when the lenient reader would go on behind `raw`, which holds all that anybody looks at."""
+        self.raw = raw
+        self.whole = whole
+        self._lowered = b"\n" + raw.lower()
+
+    def count(self, name: bytes) -> int:
+        """How often the field occurs; `name` is lower case."""
+        return self._lowered.count(b"\n" + name + b":") + sum(1 for _ in self._spaced(name))
+
+    def has(self, name: bytes) -> bool:
+        return self._lowered.find(b"\n" + name + b":") >= 0 or any(True for _ in self._spaced(name))
+
+    def _spaced(self, name: bytes) -> Iterator[int]:
+        """Where `name` stands with white space before its colon, which is rare."""
+        lowered = self._lowered
+        for space in (b" ", b"\t"):
+            at = lowered.find(b"\n" + name + space)
+            while at >= 0:
+                end = at + 1 + len(name)
+                if _COLON.match(lowered, end):
+                    yield at
+                at = lowered.find(b"\n" + name + space, end)
+
+    def fields(self, name: bytes) -> list[Field]:
+        """The fields of that name, in order."""
+        starts = list(self._spaced(name))
+        at = self._lowered.find(b"\n" + name + b":")
+        while at >= 0:
+            starts.append(at)
+            at = self._lowered.find(b"\n" + name + b":", at + 1)
+        found = (self._field_at(start) for start in sorted(starts))
+        return [field for field in found if field is not None]
+
+    def _field_at(self, start: int) -> Field | None:
+        # `_lowered` has one LF in front, so that its offset of that LF is the offset of the name in `raw`.
+        match = _FIELD.match(self.raw, start)
+        return Field(match[1].lower(), start, match.start(2), match.end()) if match else None
+
+    def values(self, name: bytes) -> list[bytes]:
+        """The values, unfolded (RFC 5322 2.2.3), without white space around them."""
+        return [self.raw[field.value : field.end].replace(b"\n", b"").strip() for field in self.fields(name)]
+
+    def first(self, name: bytes) -> bytes:
+        """The first value, or b"" when there is none."""
+        at = self._lowered.find(b"\n" + name + b":")
+        if at < 0:
+            return (self.values(name) or [b""])[0]
+        field = self._field_at(at)
+        return b"" if field is None else self.raw[field.value : field.end].replace(b"\n", b"").strip()
+
+    @property
+    def strict_end(self) -> int:
+        """Where the first line begins that is neither a field nor of an mbox file; the block's length if none."""
+        raw = self.raw
+        mbox = _MBOX_LINE.match(raw)
+        at = mbox.end() if mbox else 0
+        while at < len(raw):
+            match = _FIELD.match(raw, at)
+            if match is None:
+                break
+            at = match.end()
+        return at

@@ -1,0 +1,120 @@
+"""Mail Header Replace: addresses in `From:`, `Sender:` and `Reply-To:` of mail that originates here, per destination.
+
+Only the octets of a replaced address change, and its display name when the replacement brings one. A field that cannot
+be read for sure stays as it came.
+"""
+
+import re
+from base64 import b64encode
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from smtpd_classic.config import Replacement
+from smtpd_classic.headers import HeaderBlock
+from smtpd_classic.mailboxes import Mailbox, Unreadable, mailboxes
+
+__all__ = ["NO_REWRITING", "Rewriting", "rewriting_for"]
+
+_FIELDS = (b"from", b"sender", b"reply-to")
+_ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]*")
+_WORD_OCTETS = 42  # encoded as base64 with its frame it stays within the 75 characters of RFC 2047 2
+
+
+class _New(NamedTuple):
+    address: bytes
+    display: bytes
+
+
+class Rewriting(NamedTuple):
+    """What is replaced in copies for one kind of destination: `{address in lower case: what comes instead}`."""
+
+    replacements: dict[str, _New]
+    senders: dict[str, str]
+
+    def header(self, raw: bytes) -> bytes:
+        """The header block with its addresses replaced."""
+        if not self.replacements:
+            return raw
+        block = HeaderBlock(raw)
+        edits = sorted(edit for name in _FIELDS for edit in self._edits(block, name))
+        for edit in reversed(edits):
+            raw = raw[: edit.start] + edit.text + raw[edit.end :]
+        return raw
+
+    def sender(self, sender: str) -> str:
+        """The envelope sender; only rules that say so replace it, and the null sender never changes."""
+        return self.senders.get(sender.lower(), sender)
+
+    def _edits(self, block: HeaderBlock, name: bytes) -> "Iterator[_Edit]":
+        for field in block.fields(name):
+            try:
+                found = mailboxes(block.raw[field.value : field.end])
+            except Unreadable:
+                continue
+            yield from _apart([edit for mailbox in found if (edit := self._edit(mailbox, field.value)) is not None])
+
+    def _edit(self, mailbox: Mailbox, offset: int) -> "_Edit | None":
+        new = self.replacements.get(mailbox.address.lower())
+        if new is None:
+            return None
+        if not new.display:
+            return _Edit(offset + mailbox.start, offset + mailbox.end, new.address)
+        return _Edit(offset + mailbox.outer, offset + mailbox.outer_end, new.display + b" <" + new.address + b">")
+
+
+NO_REWRITING = Rewriting({}, {})
+
+
+class _Edit(NamedTuple):
+    start: int
+    end: int
+    text: bytes
+
+
+def _apart(edits: list[_Edit]) -> list[_Edit]:
+    """An address in a display name lies within the mailbox that it names: the wider edit counts."""
+    kept: list[_Edit] = []
+    for edit in edits:
+        if kept and edit.start < kept[-1].end:
+            kept.pop()
+        kept.append(edit)
+    return kept
+
+
+def _display(text: str) -> bytes:
+    """A phrase of RFC 5322 3.2.5, as encoded words (RFC 2047) when it is not ASCII."""
+    if _ATOMS.fullmatch(text):
+        return text.encode("ascii")
+    if text.isascii():
+        bare = text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
+        return b'"' + bare.replace("\\", "\\\\").replace('"', '\\"').encode("ascii") + b'"'
+    words: list[bytes] = [b""]
+    for char in text:
+        octets = char.encode("utf-8")
+        if len(words[-1]) + len(octets) > _WORD_OCTETS:
+            words.append(b"")
+        words[-1] += octets
+    return b"\n ".join(b"=?utf-8?b?" + b64encode(word) + b"?=" for word in words)
+
+
+def _new(name: str) -> _New:
+    """Of the name of a `[replace …]` section: an address, or `Name <address>`."""
+    display, bracket, address = name.rpartition("<")
+    if not bracket:
+        return _New(name.encode(), b"")
+    return _New(address.rstrip("> ").encode(), _display(display.strip()))
+
+
+def rewriting_for(replacements: Sequence[Replacement], *, local: bool) -> Rewriting:
+    """The rules for copies of local, or of remote, recipients; the first that names an address counts."""
+    rules = [rule for rule in replacements if (rule.local if local else rule.remote)]
+    new: dict[str, _New] = {}
+    senders: dict[str, str] = {}
+    for rule in rules:
+        for address in rule.addresses:
+            if address.lower() in new:
+                continue
+            new[address.lower()] = _new(rule.name)
+            if rule.envelope_sender and not local:
+                senders[address.lower()] = _new(rule.name).address.decode()
+    return Rewriting(new, senders)

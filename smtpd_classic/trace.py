@@ -1,0 +1,75 @@
+"""Trace headers: `Received:` and what stands on top at final delivery (RFC 5321 4.4), and the count of hops."""
+
+import re
+import time
+from typing import NamedTuple
+
+from smtpd_classic.headers import HeaderBlock
+from smtpd_classic.smtp.events import TlsInfo
+
+__all__ = ["Hop", "date_text", "delivered_to", "envelope_to", "hops", "received", "return_path"]
+
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_FOREIGN = re.compile(r"[^A-Za-z0-9.:\[\]_-]")
+_LONGEST_NAME = 255
+
+
+class Hop(NamedTuple):
+    """What one `Received:` tells. `hello` is the client's own word, not believed; `name` its verified host name."""
+
+    hello: str
+    name: str
+    ip: str
+    protocol: str
+    tls: TlsInfo | None
+    by: str
+    queue_id: str
+    recipient: str
+    """The only recipient; blank when there are several, who must not learn of one another."""
+
+
+def date_text(now: float) -> str:
+    """RFC 5322 3.3, in local time; `time.strftime` would write the names of the locale."""
+    t = time.localtime(now)
+    sign, minutes = ("-", -t.tm_gmtoff // 60) if t.tm_gmtoff < 0 else ("+", t.tm_gmtoff // 60)
+    return (
+        f"{_DAYS[t.tm_wday]}, {t.tm_mday} {_MONTHS[t.tm_mon - 1]} {t.tm_year} "
+        f"{t.tm_hour:02}:{t.tm_min:02}:{t.tm_sec:02} {sign}{minutes // 60:02}{minutes % 60:02}"
+    )
+
+
+def _harmless(name: str) -> str:
+    """What a stranger calls itself, without what could end the field or look like more of it."""
+    return _FOREIGN.sub("?", name[:_LONGEST_NAME]) or "unknown"
+
+
+def received(hop: Hop, now: float) -> bytes:
+    """The field, folded as Postfix does it, with LF line ends."""
+    ip = f"IPv6:{hop.ip}" if ":" in hop.ip else hop.ip
+    lines = [f"Received: from {_harmless(hop.hello)} ({_harmless(hop.name)} [{ip}])"]
+    if hop.tls is not None:
+        lines.append(f"\t(using {hop.tls.version} with cipher {hop.tls.cipher} ({hop.tls.bits} bits))")
+    lines.append(f"\tby {hop.by} (smtpd-classic) with {hop.protocol} id {hop.queue_id}")
+    if hop.recipient:
+        lines.append(f"\tfor <{hop.recipient}>; {date_text(now)}\n")
+    else:
+        lines[-1] += f"; {date_text(now)}\n"
+    return "\n".join(lines).encode("utf-8", "replace")
+
+
+def return_path(sender: str) -> bytes:
+    return f"Return-Path: <{sender}>\n".encode("utf-8", "replace")
+
+
+def envelope_to(recipient: str) -> bytes:
+    return f"Envelope-To: {recipient}\n".encode("utf-8", "replace")
+
+
+def delivered_to(recipient: str) -> bytes:
+    """On copies that leave through an alias, so that one that comes back is known (see max_hops)."""
+    return f"Delivered-To: {recipient}\n".encode("utf-8", "replace")
+
+
+def hops(header: HeaderBlock) -> int:
+    return header.count(b"received")
