@@ -1,0 +1,23 @@
+"""Whom a forward-path stands for. Aliases are expanded here, once."""
+
+from smtpd_classic.policy.rules import Rules
+from smtpd_classic.policy.transaction import Addressee
+
+__all__ = ["addressee_of"]
+
+
+def addressee_of(rules: Rules, path: str) -> Addressee:
+    """Raises AccountsUnreadable when it cannot be told whether the address exists."""
+    accounts = rules.accounts
+    local, at, domain = path.rpartition("@")
+    if not at:  # RFC 5321 4.5.1: <postmaster>, the only one without a domain
+        path = accounts.canonical(path)
+        local, _, domain = path.rpartition("@")
+    if not accounts.is_local_domain(domain):
+        return Addressee(path, domain, "remote", (path,))
+    if local[:3].upper() == "SRS":
+        real = rules.facts.reverse_srs(path)
+        if real is not None:
+            return Addressee(path, domain, "SRS", (real,))
+    found = accounts.find(path)
+    return Addressee(path, domain, "unknown") if found is None else Addressee(path, domain, found.how, found.targets)

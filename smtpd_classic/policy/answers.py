@@ -1,0 +1,76 @@
+"""VRFY and EXPN (RFC 5321 3.5), where they are allowed."""
+
+from smtpd_classic.accounts import Found
+from smtpd_classic.policy.addressees import addressee_of
+from smtpd_classic.policy.relaying import permission
+from smtpd_classic.policy.rules import Rules
+from smtpd_classic.policy.transaction import Transaction
+from smtpd_classic.smtp.replies import (
+    AMBIGUOUS_USER,
+    EXPAND_OFF,
+    NO_SUCH_LIST,
+    NO_SUCH_USER,
+    RELAY_DENIED,
+    VERIFY_RELAYED,
+    VERIFY_UNSURE,
+    expanded,
+    verified,
+)
+from smtpd_classic.smtp.reply import Reply
+
+__all__ = ["expand", "verify"]
+
+
+def _address(argument: str) -> str:
+    """RFC 5321 3.5.1: a user name or an address, here also in the brackets that many clients write."""
+    word = argument.strip()
+    return word[1:-1].strip() if word.startswith("<") and word.endswith(">") else word
+
+
+def _named(rules: Rules, name: str) -> list[tuple[str, Found]]:
+    """Whom a name without a domain stands for, once for each local domain; domain aliases are the same mailboxes."""
+    domains = dict.fromkeys([rules.config.server.primary_domain, *(each.name for each in rules.config.domains)])
+    addresses = [f"{name}@{domain}" for domain in domains]
+    found = ((address, rules.accounts.find(address)) for address in addresses)
+    return [(address, each) for address, each in found if each is not None and each.how != "catch-all"]
+
+
+def verify(transaction: Transaction, argument: str) -> Reply:
+    rules = transaction.rules
+    if not rules.config.basic.allow_vrfy_expn:
+        return VERIFY_UNSURE
+    address = _address(argument)
+    if "@" not in address:
+        return _verify_name(rules, address)
+    transaction.addressee = addressee = addressee_of(rules, address)
+    if addressee.remote:
+        return VERIFY_RELAYED if permission(transaction).granted else RELAY_DENIED
+    if addressee.how == "unknown":
+        return NO_SUCH_USER
+    return verified(_full_name(rules, addressee.targets), addressee.address)
+
+
+def _verify_name(rules: Rules, name: str) -> Reply:
+    found = _named(rules, name)
+    if not found:
+        return NO_SUCH_USER
+    if len(found) > 1 and len({each.targets for _, each in found}) > 1:
+        return AMBIGUOUS_USER
+    address, only = found[0]
+    return verified(_full_name(rules, only.targets), address)
+
+
+def _full_name(rules: Rules, targets: tuple[str, ...]) -> str:
+    return rules.accounts.full_name(targets[0]) if len(targets) == 1 else ""
+
+
+def expand(transaction: Transaction, argument: str) -> Reply:
+    rules = transaction.rules
+    if not rules.config.basic.allow_vrfy_expn:
+        return EXPAND_OFF
+    address = _address(argument)
+    names = [address] if "@" in address else [each for each, _ in _named(rules, address)]
+    lists = {members for name in names if (members := rules.accounts.members(name)) is not None}
+    if not lists:
+        return NO_SUCH_LIST
+    return expanded(lists.pop()) if len(lists) == 1 else AMBIGUOUS_USER

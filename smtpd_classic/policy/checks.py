@@ -1,0 +1,116 @@
+"""Every check, in the order in which they are asked, with the option that switches it on.
+
+A check objects or says nothing. The first objection wins. One that raises has decided nothing: the client is asked to
+come back (invariant 9), and the log says why.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from smtpd_classic.policy.addressees import addressee_of
+from smtpd_classic.policy.client import allow_only, auth, auto_block, refuse
+from smtpd_classic.policy.limits import (
+    bare_line_feeds,
+    delivered_to,
+    max_hops,
+    max_incoming_size,
+    max_message_size,
+    max_outgoing_size,
+    max_recipients,
+    min_free_space,
+    over_max_recipients,
+    quota,
+)
+from smtpd_classic.policy.relaying import close_open_relay, look_up_mx, status
+from smtpd_classic.policy.rules import Rules
+from smtpd_classic.policy.sender import require_auth_for_local_sender, require_local_sender, require_own_sender
+from smtpd_classic.policy.transaction import Transaction
+from smtpd_classic.smtp.events import Connected, Content, EndContent, Event, MailFrom, RcptTo, StartContent
+from smtpd_classic.smtp.replies import LOCAL_ERROR
+from smtpd_classic.smtp.reply import Reply
+
+__all__ = ["CHECKS", "Check", "Policy", "Row"]
+
+Check = Callable[[Transaction, Event], Reply | None]
+
+
+class Row(NamedTuple):
+    """At which event a check is asked, and where its option stands. `Content` means: the header block is there."""
+
+    event: type[Event]
+    section: str
+    check: Check
+    switched_on: Callable[[Rules], bool]
+
+    @property
+    def option(self) -> str:
+        return self.check.__name__
+
+
+def _always(rules: Rules) -> bool:
+    return True
+
+
+CHECKS = (
+    Row(Connected, "access", refuse, lambda rules: bool(rules.refuse)),
+    Row(Connected, "access", allow_only, lambda rules: bool(rules.allow_only)),
+    Row(Connected, "access", auto_block, _always),
+    Row(MailFrom, "listener", auth, lambda rules: rules.listener.auth == "required"),
+    Row(MailFrom, "basic", max_message_size, lambda rules: rules.config.basic.max_message_size > 0),
+    Row(
+        MailFrom,
+        "basic",
+        require_auth_for_local_sender,
+        lambda rules: rules.config.basic.require_auth_for_local_sender,
+    ),
+    Row(MailFrom, "basic", require_local_sender, lambda rules: rules.config.basic.require_local_sender),
+    Row(MailFrom, "basic", require_own_sender, lambda rules: rules.config.basic.require_own_sender),
+    Row(MailFrom, "basic", min_free_space, lambda rules: rules.config.basic.min_free_space > 0),
+    Row(RcptTo, "basic", max_recipients, _always),
+    Row(RcptTo, "basic", close_open_relay, _always),
+    Row(RcptTo, "accounts", status, _always),
+    Row(RcptTo, "accounts", quota, _always),
+    Row(RcptTo, "basic", max_incoming_size, lambda rules: rules.config.basic.max_incoming_size > 0),
+    Row(RcptTo, "basic", max_outgoing_size, lambda rules: rules.config.basic.max_outgoing_size > 0),
+    Row(
+        RcptTo,
+        "remote",
+        look_up_mx,
+        lambda rules: rules.config.remote.look_up_mx and not rules.config.remote.relay_always,
+    ),
+    Row(StartContent, "basic", over_max_recipients, lambda rules: rules.config.basic.over_max_recipients != "defer"),
+    Row(Content, "basic", max_hops, _always),
+    Row(Content, "basic", delivered_to, _always),
+    Row(Content, "basic", require_own_sender, lambda rules: rules.config.basic.require_own_sender),
+    Row(EndContent, "basic", bare_line_feeds, lambda rules: rules.config.basic.bare_line_feeds == "reject"),
+)
+
+
+class Policy:
+    """The checks of one listener under one configuration, those left out whose option is off."""
+
+    __slots__ = ("_checks", "_complain", "rules")
+
+    def __init__(self, rules: Rules, complain: Callable[[str], None]) -> None:
+        self.rules = rules
+        self._complain = complain
+        self._checks: dict[type[Event], tuple[Check, ...]] = {
+            event: tuple(row.check for row in CHECKS if row.event is event and row.switched_on(rules))
+            for event in {row.event for row in CHECKS}
+        }
+
+    def first_objection(self, transaction: Transaction, event: Event) -> Reply | None:
+        """What the client gets to hear instead of a positive answer; at RCPT it leaves `transaction.addressee`."""
+        check: object = addressee_of
+        try:
+            if isinstance(event, RcptTo):
+                transaction.addressee = addressee_of(self.rules, event.forward_path)
+            for check in self._checks.get(type(event), ()):
+                reply = check(transaction, event)
+                if reply is not None:
+                    return reply
+        except Exception as problem:
+            name = getattr(check, "__name__", "")
+            self._complain(f"{name} cannot decide, the client is deferred: {type(problem).__name__}: {problem}")
+            return LOCAL_ERROR
+        return None

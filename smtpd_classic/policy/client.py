@@ -1,0 +1,39 @@
+"""Checks of the client, before anything is said."""
+
+from smtpd_classic.policy.transaction import Transaction
+from smtpd_classic.smtp.events import Event
+from smtpd_classic.smtp.replies import ACCESS_DENIED, BLOCKED, LOGIN_REQUIRED
+from smtpd_classic.smtp.reply import Reply
+
+__all__ = ["allow_only", "auth", "auto_block", "refuse"]
+
+
+def refuse(transaction: Transaction, event: Event) -> Reply | None:
+    """[access] and [listener]: networks that may not connect."""
+    client = transaction.visitor.client
+    if client.local:
+        return None
+    refused = any(networks.find(client.ip) is not None for _, networks in transaction.rules.refuse)
+    return ACCESS_DENIED if refused else None
+
+
+def allow_only(transaction: Transaction, event: Event) -> Reply | None:
+    """[access] and [listener]: every list that is not blank must hold the client."""
+    client = transaction.visitor.client
+    if client.local:
+        return None
+    allowed = all(networks.find(client.ip) is not None for _, networks in transaction.rules.allow_only)
+    return None if allowed else ACCESS_DENIED
+
+
+def auto_block(transaction: Transaction, event: Event) -> Reply | None:
+    """Too many failures of late. Trusted Hosts are exempt, also from a block that somebody has made by hand."""
+    client = transaction.visitor.client
+    if client.local or not transaction.rules.facts.blocked(client.ip):
+        return None
+    return None if transaction.visitor.trust() else BLOCKED
+
+
+def auth(transaction: Transaction, event: Event) -> Reply | None:
+    """A listener for users: strangers must log in before they may send anything."""
+    return None if transaction.visitor.standing() else LOGIN_REQUIRED

@@ -1,0 +1,178 @@
+"""Why a message would be accepted or refused: the server's own checks, asked one by one."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from smtpd_classic.accounts import NORMAL
+from smtpd_classic.config.schema import Config, Listener
+from smtpd_classic.policy.addressees import addressee_of
+from smtpd_classic.policy.checks import CHECKS, Row
+from smtpd_classic.policy.relaying import permission
+from smtpd_classic.policy.rules import Rules
+from smtpd_classic.policy.transaction import Client, Transaction, Visitor
+from smtpd_classic.smtp.address import BadAddress, parse_address
+from smtpd_classic.smtp.events import Connected, Event, MailFrom, RcptTo
+from smtpd_classic.smtp.replies import (
+    BAD_RECIPIENT_ADDRESS,
+    BAD_SENDER_ADDRESS,
+    LOCAL_ERROR,
+    LOGIN_FAILED,
+    RECIPIENT_OK,
+)
+from smtpd_classic.smtp.reply import Reply
+
+__all__ = ["Explanation", "Question", "Step", "explain", "likely_listener"]
+
+
+class Question(NamedTuple):
+    """Blank `login`: not logged in. A blank `sender`: the null sender. `size` as MAIL would declare it, 0 for none."""
+
+    ip: str
+    sender: str
+    recipient: str
+    login: str = ""
+    size: int = 0
+    client_name: str = "unknown"
+
+
+class Step(NamedTuple):
+    """One check and what it said. `[section] option` made it say so; `place` is `file:line` where that is set, or the
+    file alone when it has its default."""
+
+    command: str
+    check: str
+    section: str
+    option: str
+    place: str
+    outcome: str
+
+
+class Explanation(NamedTuple):
+    """The reply to the last command, the step that made it, all steps up to it, and where mail would go."""
+
+    reply: Reply
+    decided: Step
+    steps: tuple[Step, ...]
+    targets: tuple[str, ...]
+
+    @property
+    def accepted(self) -> bool:
+        return self.reply.positive
+
+
+def likely_listener(config: Config, *, login: bool) -> Listener:
+    """The listener that such a client would use: for a login the first that offers one, else that for other servers."""
+    wanted = [each for each in config.listeners if (each.auth != "none") == login] or list(config.listeners)
+    return wanted[0] if wanted else Listener(name="none", port=25)
+
+
+def explain(rules: Rules, question: Question) -> Explanation:
+    """Ask as the server would. Whatever a check raises is what defers the client there."""
+    return _Asking(rules, question).answer()
+
+
+class _Asking:
+    def __init__(self, rules: Rules, question: Question) -> None:
+        self._rules = rules
+        self._question = question
+        client = Client(question.ip, 0, question.client_name, rules.listener)
+        self._transaction = Transaction(Visitor(client, rules), rules)
+        self._steps: list[Step] = []
+
+    def answer(self) -> Explanation:
+        reply = next((each for each in self._replies() if each is not None), RECIPIENT_OK)
+        addressee = self._transaction.addressee
+        targets = addressee.targets if reply.positive and addressee is not None else ()
+        return Explanation(reply, self._deciding(reply), tuple(self._steps), targets)
+
+    def _deciding(self, reply: Reply) -> Step:
+        """The step that objected, or the one that gave the permission."""
+        if reply.positive:
+            return next((step for step in self._steps if step.check == "close_open_relay"), self._steps[-1])
+        return self._steps[-1]
+
+    def _replies(self) -> Iterator[Reply | None]:
+        question = self._question
+        yield from self._ask("connect", Connected())
+        yield self._log_in()
+        try:
+            sender = parse_address(question.sender, utf8=True) if question.sender else ""
+        except BadAddress as problem:
+            self._note("MAIL", "syntax", "", "", f"the sender is no address: {problem}")
+            yield BAD_SENDER_ADDRESS
+            return
+        self._transaction.sender, self._transaction.size = sender, question.size
+        yield from self._ask("MAIL", MailFrom(sender, question.size or None))
+        yield from self._ask_recipient()
+
+    def _log_in(self) -> Reply | None:
+        login = self._question.login
+        if not login:
+            return None
+        account = self._rules.accounts.account(login)
+        listener = f"listener {self._rules.listener.name}"
+        if self._rules.listener.auth == "none":
+            self._note("AUTH", "login", listener, "auth", "none: nobody can log in here")
+            return LOGIN_FAILED
+        if account is None or account.status != NORMAL:
+            self._note(
+                "AUTH", "login", "server", "users_file", f"{login} is {account.status if account else 'no account'}"
+            )
+            return LOGIN_FAILED
+        self._note("AUTH", "login", "server", "users_file", f"{account.address} logs in, if the password is right")
+        self._transaction.visitor.login = account
+        return None
+
+    def _ask_recipient(self) -> Iterator[Reply | None]:
+        recipient = self._question.recipient
+        try:
+            path = recipient if recipient.lower() == "postmaster" else parse_address(recipient, utf8=True)
+            self._transaction.addressee = addressee_of(self._rules, path)
+        except BadAddress as problem:
+            self._note("RCPT", "syntax", "", "", f"the recipient is no address: {problem}")
+            yield BAD_RECIPIENT_ADDRESS
+            return
+        except Exception as problem:  # as in the server: what cannot be decided defers
+            self._note("RCPT", "accounts", "server", "users_file", f"cannot be told: {problem}")
+            yield LOCAL_ERROR
+            return
+        yield from self._ask("RCPT", RcptTo(path))
+
+    def _ask(self, command: str, event: Event) -> Iterator[Reply | None]:
+        for row in CHECKS:
+            if row.event is type(event):
+                yield self._ask_one(command, event, row)
+
+    def _ask_one(self, command: str, event: Event, row: Row) -> Reply | None:
+        section, option = self._option_of(row)
+        if not row.switched_on(self._rules):
+            self._note(command, row.option, section, option, "off")
+            return None
+        try:
+            reply = row.check(self._transaction, event)
+        except Exception as problem:  # as in the server: what cannot be decided defers
+            self._note(command, row.option, section, option, f"cannot be told now: {problem}")
+            return LOCAL_ERROR
+        if row.option == "close_open_relay":
+            found = permission(self._transaction)
+            self._note(command, row.option, found.section, found.option, found.why)
+        else:
+            self._note(command, row.option, section, option, "no objection" if reply is None else str(reply))
+        return reply
+
+    def _option_of(self, row: Row) -> tuple[str, str]:
+        """Where the option of a check stands in the file; two are of the listener, some of no option at all."""
+        listener = f"listener {self._rules.listener.name}"
+        if row.section == "listener":
+            return listener, row.option
+        if row.section == "accounts":
+            return "server", "users_file"
+        if row.option in {"refuse", "allow_only"} and not self._rules.config.line("access", row.option):
+            return listener, row.option
+        return row.section, {"delivered_to": "max_hops"}.get(row.option, row.option)
+
+    def _note(self, command: str, check: str, section: str, option: str, outcome: str) -> None:
+        config = self._rules.config
+        line = config.lines.get((section, option), 0)
+        place = f"{config.path}:{line}" if line else config.path
+        self._steps.append(Step(command, check, section, option, place, outcome))

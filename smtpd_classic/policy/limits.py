@@ -1,0 +1,151 @@
+"""Checks of numbers and sizes. Limits of 0 are none; the smallest other one wins."""
+
+from smtpd_classic.policy.transaction import Addressee, Transaction
+from smtpd_classic.smtp.events import EndContent, Event
+from smtpd_classic.smtp.replies import (
+    BARE_LINE_ENDS,
+    DISK_FULL,
+    MAIL_LOOP,
+    MAILBOX_FULL,
+    MESSAGE_TOO_BIG,
+    TOO_MANY_HOPS,
+    TOO_MANY_RECIPIENTS_AT_DATA,
+    TOO_MANY_RECIPIENTS_DEFERRED,
+    TOO_MANY_RECIPIENTS_REJECTED,
+    too_big,
+)
+from smtpd_classic.smtp.reply import Reply
+from smtpd_classic.trace import hops
+
+__all__ = [
+    "bare_line_feeds",
+    "content_limit",
+    "delivered_to",
+    "mailboxes_full",
+    "max_hops",
+    "max_incoming_size",
+    "max_message_size",
+    "max_outgoing_size",
+    "max_recipients",
+    "min_free_space",
+    "over_max_recipients",
+    "quota",
+]
+
+
+def max_message_size(transaction: Transaction, event: Event) -> Reply | None:
+    """At MAIL, what was declared (RFC 1870 6.1); what really comes is measured against `content_limit`."""
+    limit = transaction.rules.config.basic.max_message_size
+    return too_big(limit) if limit and transaction.size > limit else None
+
+
+def max_incoming_size(transaction: Transaction, event: Event) -> Reply | None:
+    """For local recipients of strangers, at RCPT when the size was declared."""
+    limit = transaction.rules.config.basic.max_incoming_size
+    addressee = transaction.addressee
+    if addressee is None or addressee.remote or not 0 < limit < transaction.size:
+        return None
+    return None if transaction.visitor.standing() else MESSAGE_TOO_BIG
+
+
+def max_outgoing_size(transaction: Transaction, event: Event) -> Reply | None:
+    """For remote recipients, at RCPT when the size was declared."""
+    limit = transaction.rules.config.basic.max_outgoing_size
+    addressee = transaction.addressee
+    if addressee is None or not addressee.remote or not 0 < limit < transaction.size:
+        return None
+    return too_big(limit)
+
+
+def content_limit(transaction: Transaction) -> int:
+    """How many octets the content may have on the wire, 0 for any number."""
+    basic = transaction.rules.config.basic
+    limits = {basic.max_message_size}
+    if basic.max_outgoing_size and any(each.remote for each in transaction.recipients):
+        limits.add(basic.max_outgoing_size)
+    strangers = basic.max_incoming_size and any(not each.remote for each in transaction.recipients)
+    if strangers and not transaction.visitor.standing():
+        limits.add(basic.max_incoming_size)
+    return min(limits - {0}, default=0)
+
+
+def max_recipients(transaction: Transaction, event: Event) -> Reply | None:
+    """Recipients over the limit; those already accepted stay, unless the whole message is to be refused at DATA."""
+    basic = transaction.rules.config.basic
+    if len(transaction.recipients) < basic.max_recipients:
+        return None
+    if transaction.addressee is not None and transaction.addressee.how == "postmaster":
+        return None
+    transaction.excess = True
+    return TOO_MANY_RECIPIENTS_REJECTED if _rejects_excess(transaction) else TOO_MANY_RECIPIENTS_DEFERRED
+
+
+def over_max_recipients(transaction: Transaction, event: Event) -> Reply | None:
+    """At DATA: a user's program does not come back with the rest, so nobody gets the message."""
+    return TOO_MANY_RECIPIENTS_AT_DATA if transaction.excess and _rejects_excess(transaction) else None
+
+
+def _rejects_excess(transaction: Transaction) -> bool:
+    mode = transaction.rules.config.basic.over_max_recipients
+    visitor = transaction.visitor
+    return mode == "reject" or (mode == "automatic" and (visitor.login is not None or visitor.client.local))
+
+
+def min_free_space(transaction: Transaction, event: Event) -> Reply | None:
+    """At MAIL, while the disk still has room for the declared size above the minimum."""
+    least = transaction.rules.config.basic.min_free_space
+    return DISK_FULL if transaction.rules.facts.free_bytes() - transaction.size < least else None
+
+
+def quota(transaction: Transaction, event: Event) -> Reply | None:
+    """Mailboxes that are full, or too small for the declared size."""
+    addressee = transaction.addressee
+    if addressee is None or addressee.postmaster:
+        return None
+    full = any(_full(transaction, target, transaction.size) for target in addressee.targets)
+    return MAILBOX_FULL if full else None
+
+
+def _full(transaction: Transaction, target: str, size: int) -> bool:
+    account = transaction.rules.accounts.account(target)
+    if account is None or not account.quota:
+        return False
+    used = transaction.rules.facts.quota_used(account.folder)
+    return used >= account.quota or used + size > account.quota
+
+
+def mailboxes_full(transaction: Transaction, size: int) -> Reply | None:
+    """When the size is known at last: refused when it fits into none of the mailboxes.
+
+    One that has room takes the message for all: the others had some at RCPT, and their share of this message must not
+    be bounced later nor hold it back for everybody.
+    """
+
+    def fits(each: Addressee) -> bool:
+        return each.postmaster or not any(_full(transaction, target, size) for target in each.targets)
+
+    return None if any(fits(each) for each in transaction.recipients) else MAILBOX_FULL
+
+
+def max_hops(transaction: Transaction, event: Event) -> Reply | None:
+    """More `Received:` fields than any way has hops."""
+    assert transaction.header is not None
+    return TOO_MANY_HOPS if hops(transaction.header) > transaction.rules.config.basic.max_hops else None
+
+
+def delivered_to(transaction: Transaction, event: Event) -> Reply | None:
+    """A copy that an alias of ours sent away, back at that alias."""
+    assert transaction.header is not None
+    header = transaction.header
+    if not header.has(b"delivered-to"):
+        return None
+    canonical = transaction.rules.accounts.canonical
+    seen = {
+        canonical(value.decode("utf-8", "replace").strip("<> ")).lower() for value in header.values(b"delivered-to")
+    }
+    return MAIL_LOOP if any(canonical(each.address).lower() in seen for each in transaction.recipients) else None
+
+
+def bare_line_feeds(transaction: Transaction, event: Event) -> Reply | None:
+    """At the end: CR or LF alone, or NUL, where the option says reject."""
+    return BARE_LINE_ENDS if isinstance(event, EndContent) and event.bare else None

@@ -1,0 +1,43 @@
+"""Lists of domains, in which `example.org` is that domain alone, `.example.org` its sub-domains, and `.` or `*` all."""
+
+from collections.abc import Iterable
+
+from smtpd_classic.domain_name import ascii_domain, tidy_domain
+
+__all__ = ["Patterns"]
+
+
+def _key(domain: str) -> str:
+    """The spelling that patterns are compared in; what cannot be a domain matches itself alone."""
+    if domain.isascii():
+        return tidy_domain(domain)
+    try:
+        return ascii_domain(domain)
+    except ValueError:
+        return domain
+
+
+class Patterns:
+    """Compared label by label: `evilexample.org` is no sub-domain of `example.org`."""
+
+    __slots__ = ("_order", "_written")
+
+    def __init__(self, patterns: Iterable[str]) -> None:
+        self._written: dict[str, str] = {}
+        for pattern in patterns:
+            key = "." + _key(pattern[1:]) if pattern.startswith(".") and pattern != "." else _key(pattern)
+            self._written.setdefault("*" if pattern in {".", "*"} else key, pattern)
+        self._order = {key: number for number, key in enumerate(self._written)}
+
+    def find(self, domain: str) -> str:
+        """The first pattern of the list that the domain matches, as it was written, or blank."""
+        if not self._written:
+            return ""
+        key = _key(domain)
+        found = [each for each in (key, "*") if each in self._written]
+        at = key.find(".")
+        while at >= 0:
+            if key[at:] in self._written:
+                found.append(key[at:])
+            at = key.find(".", at + 1)
+        return self._written[min(found, key=self._order.__getitem__)] if found else ""

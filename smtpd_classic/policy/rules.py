@@ -1,0 +1,69 @@
+"""What the checks of one listener look things up in: made once for a configuration, never changed."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from smtpd_classic.accounts import Accounts
+from smtpd_classic.config.kinds import Network
+from smtpd_classic.config.schema import Config, DirectDomain, Listener
+from smtpd_classic.dns import Resolver
+from smtpd_classic.policy.networks import Networks
+from smtpd_classic.policy.patterns import Patterns
+from smtpd_classic.policy.trust import Trust
+
+__all__ = ["Facts", "Rules", "rules_for"]
+
+
+class Facts(NamedTuple):
+    """What the policy cannot know by itself: octets used by a Maildir, octets free where mail is written, whether an
+    address is blocked, and the real address behind an SRS address of ours (None when it is none)."""
+
+    quota_used: Callable[[str], int]
+    free_bytes: Callable[[], int]
+    blocked: Callable[[str], bool]
+    reverse_srs: Callable[[str], str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    config: Config
+    listener: Listener
+    accounts: Accounts
+    dns: Resolver
+    facts: Facts
+    trust: Trust
+    refuse: tuple[tuple[str, Networks], ...]
+    allow_only: tuple[tuple[str, Networks], ...]
+    """Each with the section in which it stands; a client must be in all that are not blank."""
+    open_relay: Patterns
+    direct: Patterns
+    direct_domains: dict[str, DirectDomain]
+
+    def direct_domain(self, domain: str) -> DirectDomain | None:
+        """The first `[direct …]` section for the domain."""
+        found = self.direct.find(domain)
+        return self.direct_domains[found] if found else None
+
+
+def rules_for(
+    config: Config, listener: Listener, accounts: Accounts, dns: Resolver, facts: Facts, trust: Trust
+) -> Rules:
+    place = f"listener {listener.name}"
+    return Rules(
+        config=config,
+        listener=listener,
+        accounts=accounts,
+        dns=dns,
+        facts=facts,
+        trust=trust,
+        refuse=_lists(("access", config.access.refuse), (place, listener.refuse)),
+        allow_only=_lists(("access", config.access.allow_only), (place, listener.allow_only)),
+        open_relay=Patterns(config.open_relay.domains),
+        direct=Patterns(each.name for each in config.direct_domains),
+        direct_domains={each.name: each for each in config.direct_domains},
+    )
+
+
+def _lists(*lists: tuple[str, tuple[Network, ...]]) -> tuple[tuple[str, Networks], ...]:
+    return tuple((place, Networks(networks)) for place, networks in lists if networks)

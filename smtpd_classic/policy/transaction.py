@@ -1,0 +1,95 @@
+"""What a decision is made about: who asks, and what has been agreed so far."""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from smtpd_classic.accounts import Account
+from smtpd_classic.config.schema import Listener
+from smtpd_classic.dns import DnsFailure
+from smtpd_classic.headers import HeaderBlock
+from smtpd_classic.policy.rules import Rules
+
+__all__ = ["Addressee", "Client", "Transaction", "Visitor"]
+
+
+class Client(NamedTuple):
+    """The other end of a connection. `name` is its verified host name or "unknown"; `local` means the socket for local
+    submission."""
+
+    ip: str
+    port: int
+    name: str
+    listener: Listener
+    local: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.name}[{self.ip}]"
+
+
+@dataclass(slots=True)
+class Visitor:
+    """A client, and what it has shown in this session. `login` is the account that it has proven to be."""
+
+    client: Client
+    rules: Rules
+    login: Account | None = None
+    _trust: str | None = None
+
+    def trust(self) -> str:
+        """Why the client is trusted, or blank. Raises DnsFailure when only a name that does not resolve could tell."""
+        if self._trust is None:
+            self._trust = "local submission" if self.client.local else self.rules.trust.reason(self.client.ip)
+        return self._trust
+
+    def standing(self) -> str:
+        """Why the client may do what strangers may not, or blank. Raises as `trust` does."""
+        return f"login {self.login.address}" if self.login is not None else self.trust()
+
+    @property
+    def originates_here(self) -> bool:
+        """Whether its mail is mail of our own people, as far as can be told now."""
+        try:
+            return bool(self.standing())
+        except DnsFailure:
+            return False
+
+
+class Addressee(NamedTuple):
+    """Whom a recipient address stands for.
+
+    `address` is as it was given, in canonical form. `how` is "remote", "unknown", "SRS", or what the accounts
+    say ("account", "alias", "plus address", "catch-all", "postmaster"). `targets` are what it became: the addresses of
+    accounts, and remote ones.
+    """
+
+    address: str
+    domain: str
+    how: str
+    targets: tuple[str, ...] = ()
+
+    @property
+    def remote(self) -> bool:
+        return self.how == "remote"
+
+    @property
+    def postmaster(self) -> bool:
+        """Whether mail for it always gets through, whatever else is set (RFC 5321 4.5.1)."""
+        return self.how != "remote" and self.address.rpartition("@")[0].lower() == "postmaster"
+
+
+@dataclass(slots=True)
+class Transaction:
+    """From MAIL to the end of the content; before MAIL it is empty.
+
+    `size` is what was declared, 0 for nothing. `addressee` is the recipient that is being decided about, `header` the
+    header block while it is. `excess` tells that a recipient was turned away because there are too many.
+    """
+
+    visitor: Visitor
+    rules: Rules
+    sender: str = ""
+    size: int = 0
+    recipients: list[Addressee] = field(default_factory=list)
+    addressee: Addressee | None = None
+    header: HeaderBlock | None = None
+    excess: bool = False
