@@ -1,0 +1,93 @@
+"""What one process has at its disposal, put together once and handed to every session."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from smtpd_classic.accounts import Accounts
+from smtpd_classic.config.schema import Config, Listener
+from smtpd_classic.delivery.maildir import MailStore
+from smtpd_classic.dns import Resolver
+from smtpd_classic.log import WARNING, Log
+from smtpd_classic.policy import Client, Facts, Policy, Trust, rules_for
+from smtpd_classic.rewriting import Rewriting, rewriting_for
+from smtpd_classic.runtime import Runtime
+from smtpd_classic.srs import Srs, srs_secret
+from spool.spool import Spool
+
+__all__ = ["Client", "Services"]
+
+_FREE_SPACE_KEPT_S = 1.0
+
+
+@dataclass(slots=True)
+class _FreeSpace:
+    """Octets free on the fuller of two disks, asked once a second at most."""
+
+    spool: Spool
+    mail_folder: str
+    clock: Callable[[], float]
+    _asked: float = -1.0
+    _free: int = 0
+
+    def __call__(self) -> int:
+        now = self.clock()
+        if not 0 <= now - self._asked < _FREE_SPACE_KEPT_S:
+            free = self.spool.free_bytes()
+            try:
+                mail = os.statvfs(self.mail_folder)
+                free = min(free, mail.f_bavail * mail.f_frsize)
+            except FileNotFoundError:  # made with the first message
+                pass
+            self._free, self._asked = free, now
+        return self._free
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """`clock` tells seconds since the epoch. What follows it is made of the others."""
+
+    config: Config
+    accounts: Accounts
+    dns: Resolver
+    runtime: Runtime
+    spool: Spool
+    mail_store: MailStore
+    log: Log
+    clock: Callable[[], float]
+    facts: Facts = field(init=False)
+    rewriting: Rewriting = field(init=False)
+    """Mail Header Replace for copies that stay here."""
+    _policies: dict[str, Policy] = field(init=False, default_factory=dict)
+    _trust: Trust = field(init=False)
+
+    def __post_init__(self) -> None:
+        facts = Facts(
+            quota_used=self.mail_store.quota_used,
+            free_bytes=_FreeSpace(self.spool, self.config.server.mail_folder, self.clock),
+            blocked=self.runtime.blocks.blocked,
+            reverse_srs=self._reverse_srs,
+        )
+        object.__setattr__(self, "facts", facts)
+        object.__setattr__(self, "rewriting", rewriting_for(self.config.replacements, local=True))
+        object.__setattr__(self, "_trust", Trust(self.config, self.dns))
+
+    def policy(self, listener: Listener) -> Policy:
+        """The checks of a listener, made when its first client comes."""
+        found = self._policies.get(listener.name)
+        if found is None or found.rules.listener is not listener:
+            rules = rules_for(self.config, listener, self.accounts, self.dns, self.facts, self._trust)
+            found = self._policies[listener.name] = Policy(rules, self._complain)
+        return found
+
+    def _complain(self, sentence: str) -> None:
+        self.log.write("smtpd", f"warning: {sentence}", WARNING)
+
+    def _reverse_srs(self, address: str) -> str | None:
+        """Before the first message was sent on there is no secret, and no such address can be ours."""
+        folder = self.config.server.spool_folder
+        if not os.path.exists(os.path.join(folder, "srs-secret")):
+            return None
+        srs = Srs(srs_secret(folder), self.config.server.primary_domain)
+        return srs.reverse(address, datetime.fromtimestamp(self.clock(), UTC).date())
