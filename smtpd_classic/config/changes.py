@@ -12,7 +12,7 @@ from smtpd_classic.config.schema import SECTIONS, section_of
 
 __all__ = ["Change", "changes", "masked_diff", "masked_text"]
 
-_CHANGED = " (changed)"
+_NEW = " (new)"
 
 
 class Change(NamedTuple):
@@ -27,7 +27,9 @@ class Change(NamedTuple):
 def changes(before: str, after: str) -> tuple[Change, ...]:
     """The options whose values differ, defaults filled in, in the order of the new text."""
     old, new = scan(before), scan(after)
-    return (*_sections(old, new), *_gone(old, new), *_order(old, new))
+    titles = dict.fromkeys(section.title for section in (*new.sections, *old.sections))
+    options = (change for title in titles for change in _section_changes(title, old.section(title), new.section(title)))
+    return (*options, *_orders(old, new))
 
 
 def masked_diff(before: str, after: str, name: str) -> str:
@@ -43,7 +45,7 @@ def masked_text(text: str, before: str = "") -> str:
     known = {part for _, _, part in _secret_parts(scan(before))}
     for number, option, part in _secret_parts(scan(text)):
         line = lines[number - 1].rstrip(" \t\r")
-        mark = _CHANGED if before and part not in known else ""
+        mark = _NEW if before and part not in known else ""
         lines[number - 1] = line.removesuffix(part) + _masked(option, part) + mark
     return "\n".join(lines)
 
@@ -77,20 +79,21 @@ def _option(word: str, named: bool, name: str) -> Option | None:
         return None
 
 
-def _sections(old: Document, new: Document) -> Iterator[Change]:
-    for section in new.sections:
-        former = old.section(section.title)
-        if former is None:
-            yield Change(section.title, "", "", f"[{section.title}]")
-        names = [entry.name for entry in section.entries]
-        names += [entry.name for entry in former.entries if entry.name not in names] if former else []
-        for name in names:
-            option = _option(section.word, bool(section.name), name)
-            before, after = _value(former, option, name), _value(section, option, name)
-            if before != after or (former is None and section.entry(name)):
-                hidden = _masked(option, after)
-                mark = _CHANGED if before != after and hidden and hidden == _masked(option, before) else ""
-                yield Change(section.title, name, _masked(option, before) if former else "", hidden + mark)
+def _section_changes(title: str, old: SectionText | None, new: SectionText | None) -> Iterator[Change]:
+    """A section that is not a row of a table is always there, if only with its defaults."""
+    is_row = " " in title
+    if is_row and (old is None or new is None):
+        yield Change(title, "", f"[{title}]" if old else "", f"[{title}]" if new else "")
+    if is_row and new is None:
+        return
+    names = dict.fromkeys(entry.name for section in (new, old) if section for entry in section.entries)
+    for name in names:
+        option = _option(title.partition(" ")[0], is_row, name)
+        was = "" if is_row and old is None else _value(old, option, name)
+        now = _value(new, option, name)
+        if was != now:
+            shown, hidden = _masked(option, was), _masked(option, now)
+            yield Change(title, name, shown, hidden + _NEW if hidden and hidden == shown else hidden)
 
 
 def _value(section: SectionText | None, option: Option | None, name: str) -> str:
@@ -100,17 +103,13 @@ def _value(section: SectionText | None, option: Option | None, name: str) -> str
     return option.default_text if option else ""
 
 
-def _gone(old: Document, new: Document) -> Iterator[Change]:
-    for section in old.sections:
-        if new.section(section.title) is None:
-            yield Change(section.title, "", f"[{section.title}]", "")
-
-
-def _order(old: Document, new: Document) -> Iterator[Change]:
+def _orders(old: Document, new: Document) -> Iterator[Change]:
     """The order of a table is its priority."""
     for word in dict.fromkeys(section.word for section in SECTIONS if section.is_table):
         before = [each.title for each in old.sections if each.word == word and new.section(each.title)]
         after = [each.title for each in new.sections if each.word == word and old.section(each.title)]
         if before != after:
-            names = [", ".join(title.partition(" ")[2] for title in titles) for titles in (before, after)]
+            names = [
+                ", ".join(title.partition(" ")[2] for title in titles if " " in title) for titles in (before, after)
+            ]
             yield Change(word, "", names[0], names[1])

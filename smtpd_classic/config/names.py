@@ -67,7 +67,7 @@ OPTIONAL_DOMAIN_NAME = Kind(
 )
 DOMAINS = list_of("list of domain names", domain_name, str, "example.net")
 DOMAIN_PATTERNS = list_of("list of domains", _pattern, str, "example.org, .example.org")
-PATTERN = Kind("domain, or .domain for its sub-domains", _one_pattern, str, "example.org")
+PATTERN = Kind("domain, or .domain for its sub-domains", _one_pattern, str, "example.net")
 
 
 def _mail_address(text: str) -> str:

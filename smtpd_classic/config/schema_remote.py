@@ -184,7 +184,8 @@ class DirectDomain:
         HOSTS,
         "Hosts",
         "The servers for this domain, one a line, tried in this order: a name or IP address, :PORT when it is not 25,"
-        " ssl for TLS, user=NAME and password=SECRET for a login.",
+        " ssl for TLS, user=NAME and password=SECRET for a login. What holds blanks or quotation marks is quoted as "
+        "for a shell.",
     )
     trust_hosts: str = option(
         choice("automatic", "yes", "no"),

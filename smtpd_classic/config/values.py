@@ -191,7 +191,7 @@ def _word(text: str) -> str:
     return text.strip()
 
 
-WORD = Kind("name", _word, str, "smtp")
+WORD = Kind("word of letters, digits, “-” and “_”", _word, str, "smtp")
 
 
 def _system_user(text: str) -> str:
