@@ -166,3 +166,4 @@ BARE_LINE_ENDS = Reply(554, "5.6.0", "The message holds CR, LF or NUL alone; sen
 
 DISK_FULL = Reply(452, "4.3.1", "No space for messages at the moment; try again later.")
 LOCAL_ERROR = Reply(451, "4.3.0", "A temporary failure; try again later.")
+INTERNAL_ERROR = Reply(421, "4.3.0", "A temporary failure; connect again later.")
