@@ -23,7 +23,7 @@ from smtpd_classic.smtp.events import (
 )
 from smtpd_classic.smtp.reply import Reply
 
-__all__ = ["LEGAL", "OutOfOrder", "Phase"]
+__all__ = ["COMMAND_PHASES", "LEGAL", "OutOfOrder", "Phase"]
 
 
 class Phase(Enum):
@@ -46,6 +46,7 @@ class Phase(Enum):
 _OUTSIDE = (Phase.READY, Phase.START)
 _TRANSACTION = (Phase.MAIL, Phase.RCPT, Phase.CHUNKS)
 _ANY = _OUTSIDE + _TRANSACTION
+COMMAND_PHASES = (Phase.READY, Phase.RCPT, Phase.MAIL, Phase.START, Phase.CHUNKS, Phase.REFUSED)  # a line is read
 
 # Phases in which the event is legal; the phase after a positive answer, None where it stays. READY is START as long as
 # no EHLO was answered. Auth and AuthResponse answered 334 lead to AUTH, a first BDAT leads to CHUNK.

@@ -16,7 +16,7 @@ from smtpd_classic.smtp.events import Content, Event, Pause, TlsInfo
 from smtpd_classic.smtp.extensions import Extensions, extended_hello
 from smtpd_classic.smtp.grammar import Malformed
 from smtpd_classic.smtp.incoming import Chunks, Data, Incoming
-from smtpd_classic.smtp.legality import LEGAL, OutOfOrder, Phase
+from smtpd_classic.smtp.legality import COMMAND_PHASES, LEGAL, OutOfOrder, Phase
 from smtpd_classic.smtp.reply import Reply
 from smtpd_classic.smtp.tally import SessionLimits, SessionOver, Tally
 
@@ -119,7 +119,8 @@ class ServerSession:
 
     def close(self, reply: Reply) -> None:
         """End the session with this reply: a deadline has passed, the service stops, the client is blocked."""
-        self._out.append(reply.wire)
+        if self._phase is not Phase.CLOSED:
+            self._out.append(reply.wire)
         self._phase = Phase.CLOSED
         self._pending = None
         self._buffer.clear()
@@ -127,6 +128,8 @@ class ServerSession:
     # What the client sends. None: something was answered here, and there may be more to read.
 
     def _read(self) -> Event | Pause | None:
+        if self._phase in COMMAND_PHASES:
+            return self._read_command()
         match self._phase:
             case Phase.DATA | Phase.CHUNK:
                 return self._read_content()
@@ -140,10 +143,8 @@ class ServerSession:
                 self._pending = events.Connected()
             case Phase.END:
                 self._pending = events.EndContent(self._content.bare)
-            case Phase.AUTH:
-                return self._read_response()
             case _:
-                return self._read_command()
+                return self._read_response()
         return self._pending
 
     def _read_command(self) -> Event | Pause | None:
@@ -229,8 +230,12 @@ class ServerSession:
             case events.MailFrom():
                 self.utf8 = event.smtputf8
                 self._tally.after_refusal = False
+            case events.StartContent() if event.chunking:
+                self._content, self._announced = self._announced, Chunks()
+                self._phase = Phase.CHUNK
+                return None
             case events.StartContent():
-                return self._start_content(reply, chunking=event.chunking)
+                self._content = Data()
             case events.EndContent():
                 self._tally.message_accepted()
             case events.Hello() if event.extended:
@@ -271,14 +276,6 @@ class ServerSession:
     def _announce(self, greeting: str) -> None:
         circumstances = {"encrypted": self.tls is not None, "authenticated": self.authenticated}
         self._out.append(extended_hello(greeting, self.extensions, **circumstances))
-
-    def _start_content(self, reply: Reply, *, chunking: bool) -> None:
-        if not chunking:
-            self._content = Data()
-            return self._say(reply)
-        self._content, self._announced = self._announced, Chunks()
-        self._phase = Phase.CHUNK
-        return None
 
     def _go_on_with_login(self, reply: Reply) -> None:
         if reply.code == 334:
