@@ -12,7 +12,7 @@ from smtpd_classic.runtime.blocks import Block, Blocks
 from smtpd_classic.runtime.clients import client_key
 from smtpd_classic.runtime.counters import COUNTED, Counters, Minute
 from smtpd_classic.runtime.failures import BlockRule, Failures
-from smtpd_classic.runtime.status import DaemonStatus, Listening, StatusFile
+from smtpd_classic.runtime.status import DaemonStatus, Listening, StatusFile, own_status
 from smtpd_classic.runtime.wakes import Wakes, wake
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "StatusFile",
     "Wakes",
     "client_key",
+    "own_status",
 ]
 
 
@@ -44,8 +45,10 @@ class Runtime:
         self.status = StatusFile(os.path.join(folder, "status.json"))
 
     def under(self, access: Access) -> "Runtime":
-        """The same run folder under the rules of another configuration."""
-        return Runtime(self.folder, access, self._key)
+        """The same run folder, and the same counters, under the rules of another configuration."""
+        other = Runtime(self.folder, access, self._key)
+        other.counters = self.counters
+        return other
 
     @property
     def submission_socket(self) -> str:

@@ -6,7 +6,7 @@ import time
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-__all__ = ["DaemonStatus", "Listening", "StatusFile"]
+__all__ = ["DaemonStatus", "Listening", "StatusFile", "own_status"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class DaemonStatus:
     names the options that have changed in the file and need a restart. Times are wall-clock.
     """
 
-    state: str  # starting, running, reloading, stopping
+    state: str  # starting, running, reloading, stopping, stopped
     pid: int
     born: int  # the kernel's start time of that process: a number that has been used again is not the daemon
     since: float

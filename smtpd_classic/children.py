@@ -1,0 +1,103 @@
+"""What the processes of a server do: receive, deliver, sweep; each from its birth to its end."""
+
+import socket
+import time
+from collections.abc import Callable
+
+from smtpd_classic.acceptor import Acceptor
+from smtpd_classic.accounts import Accounts
+from smtpd_classic.delivery.maildir import MailStore, MailStoreBroken
+from smtpd_classic.dns import DnsResolver
+from smtpd_classic.instance import Setting
+from smtpd_classic.life import STOP, Draining, Orders
+from smtpd_classic.listening import Sockets
+from smtpd_classic.reception import Reception
+from smtpd_classic.server import Receiver
+from smtpd_classic.services import Services
+from smtpd_classic.terms import Terms
+from smtpd_classic.tls import Certificate
+from spool import SpoolBroken
+from spool.spool import Spool
+
+__all__ = ["receive", "receiver_for", "services_for", "sweep", "sweep_up"]
+
+_TICK_S = 0.05
+
+
+def services_for(setting: Setting) -> Services:
+    config, log = setting.config, setting.log
+
+    def complain(part: str) -> Callable[[str], None]:
+        return lambda sentence: log.warning(part, sentence)
+
+    return Services(
+        config=config,
+        accounts=Accounts(config, complain("smtpd")),
+        dns=DnsResolver(config.server.name_servers),
+        runtime=setting.runtime,
+        spool=Spool(config.server.spool_folder, complain("qmgr")),
+        mail_store=MailStore(config.server.mail_folder, config.helo_name, complain("local")),
+        log=log,
+        clock=time.time,
+    )
+
+
+def receiver_for(services: Services, sockets: Sockets) -> Receiver:
+    """Raises CertificateProblem."""
+    server, log, accounts = services.config.server, services.log, services.accounts
+    certificate = None
+    if services.config.basic.allow_tls and any(listener.tls != "none" for listener, _ in sockets.bound):
+        certificate = Certificate(server.certificate, server.private_key, lambda text: log.warning("smtpd", text))
+    terms = Terms(
+        config=services.config,
+        runtime=services.runtime,
+        log=log,
+        reception=lambda session, client: Reception(session, client, services),
+        host_name=services.dns.host_name,
+        mechanisms=lambda: ("PLAIN", "LOGIN", "SCRAM-SHA-256") if accounts.all_scram else ("PLAIN", "LOGIN"),
+        certificate=certificate,
+    )
+    return Receiver(terms, sockets.bound)
+
+
+def receive(setting: Setting, supervisor: socket.socket) -> None:
+    """A receiving process."""
+    orders = Orders(supervisor)
+    receiver = receiver_for(services_for(setting), setting.sockets)
+    acceptor = Acceptor(orders.filenos(), setting.log)
+    acceptor.serve(receiver.servers)
+    orders.ready()
+    while not (word := orders.word()):
+        acceptor.run(3600.0)
+    acceptor.serve(())
+    receiver.close()
+    draining = Draining(receiver, stop=word == STOP)
+    while not draining.done():
+        if word == STOP:
+            time.sleep(_TICK_S)
+        elif acceptor.run(_TICK_S) and orders.word() == STOP:
+            word, draining = STOP, Draining(receiver, stop=True)
+
+
+def sweep(setting: Setting, supervisor: socket.socket) -> None:
+    """A process that does this alone: it may take long, and the others have no time."""
+    del supervisor
+    sweep_up(services_for(setting))
+
+
+def sweep_up(services: Services) -> None:
+    """Put in order what processes that died have left in the spool and in the mail folder."""
+    accounts = services.accounts
+
+    def folder_of(recipient: str) -> str | None:
+        account = accounts.account(recipient)
+        return account.folder if account is not None else None
+
+    try:
+        services.spool.sweep(time.time())
+        delivered = services.mail_store.sweep(folder_of)
+    except (SpoolBroken, MailStoreBroken) as problem:
+        services.log.warning("master", f"what dead processes left cannot be put in order: {problem}")
+        return
+    if delivered:
+        services.log.write("local", f"delivered {delivered} messages that a dead process had left")

@@ -1,0 +1,241 @@
+"""One client's connection, in a thread of its own: octets to the session, events to the reception, replies back.
+
+Replies are sent when the session wants more octets, so that a client that pipelines gets one packet for its batch. Each
+wait has an end: for the whole of a command, not only for its next octet, and for the whole of a message.
+"""
+
+import ssl
+import time
+
+from smtpd_classic.log import printable
+from smtpd_classic.proxy_protocol import BadHeader, Header, parse
+from smtpd_classic.reception import Client
+from smtpd_classic.smtp import replies
+from smtpd_classic.smtp.events import (
+    EndContent,
+    Event,
+    Hello,
+    MailFrom,
+    Pause,
+    Reset,
+    StartContent,
+    StartTls,
+    TlsInfo,
+)
+from smtpd_classic.smtp.reply import Reply
+from smtpd_classic.smtp.session import ServerSession
+from smtpd_classic.terms import Accepted, Answerer, Patience, Terms
+from smtpd_classic.wire import Wire
+
+__all__ = ["Connection"]
+
+_COMMAND_OCTETS = (
+    4096  # a buffer is taken before the wait begins, and thousands of idle clients must not hold large ones
+)
+_CONTENT_OCTETS = 65536
+_HANDSHAKE_S = 30.0
+_PROXY_S = 5.0
+_PROXY_OCTETS = 2200
+_QUIET_ENDS = {"quit", "lost connection"}
+
+
+class Connection:
+    def __init__(self, accepted: Accepted, terms: Terms, patience: Patience) -> None:
+        self.ip, self.port = accepted.ip, accepted.port
+        self.name = "unknown"
+        self.silent_since = 0.0  # by the monotonic clock, outside a transaction; 0: it is not
+        self._listener = accepted.listener
+        self._admitted = accepted.admitted
+        self._terms = terms
+        self._patience = patience
+        self._idle_s = terms.idle_s
+        self._wire = Wire(accepted.socket, self._idle_s)
+        self._reason = ""  # why it ended
+        self._transaction = False
+        self._content_ends = 0.0  # when the content that is coming must be here; 0: none is coming
+        self._partial_since = 0.0  # since when a command is incomplete
+        self._progress = True
+
+    def handle(self) -> None:
+        """All of it, from the PROXY header to the end. What clients and networks do is no exception; a bug is."""
+        try:
+            if self._identify():
+                self._serve()
+        except OSError as problem:
+            self._reason = _end(problem)
+        finally:
+            self._wire.close(linger=self._reason not in _QUIET_ENDS)
+            if self._admitted:
+                self._patience.release(self.ip)
+
+    @property
+    def receiving_content(self) -> bool:
+        return self._content_ends > 0
+
+    def cut(self) -> None:
+        """From another thread: end it with 421 when it next waits for the client, which is now."""
+        self._wire.cut()
+
+    def __str__(self) -> str:
+        return f"{self.name}[{self.ip}]"
+
+    # Before the session ------------------------------------------------------------------------------------------
+
+    def _identify(self) -> bool:
+        """Learn who the client is, from its load balancer if need be, and whether there is room for it."""
+        if self._admitted:
+            return True
+        try:
+            header = self._proxy_header()
+        except (BadHeader, TimeoutError) as problem:
+            said = str(problem) if isinstance(problem, BadHeader) else "no PROXY header in time"
+            self._terms.log.warning("smtpd", f"{self}: {said}")
+            return False
+        if header.ip:
+            self.ip, self.port = header.ip, header.port
+        refusal = self._patience.admit(self.ip)
+        self._admitted = refusal is None
+        if refusal is not None and self._listener.tls != "implicit":
+            self._wire.send(refusal.wire)
+        return self._admitted
+
+    def _proxy_header(self) -> Header:
+        """Exactly the header is taken from the socket: what follows may be a TLS handshake."""
+        deadline = time.monotonic() + _PROXY_S
+        received = b""
+        while True:
+            head = self._wire.receive_head(_PROXY_OCTETS, deadline - time.monotonic())
+            if not head:
+                raise BadHeader("the connection ended before a PROXY header")
+            header = parse(received + head)
+            if header is not None:
+                self._wire.drop(header.length - len(received))
+                return header
+            self._wire.drop(len(head))
+            received += head
+
+    # The session -------------------------------------------------------------------------------------------------
+
+    def _serve(self) -> None:
+        self.name = self._terms.host_name(self.ip) or "unknown"
+        self._terms.log.write("smtpd", f"connect from {self}")
+        tls = self._start_tls() if self._listener.tls == "implicit" else None
+        session = ServerSession(self._terms.extensions(self._listener), self._terms.limits(), tls=tls)
+        client = Client(self.ip, self.port, self.name, self._listener, local=False)
+        answerer = self._terms.reception(session, client)
+        try:
+            if self._wire.has_spoken():
+                session.close(replies.TALKED_BEFORE_BANNER)
+                self._reason = "talked before the banner"
+            self._converse(session, answerer)
+        except OSError as problem:
+            self._reason = self._reason or _end(problem)
+        except Exception:
+            self._reason = "internal error"
+            self._apologise()
+            raise
+        finally:
+            answerer.closed(self._reason)
+
+    def _converse(self, session: ServerSession, answerer: Answerer) -> None:
+        while True:
+            event = session.next_event()
+            if event is Pause.NEED_DATA:
+                if not self._receive(session):
+                    return
+            elif event is Pause.CLOSED:
+                self._wire.send(session.data_to_send())
+                self._reason = self._reason or session.close_reason or "quit"
+                return
+            else:
+                self._progress = True
+                reply = answerer.answer(event)
+                if reply is not None:
+                    session.answer(reply)
+                    self._follow(event, reply, session)
+
+    def _follow(self, event: Event, reply: Reply, session: ServerSession) -> None:
+        """Keep up with what phase the client is in, because that decides how long it may take."""
+        kind = type(event)
+        if kind is MailFrom:
+            self._transaction = self._transaction or reply.positive
+        elif kind is StartContent:
+            if reply.positive:
+                self._content_ends = time.monotonic() + self._terms.config.access.message_timeout.total_seconds()
+        elif kind is EndContent or kind is Reset or kind is Hello:
+            self._transaction, self._content_ends = False, 0.0
+        elif kind is StartTls and reply.positive:
+            self._wire.send(session.data_to_send())
+            session.tls_started(self._start_tls())
+
+    def _start_tls(self) -> TlsInfo:
+        certificate = self._terms.certificate
+        if certificate is None:
+            raise ConnectionAbortedError
+        try:
+            return self._wire.start_tls(certificate.context(), min(_HANDSHAKE_S, self._idle_s))
+        except OSError as problem:
+            said = (problem.reason if isinstance(problem, ssl.SSLError) else "") or _end(problem)
+            self._terms.log.write("smtpd", f"SSL_accept error from {self}: {printable(said)}")
+            raise
+
+    def _apologise(self) -> None:
+        try:
+            self._wire.send(replies.INTERNAL_ERROR.wire)
+        except OSError:
+            return
+
+    # Waiting -----------------------------------------------------------------------------------------------------
+
+    def _receive(self, session: ServerSession) -> bool:
+        """Send what is to be sent and wait for more. False when the client has gone; its last chance has been used."""
+        out = session.data_to_send()
+        if out:
+            self._wire.send(out)
+        timeout_s = self._wait_s(advanced=self._progress or bool(out))
+        self._progress = False
+        try:
+            data = self._wire.receive(_CONTENT_OCTETS if self._content_ends else _COMMAND_OCTETS, timeout_s)
+        except TimeoutError:
+            self._give_up(session)
+            return True
+        self.silent_since = 0.0
+        if data:
+            session.receive_data(data)
+            return True
+        if self._wire.cut_off:
+            self._close(session, replies.SHUTTING_DOWN, "shutting down")
+            return True
+        self._reason = "lost connection"
+        return False
+
+    def _wait_s(self, *, advanced: bool) -> float:
+        now = time.monotonic()
+        if self._content_ends:
+            self.silent_since, self._partial_since = 0.0, 0.0
+            return min(self._idle_s, self._content_ends - now)
+        self.silent_since = 0.0 if self._transaction else now
+        patience_s = None if self._transaction else self._patience.patience_s
+        if advanced:
+            self._partial_since = 0.0
+            return self._idle_s if patience_s is None else min(self._idle_s, patience_s)
+        # The rest of a command that has begun: an octet now and then must not hold a connection for ever.
+        self._partial_since = self._partial_since or now
+        timeout_s = self._partial_since + self._idle_s - now
+        return timeout_s if patience_s is None else min(timeout_s, patience_s)
+
+    def _give_up(self, session: ServerSession) -> None:
+        if self._patience.patience_s is not None:
+            self._close(session, replies.SHUTTING_DOWN, "shutting down")
+        elif self._content_ends and time.monotonic() >= self._content_ends:
+            self._close(session, replies.MESSAGE_TOO_SLOW, "timeout")
+        else:
+            self._close(session, replies.IDLE_TOO_LONG, "timeout")
+
+    def _close(self, session: ServerSession, reply: Reply, reason: str) -> None:
+        session.close(reply)
+        self._reason = reason
+
+
+def _end(problem: OSError) -> str:
+    return "timeout" if isinstance(problem, TimeoutError) else "lost connection"

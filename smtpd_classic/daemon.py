@@ -1,0 +1,37 @@
+"""The server as a whole, from its start to its end."""
+
+from collections.abc import Callable
+
+from smtpd_classic.children import receive, sweep
+from smtpd_classic.instance import Instance
+from smtpd_classic.single import Single
+from smtpd_classic.startup import CannotStart, start, workers
+from smtpd_classic.supervisor import Life, Supervisor
+
+__all__ = ["CannotStart", "run"]
+
+
+def run(path: str, announce: Callable[[Instance, tuple[str, ...]], None]) -> int:
+    """Serve until SIGTERM; the exit status. Raises CannotStart.
+
+    `announce` is called when the ports are open and root is given up, with what an administrator should know.
+    """
+    started = start(path)
+    instance = Instance(started)
+    for sentence in started.warnings:
+        started.log.warning("master", sentence)
+    announce(instance, started.warnings)
+    started.log.write("master", f"daemon started -- version {instance.status.version}, configuration {path}")
+    try:
+        status = _serve(instance, workers(started.config))
+        started.log.write("master", "daemon stopped")
+    finally:
+        instance.close()
+    return status
+
+
+def _serve(instance: Instance, receivers: int) -> int:
+    if receivers == 1:
+        return Single(instance).run()
+    lives: dict[str, Life] = {"receiver": receive}
+    return Supervisor(instance, lives, ["receiver"] * receivers, sweep).run()

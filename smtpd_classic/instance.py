@@ -1,0 +1,112 @@
+"""One running server as a whole: the setting in force, how it is replaced, and what is told about it.
+
+A `Setting` never changes; a reload makes another, and the one before stays in force until the new one has proved
+itself.
+"""
+
+import os
+import time
+from dataclasses import replace
+from typing import NamedTuple
+
+from smtpd_classic import notify
+from smtpd_classic.config import Config, ConfigProblems, restart_reasons
+from smtpd_classic.listening import CannotListen, Sockets, places
+from smtpd_classic.log import ERROR, Log
+from smtpd_classic.runtime import DaemonStatus, Runtime, own_status
+from smtpd_classic.startup import Started, reloaded
+from smtpd_classic.tls import CertificateProblem
+
+__all__ = ["Instance", "Setting"]
+
+VERSION = "0.1.0"
+
+
+class Setting(NamedTuple):
+    """What one generation of processes lives with. `waiting` are sentences on what a restart would still change."""
+
+    config: Config
+    sockets: Sockets
+    log: Log
+    runtime: Runtime
+    waiting: tuple[str, ...] = ()
+
+
+class Instance:
+    """`lock` is the descriptor that keeps a second server away; a child closes it first of all."""
+
+    def __init__(self, started: Started) -> None:
+        self.lock = started.lock
+        self.setting = Setting(started.config, started.sockets, started.log, started.runtime)
+        self._status = replace(
+            own_status(started.config.path, started.config.digest, VERSION),
+            listening=started.sockets.described(),
+            not_listening=started.sockets.complaints,
+        )
+        self._write()
+
+    @property
+    def status(self) -> DaemonStatus:
+        return self._status
+
+    def say(self, state: str, children: dict[str, int] | None = None) -> None:
+        """Tell status.json how the server is: starting, running, reloading or stopping."""
+        self._status = replace(self._status, state=state, children=children or {})
+        self._write()
+
+    def ready(self) -> None:
+        notify.ready(f"Listening: {places(self._status.listening)}")
+
+    def load_again(self) -> Setting | None:
+        """The setting that the file asks for now; None, with the reason told, when it cannot be had."""
+        before = self.setting
+        self._status = replace(self._status, generation=self._status.generation + 1)
+        try:
+            written, config = reloaded(before.config)
+            sockets = Sockets.open(config, before.sockets)
+        except (ConfigProblems, CertificateProblem, CannotListen) as problem:
+            self._refuse(str(problem))
+            return None
+        log = before.log if before.log.target == config.server.log else Log(config.server.log)
+        waiting = restart_reasons(before.config, written)
+        return Setting(config, sockets, log, before.runtime.under(config.access), waiting)
+
+    def take(self, fresh: Setting) -> None:
+        """The new setting has proved itself."""
+        before, self.setting = self.setting, fresh
+        before.sockets.close(but=fresh.sockets)
+        self._status = replace(
+            self._status,
+            digest=fresh.config.digest,
+            loaded=time.time(),
+            error="",
+            error_at=0.0,
+            waiting_for_restart=fresh.waiting,
+            listening=fresh.sockets.described(),
+            not_listening=fresh.sockets.complaints,
+        )
+        fresh.log.write("master", f"reload -- {fresh.config.path}")
+        for sentence in (*fresh.waiting, *fresh.sockets.complaints):
+            fresh.log.warning("master", sentence)
+
+    def give_up(self, fresh: Setting, error: str) -> None:
+        """The new setting has not proved itself; the one before stays."""
+        fresh.sockets.close(but=self.setting.sockets)
+        self._refuse(error)
+
+    def close(self) -> None:
+        """The last thing of all: whoever looks sees no server any more."""
+        self.setting.sockets.close()
+        self.say("stopped")
+        os.close(self.lock)
+
+    def _refuse(self, error: str) -> None:
+        self._status = replace(self._status, error=error, error_at=time.time())
+        for line in error.splitlines():
+            self.setting.log.write("master", f"error: reload refused, nothing has changed: {line}", ERROR)
+
+    def _write(self) -> None:
+        try:
+            self.setting.runtime.status.write(self._status)
+        except OSError as problem:
+            self.setting.log.warning("master", f"{self.setting.runtime.status.path}: {problem.strerror}")

@@ -1,0 +1,63 @@
+"""How a process that receives comes to its end: what it can be told, and how long it may take."""
+
+import signal
+import socket
+import time
+
+from smtpd_classic.server import Receiver
+from smtpd_classic.signals import Signals
+
+__all__ = ["DRAIN", "DRAIN_CONTENT_S", "READY", "STOP", "STOP_S", "Draining", "Orders"]
+
+READY, DRAIN, STOP = b"r", b"d", b"s"  # one octet each, between the supervisor and a child
+STOP_S = 5.0  # after SIGTERM, what runs may go on for so long
+DRAIN_CONTENT_S = 300.0  # after a reload, a message that is being sent
+_DRAIN_S = 30.0  # after a reload, everything else
+_DRAIN_SILENCE_S = 3.0  # after a reload, a client that says nothing
+_LAST_WORDS_S = 1.0
+
+
+class Orders:
+    """What a child is told: by the supervisor, by the supervisor's end, by SIGTERM."""
+
+    def __init__(self, supervisor: socket.socket) -> None:
+        self._supervisor = supervisor
+        self._signals = Signals({signal.SIGTERM}, {signal.SIGINT, signal.SIGHUP})
+
+    def filenos(self) -> tuple[int, int]:
+        """Wait for these to be readable."""
+        return self._supervisor.fileno(), self._signals.fileno()
+
+    def ready(self) -> None:
+        self._supervisor.send(READY)
+
+    def word(self) -> bytes:
+        """DRAIN, STOP, or blank for nothing."""
+        if self._signals.read():
+            return STOP
+        try:
+            return self._supervisor.recv(1, socket.MSG_DONTWAIT) or STOP
+        except BlockingIOError:
+            return b""
+        except OSError:
+            return STOP
+
+
+class Draining:
+    """The end of a receiver, bounded: a client that is silent goes first, one that is sending a message last."""
+
+    def __init__(self, receiver: Receiver, *, stop: bool) -> None:
+        self._receiver = receiver
+        now = time.monotonic()
+        self._others_until = now + (STOP_S if stop else _DRAIN_S)
+        self._all_until = now + (STOP_S if stop else DRAIN_CONTENT_S)
+        receiver.drain(0.0 if stop else _DRAIN_SILENCE_S)
+
+    def done(self) -> bool:
+        """To be asked several times a second, because asking moves it on."""
+        now = time.monotonic()
+        if now >= self._others_until:
+            self._receiver.cut_all(but_content=now < self._all_until)
+        else:
+            self._receiver.cut_silent()
+        return not self._receiver.connections or now >= self._all_until + _LAST_WORDS_S

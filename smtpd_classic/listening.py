@@ -1,0 +1,134 @@
+"""The sockets that are listened on: bound before root is given up, kept over a reload, inherited by every child."""
+
+import errno
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from smtpd_classic.config.schema import Config, Listener
+from smtpd_classic.runtime import Listening
+from smtpd_classic.server import BACKLOG
+
+__all__ = ["CannotListen", "Sockets", "listeners_of", "places"]
+
+_NO_SUCH_ADDRESS = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
+
+
+class CannotListen(Exception):
+    """Why a port could not be opened; the text is a sentence. `in_use`: somebody else has it."""
+
+    def __init__(self, text: str, *, in_use: bool = False) -> None:
+        super().__init__(text)
+        self.in_use = in_use
+
+
+def listeners_of(config: Config) -> tuple[Listener, ...]:
+    """Those that are to be open: without TLS there is no port with TLS from the first byte."""
+    return tuple(each for each in config.listeners if config.basic.allow_tls or each.tls != "implicit")
+
+
+@dataclass(frozen=True, slots=True)
+class Sockets:
+    """`bound` is what to accept on; `complaints` are sentences about addresses that could do without."""
+
+    bound: tuple[tuple[Listener, socket.socket], ...]
+    complaints: tuple[str, ...] = field(default=())
+
+    @classmethod
+    def open(cls, config: Config, before: "Sockets | None" = None) -> "Sockets":
+        """The sockets for `config`; those of `before` that serve it too are taken over. Raises CannotListen."""
+        known = {} if before is None else {_key(found): found for _, found in before.bound}
+        bound: list[tuple[Listener, socket.socket]] = []
+        complaints: list[str] = []
+        try:
+            for listener in listeners_of(config):
+                _open_listener(listener, known, bound, complaints, reload=before is not None)
+        except CannotListen:
+            for _, found in bound:
+                if _key(found) not in known:
+                    found.close()
+            raise
+        return cls(tuple(bound), tuple(complaints))
+
+    def close(self, but: "Sockets | None" = None) -> None:
+        """Close those that `but` does not have."""
+        kept = set() if but is None else {id(found) for _, found in but.bound}
+        for _, found in self.bound:
+            if id(found) not in kept:
+                found.close()
+
+    def described(self) -> tuple[Listening, ...]:
+        return tuple(Listening(listener.name, *_key(found), listener.tls) for listener, found in self.bound)
+
+
+def _key(found: socket.socket) -> tuple[str, int]:
+    address, port = found.getsockname()[:2]
+    return address, port
+
+
+def _open_listener(
+    listener: Listener,
+    known: dict[tuple[str, int], socket.socket],
+    bound: list[tuple[Listener, socket.socket]],
+    complaints: list[str],
+    *,
+    reload: bool,
+) -> None:
+    """Each address of a listener. One that this machine does not have is left out if another one is there."""
+    missing: list[str] = []
+    opened = 0
+    for address in listener.address:
+        try:
+            found = known.get((address, listener.port)) or _bind(address, listener.port)
+        except OSError as problem:
+            sentence = _sentence(listener, address, problem)
+            if problem.errno in _NO_SUCH_ADDRESS:
+                missing.append(sentence)
+            elif reload and problem.errno == errno.EACCES:
+                complaints.append(sentence)  # told to be waiting for a restart; the rest of the reload goes on
+                opened += 1
+            else:
+                raise CannotListen(sentence, in_use=problem.errno == errno.EADDRINUSE) from None
+        else:
+            bound.append((listener, found))
+            opened += 1
+    if missing and not opened:
+        raise CannotListen(missing[0])
+    complaints += missing
+
+
+def _bind(address: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    found = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            # Else “::” would take the IPv4 port as well, and 0.0.0.0 beside it would be in use.
+            found.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        found.bind((address, port))
+        found.listen(BACKLOG)
+        found.setblocking(False)
+    except OSError:
+        found.close()
+        raise
+    return found
+
+
+def _sentence(listener: Listener, address: str, problem: OSError) -> str:
+    place = f"[{address}]:{listener.port}" if ":" in address else f"{address}:{listener.port}"
+    reason = {
+        errno.EADDRINUSE: "another program listens there already",
+        errno.EACCES: "ports under 1024 are opened by root only",
+        errno.EADDRNOTAVAIL: "this machine does not have that address",
+        errno.EAFNOSUPPORT: "this machine does not have IPv6" if ":" in address else "this machine does not have IPv4",
+    }.get(problem.errno or 0, (problem.strerror or "it did not say why").lower())
+    return f"Listener {listener.name} cannot listen on {place}: {reason}."
+
+
+def places(found: Iterable[Listening]) -> str:
+    """For a person: `smtp on 127.0.0.1:2525, [::1]:2525; submission on …`."""
+    named: dict[str, list[str]] = {}
+    for each in found:
+        place = f"[{each.address}]:{each.port}" if ":" in each.address else f"{each.address}:{each.port}"
+        named.setdefault(each.name, []).append(place)
+    return "; ".join(f"{name} on {', '.join(places)}" for name, places in named.items())

@@ -1,0 +1,200 @@
+"""The receiving side of one process: a `ThreadingTCPServer` for each address listened on, and the threads they share.
+
+The sockets are the supervisor's, bound and listening already and never blocking; several processes accept on the same
+ones, so an accept that finds nothing is no error. Whom there is no room for is told so at once, without a thread.
+"""
+
+import ipaddress
+import socket
+import socketserver
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from smtpd_classic.config.kinds import Network
+from smtpd_classic.config.schema import Listener
+from smtpd_classic.connection import Connection
+from smtpd_classic.log import ERROR, printable
+from smtpd_classic.smtp import replies
+from smtpd_classic.smtp.reply import Reply
+from smtpd_classic.terms import Accepted, Terms
+from smtpd_classic.thread_pool import ThreadPool
+from smtpd_classic.wire import prepare
+
+__all__ = ["BACKLOG", "ListenerServer", "Receiver"]
+
+BACKLOG = 1023
+_IDLE_THREADS = 64
+
+
+class Receiver:
+    """The servers of one process under one configuration, and the clients that they have."""
+
+    def __init__(self, terms: Terms, listening: Sequence[tuple[Listener, socket.socket]]) -> None:
+        self.terms = terms
+        self.patience_s: float | None = None
+        self._access = terms.config.access
+        self._pool = ThreadPool(self._access.max_connections, _IDLE_THREADS, self.complain)
+        self._connections: set[Connection] = set()
+        self.servers = tuple(ListenerServer(found, listener, self) for listener, found in listening)
+
+    @property
+    def connections(self) -> int:
+        return len(self._connections)
+
+    @property
+    def threads(self) -> int:
+        return self._pool.threads
+
+    def take(self, accepted: Accepted) -> Reply | None:
+        """Give the connection to a thread; a reply when there is no thread."""
+        connection = Connection(accepted, self.terms, self)
+        self._connections.add(connection)
+        if self._pool.run(lambda: self._handle(connection)):
+            return None
+        self._connections.discard(connection)
+        return replies.OVERLOADED
+
+    def _handle(self, connection: Connection) -> None:
+        try:
+            connection.handle()
+        finally:
+            self._connections.discard(connection)
+
+    def admit(self, ip: str) -> Reply | None:
+        """Count the client as connected, or log and say why not."""
+        runtime = self.terms.runtime
+        if runtime.blocks.blocked(ip):
+            runtime.counters.count("blocked")
+            return self._refuse(ip, replies.BLOCKED)
+        too_many = runtime.counters.connected(
+            ip, self._access.max_connections, self._access.max_connections_per_address
+        )
+        if too_many == "client" and self._trusts(ip):
+            too_many = runtime.counters.connected(ip, self._access.max_connections, 0)
+        if too_many:
+            full = too_many == "all"
+            return self._refuse(ip, replies.TOO_MANY_CONNECTIONS if full else replies.TOO_MANY_CONNECTIONS_FROM_YOU)
+        runtime.counters.count("connections")
+        return None
+
+    def release(self, ip: str) -> None:
+        self.terms.runtime.counters.disconnected(ip)
+
+    def _refuse(self, ip: str, reply: Reply) -> Reply:
+        self.terms.log.write("smtpd", f"NOQUEUE: reject: CONNECT from unknown[{ip}]: {reply}; proto=SMTP")
+        return reply
+
+    def _trusts(self, ip: str) -> bool:
+        return _within(ip, self.terms.config.trusted.hosts)
+
+    # The end -----------------------------------------------------------------------------------------------------
+
+    def drain(self, patience_s: float) -> None:
+        """Nothing more will be accepted: clients without a transaction may still be silent for so long."""
+        self.patience_s = patience_s
+        self._pool.close()
+        self.cut_silent()
+
+    def cut_silent(self) -> None:
+        """End the connections that have been silent for longer than there is patience now."""
+        if self.patience_s is None:
+            return
+        before = time.monotonic() - self.patience_s
+        for connection in tuple(self._connections):
+            if 0 < connection.silent_since <= before:
+                connection.cut()
+
+    def cut_all(self, *, but_content: bool) -> None:
+        """End every connection, or all those that are not just sending a message."""
+        for connection in tuple(self._connections):
+            if not (but_content and connection.receiving_content):
+                connection.cut()
+
+    def close(self) -> None:
+        """Give up the listening sockets; in a process that has no more use for them."""
+        for server in self.servers:
+            server.server_close()
+
+    def complain(self, problem: BaseException) -> None:
+        """One line for what should not have happened, with the place where it did."""
+        frames = traceback.extract_tb(problem.__traceback__)
+        place = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+        text = f"warning: internal error: {type(problem).__name__}: {problem}{place}"
+        self.terms.log.write("smtpd", printable(text, 2000), ERROR)
+
+
+class ListenerServer(socketserver.ThreadingTCPServer):
+    """One address of one listener. Its threads are the receiver's."""
+
+    daemon_threads = True
+    block_on_close = False  # else a list of all threads that have ever been
+    request_queue_size = BACKLOG
+
+    def __init__(self, listening: socket.socket, listener: Listener, receiver: Receiver) -> None:
+        # Not TCPServer's, which would make and bind a socket: this one is there already.
+        socketserver.BaseServer.__init__(self, listening.getsockname(), socketserver.BaseRequestHandler)
+        self.socket = listening
+        self.address_family = listening.family
+        self._listener = listener
+        self._receiver = receiver
+        self._balancers = listener.proxy_protocol
+        prepare(listening, receiver.terms.idle_s)
+
+    def accept_one(self) -> bool:
+        """Take one connection, if there still is one. Raises OSError when the system has no room for it."""
+        try:
+            request, address = self.get_request()
+        except (BlockingIOError, ConnectionAbortedError, InterruptedError):
+            return False
+        try:
+            self.process_request(request, address)
+        except Exception:
+            self.handle_error(request, address)
+            self.shutdown_request(request)
+        return True
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        ip = _plain(client_address[0])
+        refusal = self._refusal(ip, request, client_address[1])
+        if refusal is None:
+            return
+        if self._listener.tls != "implicit":
+            with suppress(OSError):
+                request.send(refusal.wire, socket.MSG_DONTWAIT)
+        self.shutdown_request(request)
+
+    def _refusal(self, ip: str, request: socket.socket, port: int) -> Reply | None:
+        proxied = bool(self._balancers)
+        if proxied and not _within(ip, self._balancers):
+            return replies.ACCESS_DENIED
+        refusal = None if proxied else self._receiver.admit(ip)
+        if refusal is not None:
+            return refusal
+        refusal = self._receiver.take(Accepted(request, ip, port, self._listener, admitted=not proxied))
+        if refusal is not None and not proxied:
+            self._receiver.release(ip)
+        return refusal
+
+    def shutdown_request(self, request: Any) -> None:
+        request.close()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """One line instead of the traceback that socketserver prints."""
+        problem = sys.exception()
+        if problem is not None:
+            self._receiver.complain(problem)
+
+
+def _plain(ip: str) -> str:
+    """The address without a scope, and an IPv4 address that came in through an IPv6 socket as what it is."""
+    ip = ip.partition("%")[0]
+    return ip[7:] if ip.startswith("::ffff:") and "." in ip else ip
+
+
+def _within(ip: str, networks: tuple[Network, ...]) -> bool:
+    address = ipaddress.ip_address(ip)
+    return any(address in network for network in networks)

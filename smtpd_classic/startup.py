@@ -1,0 +1,191 @@
+"""From the configuration file to a process that may serve: everything that needs root, then root given up for good.
+
+What stands in the way ends the start with one sentence; half a server is never started.
+"""
+
+import os
+import resource
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+from filelock import lock_descriptor
+
+from smtpd_classic import tls
+from smtpd_classic.config import Config, ConfigProblems, load
+from smtpd_classic.config.schema import SECTIONS
+from smtpd_classic.listening import CannotListen, Sockets, listeners_of
+from smtpd_classic.log import Log
+from smtpd_classic.privileges import PrivilegeProblem, drop, give, make_folder, service_user
+from smtpd_classic.runtime import Runtime
+
+__all__ = ["CannotStart", "Started", "reloaded", "start"]
+
+_COLUMNS_PER_WORKER = 4  # those of the last reload may still be finishing
+_SPARE_DESCRIPTORS = 200
+_LOOPBACK = {"127.0.0.1", "::1"}
+
+
+class CannotStart(Exception):
+    """Why there is no server; `status` is one of sysexits(3)."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """What a started server has. `lock` is the descriptor of the pid file, locked as long as the server lives."""
+
+    config: Config
+    sockets: Sockets
+    log: Log
+    runtime: Runtime
+    lock: int
+    warnings: tuple[str, ...] = ()
+
+
+def start(path: str) -> Started:
+    """Raises CannotStart."""
+    config = _loaded(path)
+    try:
+        user = service_user(config.server.user)
+        warnings = _raise_descriptors(config)
+        sockets = _open_sockets(config)
+        for folder, mode in _folders(config):
+            make_folder(folder, user, mode)
+        _provide_certificate(config, user)
+        _provide_log(config, user)
+        drop(user)
+        _check_readable(config)
+    except PrivilegeProblem as problem:
+        raise CannotStart(os.EX_NOPERM, str(problem)) from None
+    except tls.CertificateProblem as problem:
+        raise CannotStart(os.EX_CONFIG, str(problem)) from None
+    runtime = Runtime(config.server.run_folder, config.access)
+    lock = _lock(config)
+    try:
+        runtime.make(_COLUMNS_PER_WORKER * (workers(config) + 1) + 1)
+    except OSError as problem:
+        raise CannotStart(os.EX_CANTCREAT, f"{runtime.folder} cannot be written: {problem.strerror}.") from None
+    return Started(config, sockets, Log(config.server.log), runtime, lock, (*sockets.complaints, *warnings))
+
+
+def reloaded(running: Config) -> tuple[Config, Config]:
+    """The file as it is now, and what of it can take effect now. Raises ConfigProblems or CertificateProblem."""
+    written = load(running.path)
+    settled = _settled(running, written)
+    _check_readable(settled)
+    return written, settled
+
+
+def workers(config: Config) -> int:
+    return config.server.workers or len(os.sched_getaffinity(0))
+
+
+def _loaded(path: str) -> Config:
+    try:
+        return load(path)
+    except ConfigProblems as problems:
+        raise CannotStart(os.EX_CONFIG, str(problems)) from None
+
+
+def _open_sockets(config: Config) -> Sockets:
+    try:
+        return Sockets.open(config)
+    except CannotListen as problem:
+        status = Runtime(config.server.run_folder).status.running() if problem.in_use else None
+        if status is not None:
+            raise CannotStart(os.EX_UNAVAILABLE, f"smtpd-classic runs already, as process {status.pid}.") from None
+        raise CannotStart(os.EX_UNAVAILABLE, str(problem)) from None
+
+
+def _folders(config: Config) -> tuple[tuple[str, int], ...]:
+    server = config.server
+    # The run folder is open to all for the sake of the submission socket in it.
+    return ((server.run_folder, 0o755), (server.spool_folder, 0o700), (server.mail_folder, 0o700))
+
+
+def _provide_certificate(config: Config, user: Any) -> None:
+    """A self-signed pair where TLS is wanted and there is none at all."""
+    certificate, key = config.server.certificate, config.server.private_key
+    if not _wants_tls(config) or os.path.lexists(certificate) or os.path.lexists(key):
+        return
+    names = dict.fromkeys((config.helo_name, config.server.primary_domain, *(each.name for each in config.domains)))
+    addresses = {address for listener in config.listeners for address in listener.address}
+    local = ("localhost", *sorted(_LOOPBACK)) if addresses <= _LOOPBACK else ()
+    tls.make_self_signed(certificate, key, (*names, *local))
+    try:
+        give(key, user)
+    except OSError as problem:
+        raise tls.CertificateProblem(f"{key} cannot be given to the service user: {problem.strerror}.") from None
+
+
+def _provide_log(config: Config, user: Any) -> None:
+    """A log file that can be written after root is given up."""
+    if not config.server.log.startswith("/"):
+        return
+    try:
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        os.close(os.open(config.server.log, flags, 0o640))
+        give(config.server.log, user)
+    except OSError as problem:
+        raise CannotStart(
+            os.EX_CANTCREAT, f"The log {config.server.log} cannot be written: {problem.strerror}."
+        ) from None
+
+
+def _wants_tls(config: Config) -> bool:
+    return config.basic.allow_tls and any(each.tls != "none" for each in listeners_of(config))
+
+
+def _check_readable(config: Config) -> None:
+    """As the service user: whether what is read later, while it runs, can be read."""
+    if _wants_tls(config):
+        tls.Certificate(config.server.certificate, config.server.private_key, lambda text: None)
+
+
+def _settled(running: Config, written: Config) -> Config:
+    """`written` with the values of `running` for the options that wait for a restart."""
+    sections: dict[str, Any] = {}
+    for section in SECTIONS:
+        if section.is_table:
+            continue
+        before = getattr(running, section.attribute)
+        kept = {option.name: getattr(before, option.name) for option in section.options() if option.restart}
+        sections[section.attribute] = replace(getattr(written, section.attribute), **kept)
+    return replace(written, **sections)
+
+
+def _raise_descriptors(config: Config) -> tuple[str, ...]:
+    """As many open files as connections may need, as far as the system allows."""
+    wanted = config.access.max_connections + _SPARE_DESCRIPTORS
+    allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if allowed == resource.RLIM_INFINITY or allowed >= wanted:
+        return ()
+    if os.geteuid() == 0 and most != resource.RLIM_INFINITY:
+        most = max(most, wanted)
+    allowed = wanted if most == resource.RLIM_INFINITY else min(wanted, most)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, most))
+    if resource.getrlimit(resource.RLIMIT_NOFILE)[0] >= wanted:
+        return ()
+    most_connections = config.access.max_connections
+    return (f"The system allows {allowed} open files, too few for max_connections = {most_connections} in [access].",)
+
+
+def _lock(config: Config) -> int:
+    """Lock the pid file and write our process into it. Raises CannotStart when another server has it."""
+    path = os.path.join(config.server.run_folder, "smtpd-classic.pid")
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+        os.fchmod(fd, 0o644)
+        if not lock_descriptor(fd, blocking=False):
+            other = os.read(fd, 20).decode("ascii", "replace").strip()
+            raise CannotStart(os.EX_UNAVAILABLE, f"smtpd-classic runs already, as process {other}.")
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+    except OSError as problem:
+        raise CannotStart(os.EX_CANTCREAT, f"{path} cannot be written: {problem.strerror}.") from None
+    return fd

@@ -1,0 +1,265 @@
+"""The process at the top: it serves nobody; it has children that do, and replaces those that die.
+
+It has no threads, so that a fork is a clean copy. It reads the configuration once for a reload, and the children born
+from then on have that `Config` for life (invariant 8).
+"""
+
+import gc
+import os
+import select
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import NoReturn
+
+from smtpd_classic import notify
+from smtpd_classic.instance import Instance, Setting
+from smtpd_classic.life import DRAIN, DRAIN_CONTENT_S, READY, STOP, STOP_S
+from smtpd_classic.log import ERROR
+from smtpd_classic.signals import Signals
+
+__all__ = ["Life", "Supervisor"]
+
+Life = Callable[[Setting, socket.socket], None]
+"""What a child does, from its birth to its end, with the socket on which it is told to end."""
+
+_READY_S = 20.0
+_GRACE_S = 3.0
+_HEALTHY_S = 10.0  # a child that lived so long did not die of its start
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 10.0
+_SWEEP_S = 60.0
+_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
+
+
+@dataclass(slots=True)
+class _Child:
+    """`link` is our end of the socket to it; `column`, its column of the counters, is 0 for one that counts nothing."""
+
+    pid: int
+    role: str
+    column: int
+    link: socket.socket
+    born: float
+    kill_at: float = 0.0  # when it has had time enough to end; 0: it is to live
+
+
+@dataclass(slots=True)
+class _Vacancy:
+    """A place that a child has left, and when it is to be taken again."""
+
+    role: str
+    at: float
+
+
+class Supervisor:
+    """`lives` are what children do by the name of their role, `roles` the children to have, and `sweep` what a short
+    one does after each death."""
+
+    def __init__(self, instance: Instance, lives: dict[str, Life], roles: Iterable[str], sweep: Life) -> None:
+        self._instance = instance
+        self._lives = lives | {"sweeper": sweep}
+        self._roles = tuple(roles)
+        self._signals = Signals(_SIGNALS)
+        self._children: dict[int, _Child] = {}
+        self._vacancies: list[_Vacancy] = []
+        self._pauses: dict[str, float] = {}
+        self._swept = time.monotonic()
+
+    def run(self) -> int:
+        """Until SIGTERM; the exit status."""
+        gc.collect()
+        gc.freeze()  # what is there now stays shared with the children; the collector would write to all of it
+        setting = self._instance.setting
+        started = [self._fork(role, setting) for role in self._roles]
+        self._fork("sweeper", setting)
+        if not self._all_ready(started):
+            setting.log.write("master", "fatal: a process could not start", ERROR)
+            self._stop()
+            return os.EX_SOFTWARE
+        self._say("running")
+        self._instance.ready()
+        while self._turn():
+            self._wait()
+        self._stop()
+        return os.EX_OK
+
+    def _turn(self) -> bool:
+        """Do what is due. False when it is time to stop."""
+        asked = self._signals.read()
+        self._reap()
+        if asked & {signal.SIGTERM, signal.SIGINT}:
+            return False
+        if signal.SIGHUP in asked:
+            self._reload()
+        self._fill_vacancies()
+        self._kill_overdue()
+        if time.monotonic() - self._swept > _SWEEP_S:
+            self._swept = time.monotonic()
+            self._instance.setting.runtime.blocks.sweep()
+        return True
+
+    def _wait(self) -> None:
+        times = [vacancy.at for vacancy in self._vacancies]
+        times += [child.kill_at for child in self._children.values() if child.kill_at]
+        times.append(self._swept + _SWEEP_S)
+        self._listen(max(0.01, min(times) - time.monotonic()))
+
+    def _listen(self, timeout_s: float) -> None:
+        poll = select.poll()
+        poll.register(self._signals.fileno(), select.POLLIN)
+        poll.poll(timeout_s * 1000)
+
+    def _say(self, state: str) -> None:
+        numbered = enumerate(sorted(self._children.values(), key=lambda child: child.born), 1)
+        self._instance.say(state, {f"{child.role} {number}": child.pid for number, child in numbered})
+
+    # Births ------------------------------------------------------------------------------------------------------
+
+    def _fork(self, role: str, setting: Setting) -> _Child:
+        counters = self._instance.setting.runtime.counters
+        column = 0 if role == "sweeper" else self._column()
+        if column:
+            counters.reserve(column)
+        ours, theirs = socket.socketpair()
+        # Until the child hears signals by itself, one for it would be told to us: it still has our pipe.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        pid = os.fork()
+        if pid == 0:
+            self._live(role, column, setting, ours, theirs)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+        theirs.close()
+        child = _Child(pid, role, column, ours, time.monotonic())
+        self._children[pid] = child
+        return child
+
+    def _column(self) -> int:
+        """A free column of the counters. When too many old children still finish what they do, the oldest has to go."""
+        while (column := self._instance.setting.runtime.counters.free_column()) is None:
+            oldest = min(self._children.values(), key=lambda child: child.born)
+            os.kill(oldest.pid, signal.SIGKILL)
+            os.waitpid(oldest.pid, 0)
+            self._forget(oldest)
+        return column
+
+    def _live(self, role: str, column: int, setting: Setting, ours: socket.socket, theirs: socket.socket) -> NoReturn:
+        """A child, from its first moment to its last."""
+        status = os.EX_SOFTWARE
+        try:
+            os.close(self._instance.lock)
+            self._signals.close()
+            for link in (ours, *(child.link for child in self._children.values())):
+                link.close()  # or the others would not notice the end of the supervisor
+            for number in _SIGNALS:
+                signal.signal(number, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_SETMASK, ())
+            if column:
+                setting.runtime.counters.attach(column)
+            self._lives[role](setting, theirs)
+            status = os.EX_OK
+        except BaseException as problem:  # whatever it is, it must be told, and must not become a second supervisor
+            setting.log.write("master", f"fatal: {role}: {type(problem).__name__}: {problem}", ERROR)
+        finally:
+            os._exit(status)
+
+    def _all_ready(self, started: Iterable[_Child]) -> bool:
+        deadline = time.monotonic() + _READY_S
+        for child in started:
+            child.link.settimeout(max(0.01, deadline - time.monotonic()))
+            try:
+                if child.link.recv(1) != READY:
+                    return False
+            except OSError:
+                return False
+        return True
+
+    # Deaths ------------------------------------------------------------------------------------------------------
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if not pid:
+                return
+            child = self._children.get(pid)
+            if child is not None:
+                self._forget(child)
+                self._mourn(child, os.waitstatus_to_exitcode(status))
+
+    def _forget(self, child: _Child) -> None:
+        del self._children[child.pid]
+        child.link.close()
+        if child.column:
+            self._instance.setting.runtime.counters.release(child.column)
+
+    def _mourn(self, child: _Child, status: int) -> None:
+        """Have another take the place of one that was not told to end; soon, but not as fast as it may die again."""
+        if child.role == "sweeper" or child.kill_at:
+            return
+        how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
+        self._instance.setting.log.warning("master", f"{child.role} {child.pid} {how}; another takes its place")
+        now = time.monotonic()
+        pause = 0.0
+        if now - child.born < _HEALTHY_S:
+            pause = min(2 * self._pauses.get(child.role, _FIRST_PAUSE_S / 2), _LONGEST_PAUSE_S)
+        self._pauses[child.role] = pause or _FIRST_PAUSE_S / 2
+        self._vacancies.append(_Vacancy(child.role, now + pause))
+
+    def _fill_vacancies(self) -> None:
+        now = time.monotonic()
+        due = [vacancy for vacancy in self._vacancies if vacancy.at <= now]
+        for vacancy in due:
+            self._vacancies.remove(vacancy)
+            self._fork(vacancy.role, self._instance.setting)
+        if due:
+            self._fork("sweeper", self._instance.setting)
+            self._say("running")
+
+    def _kill_overdue(self) -> None:
+        now = time.monotonic()
+        for child in self._children.values():
+            if child.kill_at and child.kill_at <= now:
+                os.kill(child.pid, signal.SIGKILL)
+                child.kill_at = now + _GRACE_S
+
+    # Reload and end ----------------------------------------------------------------------------------------------
+
+    def _reload(self) -> None:
+        """New children first; only when they are ready are the old ones told to finish."""
+        instance = self._instance
+        notify.reloading()
+        self._say("reloading")
+        fresh = instance.load_again()
+        if fresh is not None:
+            old = [child for child in self._children.values() if child.role != "sweeper" and not child.kill_at]
+            born = [self._fork(role, fresh) for role in self._roles]
+            if self._all_ready(born):
+                self._vacancies.clear()
+                self._tell(old, DRAIN, DRAIN_CONTENT_S + STOP_S + _GRACE_S)
+                instance.take(fresh)
+            else:
+                self._tell(born, STOP, STOP_S + _GRACE_S)
+                instance.give_up(fresh, "The processes for the new configuration could not start; the log says why.")
+        self._say("running")
+        instance.ready()
+
+    def _tell(self, those: Iterable[_Child], word: bytes, kill_after_s: float) -> None:
+        for child in those:
+            child.kill_at = time.monotonic() + kill_after_s
+            with suppress(OSError):
+                child.link.send(word)
+
+    def _stop(self) -> None:
+        notify.stopping()
+        self._say("stopping")
+        self._instance.setting.sockets.close()
+        self._tell(list(self._children.values()), STOP, STOP_S + _GRACE_S)
+        while self._children:
+            self._listen(0.1)
+            self._signals.read()
+            self._reap()
+            self._kill_overdue()

@@ -1,0 +1,155 @@
+"""One client's socket: reads that end at a deadline, in the clear or under TLS.
+
+In the clear the deadline is the kernel's (SO_RCVTIMEO, which a connection inherits from the socket that it was accepted
+on), so that a read is one system call and not two. Under TLS it is Python's.
+"""
+
+import socket
+import ssl
+import struct
+import time
+
+from smtpd_classic.smtp.events import TlsInfo
+
+__all__ = ["Wire", "prepare"]
+
+_LINGER_S = 1.0
+_LINGER_OCTETS = 1 << 20
+
+
+def prepare(listening: socket.socket, timeout_s: float) -> None:
+    """Set on a listening socket what every connection accepted on it is to have; Linux hands it on."""
+    listening.setblocking(False)
+    _set_timeouts(listening, timeout_s)
+    if listening.family != socket.AF_UNIX:
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+
+
+def _set_timeouts(connection: socket.socket, timeout_s: float) -> None:
+    value = _timeval(timeout_s)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, value)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, value)
+
+
+def _timeval(timeout_s: float) -> bytes:
+    # Zero would mean for ever.
+    seconds, fraction = divmod(max(timeout_s, 0.001), 1)
+    return struct.pack("@ll", int(seconds), int(fraction * 1e6))
+
+
+class Wire:
+    """`timeout_s` is the one that the listening socket was prepared with."""
+
+    __slots__ = ("_cut", "_encrypted", "_socket", "_timeout_s")
+
+    def __init__(self, connection: socket.socket, timeout_s: float) -> None:
+        self._socket = connection
+        self._timeout_s = timeout_s
+        self._encrypted = False
+        self._cut = False
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether `cut` has been called: the end of input is ours, not the client's."""
+        return self._cut
+
+    def receive(self, most: int, timeout_s: float) -> bytes:
+        """What has come, at least an octet; nothing at the end. Raises TimeoutError, or another OSError."""
+        if timeout_s != self._timeout_s:
+            self._set_timeout(timeout_s)
+        try:
+            return self._socket.recv(most)
+        except BlockingIOError:
+            raise TimeoutError from None
+
+    def send(self, data: bytes) -> None:
+        """Raises TimeoutError when the client does not read, or another OSError."""
+        try:
+            self._socket.sendall(data)
+        except BlockingIOError:
+            raise TimeoutError from None
+
+    def has_spoken(self) -> bool:
+        """Whether the client has sent something by now. Under TLS the first octet is lost by asking."""
+        try:
+            if not self._encrypted:
+                return bool(self._socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+            self._socket.settimeout(0)
+            try:
+                return bool(self._socket.recv(1))
+            finally:
+                self._socket.settimeout(self._timeout_s)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return False
+
+    def receive_head(self, most: int, timeout_s: float) -> bytes:
+        """Look at what has come without taking it; `drop` takes it. In the clear only."""
+        if timeout_s != self._timeout_s:
+            self._set_timeout(timeout_s)
+        try:
+            return self._socket.recv(most, socket.MSG_PEEK)
+        except BlockingIOError:
+            raise TimeoutError from None
+
+    def drop(self, octets: int) -> None:
+        while octets:
+            octets -= len(self._socket.recv(octets))
+
+    def start_tls(self, context: ssl.SSLContext, timeout_s: float) -> TlsInfo:
+        """Shake hands within the time. Raises OSError (of which ssl.SSLError and TimeoutError are kinds)."""
+        plain, timeout_before = self._socket, self._timeout_s
+        plain.settimeout(timeout_s)
+        wrapped = context.wrap_socket(plain, server_side=True, do_handshake_on_connect=False)
+        self._socket, self._encrypted = wrapped, True
+        wrapped.do_handshake()
+        wrapped.settimeout(timeout_before)
+        cipher, _, bits = wrapped.cipher() or ("", "", 0)
+        return TlsInfo(wrapped.version() or "", cipher, bits)
+
+    def cut(self) -> None:
+        """From another thread: what is being waited for will not come. Sending goes on working."""
+        self._cut = True
+        try:
+            # Not SSLSocket's own shutdown, which would make the rest of the session go out in the clear.
+            socket.socket.shutdown(self._socket, socket.SHUT_RD)
+        except OSError:
+            return
+
+    def close(self, *, linger: bool) -> None:
+        """`linger` where the client may still be talking: a reset would take the last reply from it."""
+        try:
+            if isinstance(self._socket, ssl.SSLSocket):
+                self._socket.settimeout(0)
+                self._end_tls(self._socket)
+            if linger:
+                self._linger()
+        except OSError:
+            pass
+        finally:
+            self._socket.close()
+
+    @staticmethod
+    def _end_tls(encrypted: ssl.SSLSocket) -> None:
+        """Say that nothing more comes, without waiting for the client to say the same."""
+        try:
+            encrypted.unwrap()
+        except (OSError, ValueError):
+            return
+
+    def _linger(self) -> None:
+        socket.socket.shutdown(self._socket, socket.SHUT_WR)
+        deadline, left = time.monotonic() + _LINGER_S, _LINGER_OCTETS
+        self._socket.settimeout(_LINGER_S)
+        while left > 0 and time.monotonic() < deadline:
+            found = len(socket.socket.recv(self._socket, 65536))
+            if not found:
+                return
+            left -= found
+
+    def _set_timeout(self, timeout_s: float) -> None:
+        if self._encrypted:
+            self._socket.settimeout(timeout_s)
+        else:
+            _set_timeouts(self._socket, timeout_s)
+        self._timeout_s = timeout_s
