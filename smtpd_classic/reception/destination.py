@@ -1,0 +1,111 @@
+"""Where a message is written, and what makes it ours: the Maildirs at once, or the queue.
+
+`commit()` returns when the message would survive a power cut, and raises what the disk said when it would not; then
+nothing of it is left.
+"""
+
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import replace
+from typing import NamedTuple, Protocol
+
+from smtpd_classic.delivery.incoming import Incoming
+from smtpd_classic.delivery.maildir import MailStoreBroken, MailStoreFull
+from smtpd_classic.log import WARNING
+from smtpd_classic.services import Services
+from spool import Draft, Envelope, Recipient, SpoolBroken, SpoolFull
+
+__all__ = ["DISK_TROUBLE", "NO_ROOM", "Destination", "Mailbox", "Mailboxes", "Queue"]
+
+NO_ROOM = (SpoolFull, MailStoreFull)
+DISK_TROUBLE = (SpoolFull, MailStoreFull, SpoolBroken, MailStoreBroken, OSError)
+
+
+class Destination(Protocol):
+    def write(self, data: bytes) -> None: ...
+
+    def commit(self, envelope: Envelope, now: float) -> tuple[Recipient, ...]:
+        """Returns the recipients that have the message already; the others' is in the queue."""
+
+    def abandon(self) -> None: ...
+
+
+class Queue:
+    """A queue file; the retry thread is woken."""
+
+    __slots__ = ("_draft", "_services")
+
+    def __init__(self, services: Services, queue_id: str) -> None:
+        self._services = services
+        self._draft: Draft = services.spool.draft(queue_id)
+
+    def write(self, data: bytes) -> None:
+        self._draft.write(data)
+
+    def commit(self, envelope: Envelope, now: float) -> tuple[Recipient, ...]:
+        self._services.runtime.wake(self._draft.commit(envelope, now))
+        return ()
+
+    def abandon(self) -> None:
+        self._draft.__exit__(None, None, None)
+
+
+class Mailbox(NamedTuple):
+    """A recipient and its Maildir."""
+
+    recipient: Recipient
+    folder: str
+
+
+class Mailboxes:
+    """The Maildirs of all recipients. `on_top` is what final delivery puts before the content, and not the queue."""
+
+    __slots__ = ("_incoming", "_mailboxes", "_on_top", "_queue_id", "_services")
+
+    def __init__(self, services: Services, queue_id: str, mailboxes: Iterable[Mailbox], on_top: bytes) -> None:
+        self._services = services
+        self._queue_id = queue_id
+        self._mailboxes = tuple(mailboxes)
+        self._on_top = on_top
+        self._incoming: Incoming = services.mail_store.incoming()
+
+    def write(self, data: bytes) -> None:
+        if self._on_top and not self._incoming.size:
+            data = self._on_top + data
+        self._incoming.write(data)
+
+    def commit(self, envelope: Envelope, now: float) -> tuple[Recipient, ...]:
+        """Those that no Maildir takes are queued. Should that fail too, the others' copies are taken back, so that the
+        client's next try does not multiply them."""
+        folders = [mailbox.folder for mailbox in self._mailboxes]
+        with self._incoming:
+            try:
+                left = self._incoming.deliver(folders)
+            except (MailStoreFull, MailStoreBroken) as problem:
+                self._queue(envelope, folders, now, problem)
+                left = folders
+            else:
+                if left:
+                    self._queue(envelope, left, now, None)
+        return tuple(each.recipient for each in self._mailboxes if each.folder not in left)
+
+    def _queue(self, envelope: Envelope, folders: list[str], now: float, problem: Exception | None) -> None:
+        """What these Maildirs did not take waits in the queue. Raises `problem`, the first one, when it cannot."""
+        waiting = tuple(each.recipient for each in self._mailboxes if each.folder in folders)
+        try:
+            with self._services.spool.draft(self._queue_id) as draft:
+                skipped = len(self._on_top)
+                for chunk in self._incoming.chunks():
+                    draft.write(chunk[skipped:])
+                    skipped = max(0, skipped - len(chunk))
+                draft.commit(replace(envelope, recipients=waiting), now)
+        except BaseException as second:
+            self._incoming.undo()
+            raise (problem or second) from None
+        said = f"{self._queue_id}: queued for {', '.join(folders)}: {problem or 'could not be linked'}"
+        self._services.log.write("local", f"warning: {said}", WARNING)
+        self._services.runtime.wake(self._queue_id)
+
+    def abandon(self) -> None:
+        with suppress(*DISK_TROUBLE):
+            self._incoming.abandon()

@@ -1,0 +1,86 @@
+"""What a session leaves in the log and in the counters, in Postfix's phrases.
+
+A stranger's words are bounded and escaped here (`printable`), for what is written must be readable by programs.
+"""
+
+from collections.abc import Sequence
+
+from smtpd_classic.accounts import Account
+from smtpd_classic.log import WARNING, Log, printable
+from smtpd_classic.policy import Client
+from smtpd_classic.runtime import Runtime
+from smtpd_classic.smtp.reply import Reply
+from smtpd_classic.smtp.session import ServerSession
+
+__all__ = ["Journal"]
+
+_NO_ID = "NOQUEUE"
+
+
+class Journal:
+    __slots__ = ("_client", "_counters", "_log", "_session", "_tally", "mechanism")
+
+    def __init__(self, log: Log, runtime: Runtime, client: Client, session: ServerSession) -> None:
+        self._log = log
+        self._counters = runtime.counters
+        self._client = f"{printable(client.name, 255)}[{client.ip}]"
+        self._session = session
+        self._tally: dict[str, list[int]] = {}
+        self.mechanism = ""
+
+    def tally(self, command: str, *, positive: bool) -> None:
+        counted = self._tally.setdefault(command, [0, 0])
+        counted[0] += positive
+        counted[1] += 1
+
+    def warning(self, text: str) -> None:
+        self._log.write("smtpd", f"warning: {text}", WARNING)
+
+    def rejected(
+        self, command: str, reply: Reply, sender: str | None, recipient: str = "", queue_id: str = _NO_ID
+    ) -> None:
+        """A refusal, in the form that pflogsumm and fail2ban read. `sender` is None outside of a transaction."""
+        self._counters.count("rejected")
+        session = self._session
+        about = f"<{printable(recipient, 256)}>: " if recipient else ""
+        known = [] if sender is None else [f"from=<{printable(sender, 256)}>"]
+        if recipient:
+            known.append(f"to=<{printable(recipient, 256)}>")
+        known.append(f"proto={session.protocol_name}")
+        if session.hello:
+            known.append(f"helo=<{session.hello}>")
+        said = f"{reply.code} {reply.enhanced} {about}{reply.text}"
+        self._log.write("smtpd", f"{queue_id}: reject: {command} from {self._client}: {said}; {' '.join(known)}")
+
+    def login_failed(self, mechanism: str, login: str) -> None:
+        self._counters.count("logins_failed")
+        name = f", sasl_username={printable(login, 128)}" if login else ""
+        self.warning(f"{self._client}: SASL {mechanism} authentication failed: authentication failure{name}")
+
+    def message(
+        self, queue_id: str, sender: str, size: int, message_id: bytes, recipients: int, login: Account | None
+    ) -> list[tuple[str, str]]:
+        """The lines of a message that is ours now, each with its part."""
+        sasl = f", sasl_method={self.mechanism}, sasl_username={login.address}" if login is not None else ""
+        return [
+            ("smtpd", f"{queue_id}: client={self._client}{sasl}"),
+            ("cleanup", f"{queue_id}: message-id={printable(message_id, 256)}"),
+            ("qmgr", f"{queue_id}: from=<{sender}>, size={size}, nrcpt={recipients} (queue active)"),
+        ]
+
+    def write(self, lines: Sequence[tuple[str, str]]) -> None:
+        for part, text in lines:
+            self._log.write(part, text)
+
+    def count(self, what: str, number: int = 1) -> None:
+        self._counters.count(what, number)
+
+    def disconnected(self, reason: str, last: str) -> None:
+        """The end of a session; `reason` is blank or "quit" when nothing went wrong."""
+        if reason and reason != "quit":
+            self._log.write("smtpd", f"{reason} after {last} from {self._client}")
+        counts = (
+            f" {command}={positive}" if positive == every else f" {command}={positive}/{every}"
+            for command, (positive, every) in self._tally.items()
+        )
+        self._log.write("smtpd", f"disconnect from {self._client}{''.join(counts)}")

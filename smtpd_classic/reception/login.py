@@ -1,0 +1,112 @@
+"""AUTH (RFC 4954): one exchange after the other until one succeeds, or too many have failed."""
+
+from smtpd_classic.accounts import Account
+from smtpd_classic.dns import DnsFailure
+from smtpd_classic.policy import Visitor
+from smtpd_classic.reception.journal import Journal
+from smtpd_classic.services import Services
+from smtpd_classic.smtp import sasl
+from smtpd_classic.smtp.events import Auth, AuthResponse
+from smtpd_classic.smtp.replies import (
+    AUTHENTICATED,
+    BLOCKED,
+    LOGIN_FAILED,
+    LOGIN_NOT_AVAILABLE,
+    TOO_MANY_FAILED_LOGINS,
+    UNKNOWN_MECHANISM,
+    challenge,
+)
+from smtpd_classic.smtp.reply import Reply
+
+__all__ = ["Login"]
+
+_MOST_FAILURES = 3
+
+
+class Login:
+    """What the client has proven is left in `visitor.login`."""
+
+    __slots__ = ("_exchange", "_failures", "_journal", "_mechanism", "_services", "_visitor")
+
+    def __init__(self, services: Services, visitor: Visitor, journal: Journal) -> None:
+        self._services = services
+        self._visitor = visitor
+        self._journal = journal
+        self._exchange: sasl.Plain | sasl.Login | sasl.ScramSha256 | None = None
+        self._mechanism = ""
+        self._failures = 0
+
+    def begin(self, event: Auth) -> Reply:
+        self._mechanism = event.mechanism
+        match event.mechanism:
+            case "PLAIN":
+                self._exchange = sasl.Plain()
+            case "LOGIN":
+                self._exchange = sasl.Login()
+            case "SCRAM-SHA-256":
+                self._exchange = sasl.ScramSha256(self._services.accounts.scram_keys)
+            case _:
+                return UNKNOWN_MECHANISM
+        return self._step(event.initial_response)
+
+    def go_on(self, event: AuthResponse) -> Reply:
+        return self._step(event.response)
+
+    def count_protocol_errors(self, number: int) -> None:
+        """At the end of the session; they may lead to a block."""
+        if not number or self._exempt():
+            return
+        protocol, ip = self._services.runtime.failures.protocol, self._visitor.client.ip
+        if any(protocol(ip) for _ in range(number)):
+            self._blocked("protocol errors")
+
+    def _step(self, response: bytes | None) -> Reply:
+        exchange = self._exchange
+        if exchange is None:
+            return LOGIN_NOT_AVAILABLE
+        try:
+            step = exchange.step(response)
+            match step:
+                case sasl.Challenge(octets):
+                    return challenge(octets.decode())
+                case sasl.Credentials():
+                    account = self._services.accounts.authenticate(step.login, step.password)
+                    return self._proven(account, step.login, step.authzid, step.password)
+                case sasl.Success():
+                    return self._proven(self._services.accounts.account(step.login), step.login, step.authzid)
+                case sasl.Failure():
+                    return self._failed(step.login)
+        except Exception as problem:  # a broken users file must not look like a wrong password
+            self._journal.warning(f"login cannot be decided: {type(problem).__name__}: {problem}")
+            return LOGIN_NOT_AVAILABLE
+
+    def _proven(self, account: Account | None, login: str, authzid: str, password: str = "") -> Reply:
+        """Nobody acts for somebody else: an authorisation identity may only repeat who it is (RFC 4616 2)."""
+        accounts = self._services.accounts
+        if account is None or (authzid and accounts.canonical(authzid) != account.address):
+            return self._failed(login, password)
+        self._exchange = None
+        self._visitor.login = account
+        self._journal.mechanism = self._mechanism
+        return AUTHENTICATED
+
+    def _failed(self, login: str, password: str = "") -> Reply:
+        """A wrong proof of SCRAM does not tell which password was behind it: per name it counts as the same one."""
+        self._exchange = None
+        self._failures += 1
+        self._journal.login_failed(self._mechanism, login)
+        client = self._visitor.client
+        if not self._exempt() and self._services.runtime.failures.login(client.ip, login, password):
+            self._blocked("failed logins")
+            return BLOCKED
+        return TOO_MANY_FAILED_LOGINS if self._failures >= _MOST_FAILURES else LOGIN_FAILED
+
+    def _exempt(self) -> bool:
+        """Trusted Hosts are never blocked; who cannot be told to be one now is treated as one."""
+        try:
+            return bool(self._visitor.trust())
+        except DnsFailure:
+            return True
+
+    def _blocked(self, why: str) -> None:
+        self._journal.warning(f"{self._visitor.client} is blocked for a while: too many {why}")

@@ -1,0 +1,179 @@
+"""A message that is being received: its envelope, what its header gets, where it goes, and what is told about it."""
+
+from collections.abc import Iterator, Sequence
+
+from smtpd_classic.headers import HeaderBlock
+from smtpd_classic.policy import Addressee, Transaction
+from smtpd_classic.reception.destination import Destination, Mailbox, Mailboxes, Queue
+from smtpd_classic.reception.journal import Journal
+from smtpd_classic.services import Services
+from smtpd_classic.smtp.events import MailFrom, RcptTo
+from smtpd_classic.smtp.replies import accepted
+from smtpd_classic.smtp.reply import Reply
+from smtpd_classic.smtp.session import ServerSession
+from smtpd_classic.tnef import suspect
+from smtpd_classic.trace import Hop, date_text, envelope_to, received, return_path
+from spool import Envelope, Recipient, new_queue_id
+
+__all__ = ["Message"]
+
+_PROTECTED = (b"multipart/signed", b"multipart/encrypted")
+
+
+class Message:
+    """`recipients` are after alias expansion, one for each account however many addresses of it were named."""
+
+    __slots__ = (
+        "_arrival",
+        "_journal",
+        "_mail",
+        "_mailboxes",
+        "_named",
+        "_originates_here",
+        "_recipients",
+        "_services",
+        "_session",
+        "_transaction",
+        "queue_id",
+    )
+
+    def __init__(
+        self,
+        services: Services,
+        session: ServerSession,
+        journal: Journal,
+        transaction: Transaction,
+        mail: MailFrom,
+        asked: Sequence[RcptTo],
+    ) -> None:
+        self._services = services
+        self._session = session
+        self._journal = journal
+        self._transaction = transaction
+        self._mail = mail
+        self._named = [each.address for each in transaction.recipients]
+        self._originates_here = transaction.visitor.originates_here
+        self._recipients: list[Recipient] = []
+        self._mailboxes: list[Mailbox] = []
+        self._expand(zip(asked, transaction.recipients, strict=True))
+        self._arrival = services.clock()
+        self.queue_id = new_queue_id(self._arrival)
+
+    def _expand(self, pairs: "Iterator[tuple[RcptTo, Addressee]]") -> None:
+        seen: set[str] = set()
+        account_of = self._services.accounts.account
+        for asked, addressee in pairs:
+            for target in addressee.targets:
+                account = account_of(target)
+                key = target if account is None else account.address
+                if key in seen:
+                    continue
+                seen.add(key)
+                original = addressee.address if addressee.address != target else ""
+                recipient = Recipient(target, asked.notify, asked.orcpt, original)
+                self._recipients.append(recipient)
+                if account is not None:
+                    self._mailboxes.append(Mailbox(recipient, account.folder))
+
+    @property
+    def _all_here(self) -> bool:
+        """Whether every recipient has a Maildir, and nobody wants a notice of its delivery (RFC 3461), which the retry
+        thread writes."""
+        return len(self._mailboxes) == len(self._recipients) and not any(
+            "SUCCESS" in recipient.notify for recipient in self._recipients
+        )
+
+    @property
+    def looks_at_body(self) -> bool:
+        """Whether the body may decide where the message goes."""
+        return self._services.config.basic.convert_tnef and self._all_here
+
+    def place(self, header: HeaderBlock, content: bytes, *, complete: bool) -> tuple[bytes, Destination]:
+        """The header block as it is written, and where. `content` is as much as there is yet, header included."""
+        arrived = received(self._hop(), self._arrival)
+        if self._originates_here:
+            arrived += self._missing_fields(header)
+        convert = self._services.config.basic.convert_tnef and _may_hold_tnef(header, content, complete=complete)
+        if not self._all_here or convert:
+            return arrived + header.raw, Queue(self._services, self.queue_id)
+        raw = self._services.rewriting.header(header.raw) if self._originates_here else header.raw
+        on_top = return_path(self._mail.reverse_path)
+        if len(self._named) == 1 == len(self._mailboxes):
+            on_top += envelope_to(self._named[0])
+        return arrived + raw, Mailboxes(self._services, self.queue_id, self._mailboxes, on_top)
+
+    def commit(self, destination: Destination, size: int, header: HeaderBlock) -> Reply:
+        """Returns when the message would survive a power cut. Raises what the disk said."""
+        came = self._services.clock()
+        delivered = destination.commit(self._envelope(), self._arrival)
+        self._tell(delivered, size, header.first(b"message-id"), came)
+        return accepted(self.queue_id)
+
+    def refused(self, reply: Reply) -> None:
+        self._journal.rejected("DATA", reply, self._mail.reverse_path, ", ".join(self._named[:1]), self.queue_id)
+
+    def complain(self, problem: Exception) -> None:
+        self._journal.warning(f"{self.queue_id}: the message was not taken: {type(problem).__name__}: {problem}")
+
+    def _hop(self) -> Hop:
+        session, client = self._session, self._transaction.visitor.client
+        return Hop(
+            hello=session.hello,
+            name=client.name,
+            ip=client.ip,
+            protocol=session.protocol_name,
+            tls=session.tls,
+            by=self._services.config.helo_name,
+            queue_id=self.queue_id,
+            recipient=self._named[0] if len(self._named) == 1 else "",
+        )
+
+    def _missing_fields(self, header: HeaderBlock) -> bytes:
+        """RFC 6409 8.1 to 8.3: what a submission server may add."""
+        fields = "" if header.has(b"date") else f"Date: {date_text(self._arrival)}\n"
+        if not header.has(b"message-id"):
+            fields += f"Message-ID: <{self.queue_id}@{self._services.config.helo_name}>\n"
+        return fields.encode()
+
+    def _envelope(self) -> Envelope:
+        login, mail = self._transaction.visitor.login, self._mail
+        return Envelope(
+            sender=mail.reverse_path,
+            recipients=tuple(self._recipients),
+            ret=mail.ret,
+            envid=mail.envid,
+            body_8bit=mail.body_8bit,
+            smtputf8=mail.smtputf8,
+            login=login.address if login is not None else "",
+            client=str(self._transaction.visitor.client),
+            originates_here=self._originates_here,
+        )
+
+    def _tell(self, delivered: Sequence[Recipient], size: int, message_id: bytes, came: float) -> None:
+        journal, visitor = self._journal, self._transaction.visitor
+        journal.count("received")
+        if self._originates_here:
+            journal.count("submitted")
+        lines = journal.message(
+            self.queue_id, self._mail.reverse_path, size, message_id, len(self._recipients), visitor.login
+        )
+        if delivered:
+            journal.count("delivered", len(delivered))
+            now = self._services.clock()
+            receiving, delivering = came - self._arrival, now - came
+            took = f"delay={now - self._arrival:.2g}, delays={receiving:.2g}/0/0/{delivering:.2g}"
+            for each in delivered:
+                orig = f" orig_to=<{each.original}>," if each.original else ""
+                outcome = f"relay=local, {took}, dsn=2.0.0, status=sent (delivered to maildir)"
+                lines.append(("local", f"{self.queue_id}: to=<{each.address}>,{orig} {outcome}"))
+            if len(delivered) == len(self._recipients):
+                lines.append(("qmgr", f"{self.queue_id}: removed"))
+        journal.write(lines)
+
+
+def _may_hold_tnef(header: HeaderBlock, content: bytes, *, complete: bool) -> bool:
+    """Wrong only on the safe side, unless the message is signed or encrypted and thus not converted anyway."""
+    kind = header.first(b"content-type").lower()
+    if kind.startswith(_PROTECTED):
+        return False
+    return suspect(content) or (not complete and kind.startswith(b"multipart/"))

@@ -1,0 +1,213 @@
+"""Answers each event of one session.
+
+The RFC's words (reverse-path, forward-path) become the administrator's here (sender, recipient). What is decided is
+decided in `policy`; what is written is written in `content`. Nothing that a client sends makes `answer()` raise.
+"""
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from smtpd_classic.policy import Client, Transaction, Visitor, expand, verify
+from smtpd_classic.reception.content import ContentReader
+from smtpd_classic.reception.journal import Journal
+from smtpd_classic.reception.login import Login
+from smtpd_classic.reception.message import Message
+from smtpd_classic.services import Services
+from smtpd_classic.smtp.events import (
+    Auth,
+    AuthResponse,
+    Connected,
+    Content,
+    EndContent,
+    Event,
+    Expand,
+    Hello,
+    Help,
+    MailFrom,
+    Noop,
+    Quit,
+    RcptTo,
+    Reset,
+    StartContent,
+    StartTls,
+    Verify,
+)
+from smtpd_classic.smtp.replies import (
+    GOODBYE,
+    HELP,
+    LOCAL_ERROR,
+    NOOP_OK,
+    READY_FOR_TLS,
+    RECIPIENT_OK,
+    RESET_OK,
+    SENDER_OK,
+    START_CONTENT,
+    banner,
+    hello,
+)
+from smtpd_classic.smtp.reply import Reply
+from smtpd_classic.smtp.session import ServerSession
+
+__all__ = ["Reception"]
+
+
+class Reception:
+    __slots__ = (
+        "_asked",
+        "_journal",
+        "_last",
+        "_login",
+        "_mail",
+        "_policy",
+        "_reader",
+        "_services",
+        "_session",
+        "_transaction",
+        "_visitor",
+    )
+
+    def __init__(self, session: ServerSession, client: Client, services: Services) -> None:
+        self._session = session
+        self._services = services
+        self._policy = services.policy(client.listener)
+        self._visitor = Visitor(client, self._policy.rules)
+        self._journal = Journal(services.log, services.runtime, client, session)
+        self._login = Login(services, self._visitor, self._journal)
+        self._transaction = self._new_transaction()
+        self._mail = MailFrom("")
+        self._asked: list[RcptTo] = []
+        self._reader: ContentReader | None = None
+        self._last = "CONNECT"
+
+    def answer(self, event: Event) -> Reply | None:
+        """The reply; None for a piece of content, which is not answered."""
+        kind = type(event)
+        if kind is Content:
+            if self._reader is not None:
+                self._reader.take(event.data)  # type: ignore[union-attr]
+            return None
+        name, answer = self._ANSWERS[kind]
+        try:
+            reply = answer(self, event)
+        except Exception as problem:  # invariant 9; what a bug or a broken file has to do with it, the log tells
+            self._journal.warning(f"{name} deferred: {type(problem).__name__}: {problem}")
+            reply = LOCAL_ERROR
+        self._last = name
+        self._journal.tally(name, positive=reply.positive)
+        return reply
+
+    def closed(self, reason: str) -> None:
+        """The connection is gone; `reason` is "quit", or what ended it."""
+        self._end_transaction()
+        self._login.count_protocol_errors(self._session.protocol_errors)
+        self._journal.disconnected(reason, self._last)
+
+    def _new_transaction(self, sender: str = "", size: int = 0) -> Transaction:
+        return Transaction(self._visitor, self._policy.rules, sender, size)
+
+    def _end_transaction(self) -> None:
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.abandon()
+        self._transaction = self._new_transaction()
+
+    # The session -------------------------------------------------------------------------------------------------
+
+    def _connected(self, event: Connected) -> Reply:
+        objection = self._policy.first_objection(self._transaction, event)
+        if objection is None:
+            return banner(self._services.config.helo_name)
+        if objection.code == 421:
+            self._journal.count("blocked")
+        self._journal.rejected("CONNECT", objection, None)
+        return objection
+
+    def _hello(self, event: Hello) -> Reply:
+        self._end_transaction()
+        return hello(self._services.config.helo_name)
+
+    def _start_tls(self, event: StartTls) -> Reply:
+        """RFC 3207 4.2: what was known of the client is forgotten."""
+        self._visitor.login = None
+        self._end_transaction()
+        return READY_FOR_TLS
+
+    def _auth(self, event: Auth) -> Reply:
+        return self._login.begin(event)
+
+    def _auth_response(self, event: AuthResponse) -> Reply:
+        return self._login.go_on(event)
+
+    def _verify(self, event: Verify) -> Reply:
+        return verify(self._new_transaction(), event.argument)
+
+    def _expand(self, event: Expand) -> Reply:
+        return expand(self._new_transaction(), event.argument)
+
+    def _help(self, event: Help) -> Reply:
+        return HELP
+
+    def _noop(self, event: Noop) -> Reply:
+        return NOOP_OK
+
+    def _quit(self, event: Quit) -> Reply:
+        return GOODBYE
+
+    def _reset(self, event: Reset) -> Reply:
+        self._end_transaction()
+        return RESET_OK
+
+    # The transaction ---------------------------------------------------------------------------------------------
+
+    def _mail_from(self, event: MailFrom) -> Reply:
+        transaction = self._new_transaction(event.reverse_path, event.size or 0)
+        objection = self._policy.first_objection(transaction, event)
+        if objection is not None:
+            self._journal.rejected("MAIL", objection, event.reverse_path)
+            return objection
+        self._transaction, self._mail, self._asked = transaction, event, []
+        return SENDER_OK
+
+    def _rcpt_to(self, event: RcptTo) -> Reply:
+        transaction = self._transaction
+        objection = self._policy.first_objection(transaction, event)
+        if objection is not None or transaction.addressee is None:
+            objection = objection or LOCAL_ERROR
+            self._journal.rejected("RCPT", objection, transaction.sender, event.forward_path)
+            return objection
+        transaction.recipients.append(transaction.addressee)
+        self._asked.append(event)
+        return RECIPIENT_OK
+
+    def _start_content(self, event: StartContent) -> Reply:
+        objection = self._policy.first_objection(self._transaction, event)
+        if objection is not None:
+            self._journal.rejected("DATA", objection, self._transaction.sender)
+            return objection
+        message = Message(self._services, self._session, self._journal, self._transaction, self._mail, self._asked)
+        self._reader = ContentReader(self._policy, self._transaction, message)
+        return START_CONTENT
+
+    def _end_content(self, event: EndContent) -> Reply:
+        reader = self._reader
+        reply = LOCAL_ERROR if reader is None else reader.finish(event)
+        self._end_transaction()
+        return reply
+
+    _ANSWERS: ClassVar[dict[type[Event], tuple[str, Callable[["Reception", Any], Reply]]]] = {
+        Connected: ("CONNECT", _connected),
+        Hello: ("EHLO", _hello),
+        StartTls: ("STARTTLS", _start_tls),
+        Auth: ("AUTH", _auth),
+        AuthResponse: ("AUTH", _auth_response),
+        MailFrom: ("MAIL", _mail_from),
+        RcptTo: ("RCPT", _rcpt_to),
+        StartContent: ("DATA", _start_content),
+        EndContent: ("END-OF-MESSAGE", _end_content),
+        Reset: ("RSET", _reset),
+        Verify: ("VRFY", _verify),
+        Expand: ("EXPN", _expand),
+        Help: ("HELP", _help),
+        Noop: ("NOOP", _noop),
+        Quit: ("QUIT", _quit),
+    }
