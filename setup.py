@@ -20,6 +20,7 @@ setup(
         "smtpd_classic.smtp",
         "spool",
         "tui",
+        "tui.screens",
     ],
     install_requires=[
         "ConfigUpdater>=4.1,<5",

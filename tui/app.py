@@ -1,0 +1,175 @@
+"""smtpd-classic-tui: puts the program together and runs it."""
+
+import argparse
+import locale
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar
+
+import urwid
+from urwid.command_map import Command
+
+from tui.background import AtOnce, Background, Threads
+from tui.desk import Desk
+from tui.guard import Guard
+from tui.palette import no_colour_wanted, palette
+from tui.plain import Ascii
+from tui.screens import PLACES
+from tui.shell import Shell
+
+__all__ = ["App", "main"]
+
+T = TypeVar("T")
+_DEFAULT_CONFIG = "/etc/smtpd-classic/smtpd-classic.conf"
+_EDITING = {
+    Command.DELETE_TO_LINE_START: "ctrl u",
+    Command.DELETE_TO_LINE_END: "ctrl k",
+    Command.DELETE_WORD_LEFT: "ctrl w",
+    Command.WORD_LEFT: "ctrl left",
+    Command.WORD_RIGHT: "ctrl right",
+}
+
+
+class App:
+    """`screen` is the terminal, or a scripted one; without `threads` all work is done at once."""
+
+    def __init__(
+        self,
+        config: str,
+        *,
+        screen: urwid.BaseScreen | None = None,
+        ascii_only: bool = False,
+        light: bool = False,
+        mouse: bool = False,
+        threads: bool = True,
+    ) -> None:
+        _bind_editing_keys()
+        self.background: Background = AtOnce()
+        self.shell = Shell(lambda stage: Desk(config, stage, _Later(lambda: self.background)), PLACES)
+        picture: urwid.AbstractWidget = urwid.PopUpTarget(self.shell)
+        if ascii_only:
+            picture = Ascii(picture)
+        root = Guard(picture, self.shell.desk.failure)
+        self.loop = urwid.MainLoop(
+            root, palette(light=light), screen=screen, handle_mouse=mouse, unhandled_input=lambda _: True
+        )
+        self._mouse = mouse
+        self.shell.switch_mouse = self._switch_mouse
+        if threads:
+            self.background = Threads(self.loop)
+
+    def run(self) -> None:
+        self.shell.begin()
+        self.loop.set_alarm_in(1, self._tick)
+        self.loop.run()
+
+    def _tick(self, loop: urwid.MainLoop, _: object) -> None:
+        loop.set_alarm_in(1, self._tick)  # first of all: a failure below must not stop the clock
+        self.shell.tick()
+
+    def _switch_mouse(self) -> str:
+        self._mouse = not self._mouse
+        self.loop.screen.set_mouse_tracking(self._mouse)
+        return "The mouse is on." if self._mouse else "The mouse is off: the terminal's own copy and paste work."
+
+
+class _Later:
+    """The way to work beside the screen is known only when there is a loop."""
+
+    def __init__(self, chosen: Callable[[], Background]) -> None:
+        self._chosen = chosen
+
+    def run(self, work: Callable[[], T], done: Callable[[T], None], failed: Callable[[Exception], None]) -> None:
+        self._chosen().run(work, done, failed)
+
+
+def _bind_editing_keys() -> None:
+    for command, key in _EDITING.items():
+        urwid.command_map.bind(command, key)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    if not sys.stdin.isatty() or not sys.stdout.isatty():
+        sys.stderr.write("smtpd-classic-tui needs a terminal.\n")
+        return 64
+    locale.setlocale(locale.LC_ALL, "")
+    _log_to(options.log or _log_file(os.environ))
+    screen = _terminal(os.environ)
+    app = App(
+        options.config,
+        screen=screen,
+        ascii_only=options.ascii or not _draws_lines(os.environ),
+        light=options.light,
+        mouse=options.mouse if options.mouse is not None else not _is_remote(os.environ),
+    )
+    with suppress(KeyboardInterrupt):
+        app.run()
+    return 0
+
+
+def _terminal(environ: Mapping[str, str]) -> urwid.display.raw.Screen:
+    screen = urwid.display.raw.Screen()
+    if no_colour_wanted(environ):
+        screen.set_terminal_properties(colors=1)
+    # Ctrl-C asks, Ctrl-S and Ctrl-Q are keys like others: the terminal must not act on them.
+    screen.tty_signal_keys(intr="undefined", quit="undefined", start="undefined", stop="undefined")
+    return screen
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="smtpd-classic-tui", description="Set up and watch smtpd-classic in a terminal."
+    )
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        default=os.environ.get("SMTPD_CLASSIC_CONFIG") or _DEFAULT_CONFIG,
+        help="the configuration file (default: %(default)s)",
+    )
+    parser.add_argument("--ascii", action="store_true", help="draw with ASCII characters only")
+    parser.add_argument("--light", action="store_true", help="colours for a light background")
+    parser.add_argument(
+        "--mouse",
+        action=argparse.BooleanOptionalAction,
+        help="use the mouse; by default not over SSH, where it would take away the terminal's own copy and paste",
+    )
+    parser.add_argument("--log", metavar="FILE", help="where to write what went wrong in this program")
+    return parser
+
+
+def _draws_lines(environ: Mapping[str, str]) -> bool:
+    encoding = locale.getpreferredencoding(do_setlocale=False).lower().replace("-", "")
+    return encoding == "utf8" and environ.get("TERM", "") not in {"vt100", "dumb", "vt220"}
+
+
+def _is_remote(environ: Mapping[str, str]) -> bool:
+    return bool(environ.get("SSH_CONNECTION") or environ.get("SSH_TTY"))
+
+
+def _log_file(environ: Mapping[str, str]) -> str:
+    if os.geteuid() == 0:
+        return "/var/log/smtpd-classic-tui.log"
+    state = environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    return str(Path(state) / "smtpd-classic" / "tui.log")
+
+
+def _log_to(path: str) -> None:
+    """What goes wrong goes into a file, never to the terminal: that would write over the screen."""
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        handler: logging.Handler = logging.FileHandler(path, delay=True)
+        if not os.access(Path(path).parent, os.W_OK):
+            raise PermissionError(path)
+    except OSError:
+        handler = logging.FileHandler(
+            str(Path(tempfile.gettempdir()) / f"smtpd-classic-tui-{os.geteuid()}.log"), delay=True
+        )
+    handler.setFormatter(logging.Formatter("%(asctime)s %(name)s: %(message)s"))
+    handler.setLevel(logging.ERROR)
+    logging.basicConfig(handlers=[handler], level=logging.ERROR, force=True)

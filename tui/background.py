@@ -1,0 +1,67 @@
+"""Work beside the screen: whatever may take longer than a tenth of a second runs in a thread.
+
+Only the loop's thread touches widgets. A thread leaves its result in a queue and writes one byte to a pipe that the
+loop watches.
+"""
+
+import os
+import queue
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import Any, Protocol, TypeVar
+
+import urwid
+
+__all__ = ["AtOnce", "Background", "Threads"]
+
+T = TypeVar("T")
+Failed = Callable[[Exception], None]
+
+
+class Background(Protocol):
+    def run(self, work: Callable[[], T], done: Callable[[T], None], failed: Failed) -> None:
+        """Call `done` with what `work` returns, or `failed` with what it raised, later and in the loop's thread."""
+
+
+class AtOnce:
+    """Does the work immediately: for tests, and for a program without a loop."""
+
+    def run(self, work: Callable[[], T], done: Callable[[T], None], failed: Failed) -> None:
+        try:
+            result = work()
+        except Exception as problem:
+            failed(problem)
+        else:
+            done(result)
+
+
+class Threads:
+    """One daemon thread for each piece of work: leaving the program never waits for one."""
+
+    def __init__(self, loop: urwid.MainLoop) -> None:
+        self._results: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._pipe = loop.watch_pipe(self._collect)
+
+    def run(self, work: Callable[[], T], done: Callable[[T], None], failed: Failed) -> None:
+        threading.Thread(target=self._work, args=(work, done, failed), daemon=True).start()
+
+    def _work(self, work: Callable[[], Any], done: Callable[[Any], None], failed: Failed) -> None:
+        try:
+            result = work()
+        except Exception as problem:
+            self._hand_over(partial(failed, problem))
+        else:
+            self._hand_over(lambda: done(result))
+
+    def _hand_over(self, call: Callable[[], None]) -> None:
+        self._results.put(call)
+        with suppress(OSError):  # the program is leaving
+            os.write(self._pipe, b".")
+
+    def _collect(self, _: bytes) -> bool:
+        with suppress(queue.Empty):
+            while True:
+                self._results.get_nowait()()
+        return True

@@ -1,0 +1,90 @@
+"""A field: the label of an option, its editor, and below them what is wrong with the value, with an example."""
+
+from collections.abc import Callable
+from typing import Any
+
+import urwid
+
+from smtpd_classic.config.kinds import BOOLEAN, HOSTS, Kind
+from smtpd_classic.config.option import Option
+from tui.desk import Desk
+from tui.editors import Choice, Editor, Line, Secret, Tick
+from tui.hosts import HostsEditor
+
+__all__ = ["Field", "editor_for", "problem_of"]
+
+
+def editor_for(desk: Desk, kind: Kind[Any], text: str, changed: Callable[[], None]) -> Editor:
+    """The editor for values of this kind: the only place that knows a widget per kind."""
+    if kind.choices == BOOLEAN.choices:
+        return Tick(text, changed)
+    if kind.choices:
+        return Choice(kind.choices, text, changed)
+    if kind is HOSTS:
+        return HostsEditor(desk, text, changed)
+    if kind.mask is not None:
+        return Secret(text, changed)
+    return Line(text, changed)
+
+
+def problem_of(option: Option, text: str) -> str:
+    """The sentence of the option's own parser, with an example; blank when the value is good."""
+    if option.required and not text.strip():
+        return f"This cannot be left blank. Example: {option.kind.example}"
+    try:
+        option.kind.parse(text)
+    except ValueError as problem:
+        sentence = str(problem)
+        shown = sentence[:1].upper() + sentence[1:]
+        return (
+            shown if option.kind.example in shown or option.kind.choices else f"{shown} Example: {option.kind.example}"
+        )
+    return ""
+
+
+class Field(urwid.WidgetWrap[urwid.Pile]):
+    """`changed` is called after each edit. `original` is the text in the file: other than that, the field has a `*`."""
+
+    def __init__(
+        self, desk: Desk, option: Option, text: str, original: str, changed: Callable[["Field"], None]
+    ) -> None:
+        self.option = option
+        self._original = original
+        self._tell = changed
+        self._label = urwid.Text("")
+        self._error = urwid.Text("")
+        self.editor: Editor = editor_for(desk, option.kind, text, self._changed)
+        self._line = urwid.Columns(
+            [("weight", 11, self._label), ("weight", 12, self.editor.widget)], dividechars=1, select_navigation=True
+        )
+        super().__init__(urwid.Pile([self._line], select_navigation=True))
+        self._look()
+
+    @property
+    def text(self) -> str:
+        return self.editor.text
+
+    @property
+    def problem(self) -> str:
+        return problem_of(self.option, self.text)
+
+    def show(self, text: str, original: str) -> None:
+        """Put another value into the field."""
+        self._original = original
+        if self.editor.text != text:
+            self.editor.text = text
+        self._look()
+
+    def _changed(self) -> None:
+        self._look()
+        self._tell(self)
+
+    def _look(self) -> None:
+        changed = self.text != self._original
+        self._label.set_text([("changed", "*"), ("changed", self.option.label)] if changed else f" {self.option.label}")
+        problem = self.problem
+        self._error.set_text(("bad", f"  ! {problem}"))
+        self._w.contents = [(self._line, self._w.options("pack"))]
+        if problem:
+            self._w.contents.append((self._error, self._w.options("pack")))
+        self._w.focus_position = 0

@@ -1,0 +1,72 @@
+"""Fields for the options of a section, derived from the schema: a new option appears by itself."""
+
+from collections.abc import Callable, Sequence
+
+import urwid
+
+from smtpd_classic.config.option import Option
+from tui.desk import Desk
+from tui.draft import Row, file_text
+from tui.field import Field
+from tui.flow import Flow
+from tui.helppane import help_of
+from tui.screen import Help
+
+__all__ = ["Form"]
+
+
+class Form:
+    """The fields of one row of the draft. Each edit goes into the row at once; `changed` is called then.
+
+    `before` and `after` are further rows of the list.
+    """
+
+    def __init__(
+        self,
+        desk: Desk,
+        row: Row,
+        changed: Callable[[], None],
+        *,
+        options: Sequence[Option] | None = None,
+        before: Sequence[Flow] = (),
+        after: Sequence[Flow] = (),
+    ) -> None:
+        self._desk = desk
+        self._row = row
+        self._changed = changed
+        chosen = row.section.options() if options is None else options
+        self.fields = [Field(desk, option, row.text(option), self._original(option), self._edited) for option in chosen]
+        self._rows: list[Flow] = [*before, *self.fields, *after]
+        self.list: urwid.ListBox[int] = urwid.ListBox(urwid.SimpleFocusListWalker(self._rows), select_navigation=True)
+        self.widget = urwid.ScrollBar(self.list, thumb_attr="rule", delegate_selectable=True)
+
+    def _original(self, option: Option) -> str:
+        base = self._desk.draft.base_row(self._row)
+        return base.text(option) if base is not None else option.default_text
+
+    def _edited(self, field: Field) -> None:
+        self._row.set(field.option, file_text(field.option.kind, field.text))
+        self._changed()
+
+    def show(self, row: Row) -> None:
+        """Show another state of the row."""
+        self._row = row
+        for field in self.fields:
+            field.show(row.text(field.option), self._original(field.option))
+
+    @property
+    def problems(self) -> list[tuple[Field, str]]:
+        return [(field, field.problem) for field in self.fields if field.problem]
+
+    def focus_on(self, field: Field) -> None:
+        self.list.set_focus(self._rows.index(field))
+
+    def focus_option(self, name: str) -> bool:
+        field = next((each for each in self.fields if each.option.name == name), None)
+        if field is not None:
+            self.focus_on(field)
+        return field is not None
+
+    def help(self) -> Help | None:
+        focus = self.list.focus
+        return help_of(focus.option) if isinstance(focus, Field) else None

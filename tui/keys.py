@@ -1,0 +1,188 @@
+"""Every key, once. The key bar, the help overlay and the key table of smtpd-classic-tui(8) are made from this data.
+
+A key that types a character acts only where no text field has the focus, so each command that is useful in a form has
+one that does not. Keys of one command: the first is the one that the key bar shows, the others are its twins.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+__all__ = ["BINDINGS", "CONTEXTS", "EVERYWHERE", "Binding", "binding", "bindings_of", "command_for", "key_text"]
+
+EVERYWHERE = "everywhere"
+
+
+class Binding(NamedTuple):
+    """`label` is the word of the key bar and of the button, `doc` the manual's sentence."""
+
+    where: str
+    command: str
+    keys: tuple[str, ...]
+    label: str
+    doc: str
+    in_bar: bool = True
+
+
+CONTEXTS = {
+    EVERYWHERE: "On every screen",
+    "settings": "Screens that edit the configuration",
+    "list": "Lists",
+    "queue": "Queue",
+    "message": "One queued message",
+    "log": "Log",
+    "suspects": "Suspects",
+    "blocked": "Blocked addresses",
+    "accounts": "Accounts",
+    "versions": "File Versions",
+    "explain": "Explain",
+}
+
+BINDINGS = (
+    Binding(
+        EVERYWHERE, "help", ("f1", "ctrl g", "meta h", "?"), "Help", "Show help and every key; Enter runs the command."
+    ),
+    Binding(
+        EVERYWHERE,
+        "menu",
+        ("f9", "ctrl o", "meta m"),
+        "Menu",
+        "Go to the list of screens.",
+    ),
+    Binding(
+        EVERYWHERE,
+        "find",
+        ("f7", "ctrl f", "meta f"),
+        "Find",
+        "Find an option by any word of its name or help, and go to it.",
+        in_bar=False,
+    ),
+    Binding(
+        EVERYWHERE, "refresh", ("f5", "ctrl t", "meta t"), "Refresh", "Read again what the screen shows.", in_bar=False
+    ),
+    Binding(
+        EVERYWHERE,
+        "next screen",
+        ("ctrl page down", "meta n"),
+        "Next",
+        "Go to the next screen.",
+        in_bar=False,
+    ),
+    Binding(
+        EVERYWHERE,
+        "previous screen",
+        ("ctrl page up", "meta p"),
+        "Previous",
+        "Go to the previous screen.",
+        in_bar=False,
+    ),
+    Binding(EVERYWHERE, "back", ("esc",), "Back", "Close a dialog, or leave the screen for the menu.", in_bar=False),
+    Binding(
+        EVERYWHERE,
+        "mouse",
+        ("f6", "meta o"),
+        "Mouse",
+        "Switch the mouse on or off; off, the terminal's own copy and paste work.",
+        in_bar=False,
+    ),
+    Binding(EVERYWHERE, "quit", ("f10", "ctrl q", "meta q", "q"), "Quit", "Leave; asks when changes are not applied."),
+    Binding(EVERYWHERE, "ask quit", ("ctrl c",), "Quit?", "Ask whether to leave.", in_bar=False),
+    Binding(
+        "settings",
+        "apply",
+        ("f2", "ctrl s", "meta a"),
+        "Apply",
+        "Check the changes, show them as a diff, write the file and reload the server.",
+    ),
+    Binding("settings", "reset", ("f3", "ctrl r", "meta r"), "Reset", "Return to the values of the last Apply."),
+    Binding("settings", "diff", ("f8", "ctrl d", "meta d"), "Diff", "Show what Apply would change in the file."),
+    Binding("list", "add", ("insert", "a", "meta i"), "Add", "Add an item."),
+    Binding("list", "edit", ("f4", "e", "meta e"), "Edit", "Change the item. Enter does the same."),
+    Binding("list", "delete", ("delete", "d", "meta x"), "Delete", "Delete the item."),
+    Binding("list", "up", ("ctrl up", "K", "meta u"), "Up", "Move the item up; the first that matches counts."),
+    Binding("list", "down", ("ctrl down", "J", "meta j"), "Down", "Move the item down."),
+    Binding("queue", "read", ("f4", "v"), "Read", "Read the message and its last transcript. Enter does the same."),
+    Binding("queue", "retry", ("r", "meta r"), "Retry now", "Try to deliver the message, or all tagged ones, at once."),
+    Binding("queue", "hold", ("h", "meta l"), "Hold", "Keep the message in the queue until it is released."),
+    Binding("queue", "release", ("l", "meta e"), "Release", "End the hold."),
+    Binding(
+        "queue", "delete", ("delete", "d", "meta x"), "Delete", "Delete the message or all tagged ones; asked first."
+    ),
+    Binding(
+        "queue", "tag", ("t", " ", "insert"), "Tag", "Tag or untag the message; actions then take all tagged ones."
+    ),
+    Binding("queue", "tag all", ("a", "meta a"), "Tag all", "Tag every message that is shown.", in_bar=False),
+    Binding("queue", "untag all", ("u", "meta u"), "Untag", "Take away all tags.", in_bar=False),
+    Binding("queue", "search", ("/", "ctrl s"), "Search", "Show only messages that hold a word.", in_bar=False),
+    Binding("queue", "sort", ("s", "f3"), "Sort", "Sort by the next column.", in_bar=False),
+    Binding("queue", "reverse", ("S",), "Reverse", "Turn the order round.", in_bar=False),
+    Binding("queue", "pause", ("-", "p"), "Pause", "Stop or resume refreshing.", in_bar=False),
+    Binding("queue", "domains", ("x", "f8"), "By domain", "Show how old the mail for each domain is.", in_bar=False),
+    Binding("message", "retry", ("r", "meta r"), "Retry now", "Try to deliver the message at once."),
+    Binding("message", "hold", ("h", "meta l"), "Hold", "Keep the message in the queue until it is released."),
+    Binding("message", "release", ("l", "meta e"), "Release", "End the hold."),
+    Binding("message", "delete", ("delete", "d", "meta x"), "Delete", "Delete the message; asked first."),
+    Binding("log", "follow", ("F", "f2"), "Follow", "Show new lines as they come."),
+    Binding("log", "pause", (" ", "p"), "Pause", "Stop or resume following.", in_bar=False),
+    Binding(
+        "log", "search", ("/", "ctrl s", "f3"), "Filter", "Show only lines with a queue id, address, IP or other words."
+    ),
+    Binding(
+        "log", "actions", ("f4", "i"), "Actions", "Block, trust or show only an IP of the line. Enter does the same."
+    ),
+    Binding("log", "suspects", ("x", "f8"), "Suspects", "Addresses with the most failed logins, rejects and messages."),
+    Binding("suspects", "block", ("b", "f4"), "Block", "Refuse the address for the time set in Access Control."),
+    Binding("suspects", "filter", ("l", "f3"), "Lines", "Show the address in the log."),
+    Binding("blocked", "unblock", ("b", "f4"), "Unblock", "Let the address connect again."),
+    Binding("accounts", "password", ("p", "f8"), "Password", "Set another password."),
+    Binding("versions", "restore", ("r", "f2"), "Restore", "Make this version the configuration again; checked first."),
+    Binding("explain", "explain", ("f2", "ctrl s"), "Explain", "Ask what the server would do."),
+)
+
+_BY_COMMAND = {(each.where, each.command): each for each in BINDINGS}
+
+
+def binding(where: str, command: str) -> Binding:
+    """Raises KeyError when there is none."""
+    return _BY_COMMAND[where, command]
+
+
+def bindings_of(contexts: Iterable[str]) -> Iterator[Binding]:
+    """The bindings in force where these contexts hold, in their order; those of everywhere come last."""
+    for where in (*contexts, EVERYWHERE):
+        yield from (each for each in BINDINGS if each.where == where)
+
+
+def command_for(key: str, contexts: Iterable[str]) -> str | None:
+    """The command of a key; a context that comes first has precedence."""
+    return next((each.command for each in bindings_of(contexts) if key in each.keys), None)
+
+
+_NAMES = {
+    "ctrl ": "Ctrl-",
+    "meta ": "Alt-",
+    "shift ": "Shift-",
+    "page down": "PgDn",
+    "page up": "PgUp",
+    "insert": "Ins",
+    "delete": "Del",
+    "enter": "Enter",
+    "esc": "Esc",
+    "tab": "Tab",
+    "up": "Up",
+    "down": "Down",
+}
+
+
+def key_text(key: str) -> str:
+    """A key as people write it: `Ctrl-S`, `Alt-A`, `F2`, `Space`, `a`."""
+    if key == " ":
+        return "Space"
+    prefix, rest = "", key
+    for word in ("ctrl ", "meta ", "shift "):
+        if rest.startswith(word):
+            prefix, rest = prefix + _NAMES[word], rest[len(word) :]
+    if rest in _NAMES:
+        rest = _NAMES[rest]
+    elif (len(rest) > 1 and rest[0] == "f" and rest[1:].isdigit()) or (prefix and len(rest) == 1):
+        rest = rest.upper()
+    return prefix + rest

@@ -1,0 +1,26 @@
+"""The guard at the door: changes that are not applied are never lost by leaving."""
+
+from collections.abc import Callable
+
+from tui.desk import Desk
+from tui.dialog import Dialog, ask
+
+__all__ = ["question"]
+
+
+def question(desk: Desk, titles: list[str], apply: Callable[[], None]) -> Dialog:
+    """What is asked before the program ends; `titles` are the screens with changes."""
+    stage = desk.stage
+    if not titles:
+        answers = [("Stay", stage.close), ("Quit", stage.leave)]
+        return ask(
+            "Leave?", "Everything is applied. Leave the program? The server goes on running.", answers, stage.close
+        )
+
+    def apply_first() -> None:
+        stage.close()
+        apply()
+
+    text = "These screens hold changes that are not applied:\n\n  " + "\n  ".join(titles)
+    answers = [("Stay", stage.close), ("Apply", apply_first), ("Discard and quit", stage.leave)]
+    return ask("Changes are not applied", text, answers, stage.close)

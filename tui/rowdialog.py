@@ -1,0 +1,75 @@
+"""The dialog for one row of a table of the configuration: its name and the options of its section."""
+
+from collections.abc import Callable
+
+import urwid
+
+from smtpd_classic.config.option import Option
+from tui.desk import Desk
+from tui.dialog import Dialog
+from tui.draft import Row, file_text
+from tui.field import Field
+from tui.helppane import help_of
+from tui.screen import Help
+
+__all__ = ["open_row"]
+
+
+def open_row(desk: Desk, row: Row, name_label: str, taken: set[str], stored: Callable[[Row], None]) -> None:
+    """Edit a copy of `row`; OK gives it to `stored`. No row may have one of the `taken` names."""
+    _RowDialog(desk, row.copy(), name_label, taken, stored).open()
+
+
+class _RowDialog:
+    def __init__(self, desk: Desk, row: Row, name_label: str, taken: set[str], stored: Callable[[Row], None]) -> None:
+        self._desk = desk
+        self._row = row
+        self._taken = taken
+        self._stored = stored
+        self._new = not row.name
+        section = row.section
+        kind = section.name_kind
+        if kind is None:
+            raise ValueError(f"[{section.word}] is no table.")
+        self._name_option = Option("name", kind, "", name_label, section.doc, required=True, restart=False)
+        self._name = Field(desk, self._name_option, row.name, row.name, self._edited)
+        self._fields = [Field(desk, each, row.text(each), row.text(each), self._edited) for each in section.options()]
+        self._error = urwid.Text("")
+        self._dialog = Dialog(
+            f"{section.tab}: {row.name or 'new'}",
+            [self._name, *self._fields, self._error],
+            [("OK", self._accept), ("Cancel", desk.stage.close)],
+            desk.stage.close,
+            width=76,
+            words=self._words,
+        )
+
+    def open(self) -> None:
+        self._desk.stage.open(self._dialog)
+
+    def _words(self) -> Help | None:
+        focus = self._dialog.list.focus
+        return help_of(focus.option) if isinstance(focus, Field) else None
+
+    def _edited(self, field: Field) -> None:
+        self._error.set_text("")
+
+    def _accept(self) -> None:
+        wrong = next((field for field in (self._name, *self._fields) if field.problem), None)
+        if wrong is not None:
+            self._refuse(f"{wrong.option.label}: {wrong.problem}", wrong)
+            return
+        name = file_text(self._name_option.kind, self._name.text)
+        if name in self._taken:
+            self._refuse(f"There is one with the name {name} already.", self._name)
+            return
+        self._row.name = name
+        for field in self._fields:
+            if field.text != self._row.text(field.option):
+                self._row.set(field.option, file_text(field.option.kind, field.text))
+        self._desk.stage.close()
+        self._stored(self._row)
+
+    def _refuse(self, text: str, field: Field) -> None:
+        self._error.set_text(("bad", f"! {text}"))
+        self._dialog.focus_on(field)

@@ -1,0 +1,33 @@
+"""The screens, once, in the order of the menu."""
+
+from functools import partial
+
+from tui.screen import Place
+from tui.screens import direct, domains, items, listeners, replace, settings
+
+__all__ = ["PLACES"]
+
+_ITEMS_NONE = "None. Press a, Insert or [Add]."
+
+PLACES = (
+    Place("Basic Parameters", "settings", partial(settings.Settings, attribute="basic"), ("basic",)),
+    Place("Remote Delivery", "settings", partial(settings.Settings, attribute="remote"), ("remote",)),
+    Place(
+        "Open Relay Domains",
+        "settings",
+        partial(items.Items, attribute="open_relay", name="domains", thing="domain", none=_ITEMS_NONE),
+        ("open_relay",),
+    ),
+    Place(
+        "Trusted Hosts",
+        "settings",
+        partial(items.Items, attribute="trusted", name="hosts", thing="host or network", none=_ITEMS_NONE),
+        ("trusted",),
+    ),
+    Place("Direct Delivery", "settings", direct.screen, ("direct", "direct_domains")),
+    Place("Mail Header Replace", "settings", replace.screen, ("replacements",)),
+    Place("Listeners & TLS", "settings", listeners.screen, ("listeners",)),
+    Place("Access Control", "settings", partial(settings.Settings, attribute="access"), ("access",)),
+    Place("Server", "settings", partial(settings.Settings, attribute="server"), ("server",)),
+    Place("Domains", "users", domains.screen, ("domains",)),
+)
