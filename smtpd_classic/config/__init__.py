@@ -4,7 +4,7 @@ Editing (`editing`) and the manual (`manual`) are apart, since a daemon needs ne
 """
 
 from smtpd_classic.config.check import check
-from smtpd_classic.config.load import load, parse
+from smtpd_classic.config.load import examine, load, parse
 from smtpd_classic.config.open_relay import open_relay_reasons
 from smtpd_classic.config.problem import ConfigProblems, Problem
 from smtpd_classic.config.restart import restart_reasons
@@ -39,6 +39,7 @@ __all__ = [
     "Server",
     "Trusted",
     "check",
+    "examine",
     "load",
     "open_relay_reasons",
     "parse",

@@ -69,7 +69,7 @@ def _masked_comment(line: str) -> str:
     """A password that somebody commented out is still one."""
     if line.strip()[:1] not in {"#", ";"}:
         return line
-    return re.sub(r"(?i)((?:password|secret|token)\w*[\"']?\s*[=:]\s*)\S.*", rf"\1{MASK}", line)
+    return re.sub(r"(?i)((?:password|secret|token)\w*[\"']?\s*=\s*)\S.*", rf"\1{MASK}", line)
 
 
 def _option(word: str, named: bool, name: str) -> Option | None:

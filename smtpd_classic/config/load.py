@@ -10,18 +10,27 @@ from smtpd_classic.config.problem import ConfigProblems, Problem
 from smtpd_classic.config.reading import read
 from smtpd_classic.config.schema import SECTIONS, Config
 
-__all__ = ["content", "decoded", "load", "loose_permissions", "parse"]
+__all__ = ["content", "decoded", "examine", "load", "loose_permissions", "parse"]
 
 
 def load(path: str | os.PathLike[str]) -> Config:
     """The configuration of a file that may be served. Raises ConfigProblems with every error in it."""
-    name = os.path.abspath(path)
-    data, mode = content(name)
-    config = read(decoded(data, name), name, hashlib.sha256(data).hexdigest())
-    problems = [*loose_permissions(config, mode), *(each for each in check(config) if each.is_error)]
-    if problems:
-        raise ConfigProblems(problems)
+    config, problems = examine(path)
+    errors = [problem for problem in problems if problem.is_error]
+    if config is None or errors:
+        raise ConfigProblems(errors)
     return config
+
+
+def examine(path: str | os.PathLike[str]) -> tuple[Config | None, tuple[Problem, ...]]:
+    """Everything that can be said about a file, warnings too; the Config is there unless the file cannot be read."""
+    name = os.path.abspath(path)
+    try:
+        data, mode = content(name)
+        config = read(decoded(data, name), name, hashlib.sha256(data).hexdigest())
+    except ConfigProblems as found:
+        return None, found.problems
+    return config, (*loose_permissions(config, mode), *check(config))
 
 
 def parse(text: str, path: str | os.PathLike[str]) -> Config:

@@ -1,0 +1,91 @@
+"""`smtpd-classic check`: everything that is wrong or doubtful, without touching anything."""
+
+import argparse
+import json
+import os
+import ssl
+import sys
+from collections.abc import Iterator
+
+from smtpd_classic.accounts import Accounts
+from smtpd_classic.config import Config, Problem, examine
+from smtpd_classic.runtime import StatusFile
+from smtpd_classic.tls import Certificate, CertificateProblem, problem_with
+
+__all__ = ["HELP", "add_arguments", "all_problems", "run"]
+
+HELP = "say what is wrong with the configuration"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--quiet", action="store_true", help="say nothing about warnings, and nothing when all is well")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    config, problems = all_problems(args.config)
+    errors = [problem for problem in problems if problem.is_error]
+    if args.json:
+        print(json.dumps([problem._asdict() for problem in problems], indent=2, ensure_ascii=False))
+        return os.EX_CONFIG if errors else os.EX_OK
+    for problem in errors if args.quiet else problems:
+        print(problem, file=sys.stderr)
+    if not args.quiet:
+        for note in _notes(config) if config else ():
+            print(note, file=sys.stderr)
+        if not errors:
+            print(f"{args.config}: no errors, {_counted(len(problems), 'warning')}.", file=sys.stderr)
+    return os.EX_CONFIG if errors else os.EX_OK
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number or 'no'} {noun}{'' if number == 1 else 's'}"
+
+
+def all_problems(path: str) -> tuple[Config | None, tuple[Problem, ...]]:
+    """What is wrong with the file, with the accounts and aliases that it names, and with the certificate."""
+    config, problems = examine(path)
+    if config is None:
+        return None, problems
+    return config, (*problems, *_certificate(config), *Accounts(config).check(config))
+
+
+def _certificate(config: Config) -> Iterator[Problem]:
+    if not config.basic.allow_tls or all(listener.tls == "none" for listener in config.listeners):
+        return
+    certificate, key = config.server.certificate, config.server.private_key
+    line = config.line("server", "certificate")
+    if not os.path.exists(certificate) and not os.path.exists(key):
+        said = "there is no certificate yet; the first start makes a self-signed one, which mail programs warn about."
+        yield Problem(config.path, line, said, "warning")
+        return
+    try:
+        Certificate(certificate, key, complain=lambda _: None)
+    except CertificateProblem as problem:
+        yield Problem(config.path, line, str(problem))
+        return
+    said = problem_with(certificate, key)
+    if said:
+        yield Problem(config.path, line, said, "warning")
+    if _signs_itself(certificate):
+        said = f"the certificate in {certificate} is self-signed; mail programs warn about it."
+        yield Problem(config.path, line, said, "warning")
+
+
+def _signs_itself(path: str) -> bool:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(path)
+    found = context.get_ca_certs()
+    return len(found) == 1 and found[0]["issuer"] == found[0]["subject"]
+
+
+def _notes(config: Config) -> Iterator[str]:
+    """What the running server does not know yet."""
+    status = StatusFile(os.path.join(config.server.run_folder, "status.json")).running()
+    if status is None or status.config_path != config.path or status.digest == config.digest:
+        return
+    yield "The running server has another version of this file; “smtpd-classic reload” makes it read this one."
+    bound = {listening.port for listening in status.listening}
+    ports = sorted({listener.port for listener in config.listeners if listener.port < 1024} - bound)
+    if ports:
+        yield f"Ports under 1024 are opened at a restart only: {', '.join(map(str, ports))}."
