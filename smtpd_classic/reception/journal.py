@@ -49,7 +49,7 @@ class Journal:
         known.append(f"proto={session.protocol_name}")
         if session.hello:
             known.append(f"helo=<{session.hello}>")
-        said = f"{reply.code} {reply.enhanced} {about}{reply.text}"
+        said = f"{reply.code} {reply.enhanced} {about}{reply.text.removesuffix('.')}"
         self._log.write("smtpd", f"{queue_id}: reject: {command} from {self._client}: {said}; {' '.join(known)}")
 
     def login_failed(self, mechanism: str, login: str) -> None:
@@ -79,8 +79,10 @@ class Journal:
         """The end of a session; `reason` is blank or "quit" when nothing went wrong."""
         if reason and reason != "quit":
             self._log.write("smtpd", f"{reason} after {last} from {self._client}")
-        counts = (
-            f" {command}={positive}" if positive == every else f" {command}={positive}/{every}"
-            for command, (positive, every) in self._tally.items()
+        counts = dict(self._tally)
+        counts["commands"] = [sum(positive for positive, _ in counts.values()), sum(all_ for _, all_ in counts.values())]
+        told = (
+            f" {command.lower()}={positive}" if positive == every else f" {command.lower()}={positive}/{every}"
+            for command, (positive, every) in counts.items()
         )
-        self._log.write("smtpd", f"disconnect from {self._client}{''.join(counts)}")
+        self._log.write("smtpd", f"disconnect from {self._client}{''.join(told)}")

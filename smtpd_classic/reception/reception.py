@@ -90,10 +90,11 @@ class Reception:
         try:
             reply = answer(self, event)
         except Exception as problem:  # invariant 9; what a bug or a broken file has to do with it, the log tells
-            self._journal.warning(f"{name} deferred: {type(problem).__name__}: {problem}")
+            self._journal.warning(f"{kind.__name__} deferred: {type(problem).__name__}: {problem}")
             reply = LOCAL_ERROR
-        self._last = name
-        self._journal.tally(name, positive=reply.positive)
+        if name:
+            self._last = name
+            self._journal.tally(name, positive=reply.positive)
         return reply
 
     def closed(self, reason: str) -> None:
@@ -195,7 +196,7 @@ class Reception:
         return reply
 
     _ANSWERS: ClassVar[dict[type[Event], tuple[str, Callable[["Reception", Any], Reply]]]] = {
-        Connected: ("CONNECT", _connected),
+        Connected: ("", _connected),
         Hello: ("EHLO", _hello),
         StartTls: ("STARTTLS", _start_tls),
         Auth: ("AUTH", _auth),
@@ -203,7 +204,7 @@ class Reception:
         MailFrom: ("MAIL", _mail_from),
         RcptTo: ("RCPT", _rcpt_to),
         StartContent: ("DATA", _start_content),
-        EndContent: ("END-OF-MESSAGE", _end_content),
+        EndContent: ("", _end_content),
         Reset: ("RSET", _reset),
         Verify: ("VRFY", _verify),
         Expand: ("EXPN", _expand),

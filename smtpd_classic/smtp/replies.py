@@ -134,10 +134,10 @@ FROM_UNREADABLE = Reply(550, "5.7.1", "The From or Sender field cannot be read; 
 
 # Recipients.
 
-NO_SUCH_USER = Reply(550, "5.1.1", "No such user here; check the address.")
+NO_SUCH_USER = Reply(550, "5.1.1", "User unknown here; check the address.")
 MAILBOX_DISABLED = Reply(550, "5.2.1", "The mailbox is disabled; contact the recipient by other means.")
 MAILBOX_FULL = Reply(452, "4.2.2", "The mailbox is full; try again later.")
-RELAY_DENIED = Reply(550, "5.7.1", "Relaying denied; log in first to send to other domains.")
+RELAY_DENIED = Reply(550, "5.7.1", "Relay access denied; log in first to send to other domains.")
 NO_SUCH_DOMAIN = Reply(550, "5.1.2", "The domain does not exist; check the address.")
 DOMAIN_TAKES_NO_MAIL = Reply(556, "5.1.10", "The domain accepts no mail; check the address.")
 TOO_MANY_RECIPIENTS_DEFERRED = Reply(452, "4.5.3", "Too many recipients; send to the rest in another transaction.")
