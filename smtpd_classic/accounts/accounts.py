@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
-from smtpd_classic.accounts.account import NORMAL, Account, AccountsUnreadable, Found, ScramKeys
+from smtpd_classic.accounts.account import NORMAL, Account, Found, ScramKeys
 from smtpd_classic.accounts.checks import check
 from smtpd_classic.accounts.login import Logins
 from smtpd_classic.accounts.passwords import scram_keys
@@ -17,14 +17,13 @@ from smtpd_classic.config.schema import Config
 
 __all__ = ["Accounts"]
 
-T = TypeVar("T")
 F = TypeVar("F", Users, Aliases)
 _Signature = tuple[int, int, int, int] | None
 _LOOK_INTERVAL_S = 1.0
 
 
 class _State(NamedTuple):
-    """What is known at one moment. `doubt`, unless blank, says why an address that is not found may exist."""
+    """What is known at one moment."""
 
     users: Users
     aliases: Aliases
@@ -32,7 +31,6 @@ class _State(NamedTuple):
     book: AddressBook
     logins: Logins
     all_scram: bool
-    doubt: str
 
 
 class Accounts:
@@ -68,11 +66,11 @@ class Accounts:
 
     def find(self, address: str) -> Found | None:
         """For an address of a local domain, or a bare "postmaster"; None: there is no such user."""
-        return self._current().book.find(address) or self._sure(lambda book: book.find(address))
+        return self._current().book.known.get(address) or self._current(at_once=True).book.find(address)
 
     def account(self, address: str) -> Account | None:
         """By address (tag or not) or by login name."""
-        return self._current().book.account(address) or self._sure(lambda book: book.account(address))
+        return self._current().book.accounts.get(address) or self._current(at_once=True).book.account(address)
 
     def full_name(self, address: str) -> str:
         """Blank for what is not the address of an account."""
@@ -81,7 +79,7 @@ class Accounts:
 
     def members(self, alias: str) -> tuple[str, ...] | None:
         """The addresses that an alias stands for; None when it is no alias."""
-        return self._current().book.members(alias)
+        return self._current(at_once=True).book.members(alias)
 
     def owns(self, account: Account, address: str) -> bool:
         """Whether the account may send from the address."""
@@ -91,8 +89,6 @@ class Accounts:
         """The account when it may log in and the password fits. All failures look the same and take the same time."""
         state = self._current(at_once=True)
         account = state.book.login(login)
-        if account is None and state.doubt:
-            raise AccountsUnreadable(state.doubt)
         return account if state.logins.succeeds(account, password, self._clock()) else None
 
     def scram_keys(self, login: str) -> ScramKeys | None:
@@ -113,14 +109,6 @@ class Accounts:
     def check(config: Config) -> list[Problem]:
         """What is wrong with both files under this configuration, and with the addresses that it names itself."""
         return check(config, domain_table(config))
-
-    def _sure(self, look_up: Callable[[AddressBook], T | None]) -> T | None:
-        """Ask again what was not found, after a look at the files."""
-        state = self._current(at_once=True)
-        found = look_up(state.book)
-        if found is None and state.doubt:
-            raise AccountsUnreadable(state.doubt)
-        return found
 
     def _current(self, *, at_once: bool = False) -> _State:
         state = self._state
@@ -178,10 +166,9 @@ class Accounts:
 
     def _state_of(self, users: Users, aliases: Aliases, signatures: tuple[_Signature, _Signature]) -> _State:
         book = address_book(self._config, self._table, users, aliases)
-        doubt = "; ".join(str(part.problems[0]) for part in (users, aliases) if not part.whole)
         able = [each for each in users.accounts.values() if each.status == NORMAL and each.password]
         all_scram = bool(able) and all(scram_keys(each.password) is not None for each in able)
-        return _State(users, aliases, signatures, book, Logins(), all_scram, doubt)
+        return _State(users, aliases, signatures, book, Logins(), all_scram)
 
 
 def _signature(path: str) -> _Signature:

@@ -127,12 +127,12 @@ def _target(item: str) -> str:
 
 def _address(role: str, text: str) -> str:
     """An address, or a local part alone, in the one spelling that `smtp.address` gives it."""
-    local, domain = split_address(text)
+    complete = "@" in text and not text.endswith('"')
     try:
-        address = parse_address(text if domain else f"{local}@name.invalid", utf8=True)
+        address = parse_address(text if complete else f"{text}@name.invalid", utf8=True)
     except BadAddress as problem:
         raise ValueError(f"the {role} “{text}” is not an address: {problem}.") from None
-    return address if domain else split_address(address)[0]
+    return address if complete else split_address(address)[0]
 
 
 def format_alias(name: str, targets: tuple[str, ...]) -> str:

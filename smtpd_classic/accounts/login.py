@@ -7,12 +7,13 @@ import threading
 from smtpd_classic.accounts.account import NORMAL, Account
 from smtpd_classic.accounts.passwords import DUMMY_HASH, verify
 
-__all__ = ["Logins"]
+__all__ = ["CORES", "Logins"]
 
 _KEPT_S = 120.0
 _MAX_KEPT = 10_000
 # One verification a core at a time: each takes 19 MiB and all of a core, and more at once would only take turns.
-_VERIFYING = threading.BoundedSemaphore(len(os.sched_getaffinity(0)))
+CORES = len(os.sched_getaffinity(0))
+_VERIFYING = threading.BoundedSemaphore(CORES)
 _SECRET = os.urandom(32)  # of this process; what is kept under it is worth nothing elsewhere
 
 

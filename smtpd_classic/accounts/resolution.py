@@ -1,4 +1,4 @@
-"""Whom an address stands for: account → alias → postmaster → plus-address → catch-all (and never round in a circle).
+"""Whom an address stands for: account → alias → plus-address → postmaster → catch-all, and never round in a circle.
 
 An `AddressBook` is what both files and the configuration said at one moment. It does not change; a changed file makes
 another one.
@@ -34,27 +34,30 @@ class AddressBook:
         aliases: dict[str, tuple[str, ...]],
         catch_all: dict[str, str],
         postmaster: str,
+        doubt: str = "",
     ) -> None:
-        """`catch_all` is by canonical domain; its addresses, the targets of aliases and `postmaster` are canonical."""
+        """`catch_all` is by canonical domain; its addresses, the targets of aliases and `postmaster` are canonical.
+
+        `doubt`, unless blank, says why a local address that is not here may exist all the same: asked for such a one,
+        the book raises AccountsUnreadable.
+        """
         self.accounts = accounts
+        self._doubt = doubt
         self._table = table
         self._aliases = aliases
         self._catch_all = catch_all
         self._postmaster = postmaster
         # Accounts from the beginning, aliases once they were asked for: nearly every look-up ends here.
-        self._known = {address: Found("account", (address,)) for address in accounts}
+        self.known = {address: Found("account", (address,)) for address in accounts}
 
     def find(self, address: str) -> Found | None:
-        return self._known.get(address) or self._search(address)
-
-    def _search(self, address: str) -> Found | None:
         local, domain = split_address(address)
         key = local_key(local)
         name = self._table.local(domain) if domain else (self._table.primary if key == "postmaster" else None)
         if name is None:
             return None
         exact = f"{key}@{name}"
-        if known := self._known.get(exact):
+        if known := self.known.get(exact):
             return known
         step = self._step(key, name)
         if step is None or step.final:
@@ -66,7 +69,7 @@ class AddressBook:
             return None
         found = Found(step.how, targets)
         if step.how == "alias":
-            self._known[exact] = found
+            self.known[exact] = found
         return found
 
     def _step(self, key: str, domain: str) -> _Step | None:
@@ -76,14 +79,15 @@ class AddressBook:
             return _Step("account", (address,), final=True)
         if (targets := self.alias(key, domain)) is not None:
             return _Step("alias", targets)
-        if key == "postmaster":
-            return _Step("postmaster", (self._postmaster,))
         base, plus, _ = key.partition("+")
         if plus and base:
             if f"{base}@{domain}" in self.accounts:
                 return _Step("plus address", (address,), final=True)
             if (targets := self.alias(base, domain)) is not None:
                 return _Step("plus address", targets)
+        self._raise_doubt()
+        if key == "postmaster":
+            return _Step("postmaster", (self._postmaster,))
         catch_all = self._catch_all.get(domain)
         return _Step("catch-all", (catch_all,)) if catch_all else None
 
@@ -116,7 +120,7 @@ class AddressBook:
 
     def account(self, address: str) -> Account | None:
         """By address, tag or not, or by login."""
-        return self.accounts.get(address) or self._account_of(self._table.canonical(address))
+        return self._sure(address, self._account_of(self._table.canonical(address)))
 
     def _account_of(self, canonical: str) -> Account | None:
         found = self.accounts.get(canonical)
@@ -127,13 +131,23 @@ class AddressBook:
 
     def login(self, name: str) -> Account | None:
         """By login name: the address itself, not one of its plus-addresses."""
-        return self.accounts.get(name) or self.accounts.get(self._table.canonical(name))
+        return self._sure(name, self.accounts.get(self._table.canonical(name)))
+
+    def _sure(self, name: str, found: Account | None) -> Account | None:
+        domain = split_address(name)[1]
+        if found is None and (not domain or self._table.local(domain) is not None):
+            self._raise_doubt()
+        return found
+
+    def _raise_doubt(self) -> None:
+        if self._doubt:
+            raise AccountsUnreadable(self._doubt)
 
     def owns(self, account: Account, address: str) -> bool:
         """Whether mail from this address is this account's: its own and its plus-addresses, aliases that lead to it
         alone, all of it under domain aliases too, and what it was granted."""
         owner = self.accounts.get(account.address)
-        if owner is None:
+        if owner is None or not address:
             return False
         canonical = self._table.canonical(address)
         granted = {grant.lower() for grant in owner.may_send_as}
@@ -160,4 +174,6 @@ def address_book(config: Config, table: DomainTable, users: Users, aliases: Alia
         for each in config.domains
         if each.catch_all and (name := table.local(each.name)) is not None
     }
-    return AddressBook(table, users.accounts, aliases.targets, catch_all, table.canonical(config.postmaster))
+    doubt = "; ".join(str(part.problems[0]) for part in (users, aliases) if not part.whole)
+    postmaster = table.canonical(config.postmaster)
+    return AddressBook(table, users.accounts, aliases.targets, catch_all, postmaster, doubt)

@@ -1,0 +1,186 @@
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from smtpd_classic.accounts import Account, login, scram_hash
+from smtpd_classic.accounts.login import Logins
+from smtpd_classic.accounts.passwords import verify
+from tests.accounts.place import HASH, PASSWORD, Place
+
+USERS = f"""joe@example.org
+ann@example.org:{scram_hash(PASSWORD)}::::::
+off@example.org:!{HASH}::::::userdb_smtpd_status=disabled
+held@example.org:{HASH}::::::userdb_smtpd_status=suspended
+locked@example.org:!{HASH}
+nologin@example.org:{HASH}::::::nologin
+plain@example.org:{{PLAIN}}{PASSWORD}
+bare@example.org:{PASSWORD}
+none@example.org:
+"""
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path, USERS, "info: joe")
+
+
+@pytest.mark.parametrize(
+    "name", ["joe", "joe@example.org", "JOE@Example.Net", "ann", "Ann@example.biz", '"joe"@example.org']
+)
+def test_a_login_succeeds_with_its_password_alone(place: Place, name: str) -> None:
+    accounts = place.accounts()
+    account = accounts.authenticate(name, PASSWORD)
+    assert account is not None
+    assert account.address.partition("@")[0] == name.strip('"').lower().partition("@")[0].strip('"')
+    for wrong in ("", PASSWORD + " ", PASSWORD.upper(), PASSWORD + "\0", "\0" + PASSWORD):
+        assert accounts.authenticate(name, wrong) is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "off",
+        "held",
+        "locked",
+        "nologin",
+        "plain",
+        "bare",
+        "none",
+        "nobody",
+        "info",
+        "joe+tag",
+        "joe@remote.example",
+        "",
+        "@",
+    ],
+)
+def test_a_login_fails_even_with_the_password(place: Place, name: str) -> None:
+    accounts = place.accounts()
+    assert accounts.authenticate(name, PASSWORD) is None
+    assert accounts.authenticate(name, PASSWORD) is None, "nor the second time"
+    assert accounts.authenticate(name, "") is None
+
+
+def test_a_disabled_account_is_out_although_its_password_was_just_used(place: Place) -> None:
+    accounts = place.accounts()
+    assert accounts.authenticate("joe", PASSWORD)
+    place.users(USERS.replace("joe@example.org", f"joe@example.org:!{HASH}::::::userdb_smtpd_status=disabled"))
+    assert accounts.authenticate("joe", PASSWORD) is None
+
+
+def test_an_old_password_is_out_at_once(place: Place) -> None:
+    accounts = place.accounts()
+    assert accounts.authenticate("joe", PASSWORD)
+    place.users(USERS.replace("joe@example.org", f"joe@example.org:{scram_hash('another')}"))
+    assert accounts.authenticate("joe", PASSWORD) is None
+    assert accounts.authenticate("joe", "another")
+
+
+class Counting:
+    """Stands where `verify` does, and counts how many run at once."""
+
+    def __init__(self) -> None:
+        self.calls, self.running, self.most = 0, 0, 0
+        self._lock = threading.Lock()
+
+    def __call__(self, stored: str, password: str) -> bool:
+        with self._lock:
+            self.calls += 1
+            self.running += 1
+            self.most = max(self.most, self.running)
+        try:
+            return verify(stored, password)
+        finally:
+            with self._lock:
+                self.running -= 1
+
+
+@pytest.fixture
+def counting(monkeypatch: pytest.MonkeyPatch) -> Counting:
+    counting = Counting()
+    monkeypatch.setattr(login, "verify", counting)
+    return counting
+
+
+def test_a_password_that_just_fitted_is_not_hashed_again(place: Place, counting: Counting) -> None:
+    accounts = place.accounts()
+    assert all(accounts.authenticate("joe", PASSWORD) for _ in range(5))
+    assert counting.calls == 1
+    place.clock.now += 119
+    assert accounts.authenticate("joe", PASSWORD)
+    assert counting.calls == 1
+    place.clock.now += 2
+    assert accounts.authenticate("joe", PASSWORD)
+    assert counting.calls == 2
+
+
+def test_wrong_passwords_are_hashed_every_time(place: Place, counting: Counting) -> None:
+    accounts = place.accounts()
+    for name in ("joe", "nobody", "off", "none"):
+        assert [accounts.authenticate(name, "wrong") for _ in range(3)] == [None] * 3
+    assert counting.calls == 12
+
+
+def test_no_more_verifications_at_once_than_there_are_cores(counting: Counting) -> None:
+    logins = Logins()
+    accounts = [Account(f"u{number}@x.org", password=HASH) for number in range(24)]
+    with ThreadPoolExecutor(24) as pool:
+        assert all(pool.map(lambda account: logins.succeeds(account, PASSWORD, 0.0), accounts))
+    assert counting.calls == 24
+    assert 1 <= counting.most <= login.CORES
+
+
+def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(login, "verify", lambda stored, password: True)
+    monkeypatch.setattr(login, "_MAX_KEPT", 10)
+    logins = Logins()
+    account = Account("joe@x.org", password=HASH)
+    for number in range(100):
+        assert logins.succeeds(account, str(number), 0.0)
+    assert len(logins._kept) <= 10
+    assert all(PASSWORD.encode() not in key for key in logins._kept)
+
+
+def test_failures_take_the_same_time_whatever_the_reason(place: Place) -> None:
+    accounts = place.accounts()
+
+    def took(name: str) -> float:
+        times = []
+        for _ in range(7):
+            start = time.perf_counter()
+            accounts.authenticate(name, "wrong")
+            times.append(time.perf_counter() - start)
+        return min(times)
+
+    known = took("joe")
+    for name in ("nobody", "off", "none", "locked", "someone@remote.example"):
+        assert 0.4 < took(name) / known < 2.5, name
+
+
+def test_scram_keys_are_given_for_those_who_may_log_in(place: Place) -> None:
+    accounts = place.accounts()
+    keys = accounts.scram_keys("ann@example.net")
+    assert keys is not None
+    assert (keys.iterations, len(keys.salt)) == (4096, 16)
+    assert accounts.scram_keys("joe") is None
+    place.users(f"ann@example.org:!{scram_hash(PASSWORD)}")
+    assert accounts.scram_keys("ann") is None
+
+
+@pytest.mark.parametrize(
+    ("users", "expected"),
+    [
+        ("", False),
+        ("joe@example.org", False),
+        (f"joe@example.org:{scram_hash('x')}", True),
+        (f"joe@example.org:{scram_hash('x')}\nann@example.org", False),
+        (f"joe@example.org:{scram_hash('x')}\nann@example.org:!{HASH}\nbob@example.org:", True),
+        (f"ann@example.org:!{scram_hash('x')}", False),
+        (f"joe@example.org:{scram_hash('x')}\nann@elsewhere.example", True),
+    ],
+)
+def test_scram_is_for_all_or_none(tmp_path: Path, users: str, expected: bool) -> None:
+    assert Place(tmp_path, users).accounts().all_scram is expected
