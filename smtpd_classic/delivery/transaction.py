@@ -1,0 +1,358 @@
+"""One message at one host: MAIL, RCPT, DATA, and what became of each recipient.
+
+Rule 1: every recipient of the job has exactly one outcome at the end, whatever the host does.
+Rule 2: what the host announced and then refuses is left out and tried again without, in the same session.
+Rule 3: once the final dot is sent and no reply has come, nobody knows (RFC 1047): it is tried again later, and by no
+other way in the same attempt.
+"""
+
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from smtpd_classic.delivery.content import Content, Facts
+from smtpd_classic.delivery.downgrade import CannotDowngrade, seven_bit
+from smtpd_classic.delivery.network import Timeouts
+from smtpd_classic.delivery.session import Session
+from smtpd_classic.delivery.transport import Action, Job, Outcome, Recipient, Settle
+from smtpd_classic.delivery.wire import Lost
+from smtpd_classic.domain_name import ascii_domain
+from smtpd_classic.smtp.address import split_address
+from smtpd_classic.smtp.content import stuff
+from smtpd_classic.smtp.reply import Reply
+
+__all__ = ["Transaction", "Unbegun", "transact"]
+
+_PARAMETER_REFUSED = {501, 504, 555}
+_MOST_RECIPIENTS = 100  # RFC 5321 4.5.3.1.8: what every server takes
+_WINDOW = 8 * 1024  # octets of pipelined commands, so that neither side waits for the other to read
+_NOT_XTEXT = re.compile(r"[^!-*,-<>-~]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+class Unbegun(Exception):
+    """A session that was kept open is gone; nothing has been sent of this message."""
+
+
+def transact(session: Session, job: Job, settle: Settle, timeouts: Timeouts) -> None:
+    """Deliver the job in as many transactions as the host wants. Raises Unbegun."""
+    session.wire.limit(timeouts.transaction)
+    left = list(job.recipients)
+    stripped = 0
+    while left:
+        most = min(_MOST_RECIPIENTS, session.offered.max_recipients or _MOST_RECIPIENTS)
+        batch, later = left[:most], left[most:]
+        transaction = Transaction(session, replace(job, recipients=tuple(batch)), timeouts)
+        transaction.run()
+        again = transaction.again() if stripped < len(job.recipients) + 3 else []
+        stripped += 1
+        names = {recipient.address for recipient in again}
+        outcomes = [outcome for outcome in transaction.outcomes() if outcome.recipient not in names]
+        if outcomes:
+            settle(outcomes)
+        left = again + later
+        if left and not session.usable:
+            settle([transaction.lost_outcome(recipient) for recipient in left])
+            return
+
+
+@dataclass(slots=True)
+class Transaction:
+    session: Session
+    job: Job
+    timeouts: Timeouts
+    content: Content = field(init=False)
+    found: dict[str, Outcome] = field(default_factory=dict)
+    accepted: list[Recipient] = field(default_factory=list)
+    repeat: list[Recipient] = field(default_factory=list)
+    without_dsn: list[Recipient] = field(default_factory=list)
+    begun: bool = False
+    lost: str = ""
+    started: float = field(default_factory=time.monotonic)
+
+    def run(self) -> None:
+        """Raises Unbegun."""
+        self.content = self.job.content
+        if not self._fits():
+            return
+        if self.session.needs_reset:
+            self._reset()
+        try:
+            self._converse()
+        except Lost as lost:
+            # A host that announces PIPELINING and drops what comes behind the first command lets us wait for ever.
+            self.session.choked = lost.timed_out and self.session.pipelining
+            self._broken(str(lost))
+
+    def outcomes(self) -> list[Outcome]:
+        return list(self.found.values())
+
+    def again(self) -> list[Recipient]:
+        """Whom to try again at once in this session."""
+        if not self.session.usable:
+            return []
+        if self.without_dsn:
+            self.session.strip_dsn()
+        return self.repeat + self.without_dsn
+
+    def lost_outcome(self, recipient: Recipient) -> Outcome:
+        return self._delayed(recipient, self.lost or "the session ended")
+
+    # Before anything is sent -------------------------------------------------------------------------------------
+
+    def _fits(self) -> bool:
+        """Whether the host can take the message at all, converted to 7 bits where it must be."""
+        offered, facts = self.session.offered, self.content.facts()
+        if self._needs_utf8(facts) and not offered.smtputf8:
+            return self._impossible("5.6.7", "does not take internationalised addresses (SMTPUTF8)")
+        if offered.size and facts.size > offered.size:
+            return self._impossible("5.3.4", f"takes at most {offered.size} octets, and the message has {facts.size}")
+        if facts.eight_bit and not offered.eight_bit_mime:
+            try:
+                self.content = Content.of(seven_bit(self.content.whole()))
+            except CannotDowngrade as problem:
+                return self._impossible("5.6.3", f"takes 7-bit mail only, and {problem}")
+        return True
+
+    def _needs_utf8(self, facts: Facts) -> bool:
+        if not self.job.smtputf8:
+            return False
+        paths = (self.job.sender, *(recipient.address for recipient in self.job.recipients))
+        return facts.header_8bit or any(not self._path(path).isascii() for path in paths)
+
+    def _impossible(self, enhanced: str, words: str) -> bool:
+        reply = Reply(554, enhanced, f"{self.session.peer.name} {words}")
+        for recipient in self.job.recipients:
+            self.found[recipient.address] = self._outcome(recipient, Action.FAILED, reply, command="")
+        return False
+
+    def _path(self, address: str) -> str:
+        """The address as this host can read it: without SMTPUTF8 the domain is written in ASCII."""
+        if address.isascii() or self.session.offered.smtputf8:
+            return address
+        local, domain = split_address(address)
+        try:
+            return f"{local}@{ascii_domain(domain)}"
+        except ValueError:
+            return address
+
+    # The conversation --------------------------------------------------------------------------------------------
+
+    def _reset(self) -> None:
+        try:
+            self.session.wire.command("RSET", self.timeouts.reset)
+        except Lost as lost:
+            self.session.end()
+            raise Unbegun(str(lost)) from None
+        self.session.needs_reset = False
+
+    def _converse(self) -> None:
+        mail, wanted = self._mail(), list(self.job.recipients)
+        commands = [mail, *(self._rcpt(recipient) for recipient in wanted), "DATA"]
+        replies = self._pipelined(commands) if self.session.pipelining else self._one_by_one(commands)
+        first = next(replies)
+        if not first.positive:
+            self._refused_sender(first, replies)
+            return
+        for recipient, reply in zip(wanted, replies, strict=False):
+            self._answer(recipient, reply)
+        self.session.needs_reset = True
+        data = next(replies, None)
+        if data is None:  # nobody was accepted
+            return
+        if data.code == 354:
+            self._send_content()
+        else:
+            self._settle_accepted(data, "DATA")
+
+    def _one_by_one(self, commands: list[str]) -> Iterator[Reply]:
+        for number, command in enumerate(commands):
+            if command == "DATA" and number == len(commands) - 1 and not self.accepted:
+                return
+            reply = self._command(number, [command])
+            yield reply
+            if number == 0 and not reply.positive:
+                return
+
+    def _pipelined(self, commands: list[str]) -> Iterator[Reply]:
+        """RFC 2920 3.1. DATA is the last of the last group; a host that goes ahead without recipients gets an empty
+        message."""
+        at = 0
+        while at < len(commands):
+            end, size = at + 1, len(commands[at])
+            while end < len(commands) and size + len(commands[end]) < _WINDOW:
+                size += len(commands[end])
+                end += 1
+            for number in range(at, end):
+                yield self._command(number, commands[at:end] if number == at else [])
+            at = end
+
+    def _command(self, number: int, send: list[str]) -> Reply:
+        """Send, when there is something to send, and read the reply to command `number`. Raises Lost or Unbegun."""
+        wire, first = self.session.wire, number == 0
+        timeout_s = self.timeouts.mail if first else self.timeouts.rcpt
+        if first and self.session.reused:
+            timeout_s = min(timeout_s, self.timeouts.reset)
+        try:
+            if send:
+                wire.send_lines(send, timeout_s)
+            reply = wire.reply(timeout_s)
+        except Lost as lost:
+            if first and self.session.reused:
+                self.session.end()
+                raise Unbegun(str(lost)) from None
+            raise
+        if reply.code == 421:
+            self.session.end()
+            if first and self.session.reused:
+                raise Unbegun(str(reply))
+            self._closing(reply, "MAIL FROM" if first else "RCPT TO")
+        self.begun = True
+        self.session.reused = False
+        return reply
+
+    def _closing(self, reply: Reply, command: str) -> None:
+        """421: the host ends the session, and with it everything that has not been answered (RFC 5321 3.8)."""
+        self.begun = True
+        for recipient in self.job.recipients:
+            if recipient.address not in self.found:
+                self.found[recipient.address] = self._by_reply(recipient, reply, command)
+        raise Lost(str(reply))
+
+    def _mail(self) -> str:
+        offered, job = self.session.offered, self.job
+        facts = self.content.facts()
+        words = [f"MAIL FROM:<{_clean(self._path(job.sender))}>"]
+        if offered.has_size:
+            words.append(f"SIZE={facts.size}")
+        if facts.eight_bit and offered.eight_bit_mime:
+            words.append("BODY=8BITMIME")
+        if self._needs_utf8(facts):
+            words.append("SMTPUTF8")
+        if offered.dsn and job.ret:
+            words.append(f"RET={job.ret}")
+        if offered.dsn and job.envid:
+            words.append(f"ENVID={_xtext(job.envid)}")
+        return " ".join(words)
+
+    def _rcpt(self, recipient: Recipient) -> str:
+        words = [f"RCPT TO:<{_clean(self._path(recipient.address))}>"]
+        if self.session.offered.dsn:
+            if recipient.notify:
+                words.append(f"NOTIFY={','.join(sorted(recipient.notify))}")
+            if recipient.orcpt:
+                words.append(f"ORCPT={_clean(recipient.orcpt)}")
+        return " ".join(words)
+
+    def _refused_sender(self, reply: Reply, rest: Iterator[Reply]) -> None:
+        answers = list(rest)  # pipelined commands are answered all the same
+        if answers and answers[-1].code == 354:
+            self._empty_message()
+        if reply.code in _PARAMETER_REFUSED and self.session.strip():
+            self.repeat = list(self.job.recipients)
+        for recipient in self.job.recipients:
+            self.found[recipient.address] = self._by_reply(recipient, reply, "MAIL FROM")
+
+    def _answer(self, recipient: Recipient, reply: Reply) -> None:
+        if reply.positive:
+            self.accepted.append(recipient)
+            return
+        outcome = self._by_reply(recipient, reply, "RCPT TO")
+        if reply.code in _PARAMETER_REFUSED and (recipient.notify or recipient.orcpt) and self.session.offered.dsn:
+            self.without_dsn.append(recipient)
+        elif _too_many(reply):
+            outcome = replace(outcome, action=Action.DELAYED, soft=True)
+            if self.accepted:
+                self.repeat.append(recipient)
+        self.found[recipient.address] = outcome
+
+    def _empty_message(self) -> None:
+        self.session.wire.send(b".\r\n", self.timeouts.block)
+        self.session.wire.reply(self.timeouts.end)
+
+    def _send_content(self) -> None:
+        wire = self.session.wire
+        if not self.accepted:
+            self._empty_message()
+            return
+        sent = 0
+        try:
+            for piece in stuff(self.content.chunks()):
+                wire.send(piece, self.timeouts.block)
+                sent += len(piece)
+        except Lost as lost:
+            said = wire.last_words()
+            if said is not None and not said.positive:
+                self._settle_accepted(said, "DATA")
+            self._broken(str(lost))
+            return
+        wire.transcript.said(f"({sent} octets of content, and the final dot)")
+        try:
+            reply = wire.reply(self.timeouts.end)
+        except Lost as lost:
+            self._uncertain(str(lost))
+            return
+        self._settle_accepted(reply, "end of DATA")
+        self.session.needs_reset = not reply.positive
+        if reply.code == 421:
+            self.session.end()
+
+    # What became of it -------------------------------------------------------------------------------------------
+
+    def _settle_accepted(self, reply: Reply, command: str) -> None:
+        for recipient in self.accepted:
+            self.found[recipient.address] = self._by_reply(recipient, reply, command)
+
+    def _uncertain(self, words: str) -> None:
+        self.session.end()
+        self.lost = words
+        for recipient in self.accepted:
+            text = f"lost connection with {self.session.peer} after the final dot: {words}; it may be delivered twice"
+            outcome = self._outcome(recipient, Action.DELAYED, Reply(451, "4.4.2", text), command="")
+            self.found[recipient.address] = replace(outcome, soft=False)
+
+    def _broken(self, words: str) -> None:
+        """The connection is gone; whoever has no answer yet is put off."""
+        self.session.end()
+        self.lost = words
+        for recipient in self.job.recipients:
+            if recipient.address not in self.found:
+                self.found[recipient.address] = self._delayed(recipient, words)
+
+    def _delayed(self, recipient: Recipient, words: str) -> Outcome:
+        text = f"lost connection with {self.session.peer}: {words}"
+        return self._outcome(recipient, Action.DELAYED, Reply(451, "4.4.2", text), command="")
+
+    def _by_reply(self, recipient: Recipient, reply: Reply, command: str) -> Outcome:
+        action = Action.DELIVERED if reply.positive else Action.DELAYED if reply.transient else Action.FAILED
+        return self._outcome(recipient, action, reply, command=command)
+
+    def _outcome(self, recipient: Recipient, action: Action, reply: Reply, *, command: str) -> Outcome:
+        return Outcome(
+            recipient.address,
+            action,
+            reply,
+            self.session.peer,
+            command=command,
+            soft=action is Action.DELAYED,
+            begun=self.begun,
+            notifies=self.session.offered.dsn,
+            connected_s=self.session.connected_s,
+            sent_s=time.monotonic() - self.started,
+        )
+
+
+def _too_many(reply: Reply) -> bool:
+    """RFC 5321 4.5.3.1.10: the rest goes into another transaction; 552 is what older servers said."""
+    return reply.enhanced in {"4.5.3", "5.5.3"} or (reply.code == 452 and not reply.enhanced)
+
+
+def _clean(text: str) -> str:
+    """Without what could end the command; an address with such a thing in it cannot have been accepted."""
+    return _CONTROL.sub("?", text)
+
+
+def _xtext(text: str) -> str:
+    """RFC 3461 4."""
+    return _NOT_XTEXT.sub(lambda found: f"+{ord(found[0]) & 0xFF:02X}", text)
