@@ -36,10 +36,12 @@ class Rewriting(NamedTuple):
         if not self.replacements:
             return raw
         block = HeaderBlock(raw)
-        edits = sorted(edit for name in _FIELDS for edit in self._edits(block, name))
-        for edit in reversed(edits):
-            raw = raw[: edit.start] + edit.text + raw[edit.end :]
-        return raw
+        pieces: list[bytes] = []
+        done = 0
+        for edit in sorted(edit for name in _FIELDS for edit in self._edits(block, name)):
+            pieces += [raw[done : edit.start], edit.text]
+            done = edit.end
+        return b"".join([*pieces, raw[done:]]) if pieces else raw
 
     def sender(self, sender: str) -> str:
         """The envelope sender; only rules that say so replace it, and the null sender never changes."""

@@ -1,4 +1,4 @@
-"""A whole server without sockets, in one folder: real accounts, spool, Maildirs, log; DNS from a dictionary, a clock to turn."""
+"""A whole server without sockets: real accounts, spool, Maildirs and log in a folder; DNS from a dictionary."""
 
 import os
 from dataclasses import dataclass
