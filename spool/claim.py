@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from filelock import lock_descriptor, unlock_descriptor
 
-from spool.disk import Folders, NoSuchEntry, SpoolBroken, failure, readable
+from spool.disk import Folders, NoSuchEntry, SpoolBroken, close, failure, readable
 from spool.entry import Entry, State, untried
 from spool.form import Garbage, decode_trailer, footer_length, trailer_start
 from spool.state_file import read_state, write_state
@@ -76,7 +76,7 @@ class Content:
     def close(self) -> None:
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
-            os.close(descriptor)
+            close(descriptor)
 
 
 class Claim:
@@ -153,8 +153,7 @@ def give_back(descriptor: int) -> None:
     """Unlock and close; closing alone would leave the lock with a Content, or a child process forked meanwhile."""
     with contextlib.suppress(OSError):
         unlock_descriptor(descriptor)
-    with contextlib.suppress(OSError):
-        os.close(descriptor)
+    close(descriptor)
 
 
 def open_entry(path: str) -> int | None:

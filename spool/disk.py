@@ -5,6 +5,7 @@ tells drafts from entries without opening them, and nothing that a client puts i
 one.
 """
 
+import contextlib
 import errno
 import os
 import stat
@@ -18,6 +19,7 @@ __all__ = [
     "NotClaimed",
     "SpoolBroken",
     "SpoolFull",
+    "close",
     "failure",
     "folders_in",
     "names_need_sync",
@@ -91,13 +93,19 @@ def write_all(descriptor: int, data: bytes) -> None:
         written += os.write(descriptor, data[written:])
 
 
+def close(descriptor: int) -> None:
+    """Close what was only read, or is durable already: an error says nothing about it any more."""
+    with contextlib.suppress(OSError):
+        os.close(descriptor)
+
+
 def sync_folder(path: str) -> None:
     """Make the names in a folder durable."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     finally:
-        os.close(descriptor)
+        close(descriptor)
 
 
 def names_need_sync(path: str) -> bool:

@@ -14,7 +14,7 @@ from typing import Self
 
 from filelock import lock_descriptor, unlock_descriptor
 
-from spool.disk import COMPLETE, DRAFT, Folders, failure, sync_folder, write_all
+from spool.disk import COMPLETE, DRAFT, Folders, close, failure, sync_folder, write_all
 from spool.entry import Entry, Envelope, untried
 from spool.form import encode_trailer
 from spool.state_file import write_state
@@ -109,7 +109,7 @@ class Draft:
             if not lock_descriptor(descriptor, blocking=False):
                 lock_descriptor(descriptor, poll_interval=0.001)
             if os.fstat(descriptor).st_nlink == 0:
-                os.close(descriptor)
+                close(descriptor)
                 self._descriptor = -1
 
     def _release(self) -> None:
@@ -118,8 +118,7 @@ class Draft:
         # Closing alone would leave the lock with a child process forked meanwhile.
         with contextlib.suppress(OSError):
             unlock_descriptor(descriptor)
-        with contextlib.suppress(OSError):
-            os.close(descriptor)
+        close(descriptor)
 
     def _abandon(self) -> None:
         self._over = True

@@ -14,14 +14,26 @@ message is queued at every instant, whatever crashes.
 It has no clock: every time is a parameter, in seconds since the epoch. It is a Maildir, so a mail reader can read it.
 """
 
+import contextlib
 import errno
 import os
+import stat
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from spool import sweep
 from spool.claim import Claim, Content, give_back, lock_entry, open_entry, read_entry
-from spool.disk import Folders, NoSuchEntry, NotClaimed, SpoolBroken, failure, folders_in, names_need_sync, sync_folder
+from spool.disk import (
+    Folders,
+    NoSuchEntry,
+    NotClaimed,
+    SpoolBroken,
+    close,
+    failure,
+    folders_in,
+    names_need_sync,
+    sync_folder,
+)
 from spool.draft import Draft
 from spool.entry import Entry, Listed, State, untried
 from spool.form import Garbage
@@ -51,15 +63,12 @@ class Spool:
     def make(self) -> None:
         """Make the folders that are missing, and look at the others. Raises SpoolBroken."""
         try:
-            os.makedirs(self.path, 0o700, exist_ok=True)
-            for folder in self.folders:
-                if not os.path.isdir(folder):
-                    os.mkdir(folder, 0o700)
-                status = os.lstat(folder)
-                if os.path.islink(folder) or status.st_uid != os.geteuid():
-                    raise SpoolBroken(
-                        f"{folder}: it must be a folder of user {os.geteuid()}, who runs this, and no link"
-                    )
+            for folder in (self.path, *self.folders):
+                with contextlib.suppress(FileExistsError):
+                    os.makedirs(folder, 0o700)
+                status = os.stat(folder, follow_symlinks=folder == self.path)
+                if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
+                    raise SpoolBroken(f"{folder}: it must be a folder of user {os.geteuid()}, who runs this")
             sync_folder(self.path)
             sync_folder(os.path.dirname(os.path.abspath(self.path)))
         except OSError as error:
@@ -94,20 +103,21 @@ class Spool:
         return None
 
     def _take(self, descriptor: int, path: str, queue_id: str) -> Claim | None:
-        claim = None
+        taken = None
         try:
             if lock_entry(descriptor, path):
                 claim = Claim(self.folders, path, descriptor, read_entry(descriptor, queue_id))
                 self._load_state(claim)
+                taken = claim
         except NoSuchEntry:
             pass
         except Garbage as why:
             set_aside(self.folders, path, why, self._complain)
             set_aside(self.folders, f"{self.folders.state}/{queue_id}", "its entry is damaged", self._complain)
         finally:
-            if claim is None:
+            if taken is None:
                 give_back(descriptor)
-        return claim
+        return taken
 
     def _load_state(self, claim: Claim) -> None:
         try:
@@ -142,7 +152,7 @@ class Spool:
     def read(self, queue_id: str) -> tuple[Entry, State]:
         """For people: no lock is taken. Raises NoSuchEntry and SpoolBroken."""
         descriptor, entry = self._open(queue_id)
-        os.close(descriptor)
+        close(descriptor)
         try:
             found = read_state(self.folders, entry)
         except Garbage:
@@ -166,7 +176,7 @@ class Spool:
                 try:
                     return descriptor, read_entry(descriptor, queue_id)
                 except BaseException:
-                    os.close(descriptor)
+                    close(descriptor)
                     raise
             except Garbage as why:
                 raise SpoolBroken(f"{path}: {why}") from why
@@ -202,7 +212,7 @@ class Spool:
     def _claimed(self, queue_id: str) -> Claim:
         claim = self.claim(queue_id)
         if claim is None:
-            os.close(self._open(queue_id)[0])  # NoSuchEntry when that is why
+            close(self._open(queue_id)[0])  # NoSuchEntry when that is why
             raise NotClaimed(queue_id)
         return claim
 

@@ -8,7 +8,7 @@ import stat
 from collections.abc import Mapping
 from typing import Any
 
-from spool.disk import Folders, failure, sync_folder, write_all
+from spool.disk import Folders, close, failure, sync_folder, write_all
 from spool.entry import WAITING, Entry, State
 from spool.form import Garbage, decode_state, encode_state
 
@@ -39,7 +39,7 @@ def read_state(folders: Folders, entry: Entry) -> tuple[State, Mapping[str, Any]
         data = os.pread(descriptor, status.st_size, 0)
         return decode_state(data, entry, status.st_mtime_ns / 1e9, held(status.st_mode))
     finally:
-        os.close(descriptor)
+        close(descriptor)
 
 
 def write_state(folders: Folders, queue_id: str, state: State, before: Mapping[str, Any]) -> None:
@@ -76,7 +76,7 @@ def _write(path: str, state: State, before: Mapping[str, Any]) -> None:
         os.utime(descriptor, ns=(next_attempt, next_attempt))
         os.fsync(descriptor)
     finally:
-        os.close(descriptor)
+        close(descriptor)
 
 
 def _must_survive(state: State) -> bool:
