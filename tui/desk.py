@@ -35,6 +35,9 @@ class Stage(Protocol):
     def close(self) -> None:
         """Take the topmost dialog away."""
 
+    def dismiss(self, dialog: Dialog) -> None:
+        """Take this dialog away, if it is still there."""
+
     def go(self, title: str, option: str = "") -> None:
         """Show a screen, with the focus on an option of it."""
 
@@ -85,7 +88,11 @@ class Desk:
     def failure(self, problem: BaseException) -> None:
         """Any exception: a sentence on the status line and its traceback in the log file."""
         _log.error("%s", problem, exc_info=problem)
-        self.stage.say(sentence(problem), "bad")
+        if isinstance(problem, (LookupError, AttributeError, TypeError, AssertionError, RuntimeError)):
+            # Not something that went wrong out there, but a mistake in here.
+            self.stage.say(f"A mistake in this program: {sentence(problem)} Its log has the details.", "bad")
+        else:
+            self.stage.say(sentence(problem), "bad")
 
     @property
     def run_folder(self) -> str:

@@ -15,14 +15,14 @@ from tui.text import clean
 __all__ = ["Dialog", "ask", "message", "paragraphs", "text_rows"]
 
 Rows = Sequence[Flow]
-Words = Callable[[], tuple[str, str] | None]
+Words = Callable[[Flow | None], tuple[str, str] | None]
 _HINT_ROWS = 4
 
 
 class Dialog(urwid.WidgetWrap[urwid.AttrMap[urwid.AbstractWidget]]):
     """`cancelled` is what Esc does. `contexts` are those of the keys that act in it, `do` runs their commands.
 
-    `words` gives the help of what has the focus, shown at the bottom where there is room. `is_exit` marks the question
+    `words` gives the help of the row in focus, shown at the bottom where there is room. `is_exit` marks the question
     whether to leave. `submit` is what Enter in a text field does; without it, Enter goes on to the next field.
     """
 
@@ -84,7 +84,7 @@ class Dialog(urwid.WidgetWrap[urwid.AttrMap[urwid.AbstractWidget]]):
         self._tell()
 
     def _tell(self) -> None:
-        found = self.words() if self.words is not None else None
+        found = self.words(self.list.focus) if self.words is not None else None
         self._hint.set_text(found[1] if found else "")
 
     def height(self, columns: int, rows: int) -> int:

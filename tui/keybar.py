@@ -16,15 +16,18 @@ class KeyBar(urwid.WidgetWrap[urwid.Text]):
     def __init__(self, run: Callable[[str], object]) -> None:
         self._run = run
         self._bindings: tuple[Binding, ...] = ()
+        self._typing = False
         self._places: list[tuple[int, int, str]] = []
         super().__init__(urwid.Text("", wrap="clip"))
 
-    def show(self, contexts: Sequence[str]) -> None:
-        found = [each for each in bindings_of(contexts) if each.in_bar]
+    def show(self, contexts: Sequence[str], *, typing: bool, everywhere: bool) -> None:
+        """While somebody is typing into a text field, only keys that are no text are shown."""
+        found = [each for each in bindings_of(contexts) if each.in_bar and _shown_key(each, typing=typing)]
         first = [each for each in found if each.command == "help"]
         rest = [each for each in found if each.where != EVERYWHERE]
         last = [each for each in found if each.where == EVERYWHERE and each.command != "help"]
-        self._bindings = (*first, *rest, *last)
+        self._bindings = (*first, *rest, *(last if everywhere else ()))
+        self._typing = typing
         self._invalidate()
 
     def rows(self, size: Any, focus: bool = False) -> int:
@@ -35,15 +38,15 @@ class KeyBar(urwid.WidgetWrap[urwid.Text]):
         return self._w.render(size, focus)
 
     def _lay_out(self, width: int) -> None:
-        chosen = _fitting(self._bindings, width)
+        shown = [(_shown_key(each, typing=self._typing), each) for each in self._bindings]
         markup: list[tuple[str, str]] = []
         self._places = []
         column = 0
-        for each in chosen:
-            key, label = key_text(each.keys[0]), each.label
-            markup += [("key", key), ("key name", f" {label} ")]
-            self._places.append((column, column + len(key) + len(label) + 2, each.command))
-            column += len(key) + len(label) + 2
+        for key, each in _fitting(shown, width):
+            markup += [("key", key), ("key name", f" {each.label} ")]
+            end = column + _width((key, each))
+            self._places.append((column, end, each.command))
+            column = end
         self._w.set_text(markup or "")
 
     def mouse_event(self, size: Any, event: str, button: int, col: int, row: int, focus: bool) -> bool:
@@ -55,14 +58,18 @@ class KeyBar(urwid.WidgetWrap[urwid.Text]):
         return command is not None
 
 
-def _fitting(bindings: Sequence[Binding], width: int) -> list[Binding]:
-    """Those that fit; what everywhere holds is dropped last, since it is how to find the others."""
-    chosen = list(bindings)
-    while chosen and sum(_width(each) for each in chosen) > width:
-        of_screen = [each for each in chosen if each.where != EVERYWHERE]
+def _shown_key(binding: Binding, *, typing: bool) -> str:
+    return next((key_text(key) for key in binding.keys if len(key) > 1 or not typing), "")
+
+
+def _fitting(shown: Sequence[tuple[str, Binding]], width: int) -> list[tuple[str, Binding]]:
+    """Those that fit; what holds everywhere is dropped last, since it is how to find the others."""
+    chosen = list(shown)
+    while chosen and sum(map(_width, chosen)) > width:
+        of_screen = [each for each in chosen if each[1].where != EVERYWHERE]
         chosen.remove(of_screen[-1] if of_screen else chosen[-1])
     return chosen
 
 
-def _width(binding: Binding) -> int:
-    return len(key_text(binding.keys[0])) + len(binding.label) + 2
+def _width(shown: tuple[str, Binding]) -> int:
+    return len(shown[0]) + len(shown[1].label) + 2

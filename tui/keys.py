@@ -25,8 +25,10 @@ class Binding(NamedTuple):
 
 CONTEXTS = {
     EVERYWHERE: "On every screen",
+    "dialog": "Dialogs",
     "settings": "Screens that edit the configuration",
     "list": "Lists",
+    "order": "Lists whose order counts",
     "queue": "Queue",
     "message": "One queued message",
     "log": "Log",
@@ -86,6 +88,7 @@ BINDINGS = (
     ),
     Binding(EVERYWHERE, "quit", ("f10", "ctrl q", "meta q", "q"), "Quit", "Leave; asks when changes are not applied."),
     Binding(EVERYWHERE, "ask quit", ("ctrl c",), "Quit?", "Ask whether to leave.", in_bar=False),
+    Binding("dialog", "back", ("esc",), "Close", "Close the dialog, as its button does; nothing is changed."),
     Binding(
         "settings",
         "apply",
@@ -95,17 +98,17 @@ BINDINGS = (
     ),
     Binding("settings", "reset", ("f3", "ctrl r", "meta r"), "Reset", "Return to the values of the last Apply."),
     Binding("settings", "diff", ("f8", "ctrl d", "meta d"), "Diff", "Show what Apply would change in the file."),
-    Binding("list", "add", ("insert", "a", "meta i"), "Add", "Add an item."),
-    Binding("list", "edit", ("f4", "e", "meta e"), "Edit", "Change the item. Enter does the same."),
-    Binding("list", "delete", ("delete", "d", "meta x"), "Delete", "Delete the item."),
-    Binding("list", "up", ("ctrl up", "K", "meta u"), "Up", "Move the item up; the first that matches counts."),
-    Binding("list", "down", ("ctrl down", "J", "meta j"), "Down", "Move the item down."),
-    Binding("queue", "read", ("f4", "v"), "Read", "Read the message and its last transcript. Enter does the same."),
+    Binding("list", "add", ("a", "insert", "meta i"), "Add", "Add an item."),
+    Binding("list", "edit", ("e", "f4", "meta e"), "Edit", "Change the item. Enter does the same."),
+    Binding("list", "delete", ("d", "delete", "meta x"), "Delete", "Delete the item."),
+    Binding("order", "up", ("K", "ctrl up", "meta u"), "Up", "Move the item up; the first that matches counts."),
+    Binding("order", "down", ("J", "ctrl down", "meta j"), "Down", "Move the item down."),
+    Binding("queue", "read", ("v", "f4"), "Read", "Read the message and its last transcript. Enter does the same."),
     Binding("queue", "retry", ("r", "meta r"), "Retry now", "Try to deliver the message, or all tagged ones, at once."),
     Binding("queue", "hold", ("h", "meta l"), "Hold", "Keep the message in the queue until it is released."),
     Binding("queue", "release", ("l", "meta e"), "Release", "End the hold."),
     Binding(
-        "queue", "delete", ("delete", "d", "meta x"), "Delete", "Delete the message or all tagged ones; asked first."
+        "queue", "delete", ("d", "delete", "meta x"), "Delete", "Delete the message or all tagged ones; asked first."
     ),
     Binding(
         "queue", "tag", ("t", " ", "insert"), "Tag", "Tag or untag the message; actions then take all tagged ones."
@@ -120,7 +123,7 @@ BINDINGS = (
     Binding("message", "retry", ("r", "meta r"), "Retry now", "Try to deliver the message at once."),
     Binding("message", "hold", ("h", "meta l"), "Hold", "Keep the message in the queue until it is released."),
     Binding("message", "release", ("l", "meta e"), "Release", "End the hold."),
-    Binding("message", "delete", ("delete", "d", "meta x"), "Delete", "Delete the message; asked first."),
+    Binding("message", "delete", ("d", "delete", "meta x"), "Delete", "Delete the message; asked first."),
     Binding("log", "follow", ("F", "f2"), "Follow", "Show new lines as they come."),
     Binding("log", "pause", (" ", "p"), "Pause", "Stop or resume following.", in_bar=False),
     Binding(

@@ -92,9 +92,15 @@ class Layers(urwid.WidgetWrap[urwid.AbstractWidget]):
 
     def close(self) -> None:
         if self._dialogs:
-            self._dialogs.pop()
-            self._overlays.pop()
-            self._w = self._overlays[-1] if self._overlays else self.body
+            self.remove(self._dialogs[-1])
+
+    def remove(self, dialog: Dialog) -> None:
+        """Take a dialog away, wherever it is; nothing happens when it is not there."""
+        kept = [each for each in self._dialogs if each is not dialog]
+        self._dialogs, self._overlays = [], []
+        self._w = self.body
+        for each in kept:
+            self.open(each)
 
     def _arrange(self, size: Any) -> None:
         for dialog, overlay in zip(self._dialogs, self._overlays, strict=True):

@@ -9,6 +9,7 @@ from tui.desk import Desk
 from tui.dialog import Dialog
 from tui.draft import Row, file_text
 from tui.field import Field
+from tui.flow import Flow
 from tui.helppane import help_of
 from tui.screen import Help
 
@@ -41,15 +42,11 @@ class _RowDialog:
             [("OK", self._accept), ("Cancel", desk.stage.close)],
             desk.stage.close,
             width=76,
-            words=self._words,
+            words=_words,
         )
 
     def open(self) -> None:
         self._desk.stage.open(self._dialog)
-
-    def _words(self) -> Help | None:
-        focus = self._dialog.list.focus
-        return help_of(focus.option) if isinstance(focus, Field) else None
 
     def _edited(self, field: Field) -> None:
         self._error.set_text("")
@@ -73,3 +70,7 @@ class _RowDialog:
     def _refuse(self, text: str, field: Field) -> None:
         self._error.set_text(("bad", f"! {text}"))
         self._dialog.focus_on(field)
+
+
+def _words(focus: Flow | None) -> Help | None:
+    return help_of(focus.option) if isinstance(focus, Field) else None

@@ -67,6 +67,10 @@ class Shell(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
         self._layers.close()
         self._show_keys()
 
+    def dismiss(self, dialog: Dialog) -> None:
+        self._layers.remove(dialog)
+        self._show_keys()
+
     def go(self, title: str, option: str = "") -> None:
         self.show(title)
         self._enter()
@@ -132,10 +136,12 @@ class Shell(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
     @property
     def contexts(self) -> tuple[str, ...]:
         top = self._layers.top
-        return top.contexts if top is not None else self.screen.contexts
+        if top is not None:
+            return (*top.contexts, "dialog")
+        return self.screen.contexts if self.current else ()
 
     def _show_keys(self) -> None:
-        self._keys.show(self.contexts)
+        self._keys.show(self.contexts, typing=self._types_text(), everywhere=self._layers.top is None)
 
     def keypress(self, size: Any, key: str) -> str | None:
         try:

@@ -3,7 +3,7 @@
 from functools import partial
 
 from tui.screen import Place
-from tui.screens import direct, domains, items, listeners, replace, settings
+from tui.screens import accounts, aliases, direct, domains, items, listeners, replace, settings
 
 __all__ = ["PLACES"]
 
@@ -30,4 +30,6 @@ PLACES = (
     Place("Access Control", "settings", partial(settings.Settings, attribute="access"), ("access",)),
     Place("Server", "settings", partial(settings.Settings, attribute="server"), ("server",)),
     Place("Domains", "users", domains.screen, ("domains",)),
+    Place("Accounts", "users", accounts.Accounts),
+    Place("Aliases", "users", aliases.Aliases),
 )

@@ -39,7 +39,7 @@ class Items:
 
     @property
     def contexts(self) -> tuple[str, ...]:
-        return ("list", "settings")
+        return ("list", "order", "settings")
 
     @property
     def widget(self) -> urwid.AbstractWidget:

@@ -81,7 +81,7 @@ class Rows:
 
     @property
     def contexts(self) -> tuple[str, ...]:
-        return ("list", "settings")
+        return ("list", "order", "settings") if self._look.ordered else ("list", "settings")
 
     @property
     def widget(self) -> urwid.AbstractWidget:

@@ -1,0 +1,225 @@
+"""Accounts: the mailboxes and who may log in. Every change takes effect at once; there is nothing to apply."""
+
+from collections.abc import Callable
+
+import urwid
+
+from smtpd_classic.accounts import (
+    STATUSES,
+    Account,
+    add_account,
+    change_account,
+    delete_account,
+    generate_password,
+    hash_password,
+    list_accounts,
+    list_aliases,
+)
+from smtpd_classic.config import Config
+from smtpd_classic.config.kinds import SECRET, SIZE, TEXT, choice, split_items
+from smtpd_classic.config.option import Option
+from tui.buttons import ButtonRow
+from tui.desk import Desk
+from tui.dialog import ask, message
+from tui.helppane import WithHelp
+from tui.screen import Help
+from tui.sheet import Sheet, Values, entry
+from tui.table import Column, Table
+from tui.text import clean
+
+__all__ = ["Accounts"]
+
+_COLUMNS = (
+    Column("Address", share=3),
+    Column("Full name", share=2, least=50),
+    Column("Status", 9),
+    Column("Quota", 6, least=40, align=urwid.Align.RIGHT),
+    Column("Aliases", share=3, least=90),
+)
+_ADDRESS = entry("address", TEXT, "Address", "user@domain, or user for one in the primary domain.", required=True)
+_NAME = entry("full_name", TEXT, "Full name", "For VRFY, and for people.")
+_PASSWORD = entry("password", SECRET, "Password", "Blank: a good one is made up and shown once.")
+_STATUS = entry(
+    "status",
+    choice(*STATUSES),
+    "Status",
+    "normal; disabled: gets no mail and cannot log in; suspended: gets mail and cannot log in.",
+)
+_QUOTA = entry("quota", SIZE, "Quota", "The most that the mailbox may hold, as in 500M or 2G. 0: no limit.")
+_MAY_SEND_AS = entry(
+    "may_send_as",
+    TEXT,
+    "May send as",
+    "Addresses that it may send from besides its own, parted by commas; *@domain too.",
+)
+
+
+class Accounts:
+    contexts = ("accounts", "list")
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._accounts: list[Account] = []
+        self._aliases: dict[str, list[str]] = {}
+        self._table = Table(_COLUMNS, lambda _: self._edit(), "No account yet. Press a, Insert or [Add].")
+        buttons = ButtonRow(
+            [
+                ("Add", self._add),
+                ("Edit", self._edit),
+                ("Password", self._set_password),
+                ("Delete", self._delete),
+            ]
+        )
+        self._pane = WithHelp(self._table, buttons, self.help)
+
+    @property
+    def widget(self) -> urwid.AbstractWidget:
+        return self._pane
+
+    def show(self) -> None:
+        config = self._desk.source.config
+        if config is None:
+            self._table.show([])
+            self._desk.stage.say("Accounts can be shown when the configuration is right.", "warn")
+            return
+        self._desk.run(lambda: _read(config), lambda found: self._shown(*found))
+
+    def _shown(self, accounts: list[Account], aliases: dict[str, list[str]]) -> None:
+        self._accounts, self._aliases = accounts, aliases
+        rows = [
+            [
+                clean(each.address, 254),
+                clean(each.full_name, 100),
+                each.status,
+                SIZE.format(each.quota) if each.quota else "-",
+                clean(", ".join(aliases.get(each.address, [])), 300),
+            ]
+            for each in accounts
+        ]
+        self._table.show(rows, ["row" if each.status == "normal" else "warn" for each in accounts])
+        self._pane.tell()
+
+    def tick(self) -> None:
+        """The file changes seldom; F5 reads it again."""
+
+    def focus_option(self, name: str) -> None:
+        """No option of the file is here."""
+
+    def help(self) -> Help | None:
+        account = self._account()
+        if account is None:
+            return (
+                "Accounts",
+                "Mailboxes with a password. They may log in to send mail, and an IMAP server may serve them.",
+            )
+        aliases = ", ".join(self._aliases.get(account.address, [])) or "none"
+        grants = ", ".join(account.may_send_as) or "nothing else"
+        text = f"{account.full_name or 'no name'}. Aliases: {aliases}. May send as: {grants}. Mail in {account.folder}."
+        return clean(account.address), clean(text)
+
+    def do(self, command: str) -> bool:
+        actions = {"add": self._add, "edit": self._edit, "delete": self._delete, "password": self._set_password}
+        if command in actions:
+            actions[command]()
+        return command in actions
+
+    def _account(self) -> Account | None:
+        at = self._table.position
+        return self._accounts[at] if 0 <= at < len(self._accounts) else None
+
+    def _add(self) -> None:
+        fields = [(_ADDRESS, ""), (_NAME, ""), (_PASSWORD, ""), (_QUOTA, "0"), (_MAY_SEND_AS, "")]
+
+        def work(config: Config, values: Values) -> tuple[str, str]:
+            made_up = "" if values["password"] else generate_password()
+            address = add_account(
+                config,
+                values["address"],
+                hash_password(values["password"] or made_up),
+                full_name=values["full_name"],
+                quota=SIZE.parse(values["quota"]),
+                may_send_as=split_items(values["may_send_as"]),
+            )
+            return address, made_up
+
+        self._sheet("Add an account", fields, work, lambda found: self._tell_password("Added", *found))
+
+    def _edit(self) -> None:
+        account = self._account()
+        if account is None:
+            return
+        fields = [
+            (_NAME, account.full_name),
+            (_STATUS, account.status),
+            (_QUOTA, SIZE.format(account.quota)),
+            (_MAY_SEND_AS, ", ".join(account.may_send_as)),
+        ]
+
+        def work(config: Config, values: Values) -> tuple[str, str]:
+            change_account(
+                config,
+                account.address,
+                full_name=values["full_name"],
+                status=values["status"],
+                quota=SIZE.parse(values["quota"]),
+                may_send_as=split_items(values["may_send_as"]),
+            )
+            return account.address, ""
+
+        self._sheet(account.address, fields, work, lambda found: self._tell_password("Changed", *found))
+
+    def _set_password(self) -> None:
+        account = self._account()
+        if account is None:
+            return
+
+        def work(config: Config, values: Values) -> tuple[str, str]:
+            made_up = "" if values["password"] else generate_password()
+            change_account(config, account.address, password=hash_password(values["password"] or made_up))
+            return account.address, made_up
+
+        title = f"Password of {account.address}"
+        self._sheet(title, [(_PASSWORD, "")], work, lambda found: self._tell_password("Changed", *found))
+
+    def _sheet(
+        self,
+        title: str,
+        fields: list[tuple[Option, str]],
+        work: Callable[[Config, Values], tuple[str, str]],
+        done: Callable[[tuple[str, str]], None],
+    ) -> None:
+        config = self._desk.source.config
+        if config is not None:
+            Sheet(self._desk, title, fields, lambda values: work(config, values), done).open()
+
+    def _tell_password(self, what: str, address: str, made_up: str) -> None:
+        self.show()
+        self._desk.stage.say(f"{what}: {address}. It takes effect at once.", "good")
+        if made_up:
+            text = f"The password of {address} is\n\n    {made_up}\n\nIt is shown only now, and kept nowhere."
+            self._desk.stage.open(message("Password", text, self._desk.stage.close))
+
+    def _delete(self) -> None:
+        account, config = self._account(), self._desk.source.config
+        if account is None or config is None:
+            return
+
+        def really(*, force: bool) -> None:
+            self._desk.stage.close()
+            self._desk.run(
+                lambda: delete_account(config, account.address, force=force),
+                lambda _: self._tell_password("Deleted", account.address, ""),
+            )
+
+        text = f"Delete {account.address}? Its mail stays in {account.folder}."
+        answers = [("Keep", self._desk.stage.close), ("Delete", lambda: really(force=False))]
+        self._desk.stage.open(ask("Delete the account?", clean(text), answers, self._desk.stage.close))
+
+
+def _read(config: Config) -> tuple[list[Account], dict[str, list[str]]]:
+    accounts = list(list_accounts(config))
+    aliases: dict[str, list[str]] = {}
+    for name, targets in list_aliases(config):
+        for target in targets:
+            aliases.setdefault(target, []).append(name)
+    return accounts, aliases
