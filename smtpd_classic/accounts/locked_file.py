@@ -4,14 +4,11 @@ import os
 from collections.abc import Callable
 from stat import S_IMODE
 
-from filelock import FileLock, Timeout
-
 from smtpd_classic.accounts.reading import read_text
 from smtpd_classic.atomic_file import replace
+from smtpd_classic.config.lock import LockHeld, locked
 
 __all__ = ["EditRefused", "NotThere", "appended", "change_file"]
-
-_LOCK_TIMEOUT_S = 10.0
 
 
 class EditRefused(Exception):
@@ -30,12 +27,10 @@ def change_file(path: str, beside: str, change: Callable[[str], str]) -> None:
     """Replace the text of the file by what `change` makes of it. A file that is not there yet is made with the owner
     and the rights of `beside`, the configuration. Raises EditRefused or OSError."""
     try:
-        # A lock object for each call: each then opens the lock file itself, and flock excludes threads as well.
-        with FileLock(path + ".lock", fallback_to_soft=False, timeout=_LOCK_TIMEOUT_S):
+        with locked(path):
             _change(path, beside, change)
-    except Timeout:
-        said = f"{path} is being changed by somebody else and did not become free within {_LOCK_TIMEOUT_S:.0f} seconds."
-        raise EditRefused(said, temporary=True) from None
+    except LockHeld as held:
+        raise EditRefused(str(held), temporary=True) from None
 
 
 def _change(path: str, beside: str, change: Callable[[str], str]) -> None:

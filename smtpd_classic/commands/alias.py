@@ -10,7 +10,9 @@ from smtpd_classic.accounts import delete_alias, list_aliases, set_alias
 from smtpd_classic.commands.failures import guarded
 from smtpd_classic.config import Config, load
 
-__all__ = ["add_arguments", "run"]
+__all__ = ["HELP", "add_arguments", "run"]
+
+HELP = "list, set and delete the aliases"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -23,7 +23,9 @@ from smtpd_classic.commands.new_password import add_password_arguments, stored_p
 from smtpd_classic.config import Config, load
 from smtpd_classic.config.kinds import SIZE
 
-__all__ = ["add_arguments", "run"]
+__all__ = ["HELP", "add_arguments", "run"]
+
+HELP = "list, add and change the accounts"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
