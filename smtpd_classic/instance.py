@@ -9,7 +9,7 @@ import time
 from dataclasses import replace
 from typing import NamedTuple
 
-from smtpd_classic import notify
+from smtpd_classic import __version__, notify
 from smtpd_classic.config import Config, ConfigProblems, restart_reasons
 from smtpd_classic.listening import CannotListen, Sockets, places
 from smtpd_classic.log import ERROR, Log
@@ -18,8 +18,6 @@ from smtpd_classic.startup import Started, reloaded
 from smtpd_classic.tls import CertificateProblem
 
 __all__ = ["Instance", "Setting"]
-
-VERSION = "0.1.0"
 
 
 class Setting(NamedTuple):
@@ -39,7 +37,7 @@ class Instance:
         self.lock = started.lock
         self.setting = Setting(started.config, started.sockets, started.log, started.runtime)
         self._status = replace(
-            own_status(started.config.path, started.config.digest, VERSION),
+            own_status(started.config.path, started.config.digest, __version__),
             listening=started.sockets.described(),
             not_listening=started.sockets.complaints,
         )

@@ -4,7 +4,7 @@ import os
 import pwd
 import stat
 
-__all__ = ["PrivilegeProblem", "drop", "give", "make_folder", "service_user"]
+__all__ = ["PrivilegeProblem", "drop", "give", "make_folder", "service_user", "unreachable_for"]
 
 
 class PrivilegeProblem(Exception):
@@ -96,3 +96,22 @@ def _name_of(uid: int) -> str:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
         return str(uid)
+
+
+def unreachable_for(user: pwd.struct_passwd, path: str) -> str:
+    """The first folder on the way to `path`, or `path` itself, that the user may not enter; blank when there is none.
+
+    By the mode bits alone: what an access list allows besides, or a mount forbids, shows when it is tried.
+    """
+    groups = set(os.getgrouplist(user.pw_name, user.pw_gid))
+    parts = os.path.realpath(path).split(os.sep)
+    for number in range(2, len(parts) + 1):
+        step = os.sep.join(parts[:number])
+        try:
+            found = os.stat(step)
+        except FileNotFoundError:
+            return ""
+        own = 0o100 if found.st_uid == user.pw_uid else 0o010 if found.st_gid in groups else 0o001
+        if not found.st_mode & own and stat.S_ISDIR(found.st_mode):
+            return step
+    return ""

@@ -14,10 +14,12 @@ from filelock import lock_descriptor
 from smtpd_classic import tls
 from smtpd_classic.config import Config, ConfigProblems, load
 from smtpd_classic.config.schema import SECTIONS
+from smtpd_classic.delivery.maildir import MailStore, MailStoreBroken
 from smtpd_classic.listening import CannotListen, Sockets, listeners_of
 from smtpd_classic.log import Log
 from smtpd_classic.privileges import PrivilegeProblem, drop, give, make_folder, service_user
 from smtpd_classic.runtime import Runtime
+from spool import Spool, SpoolBroken
 
 __all__ = ["CannotStart", "Started", "reloaded", "start"]
 
@@ -67,8 +69,12 @@ def start(path: str) -> Started:
     lock = _lock(config)
     try:
         runtime.make(_COLUMNS_PER_WORKER * (workers(config) + 1) + 1)
+        Spool(config.server.spool_folder).make()
+        MailStore(config.server.mail_folder, config.helo_name).make()
     except OSError as problem:
         raise CannotStart(os.EX_CANTCREAT, f"{runtime.folder} cannot be written: {problem.strerror}.") from None
+    except (SpoolBroken, MailStoreBroken) as problem:
+        raise CannotStart(os.EX_CANTCREAT, str(problem)) from None
     return Started(config, sockets, Log(config.server.log), runtime, lock, (*sockets.complaints, *warnings))
 
 

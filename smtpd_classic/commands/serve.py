@@ -1,0 +1,91 @@
+"""`smtpd-classic serve`: the server, in the foreground."""
+
+import argparse
+import os
+import sys
+from contextlib import suppress
+
+from smtpd_classic.accounts import AccountsUnreadable, EditRefused, list_accounts
+from smtpd_classic.config import Config, ConfigProblems
+from smtpd_classic.daemon import CannotStart
+from smtpd_classic.daemon import run as serve
+from smtpd_classic.instance import Instance
+from smtpd_classic.listening import places
+from smtpd_classic.runtime import Listening
+
+__all__ = ["HELP", "add_arguments", "run"]
+
+HELP = "run the server, in the foreground"
+
+_ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--hints", action="store_true", help="say how to send a test message and where mail is (as on a terminal)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    hints = args.hints or sys.stderr.isatty()
+
+    def announce(instance: Instance, warnings: tuple[str, ...]) -> None:
+        _announce(instance, warnings, hints=hints)
+
+    try:
+        return serve(os.path.abspath(args.config), announce)
+    except CannotStart as problem:
+        print(problem, file=sys.stderr)
+        return problem.status
+
+
+def _announce(instance: Instance, warnings: tuple[str, ...], *, hints: bool) -> None:
+    config, status = instance.setting.config, instance.status
+    said = [f"smtpd-classic {status.version} for {config.server.primary_domain}: {places(status.listening)}"]
+    said += [f"warning: {sentence}" for sentence in warnings]
+    if hints:
+        said += ["", *_hints(config, status.listening)]
+    # One write, and none that matters: whoever started us may have closed the terminal.
+    with suppress(OSError):
+        sys.stderr.write("\n".join(said) + "\n")
+        sys.stderr.flush()
+
+
+def _hints(config: Config, listening: tuple[Listening, ...]) -> list[str]:
+    try:
+        account = next((each for each in list_accounts(config) if each.status == "normal"), None)
+    except (OSError, ConfigProblems, AccountsUnreadable, EditRefused):
+        account = None
+    if account is None:
+        return [f"There is no account yet:   smtpd-classic --config {config.path} user add NAME --generate"]
+    said = [f"Mail for {account.address} will be in {account.folder}/new"]
+    open_to_all = next((each for each in listening if _auth_of(config, each) != "required"), None)
+    if open_to_all is not None:
+        stranger = "me@elsewhere.example"
+        said += ["", "Send a message:", *_example(stranger, account.address, f"smtp://{_place(open_to_all)}", "")]
+    with_login = next((each for each in listening if _auth_of(config, each) == "required"), None)
+    if with_login is not None:
+        url = f"{'smtps' if with_login.tls == 'implicit' else 'smtp'}://{_place(with_login)}"
+        login = f" -k --ssl-reqd -u {account.address}"
+        said += [
+            "",
+            "Send one as a user (it asks for the password):",
+            *_example(account.address, account.address, url, login),
+        ]
+    return [*said, "", "End it with Ctrl-C."]
+
+
+def _example(sender: str, recipient: str, url: str, login: str) -> tuple[str, str]:
+    return (
+        f"  printf 'From: {sender}\\nSubject: Hello\\n\\nHello.\\n' | curl -sS{login} \\",
+        f"    --mail-from {sender} --mail-rcpt {recipient} -T - {url}",
+    )
+
+
+def _auth_of(config: Config, place: Listening) -> str:
+    return next(each.auth for each in config.listeners if each.name == place.name)
+
+
+def _place(place: Listening) -> str:
+    address = _ANY.get(place.address, place.address)
+    return f"[{address}]:{place.port}" if ":" in address else f"{address}:{place.port}"

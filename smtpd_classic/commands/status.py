@@ -1,0 +1,113 @@
+"""`smtpd-classic status`: whether the server runs, and how it is."""
+
+import argparse
+import json
+import os
+import time
+from typing import Any
+
+from smtpd_classic.commands.failures import guarded
+from smtpd_classic.config import Config, load
+from smtpd_classic.listening import places
+from smtpd_classic.runtime import COUNTED, Runtime
+from smtpd_classic.tls import days_left
+from spool import Spool, SpoolBroken
+
+__all__ = ["HELP", "add_arguments", "run"]
+
+HELP = "how the server is"
+
+NOT_RUNNING = 3  # as systemctl and init scripts have it (LSB)
+_SHOWN_TOTALS = ("received", "delivered", "deferred", "rejected", "bounced")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    return guarded(lambda: _show(load(args.config), as_json=args.json))
+
+
+def _show(config: Config, *, as_json: bool) -> int:
+    found = gathered(config, time.time())
+    print(json.dumps(found, indent=2) if as_json else "\n".join(_lines(found)))
+    return os.EX_OK if found["running"] else NOT_RUNNING
+
+
+def gathered(config: Config, now: float) -> dict[str, Any]:
+    """Everything, as it is printed in JSON; most of it also when the server is down."""
+    runtime = Runtime(config.server.run_folder)
+    status = runtime.status.running()
+    hour = runtime.counters.minutes(60)
+    return {
+        "running": status is not None,
+        "state": status.state if status else "down",
+        "pid": status.pid if status else None,
+        "since": status.since if status else None,
+        "version": status.version if status else None,
+        "configuration": config.path,
+        "generation": status.generation if status else None,
+        "configuration_in_force": None if status is None else status.digest == config.digest,
+        "error": status.error if status else "",
+        "waiting_for_restart": list(status.waiting_for_restart) if status else [],
+        "listening": [_place(each) for each in status.listening] if status else [],
+        "not_listening": list(status.not_listening) if status else [],
+        "processes": status.children if status else {},
+        "certificate_days_left": days_left(config.server.certificate) if config.basic.allow_tls else None,
+        "connections": runtime.counters.open_connections() if status else 0,
+        "blocked_clients": len(runtime.blocks.list()),
+        "totals": runtime.counters.totals(),
+        "last_hour": {name: sum(minute.counts[name] for minute in hour) for name in COUNTED},
+        "queue": _queue(config, now),
+    }
+
+
+def _place(each: Any) -> dict[str, Any]:
+    return {"name": each.name, "address": each.address, "port": each.port, "tls": each.tls, "text": places([each])}
+
+
+def _queue(config: Config, now: float) -> dict[str, int] | None:
+    """How many messages are in which state; None when the spool cannot be read."""
+    counts = {"new": 0, "due": 0, "waiting": 0, "held": 0}
+    try:
+        for entry in Spool(config.server.spool_folder).list():
+            if entry.held:
+                counts["held"] += 1
+            elif not entry.attempted:
+                counts["new"] += 1
+            else:
+                counts["due" if entry.next_attempt <= now else "waiting"] += 1
+    except (OSError, SpoolBroken):
+        return None
+    return counts
+
+
+def _lines(found: dict[str, Any]) -> list[str]:
+    if found["running"]:
+        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(found["since"]))
+        lines = [f"{'server':15}{found['state']}, process {found['pid']}, since {since}"]
+    else:
+        lines = [f"{'server':15}down"]
+    lines.append(f"{'configuration':15}{found['configuration']}{_in_force(found)}")
+    lines += [f"{'listening':15}{place['text']}, TLS {place['tls']}" for place in found["listening"]]
+    lines += [f"{'not listening':15}{sentence}" for sentence in found["not_listening"]]
+    if found["certificate_days_left"] is not None:
+        lines.append(f"{'certificate':15}{found['certificate_days_left']} days left")
+    queue = found["queue"]
+    lines.append(f"{'queue':15}{_counts(queue) if queue is not None else 'cannot be read'}")
+    lines.append(f"{'connections':15}{found['connections']} open; {found['blocked_clients']} clients blocked")
+    lines.append(f"{'last hour':15}{_counts({name: found['last_hour'][name] for name in _SHOWN_TOTALS})}")
+    lines.append(f"{'in all':15}{_counts({name: found['totals'][name] for name in _SHOWN_TOTALS})}")
+    lines += [f"{'last reload':15}refused: {line}" for line in found["error"].splitlines()]
+    lines += [f"{'restart':15}{sentence}" for sentence in found["waiting_for_restart"]]
+    return lines
+
+
+def _in_force(found: dict[str, Any]) -> str:
+    in_force = found["configuration_in_force"]
+    return "" if in_force in {True, None} else " (changed since the server read it)"
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{number} {name}" for name, number in counts.items())
