@@ -69,8 +69,7 @@ class Journal:
         ]
 
     def write(self, lines: Sequence[tuple[str, str]]) -> None:
-        for part, text in lines:
-            self._log.write(part, text)
+        self._log.write_lines(lines)
 
     def count(self, what: str, number: int = 1) -> None:
         self._counters.count(what, number)
@@ -80,7 +79,7 @@ class Journal:
         if reason and reason != "quit":
             self._log.write("smtpd", f"{reason} after {last} from {self._client}")
         counts = dict(self._tally)
-        counts["commands"] = [sum(positive for positive, _ in counts.values()), sum(all_ for _, all_ in counts.values())]
+        counts["commands"] = [sum(column) for column in zip(*self._tally.values(), strict=True)] or [0, 0]
         told = (
             f" {command.lower()}={positive}" if positive == every else f" {command.lower()}={positive}/{every}"
             for command, (positive, every) in counts.items()
