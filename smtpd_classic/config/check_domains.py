@@ -95,7 +95,8 @@ def every_file_has_one_purpose(config: Config) -> Iterator[Finding]:
         path = getattr(config.server, option)
         other = next((name for name, taken in files.items() if taken == path), None)
         if other:
-            yield Finding("server", option, f"{option} and {other} are the same: {path}.")
+            guilty = option if ("server", option) in config.lines else other  # one is perhaps the default
+            yield Finding("server", guilty, f"{option} and {other} are the same: {path}.")
         files.setdefault(option, path)
 
 

@@ -18,6 +18,8 @@ __all__ = ["Complaint", "Document", "Entry", "Part", "SectionText", "scan"]
 _BLANKS = " \t\r"
 # CR is part of a CRLF line end, or refused as the others are.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+# [::1]:25 may be an item of a list.
+_SECTION = re.compile(r"\[\s*[A-Za-z_-]+(\s[^\]]*)?\]")
 _OPTION_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 
 
@@ -117,6 +119,10 @@ def _take(line: int, raw: str, drafts: list[_Draft]) -> str:
     """Add one line to what was read; the answer is what is wrong with it, or blank."""
     said = raw.strip(_BLANKS)
     draft = drafts[-1] if drafts else None
+    if _SECTION.fullmatch(said) and raw[0] in _BLANKS:
+        _begin(line, said, drafts)
+        drafts[-1].rejected = True
+        return "a section begins at the left edge, not with a blank."
     if raw[0] in _BLANKS:
         return _continue(line, said, draft)
     if said[0] == "[":
