@@ -258,7 +258,7 @@ class Incoming:
                 self._descriptor = -1
 
     def _remove_name(self) -> None:
-        path, self._path = self._path, ""
-        if path:
+        if self._path:
             with contextlib.suppress(OSError):
-                os.unlink(path)
+                os.unlink(self._path)
+                self._path = ""

@@ -4,6 +4,7 @@ Unique names are those of the Maildir standard, with the size as Maildir++ has i
 `<secs>.M<usec>P<pid>Q<n>.<host>,S=<size>`.
 """
 
+import contextlib
 import errno
 import itertools
 import os
@@ -66,7 +67,10 @@ class MailStore:
         """A new message, to be used as a context manager. Raises MailStoreBroken."""
         if self._names_need_sync is None:
             self.make()
-            self._names_need_sync = names_need_sync(self._root)
+            try:
+                self._names_need_sync = names_need_sync(self._root)
+            except OSError as error:
+                raise failure(error, self._root) from error
         return Incoming(self._root, self._new_name(), self._look_at, self._names_need_sync)
 
     def deliver_copy(self, folder: str, chunks: Iterable[bytes]) -> None:
@@ -159,6 +163,8 @@ class MailStore:
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(os.path.join(folder, "tmp", name))  # a copy that its writer, now dead, had begun
             copy_into(folder, name, iter(lambda: os.read(descriptor, _CHUNK), b""))
             os.unlink(path)
 
