@@ -87,15 +87,9 @@ def sweep(setting: Setting, supervisor: socket.socket) -> None:
 
 def sweep_up(services: Services) -> None:
     """Put in order what processes that died have left in the spool and in the mail folder."""
-    accounts = services.accounts
-
-    def folder_of(recipient: str) -> str | None:
-        account = accounts.account(recipient)
-        return account.folder if account is not None else None
-
     try:
         services.spool.sweep(time.time())
-        delivered = services.mail_store.sweep(folder_of)
+        delivered = services.mail_store.sweep(services.folder_of)
     except (SpoolBroken, MailStoreBroken) as problem:
         services.log.warning("master", f"what dead processes left cannot be put in order: {problem}")
         return

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from smtpd_classic.accounts import Accounts
+from smtpd_classic.accounts import Accounts, AccountsUnreadable
 from smtpd_classic.config.schema import Config, Listener
 from smtpd_classic.delivery.maildir import MailStore
 from smtpd_classic.dns import Resolver
@@ -80,6 +80,15 @@ class Services:
             rules = rules_for(self.config, listener, self.accounts, self.dns, self.facts, self._trust)
             found = self._policies[listener.name] = Policy(rules, self._complain)
         return found
+
+    def folder_of(self, recipient: str) -> str | None:
+        """The Maildir of an address that `Envelope-To:` may name: one that leads to a single mailbox."""
+        try:
+            found = self.accounts.find(recipient)
+        except AccountsUnreadable:
+            return None
+        account = self.accounts.account(found.targets[0]) if found is not None and len(found.targets) == 1 else None
+        return account.folder if account is not None else None
 
     def _complain(self, sentence: str) -> None:
         self.log.write("smtpd", f"warning: {sentence}", WARNING)

@@ -1,0 +1,83 @@
+"""`smtpd-classic explain`: who may send what to whom, and which line says so."""
+
+import argparse
+import ipaddress
+import json
+import os
+
+from smtpd_classic.commands.failures import Refused, guarded
+from smtpd_classic.config import Config, load
+from smtpd_classic.config.kinds import SIZE
+from smtpd_classic.explanation import Explanation, NoSuchListener, Question, explanation
+from smtpd_classic.policy.explain import Step
+
+__all__ = ["HELP", "add_arguments", "run"]
+
+HELP = "say whether a message would be accepted, and why"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--ip", required=True, metavar="IP", type=_ip, help="the address of the client")
+    parser.add_argument("--from", required=True, dest="sender", metavar="SENDER", help="the sender; <> for none")
+    parser.add_argument("--to", required=True, dest="recipient", metavar="RECIPIENT", help="the recipient")
+    parser.add_argument("--login", default="", metavar="USER", help="the user who has logged in")
+    parser.add_argument("--listener", default="", metavar="NAME", help="the listener; else the one that fits")
+    parser.add_argument("--size", default=0, type=_size, metavar="SIZE", help="the declared size, as in 5M")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _ip(text: str) -> str:
+    try:
+        return str(ipaddress.ip_address(text.strip("[]")))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"“{text}” is not an IP address.") from None
+
+
+def _size(text: str) -> int:
+    try:
+        return SIZE.parse(text)
+    except ValueError as problem:
+        raise argparse.ArgumentTypeError(str(problem)) from None
+
+
+def run(args: argparse.Namespace) -> int:
+    return guarded(lambda: _explain(load(args.config), args))
+
+
+def _explain(config: Config, args: argparse.Namespace) -> int:
+    sender = args.sender.strip().removeprefix("<").removesuffix(">")
+    question = Question(args.ip, sender, args.recipient.strip().strip("<>"), args.login, args.size)
+    try:
+        found = explanation(config, question, args.listener)
+    except NoSuchListener:
+        names = ", ".join(each.name for each in config.listeners) or "none"
+        raise Refused(f"there is no listener “{args.listener}”; there are: {names}.", os.EX_DATAERR) from None
+    if args.json:
+        print(json.dumps(_shown(found), indent=2, ensure_ascii=False))
+    else:
+        print("\n".join(_lines(found)))
+    return os.EX_OK
+
+
+def _shown(found: Explanation) -> dict[str, object]:
+    return {
+        "accepted": found.accepted,
+        "reply": str(found.reply),
+        "decided": found.decided._asdict(),
+        "steps": [step._asdict() for step in found.steps],
+        "targets": list(found.targets),
+    }
+
+
+def _lines(found: Explanation) -> list[str]:
+    lines = [f"{'accepted' if found.accepted else 'refused'}: {found.reply}", f"because {_reason(found.decided)}"]
+    if found.targets:
+        lines.append(f"goes to {', '.join(found.targets)}")
+    lines.append("")
+    width = max(len(step.check) for step in found.steps)
+    return lines + [f"{step.command:7} {step.check:{width}}  {step.outcome}" for step in found.steps]
+
+
+def _reason(step: Step) -> str:
+    option = f" ([{step.section}] {step.option}, {step.place})" if step.option else ""
+    return f"{step.outcome}{option}"
