@@ -10,7 +10,7 @@ from smtpd_classic.accounts.account import NORMAL, Account, Found, ScramKeys
 from smtpd_classic.accounts.checks import check
 from smtpd_classic.accounts.login import Logins
 from smtpd_classic.accounts.passwords import scram_keys
-from smtpd_classic.accounts.reading import Aliases, Users, read_aliases, read_text, read_users
+from smtpd_classic.accounts.reading import Aliases, NotText, Users, read_aliases, read_text, read_users, unreadable
 from smtpd_classic.accounts.resolution import AddressBook, address_book, domain_table
 from smtpd_classic.config.problem import Problem
 from smtpd_classic.config.schema import Config
@@ -138,8 +138,8 @@ class Accounts:
         path = self._paths[0]
         try:
             users = read_users(path, read_text(path), self._table, self._config.server.mail_folder)
-        except (OSError, ValueError) as problem:
-            users = Users({}, {}, (Problem(path, 0, _reason(problem)),), whole=False)
+        except (OSError, NotText) as problem:
+            users = Users({}, {}, (unreadable(path, problem),), whole=False)
         return self._kept(users, old.users if old else None)
 
     def _read_aliases(self, old: _State | None) -> Aliases:
@@ -149,9 +149,9 @@ class Accounts:
         except FileNotFoundError as problem:
             if old is None or not old.aliases.targets:  # a server without aliases needs no file of them
                 return Aliases({}, {})
-            aliases = Aliases({}, {}, (Problem(path, 0, _reason(problem)),), whole=False)
-        except (OSError, ValueError) as problem:
-            aliases = Aliases({}, {}, (Problem(path, 0, _reason(problem)),), whole=False)
+            aliases = Aliases({}, {}, (unreadable(path, problem),), whole=False)
+        except (OSError, NotText) as problem:
+            aliases = Aliases({}, {}, (unreadable(path, problem),), whole=False)
         return self._kept(aliases, old.aliases if old else None)
 
     def _kept(self, new: F, old: F | None) -> F:
@@ -177,7 +177,3 @@ def _signature(path: str) -> _Signature:
     except OSError:
         return None
     return found.st_ino, found.st_mtime_ns, found.st_size, found.st_ctime_ns
-
-
-def _reason(problem: Exception) -> str:
-    return f"cannot be read: {problem.strerror}." if isinstance(problem, OSError) else str(problem)

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from smtpd_classic.accounts.account import DISABLED, AccountsUnreadable
 from smtpd_classic.accounts.address import DomainTable
-from smtpd_classic.accounts.reading import Aliases, Users, read_aliases, read_text, read_users
-from smtpd_classic.accounts.resolution import MAX_TARGETS, AddressBook, address_book
+from smtpd_classic.accounts.reading import Aliases, NotText, Users, read_aliases, read_text, read_users, unreadable
+from smtpd_classic.accounts.resolution import MAX_TARGETS, AddressBook, TooManyTargets, address_book
 from smtpd_classic.config.problem import Problem
 from smtpd_classic.config.schema import Config
 from smtpd_classic.smtp.address import split_address
@@ -42,9 +42,10 @@ def load_users(config: Config, table: DomainTable) -> Users:
         return read_users(path, read_text(path), table, config.server.mail_folder)
     except FileNotFoundError:
         said = "there is no such file; “smtpd-classic user add” makes it with the first account."
-    except (OSError, ValueError) as problem:
-        said = _reason(problem)
-    return Users({}, {}, (Problem(path, 0, said),), whole=False)
+        found = Problem(path, 0, said)
+    except (OSError, NotText) as problem:
+        found = unreadable(path, problem)
+    return Users({}, {}, (found,), whole=False)
 
 
 def load_aliases(config: Config, table: DomainTable) -> Aliases:
@@ -53,12 +54,8 @@ def load_aliases(config: Config, table: DomainTable) -> Aliases:
         return read_aliases(path, read_text(path), table)
     except FileNotFoundError:
         return Aliases({}, {})
-    except (OSError, ValueError) as problem:
-        return Aliases({}, {}, (Problem(path, 0, _reason(problem)),), whole=False)
-
-
-def _reason(problem: Exception) -> str:
-    return f"cannot be read: {problem.strerror}." if isinstance(problem, OSError) else str(problem)
+    except (OSError, NotText) as problem:
+        return Aliases({}, {}, (unreadable(path, problem),), whole=False)
 
 
 def _modes(path: str, *, secret: bool) -> Iterator[Problem]:
@@ -74,28 +71,32 @@ def _modes(path: str, *, secret: bool) -> Iterator[Problem]:
 
 
 def _alias_problems(path: str, table: DomainTable, book: AddressBook, aliases: Aliases) -> Iterator[Problem]:
-    looping = set()
     for loop in _loops(table, aliases.targets):
-        looping |= set(loop)
-        yield Problem(
-            path, aliases.lines[loop[0]], f"this alias goes round in a circle: {' → '.join([*loop, loop[0]])}."
-        )
+        said = f"this alias goes round in a circle: {' → '.join([*loop, loop[0]])}."
+        yield Problem(path, aliases.lines[loop[0]], said)
+    many = sum(map(len, aliases.targets.values())) > MAX_TARGETS
     for key, targets in aliases.targets.items():
         line = aliases.lines[key]
         if key in book.accounts:
             said = f"there is an account {key}, which comes first; the alias is not used."
             yield Problem(path, line, said, "warning")
-        dead = [target for target in targets if _is_dead(table, book, target)]
-        if dead and key not in looping:
+        if dead := [target for target in targets if not _exists(book, target)]:
             left = "mail for this alias is refused." if len(dead) == len(targets) else "the others get the mail."
             said = f"there is no {', '.join(dead)} here; {left}"
             yield Problem(path, line, said, "error" if len(dead) == len(targets) else "warning")
-        if _is_too_many(book, targets):
+        if many and _is_too_many(book, targets):
             yield Problem(path, line, f"this alias stands for more than {MAX_TARGETS} addresses.")
 
 
-def _is_dead(table: DomainTable, book: AddressBook, address: str) -> bool:
-    """Whether it is an address here that does not exist."""
+def _exists(book: AddressBook, address: str) -> bool:
+    """Whether it is at least an alias, or an address elsewhere, or cannot be told."""
+    try:
+        return book.exists(address)
+    except AccountsUnreadable:
+        return True
+
+
+def _leads_nowhere(table: DomainTable, book: AddressBook, address: str) -> bool:
     try:
         return table.local(split_address(address)[1]) is not None and book.find(address) is None
     except AccountsUnreadable:
@@ -104,9 +105,12 @@ def _is_dead(table: DomainTable, book: AddressBook, address: str) -> bool:
 
 def _is_too_many(book: AddressBook, targets: tuple[str, ...]) -> bool:
     try:
-        return len(book.expanded(targets)) > MAX_TARGETS
-    except AccountsUnreadable:
+        book.expanded(targets)
+    except TooManyTargets:
         return True
+    except AccountsUnreadable:
+        return False
+    return False
 
 
 def _loops(table: DomainTable, targets: dict[str, tuple[str, ...]]) -> Iterator[list[str]]:
@@ -149,13 +153,13 @@ def _next_keys(table: DomainTable, targets: dict[str, tuple[str, ...]], key: str
 def _config_problems(config: Config, table: DomainTable, book: AddressBook) -> Iterator[Problem]:
     """The postmaster and the catch-alls must lead somewhere."""
     postmaster = table.canonical(config.postmaster)
-    if _is_dead(table, book, postmaster):
+    if _leads_nowhere(table, book, postmaster):
         said = f"the postmaster {postmaster} is neither an account nor an alias here; nobody would get bounces."
         yield Problem(config.path, config.line("basic", "postmaster"), said)
-    elif (account := book.account(postmaster)) is not None and account.status == DISABLED:
+    elif (account := book.accounts.get(postmaster)) is not None and account.status == DISABLED:
         said = f"the account of the postmaster {postmaster} is disabled."
         yield Problem(config.path, config.line("basic", "postmaster"), said)
     for domain in config.domains:
-        if domain.catch_all and _is_dead(table, book, table.canonical(domain.catch_all)):
+        if domain.catch_all and _leads_nowhere(table, book, table.canonical(domain.catch_all)):
             said = f"there is no {domain.catch_all} here to catch all mail for {domain.name}."
             yield Problem(config.path, config.line(f"domain {domain.name}", "catch_all"), said)

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from stat import S_IMODE
 
-from smtpd_classic.accounts.reading import read_text
+from smtpd_classic.accounts.reading import NotText, read_text
 from smtpd_classic.atomic_file import replace
 from smtpd_classic.config.lock import LockHeld, locked
 
@@ -39,7 +39,7 @@ def _change(path: str, beside: str, change: Callable[[str], str]) -> None:
         line_end = "\r\n" if _has_crlf(path) else "\n"
     except FileNotFoundError:
         text, line_end = "", "\n"
-    except ValueError as problem:
+    except NotText as problem:
         raise EditRefused(f"{path}: {problem}") from None
     new = change(text)
     if new == text:

@@ -12,7 +12,17 @@ from smtpd_classic.accounts.users import UserLine, parse_line
 from smtpd_classic.config.problem import Problem
 from smtpd_classic.smtp.address import split_address
 
-__all__ = ["Aliases", "Users", "account_lines", "alias_key", "read_aliases", "read_text", "read_users"]
+__all__ = [
+    "Aliases",
+    "NotText",
+    "Users",
+    "account_lines",
+    "alias_key",
+    "read_aliases",
+    "read_text",
+    "read_users",
+    "unreadable",
+]
 
 
 class Users(NamedTuple):
@@ -33,15 +43,28 @@ class Aliases(NamedTuple):
     whole: bool = True
 
 
+class NotText(ValueError):
+    """The file is not UTF-8; `line` is where that shows first."""
+
+    def __init__(self, line: int) -> None:
+        super().__init__(f"line {line} is not UTF-8, in which the file must be written.")
+        self.line = line
+
+
+def unreadable(path: str, problem: NotText | OSError) -> Problem:
+    if isinstance(problem, NotText):
+        return Problem(path, problem.line, str(problem))
+    return Problem(path, 0, f"cannot be read: {problem.strerror}.")
+
+
 def read_text(path: str) -> str:
-    """Raises ValueError with one sentence when the file is not UTF-8, OSError when it cannot be read."""
+    """Raises NotText, or OSError when the file cannot be read."""
     with open(path, "rb") as file:
         data = file.read()
     try:
         return data.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as problem:
-        line = data.count(b"\n", 0, problem.start) + 1
-        raise ValueError(f"line {line} is not UTF-8, in which the file must be written.") from None
+        raise NotText(data.count(b"\n", 0, problem.start) + 1) from None
 
 
 def account_lines(text: str) -> Iterator[tuple[int, str]]:

@@ -13,9 +13,13 @@ from smtpd_classic.accounts.reading import Aliases, Users
 from smtpd_classic.config.schema import Config
 from smtpd_classic.smtp.address import split_address
 
-__all__ = ["MAX_TARGETS", "AddressBook", "address_book", "domain_table"]
+__all__ = ["MAX_TARGETS", "AddressBook", "TooManyTargets", "address_book", "domain_table"]
 
 MAX_TARGETS = 10_000
+
+
+class TooManyTargets(AccountsUnreadable):
+    """An alias that would be cut off: better to defer than to lose some of them."""
 
 
 class _Step(NamedTuple):
@@ -72,6 +76,11 @@ class AddressBook:
             self.known[exact] = found
         return found
 
+    def exists(self, canonical: str) -> bool:
+        """Whether it is an address elsewhere, or one here that is at least an alias, wherever that leads."""
+        local, domain = split_address(canonical)
+        return self._table.local(domain) is None or self._step(local, domain) is not None
+
     def _step(self, key: str, domain: str) -> _Step | None:
         """The first that applies to a local address."""
         address = f"{key}@{domain}"
@@ -115,7 +124,7 @@ class AddressBook:
                 else:
                     waiting += step.targets[::-1]
             if len(ends) > MAX_TARGETS:
-                raise AccountsUnreadable(f"{origin} stands for more than {MAX_TARGETS} addresses")
+                raise TooManyTargets(f"{origin} stands for more than {MAX_TARGETS} addresses")
         return tuple(ends)
 
     def account(self, address: str) -> Account | None:
