@@ -3,7 +3,9 @@
 It works without a running daemon and without the right to write.
 """
 
+import sys
 import time
+from dataclasses import replace
 
 from smtpd_classic.accounts import Accounts
 from smtpd_classic.config.schema import Config
@@ -13,7 +15,7 @@ from smtpd_classic.log import Log
 from smtpd_classic.policy.explain import Explanation, Question, explain, likely_listener
 from smtpd_classic.runtime import Runtime
 from smtpd_classic.services import Services
-from spool.spool import Spool
+from spool import Spool, SpoolBroken
 
 __all__ = ["Explanation", "NoSuchListener", "Question", "explanation"]
 
@@ -40,4 +42,14 @@ def explanation(config: Config, question: Question, listener: str = "", *, dns: 
         if named is None:
             raise NoSuchListener(listener)
         found = named
-    return explain(services.policy(found).rules, question)
+    rules = services.policy(found).rules
+    facts = services.facts._replace(free_bytes=lambda: _free_bytes(services))
+    return explain(replace(rules, facts=facts), question)
+
+
+def _free_bytes(services: Services) -> int:
+    """Plenty where the spool has not been made yet, or is not ours to look into: that is no decision of the policy."""
+    try:
+        return services.facts.free_bytes()
+    except (SpoolBroken, OSError):
+        return sys.maxsize

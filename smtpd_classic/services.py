@@ -14,7 +14,7 @@ from smtpd_classic.policy import Client, Facts, Policy, Trust, rules_for
 from smtpd_classic.rewriting import Rewriting, rewriting_for
 from smtpd_classic.runtime import Runtime
 from smtpd_classic.srs import Srs, srs_secret
-from spool.spool import Spool
+from spool import Spool
 
 __all__ = ["Client", "Services"]
 
