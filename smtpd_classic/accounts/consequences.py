@@ -17,10 +17,15 @@ def refuse_worse(
     aliases: tuple[Aliases, Aliases] | None = None,
     warnings: bool,
 ) -> None:
-    """Given one file before and after, raise EditRefused when it is worse after, beside the other file as it is."""
+    """Given one file before and after, raise EditRefused when it is worse after, beside the other file as it is. What
+    cannot be read in either is taken for nothing: it must not hide what the edit does."""
     users = users or (load_users(config, table),) * 2
     aliases = aliases or (load_aliases(config, table),) * 2
-    before = {each.text for each in findings(config, table, users[0], aliases[0])}
-    for problem in findings(config, table, users[1], aliases[1]):
-        if problem.text not in before and (problem.is_error or warnings):
+    before, after = (
+        findings(config, table, users[moment]._replace(whole=True), aliases[moment]._replace(whole=True))
+        for moment in (0, 1)
+    )
+    known = {each.text for each in before}
+    for problem in after:
+        if problem.text not in known and (problem.is_error or warnings):
             raise EditRefused(problem.text)

@@ -144,7 +144,11 @@ def _checked(user: UserLine) -> UserLine:
 
 def _lines_of(text: str, name: str, table: DomainTable) -> list[int]:
     """Where the account stands, counted from 0."""
-    return [number - 1 for number, line in account_lines(text) if table.canonical(line.partition(":")[0]) == name]
+    return [
+        number - 1
+        for number, line in account_lines(text)
+        if ":" in line and table.canonical(line.partition(":")[0]) == name
+    ]
 
 
 def _one_line_of(text: str, name: str, table: DomainTable) -> int:
