@@ -12,6 +12,9 @@ from smtpd_classic.delivery.transport import HostBusy
 __all__ = ["Connections", "Idle"]
 
 
+_MOST_KEPT = 100
+
+
 class Idle(Protocol):
     """A session that is not being used."""
 
@@ -61,7 +64,7 @@ class Connections:
     def give_back(self, address: object, key: object, session: Idle | None) -> None:
         """After `take`: the session if there is one; it is kept when it can be used again."""
         with self._lock:
-            if session is not None and session.reusable and not self._closed:
+            if session is not None and session.reusable and not self._closed and self._room():
                 self._kept.setdefault(address, []).append(_Kept(key, session, self._clock()))
                 return
             self._less(address)
@@ -97,6 +100,9 @@ class Connections:
     @property
     def open(self) -> int:
         return sum(self._open.values())
+
+    def _room(self) -> bool:
+        return sum(len(kept) for kept in self._kept.values()) < _MOST_KEPT
 
     def _less(self, address: object) -> None:
         left = self._open[address] - 1

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
-from smtpd_classic.headers import end_of_header_block
+from smtpd_classic.headers import HeaderBlock, end_of_header_block
 
 __all__ = ["Content", "Facts", "Opener", "Source"]
 
@@ -40,7 +40,7 @@ class Content:
     def __init__(
         self, open_source: Opener, edit: Callable[[bytes], bytes] = lambda header: header, on_top: bytes = b""
     ) -> None:
-        self._open = open_source
+        self.open = open_source
         self._edit = edit
         self._on_top = on_top
         self._whole: bytes | None = None
@@ -58,7 +58,7 @@ class Content:
         if self._whole is not None:
             yield self._whole
             return
-        with self._open() as source:
+        with self.open() as source:
             first = self._first(source)
             following = source.read(_CHUNK)
             if not following:
@@ -90,7 +90,8 @@ class Content:
             searched = len(data)
             data += more
             end = end_of_header_block(data, searched)
-        end = len(data) if end < 0 else end
+        if end < 0:  # no empty line: what is not a field any more is not to be edited
+            end = HeaderBlock(bytes(data)).strict_end
         return self._on_top + self._edit(bytes(data[:end])) + bytes(data[end:])
 
     def _look(self) -> Facts:

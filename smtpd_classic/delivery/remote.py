@@ -72,6 +72,10 @@ def _one_session(target: Target, delivery: _Delivery, network: Network) -> bool:
             network.connections.forget(address)  # what was kept as long as this one is gone too
             return True
         return _look_back(target, session, network)
+    except BaseException:
+        if session is not None:
+            session.end()  # in the middle of a message, perhaps: of no use for the next
+        raise
     finally:
         network.connections.give_back(address, target, session)
 

@@ -94,8 +94,11 @@ Settle = Callable[[list[Outcome]], None]
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Some recipients of one message with the same next hop. `forced`: a person wants it tried now, whatever is
-    remembered of the hosts. `notes` gets a sentence about what the log should tell."""
+    """Some recipients of one message with the same next hop.
+
+    `alone`: the message has no other recipient. `forced`: a person wants it tried now, whatever is remembered of the
+    hosts. `note` gets a sentence that the log should tell.
+    """
 
     queue_id: str
     sender: str
@@ -104,6 +107,7 @@ class Job:
     ret: str = ""
     envid: str = ""
     smtputf8: bool = False
+    alone: bool = False
     forced: bool = False
     transcript: Transcript = field(default_factory=Transcript)
     note: Callable[[str], None] = lambda sentence: None

@@ -1,0 +1,212 @@
+"""From due ids to work: what is claimed when, what waits unopened, and in which order.
+
+Rule 1: new mail goes first; what is retried never keeps it waiting for more than one step.
+Rule 2: a destination that rests or is busy costs nothing: its messages are parked by their ids, without being opened,
+until it is their turn or something must be told to somebody.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from smtpd_classic.delivery.attempt import Attempts, Errand
+from smtpd_classic.retry.lanes import Gate, Lane, Work, WorkQueue
+from smtpd_classic.retry.ticket import Desk, Ticket
+from smtpd_classic.retry.waiting import Waiting
+from spool import Claim, Spool, SpoolBroken
+
+__all__ = ["Dispatcher"]
+
+
+class _Finished(NamedTuple):
+    queue_id: str
+    when: float | None
+    unwritten: frozenset[str]
+
+
+_TROUBLE_S = 60.0
+_FORCED = 1.0  # a person has set the next attempt to the beginning of time
+
+
+@dataclass(slots=True)
+class Dispatcher:
+    """Of one thread, but for `finished`, which any delivery thread calls. `most_open` entries are claimed at once."""
+
+    spool: Spool
+    desk: Desk
+    attempts: Attempts
+    works: WorkQueue
+    lane_limit: int
+    retries: Gate
+    most_open: int
+    monotonic: Callable[[], float]
+    waiting: Waiting = field(default_factory=Waiting)
+    fresh: deque[str] = field(default_factory=deque)
+    lanes: dict[str, Lane] = field(default_factory=dict)
+    _open: set[str] = field(default_factory=set)
+    _parked: dict[str, Lane] = field(default_factory=dict)
+    _stops: dict[str, Lane] = field(default_factory=dict)  # where somebody is parked, in the order of their turns
+    _finished: deque["_Finished"] = field(default_factory=deque)
+    _unwritten: dict[str, frozenset[str]] = field(default_factory=dict)
+
+    # New things to know --------------------------------------------------------------------------------------------
+
+    def wake(self, queue_id: str) -> None:
+        """There is something new about this message: it goes first."""
+        if queue_id not in self._open:
+            self._parked.pop(queue_id, None)
+            self.waiting.forget(queue_id)
+            self.fresh.append(queue_id)
+
+    def fill(self, found: dict[str, float]) -> None:
+        """What a scan of the spool has found."""
+        now = self.desk.clock()
+        mended = self.desk.schedule.mended
+        known, parked, opened = self.waiting, self._parked, self._open
+        news = {
+            queue_id: mended(when, now)
+            for queue_id, when in found.items()
+            if queue_id not in known and queue_id not in parked and queue_id not in opened
+        }
+        if news:
+            self.waiting.fill(news)
+
+    def finished(self, queue_id: str, when: float | None, unwritten: frozenset[str] = frozenset()) -> None:
+        """An attempt is over; look at the message again then. From any thread. `unwritten`: who has the message
+        although the disk could not be told so."""
+        self._finished.append(_Finished(queue_id, when, unwritten))
+
+    # Steps ---------------------------------------------------------------------------------------------------------
+
+    def step(self, most: int) -> bool:
+        """Begin some attempts. Whether there is more to begin at once."""
+        self._close_finished()
+        return all(self._begin_next() for _ in range(most))
+
+    def next_look(self, now: float) -> float:
+        """Seconds until something is due that nobody tells us of."""
+        due = self.waiting.next
+        first = 3600.0 if due is None else max(due - now, 0.0)
+        moment = self.monotonic()
+        for lane in self._stops.values():
+            wait = max(lane.rests_until, lane.busy_until) - moment
+            if wait > 0:  # else the end of one of its attempts is what it waits for
+                first = min(first, wait)
+        return first
+
+    def tidy(self) -> None:
+        """Forget the lanes that nobody uses."""
+        now = self.monotonic()
+        for name in [name for name, lane in self.lanes.items() if lane.idle and lane.resting(now) is None]:
+            del self.lanes[name]
+
+    @property
+    def length(self) -> int:
+        """How many messages are known to wait or to be on their way; those that are parked wait too."""
+        return len(self.waiting) + len(self._open) + len(self.fresh)
+
+    def _close_finished(self) -> None:
+        while self._finished:
+            queue_id, when, unwritten = self._finished.popleft()
+            self._open.discard(queue_id)
+            if unwritten:
+                self._unwritten[queue_id] = unwritten
+            if when is not None:
+                self.waiting.add(queue_id, when)
+
+    def _begin_next(self) -> bool:
+        if self.fresh:
+            # New mail has room of its own, or a host that is slow with old mail would be slow with everything.
+            if len(self._open) >= 2 * self.most_open:
+                return False
+            self._begin(self.fresh.popleft())
+            return True
+        if len(self._open) >= self.most_open:
+            return False
+        queue_id = self._unparked() or next(self.waiting.due(self.desk.clock()), None)
+        if queue_id is None:
+            return False
+        self._parked.pop(queue_id, None)
+        self._begin(queue_id)
+        return True
+
+    def _unparked(self) -> str | None:
+        """The first id of a lane that takes work again; lanes take turns."""
+        now = self.monotonic()
+        for name, lane in list(self._stops.items()):
+            while lane.parked and not lane.full(now) and lane.resting(now) is None:
+                queue_id = lane.parked.popleft()
+                if self._parked.get(queue_id) is lane:
+                    self._stops[name] = self._stops.pop(name)
+                    self.waiting.forget(queue_id)
+                    return queue_id
+            if not lane.parked:
+                del self._stops[name]
+        return None
+
+    def _begin(self, queue_id: str) -> None:
+        if queue_id in self._open:
+            return
+        try:
+            claim = self.spool.claim(queue_id)
+        except SpoolBroken as problem:
+            self.desk.journal.warning(queue_id, str(problem))
+            self.waiting.add(queue_id, self.desk.clock() + _TROUBLE_S)
+            return
+        if claim is None:  # gone, or somebody else has it; a scan finds it again
+            return
+        try:
+            if self._take(claim):
+                claim = None
+        finally:
+            if claim is not None:
+                claim.release()
+
+    def _take(self, claim: Claim) -> bool:
+        """Whether the claim is in the hands of the delivery threads now."""
+        queue_id, now = claim.entry.queue_id, self.desk.clock()
+        due = self.desk.schedule.mended(claim.state.next_attempt, now)
+        if claim.state.held:
+            return False
+        if due > now and claim.state.attempts:
+            self.waiting.add(queue_id, due)
+            return False
+        forced = bool(claim.state.attempts) and claim.state.next_attempt < _FORCED
+        ticket = Ticket(claim, self.desk, forced=forced, delivered_before=self._unwritten.pop(queue_id, ()))
+        if ticket.done:  # everything had been said when the power went
+            ticket.remove()
+            return False
+        errands = self.attempts.errands(ticket.message(), ticket.wanted())
+        lanes = [self._lane(errand) for errand in errands]
+        if not forced and self._park(ticket, lanes):
+            return False
+        self._open.add(queue_id)
+        ticket.begin(errands)
+        for errand, lane in zip(errands, lanes, strict=True):
+            self.works.put(self._work(ticket, errand, lane))
+        return True
+
+    def _lane(self, errand: Errand) -> Lane:
+        name = errand.route.destination
+        lane = self.lanes.get(name)
+        if lane is None:
+            lane = self.lanes[name] = Lane(name, Gate(self.lane_limit))
+        return lane
+
+    def _park(self, ticket: Ticket, lanes: list[Lane]) -> bool:
+        """Put the id aside when no lane of it takes work now and nobody must be told anything."""
+        now = self.monotonic()
+        stopped = [lane for lane in lanes if lane.resting(now) is not None]
+        full = [lane for lane in lanes if lane not in stopped and lane.full(now)]
+        if len(stopped) + len(full) < len(lanes) or (not full and ticket.must_be_told):
+            return False
+        lane = full[0] if full else min(stopped, key=lambda each: each.rests_until)
+        lane.parked.append(ticket.queue_id)
+        self._parked[ticket.queue_id] = self._stops[lane.name] = lane
+        self.waiting.add(ticket.queue_id, ticket.must_be_seen)
+        return True
+
+    def _work(self, ticket: Ticket, errand: Errand, lane: Lane) -> Work:
+        gates = (lane.gate, self.retries) if ticket.claim.state.attempts and not ticket.forced else (lane.gate,)
+        return Work(ticket, errand, lane, gates)

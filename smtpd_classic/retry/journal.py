@@ -1,0 +1,97 @@
+"""What becomes of a message, for log and counters: Postfix's phrases, one queue id from arrival to removal."""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from smtpd_classic.delivery.transport import Action, Outcome, Recipient
+from smtpd_classic.log import WARNING, Log, printable
+from spool import Entry
+
+__all__ = ["Counters", "Journal", "Stopwatch", "code_of", "said"]
+
+_STATUS = {Action.DELIVERED: "sent", Action.DELAYED: "deferred", Action.FAILED: "bounced"}
+_COUNTED = {Action.DELIVERED: "delivered", Action.DELAYED: "deferred", Action.FAILED: "bounced"}
+_LONGEST_REPLY = 900
+
+
+class Counters(Protocol):
+    def count(self, what: str, number: int = 1) -> None: ...
+
+
+class Stopwatch:
+    """`delays=a/b/c/d`: before the attempt, waiting in it for its turn, connecting, sending; all in seconds."""
+
+    def __init__(self, arrival: float, claimed: float) -> None:
+        self._before = max(claimed - arrival, 0.0)
+        self._claimed = claimed
+
+    def text(self, now: float, connected_s: float, sent_s: float) -> str:
+        waiting = max(now - self._claimed - connected_s - sent_s, 0.0)
+        delay = self._before + waiting + connected_s + sent_s
+        return f"delay={_s(delay)}, delays={_s(self._before)}/{_s(waiting)}/{_s(connected_s)}/{_s(sent_s)}"
+
+
+def _s(seconds: float) -> str:
+    return f"{seconds:.2g}" if seconds < 10 else f"{seconds:.0f}"
+
+
+def code_of(outcome: Outcome) -> str:
+    """The enhanced status code; one is made where the host sent none (RFC 3463 2)."""
+    return outcome.reply.enhanced or f"{outcome.reply.code // 100}.0.0"
+
+
+def said(outcome: Outcome) -> str:
+    """The reply on one line: a host's complete, our own words without a code that nobody has sent."""
+    return str(outcome.reply) if outcome.command else outcome.reply.text.replace("\n", " ")
+
+
+class Journal:
+    def __init__(self, log: Log, counters: Counters, clock: Callable[[], float]) -> None:
+        self._log = log
+        self._counters = counters
+        self._clock = clock
+
+    def active(self, entry: Entry) -> None:
+        envelope = entry.envelope
+        self._log.write(
+            "qmgr",
+            f"{entry.queue_id}: from=<{printable(envelope.sender, 256)}>, size={entry.size}, "
+            f"nrcpt={len(envelope.recipients)} (queue active)",
+        )
+
+    def outcome(self, entry: Entry, recipient: Recipient, outcome: Outcome, watch: Stopwatch, *, local: bool) -> None:
+        original = f" orig_to=<{printable(recipient.original, 256)}>," if recipient.original else ""
+        peer = "local" if local else str(outcome.peer) if outcome.peer else "none"
+        words = printable(said(outcome), _LONGEST_REPLY)
+        if outcome.command and outcome.action is not Action.DELIVERED:
+            host = outcome.peer._replace(port=0) if outcome.peer else "unknown"
+            words = f"host {printable(str(host), 300)} said: {words} (in reply to {outcome.command})"
+        self._log.write(
+            "local" if local else "smtp",
+            f"{entry.queue_id}: to=<{printable(recipient.address, 256)}>,{original} relay={printable(peer, 300)}, "
+            f"{watch.text(self._clock(), outcome.connected_s, outcome.sent_s)}, "
+            f"dsn={code_of(outcome)}, status={_STATUS[outcome.action]} ({words})",
+        )
+        self._counters.count(_COUNTED[outcome.action])
+
+    def given_up(self, entry: Entry, recipients: Sequence[object]) -> None:
+        """After the last attempt of recipients that were only ever put off."""
+        self._counters.count("bounced", len(recipients))
+        sender = printable(entry.envelope.sender, 256)
+        self._log.write("qmgr", f"{entry.queue_id}: from=<{sender}>, status=expired, returned to sender")
+
+    def notified(self, entry: Entry, what: str, queue_id: str) -> None:
+        self._log.write("bounce", f"{entry.queue_id}: {what}: {queue_id}")
+
+    def held(self, entry: Entry, why: str) -> None:
+        self._log.write("bounce", f"warning: {entry.queue_id}: {why}; the message is held in the queue", WARNING)
+
+    def removed(self, entry: Entry) -> None:
+        self._log.write("qmgr", f"{entry.queue_id}: removed")
+
+    def note(self, queue_id: str, sentence: str) -> None:
+        self._log.write("smtp", f"{queue_id}: {printable(sentence, _LONGEST_REPLY)}")
+
+    def warning(self, queue_id: str, sentence: str) -> None:
+        about = f"{queue_id}: " if queue_id else ""
+        self._log.write("qmgr", f"warning: {about}{printable(sentence, _LONGEST_REPLY)}", WARNING)

@@ -1,0 +1,132 @@
+"""Who may go when: delivery threads take work from here, fairly, and not more than each gate lets through.
+
+A *gate* lets so many pass at a time; what finds it full waits there, not in the way of others. A *lane* is the gate
+of one destination. It rests for a while after a delivery that reached nobody: whoever comes meanwhile is put off
+without a try.
+"""
+
+import heapq
+import itertools
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from smtpd_classic.delivery.attempt import Errand
+from smtpd_classic.delivery.transport import Outcome
+from smtpd_classic.retry.fair import FairQueue
+from smtpd_classic.retry.ticket import Ticket
+
+__all__ = ["Gate", "Lane", "Work", "WorkQueue"]
+
+
+@dataclass(eq=False, slots=True)
+class Gate:
+    limit: int
+    running: int = 0
+    blocked: FairQueue["Work"] = field(default_factory=FairQueue)
+
+
+@dataclass(eq=False, slots=True)
+class Lane:
+    """`parked` are ids that wait for their turn without being open; `queued` counts the work that waits or runs."""
+
+    name: str
+    gate: Gate
+    parked: deque[str] = field(default_factory=deque)
+    queued: int = 0
+    rests_until: float = 0.0
+    outcome: Outcome | None = None
+    busy_until: float = 0.0
+
+    def resting(self, now: float) -> Outcome | None:
+        """Why nobody is tried now; None when somebody may."""
+        return self.outcome if now < self.rests_until else None
+
+    def full(self, now: float) -> bool:
+        """Whether more work would only wait."""
+        return self.queued >= 2 * self.gate.limit or now < self.busy_until
+
+    @property
+    def idle(self) -> bool:
+        return not self.queued and not self.parked
+
+
+class Work(NamedTuple):
+    """An errand of a ticket on its lane; `gates` are all that it has to pass."""
+
+    ticket: Ticket
+    errand: Errand
+    lane: Lane
+    gates: tuple[Gate, ...]
+
+    @property
+    def key(self) -> str:
+        return self.ticket.queue_id
+
+
+class WorkQueue:
+    """`clock` is monotonic. Thread-safe."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._ready: FairQueue[Work] = FairQueue()
+        self._later: list[tuple[float, int, Work]] = []
+        self._numbers = itertools.count()
+        self._stopping = False
+        self._changed = threading.Condition()
+
+    def put(self, work: Work) -> None:
+        with self._changed:
+            work.lane.queued += 1
+            self._ready.put(work.key, work)
+            self._changed.notify()
+
+    def put_back(self, work: Work, wait_s: float) -> None:
+        """Work that was taken and could not be done just now; `done` has to follow all the same."""
+        with self._changed:
+            work.lane.queued += 1
+            heapq.heappush(self._later, (self._clock() + wait_s, next(self._numbers), work))
+            self._changed.notify()
+
+    def take(self) -> Work | None:
+        """The next work, waiting for it; None when the queue is stopped."""
+        with self._changed:
+            while not self._stopping:
+                self._wake_later()
+                work = self._ready.take()
+                if work is None:
+                    self._changed.wait(self._later[0][0] - self._clock() if self._later else None)
+                    continue
+                full = next((gate for gate in work.gates if gate.running >= gate.limit), None)
+                if full is not None:
+                    full.blocked.put(work.key, work)
+                    continue
+                for gate in work.gates:
+                    gate.running += 1
+                return work
+            return None
+
+    def done(self, work: Work) -> None:
+        """After `take`: somebody who waited at the same gates may go on."""
+        with self._changed:
+            work.lane.queued -= 1
+            for gate in work.gates:
+                gate.running -= 1
+                waiting = gate.blocked.take()
+                if waiting is not None:
+                    self._ready.put(waiting.key, waiting)
+                    self._changed.notify()
+
+    def stop(self) -> None:
+        """Let everybody who takes work end."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+
+    def _wake_later(self) -> None:
+        now = self._clock()
+        while self._later and self._later[0][0] <= now:
+            work = heapq.heappop(self._later)[2]
+            self._ready.put(work.key, work)

@@ -1,0 +1,229 @@
+"""Whom to tell what: bounces, delay notices, notices of success, double bounces, and what the postmaster should know.
+
+Rule 1: the null sender never gets a notification, and every notification is sent from it; so none is ever answered by
+one.
+Rule 2: a bounce that cannot be delivered goes to the postmaster, and one that cannot be delivered there is held.
+Rule 3: a notification is in the queue before what it tells is written down, so that a crash repeats rather than loses
+it.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from enum import Enum
+from typing import NamedTuple
+
+from smtpd_classic.accounts import Accounts, AccountsUnreadable
+from smtpd_classic.config.schema import Config
+from smtpd_classic.delivery.content import Content
+from smtpd_classic.delivery.network import Target
+from smtpd_classic.dsn import Fate, Notification, compose, eight_bit, plain_notice
+from smtpd_classic.retry.journal import Journal
+from smtpd_classic.smtp.address import NULL_SENDER, split_address
+from spool import Claim, Envelope, Recipient, Spool, SpoolBroken, SpoolFull, new_queue_id
+
+__all__ = ["Notices", "Verdict"]
+
+_DAY_S = 86_400.0
+
+
+class Verdict(Enum):
+    """What came of the wish to tell the sender that a message has failed."""
+
+    TOLD = "told, or nobody wanted to know"
+    HOLD = "there is nobody left to tell"
+    LATER = "it cannot be told now"
+
+
+class _Notice(NamedTuple):
+    """`what` is its name in the log; `whole` quotes the message and not only its headers."""
+
+    what: str
+    to: str
+    fates: tuple[Fate, ...]
+    preface: str = ""
+    whole: bool = False
+
+
+class Notices:
+    """`wake` tells the retry thread that there is new mail."""
+
+    def __init__(
+        self,
+        config: Config,
+        spool: Spool,
+        accounts: Accounts,
+        clock: Callable[[], float],
+        wake: Callable[[str], None],
+        journal: Journal,
+    ) -> None:
+        self._config = config
+        self._spool = spool
+        self._accounts = accounts
+        self._clock = clock
+        self._wake = wake
+        self._journal = journal
+        self._told = os.path.join(config.server.spool_folder, "told")
+
+    def failed(self, claim: Claim, fates: Sequence[tuple[Recipient, Fate]]) -> Verdict:
+        """Tell the sender that these recipients will not get the message."""
+        envelope = claim.entry.envelope
+        if envelope.sender == NULL_SENDER:
+            return self._double_bounce(claim, fates)
+        wanted = tuple(fate for recipient, fate in fates if not recipient.notify or "FAILURE" in recipient.notify)
+        if not wanted:
+            return Verdict.TOLD
+        whole = envelope.ret == "FULL"
+        notice = _Notice("sender non-delivery notification", envelope.sender, wanted, whole=whole)
+        verdict = self._send(claim, notice)
+        if verdict is Verdict.TOLD:
+            self._copy(claim, wanted)
+            return verdict
+        if verdict is Verdict.LATER:
+            return verdict
+        words = f"The bounce for <{envelope.sender}> cannot be delivered, because there is no such address here."
+        return self._to_postmaster(claim, wanted, words)
+
+    def delayed(self, claim: Claim, fates: Sequence[tuple[Recipient, Fate]]) -> bool:
+        """Tell the sender, once, that the message is late. Whether that is settled."""
+        wanted = tuple(fate for recipient, fate in fates if not recipient.notify or "DELAY" in recipient.notify)
+        sender = claim.entry.envelope.sender
+        if not wanted or sender == NULL_SENDER:
+            return True
+        return self._send(claim, _Notice("sender delay notification", sender, wanted)) is not Verdict.LATER
+
+    def succeeded(self, claim: Claim, fates: Sequence[Fate]) -> None:
+        """Tell the sender what he wanted to be told of: that it was delivered, relayed or expanded."""
+        sender = claim.entry.envelope.sender
+        if sender == NULL_SENDER:
+            return
+        for action in ("expanded", "delivered", "relayed"):
+            same = tuple(fate for fate in fates if fate.action == action)
+            if same:
+                self._send(claim, _Notice("sender delivery status notification", sender, same))
+
+    def login_refused(self, target: Target, reply: str) -> None:
+        """Tell the postmaster, once a day, that another server does not take our password."""
+        user = target.login.user if target.login else ""
+        now = self._clock()
+        mark = self._mark(target)
+        try:
+            if 0 <= now - os.stat(mark).st_mtime < _DAY_S:
+                return
+        except OSError:
+            pass
+        words = (
+            f"The mail server {target.peer.name}, port {target.peer.port}, does not accept the login of this server as "
+            f"“{user}” any more. It said: {reply}\n\n"
+            "Perhaps the password has expired or was changed. Mail for that server waits in the queue until the login "
+            "works again or its life time ends; nothing has been returned because of this.\n\n"
+            "Enter the new password on the Remote Delivery tab, or for a direct domain on the Direct Delivery tab. You "
+            "are told once a day as long as it does not work."
+        )
+        note = self._frame("", new_queue_id(now), self._config.postmaster, now, now, ())
+        content = plain_notice(note, f"The login at {target.peer.name} is refused: mail is waiting", words)
+        try:
+            recipients = self._resolved(self._config.postmaster)
+            if recipients:
+                self._commit(note.token, recipients, (content,), now, body_8bit=True)
+                self._remember(mark, now)
+        except (SpoolFull, SpoolBroken, AccountsUnreadable, OSError) as problem:
+            self._journal.warning("", f"the postmaster could not be told of a refused login: {problem}")
+
+    def login_accepted(self, target: Target) -> None:
+        """The next refusal is news again."""
+        try:
+            os.unlink(self._mark(target))
+        except OSError:
+            return
+
+    def _double_bounce(self, claim: Claim, fates: Sequence[tuple[Recipient, Fate]]) -> Verdict:
+        postmaster = self._config.postmaster
+        try:
+            targets = {recipient.address for recipient in self._resolved(postmaster)}
+        except AccountsUnreadable:
+            return Verdict.LATER
+        if any(
+            recipient.address in targets or postmaster in {recipient.address, recipient.original}
+            for recipient, _ in fates
+        ):
+            self._journal.held(claim.entry, "a notification to the postmaster cannot be delivered")
+            return Verdict.HOLD
+        words = (
+            "This message came from the null sender, as notifications do, and could not be delivered. It cannot be "
+            "returned to anybody, so you get it."
+        )
+        return self._to_postmaster(claim, tuple(fate for _, fate in fates), words)
+
+    def _to_postmaster(self, claim: Claim, fates: tuple[Fate, ...], words: str) -> Verdict:
+        notice = _Notice("double bounce to the postmaster", self._config.postmaster, fates, words)
+        verdict = self._send(claim, notice)
+        if verdict is Verdict.HOLD:
+            self._journal.held(claim.entry, "the address of the postmaster does not exist")
+        return verdict
+
+    def _copy(self, claim: Claim, fates: tuple[Fate, ...]) -> None:
+        mode, postmaster = self._config.basic.copy_bounces, self._config.postmaster
+        sender = claim.entry.envelope.sender
+        if mode == "none" or sender.lower() == postmaster.lower():
+            return
+        words = f"This is the postmaster's copy of a bounce to <{sender}>."
+        self._send(claim, _Notice("postmaster non-delivery notification", postmaster, fates, words, mode == "full"))
+
+    def _send(self, claim: Claim, notice: _Notice) -> Verdict:
+        """HOLD: there is no such address here."""
+        now = self._clock()
+        try:
+            recipients = self._resolved(notice.to)
+            if not recipients:
+                return Verdict.HOLD
+            original = Content(claim.open_content)
+            header = original.header()
+            content_8bit = notice.whole and original.facts().eight_bit
+            note = self._frame(
+                claim.entry.queue_id, new_queue_id(now), notice.to, claim.entry.arrival, now, notice.fates
+            )
+            note = replace(note, envid=claim.entry.envelope.envid, preface=notice.preface)
+            pieces = compose(note, header, original.chunks() if notice.whole else None, content_8bit=content_8bit)
+            needs_8bit = eight_bit(note, header, content_8bit=content_8bit)
+            self._commit(note.token, recipients, pieces, now, body_8bit=needs_8bit)
+        except (SpoolFull, SpoolBroken, AccountsUnreadable) as problem:
+            self._journal.warning(claim.entry.queue_id, f"a notification could not be queued: {problem}")
+            return Verdict.LATER
+        self._journal.notified(claim.entry, notice.what, note.token)
+        return Verdict.TOLD
+
+    def _frame(
+        self, queue_id: str, token: str, to: str, arrival: float, now: float, fates: tuple[Fate, ...]
+    ) -> Notification:
+        config = self._config
+        return Notification(queue_id, token, config.helo_name, config.postmaster, to, arrival, now, fates)
+
+    def _resolved(self, address: str) -> tuple[Recipient, ...]:
+        """Where mail for the address really goes; nowhere, when it is local and does not exist."""
+        if not self._accounts.is_local_domain(split_address(address)[1]):
+            return (Recipient(address),)
+        found = self._accounts.find(address)
+        targets = found.targets if found is not None else ()
+        return tuple(Recipient(target, original=address if target != address else "") for target in targets)
+
+    def _commit(
+        self, queue_id: str, recipients: tuple[Recipient, ...], pieces: Iterable[bytes], now: float, *, body_8bit: bool
+    ) -> None:
+        utf8 = any(not recipient.address.isascii() for recipient in recipients)
+        envelope = Envelope(NULL_SENDER, recipients, body_8bit=body_8bit, smtputf8=utf8)
+        with self._spool.draft(queue_id) as draft:
+            for piece in pieces:
+                draft.write(piece)
+            draft.commit(envelope, now)
+        self._wake(queue_id)
+
+    def _mark(self, target: Target) -> str:
+        about = f"{target.peer.name}:{target.peer.port} {target.login.user if target.login else ''}"
+        return os.path.join(self._told, hashlib.sha256(about.encode()).hexdigest()[:32])
+
+    def _remember(self, mark: str, now: float) -> None:
+        os.makedirs(self._told, mode=0o700, exist_ok=True)
+        with open(mark, "wb"):
+            os.utime(mark, (now, now))

@@ -1,0 +1,326 @@
+"""The retry thread: claims what is due, has it attempted by a bounded number of delivery threads, and is woken by new
+mail.
+"""
+
+import os
+import random
+import select
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Protocol
+
+from smtpd_classic.accounts import Accounts
+from smtpd_classic.config.schema import Config
+from smtpd_classic.delivery.attempt import Attempts
+from smtpd_classic.delivery.connections import Connections
+from smtpd_classic.delivery.health import Health
+from smtpd_classic.delivery.local import Maildir
+from smtpd_classic.delivery.maildir import MailStore
+from smtpd_classic.delivery.network import Network, Own
+from smtpd_classic.delivery.routes import Routes
+from smtpd_classic.delivery.transport import Action, HostBusy, Outcome
+from smtpd_classic.dns import Resolver
+from smtpd_classic.log import Log
+from smtpd_classic.retry.dispatch import Dispatcher
+from smtpd_classic.retry.journal import Journal, said
+from smtpd_classic.retry.lanes import Gate, Lane, Work, WorkQueue
+from smtpd_classic.retry.notices import Notices
+from smtpd_classic.retry.ticket import Desk, Ticket
+from smtpd_classic.runtime import Runtime, Wakes
+from smtpd_classic.schedule import Schedule
+from smtpd_classic.smtp.reply import Reply
+from smtpd_classic.srs import Srs, srs_secret
+from spool import Spool, SpoolBroken
+
+__all__ = ["RetryThread", "Services", "network_for"]
+
+_SCAN_S = 120.0
+_STEP = 20
+_KEEP_SESSIONS_S = 5.0
+_BUSY_S = 0.5
+_CLOCK_JUMP_S = 60.0
+_TROUBLE_S = 300.0
+_HOSTS_FILE = "hosts.json"
+
+
+class Services(Protocol):
+    """What the thread needs of the process; `clock` tells seconds since the epoch."""
+
+    @property
+    def config(self) -> Config: ...
+    @property
+    def accounts(self) -> Accounts: ...
+    @property
+    def dns(self) -> Resolver: ...
+    @property
+    def runtime(self) -> Runtime: ...
+    @property
+    def spool(self) -> Spool: ...
+    @property
+    def mail_store(self) -> MailStore: ...
+    @property
+    def log(self) -> Log: ...
+    @property
+    def clock(self) -> Callable[[], float]: ...
+
+
+def network_for(services: Services) -> Network:
+    config = services.config
+    remote = config.remote
+    network = Network(
+        helo_name=config.helo_name,
+        resolver=services.dns,
+        health=Health(services.clock, remote.dead_host_time.total_seconds()),
+        connections=Connections(remote.max_connections_per_host, _KEEP_SESSIONS_S, time.monotonic),
+        own=Own(config.helo_name, config.listeners),
+        clock=services.clock,
+        max_messages=remote.max_messages_per_connection,
+    )
+    return replace(network, timeouts=network.timeouts._replace(connect=remote.connect_timeout.total_seconds()))
+
+
+class RetryThread:
+    """`start()`, and once `stop()`. `network` and `chance` are others in tests."""
+
+    def __init__(
+        self, services: Services, *, network: Network | None = None, chance: Callable[[], float] = random.random
+    ) -> None:
+        config, remote = services.config, services.config.remote
+        self._services = services
+        self._journal = Journal(services.log, services.runtime.counters, services.clock)
+        notices = Notices(config, services.spool, services.accounts, services.clock, self._wake_own, self._journal)
+        self._network = replace(
+            network or network_for(services),
+            login_refused=notices.login_refused,
+            login_accepted=notices.login_accepted,
+        )
+        routes = Routes(
+            config, self._network, Maildir(services.accounts, services.mail_store), services.accounts.is_local_domain
+        )
+        attempts = Attempts(
+            config, routes, services.accounts, self._forward, lambda words: self._journal.warning("", words)
+        )
+        threads = remote.delivery_threads
+        self._works = WorkQueue(time.monotonic)
+        self._desk = Desk(Schedule.of(config.basic, remote), notices, self._journal, services.clock, chance)
+        self._dispatcher = Dispatcher(
+            services.spool,
+            self._desk,
+            attempts,
+            self._works,
+            remote.max_connections_per_host,
+            Gate(max(1, threads * 3 // 4)),
+            max(4 * threads, 100),
+            time.monotonic,
+        )
+        self._dead_s = remote.dead_host_time.total_seconds()
+        self._event = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._own_wakes: list[str] = []
+        self._found: list[dict[str, float]] = []
+        self._scanning = False
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="retry", daemon=True)
+        self._deliverers = [
+            threading.Thread(target=self._deliver, name=f"delivery {number}", daemon=True) for number in range(threads)
+        ]
+
+    def start(self) -> None:
+        self._thread.start()
+        for thread in self._deliverers:
+            thread.start()
+
+    def stop(self, timeout_s: float) -> bool:
+        """Begin nothing more, and wait for what runs. Whether all of it came to its end; the rest is found again in the
+        queue."""
+        end = time.monotonic() + timeout_s
+        self._stopping.set()
+        self._works.stop()
+        self._signal()
+        for thread in (self._thread, *self._deliverers):
+            thread.join(max(end - time.monotonic(), 0.0))
+        self._network.connections.close_idle(all_of_them=True)
+        return not any(thread.is_alive() for thread in (self._thread, *self._deliverers))
+
+    # The retry thread itself ---------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        wakes = self._open_wakes()
+        poll = select.poll()
+        poll.register(self._event, select.POLLIN)
+        if wakes is not None:
+            poll.register(wakes.fileno(), select.POLLIN)
+        chores = _Chores(self._services.clock, time.monotonic)
+        self._scan()
+        while not self._stopping.is_set():
+            try:
+                more = self._dispatcher.step(_STEP)
+            except Exception as problem:  # one entry must not stop all the others
+                self._journal.warning("", f"the retry thread stumbled: {type(problem).__name__}: {problem}")
+                more = False
+            self._do(chores)
+            wait_s = 0.0 if more else min(self._dispatcher.next_look(self._services.clock()), chores.wait_s())
+            poll.poll(wait_s * 1000)
+            self._listen(wakes)
+        if wakes is not None:
+            wakes.close()
+
+    def _open_wakes(self) -> Wakes | None:
+        try:
+            return self._services.runtime.wakes()
+        except OSError as problem:
+            self._journal.warning("", f"nobody can wake the retry thread, which scans the queue instead: {problem}")
+            return None
+
+    def _listen(self, wakes: Wakes | None) -> None:
+        with suppress(BlockingIOError):
+            os.eventfd_read(self._event)
+        for queue_id in wakes.read(0) if wakes is not None else ():
+            if queue_id:
+                self._dispatcher.wake(queue_id)
+            else:
+                self._scan()
+        while self._own_wakes:
+            self._dispatcher.wake(self._own_wakes.pop(0))
+        while self._found:
+            self._dispatcher.fill(self._found.pop(0))
+
+    def _do(self, chores: "_Chores") -> None:
+        if not chores.due():
+            return
+        self._network.connections.close_idle()
+        self._network.health.save(os.path.join(self._services.runtime.folder, _HOSTS_FILE))
+        self._dispatcher.tidy()
+        if chores.clock_set_back():
+            self._dispatcher.waiting.no_later_than(self._services.clock() + self._desk.schedule.longest_s)
+        if chores.scan_due():
+            self._scan()
+
+    def _scan(self) -> None:
+        """Look at the whole spool, beside what goes on."""
+        if not self._scanning:
+            self._scanning = True
+            threading.Thread(target=self._scan_now, name="scan", daemon=True).start()
+
+    def _scan_now(self) -> None:
+        try:
+            self._found.append(self._services.spool.schedule())
+        except SpoolBroken as problem:
+            self._journal.warning("", f"the queue cannot be read: {problem}")
+        finally:
+            self._scanning = False
+            self._signal()
+
+    def _wake_own(self, queue_id: str) -> None:
+        self._own_wakes.append(queue_id)
+        self._signal()
+
+    def _signal(self) -> None:
+        with suppress(BlockingIOError):
+            os.eventfd_write(self._event, 1)
+
+    def _complain(self, sentence: str) -> None:
+        self._journal.warning("", sentence)
+
+    def _forward(self, sender: str) -> str:
+        """The sender under which somebody else's mail is sent on; unchanged when the secret cannot be had."""
+        server = self._services.config.server
+        try:
+            srs = Srs(srs_secret(server.spool_folder), server.primary_domain)
+        except OSError as problem:
+            self._journal.warning("", f"the sender of forwarded mail is not rewritten: {problem}")
+            return sender
+        return srs.forward(sender, datetime.fromtimestamp(self._services.clock(), UTC).date())
+
+    # The delivery threads ------------------------------------------------------------------------------------------
+
+    def _deliver(self) -> None:
+        while (work := self._works.take()) is not None:
+            try:
+                self._carry_out(work)
+            finally:
+                self._works.done(work)
+                self._signal()
+
+    def _carry_out(self, work: Work) -> None:
+        ticket, errand, lane = work.ticket, work.errand, work.lane
+        said_now: list[Outcome] = []
+
+        def settle(outcomes: list[Outcome]) -> None:
+            said_now.extend(outcomes)
+            ticket.settle(errand, outcomes)
+
+        job = errand.job.only(ticket.unsettled(errand))
+        resting = None if ticket.forced else lane.resting(time.monotonic())
+        try:
+            if resting is not None:
+                settle(job.all(resting))
+            elif job.recipients:
+                errand.route.transport.deliver(job, settle)
+                self._rest(lane, said_now)
+        except HostBusy:
+            lane.busy_until = time.monotonic() + _BUSY_S
+            self._works.put_back(work, _BUSY_S)
+            return
+        except Exception as problem:
+            self._journal.warning(ticket.queue_id, f"the attempt broke off: {type(problem).__name__}: {problem}")
+            words = Reply(451, "4.3.0", "an error in this server; its log says more")
+            ticket.settle(errand, job.only(ticket.unsettled(errand)).all(Outcome("", Action.DELAYED, words)))
+        if ticket.errand_done():
+            self._finish(ticket)
+
+    def _rest(self, lane: Lane, outcomes: list[Outcome]) -> None:
+        """Nobody could be reached: who comes next need not find that out again."""
+        if outcomes and all(outcome.unreachable for outcome in outcomes):
+            words = f"{said(outcomes[-1])} (not tried again at once)"
+            reply = Reply(451, outcomes[-1].reply.enhanced or "4.4.1", words)
+            lane.outcome = Outcome("", Action.DELAYED, reply, outcomes[-1].peer, unreachable=True)
+            lane.rests_until = time.monotonic() + self._dead_s
+        else:
+            lane.rests_until = 0.0
+
+    def _finish(self, ticket: Ticket) -> None:
+        when: float | None = self._services.clock() + _TROUBLE_S
+        try:
+            when = ticket.finish()
+        except Exception as problem:
+            self._journal.warning(ticket.queue_id, f"the attempt broke off: {type(problem).__name__}: {problem}")
+        finally:
+            ticket.release()
+            self._dispatcher.finished(ticket.queue_id, when, ticket.unwritten)
+
+
+class _Chores:
+    """When the small things are due that nobody asks for."""
+
+    def __init__(self, clock: Callable[[], float], monotonic: Callable[[], float]) -> None:
+        self._clock = clock
+        self._monotonic = monotonic
+        self._next = self._next_scan = monotonic()
+        self._next_scan += _SCAN_S
+        self._difference = clock() - monotonic()
+
+    def due(self) -> bool:
+        now = self._monotonic()
+        if now < self._next:
+            return False
+        self._next = now + 1.0
+        return True
+
+    def wait_s(self) -> float:
+        return max(self._next - self._monotonic(), 0.0)
+
+    def scan_due(self) -> bool:
+        now = self._monotonic()
+        if now < self._next_scan:
+            return False
+        self._next_scan = now + _SCAN_S
+        return True
+
+    def clock_set_back(self) -> bool:
+        """Since the last time."""
+        before, self._difference = self._difference, self._clock() - self._monotonic()
+        return self._difference < before - _CLOCK_JUMP_S

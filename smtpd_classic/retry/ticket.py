@@ -1,0 +1,319 @@
+"""A claimed message from the start of an attempt to its end.
+
+Rule 1: what a host has accepted is on disk before anything else is done, so that no crash sends it again.
+Rule 2: a recipient is written down as failed only after the notification is in the queue.
+Rule 3: several threads may settle at once; the claim is written to by one at a time, and what the others have to add
+goes into the same or the next writing.
+"""
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+from smtpd_classic.delivery.attempt import Errand, Message, Wanted
+from smtpd_classic.delivery.transport import Action, Outcome
+from smtpd_classic.delivery.transport import Recipient as Wish
+from smtpd_classic.dsn import Fate
+from smtpd_classic.retry.journal import Journal, Stopwatch, code_of, said
+from smtpd_classic.retry.notices import Notices, Verdict
+from smtpd_classic.schedule import Schedule
+from spool import DELIVERED, FAILED, WAITING, Claim, Recipient, RecipientState, SpoolBroken, SpoolFull, State
+
+__all__ = ["Desk", "Ticket"]
+
+_LEAST_S = 60.0
+_TROUBLE_S = 300.0  # until the next look when the disk takes nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What every ticket needs. `chance` gives numbers from 0 to 1."""
+
+    schedule: Schedule
+    notices: Notices
+    journal: Journal
+    clock: Callable[[], float]
+    chance: Callable[[], float]
+
+
+class Ticket:
+    """`delivered_before`: recipients that have the message although the disk could not be told so."""
+
+    def __init__(self, claim: Claim, desk: Desk, *, forced: bool, delivered_before: Iterable[str] = ()) -> None:
+        self.claim = claim
+        self.entry = claim.entry
+        self.queue_id = claim.entry.queue_id
+        self.forced = forced
+        self.outstanding = 0
+        self._desk = desk
+        self._claimed = desk.clock()
+        self._watch = Stopwatch(self.entry.arrival, self._claimed)
+        self._recipients = _effective(self.entry.envelope.recipients)
+        self._rows = [_known(row, set(delivered_before)) for row in claim.state.recipients]
+        self._outcomes: dict[str, Outcome] = {}
+        self._errands: list[Errand] = []
+        self._lock = threading.Lock()
+        self._writing = threading.Lock()
+        self._version = self._written = 0
+
+    @property
+    def done(self) -> bool:
+        return all(row.state != WAITING for row in self._rows)
+
+    @property
+    def unwritten(self) -> frozenset[str]:
+        """Who has the message although the disk could not be told so."""
+        written = {row.address for row in self.claim.state.recipients if row.state == DELIVERED}
+        return frozenset(row.address for row in self._rows if row.state == DELIVERED) - written
+
+    @property
+    def must_be_told(self) -> bool:
+        """Whether the attempt has consequences for the sender even if nobody can be reached."""
+        state, schedule = self.claim.state, self._desk.schedule
+        attempts = state.attempts + 1
+        if not state.attempts or schedule.expired(self.entry.arrival, attempts, self._claimed):
+            return True
+        return not state.delay_notified and schedule.notice_due(self.entry.arrival, attempts, self._claimed)
+
+    @property
+    def must_be_seen(self) -> float:
+        """When, at the latest, whoever puts it aside must look at it again."""
+        schedule, arrival = self._desk.schedule, self.entry.arrival
+        when = schedule.expiry(arrival)
+        if schedule.delay_notice_s and not self.claim.state.delay_notified:
+            when = min(when, arrival + schedule.delay_notice_s)
+        return max(when, self._claimed + _LEAST_S)
+
+    def message(self) -> Message:
+        alone = len(self._rows) == 1
+        return Message(
+            self.queue_id,
+            self.entry.envelope,
+            self.claim.open_content,
+            self.entry.size,
+            alone,
+            self.forced,
+            lambda sentence: self._desk.journal.note(self.queue_id, sentence),
+        )
+
+    def wanted(self) -> list[Wanted]:
+        """The recipients that wait, each address once."""
+        schedule = self._desk.schedule
+        rows = {row.address: row for row in self._rows if row.state == WAITING}
+        return [
+            Wanted(recipient, schedule.relay_exhausted(rows[recipient.address].relay_attempts))
+            for recipient in {each.address: each for each in self._recipients}.values()
+            if recipient.address in rows
+        ]
+
+    def begin(self, errands: list[Errand]) -> None:
+        self._errands = errands
+        self.outstanding = len(errands)
+        # Reception has said so for what it took; of our own notifications nobody has yet.
+        if self.claim.state.attempts or not self.entry.envelope.client:
+            self._desk.journal.active(self.entry)
+        if not self.claim.state.attempts:
+            self._tell_expanded()
+
+    def unsettled(self, errand: Errand) -> set[str]:
+        with self._lock:
+            return {each.address for each in errand.job.recipients if each.address not in self._outcomes}
+
+    def settle(self, errand: Errand, outcomes: list[Outcome]) -> None:
+        """Write down what a host has said."""
+        recipients = {each.address: each for each in errand.job.recipients}
+        for outcome in outcomes:
+            recipient = recipients[outcome.recipient]
+            self._desk.journal.outcome(self.entry, recipient, outcome, self._watch, local=errand.route.local)
+        delivered = {outcome.recipient for outcome in outcomes if outcome.action is Action.DELIVERED}
+        self._tell_success(errand, [outcome for outcome in outcomes if outcome.recipient in delivered])
+        with self._lock:
+            self._outcomes.update({outcome.recipient: outcome for outcome in outcomes})
+            self._rows = [_delivered(row, self._outcomes, self._desk.clock()) for row in self._rows]
+            self._version += 1
+            mine, nearly_done = self._version, all(row.state == DELIVERED for row in self._rows)
+        if delivered and not nearly_done:  # when all have it, removing the entry says so
+            self._write_down(mine)
+
+    def errand_done(self) -> bool:
+        """Whether that was the last one."""
+        with self._lock:
+            self.outstanding -= 1
+            return self.outstanding == 0
+
+    def finish(self) -> float | None:
+        """The end of the attempt: notifications, and what is left to do later. When that is; None when never."""
+        now = self._desk.clock()
+        state = self.claim.state
+        attempts = state.attempts + 1
+        failures, gave_up = self._failures(attempts, now)
+        held = False
+        if failures:
+            verdict = self._desk.notices.failed(self.claim, failures)
+            held = verdict is Verdict.HOLD
+            if verdict is Verdict.TOLD:
+                self._mark_failed({recipient.address for recipient, _ in failures})
+                if gave_up:
+                    self._desk.journal.given_up(self.entry, gave_up)
+        notified = state.delay_notified or self._tell_delay(attempts, now)
+        if self.done:
+            return self.remove()
+        when = self._desk.schedule.next_attempt(self.entry.arrival, attempts, now, self._desk.chance)
+        first = state.first_attempt or self._claimed
+        self._record(
+            State(tuple(self._rows), attempts, first, now, when, notified, self._transcript(), held or state.held)
+        )
+        return None if held else when
+
+    def remove(self) -> float | None:
+        """Everybody has it or has been told of it."""
+        try:
+            self.claim.remove()
+        except SpoolBroken as problem:
+            self._desk.journal.warning(self.queue_id, f"the message is done but cannot be removed: {problem}")
+            self._record(replace(self.claim.state, recipients=tuple(self._rows)))
+            return self._desk.clock() + _TROUBLE_S
+        self._desk.journal.removed(self.entry)
+        return None
+
+    def release(self) -> None:
+        self.claim.release()
+
+    # ---------------------------------------------------------------------------------------------------------------
+
+    def _failures(self, attempts: int, now: float) -> tuple[list[tuple[Recipient, Fate]], list[Recipient]]:
+        """Who failed in this attempt, and of those the ones that were only put off until the end."""
+        relay_only = {
+            each.address for errand in self._errands if errand.route.relay_only for each in errand.job.recipients
+        }
+        expired = self._desk.schedule.expired(self.entry.arrival, attempts, now)
+        failures: list[tuple[Recipient, Fate]] = []
+        gave_up: list[Recipient] = []
+        for number, (row, recipient) in enumerate(zip(self._rows, self._recipients, strict=True)):
+            outcome = self._outcomes.get(row.address)
+            if row.state != WAITING or outcome is None:
+                continue
+            tried = self._rows[number] = _tried(row, outcome, now)
+            used_up = row.address in relay_only and self._desk.schedule.relay_exhausted(tried.relay_attempts)
+            if outcome.action is Action.FAILED:
+                failures.append((recipient, fate_of(recipient, outcome, "failed", now)))
+            elif expired or used_up:
+                fate = fate_of(recipient, outcome, "failed", now)
+                failures.append((recipient, replace(fate, status="4.4.7")))
+                gave_up.append(recipient)
+        return failures, gave_up
+
+    def _mark_failed(self, addresses: set[str]) -> None:
+        self._rows = [
+            replace(row, state=FAILED) if row.address in addresses and row.state == WAITING else row
+            for row in self._rows
+        ]
+
+    def _tell_delay(self, attempts: int, now: float) -> bool:
+        """Whether the sender knows now that the message is late."""
+        if self.done or not self._desk.schedule.notice_due(self.entry.arrival, attempts, now):
+            return False
+        until = self._desk.schedule.expiry(self.entry.arrival)
+        late = [
+            (recipient, replace(fate_of(recipient, self._outcomes[row.address], "delayed", now), retry_until=until))
+            for row, recipient in zip(self._rows, self._recipients, strict=True)
+            if row.state == WAITING and row.address in self._outcomes
+        ]
+        return bool(late) and self._desk.notices.delayed(self.claim, late)
+
+    def _tell_success(self, errand: Errand, outcomes: list[Outcome]) -> None:
+        """Before it is written down: a crash in between tells twice rather than not at all (RFC 3461 5.2)."""
+        action = "delivered" if errand.route.local else "relayed"
+        recipients = {each.address: each for each in errand.job.recipients}
+        fates = [
+            fate_of(recipients[outcome.recipient], outcome, action, self._desk.clock())
+            for outcome in outcomes
+            if "SUCCESS" in recipients[outcome.recipient].notify and not outcome.notifies
+        ]
+        if fates:
+            self._desk.notices.succeeded(self.claim, fates)
+
+    def _tell_expanded(self) -> None:
+        """RFC 3461 5.2.7.3: an address that stands for several has done its part when it is expanded."""
+        lists = _lists(self.entry.envelope.recipients)
+        fates = [
+            Fate(original, "expanded", "2.1.5", orcpt=recipient.orcpt)
+            for original, recipient in {each.original: each for each in self.entry.envelope.recipients}.items()
+            if original in lists
+        ]
+        if fates:
+            self._desk.notices.succeeded(self.claim, fates)
+
+    def _write_down(self, mine: int) -> None:
+        with self._writing:
+            if self._written >= mine:
+                return
+            with self._lock:
+                version, rows = self._version, tuple(self._rows)
+            self._record(replace(self.claim.state, recipients=rows))
+            self._written = version
+
+    def _record(self, state: State) -> None:
+        try:
+            self.claim.record(state)
+        except (SpoolFull, SpoolBroken) as problem:
+            self._desk.journal.warning(self.queue_id, f"the state of the queue cannot be written: {problem}")
+
+    def _transcript(self) -> str:
+        return "\n".join(text for errand in self._errands if (text := errand.job.transcript.text))
+
+
+def fate_of(recipient: Wish, outcome: Outcome, action: str, now: float) -> Fate:
+    """For a notification: who said what, where a host did, or our own words."""
+    peer = outcome.peer if outcome.command else None
+    return Fate(
+        recipient.address,
+        action,
+        code_of(outcome),
+        said(outcome),
+        peer.name if peer else "",
+        peer.ip if peer else "",
+        outcome.command,
+        recipient.original,
+        recipient.orcpt,
+        now,
+    )
+
+
+def _known(row: RecipientState, delivered: set[str]) -> RecipientState:
+    return replace(row, state=DELIVERED) if row.address in delivered else row
+
+
+def _delivered(row: RecipientState, outcomes: dict[str, Outcome], now: float) -> RecipientState:
+    outcome = outcomes.get(row.address)
+    if row.state != WAITING or outcome is None or outcome.action is not Action.DELIVERED:
+        return row
+    return replace(_tried(row, outcome, now), state=DELIVERED)
+
+
+def _tried(row: RecipientState, outcome: Outcome, now: float) -> RecipientState:
+    return replace(
+        row,
+        attempts=row.attempts + 1,
+        relay_attempts=row.relay_attempts + outcome.through_relay,
+        last_reply=said(outcome),
+        enhanced=code_of(outcome),
+        host=str(outcome.peer) if outcome.peer else "",
+        at=now,
+    )
+
+
+def _lists(recipients: tuple[Recipient, ...]) -> set[str]:
+    """The addresses that stand for several recipients and of which the sender wants to know the success."""
+    counted = Counter(each.original for each in recipients if each.original)
+    return {each.original for each in recipients if counted[each.original] > 1 and "SUCCESS" in each.notify}
+
+
+def _effective(recipients: tuple[Recipient, ...]) -> tuple[Recipient, ...]:
+    """Members of such a list are not to notify of success on their own (RFC 3461 5.2.7.3)."""
+    lists = _lists(recipients)
+    return tuple(
+        replace(each, notify=(each.notify - {"SUCCESS"}) or frozenset({"NEVER"})) if each.original in lists else each
+        for each in recipients
+    )
