@@ -3,7 +3,7 @@
 from functools import partial
 
 from tui.screen import Place
-from tui.screens import accounts, aliases, direct, domains, items, listeners, replace, settings
+from tui.screens import accounts, aliases, direct, domains, items, listeners, log, queue, replace, settings
 
 __all__ = ["PLACES"]
 
@@ -32,4 +32,6 @@ PLACES = (
     Place("Domains", "users", domains.screen, ("domains",)),
     Place("Accounts", "users", accounts.Accounts),
     Place("Aliases", "users", aliases.Aliases),
+    Place("Queue", "mail", queue.Queue, wide=True),
+    Place("Log", "mail", log.Log, wide=True),
 )

@@ -1,0 +1,75 @@
+"""What can be done to queued messages, and a sentence that says what came of it.
+
+Root never touches the queue itself: what it would write would be root's, and the server could not change it any more.
+So root asks the command line program, which gives up its rights first.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+
+from smtpd_classic.runtime import Runtime
+from spool import NoSuchEntry, NotClaimed, Spool, SpoolBroken, SpoolFull
+
+__all__ = ["ACTIONS", "act"]
+
+_DONE = {"retry": "tried again", "hold": "held", "release": "released", "delete": "deleted"}
+_AT_ONCE = 500  # as many as fit into one command line
+ACTIONS = tuple(_DONE)
+
+
+def act(action: str, ids: Sequence[str], spool: Spool, runtime: Runtime, config: str) -> str:
+    """Do it to each of them. What cannot be done to one does not hold back the others."""
+    if os.geteuid() == 0 and _owner(spool.path) != 0:
+        return _as_service_user(action, ids, config)
+    steps: dict[str, Callable[[str], None]] = {
+        "retry": spool.retry_now,
+        "hold": spool.hold,
+        "release": spool.release,
+        "delete": spool.delete,
+    }
+    done, busy, gone, broken = 0, 0, 0, ""
+    for queue_id in ids:
+        try:
+            steps[action](queue_id)
+            done += 1
+        except NotClaimed:
+            busy += 1
+        except NoSuchEntry:
+            gone += 1
+        except (SpoolBroken, SpoolFull) as problem:
+            broken = str(problem)
+        if action in {"retry", "release"}:
+            runtime.wake(queue_id if len(ids) < 20 else "")
+    return _sentence(action, done, busy, gone, broken)
+
+
+def _sentence(action: str, done: int, busy: int, gone: int, broken: str) -> str:
+    what = "Will be tried now" if action == "retry" else _DONE[action].capitalize()
+    words = [f"{what}: {done:,}."]
+    if busy:
+        words.append(f"{busy:,} just being delivered, left alone.")
+    if gone:
+        words.append(f"{gone:,} gone already.")
+    if broken:
+        words.append(f"Problem: {broken}.")
+    return " ".join(words)
+
+
+def _owner(path: str) -> int:
+    try:
+        return os.stat(path).st_uid
+    except OSError:
+        return 0
+
+
+def _as_service_user(action: str, ids: Sequence[str], config: str) -> str:
+    command = [sys.executable, "-m", "smtpd_classic.cli", "--config", config, "queue", action]
+    done, said = 0, ""
+    for start in range(0, len(ids), _AT_ONCE):
+        part = list(ids[start : start + _AT_ONCE])
+        result = subprocess.run([*command, *part], capture_output=True, text=True, check=False, errors="replace")
+        done += len(part) if result.returncode == 0 else 0
+        said = said or (result.stderr.strip().splitlines() or [""])[-1] if result.returncode else said
+    return _sentence(action, done, 0, 0, said)
