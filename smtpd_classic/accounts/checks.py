@@ -82,7 +82,7 @@ def _alias_problems(path: str, table: DomainTable, book: AddressBook, aliases: A
             yield Problem(path, line, said, "warning")
         if dead := [target for target in targets if not _exists(book, target)]:
             left = "mail for this alias is refused." if len(dead) == len(targets) else "the others get the mail."
-            said = f"{key}: there is no {', '.join(dead)} here; {left}"
+            said = f"the alias {key}: there is no {', '.join(dead)} here; {left}"
             yield Problem(path, line, said, "error" if len(dead) == len(targets) else "warning")
         if many and _is_too_many(book, targets):
             yield Problem(path, line, f"this alias stands for more than {MAX_TARGETS} addresses.")

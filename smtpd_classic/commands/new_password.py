@@ -4,11 +4,12 @@ import argparse
 import getpass
 import os
 import sys
+from typing import NamedTuple
 
 from smtpd_classic.accounts import generate_password, hash_password, scram_hash
 from smtpd_classic.commands.failures import Refused
 
-__all__ = ["add_password_arguments", "stored_password"]
+__all__ = ["NewPassword", "add_password_arguments", "new_password"]
 
 
 def add_password_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,18 +24,22 @@ def add_password_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def stored_password(args: argparse.Namespace) -> str:
-    """The hash for the users file. A password that was made up is printed, since nobody else knows it."""
+class NewPassword(NamedTuple):
+    """`made_up` is the password itself when nobody else knows it: to be printed once it is in force."""
+
+    stored: str
+    made_up: str = ""
+
+
+def new_password(args: argparse.Namespace) -> NewPassword:
     if args.hash is not None:
-        return str(args.hash)
+        return NewPassword(args.hash)
     password = generate_password() if args.generate else _given(from_stdin=args.password_stdin)
     try:
         stored = scram_hash(password) if args.scram else hash_password(password)
     except ValueError as problem:
         raise Refused(str(problem), os.EX_DATAERR) from None
-    if args.generate:
-        print(password)
-    return stored
+    return NewPassword(stored, password if args.generate else "")
 
 
 def _given(*, from_stdin: bool) -> str:

@@ -19,7 +19,7 @@ from smtpd_classic.accounts import (
     the_account,
 )
 from smtpd_classic.commands.failures import Refused, guarded
-from smtpd_classic.commands.new_password import add_password_arguments, stored_password
+from smtpd_classic.commands.new_password import add_password_arguments, new_password
 from smtpd_classic.config import Config, load
 from smtpd_classic.config.kinds import SIZE
 
@@ -118,14 +118,18 @@ def _show(config: Config, args: argparse.Namespace) -> int:
 
 
 def _add(config: Config, args: argparse.Namespace) -> int:
-    address = add_account(config, args.address, stored_password(args), full_name=args.name, quota=args.quota)
+    password = new_password(args)
+    address = add_account(config, args.address, password.stored, full_name=args.name, quota=args.quota)
     print(f"Added {address}.", file=sys.stderr)
+    print(password.made_up, end="\n" if password.made_up else "")
     return os.EX_OK
 
 
 def _password(config: Config, args: argparse.Namespace) -> int:
     the_account(config, args.address)  # before anybody types a password for nothing
-    change_account(config, args.address, password=stored_password(args))
+    password = new_password(args)
+    change_account(config, args.address, password=password.stored)
+    print(password.made_up, end="\n" if password.made_up else "")
     return os.EX_OK
 
 
