@@ -67,7 +67,7 @@ class Receiver:
     def admit(self, ip: str) -> Reply | None:
         """Count the client as connected, or log and say why not."""
         runtime = self.terms.runtime
-        if runtime.blocks.blocked(ip):
+        if runtime.blocks.blocked(ip) and not self._trusts(ip):
             runtime.counters.count("blocked")
             return self._refuse(ip, replies.BLOCKED)
         too_many = runtime.counters.connected(

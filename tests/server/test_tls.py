@@ -1,0 +1,241 @@
+"""TLS over real sockets: STARTTLS, implicit, a certificate that changes, and pairs that cannot be used."""
+
+import os
+import shutil
+import socket
+import ssl
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from smtpd_classic.certificate import expiry
+from smtpd_classic.tls import Certificate, CertificateProblem, days_left, make_self_signed, problem_with
+from tests.server.certificates import client_context, make_pair
+from tests.server.serving import Dialog, Place, place
+from tests.tools import need
+from tests.waiting import until
+
+LISTENERS = """\
+[listener smtp]
+address = 127.0.0.1
+port = 1
+tls = starttls
+[listener smtps]
+address = 127.0.0.1
+port = 2
+tls = implicit
+"""
+
+
+@contextmanager
+def with_tls(folder: Path, access: str = "") -> Iterator[Place]:
+    make_pair(folder / "tls")
+    complaints: list[str] = []
+    paths = str(folder / "tls/certificate.pem"), str(folder / "tls/key.pem")
+    certificate = Certificate(*paths, complaints.append)
+    with place(folder, LISTENERS, certificate=certificate, access=access) as found:
+        yield found
+
+
+def encrypt(dialog: Dialog, context: ssl.SSLContext) -> ssl.SSLSocket:
+    encrypted = context.wrap_socket(dialog.socket, server_hostname="test.example")
+    dialog.socket = encrypted
+    return encrypted
+
+
+def dial_encrypted(found: Place, folder: Path) -> Dialog:
+    dialog = found.dial("smtps")
+    encrypt(dialog, client_context(folder / "tls/certificate.pem"))
+    return dialog
+
+
+def test_starttls(tmp_path: Path) -> None:
+    with with_tls(tmp_path) as found, found.dial() as dialog:
+        dialog.reply()
+        assert "250-STARTTLS" in dialog.ask("EHLO client.example").splitlines()
+        assert dialog.ask("STARTTLS").startswith("220 ")
+        encrypted = encrypt(dialog, client_context(tmp_path / "tls/certificate.pem"))
+        assert encrypted.version() == "TLSv1.3"
+        assert "STARTTLS" not in dialog.ask("EHLO client.example")
+        assert found.sessions[0].session.tls is not None
+        assert found.sessions[0].session.tls.version == "TLSv1.3"
+        assert dialog.ask("QUIT").startswith("221")
+        assert found.ended() == ["quit"]
+
+
+def test_tls_from_the_first_octet(tmp_path: Path) -> None:
+    with with_tls(tmp_path) as found, dial_encrypted(found, tmp_path) as dialog:
+        assert dialog.reply().startswith("220")
+        assert "STARTTLS" not in dialog.ask("EHLO client.example")
+        assert dialog.ask("QUIT").startswith("221")
+        assert dialog.ended()
+
+
+def test_the_end_of_a_session_under_tls_is_no_truncation(tmp_path: Path) -> None:
+    """Without a close_notify a client could not tell our end from somebody cutting the line."""
+    with with_tls(tmp_path) as found:
+        raw = socket.create_connection(("127.0.0.1", found.ports["smtps"]), 10)
+        context = client_context(tmp_path / "tls/certificate.pem")
+        with context.wrap_socket(raw, server_hostname="test.example", suppress_ragged_eofs=False) as encrypted:
+            encrypted.sendall(b"QUIT\r\n") if encrypted.recv(100).startswith(b"220") else None
+            assert encrypted.recv(100).startswith(b"221")
+            assert encrypted.recv(100) == b""
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_versions_that_are_spoken(tmp_path: Path, version: ssl.TLSVersion) -> None:
+    with with_tls(tmp_path) as found, found.dial("smtps") as dialog:
+        context = client_context(tmp_path / "tls/certificate.pem")
+        context.minimum_version = context.maximum_version = version
+        encrypt(dialog, context)
+        assert dialog.reply().startswith("220")
+
+
+@pytest.mark.parametrize("ciphers", ["AES128-SHA", "ECDHE-ECDSA-AES128-SHA256", "DHE-RSA-AES128-GCM-SHA256"])
+def test_weak_ciphers_are_refused(tmp_path: Path, ciphers: str) -> None:
+    with with_tls(tmp_path) as found, found.dial("smtps") as dialog:
+        context = client_context(tmp_path / "tls/certificate.pem")
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        context.set_ciphers(ciphers)
+        with pytest.raises((ssl.SSLError, ConnectionResetError)):
+            encrypt(dialog, context)
+        until(lambda: "SSL_accept error from localhost[127.0.0.1]" in found.log())
+
+
+def test_old_versions_are_refused(tmp_path: Path) -> None:
+    with with_tls(tmp_path) as found, found.dial("smtps") as dialog:
+        context = client_context(tmp_path / "tls/certificate.pem")
+        context.set_ciphers("DEFAULT:@SECLEVEL=0")
+        with pytest.warns(DeprecationWarning, match="TLSv1_1"):
+            context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
+        with pytest.raises((ssl.SSLError, ConnectionResetError)):
+            encrypt(dialog, context)
+        until(lambda: "SSL_accept error" in found.log())
+
+
+def test_a_handshake_that_never_ends_is_cut(tmp_path: Path) -> None:
+    with with_tls(tmp_path, access="idle_timeout = 1s") as found, found.dial("smtps") as dialog:
+        dialog.send(b"\x16\x03\x01")
+        assert dialog.ended()
+        until(lambda: "SSL_accept error from localhost[127.0.0.1]: timeout" in found.log())
+        until(lambda: found.receiver.connections == 0)
+
+
+def test_silence_under_tls_ends_a_session(tmp_path: Path) -> None:
+    with with_tls(tmp_path, access="idle_timeout = 1s") as found, dial_encrypted(found, tmp_path) as dialog:
+        dialog.reply()
+        assert dialog.reply().startswith("421 4.4.2")
+        assert found.ended() == ["timeout"]
+
+
+def test_garbage_instead_of_a_handshake_is_one_line_in_the_log(tmp_path: Path) -> None:
+    with with_tls(tmp_path) as found, found.dial("smtps") as dialog:
+        dialog.send(b"EHLO in.the.clear\r\n")
+        until(lambda: "SSL_accept error" in found.log())
+        assert len([line for line in found.log().splitlines() if "SSL" in line]) == 1
+        assert "Traceback" not in found.log()
+
+
+def test_a_changed_certificate_is_used_without_a_restart(tmp_path: Path) -> None:
+    with with_tls(tmp_path) as found, dial_encrypted(found, tmp_path) as dialog:
+        assert dialog.reply().startswith("220")
+        make_pair(tmp_path / "new")
+        for name in ("key.pem", "certificate.pem"):
+            shutil.copy(tmp_path / "new" / name, tmp_path / "tls" / (name + ".new"))
+            os.rename(tmp_path / "tls" / (name + ".new"), tmp_path / "tls" / name)
+        new = ssl.PEM_cert_to_DER_cert((tmp_path / "new/certificate.pem").read_text())
+        until(lambda: _served(found) == new)
+        assert dialog.ask("NOOP").startswith("250")  # the session that was there goes on
+
+
+def _served(found: Place) -> bytes:
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with found.dial("smtps") as dialog:
+        encrypted = encrypt(dialog, context)
+        return encrypted.getpeercert(binary_form=True) or b""
+
+
+def test_a_broken_new_certificate_leaves_the_old_one_in_use(tmp_path: Path) -> None:
+    certificate, key = make_pair(tmp_path)
+    complaints: list[str] = []
+    held = Certificate(str(certificate), str(key), complaints.append)
+    before = held.context()
+    certificate.write_text("nothing of the kind")
+    until(lambda: held.context() and complaints)
+    assert held.context() is before
+    assert complaints == [f"{certificate} holds no certificate in PEM form. The certificate read before stays in use."]
+    make_pair(tmp_path / "new")
+    shutil.copy(tmp_path / "new/key.pem", key)
+    shutil.copy(tmp_path / "new/certificate.pem", certificate)
+    until(lambda: held.context() is not before)
+
+
+def test_pairs_that_cannot_be_used(tmp_path: Path) -> None:
+    certificate, key = make_pair(tmp_path)
+    _, other = make_pair(tmp_path / "other")
+    locked = tmp_path / "locked.pem"
+    subprocess.run(
+        [need("openssl"), "ec", "-in", key, "-aes128", "-passout", "pass:x", "-out", locked],
+        check=True,
+        capture_output=True,
+    )
+    for first, second, said in [
+        (certificate, other, f"{other} is not the key of the certificate in {certificate}."),
+        (certificate, certificate, f"{certificate} holds no private key in PEM form."),
+        (key, key, f"{key} holds no certificate in PEM form."),
+        (certificate, tmp_path / "none", f"{tmp_path}/none cannot be read: No such file or directory."),
+        (tmp_path, key, f"{tmp_path} cannot be read: Is a directory."),
+        (certificate, locked, f"{locked} is encrypted; write the key without a password."),
+    ]:
+        assert problem_with(str(first), str(second)) == said
+        with pytest.raises(CertificateProblem) as caught:
+            Certificate(str(first), str(second), lambda _: None)
+        assert str(caught.value) == said
+
+
+def test_a_key_that_everybody_can_read_is_told(tmp_path: Path) -> None:
+    certificate, key = make_pair(tmp_path)
+    assert key.stat().st_mode & 0o777 == 0o600
+    assert problem_with(str(certificate), str(key)) == ""
+    key.chmod(0o604)
+    assert problem_with(str(certificate), str(key)).endswith(
+        "can be read by every user of this machine; set its mode to 0600."
+    )
+
+
+def test_an_expired_certificate_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    certificate, key = make_pair(tmp_path)
+    end = expiry(certificate.read_text())
+    monkeypatch.setattr(time, "time", lambda: end + 3.5 * 86400)
+    assert days_left(str(certificate)) == -4
+    assert problem_with(str(certificate), str(key)) == f"The certificate in {certificate} expired 4 days ago."
+
+
+def test_the_days_left_are_those_that_openssl_reads(tmp_path: Path) -> None:
+    certificate, _ = make_pair(tmp_path)
+    said = subprocess.run(
+        [need("openssl"), "x509", "-in", certificate, "-noout", "-enddate"], check=True, capture_output=True, text=True
+    ).stdout
+    assert expiry(certificate.read_text()) == ssl.cert_time_to_seconds(said.removeprefix("notAfter=").strip())
+    assert days_left(str(certificate)) == 3649
+
+
+@pytest.mark.parametrize(
+    "text", ["", "no certificate", "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n"]
+)
+def test_no_days_are_left_of_what_is_no_certificate(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "c.pem"
+    path.write_text(text)
+    assert days_left(str(path)) is None
+    assert days_left(str(tmp_path / "none")) is None
+
+
+def test_without_openssl_the_sentence_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda *_args, **_names: None)
+    with pytest.raises(CertificateProblem, match="install openssl"):
+        make_self_signed(str(tmp_path / "c"), str(tmp_path / "k"), ("x",))
