@@ -12,7 +12,7 @@ __all__ = ["set_aside"]
 def set_aside(folders: Folders, path: str, why: object, complain: Callable[[str], None]) -> None:
     """Move a file or folder to quarantine/, and say so. Should it not let itself be moved, it stays and that is
     said."""
-    name = os.path.basename(path)
+    name = os.path.relpath(path, os.path.dirname(folders.quarantine)).replace("/", ".")
     target = f"{folders.quarantine}/{name}"
     number = 0
     while os.path.lexists(target):

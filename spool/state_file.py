@@ -37,7 +37,7 @@ def read_state(folders: Folders, entry: Entry) -> tuple[State, Mapping[str, Any]
         if not stat.S_ISREG(status.st_mode) or status.st_size > _MAX_SIZE:
             raise Garbage("it is no file of ours")
         data = os.pread(descriptor, status.st_size, 0)
-        return decode_state(data, entry, status.st_mtime_ns / 1e9, held(status.st_mode))
+        return decode_state(data, entry, status.st_mtime_ns // 1000 / 1_000_000, held(status.st_mode))
     finally:
         close(descriptor)
 
@@ -68,7 +68,7 @@ def make_due(folders: Folders, queue_id: str) -> None:
 
 
 def _write(path: str, state: State, before: Mapping[str, Any]) -> None:
-    next_attempt = int(min(max(state.next_attempt, 0.0), _LATEST) * 1e9)
+    next_attempt = int(min(max(state.next_attempt, 0.0), _LATEST) * 1_000_000) * 1000
     descriptor = os.open(path, _WRITE, _PLAIN)
     try:
         write_all(descriptor, encode_state(state, before))
