@@ -70,8 +70,8 @@ def parse_address(text: str, *, utf8: bool = False) -> str:
             and 0 < len(raw_domain) <= _MAX_LABEL
             and ".." not in text
             and local[0] != "." != local[-1]
+            and domain[0] != "." != domain[-1]
             and _hyphens_inside(domain)
-            and domain[-1] != "."
         ):
             return f"{local}@{domain.lower()}"
     elif not utf8:
@@ -89,9 +89,9 @@ def parse_domain(text: str, *, utf8: bool = False) -> str:
     if text.startswith("["):
         return _address_literal(text)
     if not text.isascii():
-        if not utf8:
-            raise BadAddress("the domain holds characters outside ASCII")
-        text = unicodedata.normalize("NFC", text)
+        if not utf8 or not text.isprintable():
+            raise BadAddress("the domain holds characters that it must not hold")
+        text = unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).lower())
     name = text.removesuffix(".").lower()
     if not 0 < len(name.encode()) <= _MAX_DOMAIN:
         raise BadAddress("the domain is missing or longer than 255 octets")
