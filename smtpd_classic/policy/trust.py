@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from smtpd_classic.config.kinds import Host, Network
+from smtpd_classic.config.kinds import NETWORKS, Host, Network
 from smtpd_classic.config.schema import Config, DirectDomain
 from smtpd_classic.dns import DnsFailure, NoSuchDomain, Resolver
 from smtpd_classic.policy.networks import Networks, plain_ip
@@ -61,7 +61,7 @@ class Trust:
         """Why a client with this address is trusted, or blank. Raises DnsFailure when only a name could tell."""
         network = self._hosts.find(ip)
         if network is not None:
-            return f"{network} in Trusted Hosts"
+            return f"{NETWORKS.format((network,))} in Trusted Hosts"
         address = plain_ip(ip)
         if address is None:
             return ""

@@ -10,7 +10,7 @@ from smtpd_classic.accounts import Accounts
 from smtpd_classic.config import Config, parse
 from smtpd_classic.config.schema import Listener
 from smtpd_classic.delivery.maildir import MailStore
-from smtpd_classic.dns import DnsFailure, FixedResolver, NullMx
+from smtpd_classic.dns import DnsFailure, FixedResolver, NullMx, Resolver
 from smtpd_classic.log import Log
 from smtpd_classic.policy import Client, Policy
 from smtpd_classic.reception import Reception
@@ -186,7 +186,7 @@ def world(
     *,
     users: str = USERS,
     aliases: str = ALIASES,
-    resolver: FixedResolver = RESOLVER,
+    resolver: Resolver = RESOLVER,
     config: str = CONFIG,
 ) -> World:
     """`extra` is more of the configuration; a section that is there already is written as `[basic]` only once."""
