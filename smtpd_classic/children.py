@@ -9,9 +9,10 @@ from smtpd_classic.accounts import Accounts
 from smtpd_classic.delivery.maildir import MailStore, MailStoreBroken
 from smtpd_classic.dns import DnsResolver
 from smtpd_classic.instance import Setting
-from smtpd_classic.life import STOP, Draining, Orders
+from smtpd_classic.life import HAND_OVER_S, STOP, STOP_S, Draining, Orders
 from smtpd_classic.listening import Sockets
 from smtpd_classic.reception import Reception
+from smtpd_classic.retry import RetryThread
 from smtpd_classic.server import Receiver
 from smtpd_classic.services import Services
 from smtpd_classic.terms import Terms
@@ -19,7 +20,7 @@ from smtpd_classic.tls import Certificate
 from spool import SpoolBroken
 from spool.spool import Spool
 
-__all__ = ["receive", "receiver_for", "services_for", "sweep", "sweep_up"]
+__all__ = ["deliver", "receive", "receiver_for", "services_for", "sweep", "sweep_up"]
 
 _TICK_S = 0.05
 
@@ -77,6 +78,17 @@ def receive(setting: Setting, supervisor: socket.socket) -> None:
             time.sleep(_TICK_S)
         elif acceptor.run(_TICK_S) and orders.word() == STOP:
             word, draining = STOP, Draining(receiver, stop=True)
+
+
+def deliver(setting: Setting, supervisor: socket.socket) -> None:
+    """The process that sends what is queued."""
+    orders = Orders(supervisor)
+    retry = RetryThread(services_for(setting))
+    retry.start()
+    orders.ready()
+    while not (word := orders.word()):
+        orders.wait()
+    retry.stop(STOP_S if word == STOP else HAND_OVER_S)
 
 
 def sweep(setting: Setting, supervisor: socket.socket) -> None:

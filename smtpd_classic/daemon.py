@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from smtpd_classic.children import receive, sweep
+from smtpd_classic.children import deliver, receive, sweep
 from smtpd_classic.instance import Instance
 from smtpd_classic.single import Single
 from smtpd_classic.startup import CannotStart, start, workers
@@ -33,5 +33,5 @@ def run(path: str, announce: Callable[[Instance, tuple[str, ...]], None]) -> int
 def _serve(instance: Instance, receivers: int) -> int:
     if receivers == 1:
         return Single(instance).run()
-    lives: dict[str, Life] = {"receiver": receive}
-    return Supervisor(instance, lives, ["receiver"] * receivers, sweep).run()
+    lives: dict[str, Life] = {"receiver": receive, "delivery": deliver}
+    return Supervisor(instance, lives, ["receiver"] * receivers + ["delivery"], sweep).run()

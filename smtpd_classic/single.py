@@ -9,7 +9,8 @@ from smtpd_classic.acceptor import Acceptor
 from smtpd_classic.accounts import AccountsUnreadable
 from smtpd_classic.children import receiver_for, services_for, sweep_up
 from smtpd_classic.instance import Instance, Setting
-from smtpd_classic.life import Draining
+from smtpd_classic.life import HAND_OVER_S, STOP_S, Draining
+from smtpd_classic.retry import RetryThread
 from smtpd_classic.server import Receiver
 from smtpd_classic.signals import Signals
 from smtpd_classic.tls import CertificateProblem
@@ -27,12 +28,13 @@ class Single:
         self._signals = Signals({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
         self._acceptor = Acceptor((self._signals.fileno(),), instance.setting.log)
         self._draining: list[Draining] = []
+        self._retry: RetryThread
 
     def run(self) -> int:
         """Until SIGTERM; the exit status."""
         setting = self._instance.setting
         setting.runtime.counters.attach(_COLUMN)
-        receiver = self._receiver(setting)
+        receiver, self._retry = self._begin(setting)
         self._say("running")
         self._instance.ready()
         while True:
@@ -47,12 +49,13 @@ class Single:
             if not asked and not self._draining:
                 setting.runtime.blocks.sweep()
 
-    def _receiver(self, setting: Setting) -> Receiver:
+    def _begin(self, setting: Setting) -> tuple[Receiver, RetryThread]:
         services = services_for(setting)
-        receiver = receiver_for(services, setting.sockets)
+        receiver, retry = receiver_for(services, setting.sockets), RetryThread(services)
         self._acceptor.serve(receiver.servers)
+        retry.start()
         threading.Thread(target=sweep_up, args=(services,), daemon=True).start()
-        return receiver
+        return receiver, retry
 
     def _reload(self, receiver: Receiver) -> Receiver:
         """New clients find the new setting; those that are here keep the old one."""
@@ -60,11 +63,13 @@ class Single:
         fresh = self._instance.load_again()
         if fresh is not None:
             try:
-                successor = self._receiver(fresh)
+                successor, retry = self._begin(fresh)
             except (CertificateProblem, AccountsUnreadable) as problem:
                 self._instance.give_up(fresh, str(problem))
             else:
                 self._draining.append(Draining(receiver, stop=False))
+                threading.Thread(target=self._retry.stop, args=(HAND_OVER_S,), daemon=True).start()
+                self._retry = retry
                 self._instance.take(fresh)
                 receiver = successor
         self._say("running")
@@ -76,10 +81,13 @@ class Single:
         self._say("stopping")
         self._acceptor.serve(())
         receiver.close()
+        ending = threading.Thread(target=self._retry.stop, args=(STOP_S,), daemon=True)
+        ending.start()
         draining = Draining(receiver, stop=True)
         while not draining.done():
             self._acceptor.run(_TICK_S)
             self._signals.read()
+        ending.join(STOP_S)
 
     def _say(self, state: str) -> None:
         self._instance.say(state, {"all in one": os.getpid()})

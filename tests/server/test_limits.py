@@ -1,9 +1,9 @@
 """Who gets no connection: too many in all or of one client, blocked ones; and what it costs the others."""
 
-import errno
 import os
 import resource
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 from smtpd_classic.runtime import Runtime
@@ -114,12 +114,9 @@ def test_without_descriptors_the_server_waits_and_goes_on(tmp_path: Path) -> Non
 
 
 def _take_all(taken: list[int]) -> None:
-    while True:
-        try:
+    with suppress(OSError):
+        while True:
             taken.append(os.dup(0))
-        except OSError as problem:
-            assert problem.errno == errno.EMFILE
-            return
 
 
 def test_idle_threads_end_when_there_are_many(tmp_path: Path) -> None:
