@@ -1,0 +1,71 @@
+"""A Dovecot of a test's own, over an instance's users file and Maildirs, without a second list of users."""
+
+import os
+import pwd
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.waiting import until
+
+from tests.instance import Instance, free_port
+from tests.tools import need
+
+__all__ = ["dovecot"]
+
+
+@contextmanager
+def dovecot(instance: Instance) -> Iterator[int]:
+    """The port of a running IMAP server on 127.0.0.1. Dovecot itself wants root."""
+    port = free_port()
+    owner = pwd.getpwuid((instance.folder / "mail").stat().st_uid).pw_name
+    base = Path(tempfile.mkdtemp(prefix="dovecot-"))
+    base.chmod(0o755)
+    file = base / "dovecot.conf"
+    file.write_text(
+        f"""
+base_dir = {base}/run
+state_dir = {base}/state
+log_path = {base}/log
+protocols = imap
+listen = 127.0.0.1
+ssl = no
+disable_plaintext_auth = no
+auth_mechanisms = plain login
+first_valid_uid = 1
+mail_uid = {owner}
+mail_gid = {pwd.getpwnam(owner).pw_gid}
+mail_location = maildir:{instance.folder}/mail/%d/%n
+passdb {{
+  driver = passwd-file
+  args = username_format=%u {instance.folder}/users
+}}
+userdb {{
+  driver = passwd-file
+  args = username_format=%u {instance.folder}/users
+}}
+service imap-login {{
+  inet_listener imap {{
+    port = {port}
+  }}
+  inet_listener imaps {{
+    port = 0
+  }}
+}}
+service stats {{
+  chroot =
+}}
+""",
+        encoding="utf-8",
+    )
+    (base / "log").touch()
+    os.chmod(base / "log", 0o666)
+    process = subprocess.Popen([need("dovecot"), "-F", "-c", str(file)], stderr=subprocess.PIPE)
+    try:
+        until(lambda: b"starting up" in (base / "log").read_bytes(), 20, (base / "log").read_text)
+        yield port
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)

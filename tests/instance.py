@@ -1,0 +1,139 @@
+"""A whole server of its own for a test: made by `init`, on free ports, started and stopped as a person would."""
+
+import os
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.waiting import until
+
+__all__ = ["Instance", "free_port", "running"]
+
+START_S = 20.0
+
+
+def free_port() -> int:
+    """A port that is free on both loopback addresses now; every test process asks in a range of its own."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+    start = 20000 + worker * 1000
+    for port in range(start + os.getpid() % 300, start + 1000):
+        if port in _given:
+            continue
+        try:
+            for family, address in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+                with socket.socket(family, socket.SOCK_STREAM) as probe:
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    probe.bind((address, port))
+        except OSError:
+            continue
+        _given.add(port)
+        return port
+    raise AssertionError(f"no free port from {start} on")
+
+
+_given: set[int] = set()
+
+
+class Instance:
+    """`login` and `password` are those of the first account; `ports` those of smtp, submission and submissions."""
+
+    def __init__(self, folder: Path, domain: str = "example.test") -> None:
+        self.folder = folder
+        self.domain = domain
+        self.file = folder / "smtpd-classic.conf"
+        made = self.run(
+            "init", str(folder), "--domain", domain, "--user", "joe", "--password-stdin", input="secret word"
+        )
+        assert made.returncode == 0, made.stderr
+        self.login, self.password = f"joe@{domain}", "secret word"
+        self.ports = {name: free_port() for name in ("smtp", "submission", "submissions")}
+        for name, port in self.ports.items():
+            self.set(f"listener {name}", "port", str(port))
+        self.process: subprocess.Popen[str] | None = None
+
+    def run(self, *words: str, input: str | None = None) -> subprocess.CompletedProcess[str]:  # noqa: A002
+        """Run `smtpd-classic` on this instance's file."""
+        command = [sys.executable, "-m", "smtpd_classic", "--config", str(self.file), *words]
+        return subprocess.run(command, input=input, capture_output=True, text=True, timeout=60)
+
+    def set(self, section: str, option: str, value: str) -> None:
+        done = self.run("config", "set", section, option, value)
+        assert done.returncode == 0, done.stderr
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "smtpd_classic", "--config", str(self.file), "serve"]
+        self.errors = (self.folder / "stderr").open("a+")
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=self.errors, text=True)
+        until(self._answers, START_S, lambda: f"no banner: {self.said()}{self.log()}")
+
+    def _answers(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, self.said() + self.log()
+        try:
+            with socket.create_connection(("127.0.0.1", self.ports["smtp"]), 5) as connection:
+                return connection.recv(200).startswith(b"220")
+        except OSError:
+            return False
+
+    def stop(self) -> int:
+        """End it by SIGTERM; the exit status."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        status = self.process.wait(30)
+        self.errors.close()
+        self.process = None
+        return status
+
+    def reload(self) -> None:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGHUP)
+
+    def said(self) -> str:
+        return (self.folder / "stderr").read_text(encoding="utf-8", errors="replace")
+
+    def log(self) -> str:
+        paths = [path for path in self.folder.rglob("*.log") if path.is_file()]
+        return "".join(path.read_text(encoding="utf-8", errors="replace") for path in paths)
+
+    def mail(self, user: str = "joe", domain: str | None = None) -> list[Path]:
+        """The new messages of a mailbox, oldest first."""
+        folder = self.folder / "mail" / (domain or self.domain) / user / "new"
+        return sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime_ns) if folder.is_dir() else []
+
+    def wait_for_mail(self, count: int = 1, user: str = "joe", timeout_s: float = 20.0) -> list[Path]:
+        until(
+            lambda: len(self.mail(user)) >= count, timeout_s, lambda: f"{len(self.mail(user))} of {count}: {self.log()}"
+        )
+        return self.mail(user)
+
+    def tls(self) -> ssl.SSLContext:
+        """A context that takes this instance's self-made certificate and no other."""
+        context = ssl.create_default_context(cafile=str(self.folder / "tls" / "certificate.pem"))
+        context.check_hostname = False
+        return context
+
+
+@contextmanager
+def running(domain: str = "example.test", **options: str) -> Iterator[Instance]:
+    """A started instance; `options` are SECTION__OPTION="value" pairs set before the start."""
+    # Not below pytest's folder, which only its owner may enter: the server gives up root.
+    folder = Path(tempfile.mkdtemp(prefix="smtpd-classic-"))
+    folder.chmod(0o755)
+    instance = Instance(folder / "instance", domain)
+    try:
+        for name, value in options.items():
+            section, _, option = name.partition("__")
+            instance.set(section.replace("_", "-"), option, value)
+        instance.start()
+        yield instance
+    finally:
+        if instance.process is not None:
+            instance.stop()
+        shutil.rmtree(folder, ignore_errors=True)
