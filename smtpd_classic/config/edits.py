@@ -12,11 +12,13 @@ from configupdater import Comment, ConfigUpdater
 from configupdater import Option as Written
 from configupdater import Section as Block
 
-from smtpd_classic.config.document import scan
+from smtpd_classic.config.document import Entry, scan
 
 __all__ = ["add_section", "delete_section", "move_section", "rename_section", "set_value", "unset_value"]
 
 _INDENT = "    "
+_AS_VALUE = "\t\x01"
+_AS_COMMENT = "#\x01"
 
 
 def set_value(text: str, header: str, name: str, lines: Sequence[str], order: Sequence[str]) -> str:
@@ -24,15 +26,12 @@ def set_value(text: str, header: str, name: str, lines: Sequence[str], order: Se
     updater = _updater(text)
     block = updater[header]
     option = _find(block, name) or _placed(block, name, order)
-    below = "".join(option.lines).split("\n")[1:]
-    kept = _with_comments(below, lines)
-    if len(lines) == 1 and kept == [_INDENT + lines[0]]:
-        option.value = lines[0]
-    elif kept:
-        option.set_values(["", *kept], indent="", prepend_newline=False)
+    kept = _with_comments(_below(option), lines)
+    if kept == [_INDENT + line for line in lines[:1]]:
+        option.value = "".join(lines)
     else:
-        option.value = ""
-    return str(updater)
+        option.set_values(["", *kept], indent="", prepend_newline=False)
+    return _text(updater)
 
 
 def unset_value(text: str, header: str, name: str) -> str:
@@ -41,18 +40,38 @@ def unset_value(text: str, header: str, name: str) -> str:
     option = _find(updater[header], name)
     if option is None:
         return text
-    for line in "".join(option.lines).split("\n")[1:]:
-        if _is_comment(line):
-            option.add_before.comment(line, comment_prefix=line[0])
+    for line in filter(_is_comment, _below(option)):
+        option.add_before.comment(line, comment_prefix=line[0])
     option.detach()
-    return str(updater)
+    return _text(updater)
 
 
 def _updater(text: str) -> ConfigUpdater:
-    # ConfigUpdater knows a comment by what its line begins with; an indented one it takes for a value or an option.
-    indented = set(re.findall(r"^[ \t]+[#;]", text, re.MULTILINE))
-    updater = ConfigUpdater(delimiters=("=",), comment_prefixes=("#", ";", *sorted(indented)))
-    return updater.read_string(text)
+    """ConfigUpdater does not know indented comments, and loses a value behind a comment and a blank line. Such lines go
+    through it in disguise; no sound text holds the control character by which they are known again."""
+    lines = text.split("\n")
+    inside = {number for section in scan(text).sections for entry in section.entries for number in _between(entry)}
+    for number, line in enumerate(lines, 1):
+        if number in inside:
+            lines[number - 1] = _AS_VALUE + line
+        elif _is_comment(line) and line[0] not in "#;":
+            lines[number - 1] = _AS_COMMENT + line
+    return ConfigUpdater(delimiters=("=",)).read_string("\n".join(lines))
+
+
+def _between(entry: Entry) -> set[int]:
+    """The comments and blank lines among the lines of a value."""
+    own = {entry.line, *(part.line for part in entry.parts)}
+    return set(range(entry.line, max(own))) - own
+
+
+def _text(updater: ConfigUpdater) -> str:
+    return re.sub(f"^(?:{_AS_VALUE}|{_AS_COMMENT})", "", str(updater), flags=re.MULTILINE)
+
+
+def _below(option: Written) -> list[str]:
+    """The lines of an option behind its first, as they are in the file."""
+    return [line.removeprefix(_AS_VALUE) for line in "".join(option.lines).split("\n")[1:]]
 
 
 def _find(block: Block, name: str) -> Written | None:
@@ -75,8 +94,8 @@ def _with_comments(below: Iterable[str], lines: Sequence[str]) -> list[str]:
             above[item] = waiting
             waiting = []
     kept: list[str] = []
-    for line in dict.fromkeys(lines):
-        kept += [*above.get(line, ()), _INDENT + line]
+    for line in lines:
+        kept += [*above.pop(line, ()), _INDENT + line]
     return kept + waiting
 
 
@@ -107,7 +126,7 @@ def _commented_default(block: Block, name: str) -> Comment | None:
         if not isinstance(comment, Comment):
             continue
         for number, line in enumerate(comment.lines, 1):
-            if pattern.match(line.strip()):
+            if pattern.match(line.removeprefix(_AS_COMMENT).strip()):
                 rest = comment.lines[number:]
                 del comment.lines[number:]
                 if rest:
@@ -163,7 +182,7 @@ def move_section(text: str, title: str, delta: int) -> str:
 def rename_section(text: str, header: str, title: str) -> str:
     updater = _updater(text)
     updater[header].name = title
-    return str(updater)
+    return _text(updater)
 
 
 def _chunks(text: str) -> tuple[str, list[Chunk]]:
@@ -189,8 +208,9 @@ def _start(lines: Sequence[str], header: int) -> int:
 
 def _joined(preamble: str, chunks: Sequence[Chunk]) -> str:
     """Sections that did not follow one another before are parted by a blank line."""
-    parts = [preamble]
-    for chunk, follower in zip(chunks, [*(each.title for each in chunks[1:]), ""], strict=True):
+    parts = [preamble if preamble.endswith("\n") or not preamble else preamble + "\n\n"]
+    for number, chunk in enumerate(chunks, 1):
+        follower = chunks[number].title if number < len(chunks) else ""
         whole = chunk.text
         if follower != chunk.follower:
             whole = whole.rstrip("\n") + ("\n\n" if follower else "\n")

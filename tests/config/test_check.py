@@ -214,8 +214,7 @@ SOUND_COMBINATIONS = [
     "[domain a.example]\naliases = b.example\ncatch_all = joe@b.example\n[direct .b.example]\nhosts = c.example",
     "[basic]\npostmaster = joe@a.example\n[domain a.example]",
     "[replace a@b.example]\naddresses = c@b.example\n[replace d@b.example]\naddresses = a@b.example",
-    "[replace a@b.example]\naddresses = c@b.example\nlocal = yes\nremote = no\n"
-    "[replace d@b.example]\naddresses = c@b.example",
+    "[replace a@b.example]\naddresses=c@b.example\nlocal=yes\nremote=no\n[replace d@b.example]\naddresses=c@b.example",
     "[basic]\nmax_message_size = 0\nmax_incoming_size = 1T",
     "[basic]\nqueue_lifetime = 4h\ndelay_notice = 0",
     "[basic]\nretry_interval = 4h",
