@@ -1,5 +1,4 @@
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -83,12 +82,13 @@ class Counting:
     """Stands where `verify` does, and counts how many run at once."""
 
     def __init__(self) -> None:
-        self.calls, self.running, self.most = 0, 0, 0
+        self.stored: list[str] = []
+        self.running, self.most = 0, 0
         self._lock = threading.Lock()
 
     def __call__(self, stored: str, password: str) -> bool:
         with self._lock:
-            self.calls += 1
+            self.stored.append(stored)
             self.running += 1
             self.most = max(self.most, self.running)
         try:
@@ -108,20 +108,20 @@ def counting(monkeypatch: pytest.MonkeyPatch) -> Counting:
 def test_a_password_that_just_fitted_is_not_hashed_again(place: Place, counting: Counting) -> None:
     accounts = place.accounts()
     assert all(accounts.authenticate("joe", PASSWORD) for _ in range(5))
-    assert counting.calls == 1
+    assert len(counting.stored) == 1
     place.clock.now += 119
     assert accounts.authenticate("joe", PASSWORD)
-    assert counting.calls == 1
+    assert len(counting.stored) == 1
     place.clock.now += 2
     assert accounts.authenticate("joe", PASSWORD)
-    assert counting.calls == 2
+    assert len(counting.stored) == 2
 
 
 def test_wrong_passwords_are_hashed_every_time(place: Place, counting: Counting) -> None:
     accounts = place.accounts()
     for name in ("joe", "nobody", "off", "none"):
         assert [accounts.authenticate(name, "wrong") for _ in range(3)] == [None] * 3
-    assert counting.calls == 12
+    assert len(counting.stored) == 12
 
 
 def test_no_more_verifications_at_once_than_there_are_cores(counting: Counting) -> None:
@@ -129,7 +129,7 @@ def test_no_more_verifications_at_once_than_there_are_cores(counting: Counting) 
     accounts = [Account(f"u{number}@x.org", password=HASH) for number in range(24)]
     with ThreadPoolExecutor(24) as pool:
         assert all(pool.map(lambda account: logins.succeeds(account, PASSWORD, 0.0), accounts))
-    assert counting.calls == 24
+    assert len(counting.stored) == 24
     assert 1 <= counting.most <= login.CORES
 
 
@@ -144,20 +144,10 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(PASSWORD.encode() not in key for key in logins._kept)
 
 
-def test_failures_take_the_same_time_whatever_the_reason(place: Place) -> None:
-    accounts = place.accounts()
-
-    def took(name: str) -> float:
-        times = []
-        for _ in range(7):
-            start = time.perf_counter()
-            accounts.authenticate(name, "wrong")
-            times.append(time.perf_counter() - start)
-        return min(times)
-
-    known = took("joe")
-    for name in ("nobody", "off", "none", "locked", "someone@remote.example"):
-        assert 0.4 < took(name) / known < 2.5, name
+@pytest.mark.parametrize("name", ["joe", "nobody", "off", "none", "locked", "someone@remote.example"])
+def test_every_failure_costs_the_same(place: Place, counting: Counting, name: str) -> None:
+    assert place.accounts().authenticate(name, "wrong") is None
+    assert [stored[:41] for stored in counting.stored] == ["{ARGON2ID}$argon2id$v=19$m=19456,t=2,p=1$"]
 
 
 def test_scram_keys_are_given_for_those_who_may_log_in(place: Place) -> None:

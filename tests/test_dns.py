@@ -1,0 +1,402 @@
+"""The resolver against a real name server (dnsmasq on a high port), and what it does when there is none."""
+
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import dns.flags
+import dns.message
+import dns.rcode
+import pytest
+
+from smtpd_classic.dns import DnsFailure, DnsResolver, FixedResolver, Mx, NoSuchDomain, NullMx, Resolver
+from smtpd_classic.domain_name import ascii_domain, spellings
+from tests.instance import free_port
+from tests.tools import need
+from tests.waiting import until
+
+ZONE = [
+    "mx-host=example.test,mx2.example.test,20",
+    "mx-host=example.test,mx1.example.test,10",
+    "mx-host=example.test,mx3.example.test,20",
+    "host-record=mx1.example.test,192.0.2.1,2001:db8::1",
+    "host-record=mx2.example.test,192.0.2.2",
+    "host-record=v6.example.test,2001:db8::6",
+    "host-record=implicit.test,192.0.2.9",
+    "txt-record=nothing.test,no address and no exchanger",
+    "dns-rr=null.test,15,000000",
+    "dns-rr=odd-null.test,15,000000",
+    "mx-host=odd-null.test,mx1.example.test,10",
+    "mx-host=xn--bcher-kva.test,mx1.example.test,10",
+    "cname=alias.test,implicit.test",
+    "mx-host=dangling.test,gone.example.test,10",
+    *(f"mx-host=many.test,a-rather-long-name-of-host-number-{number}.example.test,10" for number in range(60)),
+    "ptr-record=1.2.0.192.in-addr.arpa,mx1.example.test",
+    "ptr-record=3.2.0.192.in-addr.arpa,mx1.example.test",
+    "ptr-record=4.2.0.192.in-addr.arpa,gone.example.test",
+    "ptr-record=5.2.0.192.in-addr.arpa,other.example.test",
+    "ptr-record=5.2.0.192.in-addr.arpa,five.example.test",
+    "host-record=five.example.test,192.0.2.5",
+    "ptr-record=1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa,mx1.example.test",
+]
+
+
+def name_server(folder: Path, zone: list[str]) -> tuple[subprocess.Popen[bytes], int]:
+    port = free_port()
+    file = folder / "dnsmasq.conf"
+    common = [
+        "no-resolv",
+        "no-hosts",
+        "bind-interfaces",
+        "listen-address=127.0.0.1",
+        "local=/#/",
+        "pid-file=",
+        "cache-size=0",
+    ]
+    file.write_text("\n".join([f"port={port}", *common, *zone]) + "\n", encoding="utf-8")
+    process = subprocess.Popen(
+        [need("dnsmasq"), "--keep-in-foreground", f"--conf-file={file}"], stderr=subprocess.DEVNULL
+    )
+
+    def answers() -> bool:
+        assert process.poll() is None, "dnsmasq ended"
+        try:
+            with socket.create_connection(("127.0.0.1", port), 1):
+                return True
+        except OSError:
+            return False
+
+    until(answers)
+    return process, port
+
+
+@pytest.fixture(scope="module")
+def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    process, port = name_server(tmp_path_factory.mktemp("dns"), ZONE)
+    yield port
+    process.terminate()
+    process.wait(10)
+
+
+@pytest.fixture(scope="module")
+def resolver(port: int, tmp_path_factory: pytest.TempPathFactory) -> DnsResolver:
+    hosts = tmp_path_factory.mktemp("hosts") / "hosts"
+    hosts.write_text(
+        "# comment\n127.0.0.1 localhost vm # here\n::1 localhost ip6-localhost\n198.51.100.7 Fixed.example.test fixed\n"
+        "not-an-address example.test\n192.0.2.77 mx1.fixed.test\n",
+        encoding="utf-8",
+    )
+    return DnsResolver([("127.0.0.1", port)], hosts_file=str(hosts))
+
+
+@pytest.mark.parametrize(
+    ("domain", "hosts"),
+    [
+        ("implicit.test", [(0, "implicit.test")]),
+        ("IMPLICIT.test.", [(0, "implicit.test")]),
+        ("v6.example.test", [(0, "v6.example.test")]),
+        ("alias.test", [(0, "alias.test")]),
+        ("bücher.test", [(10, "mx1.example.test")]),
+        ("BÜCHER.test", [(10, "mx1.example.test")]),
+        ("xn--bcher-kva.test", [(10, "mx1.example.test")]),
+        ("odd-null.test", [(10, "mx1.example.test")]),
+        ("dangling.test", [(10, "gone.example.test")]),
+        ("[192.0.2.1]", [(0, "192.0.2.1")]),
+        ("[IPv6:2001:db8::1]", [(0, "2001:db8::1")]),
+    ],
+)
+def test_a_domain_has_these_exchangers(resolver: DnsResolver, domain: str, hosts: list[tuple[int, str]]) -> None:
+    assert resolver.mx(domain) == tuple(Mx(*each) for each in hosts)
+
+
+def test_exchangers_come_by_preference_and_equal_ones_in_any_order(resolver: DnsResolver) -> None:
+    orders = {tuple(each.host for each in resolver.mx("example.test")) for _ in range(60)}
+    one, two, three = (f"mx{number}.example.test" for number in (1, 2, 3))
+    assert orders == {(one, two, three), (one, three, two)}
+
+
+def test_an_answer_that_fits_no_datagram_comes_over_tcp(resolver: DnsResolver) -> None:
+    assert len(resolver.mx("many.test")) == 60
+
+
+@pytest.mark.parametrize("domain", ["missing.test", "sub.missing.test", "nothing.test", "mx9.example.test"])
+def test_a_domain_that_does_not_exist(resolver: DnsResolver, domain: str) -> None:
+    with pytest.raises(NoSuchDomain):
+        resolver.mx(domain)
+
+
+def test_a_domain_that_takes_no_mail(resolver: DnsResolver) -> None:
+    with pytest.raises(NullMx):
+        resolver.mx("null.test")
+
+
+@pytest.mark.parametrize(
+    "domain",
+    [
+        "",
+        ".",
+        "..",
+        "a..b",
+        "-",
+        "a b",
+        "a\\.b",
+        "a@b",
+        "*",
+        "x" * 64 + ".test",
+        ".".join(["abc"] * 70),
+        "\x00",
+        "é" * 70,
+        "a\nb",
+        "[nonsense]",
+        "192.0.2.256",
+        "ａ．test\u200d",
+    ],
+)
+def test_what_is_no_name_does_not_exist(resolver: DnsResolver, domain: str) -> None:
+    with pytest.raises(NoSuchDomain):
+        resolver.mx(domain)
+    with pytest.raises(NoSuchDomain):
+        resolver.addresses(domain)
+
+
+@pytest.mark.parametrize(
+    ("host", "addresses"),
+    [
+        ("mx1.example.test", ["2001:db8::1", "192.0.2.1"]),
+        ("MX1.example.test.", ["2001:db8::1", "192.0.2.1"]),
+        ("mx2.example.test", ["192.0.2.2"]),
+        ("v6.example.test", ["2001:db8::6"]),
+        ("alias.test", ["192.0.2.9"]),
+        ("192.0.2.200", ["192.0.2.200"]),
+        ("2001:DB8::0:1", ["2001:db8::1"]),
+        ("[192.0.2.1]", ["192.0.2.1"]),
+        ("localhost", ["::1", "127.0.0.1"]),
+        ("fixed.EXAMPLE.test", ["198.51.100.7"]),
+        ("fixed", ["198.51.100.7"]),
+        ("mx1.fixed.test", ["192.0.2.77"]),
+    ],
+)
+def test_a_host_has_these_addresses(resolver: DnsResolver, host: str, addresses: list[str]) -> None:
+    assert list(resolver.addresses(host)) == addresses
+
+
+@pytest.mark.parametrize("host", ["missing.test", "example.test", "nothing.test", "gone.example.test"])
+def test_a_host_without_address(resolver: DnsResolver, host: str) -> None:
+    with pytest.raises(NoSuchDomain):
+        resolver.addresses(host)
+
+
+@pytest.mark.parametrize(
+    ("ip", "name"),
+    [
+        ("192.0.2.1", "mx1.example.test"),
+        ("::ffff:192.0.2.1", "mx1.example.test"),
+        ("2001:db8::1", "mx1.example.test"),
+        ("192.0.2.3", ""),
+        ("192.0.2.4", ""),
+        ("192.0.2.5", "five.example.test"),
+        ("192.0.2.6", ""),
+        ("127.0.0.1", "localhost"),
+        ("127.0.0.99", "localhost"),
+        ("::1", "localhost"),
+        ("198.51.100.7", "fixed.example.test"),
+    ],
+)
+def test_the_name_of_a_client_is_one_that_leads_back(resolver: DnsResolver, ip: str, name: str) -> None:
+    assert resolver.host_name(ip) == name
+
+
+class Server:
+    """A name server in a thread, which says what it is told to say and counts the questions."""
+
+    def __init__(self, rcode: dns.rcode.Rcode | None) -> None:
+        self.rcode, self.questions = rcode, 0
+        self.sizes: list[int] = []
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.bind(("127.0.0.1", 0))
+        self.port: int = self._socket.getsockname()[1]
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        while True:
+            data, client = self._socket.recvfrom(4096)
+            if not data:
+                return
+            self.questions += 1
+            question = dns.message.from_wire(data)
+            self.sizes.append(question.payload)
+            if self.rcode is not None:
+                answer = dns.message.make_response(question)
+                answer.set_rcode(self.rcode)
+                self._socket.sendto(answer.to_wire(), client)
+
+    def stop(self) -> None:
+        self._socket.sendto(b"", ("127.0.0.1", self.port))
+        self._thread.join()
+        self._socket.close()
+
+
+@pytest.fixture
+def servers() -> Iterator[list[Server]]:
+    started: list[Server] = []
+    yield started
+    for server in started:
+        server.stop()
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize("rcode", [dns.rcode.SERVFAIL, dns.rcode.REFUSED, dns.rcode.FORMERR, dns.rcode.NOTIMP])
+def test_a_server_that_cannot_answer_is_a_failure_for_now(servers: list[Server], rcode: dns.rcode.Rcode) -> None:
+    servers.append(Server(rcode))
+    resolver = DnsResolver([("127.0.0.1", servers[0].port)])
+    with pytest.raises(DnsFailure):
+        resolver.mx("example.org")
+    with pytest.raises(DnsFailure):
+        resolver.addresses("example.org")
+    assert resolver.host_name("192.0.2.1") == ""
+
+
+def test_a_failure_is_remembered_for_half_a_minute(servers: list[Server]) -> None:
+    servers.append(Server(dns.rcode.SERVFAIL))
+    clock = Clock()
+    resolver = DnsResolver([("127.0.0.1", servers[0].port)], clock=clock)
+    for _ in range(5):
+        with pytest.raises(DnsFailure, match="SERVFAIL"):
+            resolver.mx("example.org")
+    asked = servers[0].questions
+    assert asked == 1
+    clock.now += 31
+    with pytest.raises(DnsFailure):
+        resolver.mx("example.org")
+    assert servers[0].questions == asked + 1
+    servers[0].rcode = dns.rcode.NXDOMAIN
+    clock.now += 31
+    with pytest.raises(NoSuchDomain):
+        resolver.mx("example.org")
+
+
+def test_a_server_that_never_answers_holds_nobody_up_for_long(servers: list[Server]) -> None:
+    servers.append(Server(None))
+    resolver = DnsResolver([("127.0.0.1", servers[0].port)])
+    start = time.monotonic()
+    with pytest.raises(DnsFailure, match=r"within 0\.3 s"):
+        resolver.mx("example.org", timeout_s=0.3)
+    assert time.monotonic() - start < 1.5
+    start = time.monotonic()
+    with pytest.raises(DnsFailure):
+        resolver.mx("example.org", timeout_s=0.2)
+    assert time.monotonic() - start < 0.1, "it is known by then"
+    asked = servers[0].questions
+    with pytest.raises(DnsFailure):
+        resolver.mx("example.org", timeout_s=0.4)
+    assert servers[0].questions > asked, "whoever can wait longer asks again"
+
+
+def test_the_second_name_server_is_asked_when_the_first_fails(port: int, servers: list[Server]) -> None:
+    servers.append(Server(dns.rcode.SERVFAIL))
+    resolver = DnsResolver([("127.0.0.1", servers[0].port), ("127.0.0.1", port)])
+    assert resolver.mx("implicit.test") == (Mx(0, "implicit.test"),)
+
+
+def test_questions_are_cached_and_leave_room_for_long_answers(servers: list[Server]) -> None:
+    servers.append(Server(dns.rcode.NXDOMAIN))
+    resolver = DnsResolver([("127.0.0.1", servers[0].port)])
+    for _ in range(3):
+        with pytest.raises(NoSuchDomain):
+            resolver.mx("example.org")
+        assert resolver.host_name("192.0.2.1") == ""
+    assert servers[0].questions == 2
+    assert servers[0].sizes == [1232, 1232]
+
+
+def test_names_of_clients_are_asked_again_after_a_while(servers: list[Server]) -> None:
+    servers.append(Server(dns.rcode.SERVFAIL))
+    clock = Clock()
+    resolver = DnsResolver([("127.0.0.1", servers[0].port)], clock=clock)
+    for _ in range(4):
+        assert resolver.host_name("192.0.2.1") == ""
+    assert servers[0].questions == 1
+    clock.now += 61
+    assert resolver.host_name("192.0.2.1") == ""
+    assert servers[0].questions == 2
+
+
+def test_a_changed_hosts_file_counts_at_once(tmp_path: Path) -> None:
+    hosts = tmp_path / "hosts"
+    resolver = DnsResolver([("127.0.0.1", 9)], hosts_file=str(hosts))
+    hosts.write_text("192.0.2.1 fixed.test\n")
+    assert resolver.addresses("fixed.test") == ("192.0.2.1",)
+    hosts.write_text("192.0.2.22 fixed.test\n")
+    assert resolver.addresses("fixed.test") == ("192.0.2.22",)
+    hosts.unlink()
+    with pytest.raises(DnsFailure):
+        resolver.addresses("fixed.test", timeout_s=0.2)
+
+
+def test_many_threads_may_ask_at_once(resolver: DnsResolver) -> None:
+    results: list[tuple[str, ...]] = []
+    threads = [
+        threading.Thread(target=lambda: results.append(resolver.addresses("mx1.example.test"))) for _ in range(20)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == [("2001:db8::1", "192.0.2.1")] * 20
+
+
+@pytest.mark.parametrize(
+    ("domain", "ascii_form"),
+    [
+        ("Example.ORG.", "example.org"),
+        ("faß.de", "xn--fa-hia.de"),
+        ("BÜCHER.example", "xn--bcher-kva.example"),
+        ("_a.b", "_a.b"),
+    ],
+)
+def test_a_domain_as_dns_knows_it(domain: str, ascii_form: str) -> None:
+    assert ascii_domain(domain) == ascii_form
+
+
+@pytest.mark.parametrize(
+    ("domain", "expected"),
+    [
+        ("bücher.example", ("bücher.example", "xn--bcher-kva.example")),
+        ("xn--bcher-kva.example", ("xn--bcher-kva.example", "bücher.example")),
+        ("example.org", ("example.org",)),
+        ("xn--\u0000.example", ("xn--\u0000.example",)),
+        ("xn--99999999999.example", ("xn--99999999999.example",)),
+    ],
+)
+def test_a_domain_may_be_written_in_these_ways(domain: str, expected: tuple[str, ...]) -> None:
+    assert spellings(domain) == expected
+
+
+def test_a_fixed_resolver_answers_from_its_tables() -> None:
+    resolver: Resolver = FixedResolver(
+        mx={"a.test": [(20, "two.test"), (10, "one.test")], "null.test": NullMx("x"), "bad.test": DnsFailure("x")},
+        addresses={"one.test": ["192.0.2.1"], "b.test": ["192.0.2.2"], "bad-host.test": DnsFailure("x")},
+        names={"192.0.2.1": "one.test"},
+    )
+    assert resolver.mx("a.test") == (Mx(10, "one.test"), Mx(20, "two.test"))
+    assert resolver.mx("b.test") == (Mx(0, "b.test"),)
+    assert resolver.addresses("one.test") == ("192.0.2.1",)
+    assert resolver.addresses("192.0.2.9") == ("192.0.2.9",)
+    assert resolver.host_name("192.0.2.1") == "one.test"
+    assert resolver.host_name("192.0.2.2") == ""
+    for domain, error in (("null.test", NullMx), ("bad.test", DnsFailure), ("none.test", NoSuchDomain)):
+        with pytest.raises(error):
+            resolver.mx(domain)
+    with pytest.raises(DnsFailure):
+        resolver.addresses("bad-host.test")

@@ -1,0 +1,160 @@
+import os
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from smtpd_classic.smtp.address import is_address
+from smtpd_classic.srs import VALID_DAYS, Srs, srs_secret
+
+TODAY = date(2026, 3, 14)
+US, THEM, OTHERS = Srs(b"u" * 32, "us.example"), Srs(b"t" * 32, "them.example"), Srs(b"o" * 32, "others.example")
+
+LOCAL = st.one_of(
+    st.from_regex(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]{1,20}(\.[A-Za-z0-9=+-]{1,9})?", fullmatch=True),
+    st.sampled_from(['"john doe"', '"a@b"', '"a\\"b"', '"back\\\\slash"', "srs0", "SRS0=", "srs1-", "x=y=z", "müller"]),
+)
+SENDER = st.builds("{}@{}".format, LOCAL, st.sampled_from(["example.org", "a.example", "bücher.example"]))
+DAY = st.dates(date(2020, 1, 1), date(2100, 1, 1))
+
+
+@given(SENDER, DAY, st.integers(0, VALID_DAYS))
+def test_a_bounce_comes_back_to_the_sender(sender: str, day: date, later: int) -> None:
+    ours = US.forward(sender, day)
+    assume(ours != sender)
+    assert ours.endswith("@us.example")
+    assert is_address(ours)
+    assert US.reverse(ours, day + timedelta(later)) == sender
+
+
+@given(SENDER, DAY, st.integers(0, VALID_DAYS))
+def test_a_server_that_changes_case_changes_nothing(sender: str, day: date, later: int) -> None:
+    ours = US.forward(sender, day)
+    assume(ours != sender and ours.isascii())
+    for changed in (ours.lower(), ours.upper()):
+        assert (US.reverse(changed, day + timedelta(later)) or "").lower() == sender.lower()
+
+
+@given(SENDER, DAY)
+def test_three_forwarders_in_a_row_lead_back_one_by_one(sender: str, day: date) -> None:
+    first = US.forward(sender, day)
+    assume(first != sender)
+    second = THEM.forward(first, day)
+    assume(second != first)
+    third = OTHERS.forward(second, day)
+    assume(third != second)
+    assert second.endswith("@them.example")
+    assert third.endswith("@others.example")
+    assert len(third) <= len(second) + 3, "a fourth hop would be no longer"
+    assert OTHERS.reverse(third, day) == first, "the bounce takes the short way, to the first forwarder"
+    assert THEM.reverse(second, day) == first
+    assert US.reverse(first, day) == sender
+
+
+@pytest.mark.parametrize("days", [-2, VALID_DAYS + 1, 100, 500, 1000])
+def test_an_address_expires(days: int) -> None:
+    ours = US.forward("joe@example.org", TODAY)
+    assert US.reverse(ours, TODAY + timedelta(days)) is None
+
+
+@pytest.mark.parametrize("days", [-1, 0, 1, VALID_DAYS])
+def test_an_address_is_good_for_three_weeks(days: int) -> None:
+    ours = US.forward("joe@example.org", TODAY)
+    assert US.reverse(ours, TODAY + timedelta(days)) == "joe@example.org"
+
+
+@pytest.mark.parametrize("sender", ["", "joe@us.example", "joe@US.example", "postmaster"])
+def test_nothing_to_rewrite(sender: str) -> None:
+    assert US.forward(sender, TODAY) == sender
+
+
+def test_a_sender_that_would_become_too_long_stays() -> None:
+    longest = "x" * (64 - len("SRS0=HHHHHH=TT=example.org=")) + "@example.org"
+    assert US.forward(longest, TODAY).startswith("SRS0=")
+    assert len(US.forward(longest, TODAY).partition("@")[0]) == 64
+    assert US.forward("x" + longest, TODAY) == "x" + longest
+
+
+def test_the_form_is_the_one_that_others_know() -> None:
+    first = US.forward("joe@example.org", TODAY)
+    assert first.startswith("SRS0=")
+    assert first.endswith("=example.org=joe@us.example")
+    second = THEM.forward(first, TODAY)
+    assert second.startswith("SRS1=")
+    assert second.endswith(f"=us.example=={first[5:].partition('@')[0]}@them.example")
+
+
+@pytest.mark.parametrize("separator", ["=", "+", "-"])
+def test_addresses_of_other_implementations_are_forwarded(separator: str) -> None:
+    theirs = f"SRS0{separator}abcd=XY=example.org=joe@old.example"
+    ours = US.forward(theirs, TODAY)
+    assert US.reverse(ours, TODAY) == theirs
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "joe@us.example",
+        "SRS0@us.example",
+        "SRS0=@us.example",
+        "SRS0=AAAAAA=AA=example.org=joe@us.example",
+        "SRS0=AAAAAA=00=example.org=joe@us.example",
+        "SRS1=AAAAAA=example.org==AAAAAA=AA=a.example=joe@us.example",
+        "SRS0=======@us.example",
+        "",
+        "@us.example",
+    ],
+)
+def test_what_is_not_ours_leads_nowhere(address: str) -> None:
+    assert US.reverse(address, TODAY) is None
+
+
+def test_another_servers_address_leads_nowhere() -> None:
+    assert US.reverse(THEM.forward("joe@example.org", TODAY), TODAY) is None
+    assert Srs(b"x" * 32, "us.example").reverse(US.forward("joe@example.org", TODAY), TODAY) is None
+
+
+@given(st.integers(0, 200), st.characters(codec="ascii"))
+def test_a_changed_address_leads_nowhere_else(place: int, char: str) -> None:
+    ours = US.forward("joe.doe@example.org", TODAY)
+    place %= ours.index("@")
+    changed = ours[:place] + char + ours[place + 1 :]
+    found = US.reverse(changed, TODAY)
+    assert found is None or found.lower() == "joe.doe@example.org"
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_looked_at_without_a_crash(text: str) -> None:
+    US.reverse(f"SRS0={text}@us.example", TODAY)
+    US.reverse(text, TODAY)
+    US.forward(text, TODAY)
+
+
+def test_the_secret_is_made_once_and_is_nobody_elses(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        secrets = set(pool.map(srs_secret, [str(tmp_path)] * 32))
+    assert len(secrets) == 1
+    assert len(secrets.pop()) == 64
+    assert [path.name for path in tmp_path.iterdir()] == ["srs-secret"]
+    assert stat.S_IMODE((tmp_path / "srs-secret").stat().st_mode) == 0o600
+
+
+def test_two_servers_have_different_secrets(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    assert srs_secret(str(tmp_path / "a")) != srs_secret(str(tmp_path / "b"))
+
+
+def test_a_file_that_is_no_secret_is_not_used(tmp_path: Path) -> None:
+    (tmp_path / "srs-secret").write_bytes(b"short\n")
+    with pytest.raises(OSError, match="too short"):
+        srs_secret(str(tmp_path))
+
+
+def test_no_folder_no_secret(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match=os.strerror(2)):
+        srs_secret(str(tmp_path / "missing"))
