@@ -18,6 +18,11 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     "log": (set(), set()),
     "smtp": (set(), set()),
     "config": ({"atomic_file"}, {"configupdater", "filelock"}),
+    "domain_name": (set(), {"idna"}),
+    "hosts_file": (set(), set()),
+    "accounts": ({"atomic_file", "config", "domain_name", "smtp"}, {"argon2"}),
+    "dns": ({"domain_name", "hosts_file"}, {"dns"}),
+    "srs": (set(), set()),
 }
 FORBIDDEN_IN_SMTP = {"socket", "ssl", "time", "os", "threading", "logging"}
 STDLIB = frozenset(sys.stdlib_module_names)
