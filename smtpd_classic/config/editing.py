@@ -94,7 +94,7 @@ class Edited:
         self._now = edits.set_value(self._now, self._known(title).header, name, lines, order)
         if self._lines(title, name) != lines:
             self._now = before
-            raise ValueError(f"{name} cannot be written like that: a line would begin with “#” or “;”, as comments do.")
+            raise ValueError(f"{name} cannot be written like that: a line would look like a comment or a section.")
 
     def unset(self, title: str, name: str) -> None:
         """Back to the default."""
