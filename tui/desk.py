@@ -96,13 +96,14 @@ class Desk:
 
     @property
     def run_folder(self) -> str:
-        return self._server_file("run_folder")
+        return self.server_file("run_folder")
 
     @property
     def spool_folder(self) -> str:
-        return self._server_file("spool_folder")
+        return self.server_file("spool_folder")
 
-    def _server_file(self, name: str) -> str:
+    def server_file(self, name: str) -> str:
+        """An option of [server] that names a file or folder, absolute."""
         if self.source.config is not None:
             return str(getattr(self.source.config.server, name))
         # While the configuration as a whole is broken, the name is still there to be read.

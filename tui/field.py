@@ -30,7 +30,8 @@ def editor_for(desk: Desk, kind: Kind[Any], text: str, changed: Callable[[], Non
 def problem_of(option: Option, text: str) -> str:
     """The sentence of the option's own parser, with an example; blank when the value is good."""
     if option.required and not text.strip():
-        return f"This cannot be left blank. Example: {option.kind.example}"
+        example = "" if option.kind.example == option.kind.name else f" Example: {option.kind.example}"
+        return f"This cannot be left blank.{example}"
     try:
         option.kind.parse(text)
     except ValueError as problem:

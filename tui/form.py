@@ -18,7 +18,7 @@ __all__ = ["Form"]
 class Form:
     """The fields of one row of the draft. Each edit goes into the row at once; `changed` is called then.
 
-    `before` and `after` are further rows of the list.
+    Below the fields there may be further rows (`show_after`).
     """
 
     def __init__(
@@ -28,16 +28,14 @@ class Form:
         changed: Callable[[], None],
         *,
         options: Sequence[Option] | None = None,
-        before: Sequence[Flow] = (),
-        after: Sequence[Flow] = (),
     ) -> None:
         self._desk = desk
         self._row = row
         self._changed = changed
         chosen = row.section.options() if options is None else options
         self.fields = [Field(desk, option, row.text(option), self._original(option), self._edited) for option in chosen]
-        self._rows: list[Flow] = [*before, *self.fields, *after]
-        self.list: urwid.ListBox[int] = urwid.ListBox(urwid.SimpleFocusListWalker(self._rows), select_navigation=True)
+        self._walker: urwid.SimpleFocusListWalker[Flow] = urwid.SimpleFocusListWalker(list(self.fields))
+        self.list: urwid.ListBox[int] = urwid.ListBox(self._walker, select_navigation=True)
         self.widget = urwid.ScrollBar(self.list, thumb_attr="rule", delegate_selectable=True)
 
     def _original(self, option: Option) -> str:
@@ -55,11 +53,22 @@ class Form:
             field.show(row.text(field.option), self._original(field.option))
 
     @property
+    def position(self) -> int:
+        """The row in focus; fields come first."""
+        return int(self._walker.focus or 0)
+
+    def show_after(self, rows: Sequence[Flow]) -> None:
+        """Show these rows below the fields."""
+        focus = self.position
+        self._walker[len(self.fields) :] = rows
+        self._walker.set_focus(min(focus, len(self._walker) - 1))
+
+    @property
     def problems(self) -> list[tuple[Field, str]]:
         return [(field, field.problem) for field in self.fields if field.problem]
 
     def focus_on(self, field: Field) -> None:
-        self.list.set_focus(self._rows.index(field))
+        self.list.set_focus(self.fields.index(field))
 
     def focus_option(self, name: str) -> bool:
         field = next((each for each in self.fields if each.option.name == name), None)

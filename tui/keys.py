@@ -37,6 +37,7 @@ CONTEXTS = {
     "accounts": "Accounts",
     "versions": "File Versions",
     "explain": "Explain",
+    "status": "Status",
 }
 
 BINDINGS = (
@@ -138,6 +139,7 @@ BINDINGS = (
     Binding("blocked", "unblock", ("b", "f4"), "Unblock", "Let the address connect again."),
     Binding("accounts", "password", ("p", "f8"), "Password", "Set another password."),
     Binding("versions", "restore", ("r", "f2"), "Restore", "Make this version the configuration again; checked first."),
+    Binding("status", "reload", ("r", "f2", "ctrl r"), "Reload", "Tell the server to read its files again."),
     Binding("explain", "explain", ("f2", "ctrl s"), "Explain", "Ask what the server would do."),
 )
 

@@ -2,14 +2,38 @@
 
 from functools import partial
 
-from tui.screen import Place
-from tui.screens import accounts, aliases, direct, domains, items, listeners, log, queue, replace, settings
+from tui.desk import Desk
+from tui.screen import Place, Screen
+from tui.screens import (
+    access,
+    accounts,
+    aliases,
+    direct,
+    domains,
+    items,
+    listeners,
+    log,
+    queue,
+    replace,
+    settings,
+    status,
+    versions,
+)
 
 __all__ = ["PLACES"]
 
 _ITEMS_NONE = "None. Press a, Insert or [Add]."
 
+
+def _explain(desk: Desk) -> Screen:
+    # It brings the policy, deliveries and DNS with it, for which the first screen need not wait.
+    from tui.screens.explain import Explain  # noqa: PLC0415
+
+    return Explain(desk)
+
+
 PLACES = (
+    Place("Status", "status", status.Status),
     Place("Basic Parameters", "settings", partial(settings.Settings, attribute="basic"), ("basic",)),
     Place("Remote Delivery", "settings", partial(settings.Settings, attribute="remote"), ("remote",)),
     Place(
@@ -27,11 +51,13 @@ PLACES = (
     Place("Direct Delivery", "settings", direct.screen, ("direct", "direct_domains")),
     Place("Mail Header Replace", "settings", replace.screen, ("replacements",)),
     Place("Listeners & TLS", "settings", listeners.screen, ("listeners",)),
-    Place("Access Control", "settings", partial(settings.Settings, attribute="access"), ("access",)),
+    Place("Access Control", "settings", access.Access, ("access",)),
     Place("Server", "settings", partial(settings.Settings, attribute="server"), ("server",)),
     Place("Domains", "users", domains.screen, ("domains",)),
     Place("Accounts", "users", accounts.Accounts),
     Place("Aliases", "users", aliases.Aliases),
     Place("Queue", "mail", queue.Queue, wide=True),
     Place("Log", "mail", log.Log, wide=True),
+    Place("Explain", "mail", _explain),
+    Place("File Versions", "mail", versions.Versions),
 )

@@ -1,0 +1,63 @@
+"""What the status screen finds out beside the screen: the queue by state, the last troubles, the certificate."""
+
+from contextlib import suppress
+from typing import NamedTuple
+
+from smtpd_classic.certificate import expiry
+from spool import Spool, SpoolBroken
+from tui.log_blocks import earlier, end_of
+from tui.log_window import parsed
+from tui.queue_rows import QueueRows
+from tui.text import clean, count
+
+__all__ = ["Findings", "days_left", "look"]
+
+_TROUBLES = 6
+_DAY_S = 86400
+_LOG_LINES = 400
+
+
+class Findings(NamedTuple):
+    """`days` is None when there is no certificate that can be read."""
+
+    queue: str = "counting …"
+    troubles: tuple[str, ...] = ()
+    days: int | None = None
+
+
+def look(spool_folder: str, log: str, certificate: str, now: float) -> Findings:
+    return Findings(_queue(spool_folder, now), _troubles(log), days_left(certificate, now))
+
+
+def _queue(folder: str, now: float) -> str:
+    rows = QueueRows()
+    try:
+        rows.take(Spool(folder).list())
+    except SpoolBroken as problem:
+        return clean(str(problem), 200)
+    if not rows.listed:
+        return "empty"
+    states = ", ".join(f"{count(number)} {word}" for word, number in rows.count(now).items() if number)
+    return f"{count(len(rows.listed))}: {states}"
+
+
+def _troubles(log: str) -> tuple[str, ...]:
+    """The last lines of the log that tell of something wrong, the latest first."""
+    if not log:
+        return ()
+    found: list[str] = []
+    with suppress(OSError):
+        for line in reversed(earlier(log, end_of(log), (), _LOG_LINES).lines):
+            entry = parsed(line)
+            if entry.part and entry.text.startswith(("warning", "error", "fatal", "panic")):
+                found.append(f"{entry.clock} {entry.text}")
+            if len(found) == _TROUBLES:
+                break
+    return tuple(found)
+
+
+def days_left(certificate: str, now: float) -> int | None:
+    """Whole days until the certificate expires, negative since it did."""
+    with suppress(OSError, ValueError), open(certificate, encoding="latin-1") as file:
+        return int((expiry(file.read(1 << 20)) - now) // _DAY_S)
+    return None
