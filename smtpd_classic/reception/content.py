@@ -5,6 +5,8 @@ Rule 2: what is refused on the way is read to its end without being kept, and th
 Rule 3: the content is never held whole, unless it is small.
 """
 
+import re
+
 from smtpd_classic.headers import HeaderBlock, end_of_header_block
 from smtpd_classic.policy import Policy, Transaction
 from smtpd_classic.policy.limits import content_limit, mailboxes_full
@@ -19,6 +21,7 @@ __all__ = ["ContentReader"]
 _LONGEST_HEADER = 256 * 1024
 _LOOKED_AT = 64 * 1024
 _HEADER_READ = Content(b"")
+_CUT_NAME = re.compile(rb"[!-9;-~]+[ \t]*")
 
 
 class ContentReader:
@@ -66,7 +69,9 @@ class ContentReader:
     def finish(self, event: EndContent) -> Reply:
         try:
             if self._refusal is None and self._header is None:
-                self._header_read(bytes(self._held), _strict_end(self._held))
+                content = bytes(self._held)
+                lenient = HeaderBlock(content)
+                self._header_read(content, HeaderBlock(content[: lenient.strict_end]), lenient)
             if self._refusal is None and self._destination is None:
                 self._place(bytes(self._held), complete=True)
             if self._refusal is None:
@@ -107,24 +112,29 @@ class ContentReader:
         searched = len(held)
         if not searched:
             end = end_of_header_block(data)
-            if end >= 0:  # the usual case: all of it at once
-                self._header_read(data, end)
+            if 0 <= end <= _LONGEST_HEADER:  # the usual case: all of it at once
+                self._header_read(data, HeaderBlock(data[:end]))
                 return
         held += data
         end = end_of_header_block(held, searched)
-        if end >= 0:
-            self._header_read(bytes(held), end)
+        if 0 <= end <= _LONGEST_HEADER:
+            self._header_read(bytes(held), HeaderBlock(bytes(held[:end])))
         elif len(held) > _LONGEST_HEADER:
-            # Text without an empty line, perhaps: for a strict reader the header has ended before its first line.
-            self._header_read(bytes(held), _strict_end(held), whole=False)
+            self._text_read(bytes(held))
 
-    def _header_read(self, content: bytes, end: int, *, whole: bool = True) -> None:
-        if end > _LONGEST_HEADER:
+    def _text_read(self, content: bytes) -> None:
+        """No empty line for as long as a header may be: if this is text, the header has ended for a strict reader."""
+        beginning = content[:_LONGEST_HEADER]
+        block = HeaderBlock(beginning, whole=False)
+        end = block.strict_end
+        if end == len(beginning) or _CUT_NAME.fullmatch(beginning, end):
             self._refuse(HEADER_TOO_BIG)
-            return
-        header = HeaderBlock(content[:end])
-        # Checked is what a lenient reader would take for the header.
-        self._transaction.header = header if whole and end < len(content) else HeaderBlock(content, whole=whole)
+        else:
+            self._header_read(content, HeaderBlock(beginning[:end]), block)
+
+    def _header_read(self, content: bytes, header: HeaderBlock, lenient: HeaderBlock | None = None) -> None:
+        """`lenient`, where it is more than `header`: what a reader that does not mind lines without a colon may see."""
+        self._transaction.header = lenient or header
         objection = self._policy.first_objection(self._transaction, _HEADER_READ)
         if objection is not None:
             self._refuse(objection)
@@ -141,7 +151,3 @@ class ContentReader:
         edited, self._destination = self.message.place(header, content, complete=complete)
         self._destination.write(edited + content[len(header.raw) :])
         self._held.clear()
-
-
-def _strict_end(content: bytearray) -> int:
-    return HeaderBlock(bytes(content)).strict_end
