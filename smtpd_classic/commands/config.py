@@ -11,8 +11,9 @@ from smtpd_classic.accounts import Accounts
 from smtpd_classic.commands.failures import Refused, guarded
 from smtpd_classic.config import ConfigProblems, parse
 from smtpd_classic.config.editing import ChangedMeanwhile, Edited, LockHeld, restore, versions
-from smtpd_classic.config.option import Option, Section
-from smtpd_classic.config.schema import SECTIONS, section_of
+from smtpd_classic.config.option import Option
+from smtpd_classic.config.schema import SECTIONS
+from smtpd_classic.config.titles import titled_option, titled_section
 
 __all__ = ["HELP", "add_arguments", "run"]
 
@@ -83,11 +84,10 @@ class Setting(NamedTuple):
 def _get(args: argparse.Namespace) -> int:
     edited = Edited(args.config)
     if args.option is not None:
-        section = _section(args.section)
-        text = edited.text(args.section, args.option)
-        _show([Setting(args.section, section.option(args.option), text)], args, single=True)
+        option = titled_option(args.section, args.option)
+        _show([Setting(args.section, option, edited.text(args.section, args.option))], args, single=True)
     elif args.section is not None:
-        options = _section(args.section).options()
+        options = titled_section(args.section).options()
         _show([Setting(args.section, each, edited.text(args.section, each.name)) for each in options], args)
     else:
         _show([each for each in _settings(edited) if edited.is_set(each.title, each.option.name)], args)
@@ -97,11 +97,6 @@ def _get(args: argparse.Namespace) -> int:
 def _diff(args: argparse.Namespace) -> int:
     _show([setting for setting in _settings(Edited(args.config)) if _differs(setting)], args)
     return os.EX_OK
-
-
-def _section(title: str) -> Section:
-    word, *name = title.split()
-    return section_of(word, named=bool(name))
 
 
 def _settings(edited: Edited) -> Iterator[Setting]:

@@ -14,11 +14,10 @@ from smtpd_classic.config.check import check
 from smtpd_classic.config.document import Document, Entry, SectionText, scan
 from smtpd_classic.config.load import content, decoded, loose_permissions, parse
 from smtpd_classic.config.lock import LockHeld, locked
-from smtpd_classic.config.option import Option, Section
+from smtpd_classic.config.option import Option
 from smtpd_classic.config.problem import ConfigProblems, Problem
-from smtpd_classic.config.reading import unknown_option, unknown_section
 from smtpd_classic.config.restart import restart_reasons
-from smtpd_classic.config.schema import section_of
+from smtpd_classic.config.titles import clean_or_raw, clean_title, is_table, titled_option, titled_section
 from smtpd_classic.config.versions import Version, keep, versions
 
 __all__ = ["Change", "ChangedMeanwhile", "Edited", "LockHeld", "Version", "restore", "versions"]
@@ -69,28 +68,27 @@ class Edited:
     def titles(self, word: str) -> tuple[str, ...]:
         """The rows of a table in the order of the file; of any other section its title, if the file has it."""
         found = [section for section in self._document.sections if section.word == word]
-        is_table = _is_table(word)
-        return tuple(section.title for section in found if bool(section.name) == is_table)
+        return tuple(section.title for section in found if bool(section.name) == is_table(word))
 
     def is_set(self, title: str, name: str) -> bool:
-        _option(title, name)
+        titled_option(title, name)
         return self._entry(title, name) is not None
 
     def text(self, title: str, name: str) -> str:
         """The value as written, one item a line if it has several lines, or the default."""
-        default = _option(title, name).default_text
+        default = titled_option(title, name).default_text
         entry = self._entry(title, name)
         return default if entry is None else entry.text
 
     def set(self, title: str, name: str, text: str) -> None:
         """Write a value, in a section that is added if need be."""
-        lines = _lines(_option(title, name), text)
+        lines = _lines(titled_option(title, name), text)
         if self._lines(title, name) == lines:
             return
         before = self._now
         if self._written(title) is None:
             self.add(title)
-        order = [option.name for option in _section(title).options()]
+        order = [option.name for option in titled_section(title).options()]
         self._now = edits.set_value(self._now, self._known(title).header, name, lines, order)
         if self._lines(title, name) != lines:
             self._now = before
@@ -104,24 +102,24 @@ class Edited:
     def add(self, title: str) -> None:
         """A section without options, after the last of its kind or at the end."""
         self._must_be_new(title)
-        self._now = edits.add_section(self._now, _clean(title))
+        self._now = edits.add_section(self._now, clean_title(title))
 
     def delete(self, title: str) -> None:
         self._now = edits.delete_section(self._now, self._known(title).title)
 
     def move(self, title: str, delta: int) -> None:
         """Up (negative) or down among the sections of its kind."""
-        if not _section(title).is_table:
+        if not titled_section(title).is_table:
             raise ValueError(f"[{title}] is the only one of its kind; only rows of a table have an order.")
         self._now = edits.move_section(self._now, self._known(title).title, delta)
 
     def rename(self, old: str, new: str) -> None:
         written = self._known(old)
-        if _section(old) != _section(new) or not _section(new).is_table:
+        if titled_section(old) != titled_section(new) or not titled_section(new).is_table:
             raise ValueError(f"[{old}] cannot become [{new}]: only the name of a row can change.")
         if self._written(new) != written:
             self._must_be_new(new)
-        self._now = edits.rename_section(self._now, written.header, _clean(new))
+        self._now = edits.rename_section(self._now, written.header, clean_title(new))
 
     def problems(self) -> tuple[Problem, ...]:
         """What the daemon would say about the edited text, warnings too."""
@@ -175,8 +173,8 @@ class Edited:
         return self._scanned[1]
 
     def _written(self, title: str) -> SectionText | None:
-        wanted = _clean(title)
-        return next((section for section in self._document.sections if _clean_or_raw(section.title) == wanted), None)
+        wanted = clean_title(title)
+        return next((section for section in self._document.sections if clean_or_raw(section.title) == wanted), None)
 
     def _known(self, title: str) -> SectionText:
         written = self._written(title)
@@ -221,45 +219,6 @@ def _errors(text: str, path: str) -> list[Problem]:
         return [problem for problem in check(parse(text, path)) if problem.is_error]
     except ConfigProblems as found:
         return list(found.problems)
-
-
-def _section(title: str) -> Section:
-    word, *name = title.split()[:2] or [""]
-    try:
-        return section_of(word, named=bool(name))
-    except KeyError:
-        raise ValueError(unknown_section(word, named=bool(name))) from None
-
-
-def _is_table(word: str) -> bool:
-    """Whether sections of this word have names; `direct` is both, and its rows are what a list shows."""
-    try:
-        return section_of(word, named=True).is_table
-    except KeyError:
-        return False
-
-
-def _option(title: str, name: str) -> Option:
-    section = _section(title)
-    try:
-        return section.option(name)
-    except KeyError:
-        raise ValueError(unknown_option(name, section)) from None
-
-
-def _clean(title: str) -> str:
-    """The title in the form in which two that mean the same are equal."""
-    section = _section(title)
-    if section.name_kind is None:
-        return section.word
-    return f"{section.word} {section.name_kind.parse(' '.join(title.split()[1:]))}"
-
-
-def _clean_or_raw(title: str) -> str:
-    try:
-        return _clean(title)
-    except ValueError:
-        return title
 
 
 def _lines(option: Option, text: str) -> list[str]:
