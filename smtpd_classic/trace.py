@@ -16,7 +16,11 @@ _LONGEST_NAME = 255
 
 
 class Hop(NamedTuple):
-    """What one `Received:` tells. `hello` is the client's own word, not believed; `name` its verified host name."""
+    """What one `Received:` tells.
+
+    `hello` is the client's own word and not believed, `name` its verified host name. `ip` is blank for local
+    submission, `recipient` when there are several, who must not learn of one another.
+    """
 
     hello: str
     name: str
@@ -26,7 +30,6 @@ class Hop(NamedTuple):
     by: str
     queue_id: str
     recipient: str
-    """The only recipient; blank when there are several, who must not learn of one another."""
 
 
 def date_text(now: float) -> str:
@@ -46,8 +49,8 @@ def _harmless(name: str) -> str:
 
 def received(hop: Hop, now: float) -> bytes:
     """The field, folded as Postfix does it, with LF line ends."""
-    ip = f"IPv6:{hop.ip}" if ":" in hop.ip else hop.ip
-    lines = [f"Received: from {_harmless(hop.hello)} ({_harmless(hop.name)} [{ip}])"]
+    ip = f" [IPv6:{hop.ip}]" if ":" in hop.ip else f" [{hop.ip}]" if hop.ip else ""
+    lines = [f"Received: from {_harmless(hop.hello)} ({_harmless(hop.name)}{ip})"]
     if hop.tls is not None:
         lines.append(f"\t(using {hop.tls.version} with cipher {hop.tls.cipher} ({hop.tls.bits} bits))")
     lines.append(f"\tby {hop.by} (smtpd-classic) with {hop.protocol} id {hop.queue_id}")

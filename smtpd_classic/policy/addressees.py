@@ -18,6 +18,7 @@ def addressee_of(rules: Rules, path: str) -> Addressee:
     if local[:3].upper() == "SRS":
         real = rules.facts.reverse_srs(path)
         if real is not None:
-            return Addressee(path, domain, "SRS", (real,))
+            found = accounts.find(real) if accounts.is_local_domain(real.rpartition("@")[2]) else None
+            return Addressee(path, domain, "SRS", (real,) if found is None else found.targets)
     found = accounts.find(path)
     return Addressee(path, domain, "unknown") if found is None else Addressee(path, domain, found.how, found.targets)

@@ -140,10 +140,15 @@ class Reception:
         return self._login.go_on(event)
 
     def _verify(self, event: Verify) -> Reply:
-        return verify(self._new_transaction(), event.argument)
+        return self._answered("VRFY", verify(self._new_transaction(), event.argument))
 
     def _expand(self, event: Expand) -> Reply:
-        return expand(self._new_transaction(), event.argument)
+        return self._answered("EXPN", expand(self._new_transaction(), event.argument))
+
+    def _answered(self, command: str, reply: Reply) -> Reply:
+        if not reply.positive:
+            self._journal.rejected(command, reply, None)
+        return reply
 
     def _help(self, event: Help) -> Reply:
         return HELP
