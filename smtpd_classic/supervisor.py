@@ -113,8 +113,10 @@ class Supervisor:
         poll.poll(timeout_s * 1000)
 
     def _say(self, state: str) -> None:
-        numbered = enumerate(sorted(self._children.values(), key=lambda child: child.born), 1)
-        self._instance.say(state, {f"{child.role} {number}": child.pid for number, child in numbered})
+        """Tell how the server is and which children it has, without those that are about to end."""
+        lasting = [each for each in self._children.values() if each.role != "sweeper" and not each.kill_at]
+        named = {f"{child.role} {number}": child.pid for number, child in enumerate(lasting, 1)}
+        self._instance.say(state, named)
 
     # Births ------------------------------------------------------------------------------------------------------
 
@@ -150,6 +152,7 @@ class Supervisor:
         try:
             os.close(self._instance.lock)
             self._signals.close()
+            self._instance.setting.sockets.close(but=setting.sockets)  # ports that this generation has no more
             for link in (ours, *(child.link for child in self._children.values())):
                 link.close()  # or the others would not notice the end of the supervisor
             for number in _SIGNALS:
@@ -208,6 +211,7 @@ class Supervisor:
             pause = min(2 * self._pauses.get(child.role, _FIRST_PAUSE_S / 2), _LONGEST_PAUSE_S)
         self._pauses[child.role] = pause or _FIRST_PAUSE_S / 2
         self._vacancies.append(_Vacancy(child.role, now + pause))
+        self._say("running")
 
     def _fill_vacancies(self) -> None:
         now = time.monotonic()
