@@ -2,16 +2,16 @@
 
 import os
 import pwd
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.waiting import until
-
 from tests.instance import Instance, free_port
 from tests.tools import need
+from tests.waiting import until
 
 __all__ = ["dovecot"]
 
@@ -54,18 +54,22 @@ service imap-login {{
     port = 0
   }}
 }}
-service stats {{
-  chroot =
+service auth {{
+  user = {owner}
+}}
+service auth-worker {{
+  user = {owner}
 }}
 """,
         encoding="utf-8",
     )
     (base / "log").touch()
     os.chmod(base / "log", 0o666)
-    process = subprocess.Popen([need("dovecot"), "-F", "-c", str(file)], stderr=subprocess.PIPE)
+    process = subprocess.Popen([need("dovecot"), "-F", "-c", str(file)])
     try:
         until(lambda: b"starting up" in (base / "log").read_bytes(), 20, (base / "log").read_text)
         yield port
     finally:
         process.terminate()
-        process.communicate(timeout=30)
+        process.wait(timeout=60)
+        shutil.rmtree(base)

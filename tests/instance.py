@@ -67,10 +67,11 @@ class Instance:
         done = self.run("config", "set", section, option, value)
         assert done.returncode == 0, done.stderr
 
-    def start(self) -> None:
-        command = [sys.executable, "-m", "smtpd_classic", "--config", str(self.file), "serve"]
-        self.errors = (self.folder / "stderr").open("a+")
-        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=self.errors, text=True)
+    def start(self, *prefix: str) -> None:
+        """`prefix` is a command that runs another, such as prlimit with its options."""
+        command = [*prefix, sys.executable, "-m", "smtpd_classic", "--config", str(self.file), "serve"]
+        with (self.folder / "stderr").open("a") as errors:
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=errors, text=True)
         until(self._answers, START_S, lambda: f"no banner: {self.said()}{self.log()}")
 
     def _answers(self) -> bool:
@@ -87,7 +88,6 @@ class Instance:
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
         status = self.process.wait(30)
-        self.errors.close()
         self.process = None
         return status
 

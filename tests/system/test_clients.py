@@ -1,4 +1,4 @@
-"""Mail from the clients that people use, over every way in, lies in the Maildir as it was written, and IMAP reads it."""
+"""Mail from the clients that people use, over every way in, lies in the Maildir as it was written; IMAP reads it."""
 
 import imaplib
 import json
@@ -162,14 +162,13 @@ def test_dovecot_reads_the_mailbox_with_the_same_users_file(server: Instance, tm
     content = message(server, "imap")
     by_smtplib(server, "implicit", content, tmp_path)
     with dovecot(server) as imap_port:
-        client = imaplib.IMAP4("127.0.0.1", imap_port, timeout=20)
-        client.login(server.login, server.password)
-        client.select("INBOX", readonly=True)
-        _, found = client.search(None, "SUBJECT", "imap")
-        number = found[0].split()[-1].decode()
-        _, fetched = client.fetch(number, "(BODY.PEEK[])")
-        assert isinstance(fetched[0], tuple)
-        assert fetched[0][1].replace(b"\r\n", b"\n").endswith(content)
-        with pytest.raises(imaplib.IMAP4.error):
-            imaplib.IMAP4("127.0.0.1", imap_port, timeout=20).login(server.login, "wrong")
-        client.logout()
+        with imaplib.IMAP4("127.0.0.1", imap_port, timeout=20) as client:
+            client.login(server.login, server.password)
+            client.select("INBOX", readonly=True)
+            _, found = client.search(None, "SUBJECT", "imap")
+            number = found[0].split()[-1].decode()
+            _, fetched = client.fetch(number, "(BODY.PEEK[])")
+            assert isinstance(fetched[0], tuple)
+            assert fetched[0][1].replace(b"\r\n", b"\n").endswith(content)
+        with imaplib.IMAP4("127.0.0.1", imap_port, timeout=20) as client, pytest.raises(imaplib.IMAP4.error):
+            client.login(server.login, "wrong")

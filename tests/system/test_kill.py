@@ -6,10 +6,10 @@ import signal
 from pathlib import Path
 
 import pytest
-from tests.waiting import until
 
 from tests.instance import Instance, running
 from tests.load import Load
+from tests.waiting import until
 
 
 def children(pid: int) -> list[int]:
