@@ -21,6 +21,7 @@ from smtpd_classic.tls import make_self_signed
 __all__ = [
     "DROP",
     "SILENCE",
+    "Answer",
     "FakeHost",
     "Got",
     "RawHost",
