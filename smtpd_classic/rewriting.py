@@ -7,9 +7,11 @@ be read for sure stays as it came.
 import re
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from smtpd_classic.config import Replacement
+from smtpd_classic.domain_name import ascii_domain, spellings
 from smtpd_classic.headers import HeaderBlock
 from smtpd_classic.mailboxes import Mailbox, Unreadable, mailboxes
 
@@ -102,9 +104,16 @@ def _display(text: str) -> bytes:
 def _new(name: str) -> _New:
     """Of the name of a `[replace …]` section: an address, or `Name <address>`."""
     display, bracket, address = name.rpartition("<")
-    if not bracket:
-        return _New(name.encode(), b"")
-    return _New(address.rstrip("> ").encode(), _display(display.strip()))
+    local, _, domain = address.rstrip("> ").rpartition("@")
+    with suppress(ValueError):  # in a header only SMTPUTF8 mail may hold it as people write it
+        domain = ascii_domain(domain)
+    return _New(f"{local}@{domain}".encode(), _display(display.strip()) if bracket else b"")
+
+
+def _keys(address: str) -> list[str]:
+    """All spellings under which an address may stand in a header, in lower case."""
+    local, _, domain = address.lower().rpartition("@")
+    return [f"{local}@{each}" for each in spellings(domain)]
 
 
 def rewriting_for(replacements: Sequence[Replacement], *, local: bool) -> Rewriting:
@@ -113,10 +122,8 @@ def rewriting_for(replacements: Sequence[Replacement], *, local: bool) -> Rewrit
     new: dict[str, _New] = {}
     senders: dict[str, str] = {}
     for rule in rules:
-        for address in rule.addresses:
-            if address.lower() in new:
-                continue
-            new[address.lower()] = _new(rule.name)
+        for key in [key for address in rule.addresses for key in _keys(address) if key not in new]:
+            new[key] = _new(rule.name)
             if rule.envelope_sender and not local:
-                senders[address.lower()] = _new(rule.name).address.decode()
+                senders[key] = new[key].address.decode()
     return Rewriting(new, senders)

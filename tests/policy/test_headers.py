@@ -256,6 +256,15 @@ def test_a_display_name_is_quoted_where_it_must_be(display: str, written: bytes)
     assert [each.address for each in mailboxes(found[6:])] == ["new@example.org"]
 
 
+def test_domains_of_people_are_written_as_dns_has_them() -> None:
+    """Only SMTPUTF8 mail may hold them otherwise; what is replaced may be written either way."""
+    rules = (Replacement(name="büro@grün.example", addresses=("joe@blau-ä.example",)),)
+    found = rewriting_for(rules, local=False)
+    for written in ("joe@blau-ä.example", "JOE@xn--blau--kra.example"):
+        changed = found.header(f"From: {written}\n".encode())
+        assert changed == "From: büro@xn--grn-ioa.example\n".encode()
+
+
 FIELD = st.sampled_from([b"From", b"sender", b"REPLY-TO", b"To", b"Subject", b"X-From"])
 VALUE = st.one_of(
     st.binary(max_size=60).map(lambda octets: octets.replace(b"\r", b"").replace(b"\n", b"\n ")),
