@@ -23,6 +23,24 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     "accounts": ({"atomic_file", "config", "domain_name", "smtp"}, {"argon2"}),
     "dns": ({"domain_name", "hosts_file"}, {"dns"}),
     "srs": (set(), set()),
+    "headers": (set(), set()),
+    "mailboxes": ({"smtp"}, set()),
+    "trace": ({"headers", "smtp"}, set()),
+    "rewriting": ({"config", "domain_name", "headers", "mailboxes"}, set()),
+    "policy": ({"accounts", "config", "dns", "domain_name", "headers", "mailboxes", "smtp", "trace"}, set()),
+    "reception": (
+        {"accounts", "delivery.incoming", "delivery.maildir", "dns", "headers", "log", "policy", "rewriting", "runtime"}
+        | {"services", "smtp", "spool", "tnef", "trace"},
+        set(),
+    ),
+    "services": (
+        {"accounts", "config", "delivery.maildir", "dns", "log", "policy", "rewriting", "runtime", "spool", "srs"},
+        set(),
+    ),
+    "explanation": (
+        {"accounts", "config", "delivery.maildir", "dns", "log", "policy", "runtime", "services", "spool"},
+        set(),
+    ),
 }
 FORBIDDEN_IN_SMTP = {"socket", "ssl", "time", "os", "threading", "logging"}
 STDLIB = frozenset(sys.stdlib_module_names)
