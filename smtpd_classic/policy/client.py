@@ -31,7 +31,7 @@ def auto_block(transaction: Transaction, event: Event) -> Reply | None:
     client = transaction.visitor.client
     if client.local or not transaction.rules.facts.blocked(client.ip):
         return None
-    return None if transaction.visitor.trust() else BLOCKED
+    return None if transaction.visitor.originates_here else BLOCKED
 
 
 def auth(transaction: Transaction, event: Event) -> Reply | None:

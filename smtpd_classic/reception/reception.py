@@ -33,10 +33,12 @@ from smtpd_classic.smtp.events import (
     Verify,
 )
 from smtpd_classic.smtp.replies import (
+    BLOCKED,
     GOODBYE,
     HELP,
     LOCAL_ERROR,
     NOOP_OK,
+    OVERLOADED,
     READY_FOR_TLS,
     RECIPIENT_OK,
     RESET_OK,
@@ -118,8 +120,10 @@ class Reception:
         objection = self._policy.first_objection(self._transaction, event)
         if objection is None:
             return banner(self._services.config.helo_name)
-        if objection.code == 421:
+        if objection is BLOCKED:
             self._journal.count("blocked")
+        if objection is LOCAL_ERROR:  # a banner is 220, 554 or 421 (RFC 5321 3.1, 4.3.2)
+            objection = OVERLOADED
         self._journal.rejected("CONNECT", objection, None)
         return objection
 
