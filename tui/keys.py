@@ -90,6 +90,7 @@ BINDINGS = (
     Binding(EVERYWHERE, "quit", ("f10", "ctrl q", "meta q", "q"), "Quit", "Leave; asks when changes are not applied."),
     Binding(EVERYWHERE, "ask quit", ("ctrl c",), "Quit?", "Ask whether to leave.", in_bar=False),
     Binding("dialog", "back", ("esc",), "Close", "Close the dialog, as its button does; nothing is changed."),
+    Binding(EVERYWHERE, "assistant", ("meta g",), "Assistant", "Make a first configuration.", in_bar=False),
     Binding(
         "settings",
         "apply",
@@ -140,6 +141,8 @@ BINDINGS = (
     Binding("accounts", "password", ("p", "f8"), "Password", "Set another password."),
     Binding("versions", "restore", ("r", "f2"), "Restore", "Make this version the configuration again; checked first."),
     Binding("status", "reload", ("r", "f2", "ctrl r"), "Reload", "Tell the server to read its files again."),
+    Binding("status", "trial", ("t", "f3"), "Test message", "Send a message through the server and see it arrive."),
+    Binding("status", "start", ("s", "f4"), "Start", "Start the server when it is down.", in_bar=False),
     Binding("explain", "explain", ("f2", "ctrl s"), "Explain", "Ask what the server would do."),
 )
 

@@ -10,6 +10,7 @@ from typing import Any
 import urwid
 
 from tui import finding, helping, leaving
+from tui.assistant import Assistant
 from tui.desk import Desk
 from tui.dialog import Dialog
 from tui.header import Header
@@ -50,6 +51,10 @@ class Shell(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
     def begin(self) -> None:
         self.desk.read()
         self.show(self._titles[0])
+        if self.desk.source.missing and not self.desk.source.read_only:
+            self.run("assistant")
+        elif self.desk.source.read_only:
+            self.say(f"Read-only: {self.desk.source.read_only}.", "warn")
 
     # --- the stage
 
@@ -212,6 +217,8 @@ class Shell(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
     def _moves(self, command: str) -> None:
         if command == "menu":
             self._body.in_menu = True
+        elif command == "assistant":
+            Assistant(self.desk).begin()
         elif command == "find":
             self.open(finding.dialog(self.desk))
         elif command == "refresh":

@@ -17,6 +17,8 @@ from tui.looking import Findings, look
 from tui.reloading import Answer, Took, reload
 from tui.screen import Help
 from tui.screens.log import log_path
+from tui.screens.trial import ask_trial
+from tui.starting import start_server
 from tui.text import clean, count, day_and_clock
 
 __all__ = ["Status"]
@@ -43,7 +45,12 @@ class Status:
         self._bars = [Bars(label, look) for label, _, look in _GRAPHS]
         self._lines: urwid.SimpleFocusListWalker[Flow] = urwid.SimpleFocusListWalker([])
         buttons = ButtonRow(
-            [("Refresh", partial(self.do, "refresh")), ("Reload the server", partial(self.do, "reload"))]
+            [
+                ("Refresh", partial(self.do, "refresh")),
+                ("Reload the server", partial(self.do, "reload")),
+                ("Test message", partial(self.do, "trial")),
+                ("Start the server", partial(self.do, "start")),
+            ]
         )
         body = urwid.ScrollBar(urwid.ListBox(self._lines), thumb_attr="rule")
         frame: urwid.Frame[Any, Any, Any] = urwid.Frame(body, footer=buttons, select_navigation=True)
@@ -68,9 +75,21 @@ class Status:
             desk = self._desk
             desk.stage.say("Asking the daemon to read its files again …")
             desk.run(lambda: reload(desk.runtime, desk.path, desk.source.digest), self._reloaded)
+        elif command == "trial":
+            ask_trial(self._desk)
+        elif command == "start":
+            self._start()
         else:
             return False
         return True
+
+    def _start(self) -> None:
+        config = self._desk.source.config
+        if config is None:
+            self._desk.stage.say("The configuration must be right first.", "bad")
+            return
+        self._desk.stage.say("Starting the server …")
+        self._desk.run(lambda: start_server(config), lambda said: self._desk.stage.say(said, "good"))
 
     def _reloaded(self, answer: Answer) -> None:
         tones = {Took.YES: "good", Took.REFUSED: "bad"}
@@ -135,9 +154,10 @@ class Status:
         now = self._desk.clock()
         words, well = daemon_words(status, now)
         if status is None:
-            yield _fact("Server", "down; everything but reload works all the same", "bad")
+            yield _fact("Server", "down; all but a reload works", "bad")
             return
-        since = f"since {day_and_clock(status.since, now)}, process {status.pid}, {status.receivers} receivers"
+        receivers = f", {status.receivers} receivers" if status.receivers else ""
+        since = f"since {day_and_clock(status.since, now)}, process {status.pid}{receivers}"
         yield _fact("Server", f"{words}, {since}", "good" if well else "bad")
         if status.error:
             yield _fact("Reload", f"refused: {clean(status.error, 500)}", "bad")
