@@ -6,19 +6,16 @@ Rule 3: once the final dot is sent and no reply has come, nobody knows (RFC 1047
 other way in the same attempt.
 """
 
-import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from smtpd_classic.delivery.content import Content, Facts
-from smtpd_classic.delivery.downgrade import CannotDowngrade, seven_bit
+from smtpd_classic.delivery.content import Content
 from smtpd_classic.delivery.network import Timeouts
 from smtpd_classic.delivery.session import Session
 from smtpd_classic.delivery.transport import Action, Job, Outcome, Recipient, Settle
 from smtpd_classic.delivery.wire import Lost
-from smtpd_classic.domain_name import ascii_domain
-from smtpd_classic.smtp.address import split_address
+from smtpd_classic.delivery.wording import fitting, mail_command, rcpt_command
 from smtpd_classic.smtp.content import stuff
 from smtpd_classic.smtp.reply import Reply
 
@@ -27,8 +24,6 @@ __all__ = ["Transaction", "Unbegun", "transact"]
 _PARAMETER_REFUSED = {501, 504, 555}
 _MOST_RECIPIENTS = 100  # RFC 5321 4.5.3.1.8: what every server takes
 _WINDOW = 8 * 1024  # octets of pipelined commands, so that neither side waits for the other to read
-_NOT_XTEXT = re.compile(r"[^!-*,-<>-~]")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class Unbegun(Exception):
@@ -73,9 +68,12 @@ class Transaction:
 
     def run(self) -> None:
         """Raises Unbegun."""
-        self.content = self.job.content
-        if not self._fits():
+        content = fitting(self.job, self.session.offered, self.session.peer.name)
+        if isinstance(content, Reply):
+            for recipient in self.job.recipients:
+                self.found[recipient.address] = self._outcome(recipient, Action.FAILED, content, command="")
             return
+        self.content = content
         if self.session.needs_reset:
             self._reset()
         try:
@@ -99,44 +97,6 @@ class Transaction:
     def lost_outcome(self, recipient: Recipient) -> Outcome:
         return self._delayed(recipient, self.lost or "the session ended")
 
-    # Before anything is sent -------------------------------------------------------------------------------------
-
-    def _fits(self) -> bool:
-        """Whether the host can take the message at all, converted to 7 bits where it must be."""
-        offered, facts = self.session.offered, self.content.facts()
-        if self._needs_utf8(facts) and not offered.smtputf8:
-            return self._impossible("5.6.7", "does not take internationalised addresses (SMTPUTF8)")
-        if offered.size and facts.size > offered.size:
-            return self._impossible("5.3.4", f"takes at most {offered.size} octets, and the message has {facts.size}")
-        if facts.eight_bit and not offered.eight_bit_mime:
-            try:
-                self.content = Content.of(seven_bit(self.content.whole()))
-            except CannotDowngrade as problem:
-                return self._impossible("5.6.3", f"takes 7-bit mail only, and {problem}")
-        return True
-
-    def _needs_utf8(self, facts: Facts) -> bool:
-        if not self.job.smtputf8:
-            return False
-        paths = (self.job.sender, *(recipient.address for recipient in self.job.recipients))
-        return facts.header_8bit or any(not self._path(path).isascii() for path in paths)
-
-    def _impossible(self, enhanced: str, words: str) -> bool:
-        reply = Reply(554, enhanced, f"{self.session.peer.name} {words}")
-        for recipient in self.job.recipients:
-            self.found[recipient.address] = self._outcome(recipient, Action.FAILED, reply, command="")
-        return False
-
-    def _path(self, address: str) -> str:
-        """The address as this host can read it: without SMTPUTF8 the domain is written in ASCII."""
-        if address.isascii() or self.session.offered.smtputf8:
-            return address
-        local, domain = split_address(address)
-        try:
-            return f"{local}@{ascii_domain(domain)}"
-        except ValueError:
-            return address
-
     # The conversation --------------------------------------------------------------------------------------------
 
     def _reset(self) -> None:
@@ -148,8 +108,9 @@ class Transaction:
         self.session.needs_reset = False
 
     def _converse(self) -> None:
-        mail, wanted = self._mail(), list(self.job.recipients)
-        commands = [mail, *(self._rcpt(recipient) for recipient in wanted), "DATA"]
+        offered, wanted = self.session.offered, list(self.job.recipients)
+        commands = [mail_command(self.job, self.content, offered)]
+        commands += [*(rcpt_command(recipient, offered) for recipient in wanted), "DATA"]
         replies = self._pipelined(commands) if self.session.pipelining else self._one_by_one(commands)
         first = next(replies)
         if not first.positive:
@@ -219,31 +180,6 @@ class Transaction:
             if recipient.address not in self.found:
                 self.found[recipient.address] = self._by_reply(recipient, reply, command)
         raise Lost(str(reply))
-
-    def _mail(self) -> str:
-        offered, job = self.session.offered, self.job
-        facts = self.content.facts()
-        words = [f"MAIL FROM:<{_clean(self._path(job.sender))}>"]
-        if offered.has_size:
-            words.append(f"SIZE={facts.size}")
-        if facts.eight_bit and offered.eight_bit_mime:
-            words.append("BODY=8BITMIME")
-        if self._needs_utf8(facts):
-            words.append("SMTPUTF8")
-        if offered.dsn and job.ret:
-            words.append(f"RET={job.ret}")
-        if offered.dsn and job.envid:
-            words.append(f"ENVID={_xtext(job.envid)}")
-        return " ".join(words)
-
-    def _rcpt(self, recipient: Recipient) -> str:
-        words = [f"RCPT TO:<{_clean(self._path(recipient.address))}>"]
-        if self.session.offered.dsn:
-            if recipient.notify:
-                words.append(f"NOTIFY={','.join(sorted(recipient.notify))}")
-            if recipient.orcpt:
-                words.append(f"ORCPT={_clean(recipient.orcpt)}")
-        return " ".join(words)
 
     def _refused_sender(self, reply: Reply, rest: Iterator[Reply]) -> None:
         answers = list(rest)  # pipelined commands are answered all the same
@@ -346,13 +282,3 @@ class Transaction:
 def _too_many(reply: Reply) -> bool:
     """RFC 5321 4.5.3.1.10: the rest goes into another transaction; 552 is what older servers said."""
     return reply.enhanced in {"4.5.3", "5.5.3"} or (reply.code == 452 and not reply.enhanced)
-
-
-def _clean(text: str) -> str:
-    """Without what could end the command; an address with such a thing in it cannot have been accepted."""
-    return _CONTROL.sub("?", text)
-
-
-def _xtext(text: str) -> str:
-    """RFC 3461 4."""
-    return _NOT_XTEXT.sub(lambda found: f"+{ord(found[0]) & 0xFF:02X}", text)

@@ -14,7 +14,7 @@ from smtpd_classic.delivery.attempt import Attempts, Errand
 from smtpd_classic.retry.lanes import Gate, Lane, Work, WorkQueue
 from smtpd_classic.retry.ticket import Desk, Ticket
 from smtpd_classic.retry.waiting import Waiting
-from spool import Claim, Spool, SpoolBroken
+from spool import Claim, NoSuchEntry, Spool, SpoolBroken
 
 __all__ = ["Dispatcher"]
 
@@ -26,6 +26,7 @@ class _Finished(NamedTuple):
 
 
 _TROUBLE_S = 60.0
+_ELSEWHERE_S = 5.0
 _FORCED = 1.0  # a person has set the next attempt to the beginning of time
 
 
@@ -154,7 +155,9 @@ class Dispatcher:
             self.desk.journal.warning(queue_id, str(problem))
             self.waiting.add(queue_id, self.desk.clock() + _TROUBLE_S)
             return
-        if claim is None:  # gone, or somebody else has it; a scan finds it again
+        if claim is None:
+            if self._still_there(queue_id):  # somebody else has it for a moment
+                self.waiting.add(queue_id, self.desk.clock() + _ELSEWHERE_S)
             return
         try:
             if self._take(claim):
@@ -162,6 +165,13 @@ class Dispatcher:
         finally:
             if claim is not None:
                 claim.release()
+
+    def _still_there(self, queue_id: str) -> bool:
+        try:
+            self.spool.read(queue_id)
+        except (NoSuchEntry, SpoolBroken):
+            return False
+        return True
 
     def _take(self, claim: Claim) -> bool:
         """Whether the claim is in the hands of the delivery threads now."""

@@ -73,6 +73,7 @@ class WorkQueue:
         self._clock = clock
         self._ready: FairQueue[Work] = FairQueue()
         self._later: list[tuple[float, int, Work]] = []
+        self._gates: set[Gate] = set()  # those at which somebody waits
         self._numbers = itertools.count()
         self._stopping = False
         self._changed = threading.Condition()
@@ -102,6 +103,7 @@ class WorkQueue:
                 full = next((gate for gate in work.gates if gate.running >= gate.limit), None)
                 if full is not None:
                     full.blocked.put(work.key, work)
+                    self._gates.add(full)
                     continue
                 for gate in work.gates:
                     gate.running += 1
@@ -115,15 +117,23 @@ class WorkQueue:
             for gate in work.gates:
                 gate.running -= 1
                 waiting = gate.blocked.take()
-                if waiting is not None:
+                if waiting is None:
+                    self._gates.discard(gate)
+                else:
                     self._ready.put(waiting.key, waiting)
                     self._changed.notify()
 
-    def stop(self) -> None:
-        """Let everybody who takes work end."""
+    def stop(self) -> list[Work]:
+        """Let everybody who takes work end; returns what nobody has taken."""
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
+            left = [work for _, _, work in self._later]
+            self._later.clear()
+            for queue in (self._ready, *(gate.blocked for gate in self._gates)):
+                while (work := queue.take()) is not None:
+                    left.append(work)
+            return left
 
     def _wake_later(self) -> None:
         now = self._clock()

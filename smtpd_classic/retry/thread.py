@@ -22,17 +22,16 @@ from smtpd_classic.delivery.local import Maildir
 from smtpd_classic.delivery.maildir import MailStore
 from smtpd_classic.delivery.network import Network, Own
 from smtpd_classic.delivery.routes import Routes
-from smtpd_classic.delivery.transport import Action, HostBusy, Outcome
 from smtpd_classic.dns import Resolver
 from smtpd_classic.log import Log
+from smtpd_classic.retry.deliverers import Deliverers
 from smtpd_classic.retry.dispatch import Dispatcher
-from smtpd_classic.retry.journal import Journal, said
-from smtpd_classic.retry.lanes import Gate, Lane, Work, WorkQueue
+from smtpd_classic.retry.journal import Journal
+from smtpd_classic.retry.lanes import Gate, WorkQueue
 from smtpd_classic.retry.notices import Notices
-from smtpd_classic.retry.ticket import Desk, Ticket
+from smtpd_classic.retry.ticket import Desk
 from smtpd_classic.runtime import Runtime, Wakes
 from smtpd_classic.schedule import Schedule
-from smtpd_classic.smtp.reply import Reply
 from smtpd_classic.srs import Srs, srs_secret
 from spool import Spool, SpoolBroken
 
@@ -41,9 +40,7 @@ __all__ = ["RetryThread", "Services", "network_for"]
 _SCAN_S = 120.0
 _STEP = 20
 _KEEP_SESSIONS_S = 5.0
-_BUSY_S = 0.5
 _CLOCK_JUMP_S = 60.0
-_TROUBLE_S = 300.0
 _HOSTS_FILE = "hosts.json"
 
 
@@ -117,33 +114,30 @@ class RetryThread:
             max(4 * threads, 100),
             time.monotonic,
         )
-        self._dead_s = remote.dead_host_time.total_seconds()
+        self._deliverers = Deliverers(self._works, self._desk, remote.dead_host_time.total_seconds(), self._finished)
         self._event = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._own_wakes: list[str] = []
         self._found: list[dict[str, float]] = []
         self._scanning = False
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="retry", daemon=True)
-        self._deliverers = [
-            threading.Thread(target=self._deliver, name=f"delivery {number}", daemon=True) for number in range(threads)
-        ]
 
     def start(self) -> None:
         self._thread.start()
-        for thread in self._deliverers:
-            thread.start()
+        self._deliverers.start(self._services.config.remote.delivery_threads)
 
     def stop(self, timeout_s: float) -> bool:
-        """Begin nothing more, and wait for what runs. Whether all of it came to its end; the rest is found again in the
-        queue."""
+        """Begin nothing more, and wait for what runs. Whether all of it came to its end; what did not is in the
+        queue, and another retry thread is told of it."""
         end = time.monotonic() + timeout_s
         self._stopping.set()
-        self._works.stop()
         self._signal()
-        for thread in (self._thread, *self._deliverers):
-            thread.join(max(end - time.monotonic(), 0.0))
+        self._thread.join(timeout_s)
+        left = self._deliverers.stop(max(end - time.monotonic(), 0.0))
+        for queue_id in (*self._dispatcher.fresh, *self._own_wakes, *left):
+            self._services.runtime.wake(queue_id)
         self._network.connections.close_idle(all_of_them=True)
-        return not any(thread.is_alive() for thread in (self._thread, *self._deliverers))
+        return not self._thread.is_alive() and not self._deliverers.busy
 
     # The retry thread itself ---------------------------------------------------------------------------------------
 
@@ -214,6 +208,10 @@ class RetryThread:
             self._scanning = False
             self._signal()
 
+    def _finished(self, queue_id: str, when: float | None, unwritten: frozenset[str]) -> None:
+        self._dispatcher.finished(queue_id, when, unwritten)
+        self._signal()
+
     def _wake_own(self, queue_id: str) -> None:
         self._own_wakes.append(queue_id)
         self._signal()
@@ -234,63 +232,6 @@ class RetryThread:
             self._journal.warning("", f"the sender of forwarded mail is not rewritten: {problem}")
             return sender
         return srs.forward(sender, datetime.fromtimestamp(self._services.clock(), UTC).date())
-
-    # The delivery threads ------------------------------------------------------------------------------------------
-
-    def _deliver(self) -> None:
-        while (work := self._works.take()) is not None:
-            try:
-                self._carry_out(work)
-            finally:
-                self._works.done(work)
-                self._signal()
-
-    def _carry_out(self, work: Work) -> None:
-        ticket, errand, lane = work.ticket, work.errand, work.lane
-        said_now: list[Outcome] = []
-
-        def settle(outcomes: list[Outcome]) -> None:
-            said_now.extend(outcomes)
-            ticket.settle(errand, outcomes)
-
-        job = errand.job.only(ticket.unsettled(errand))
-        resting = None if ticket.forced else lane.resting(time.monotonic())
-        try:
-            if resting is not None:
-                settle(job.all(resting))
-            elif job.recipients:
-                errand.route.transport.deliver(job, settle)
-                self._rest(lane, said_now)
-        except HostBusy:
-            lane.busy_until = time.monotonic() + _BUSY_S
-            self._works.put_back(work, _BUSY_S)
-            return
-        except Exception as problem:
-            self._journal.warning(ticket.queue_id, f"the attempt broke off: {type(problem).__name__}: {problem}")
-            words = Reply(451, "4.3.0", "an error in this server; its log says more")
-            ticket.settle(errand, job.only(ticket.unsettled(errand)).all(Outcome("", Action.DELAYED, words)))
-        if ticket.errand_done():
-            self._finish(ticket)
-
-    def _rest(self, lane: Lane, outcomes: list[Outcome]) -> None:
-        """Nobody could be reached: who comes next need not find that out again."""
-        if outcomes and all(outcome.unreachable for outcome in outcomes):
-            words = f"{said(outcomes[-1])} (not tried again at once)"
-            reply = Reply(451, outcomes[-1].reply.enhanced or "4.4.1", words)
-            lane.outcome = Outcome("", Action.DELAYED, reply, outcomes[-1].peer, unreachable=True)
-            lane.rests_until = time.monotonic() + self._dead_s
-        else:
-            lane.rests_until = 0.0
-
-    def _finish(self, ticket: Ticket) -> None:
-        when: float | None = self._services.clock() + _TROUBLE_S
-        try:
-            when = ticket.finish()
-        except Exception as problem:
-            self._journal.warning(ticket.queue_id, f"the attempt broke off: {type(problem).__name__}: {problem}")
-        finally:
-            ticket.release()
-            self._dispatcher.finished(ticket.queue_id, when, ticket.unwritten)
 
 
 class _Chores:

@@ -7,18 +7,17 @@ goes into the same or the next writing.
 """
 
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from smtpd_classic.delivery.attempt import Errand, Message, Wanted
 from smtpd_classic.delivery.transport import Action, Outcome
-from smtpd_classic.delivery.transport import Recipient as Wish
 from smtpd_classic.dsn import Fate
-from smtpd_classic.retry.journal import Journal, Stopwatch, code_of, said
+from smtpd_classic.retry.journal import Journal, Stopwatch
 from smtpd_classic.retry.notices import Notices, Verdict
+from smtpd_classic.retry.rows import delivered_now, effective, fate_of, known, lists_in, tried_now
 from smtpd_classic.schedule import Schedule
-from spool import DELIVERED, FAILED, WAITING, Claim, Recipient, RecipientState, SpoolBroken, SpoolFull, State
+from spool import DELIVERED, FAILED, WAITING, Claim, Recipient, SpoolBroken, SpoolFull, State
 
 __all__ = ["Desk", "Ticket"]
 
@@ -49,13 +48,14 @@ class Ticket:
         self._desk = desk
         self._claimed = desk.clock()
         self._watch = Stopwatch(self.entry.arrival, self._claimed)
-        self._recipients = _effective(self.entry.envelope.recipients)
-        self._rows = [_known(row, set(delivered_before)) for row in claim.state.recipients]
+        self._recipients = effective(self.entry.envelope.recipients)
+        self._rows = [known(row, set(delivered_before)) for row in claim.state.recipients]
         self._outcomes: dict[str, Outcome] = {}
         self._errands: list[Errand] = []
         self._lock = threading.Lock()
         self._writing = threading.Lock()
         self._version = self._written = 0
+        self._cut_short = False
 
     @property
     def done(self) -> bool:
@@ -130,17 +130,23 @@ class Ticket:
         self._tell_success(errand, [outcome for outcome in outcomes if outcome.recipient in delivered])
         with self._lock:
             self._outcomes.update({outcome.recipient: outcome for outcome in outcomes})
-            self._rows = [_delivered(row, self._outcomes, self._desk.clock()) for row in self._rows]
+            self._rows = [delivered_now(row, self._outcomes, self._desk.clock()) for row in self._rows]
             self._version += 1
             mine, nearly_done = self._version, all(row.state == DELIVERED for row in self._rows)
         if delivered and not nearly_done:  # when all have it, removing the entry says so
             self._write_down(mine)
 
-    def errand_done(self) -> bool:
-        """Whether that was the last one."""
+    def errand_done(self, *, cut_short: bool = False) -> bool:
+        """Whether that was the last one. `cut_short`: it was not even begun."""
         with self._lock:
+            self._cut_short = self._cut_short or cut_short
             self.outstanding -= 1
             return self.outstanding == 0
+
+    @property
+    def untouched(self) -> bool:
+        """Whether no host has said anything yet."""
+        return not self._outcomes
 
     def finish(self) -> float | None:
         """The end of the attempt: notifications, and what is left to do later. When that is; None when never."""
@@ -160,6 +166,7 @@ class Ticket:
         if self.done:
             return self.remove()
         when = self._desk.schedule.next_attempt(self.entry.arrival, attempts, now, self._desk.chance)
+        when = now if self._cut_short else when  # somebody goes on where the stopping thread was
         first = state.first_attempt or self._claimed
         self._record(
             State(tuple(self._rows), attempts, first, now, when, notified, self._transcript(), held or state.held)
@@ -194,7 +201,7 @@ class Ticket:
             outcome = self._outcomes.get(row.address)
             if row.state != WAITING or outcome is None:
                 continue
-            tried = self._rows[number] = _tried(row, outcome, now)
+            tried = self._rows[number] = tried_now(row, outcome, now)
             used_up = row.address in relay_only and self._desk.schedule.relay_exhausted(tried.relay_attempts)
             if outcome.action is Action.FAILED:
                 failures.append((recipient, fate_of(recipient, outcome, "failed", now)))
@@ -236,7 +243,7 @@ class Ticket:
 
     def _tell_expanded(self) -> None:
         """RFC 3461 5.2.7.3: an address that stands for several has done its part when it is expanded."""
-        lists = _lists(self.entry.envelope.recipients)
+        lists = lists_in(self.entry.envelope.recipients)
         fates = [
             Fate(original, "expanded", "2.1.5", orcpt=recipient.orcpt)
             for original, recipient in {each.original: each for each in self.entry.envelope.recipients}.items()
@@ -262,58 +269,3 @@ class Ticket:
 
     def _transcript(self) -> str:
         return "\n".join(text for errand in self._errands if (text := errand.job.transcript.text))
-
-
-def fate_of(recipient: Wish, outcome: Outcome, action: str, now: float) -> Fate:
-    """For a notification: who said what, where a host did, or our own words."""
-    peer = outcome.peer if outcome.command else None
-    return Fate(
-        recipient.address,
-        action,
-        code_of(outcome),
-        said(outcome),
-        peer.name if peer else "",
-        peer.ip if peer else "",
-        outcome.command,
-        recipient.original,
-        recipient.orcpt,
-        now,
-    )
-
-
-def _known(row: RecipientState, delivered: set[str]) -> RecipientState:
-    return replace(row, state=DELIVERED) if row.address in delivered else row
-
-
-def _delivered(row: RecipientState, outcomes: dict[str, Outcome], now: float) -> RecipientState:
-    outcome = outcomes.get(row.address)
-    if row.state != WAITING or outcome is None or outcome.action is not Action.DELIVERED:
-        return row
-    return replace(_tried(row, outcome, now), state=DELIVERED)
-
-
-def _tried(row: RecipientState, outcome: Outcome, now: float) -> RecipientState:
-    return replace(
-        row,
-        attempts=row.attempts + 1,
-        relay_attempts=row.relay_attempts + outcome.through_relay,
-        last_reply=said(outcome),
-        enhanced=code_of(outcome),
-        host=str(outcome.peer) if outcome.peer else "",
-        at=now,
-    )
-
-
-def _lists(recipients: tuple[Recipient, ...]) -> set[str]:
-    """The addresses that stand for several recipients and of which the sender wants to know the success."""
-    counted = Counter(each.original for each in recipients if each.original)
-    return {each.original for each in recipients if counted[each.original] > 1 and "SUCCESS" in each.notify}
-
-
-def _effective(recipients: tuple[Recipient, ...]) -> tuple[Recipient, ...]:
-    """Members of such a list are not to notify of success on their own (RFC 3461 5.2.7.3)."""
-    lists = _lists(recipients)
-    return tuple(
-        replace(each, notify=(each.notify - {"SUCCESS"}) or frozenset({"NEVER"})) if each.original in lists else each
-        for each in recipients
-    )
