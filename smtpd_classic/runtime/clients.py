@@ -1,6 +1,5 @@
 """Whom an address stands for where clients are counted and blocked."""
 
-import ipaddress
 import socket
 
 __all__ = ["client_key"]
@@ -14,14 +13,13 @@ def client_key(ip: str) -> str:
 
     `::ffff:192.0.2.1` is 192.0.2.1, and `2001:db8::1%eth0` is 2001:db8::1. What is no address raises ValueError.
     """
-    if ":" not in ip:
-        # Not ip_address() on every connection: what the kernel or the PROXY header gave is canonical already.
-        if ip.count(".") == 3 and ip.replace(".", "").isdecimal() and ip.isascii():
-            return ip
-        return str(ipaddress.ip_address(ip))
+    # Not ip_address(), which takes ten times as long, for every connection.
     try:
+        if ":" not in ip:
+            socket.inet_pton(socket.AF_INET, ip)
+            return ip
         packed = socket.inet_pton(socket.AF_INET6, ip.partition("%")[0])
-    except OSError:
+    except (OSError, ValueError):
         raise ValueError(f"“{ip}” is not an IP address.") from None
     if packed.startswith(_MAPPED):
         return socket.inet_ntop(socket.AF_INET, packed[12:])

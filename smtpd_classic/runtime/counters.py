@@ -230,6 +230,8 @@ class Counters:
         self._map_columns(self._map)
 
     def _map_columns(self, mapped: mmap.mmap) -> None:
+        if len(mapped) < _HEADER_SIZE:
+            raise ValueError("the counters have another form")
         magic, columns, _, self._key = _HEADER.unpack_from(mapped)
         if magic != _MAGIC or len(mapped) < _HEADER_SIZE + columns * _COLUMN_SIZE:
             raise ValueError("the counters have another form")

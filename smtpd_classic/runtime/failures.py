@@ -26,6 +26,7 @@ __all__ = ["BlockRule", "Failures"]
 _HEADER = struct.Struct("<8sQ")  # a mark, and how often the file has been started anew
 _RECORD = struct.Struct("<d8s8s")  # when, who, what
 _MARK = b"failure1"
+_CLEARED = b"blocked!"
 _MOST_RECORDS = 40_000
 _KEPT_RECORDS = 20_000
 _PATIENCE_S = 0.05  # a process that was stopped while it held the lock must not stop the others
@@ -80,7 +81,8 @@ class Failures:
                 count = self._recent(who, what[:1], now)
                 if count < self._rule.max_failures:
                     return False
-                self._known.pop(who, None)
+                # Who is let in again, in time or by hand, starts with none, whichever process it meets.
+                self._append(_RECORD.pack(now, who, _CLEARED), now)
             self._blocks.block(ip, self._rule.block_time.total_seconds(), f"{count} {name}")
         except (OSError, ValueError):  # no run folder, no room: mail goes on
             return False
@@ -131,7 +133,10 @@ class Failures:
 
     def _note(self, record: bytes) -> None:
         at, who, what = _RECORD.unpack(record)
-        self._known.setdefault(who, {})[what] = at
+        if what == _CLEARED:
+            self._known.pop(who, None)
+        else:
+            self._known.setdefault(who, {})[what] = at
 
     def _renew(self, fd: int, start: int, now: float) -> None:
         """Keep what still counts, at most so much of it."""

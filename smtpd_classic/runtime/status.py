@@ -78,6 +78,8 @@ class StatusFile:
 
 
 def _status(found: Any) -> DaemonStatus:
+    if not isinstance(found, dict):
+        raise TypeError("a status is an object")
     known = {each.name for each in fields(DaemonStatus)}
     values = {name: value for name, value in found.items() if name in known}
     values["listening"] = tuple(Listening(**each) for each in found["listening"])
