@@ -303,6 +303,19 @@ def test_endless_lines_take_no_memory() -> None:
         assert len(session._buffer) <= 10_000 + 12_288
 
 
+def test_the_end_of_an_endless_line_may_be_cut_in_two() -> None:
+    line = b"x" * 12_288 + b"\r\n"
+    assert client([line[:-1], line[-1:]]).said == client([line]).said
+
+
+def test_only_235_logs_in() -> None:
+    session = client([b"EHLO me\r\n"]).session
+    session.receive_data(b"AUTH PLAIN AGEAYg==\r\n")
+    assert isinstance(session.next_event(), Auth)
+    session.answer(replies.NOOP_OK)
+    assert not session.authenticated
+
+
 @pytest.mark.parametrize("verb", [b"GET", b"post", b"CONNECT"])
 def test_a_browser_is_shown_the_door(verb: bytes) -> None:
     made = client([verb + b" / HTTP/1.1\r\nEHLO me\r\n"])
