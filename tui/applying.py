@@ -58,6 +58,8 @@ def do(desk: Desk, command: str, attributes: tuple[str, ...]) -> bool:
 def apply(desk: Desk) -> None:
     if desk.source.read_only:
         desk.stage.say(f"Read-only: {desk.source.read_only}.", "bad")
+    elif desk.source.missing:
+        desk.stage.say("There is no file yet; the assistant (Alt-G) makes it.", "warn")
     elif not desk.draft.changed() and not desk.overtaken():
         _nothing_changed(desk)
     else:

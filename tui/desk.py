@@ -59,6 +59,7 @@ class Desk:
         self.clock = clock
         self.source = Source(self.path)
         self.draft = Draft("")
+        self._signature: tuple[int, int, int] | None = None
 
     def read(self) -> None:
         """Read the file and forget all edits."""
@@ -78,6 +79,24 @@ class Desk:
     def overtaken(self) -> bool:
         """Whether somebody else has changed the file since it was read."""
         return digest_on_disk(self.path) != self.source.digest
+
+    def look_at_file(self) -> None:
+        """Notice what others write: it is shown at once, unless there are edits here, which are never lost silently."""
+        try:
+            seen = os.stat(self.path)
+            signature = (seen.st_mtime_ns, seen.st_size, seen.st_ino)
+        except OSError:
+            signature = (0, 0, 0)
+        if signature == self._signature:
+            return
+        first, self._signature = self._signature is None, signature
+        if first or not self.overtaken():
+            return
+        if self.draft.changed():
+            self.stage.say("Somebody else has changed the file meanwhile; Apply will show it and ask.", "warn")
+        else:
+            self.read()
+            self.stage.say("Somebody else has changed the file; this is how it is now.", "warn")
 
     def run(
         self, work: Callable[[], T], done: Callable[[T], None], failed: Callable[[Exception], None] | None = None

@@ -87,10 +87,10 @@ BINDINGS = (
         "Switch the mouse on or off; off, the terminal's own copy and paste work.",
         in_bar=False,
     ),
+    Binding(EVERYWHERE, "assistant", ("meta g",), "Assistant", "Make a first configuration.", in_bar=False),
     Binding(EVERYWHERE, "quit", ("f10", "ctrl q", "meta q", "q"), "Quit", "Leave; asks when changes are not applied."),
     Binding(EVERYWHERE, "ask quit", ("ctrl c",), "Quit?", "Ask whether to leave.", in_bar=False),
     Binding("dialog", "back", ("esc",), "Close", "Close the dialog, as its button does; nothing is changed."),
-    Binding(EVERYWHERE, "assistant", ("meta g",), "Assistant", "Make a first configuration.", in_bar=False),
     Binding(
         "settings",
         "apply",

@@ -65,7 +65,7 @@ def _owner(path: str) -> int:
 
 
 def _as_service_user(action: str, ids: Sequence[str], config: str) -> str:
-    command = [sys.executable, "-m", "smtpd_classic.cli", "--config", config, "queue", action]
+    command = [sys.executable, "-m", "smtpd_classic", "--config", config, "queue", action]
     done, said = 0, ""
     for start in range(0, len(ids), _AT_ONCE):
         part = list(ids[start : start + _AT_ONCE])

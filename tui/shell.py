@@ -129,6 +129,7 @@ class Shell(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
     def tick(self) -> None:
         """What happens once a second."""
         try:
+            self.desk.look_at_file()
             self.screen.tick()
             self.changed()
         except urwid.ExitMainLoop:

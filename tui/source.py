@@ -69,11 +69,15 @@ def _why_read_only(path: str) -> str:
         parent = folder
         while not os.path.isdir(parent):
             parent = os.path.dirname(parent)
-        return "" if os.access(parent, os.W_OK) else f"{_who()} may not make {folder}"
-    if os.path.exists(path) and not os.access(path, os.W_OK):
+        return "" if _writable(parent) else f"{_who()} may not make {folder}"
+    if os.path.exists(path) and not _writable(path):
         return f"{_who()} may not write to {path}"
     # The file is replaced, not overwritten: that takes the right to make files beside it.
-    return "" if os.access(folder, os.W_OK) else f"{_who()} may not write to {folder}"
+    return "" if _writable(folder) else f"{_who()} may not write to {folder}"
+
+
+def _writable(path: str) -> bool:
+    return os.access(path, os.W_OK, effective_ids=True)
 
 
 def _who() -> str:

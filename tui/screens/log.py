@@ -144,7 +144,9 @@ class Log:
         left = f"; {size_text(self._start)} before" if self._start else ""
         search = " searching …" if self._reading and self._filter else ""
         shown = count(len(self._window))
-        self._head.set_text(("head", f" {clean(self._path, 60)}: {shown} lines{left}{words}; {state}{search}"))
+        self._head.set_text(
+            ("head", f" {clean(os.path.basename(self._path), 60)}: {shown} lines{left}{words}; {state}{search}")
+        )
         self._pane.tell()
 
     # --- commands
