@@ -183,7 +183,12 @@ def test_a_syslog_that_does_not_read_holds_nobody(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as syslogd:
         syslogd.bind(str(path))
         log = Log("syslog", syslog_socket=str(path))
-        thread = threading.Thread(target=lambda: [log.write("smtpd", "x" * 1000) for _ in range(5000)])
+
+        def write() -> None:
+            for _ in range(5000):
+                log.write("smtpd", "x" * 1000)
+
+        thread = threading.Thread(target=write)
         thread.start()
         thread.join(20)
         assert not thread.is_alive()

@@ -1,6 +1,8 @@
 """Threads that are used again."""
 
 import threading
+from collections.abc import Sized
+from functools import partial
 
 from smtpd_classic.thread_pool import ThreadPool
 from tests.waiting import until
@@ -11,11 +13,19 @@ def test_a_thread_is_used_again() -> None:
     seen: list[int] = []
     for number in range(50):
         assert pool.run(lambda: seen.append(threading.get_ident()))
-        until(lambda expected=number + 1: len(seen) == expected and pool.busy == 0)  # type: ignore[misc]
+        until(partial(_done, pool, seen, number + 1))
     assert len(set(seen)) == 1
     assert pool.threads == 1
     pool.close()
     until(lambda: pool.threads == 0)
+
+
+def _done(pool: ThreadPool, seen: Sized, number: int) -> bool:
+    return len(seen) == number and pool.busy == 0
+
+
+def _divide() -> None:
+    1 // 0  # noqa: B018
 
 
 def _fail(problem: BaseException) -> None:
@@ -51,8 +61,8 @@ def test_what_a_task_raises_is_told_and_costs_no_thread() -> None:
     told: list[BaseException] = []
     pool = ThreadPool(2, 2, told.append)
     for number in range(5):
-        assert pool.run(lambda: 1 // 0)  # type: ignore[arg-type, return-value]
-        until(lambda expected=number + 1: len(told) == expected and pool.busy == 0)  # type: ignore[misc]
+        assert pool.run(_divide)
+        until(partial(_done, pool, told, number + 1))
     assert {type(problem) for problem in told} == {ZeroDivisionError}
     assert pool.threads == 1
     pool.close()
@@ -79,7 +89,7 @@ def test_many_tasks_at_once_are_each_done_once() -> None:
     done: list[int] = []
     taken = 0
     for number in range(2000):
-        taken += pool.run(lambda own=number: done.append(own))
+        taken += pool.run(partial(done.append, number))
     until(lambda: len(done) == taken)
     assert len(set(done)) == taken
     assert taken > 50
