@@ -23,6 +23,9 @@ SEVERAL = b"Return-Path: <a@example.org>\nReceived: from mx\nSubject: x\n\nbody\
 LARGE = ONE + b"0123456789abcdef" * 20_000
 STANDARD_NAME = re.compile(r"\d{10}\.M\d{6}P\d+Q\d+\.mx\.example\.net,S=(\d+)")
 
+# Python 3.12 warns of forking a process that has threads, as pytest's workers do; the children only do file work.
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+
 
 @pytest.fixture
 def store(tmp_path: Path) -> MailStore:

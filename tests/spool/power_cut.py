@@ -66,8 +66,8 @@ def content_of(tag: str, folders: int) -> bytes:
 
 
 def user_of(tag: str) -> str:
-    """Every third has a new mailbox."""
-    return f"new-{tag}" if int(tag.rpartition(".")[2]) % 3 == 2 else "u"
+    """Every second has a new mailbox."""
+    return f"new-{tag}" if int(tag.rpartition(".")[2]) % 2 else "u"
 
 
 class Work:
@@ -200,12 +200,15 @@ def one_round(folder: Path, number: int, busy: bool, without: str) -> list[list[
     while busy and (left := until - time.monotonic()) > 0 and select.select([hear], [], [], left)[0]:
         heard += os.read(hear, 65536)
     descriptor = os.open(folder, os.O_RDONLY)
+    # Told later counts for nothing, since no client would have heard it. It must not count: unlike the power, the shutdown
+    # leaves the process running, and an fsync that is under way then may report success. (Tried: of 22 told after this
+    # point 3 were lost, of 14,407 told before it none.)
+    while select.select([hear], [], [], 0)[0]:
+        heard += os.read(hear, 65536)
     fcntl.ioctl(descriptor, SHUTDOWN, struct.pack("I", WITHOUT_LOG))
     os.close(descriptor)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
-    while more := os.read(hear, 65536):
-        heard += more
     os.close(hear)
     return [line.split(" ") for line in heard.decode().rpartition("\n")[0].splitlines() if line != "quiet"]
 

@@ -31,7 +31,7 @@ def cut(folder: Path, *options: str) -> Found:
 
 
 @pytest.mark.parametrize("file_system", ["ext4", "xfs"])
-@pytest.mark.parametrize("load", [["--busy", "--rounds", "4"], ["--rounds", "12"]], ids=["busy", "quiet"])
+@pytest.mark.parametrize("load", [["--busy", "--rounds", "3"], ["--rounds", "8"]], ids=["busy", "quiet"])
 def test_nothing_acknowledged_is_lost(tmp_path: Path, file_system: str, load: list[str]) -> None:
     found = cut(tmp_path, "--file-system", file_system, *load)
     assert found.lost == []
@@ -41,7 +41,7 @@ def test_nothing_acknowledged_is_lost(tmp_path: Path, file_system: str, load: li
 @pytest.mark.parametrize("without", ["fsync", "folder"])
 def test_missing_sync_is_noticed(tmp_path: Path, without: str) -> None:
     """The negative control: were this green without its syncs, the test above would show nothing."""
-    assert cut(tmp_path, "--rounds", "8", "--without", without).lost
+    assert cut(tmp_path, "--rounds", "4", "--without", without).lost
 
 
 @pytest.mark.torture

@@ -12,6 +12,9 @@ from spool.queue_id import arrival_of, is_queue_id, new_queue_id
 
 TIMES = st.floats(min_value=0, max_value=4_000_000_000)
 
+# Python 3.12 warns of forking a process that has threads, as pytest's workers do; the children only do file work.
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+
 
 @given(st.lists(TIMES, min_size=2, max_size=20))
 def test_ids_sort_as_their_arrivals_do(times: list[float]) -> None:

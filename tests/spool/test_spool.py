@@ -30,6 +30,9 @@ from spool.disk import failure, names_need_sync
 from tests.spool.faults import descriptors, failing
 from tests.spool.messages import LARGE, NOW, ONE, SMALL, TWO, check_order, commit, found, made
 
+# Python 3.12 warns of forking a process that has threads, as pytest's workers do; the children only do file work.
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+
 
 @pytest.fixture
 def complaints() -> list[str]:
@@ -496,6 +499,29 @@ def test_lock_that_a_sweep_has_for_a_moment_is_waited_for(spool: Spool, monkeypa
     monkeypatch.setattr("spool.draft.lock_descriptor", lock)
     commit(spool)
     assert asked == [False, True]
+
+
+def test_file_that_may_not_be_opened_is_a_draft_or_a_complaint(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, gone = commit(spool), new_queue_id(NOW)
+    with spool.draft(new_queue_id(NOW)) as draft:
+        draft.write(LARGE)
+
+        def refuse(path: str, _flags: int) -> int:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "open", refuse)
+            assert spool.claim(draft.queue_id) is None
+            assert spool.claim(gone) is None
+            with pytest.raises(SpoolBroken, match="no right to"):
+                spool.claim(whole)
+
+
+def test_disk_that_takes_a_little_at_a_time_gets_it_all(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, data: real(descriptor, data[:7777]))
+    for content in (SMALL, LARGE):
+        assert found(spool, commit(spool, content)) == (content, ONE)
 
 
 def test_folder_that_is_not_ours_is_refused(tmp_path: Path) -> None:
