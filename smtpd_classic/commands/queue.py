@@ -1,0 +1,192 @@
+"""`smtpd-classic queue`: what waits, why, and what is to become of it."""
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+
+from smtpd_classic.commands.failures import Refused, guarded
+from smtpd_classic.commands.queue_text import as_json, as_mailq, as_message, as_table
+from smtpd_classic.config import Config, load
+from smtpd_classic.config.kinds import DURATION
+from smtpd_classic.privileges import PrivilegeProblem, drop, service_user
+from smtpd_classic.queue_rows import STATES, in_delivery, row_of, rows
+from smtpd_classic.queue_selection import Selection
+from smtpd_classic.runtime import Runtime
+from spool import Listed, NoSuchEntry, NotClaimed, Spool, SpoolBroken, SpoolFull
+
+__all__ = ["HELP", "add_arguments", "run"]
+
+HELP = "list, retry, hold, release and delete what waits in the queue"
+_SUMMARIES = {
+    "retry": "try to deliver now",
+    "hold": "keep from being delivered until released",
+    "release": "end a hold",
+    "delete": "delete, without telling anybody",
+}
+_DONE = {"retry": "To be tried now", "hold": "Held", "release": "Released", "delete": "Deleted"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    listing = actions.add_parser("list", help="one row a message, the oldest first")
+    _add_selection(listing)
+    forms = listing.add_mutually_exclusive_group()
+    forms.add_argument("--json", action="store_true", help="one JSON object a line, with the keys of postqueue -j")
+    forms.add_argument("--mailq", action="store_true", help="in the form of mailq")
+    forms.add_argument("--count", action="store_true", help="only the number")
+    show = actions.add_parser("show", help="everything about one message: envelope, header, last transcript")
+    show.add_argument("ids", nargs="+", metavar="ID")
+    show.add_argument("--json", action="store_true", help="print JSON")
+    show.add_argument("--content", action="store_true", help="the message itself and nothing else")
+    for name, summary in _SUMMARIES.items():
+        _add_selection(actions.add_parser(name, help=summary))
+
+
+def _add_selection(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("ids", nargs="*", metavar="ID")
+    parser.add_argument("--all", action="store_true", help="all messages")
+    parser.add_argument("--sender", metavar="ADDRESS", help="from this sender; * matches anything, <> the null sender")
+    parser.add_argument("--recipient", metavar="ADDRESS", help="with this recipient still waiting; * matches anything")
+    parser.add_argument("--domain", metavar="DOMAIN", help="with a recipient of this domain still waiting")
+    parser.add_argument("--older", metavar="AGE", type=_age, help="that came longer ago, as in 2d")
+    parser.add_argument("--newer", metavar="AGE", type=_age, help="that came later, as in 30m")
+    parser.add_argument("--state", choices=STATES, help="in this state")
+
+
+def _age(text: str) -> float:
+    try:
+        return DURATION.parse(text).total_seconds()
+    except ValueError as problem:
+        raise argparse.ArgumentTypeError(str(problem)) from None
+
+
+def run(args: argparse.Namespace) -> int:
+    return guarded(lambda: _run(load(args.config), args))
+
+
+def _run(config: Config, args: argparse.Namespace) -> int:
+    # As root we would leave files in the queue that the server cannot read.
+    try:
+        drop(service_user(config.server.user))
+    except PrivilegeProblem as problem:
+        raise Refused(str(problem), os.EX_NOUSER) from None
+    spool = Spool(config.server.spool_folder, lambda words: print(words, file=sys.stderr))
+    try:
+        if args.action == "show":
+            return _show(spool, args)
+        selection = Selection.of(args, time.time())
+        if args.action == "list":
+            return _list(spool, selection, args)
+        if not selection.chosen:
+            raise Refused(
+                f"Which ones? Name ids, a selection such as --domain, or --all to {args.action}.", os.EX_USAGE
+            )
+        return _act(spool, Runtime(config.server.run_folder), selection, args.action)
+    except (SpoolBroken, SpoolFull) as problem:
+        raise Refused(str(problem), os.EX_IOERR) from None
+
+
+def _list(spool: Spool, selection: Selection, args: argparse.Namespace) -> int:
+    found = _listed(spool, selection)
+    if args.count and not selection.needs_envelope:
+        print(len(found))
+        return os.EX_OK
+    chosen = (row for row in rows(spool, found) if selection.matches(row))
+    if args.count:
+        print(sum(1 for _ in chosen))
+    elif args.json:
+        for row in chosen:
+            print(as_json(row))
+    elif args.mailq:
+        _print(as_mailq(chosen))
+    else:
+        _print(as_table(chosen, time.time()))
+    return os.EX_OK
+
+
+def _print(lines: Iterable[str]) -> None:
+    for line in lines:
+        print(line)
+
+
+def _listed(spool: Spool, selection: Selection) -> list[Listed]:
+    """The oldest first, as far as that can be said without opening a file."""
+    return sorted(each for each in spool.list() if selection.may_match(each))
+
+
+def _show(spool: Spool, args: argparse.Namespace) -> int:
+    locked = in_delivery()
+    shown = []
+    for queue_id in args.ids:
+        try:
+            if args.content:
+                _copy(spool, queue_id)
+                continue
+            entry, state = spool.read(queue_id)
+        except NoSuchEntry:
+            raise Refused(f"There is no message {queue_id} in the queue.", os.EX_NOINPUT) from None
+        with spool.open_content(queue_id) as content:
+            row = row_of(entry, state, active=bool(locked) and _locked(spool, queue_id))
+            shown.append(as_message(row, entry, state, content.read(256 * 1024)))
+    if args.json:
+        print(json.dumps([each.fields for each in shown], indent=2, ensure_ascii=False))
+    else:
+        for each in shown:
+            _print(each.lines)
+    return os.EX_OK
+
+
+def _locked(spool: Spool, queue_id: str) -> bool:
+    listed = Listed(queue_id, 0.0, 0, 0.0, True, False)
+    return any(row.state == "active" for row in rows(spool, [listed]))
+
+
+def _copy(spool: Spool, queue_id: str) -> None:
+    with spool.open_content(queue_id) as content:
+        for chunk in content.chunks():
+            sys.stdout.buffer.write(chunk)
+
+
+def _act(spool: Spool, runtime: Runtime, selection: Selection, action: str) -> int:
+    """Do it to each; one that cannot be had does not keep the others from it."""
+    done, busy, missing = 0, 0, 0
+    for queue_id in _chosen(spool, selection):
+        try:
+            _ACTIONS[action](spool, queue_id)
+        except NotClaimed:
+            busy += 1
+            print(f"{queue_id} is being delivered just now.", file=sys.stderr)
+            continue
+        except NoSuchEntry:
+            missing += 1
+            print(f"There is no message {queue_id} in the queue.", file=sys.stderr)
+            continue
+        done += 1
+        if action in {"retry", "release"}:
+            runtime.wake(queue_id)
+    print(f"{_DONE[action]}: {done}.", file=sys.stderr)
+    if busy:
+        return os.EX_TEMPFAIL
+    return os.EX_NOINPUT if missing else os.EX_OK
+
+
+_ACTIONS: dict[str, Callable[[Spool, str], None]] = {
+    "retry": Spool.retry_now,
+    "hold": Spool.hold,
+    "release": Spool.release,
+    "delete": Spool.delete,
+}
+
+
+def _chosen(spool: Spool, selection: Selection) -> Iterator[str]:
+    if selection.only_ids:
+        yield from selection.ids
+        return
+    found = _listed(spool, selection)
+    if not selection.needs_envelope:
+        yield from (each.queue_id for each in found)
+        return
+    yield from (row.queue_id for row in rows(spool, found) if selection.matches(row))

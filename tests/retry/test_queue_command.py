@@ -1,0 +1,177 @@
+"""`smtpd-classic queue`, run as a person runs it."""
+
+import json
+import os
+import pwd
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from spool import Envelope, Recipient, RecipientState, Spool, State, new_queue_id
+
+NOW = float(int(time.time()))
+REPLY = "450 4.2.0 greylisted \x1b[31m"
+
+
+class Place:
+    """A spool with four messages, owned by whom the server runs as."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.user = pwd.getpwnam("nobody" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name)
+        self.file = folder / "smtpd-classic.conf"
+        (folder / "users").write_text("")
+        self.file.write_text(
+            f"[server]\nprimary_domain = us.test\nuser = {self.user.pw_name}\nspool_folder = {folder}/spool\n"
+            f"mail_folder = {folder}/mail\nrun_folder = {folder}/run\nlog = stderr\n"
+            "[basic]\npostmaster = postmaster@elsewhere.test\n"
+            "[listener smtp]\naddress = 127.0.0.1\nport = 2525\n"
+        )
+        self.file.chmod(0o600)
+        (folder / "users").chmod(0o600)
+        self.spool = Spool(str(folder / "spool"))
+        self.spool.make()
+        self.new = self.put("joe@us.test", "bob@example.org", at=NOW - 60)
+        self.tried = self.put("ann@us.test", "eve@second.example", at=NOW - 7200, tried=True)
+        self.held = self.put("", "joe@us.test", at=NOW - 86400, held=True)
+        self.list = self.put("joe@us.test", *(f"user{n}@example.org" for n in range(7)), at=NOW - 30)
+        self.give()
+
+    def put(self, sender: str, *recipients: str, at: float, tried: bool = False, held: bool = False) -> str:
+        with self.spool.draft(new_queue_id(at)) as draft:
+            draft.write(b"Subject: a \x1b[7mtest\n\nHello.\n")
+            queue_id = draft.commit(Envelope(sender, tuple(Recipient(each) for each in recipients)), at, held)
+        if tried:
+            claim = self.spool.claim(queue_id)
+            assert claim is not None
+            with claim:
+                host = "mx.second.example[192.0.2.9]:25"
+                rows = tuple(
+                    RecipientState(each, attempts=3, last_reply=REPLY, enhanced="4.2.0", host=host, at=at + 9)
+                    for each in recipients
+                )
+                claim.record(State(rows, 3, at, at + 9, 4e9, transcript="S: 220 hello\nC: EHLO us.test\n"))
+        return queue_id
+
+    def give(self) -> None:
+        if os.geteuid() == 0:
+            for path in (self.folder, *self.folder.rglob("*")):
+                if path.name != self.file.name:
+                    os.chown(path, self.user.pw_uid, self.user.pw_gid)
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "smtpd_classic", "--config", str(self.file), "queue", *words]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+    def ids(self, *words: str) -> list[str]:
+        done = self.run("list", "--json", *words)
+        assert done.returncode == 0, done.stderr
+        return [json.loads(line)["queue_id"] for line in done.stdout.splitlines()]
+
+
+@pytest.fixture
+def place() -> Iterator[Place]:
+    folder = Path(tempfile.mkdtemp(prefix="queue-"))
+    folder.chmod(0o755)
+    try:
+        yield Place(folder)
+    finally:
+        shutil.rmtree(folder)
+
+
+def test_the_queue_as_json_has_the_keys_of_postqueue(place: Place) -> None:
+    done = place.run("list", "--json")
+    rows = {row["queue_id"]: row for row in map(json.loads, done.stdout.splitlines())}
+    assert list(rows) == [place.held, place.tried, place.new, place.list], "the oldest first"
+    assert {key: rows[place.tried][key] for key in ("queue_name", "sender", "forced_expire", "attempts", "state")} == {
+        "queue_name": "deferred",
+        "sender": "ann@us.test",
+        "forced_expire": False,
+        "attempts": 3,
+        "state": "waiting",
+    }
+    assert rows[place.tried]["arrival_time"] == int(NOW - 7200)
+    assert rows[place.tried]["recipients"] == [
+        {"address": "eve@second.example", "delay_reason": f"mx.second.example[192.0.2.9]:25: {REPLY}"}
+    ]
+    assert (rows[place.held]["queue_name"], rows[place.held]["sender"]) == ("hold", "MAILER-DAEMON")
+    assert rows[place.new]["recipients"] == [{"address": "bob@example.org"}]
+    assert "\x1b" not in done.stdout
+
+
+def test_selections(place: Place) -> None:
+    assert place.ids("--sender", "<>") == [place.held]
+    assert place.ids("--sender", "JOE@us.test") == [place.new, place.list]
+    assert place.ids("--recipient", "eve@*") == [place.tried]
+    assert place.ids("--domain", "example.org") == [place.new, place.list]
+    assert place.ids("--state", "waiting") == [place.tried]
+    assert place.ids("--state", "held") == [place.held]
+    assert place.ids("--state", "new", "--domain", "example.org", "--recipient", "bob@*") == [place.new]
+    assert place.ids(place.new, place.tried) == [place.tried, place.new]
+    assert place.ids("--newer", "1h") == [place.new, place.list]
+    assert place.ids("--older", "1h") == [place.held, place.tried]
+    assert place.run("list", "--count").stdout == "4\n"
+
+
+def test_the_forms_for_people_hold_nothing_that_moves_the_cursor(place: Place) -> None:
+    for words in (["list"], ["list", "--mailq"], ["show", place.tried]):
+        done = place.run(*words)
+        assert done.returncode == 0, done.stderr
+        assert "\x1b" not in done.stdout
+        assert "greylisted \\x1b[31m" in done.stdout, done.stdout
+
+
+def test_mailq(place: Place) -> None:
+    lines = place.run("list", "--mailq").stdout.splitlines()
+    assert lines[0].startswith("-Queue ID-")
+    assert lines[1].split()[:2] == [f"{place.held}!", "28"]
+    assert lines[1].endswith("MAILER-DAEMON")
+    assert lines[-1] == "-- 1 Kbytes in 4 Requests."
+    place.run("delete", "--all")
+    assert place.run("list", "--mailq").stdout == "Mail queue is empty\n"
+
+
+def test_show_has_the_header_and_the_last_transcript(place: Place) -> None:
+    text = place.run("show", place.tried).stdout
+    for words in ("State:        waiting", "eve@second.example: waiting, 3 attempts", "Subject: a", "C: EHLO us.test"):
+        assert words in text
+    found = json.loads(place.run("show", "--json", place.tried).stdout)[0]
+    assert found["transcript"] == "S: 220 hello\nC: EHLO us.test\n"
+    assert place.run("show", "--content", place.tried).stdout.endswith("Hello.\n")
+    missing = place.run("show", "66517289880005840A50")
+    assert (missing.returncode, "no message" in missing.stderr) == (66, True)
+
+
+def test_hold_release_retry_delete(place: Place) -> None:
+    assert place.run("hold", place.new).returncode == 0
+    assert place.ids("--state", "held") == [place.held, place.new]
+    assert place.run("release", "--state", "held").returncode == 0
+    assert place.ids("--state", "held") == []
+    assert place.run("retry", "--domain", "second.example").stderr == "To be tried now: 1.\n"
+    assert place.spool.read(place.tried)[1].next_attempt == 0.0
+    assert place.run("delete", "--sender", "joe@us.test").stderr == "Deleted: 2.\n"
+    assert place.ids() == [place.held, place.tried]
+    owners = {path.stat().st_uid for path in (place.folder / "spool").rglob("*")}
+    assert owners == {place.user.pw_uid}, "no file of root's is left in the queue"
+
+
+def test_nothing_happens_to_what_was_not_named(place: Place) -> None:
+    done = place.run("delete")
+    assert (done.returncode, "--all" in done.stderr) == (64, True)
+    assert len(place.ids()) == 4
+
+
+def test_a_message_in_delivery_is_left_alone(place: Place) -> None:
+    claim = place.spool.claim(place.new)
+    assert claim is not None
+    with claim:
+        assert place.ids("--state", "active") == [place.new]
+        done = place.run("delete", place.new, place.list)
+        assert (done.returncode, "delivered just now" in done.stderr) == (75, True)
+    assert place.ids() == [place.held, place.tried, place.new]
