@@ -15,9 +15,10 @@ _NEW_FILE_MODE = 0o600  # a file that did not exist before may hold secrets
 
 
 def replace(path: str | os.PathLike[str], data: bytes) -> None:
-    """Put `data` into the file, which keeps its owner and mode; a new one is 0600. Raises OSError and changes nothing.
+    """Put `data` into the file, which keeps its owner and mode; a new one is 0600.
 
-    A symbolic link is followed: the file that it names is replaced, not the link.
+    Raises OSError, and nothing has changed then; only when the folder cannot be synced, the very last step, the new
+    file is in place, but perhaps not for good. A symbolic link is followed: the file that it names is replaced.
     """
     target = os.path.realpath(path)
     folder = os.path.dirname(target)

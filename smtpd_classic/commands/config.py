@@ -83,6 +83,8 @@ class Setting(NamedTuple):
 
 def _get(args: argparse.Namespace) -> int:
     edited = Edited(args.config)
+    if args.section is not None and titled_section(args.section).is_table and not edited.has(args.section):
+        raise ValueError(f"the file has no section [{args.section}].")
     if args.option is not None:
         option = titled_option(args.section, args.option)
         _show([Setting(args.section, option, edited.text(args.section, args.option))], args, single=True)

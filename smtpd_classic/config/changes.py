@@ -26,10 +26,10 @@ class Change(NamedTuple):
 
 def changes(before: str, after: str) -> tuple[Change, ...]:
     """The options whose values differ, defaults filled in, in the order of the new text."""
-    old, new = scan(before), scan(after)
-    titles = dict.fromkeys(section.title for section in (*new.sections, *old.sections))
-    options = (change for title in titles for change in _section_changes(title, old.section(title), new.section(title)))
-    return (*options, *_orders(old, new))
+    old = {section.title: section for section in scan(before).sections}
+    new = {section.title: section for section in scan(after).sections}
+    options = (change for title in {**new, **old} for change in _section_changes(title, old.get(title), new.get(title)))
+    return (*options, *_orders(list(old), list(new)))
 
 
 def masked_diff(before: str, after: str, name: str) -> str:
@@ -103,13 +103,11 @@ def _value(section: SectionText | None, option: Option | None, name: str) -> str
     return option.default_text if option else ""
 
 
-def _orders(old: Document, new: Document) -> Iterator[Change]:
+def _orders(old: list[str], new: list[str]) -> Iterator[Change]:
     """The order of a table is its priority."""
-    for word in dict.fromkeys(section.word for section in SECTIONS if section.is_table):
-        before = [each.title for each in old.sections if each.word == word and new.section(each.title)]
-        after = [each.title for each in new.sections if each.word == word and old.section(each.title)]
+    both = {*old} & {*new}
+    for section in SECTIONS:
+        rows = {title for title in both if section.is_table and title.startswith(f"{section.word} ")}
+        before, after = ([title.partition(" ")[2] for title in titles if title in rows] for titles in (old, new))
         if before != after:
-            names = [
-                ", ".join(title.partition(" ")[2] for title in titles if " " in title) for titles in (before, after)
-            ]
-            yield Change(word, "", names[0], names[1])
+            yield Change(section.word, "", ", ".join(before), ", ".join(after))

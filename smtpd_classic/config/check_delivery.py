@@ -49,6 +49,21 @@ def passwords_go_to_the_right_host(config: Config) -> Iterator[Finding]:
             yield Finding(f"direct {direct.name}", "accept_any_certificate", said, "warning")
 
 
+def implicit_tls_ports_use_tls(config: Config) -> Iterator[Finding]:
+    """On port 465 both sides wait for the other unless TLS comes first (RFC 8314 3)."""
+    remote = config.remote
+    if not (remote.relay_ssl or remote.relay_auth) and any(
+        (host.port or remote.relay_port) == 465 for host in remote.relay_hosts
+    ):
+        said = "the relay is reached on port 465, which needs relay_ssl = yes."
+        yield Finding("remote", "relay_ssl", said, "warning")
+    for direct in config.direct_domains:
+        for host in direct.hosts:
+            if host.port == 465 and not (host.ssl or host.user):
+                said = f"{host.name} is reached on port 465, which needs ssl behind it."
+                yield Finding(f"direct {direct.name}", "hosts", said, "warning")
+
+
 def strangers_do_not_send_with_our_login(config: Config) -> Iterator[Finding]:
     for direct in config.direct_domains:
         if direct.open and any(host.user for host in direct.hosts):
@@ -95,6 +110,7 @@ RULES = (
     a_relay_has_a_host,
     a_relay_login_is_whole,
     passwords_go_to_the_right_host,
+    implicit_tls_ports_use_tls,
     strangers_do_not_send_with_our_login,
     mail_is_not_sent_to_ourselves,
 )

@@ -93,7 +93,18 @@ def trusted_loopback_behind_a_proxy(config: Config) -> Iterator[Finding]:
         yield Finding("trusted", "hosts", said, "warning")
 
 
+def somebody_may_connect(config: Config) -> Iterator[Finding]:
+    places = [("access", config.access.refuse)]
+    places += [(_title(listener), listener.refuse) for listener in config.listeners]
+    for title, refused in places:
+        for network in refused:
+            if network.prefixlen == 0:
+                said = f"{network} refuses every client with an IPv{network.version} address."
+                yield Finding(title, "refuse", said, "warning")
+
+
 RULES = (
+    somebody_may_connect,
     a_server_listens,
     each_address_and_port_is_bound_once,
     implicit_tls_needs_tls,

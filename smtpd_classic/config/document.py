@@ -92,44 +92,59 @@ class _Draft:
 def scan(text: str) -> Document:
     """Read the form of a whole file. What is wrong with it is found all at once, and the rest is there nevertheless."""
     complaints: list[Complaint] = []
-    drafts: list[_Draft] = []
-    for line, raw in _lines(text, complaints):
+    drafts = _Drafts([], {})
+    for line, raw in _lines(text):
         said = _take(line, raw, drafts)
         if said:
             complaints.append(Complaint(line, said, re.split(r"[\s:=]", raw.strip(_BLANKS), maxsplit=1)[0]))
-    sections = tuple(_finished(draft) for draft in drafts if not draft.rejected)
+    sections = tuple(_finished(draft) for draft in drafts.all if not draft.rejected)
     return Document(sections, tuple(complaints))
 
 
-def _lines(text: str, complaints: list[Complaint]) -> Iterator[tuple[int, str]]:
+class _Drafts(NamedTuple):
+    all: list[_Draft]
+    first: dict[tuple[str, str], int]  # where a word and name stood first
+
+    @property
+    def last(self) -> _Draft | None:
+        return self.all[-1] if self.all else None
+
+
+def _lines(text: str) -> Iterator[tuple[int, str]]:
     """The lines that say something, numbered from 1."""
     for line, raw in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
-        whole = raw.removesuffix("\r")
-        said = whole.strip(_BLANKS)
-        if not said or said[0] in "#;":
-            continue
-        control = _CONTROL.search(whole)
-        if control:
-            complaints.append(Complaint(line, f"the control character U+{ord(control[0]):04X} is not allowed."))
-            whole = _CONTROL.sub("?", whole)
-        yield line, whole
+        said = raw.strip(_BLANKS)
+        if said and said[0] not in "#;":
+            yield line, raw.removesuffix("\r")
 
 
-def _take(line: int, raw: str, drafts: list[_Draft]) -> str:
+def _take(line: int, raw: str, drafts: _Drafts) -> str:
     """Add one line to what was read; the answer is what is wrong with it, or blank."""
     said = raw.strip(_BLANKS)
-    draft = drafts[-1] if drafts else None
-    if _SECTION.fullmatch(said) and raw[0] in _BLANKS:
-        _begin(line, said, drafts)
-        drafts[-1].rejected = True
+    indented = raw[0] in _BLANKS
+    control = _CONTROL.search(raw)
+    if control:
+        _reject(line, said, drafts, indented=indented)
+        return f"the control character U+{ord(control[0]):04X} is not allowed."
+    if indented and _SECTION.fullmatch(said):
+        _reject(line, said, drafts, indented=False)
         return "a section begins at the left edge, not with a blank."
-    if raw[0] in _BLANKS:
-        return _continue(line, said, draft)
+    if indented:
+        return _continue(line, said, drafts.last)
     if said[0] == "[":
         return _begin(line, said, drafts)
-    if draft is None:
+    if drafts.last is None:
         return "options stand in a section; a line such as [server] is missing before this one."
-    return _option(line, said, draft)
+    return _option(line, said, drafts.last)
+
+
+def _reject(line: int, said: str, drafts: _Drafts, *, indented: bool) -> None:
+    """Take note of a wrong line, so that those which belong to it are not wrong too."""
+    if said[0] == "[" and not indented:
+        _begin(line, said, drafts)
+        drafts.all[-1].rejected = True
+    elif drafts.last is not None and not indented:
+        drafts.last.current, drafts.last.skipping = None, True
 
 
 def _continue(line: int, said: str, draft: _Draft | None) -> str:
@@ -141,18 +156,18 @@ def _continue(line: int, said: str, draft: _Draft | None) -> str:
     return ""
 
 
-def _begin(line: int, said: str, drafts: list[_Draft]) -> str:
+def _begin(line: int, said: str, drafts: _Drafts) -> str:
     header = said[1:-1]
     word, *name = header.split() or [""]
     draft = _Draft(header, word, " ".join(name), line, {}, rejected=True)
-    same = next((each for each in drafts if (each.word, each.name) == (draft.word, draft.name)), None)
-    drafts.append(draft)
+    first = drafts.first.setdefault((draft.word, draft.name), line)
+    drafts.all.append(draft)
     if said[-1] != "]":
         return "the section is not closed, or something stands behind its “]”; comments have lines of their own."
     if not word:
         return "the section has no name between its brackets."
-    if same is not None:
-        return f"[{' '.join([word, *name])}] is here a second time; the first is on line {same.line}."
+    if first != line:
+        return f"[{' '.join([word, *name])}] is here a second time; the first is on line {first}."
     draft.rejected = False
     return ""
 

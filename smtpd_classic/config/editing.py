@@ -70,6 +70,10 @@ class Edited:
         found = [section for section in self._document.sections if section.word == word]
         return tuple(section.title for section in found if bool(section.name) == is_table(word))
 
+    def has(self, title: str) -> bool:
+        """Whether the file has the section; without it, options have their defaults."""
+        return self._written(title) is not None
+
     def is_set(self, title: str, name: str) -> bool:
         titled_option(title, name)
         return self._entry(title, name) is not None

@@ -1,7 +1,6 @@
 """Writes the sample file and the manual page from the declarations: `python -m smtpd_classic.config.manual`."""
 
 import re
-import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -268,4 +267,4 @@ def main(root: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).resolve().parents[2])
+    main(Path(__file__).resolve().parents[2])

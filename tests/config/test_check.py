@@ -56,6 +56,16 @@ FINDINGS = {
         "proxy_protocol = 0.0.0.0/0\n[trusted]\nhosts = 192.0.2.1",
         "error 7: listener smtp takes the PROXY protocol from everybody",
     ),
+    "everybody refused": ("[access]\nrefuse = 0.0.0.0/0", "warning 8: 0.0.0.0/0 refuses every client with an IPv4"),
+    "everybody refused at a port": ("refuse = ::/0", "warning 7: ::/0 refuses every client with an IPv6 address."),
+    "relay on port 465 without TLS": (
+        "[remote]\nrelay_hosts = a.example:465",
+        "warning 7: the relay is reached on port 465, which needs relay_ssl = yes.",
+    ),
+    "direct host on port 465 without TLS": (
+        "[direct a.example]\nhosts =\n b.example\n c.example:465",
+        "warning 8: c.example is reached on port 465, which needs ssl behind it.",
+    ),
     "port taken": ("[listener b]\nport = 25", "error 8: port 25 of 0.0.0.0 is taken by listener smtp already."),
     "port taken by the wildcard": (
         "[listener b]\nport = 25\naddress = 192.0.2.1",
@@ -210,6 +220,7 @@ SOUND_COMBINATIONS = [
     "[remote]\nlook_up_mx = no\nrelay_always = yes\nrelay_hosts = a.example",
     "[remote]\nrelay_auth = yes\nrelay_user = joe\nrelay_token_command = /bin/token",
     "[remote]\nrelay_when_delivery_fails = yes\nrelay_hosts = 127.0.0.1:2525, localhost:26, 192.0.2.1:25",
+    "[remote]\nrelay_hosts = a.example, b.example:26\nrelay_port = 465\nrelay_ssl = yes\nrelay_always = yes",
     "[direct a.example]\nhosts = 127.0.0.1:2525 user=joe password=x",
     "[domain a.example]\naliases = b.example\ncatch_all = joe@b.example\n[direct .b.example]\nhosts = c.example",
     "[basic]\npostmaster = joe@a.example\n[domain a.example]",

@@ -177,6 +177,7 @@ def test_get_prints_a_section_or_all_that_is_set(place: Place) -> None:
     shown = place.config("get", "--show-secrets").out
     assert "password=geheim" in shown
     assert place.config("get", "basics").code == os.EX_DATAERR
+    assert place.config("get", "listener x", "port") == (os.EX_DATAERR, "", "The file has no section [listener x].\n")
     assert place.config("get", "remote", "relay_host").err == (
         "“relay_host” is no option of [remote]. Did you mean “relay_hosts”?\n"
     )

@@ -11,6 +11,7 @@ import pytest
 
 from smtpd_classic.config import ConfigProblems, load
 from smtpd_classic.config.editing import Change, ChangedMeanwhile, Edited, LockHeld, restore, versions
+from smtpd_classic.config.lock import _holder, locked
 from tests.config.texts import COMMENTED, SOUND
 
 RELAY = SOUND + "\n[remote]\nrelay_auth = yes\nrelay_user = joe\nrelay_password = geheim\nrelay_hosts = a.example\n"
@@ -38,6 +39,8 @@ def test_values_are_as_written_or_the_default(file: Path) -> None:
     assert edited.is_set("remote", "relay_user")
     assert not edited.is_set("remote", "relay_mail_from")
     assert not edited.is_set("basic", "max_hops")
+    assert edited.has("listener smtp")
+    assert not edited.has("basic")
     assert edited.text("direct unheard.example", "open") == "no"
 
 
@@ -47,6 +50,7 @@ def test_titles_are_in_the_order_of_the_file(file: Path) -> None:
     assert edited.titles("direct") == ("direct a.example", "direct b.example")
     assert edited.titles("server") == ("server",)
     assert edited.titles("basic") == ()
+    assert edited.titles("nothing") == ()
 
 
 def test_nothing_is_changed_until_it_is_applied(file: Path) -> None:
@@ -204,6 +208,7 @@ def test_file_with_a_wrong_value_can_be_mended(file: Path) -> None:
     edited.set("basic", "max_hops", "50")
     assert len(edited.problems()) == 2
     assert edited.text("basic", "max_hops") == "50"
+    assert edited.titles("nothing") == ("nothing",)
 
 
 def test_changes_are_listed_with_masks(file: Path) -> None:
@@ -348,7 +353,15 @@ def test_holder_of_the_lock_is_named(file: Path) -> None:
 
 
 def test_lock_file_that_says_nothing_names_nobody(tmp_path: Path) -> None:
+    assert _holder(str(tmp_path / "none.lock")) == ""
     assert str(LockHeld("x.conf", "")) == "x.conf is being changed by somebody else; try again in a moment."
+
+
+def test_user_without_a_name_is_told_by_number(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "getuid", lambda: 4_000_000_000)
+    monkeypatch.delenv("SUDO_USER", raising=False)
+    with locked(str(file)), pytest.raises(LockHeld, match=r"by uid 4000000000, pid \d+"), locked(str(file), 0.01):
+        pass
 
 
 def test_link_to_the_file_stays_a_link(file: Path, tmp_path: Path) -> None:

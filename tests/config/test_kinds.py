@@ -1,6 +1,5 @@
 """Every kind of option: what it takes, what it refuses and why, and that what it writes it reads."""
 
-import re
 from datetime import timedelta
 from typing import Any
 
@@ -13,11 +12,9 @@ from smtpd_classic.config.kinds import Host, Kind, choice, mask_host, number, op
 from smtpd_classic.config.schema import SECTIONS
 
 ALL_KINDS: dict[str, Kind[Any]] = {
+    **{option.kind.name: option.kind for section in SECTIONS for option in section.options()},
     **{name: kind for name, kind in vars(kinds).items() if isinstance(kind, Kind)},
-    **{f"{section.form}: {option.name}": option.kind for section in SECTIONS for option in section.options()},
-    "number": number(1, 10),
     "choice": choice("none", "offered"),
-    "optional number": optional_number(0, 5),
 }
 
 GOOD = [
@@ -161,8 +158,8 @@ def test_value_is_taken(kind: Kind[Any], text: str, value: Any) -> None:
 
 @pytest.mark.parametrize(("kind", "text", "sentence"), BAD, ids=_id)
 def test_value_is_refused_with_a_sentence(kind: Kind[Any], text: str, sentence: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(sentence) + r".*\.$"):
-        kind.parse(text)
+    assert sentence in refusal(kind, text)
+    assert refusal(kind, text).endswith(".")
 
 
 @pytest.mark.parametrize(("value", "text"), [(timedelta(hours=4), "4h"), (timedelta(seconds=61), "61s")])
