@@ -138,7 +138,7 @@ class DnsResolver:
         return name
 
     def _look_up_name(self, ip: str) -> str:
-        address = ipaddress.ip_address(ip)
+        address = ipaddress.ip_address(ip.partition("%")[0])  # a link-local one comes with its interface
         address = getattr(address, "ipv4_mapped", None) or address
         if name := self._hosts.name(str(address)):
             return name

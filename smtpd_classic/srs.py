@@ -22,10 +22,10 @@ _MAX_LOCAL_PART = 64
 _BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
 _DAYS = 32 * 32  # as many as two letters can tell apart
 _DOT_ATOM = re.compile(r"[^\s\"(),:;<>@\[\\\].]+(?:\.[^\s\"(),:;<>@\[\\\].]+)*")
-_SRS0 = re.compile(r"srs0[=+-]([a-z2-7]{6})=([a-z2-7]{2})=([^=]+)=(.+)", re.IGNORECASE | re.DOTALL)
-_SRS1 = re.compile(r"srs1[=+-]([a-z2-7]{6})=([^=]+)=(.+)", re.IGNORECASE | re.DOTALL)
-_FOREIGN_SRS0 = re.compile(r"srs0([=+-].+)", re.IGNORECASE | re.DOTALL)
-_FOREIGN_SRS1 = re.compile(r"srs1[=+-][^=]+=([^=]+)=(.+)", re.IGNORECASE | re.DOTALL)
+_SRS0 = re.compile(r"srs0[=+-]([a-z2-7]{6})=([a-z2-7]{2})=([^=]+)=(.+)", re.IGNORECASE | re.DOTALL | re.ASCII)
+_SRS1 = re.compile(r"srs1[=+-]([a-z2-7]{6})=([^=]+)=([=+-].+)", re.IGNORECASE | re.DOTALL | re.ASCII)
+_FOREIGN_SRS0 = re.compile(r"srs0([=+-].+)", re.IGNORECASE | re.DOTALL | re.ASCII)
+_FOREIGN_SRS1 = re.compile(r"srs1[=+-][^=]+=([^=]+)=([=+-].+)", re.IGNORECASE | re.DOTALL | re.ASCII)
 
 
 class Srs:
@@ -60,22 +60,23 @@ class Srs:
         local = _unquoted(quoted)
         if found := _SRS0.fullmatch(local):
             rest = f"{found[2]}={found[3]}={found[4]}"
-            if self._is_ours(found[1], rest) and _is_recent(found[2], today):
+            if self._is_ours("SRS0", found[1], rest) and _is_recent(found[2], today):
                 return f"{_quoted(found[4])}@{found[3]}"
-        elif (found := _SRS1.fullmatch(local)) and self._is_ours(found[1], f"{found[2]}={found[3]}"):
+        elif (found := _SRS1.fullmatch(local)) and self._is_ours("SRS1", found[1], f"{found[2]}={found[3]}"):
             return f"{_quoted(f'SRS0{found[3]}')}@{found[2]}"
         return None
 
-    def _hash(self, rest: str) -> str:
-        digest = hmac.digest(self._secret, rest.lower().encode(), "sha256")
+    def _hash(self, kind: str, rest: str) -> str:
+        """The kind is hashed too: one form with the hash of the other would lead to a server of a stranger's choice."""
+        digest = hmac.digest(self._secret, f"{kind}={rest}".lower().encode("utf-8", "surrogatepass"), "sha256")
         return base64.b32encode(digest)[:_HASH_LENGTH].decode()
 
-    def _is_ours(self, hashed: str, rest: str) -> bool:
-        return hmac.compare_digest(self._hash(rest), hashed.upper())
+    def _is_ours(self, kind: str, hashed: str, rest: str) -> bool:
+        return hmac.compare_digest(self._hash(kind, rest), hashed.upper())
 
     def _address(self, kind: str, rest: str) -> str:
         """Blank when it would be too long."""
-        local = _quoted(f"{kind}={self._hash(rest)}={rest}")
+        local = _quoted(f"{kind}={self._hash(kind, rest)}={rest}")
         return f"{local}@{self._domain}" if len(local.encode()) <= _MAX_LOCAL_PART else ""
 
 

@@ -105,6 +105,8 @@ def test_addresses_of_other_implementations_are_forwarded(separator: str) -> Non
         "SRS0=AAAAAA=00=example.org=joe@us.example",
         "SRS1=AAAAAA=example.org==AAAAAA=AA=a.example=joe@us.example",
         "SRS0=======@us.example",
+        "SRS0=AAA\u212aAA=AA=example.org=joe@us.example",
+        "SRS0=AAAAAA=\u017fA=example.org=joe@us.example",
         "",
         "@us.example",
     ],
@@ -125,6 +127,15 @@ def test_a_changed_address_leads_nowhere_else(place: int, char: str) -> None:
     changed = ours[:place] + char + ours[place + 1 :]
     found = US.reverse(changed, TODAY)
     assert found is None or found.lower() == "joe.doe@example.org"
+
+
+def test_the_hash_of_one_form_does_not_fit_the_other() -> None:
+    ours = US.forward("=joe@evil.example", TODAY)
+    assert ours.startswith("SRS0=")
+    assert US.reverse("SRS1" + ours[4:], TODAY) is None
+    theirs = US.forward("SRS0=AAAAAA=BB=example.org=joe@evil.example", TODAY)
+    assert theirs.startswith("SRS1=")
+    assert US.reverse("SRS0" + theirs[4:], TODAY) is None
 
 
 @given(st.text(max_size=60))

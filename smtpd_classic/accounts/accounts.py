@@ -29,7 +29,6 @@ class _State(NamedTuple):
     aliases: Aliases
     signatures: tuple[_Signature, _Signature]
     book: AddressBook
-    logins: Logins
     all_scram: bool
 
 
@@ -52,6 +51,7 @@ class Accounts:
         self._clock = clock
         self._table = domain_table(config)
         self._paths = (config.server.users_file, config.server.aliases_file)
+        self._logins = Logins()
         self._reloading = threading.Lock()
         self._state: _State | None = None
         self._look_at = 0.0
@@ -87,9 +87,8 @@ class Accounts:
 
     def authenticate(self, login: str, password: str) -> Account | None:
         """The account when it may log in and the password fits. All failures look the same and take the same time."""
-        state = self._current(at_once=True)
-        account = state.book.login(login)
-        return account if state.logins.succeeds(account, password, self._clock()) else None
+        account = self._current(at_once=True).book.login(login)
+        return account if self._logins.succeeds(account, password, self._clock()) else None
 
     def scram_keys(self, login: str) -> ScramKeys | None:
         """What SCRAM-SHA-256 needs for an account that may log in and is stored so."""
@@ -114,8 +113,8 @@ class Accounts:
         state = self._state
         if state is not None and not at_once and self._clock() < self._look_at:
             return state
-        # One thread reads; the others go on with what is known, unless nothing is yet.
-        if self._reloading.acquire(blocking=state is None):
+        # One thread reads. The others go on with what is known, unless that is nothing, or not what they look for.
+        if self._reloading.acquire(blocking=at_once or state is None):
             try:
                 self._look()
             finally:
@@ -133,6 +132,7 @@ class Accounts:
         users = old.users if old and signatures[0] == old.signatures[0] else self._read_users(old)
         aliases = old.aliases if old and signatures[1] == old.signatures[1] else self._read_aliases(old)
         self._state = self._state_of(users, aliases, signatures)
+        self._logins.forget()
 
     def _read_users(self, old: _State | None) -> Users:
         path = self._paths[0]
@@ -168,7 +168,7 @@ class Accounts:
         book = address_book(self._config, self._table, users, aliases)
         able = [each for each in users.accounts.values() if each.status == NORMAL and each.password]
         all_scram = bool(able) and all(scram_keys(each.password) is not None for each in able)
-        return _State(users, aliases, signatures, book, Logins(), all_scram)
+        return _State(users, aliases, signatures, book, all_scram)
 
 
 def _signature(path: str) -> _Signature:

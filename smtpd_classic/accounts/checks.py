@@ -1,6 +1,7 @@
 """The check of both files, and of the addresses that the configuration names."""
 
 import os
+import pwd
 import stat
 from collections.abc import Iterator
 
@@ -19,8 +20,8 @@ def check(config: Config, table: DomainTable) -> list[Problem]:
     """Everything that is wrong or doubtful, file by file, line by line."""
     users, aliases = load_users(config, table), load_aliases(config, table)
     problems = [
-        *_modes(config.server.users_file, secret=True),
-        *_modes(config.server.aliases_file, secret=False),
+        *_modes(config, config.server.users_file, secret=True),
+        *_modes(config, config.server.aliases_file, secret=False),
         *users.problems,
         *aliases.problems,
         *findings(config, table, users, aliases),
@@ -58,16 +59,31 @@ def load_aliases(config: Config, table: DomainTable) -> Aliases:
         return Aliases({}, {}, (unreadable(path, problem),), whole=False)
 
 
-def _modes(path: str, *, secret: bool) -> Iterator[Problem]:
+def _modes(config: Config, path: str, *, secret: bool) -> Iterator[Problem]:
     try:
-        mode = os.stat(path).st_mode
+        found = os.stat(path)
     except OSError:
         return
+    mode = found.st_mode
+    if os.geteuid() == 0 and not _service_user_may_read(config.server.user, found):
+        said = f"the service user {config.server.user} cannot read the file; chgrp and chmod g+r give it that right."
+        yield Problem(path, 0, said, "warning")
     if mode & stat.S_IWOTH:
         yield Problem(path, 0, "everybody may write to the file; chmod o-w takes that right away.")
     if secret and mode & stat.S_IROTH:
         said = "everybody may read the file, and guess at the password hashes in it; chmod o-rwx ends that."
         yield Problem(path, 0, said, "warning")
+
+
+def _service_user_may_read(name: str, found: os.stat_result) -> bool:
+    try:
+        user = pwd.getpwnam(name)
+    except KeyError:
+        return True  # not known yet; the start says so
+    if found.st_uid == user.pw_uid:
+        return bool(found.st_mode & stat.S_IRUSR)
+    in_group = found.st_gid in os.getgrouplist(name, user.pw_gid)
+    return bool(found.st_mode & (stat.S_IRGRP if in_group else stat.S_IROTH))
 
 
 def _alias_problems(path: str, table: DomainTable, book: AddressBook, aliases: Aliases) -> Iterator[Problem]:

@@ -9,28 +9,36 @@ from smtpd_classic.accounts.passwords import DUMMY_HASH, verify
 
 __all__ = ["CORES", "Logins"]
 
+CORES = len(os.sched_getaffinity(0))
 _KEPT_S = 120.0
 _MAX_KEPT = 10_000
-# One verification a core at a time: each takes 19 MiB and all of a core, and more at once would only take turns.
-CORES = len(os.sched_getaffinity(0))
-_VERIFYING = threading.BoundedSemaphore(CORES)
-_SECRET = os.urandom(32)  # of this process; what is kept under it is worth nothing elsewhere
 
 
 class Logins:
-    """Remembers for a short while which passwords fitted, as HMACs. A changed users file makes a new, empty one."""
+    """Remembers for a short while which passwords fitted, as HMACs under a secret that nobody else has.
+
+    One verification a core at a time: each takes 19 MiB and all of a core, and more at once would only take turns.
+    """
 
     def __init__(self) -> None:
+        self._verifying = threading.BoundedSemaphore(CORES)
+        self._secret = os.urandom(32)
         self._kept: dict[bytes, float] = {}
         self._lock = threading.Lock()
+
+    def forget(self) -> None:
+        with self._lock:
+            self._kept.clear()
 
     def succeeds(self, account: Account | None, password: str, now: float) -> bool:
         """Whether the account exists, may log in, and this is its password."""
         stored = account.password if account is not None and account.password else DUMMY_HASH
         address = account.address if account is not None else ""
-        key = hmac.digest(_SECRET, "\0".join((address, stored, password)).encode("utf-8", "replace"), "sha256")
+        # The hash is part of the key, so that an old password cannot be remembered beyond its end.
+        text = "\0".join((address, stored, password))
+        key = hmac.digest(self._secret, text.encode("utf-8", "surrogatepass"), "sha256")
         if not self._remembers(key, now):
-            with _VERIFYING:
+            with self._verifying:
                 fits = verify(stored, password)
             if not fits or stored is DUMMY_HASH:
                 return False

@@ -15,6 +15,7 @@ from argon2.exceptions import Argon2Error, InvalidHashError
 from argon2.low_level import Type, verify_secret
 
 from smtpd_classic.accounts.account import ScramKeys
+from smtpd_classic.smtp.scram import saslprep
 
 __all__ = [
     "DUMMY_HASH",
@@ -139,8 +140,19 @@ def _scram(rest: str, password: bytes) -> bool:
     keys = scram_keys("{SCRAM-SHA-256}" + rest)
     if keys is None:
         return False
-    stored_key, _ = _derive(password, keys.salt, keys.iterations)
-    return hmac.compare_digest(stored_key, keys.stored_key)
+    # As clients prepare it (RFC 5802 2.2), and as it was typed: doveadm pw does not prepare it.
+    for octets in dict.fromkeys((_prepared(password), password)):
+        stored_key, _ = _derive(octets, keys.salt, keys.iterations)
+        if hmac.compare_digest(stored_key, keys.stored_key):
+            return True
+    return False
+
+
+def _prepared(password: bytes) -> bytes:
+    try:
+        return saslprep(password.decode()).encode()
+    except ValueError:
+        return password
 
 
 def _derive(password: bytes, salt: bytes, iterations: int) -> tuple[bytes, bytes]:
@@ -153,7 +165,7 @@ def _derive(password: bytes, salt: bytes, iterations: int) -> tuple[bytes, bytes
 def scram_hash(password: str, iterations: int = _SCRAM_ITERATIONS) -> str:
     """A new hash in Dovecot's form of SCRAM-SHA-256: iterations, salt, StoredKey, ServerKey."""
     salt = os.urandom(16)
-    parts = (salt, *_derive(_octets(password), salt, iterations))
+    parts = (salt, *_derive(_prepared(_octets(password)), salt, iterations))
     return "{SCRAM-SHA-256}" + ",".join([str(iterations), *(base64.b64encode(part).decode() for part in parts)])
 
 

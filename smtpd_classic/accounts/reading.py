@@ -4,11 +4,11 @@ import os
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from smtpd_classic.accounts.account import Account
+from smtpd_classic.accounts.account import NORMAL, Account
 from smtpd_classic.accounts.address import DomainTable, account_problem, local_key
 from smtpd_classic.accounts.aliases import parse_aliases
-from smtpd_classic.accounts.passwords import scheme_problem
-from smtpd_classic.accounts.users import UserLine, parse_line
+from smtpd_classic.accounts.passwords import LOCK, scheme_problem
+from smtpd_classic.accounts.users import UserLine, is_locked, parse_line
 from smtpd_classic.config.problem import Problem
 from smtpd_classic.smtp.address import split_address
 
@@ -92,6 +92,9 @@ def read_users(path: str, text: str, table: DomainTable, mail_folder: str) -> Us
             continue
         lines[address] = number
         problems += [Problem(path, number, said, severity) for severity, said in _remarks(user, address, table)]
+        if user.status != NORMAL and not is_locked(line):
+            said = f"{address} is {user.status} here, but not in Dovecot: its hash needs “{LOCK}” in front of it."
+            problems.append(Problem(path, number, said, "warning"))
         local, domain = split_address(address)
         if table.local(domain) is not None:
             folder = os.path.join(mail_folder, domain, local)

@@ -20,7 +20,7 @@ from typing import NamedTuple
 from smtpd_classic.accounts.account import DISABLED, NORMAL, STATUSES, SUSPENDED
 from smtpd_classic.accounts.passwords import LOCK
 
-__all__ = ["UserLine", "edited_line", "new_line", "parse_line"]
+__all__ = ["UserLine", "edited_line", "is_locked", "new_line", "parse_line"]
 
 QUOTA, STATUS, MAY_SEND_AS = "userdb_quota_rule", "userdb_smtpd_status", "userdb_smtpd_may_send_as"
 _UNITS = {"": 1, "B": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
@@ -58,6 +58,11 @@ def parse_line(line: str) -> UserLine:
     if password.startswith(LOCK):
         password, status = password[len(LOCK) :], DISABLED if status == DISABLED else SUSPENDED
     return UserLine(name, password, full_name, status, quota, grants)
+
+
+def is_locked(line: str) -> bool:
+    """Whether a Dovecot beside us lets nobody in on this line."""
+    return line.split(":", 2)[1].startswith(LOCK) or "nologin" in line
 
 
 def _status(text: str) -> str:

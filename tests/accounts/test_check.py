@@ -49,6 +49,7 @@ def test_good_files_are_good(tmp_path: Path) -> None:
         ("ann@example.org:{ARGON2ID}geheim", "error", "not one of"),
         (f"ann@example.org:{HASH}::::::userdb_smtpd_status=off", "error", "not a status"),
         (f"ann@example.org:{HASH}::::::userdb_quota_rule=*:bytes=x", "error", "not a quota"),
+        (f"ann@example.org:{HASH}::::::userdb_smtpd_status=disabled", "warning", "not in Dovecot"),
         (f"ann@example.org:{HASH}::::::userdb_smtpd_may_send_as=boss", "error", "neither an address nor"),
         ("ann@example.org:", "warning", "no password"),
         (f"ann@elsewhere.example:{HASH}", "warning", "not a local one"),
@@ -143,6 +144,17 @@ def test_the_rights_to_the_files(tmp_path: Path, name: str, mode: int, severity:
         assert found(place) == []
     else:
         only(place, name, 0, severity, said)
+
+
+@pytest.mark.parametrize(("mode", "group", "readable"), [(0o600, 0, False), (0o640, 0, False), (0o640, 65534, True)])
+def test_files_that_the_service_user_cannot_read(tmp_path: Path, mode: int, group: int, *, readable: bool) -> None:
+    """What an ordinary user's check cannot read, it says anyway; root's must look at the rights."""
+    place = Place(tmp_path, "joe@example.org", POSTMASTER, INI.replace("[server]", "[server]\nuser = nobody"))
+    os.chmod(place.users_file, mode)
+    if os.geteuid() == 0:
+        os.chown(place.users_file, 0, group)
+    said = [each.text for each in found(place)]
+    assert any("cannot read" in each for each in said) is (os.geteuid() == 0 and not readable), said
 
 
 def test_a_missing_users_file_says_how_to_make_one(tmp_path: Path) -> None:

@@ -140,6 +140,13 @@ def test_scram_keys_are_those_of_the_rfc() -> None:
     assert scram_keys("{SCRAM-SHA-256}99999999999,YQ==,YQ==,YQ==") is None
 
 
+@pytest.mark.parametrize(("typed", "same"), [("I\u00adX", "IX"), ("\u2168", "IX"), ("a\u0308", "\u00e4")])
+def test_scram_passwords_are_prepared_as_clients_do(typed: str, same: str) -> None:
+    """RFC 4013 3: what looks the same is the same."""
+    assert verify(scram_hash(typed), same)
+    assert verify(scram_hash(same), typed)
+
+
 def test_made_up_passwords_differ_and_are_long() -> None:
     made = {generate_password() for _ in range(100)}
     assert len(made) == 100

@@ -1,11 +1,13 @@
 """Changed files take effect by themselves; broken ones leave in force what was known."""
 
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from smtpd_classic.accounts import AccountsUnreadable, Found
+from smtpd_classic.accounts import Accounts, AccountsUnreadable, Found, add_account
 from tests.accounts.place import HASH, PASSWORD, Place
 
 JOE = Found("account", ("joe@example.org",))
@@ -142,6 +144,32 @@ def test_started_with_a_broken_line_the_other_lines_work(tmp_path: Path) -> None
     assert accounts.find("joe+tag@example.org")
     assert accounts.authenticate("joe", "wrong") is None
     assert accounts.authenticate("ann@remote.example", PASSWORD) is None
+
+
+def test_many_threads_look_up_while_the_files_change(tmp_path: Path) -> None:
+    place = Place(tmp_path, "joe@example.org", "info: joe")
+    accounts = Accounts(place.config, place.complaints.append)  # on the real clock
+    stop = threading.Event()
+
+    def look_up() -> int:
+        count = 0
+        while not stop.is_set():
+            assert accounts.find("JOE@example.org") == JOE
+            assert accounts.find("info@example.org") == Found("alias", ("joe@example.org",))
+            assert accounts.find("nobody@example.org") is None
+            count += 1
+        return count
+
+    with ThreadPoolExecutor(4) as pool:
+        counts = [pool.submit(look_up) for _ in range(4)]
+        try:
+            for number in range(50):
+                add_account(place.config, f"u{number}", HASH)
+                assert accounts.find(f"u{number}@example.org")
+        finally:
+            stop.set()
+        assert all(count.result() > 0 for count in counts)
+    assert not place.complaints
 
 
 def test_no_aliases_file_is_no_problem(tmp_path: Path) -> None:
