@@ -90,7 +90,10 @@ def _original_recipient(orcpt: str) -> str:
 
 
 def _field(name: str, value: str) -> str:
-    """One field, folded where there is white space; RFC 5322 2.1.1 allows no line over 998."""
+    """One field, folded where there is white space; RFC 5322 2.1.1 allows no line over 998. None at all without a
+    value: an empty line would end the block."""
+    if not value.strip():
+        return ""
     words = textwrap.wrap(value, 900, initial_indent=f"{name}: ", subsequent_indent="    ", break_on_hyphens=False)
     return "\n".join(words) + "\n"
 
