@@ -168,6 +168,20 @@ def test_a_wrong_last_message_fails(message: bytes, malformed: bool) -> None:
     assert mechanism.step(message) == Failure("user", malformed)
 
 
+@pytest.mark.parametrize(("binding", "accepted"), [(b"biws", True), (b"eSws", False)])
+def test_the_binding_must_be_repeated_even_by_who_knows_the_password(binding: bytes, accepted: bool) -> None:
+    """A proof over what was said last, though it is not what was said first."""
+    mechanism = server()
+    mechanism.step(EXCHANGE[0])
+    signed = b"c=" + binding + b"," + R
+    message = b",".join([EXCHANGE[0][3:], EXCHANGE[1], signed])
+    salted = hashlib.pbkdf2_hmac("sha256", b"pencil", PENCIL.salt, PENCIL.iterations)
+    client_key = hmac.digest(salted, b"Client Key", "sha256")
+    signature = hmac.digest(PENCIL.stored_key, message, "sha256")
+    proof = b64encode(bytes(a ^ b for a, b in zip(client_key, signature, strict=True)))
+    assert isinstance(mechanism.step(signed + b",p=" + proof), Challenge) == accepted
+
+
 def test_nothing_may_follow_the_servers_proof() -> None:
     mechanism = server()
     mechanism.step(EXCHANGE[0])

@@ -290,6 +290,11 @@ def test_what_follows_from_a_refusal_is_forgiven_up_to_a_point() -> None:
     assert made.session.close_reason == "too many errors"
 
 
+def test_each_transaction_is_forgiven_anew() -> None:
+    refused = b"MAIL FROM:<no@b.c>\r\n" + b"RCPT TO:<x@foo.com>\r\n" * 900
+    assert not client([b"EHLO me\r\n" + refused * 2], SessionLimits(max_errors=2)).closed
+
+
 def test_a_malformed_mail_is_one_error() -> None:
     made = client([b"EHLO me\r\nMAIL FROM:bad\r\nRCPT TO:<x@foo.com>\r\nDATA\r\n"])
     assert made.session.protocol_errors == 1
