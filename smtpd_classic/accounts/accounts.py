@@ -53,6 +53,8 @@ class Accounts:
         self._paths = (config.server.users_file, config.server.aliases_file)
         self._logins = Logins()
         self._reloading = threading.Lock()
+        self._failed: set[str] = set()
+        self._said: dict[str, tuple[Problem, ...]] = {}
         self._state: _State | None = None
         self._look_at = 0.0
         self._current()
@@ -127,42 +129,61 @@ class Accounts:
         self._look_at = self._clock() + _LOOK_INTERVAL_S
         signatures = _signature(self._paths[0]), _signature(self._paths[1])
         old = self._state
-        if old is not None and signatures == old.signatures:
+        changed = [
+            old is None or now != before or path in self._failed
+            for path, now, before in zip(self._paths, signatures, old.signatures if old else signatures, strict=True)
+        ]
+        if old is not None and not any(changed):
             return
-        users = old.users if old and signatures[0] == old.signatures[0] else self._read_users(old)
-        aliases = old.aliases if old and signatures[1] == old.signatures[1] else self._read_aliases(old)
+        users = self._read_users(old) if old is None or changed[0] else old.users
+        aliases = self._read_aliases(old) if old is None or changed[1] else old.aliases
+        if old is not None and users is old.users and aliases is old.aliases:
+            self._state = old._replace(signatures=signatures)
+            return
         self._state = self._state_of(users, aliases, signatures)
         self._logins.forget()
 
     def _read_users(self, old: _State | None) -> Users:
         path = self._paths[0]
         try:
-            users = read_users(path, read_text(path), self._table, self._config.server.mail_folder)
+            users = read_users(path, self._text(path), self._table, self._config.server.mail_folder)
         except (OSError, NotText) as problem:
             users = Users({}, {}, (unreadable(path, problem),), whole=False)
-        return self._kept(users, old.users if old else None)
+        return self._kept(path, users, old.users if old else None)
 
     def _read_aliases(self, old: _State | None) -> Aliases:
         path = self._paths[1]
         try:
-            aliases = read_aliases(path, read_text(path), self._table)
-        except FileNotFoundError as problem:
-            if old is None or not old.aliases.targets:  # a server without aliases needs no file of them
-                return Aliases({}, {})
-            aliases = Aliases({}, {}, (unreadable(path, problem),), whole=False)
+            aliases = read_aliases(path, self._text(path), self._table)
         except (OSError, NotText) as problem:
             aliases = Aliases({}, {}, (unreadable(path, problem),), whole=False)
-        return self._kept(aliases, old.aliases if old else None)
+            # A server without aliases needs no file of them; one that had some has lost it.
+            if isinstance(problem, FileNotFoundError) and (old is None or not old.aliases.targets):
+                aliases = Aliases({}, {})
+        return self._kept(path, aliases, old.aliases if old else None)
 
-    def _kept(self, new: F, old: F | None) -> F:
-        """The new content of a file, or what is in force when that is broken. Says so either way."""
-        for problem in new.problems:
-            if problem.is_error:
-                self._complain(str(problem))
-        if new.whole or old is None or not old.whole:
-            return new
-        self._complain(f"{new.problems[0].file}: what it said before its last change stays in force.")
-        return old
+    def _text(self, path: str) -> str:
+        """What the system could not do (too many open files) it may do the next time, with the file unchanged."""
+        self._failed.discard(path)
+        try:
+            return read_text(path)
+        except FileNotFoundError:
+            raise
+        except OSError:
+            self._failed.add(path)
+            raise
+
+    def _kept(self, path: str, new: F, old: F | None) -> F:
+        """The new content of a file, or what is in force when that is broken. Says so either way, once."""
+        broken = not new.whole and old is not None and old.whole
+        if new.problems != self._said.get(path):
+            self._said[path] = new.problems
+            for problem in new.problems:
+                if problem.is_error:
+                    self._complain(str(problem))
+            if broken:
+                self._complain(f"{path}: what it said before stays in force.")
+        return old if old is not None and broken else new
 
     def _state_of(self, users: Users, aliases: Aliases, signatures: tuple[_Signature, _Signature]) -> _State:
         book = address_book(self._config, self._table, users, aliases)

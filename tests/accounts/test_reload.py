@@ -1,13 +1,16 @@
 """Changed files take effect by themselves; broken ones leave in force what was known."""
 
+import errno
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from smtpd_classic.accounts import Accounts, AccountsUnreadable, Found, add_account
+from smtpd_classic.accounts import accounts as live
 from tests.accounts.place import HASH, PASSWORD, Place
 
 JOE = Found("account", ("joe@example.org",))
@@ -146,6 +149,33 @@ def test_started_with_a_broken_line_the_other_lines_work(tmp_path: Path) -> None
     assert accounts.authenticate("ann@remote.example", PASSWORD) is None
 
 
+def test_a_file_that_could_not_be_read_once_is_read_again_unchanged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Place(tmp_path, "joe@example.org", "info: joe")
+    accounts = place.accounts()
+
+    def out_of_descriptors(path: str) -> str:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), path)
+
+    place.users("joe@example.org\nann@example.org")
+    place.aliases("info: ann")
+    with monkeypatch.context() as patch:
+        patch.setattr(live, "read_text", out_of_descriptors)
+        for _ in range(3):
+            place.later()
+            assert accounts.find("ann@example.org") is None
+            assert accounts.find("info@example.org") == Found("alias", ("joe@example.org",))
+        fresh = Accounts(place.config)
+        with pytest.raises(AccountsUnreadable, match="open files"):
+            fresh.find("ann@example.org")
+    assert len(place.complaints) == 4, place.complaints
+    place.later()
+    assert accounts.find("ann@example.org")
+    assert accounts.find("info@example.org") == Found("alias", ("ann@example.org",))
+    assert fresh.find("info@example.org") == Found("alias", ("ann@example.org",))
+
+
 def test_many_threads_look_up_while_the_files_change(tmp_path: Path) -> None:
     place = Place(tmp_path, "joe@example.org", "info: joe")
     accounts = Accounts(place.config, place.complaints.append)  # on the real clock
@@ -170,6 +200,22 @@ def test_many_threads_look_up_while_the_files_change(tmp_path: Path) -> None:
             stop.set()
         assert all(count.result() > 0 for count in counts)
     assert not place.complaints
+
+
+@pytest.mark.parametrize("missing", ["aliases", "users"])
+def test_a_missing_file_is_not_looked_for_with_every_miss(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    place = Place(tmp_path, "joe@example.org")
+    (tmp_path / missing).unlink()
+    accounts = place.accounts()
+    reads: list[str] = []
+    monkeypatch.setattr(live, "read_text", reads.append)
+    for _ in range(5):
+        with suppress(AccountsUnreadable):
+            accounts.find("nobody@example.org")
+        place.later()
+    assert reads == []
 
 
 def test_no_aliases_file_is_no_problem(tmp_path: Path) -> None:
