@@ -47,7 +47,7 @@ def all_problems(path: str) -> tuple[Config | None, tuple[Problem, ...]]:
     config, problems = examine(path)
     if config is None:
         return None, problems
-    return config, (*problems, *_certificate(config), *Accounts(config).check(config))
+    return config, (*problems, *_certificate(config), *Accounts.check(config))
 
 
 def _certificate(config: Config) -> Iterator[Problem]:

@@ -4,12 +4,12 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from smtpd_classic.accounts import Accounts
 from smtpd_classic.commands.failures import Refused, guarded
-from smtpd_classic.config import ConfigProblems, parse
+from smtpd_classic.config import ConfigProblems, Problem, parse
 from smtpd_classic.config.editing import ChangedMeanwhile, Edited, LockHeld, restore, versions
 from smtpd_classic.config.option import Option
 from smtpd_classic.config.schema import SECTIONS
@@ -187,12 +187,13 @@ def _changed(args: argparse.Namespace, change: Callable[[Edited], None]) -> int:
     """Make the change, or none at all when the daemon would refuse the file."""
     edited = Edited(args.config)
     known = {problem.text for problem in edited.problems()}
+    addresses = _address_problems(edited)
     change(edited)
     if not edited.changed:
         print("Nothing changed.", file=sys.stderr)
         return os.EX_OK
-    _refuse_bad_addresses(edited)
-    print(edited.diff(), file=sys.stderr)
+    _refuse_bad_addresses(edited, addresses)
+    print(edited.diff(), end="", file=sys.stderr)
     news = [problem for problem in edited.problems() if problem.text not in known]
     waiting = edited.restart_reasons()
     edited.apply()
@@ -202,14 +203,23 @@ def _changed(args: argparse.Namespace, change: Callable[[Edited], None]) -> int:
     return os.EX_OK
 
 
-def _refuse_bad_addresses(edited: Edited) -> None:
-    """Addresses that the change names must exist; what else is wrong with the accounts is not its business."""
+def _refuse_bad_addresses(edited: Edited, before: Sequence[Problem] | None) -> None:
+    """Addresses that the change names must exist; what was wrong before is not its business."""
     errors = [problem for problem in edited.problems() if problem.is_error]
-    if not errors:
-        config = parse(edited.file_text, edited.path)
-        errors = [each for each in Accounts(config).check(config) if each.is_error and each.file == config.path]
+    if not errors and before is not None:
+        known = {problem.text for problem in before}
+        errors = [problem for problem in _address_problems(edited) or () if problem.text not in known]
     if errors:
         raise ConfigProblems(errors)
+
+
+def _address_problems(edited: Edited) -> Sequence[Problem] | None:
+    """Errors of the addresses that the file names; None when it cannot be read and nothing is known."""
+    try:
+        found = Accounts.check(parse(edited.file_text, edited.path))
+    except ConfigProblems:
+        return None
+    return [problem for problem in found if problem.is_error and problem.file == edited.path]
 
 
 def _restore(args: argparse.Namespace) -> int:

@@ -36,7 +36,7 @@ def masked_diff(before: str, after: str, name: str) -> str:
     """A unified diff of the two texts; a secret that changed is marked, and never shown."""
     old, new = masked_text(before), masked_text(after, before)
     lines = difflib.unified_diff(old.split("\n"), new.split("\n"), name, f"{name} (edited)", lineterm="")
-    return "\n".join(lines)
+    return "".join(f"{line}\n" for line in lines)
 
 
 def masked_text(text: str, before: str = "") -> str:

@@ -217,6 +217,13 @@ def test_set_changes_the_file_and_says_how(place: Place) -> None:
     assert "workers in [server] takes effect after a restart.\n" in other.err
 
 
+def test_set_is_not_stopped_by_what_was_wrong_before(place: Place) -> None:
+    (place.folder / "users").write_text("")
+    assert place.config("set", "basic", "max_hops", "50").code == os.EX_OK
+    place.write("[basic]\nmax_hops = many\n")
+    assert place.config("set", "basic", "max_hops", "50").code == os.EX_OK
+
+
 def test_set_takes_the_items_of_a_list(place: Place) -> None:
     place.config("set", "trusted", "hosts", "10.0.0.0/8", "192.0.2.1")
     assert "hosts =\n    10.0.0.0/8\n    192.0.2.1\n" in place.file.read_text()
