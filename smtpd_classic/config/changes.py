@@ -13,6 +13,7 @@ from smtpd_classic.config.schema import SECTIONS, section_of
 __all__ = ["Change", "changes", "masked_diff", "masked_text"]
 
 _NEW = " (new)"
+_OPEN_OPTIONS = {option.name for section in SECTIONS for option in section.options() if not option.kind.mask}
 
 
 class Change(NamedTuple):
@@ -55,9 +56,11 @@ def _secret_parts(document: Document) -> Iterator[tuple[int, Option | None, str]
     for section in document.sections:
         for entry in section.entries:
             option = _option(section.word, bool(section.name), entry.name)
-            for part in entry.parts if option is None or option.kind.mask else ():
-                if _masked(option, part.text) != part.text:
-                    yield part.line, option, part.text
+            for place, part in enumerate(entry.parts):
+                # A second line of what takes one value is no part of it, but an option that was indented by mistake.
+                its = option if option is None or option.kind.many or place == 0 else None
+                if _masked(its, part.text) != part.text:
+                    yield part.line, its, part.text
 
 
 def _masked(option: Option | None, text: str) -> str:
@@ -66,9 +69,12 @@ def _masked(option: Option | None, text: str) -> str:
 
 
 def _masked_comment(line: str) -> str:
-    """A password that somebody commented out is still one."""
+    """A password that somebody commented out is still one, and a mistyped option may be one."""
     if line.strip()[:1] not in {"#", ";"}:
         return line
+    setting = re.fullmatch(r"(\s*[#;]\s*([\w-]+)\s*=\s*)\S.*", line)
+    if setting and setting[2] not in _OPEN_OPTIONS:
+        return setting[1] + MASK
     return re.sub(r"(?i)((?:password|secret|token)\w*[\"']?\s*=\s*)\S.*", rf"\1{MASK}", line)
 
 

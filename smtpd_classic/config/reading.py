@@ -50,11 +50,14 @@ def unknown_section(word: str, *, named: bool) -> str:
 def unknown_option(name: str, section: Section) -> str:
     """Why there is no such option in the section."""
     known = [each.name for each in section.options()]
-    hint = did_you_mean(name, known)
-    if not hint:
-        homes = [each for each in SECTIONS if any(name == option.name for option in each.options())]
-        hint = f" It belongs into [{homes[0].form}]." if homes else f" Known are {', '.join(known)}."
-    return f"“{name}” is no option of [{section.form}].{hint}"
+    homes = [each for each in SECTIONS if any(name == option.name for option in each.options())]
+    hint = f" It belongs into [{homes[0].form}]." if homes else did_you_mean(name, known)
+    if hint:
+        return f"“{name}” is no option of [{section.form}].{hint}"
+    listed = f"known are {', '.join(known)}" if len(known) <= 8 else "smtpd-classic.conf(5) lists them"
+    if any(each.kind.mask for each in section.options()):  # the second line of a password, perhaps
+        return f"this is no option of [{section.form}]; {listed}."
+    return f"“{name}” is no option of [{section.form}]; {listed}."
 
 
 class _Reader:

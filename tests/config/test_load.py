@@ -45,8 +45,9 @@ BAD_LINES = {
     "option in capitals": (sound("[basic]\nMax_Hops = 5"), 8, "Did you mean “max_hops”?"),
     "option with dashes": (sound("[basic]\nmax-hops = 5"), 8, "Did you mean “max_hops”?"),
     "option of another section": (sound("[basic]\nrelay_hosts = a.b"), 8, "It belongs into [remote]."),
-    "option unknown": (sound("[trusted]\nmyorigin = a.b"), 8, "“myorigin” is no option of [trusted]. Known are hosts."),
-    "option of another server": (sound("[direct]\nmyorigin = x"), 8, "Known are fall_back_to_remote."),
+    "option unknown": (sound("[trusted]\nmyorigin = a.b"), 8, "“myorigin” is no option of [trusted]; known are hosts."),
+    "option of another server": (sound("[direct]\nmyorigin = x"), 8, "known are fall_back_to_remote."),
+    "option unknown among secrets": (sound("[remote]\nmyorigin = x"), 8, "this is no option of [remote];"),
     "option twice": (sound("[basic]\nmax_hops = 5\n\nmax_hops = 6"), 10, "a second time; the first is on line 8."),
     "no equals sign": (sound("[basic]\nmax_hops 5"), 8, "Did you mean “max_hops = …”?"),
     "colon instead": (sound("[basic]\nmax_hops: 5"), 8, "Did you mean “max_hops = …”?"),
@@ -122,6 +123,7 @@ def test_option_of_a_rejected_section_is_no_second_problem() -> None:
         sound("[remote]\nrelay_password = a\x07geheim"),
         sound("[remote]\nrelay_password =\ngeheim"),
         sound("[remote]\nrelay_password = x\ngeheim geheim = geheim"),
+        sound("[remote]\nrelay_password = x\ngeheim=="),
         sound("[direct a.b]\nhosts = c.d user=joe password=a geheim"),
         sound("[direct a.b]\nhosts = c.d user=joe password='geheim"),
         sound("[direct a.b]\nhosts = c.d user=joe pasword=geheim"),
@@ -314,6 +316,28 @@ def test_relay_is_never_opened_by_a_typo() -> None:
     for config in served:
         assert not open_relay_reasons(config)
         assert config.basic.close_open_relay
+
+
+WITH_SECRETS = """\
+[server]
+primary_domain = example.org
+[listener smtp]
+port = 25
+[remote]
+relay_user = joe
+relay_password = vwxyz vwxyz=vwxyz
+[direct a.example]
+hosts =
+  b.example ssl user=joe password=vwxyz
+  c.example user="j k" password='vw xyz vwxyz'
+"""
+
+
+def test_no_typo_makes_a_sentence_hold_a_secret() -> None:
+    assert problems_of(WITH_SECRETS) == []
+    found = [problem for text in sorted(set(typos(WITH_SECRETS))) for problem in problems_of(text)]
+    assert len(found) > 1000
+    assert [problem for problem in found if "wxy" in problem] == []
 
 
 LINES = st.lists(
