@@ -58,7 +58,7 @@ class Draft:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
-        self._abandon()
+        self.abandon()
 
     def write(self, data: bytes) -> None:
         """Add to the content (LF line ends). Raises SpoolFull or SpoolBroken; the draft is of no use afterwards."""
@@ -71,7 +71,7 @@ class Draft:
             try:
                 self._flush()
             except OSError as error:
-                self._abandon()
+                self.abandon()
                 raise failure(error, self._path) from error
 
     def commit(self, envelope: Envelope, now: float, hold: bool = False) -> str:
@@ -89,7 +89,7 @@ class Draft:
             if self._names_need_sync:
                 sync_folder(self._folders.new)
         except OSError as error:
-            self._abandon()
+            self.abandon()
             raise failure(error, self._path) from error
         self._release()
         return self.queue_id
@@ -120,7 +120,8 @@ class Draft:
             unlock_descriptor(descriptor)
         close(descriptor)
 
-    def _abandon(self) -> None:
+    def abandon(self) -> None:
+        """Remove it unless it is committed; what leaving its block does."""
         self._over = True
         self._pending.clear()
         if self._descriptor >= 0:

@@ -117,10 +117,12 @@ class Incoming:
                 self.abandon()
                 raise failure(error, self._root) from error
 
-    def deliver(self, folders: Sequence[str]) -> list[str]:
+    def deliver(self, folders: Sequence[str], *, sync_names: bool = False) -> list[str]:
         """Put the message into these Maildirs, durably. Returns those that could not be served; the others have it.
         Raises MailStoreFull or MailStoreBroken when none has it; then `chunks()` can still be had, unless it is the
-        writing that failed."""
+        writing that failed. `sync_names`: the address in Envelope-To does not lead to the Maildir by itself, so that a
+        sweep could not deliver by it.
+        """
         if self._over:
             raise ValueError("the message is given up")
         if not folders:
@@ -129,7 +131,9 @@ class Incoming:
             self._finish()
         name = f"{self._name},S={self.size}"
         if len(folders) == 1:
-            return self._deliver_one(folders[0], name)
+            return self._deliver_one(
+                folders[0], name, sync_names or self._names_need_sync or not self._carries_envelope
+            )
         return self._deliver_several(list(dict.fromkeys(folders)), name)
 
     def undo(self) -> None:
@@ -168,12 +172,12 @@ class Incoming:
             with contextlib.suppress(OSError):
                 os.close(descriptor)
 
-    def _deliver_one(self, folder: str, name: str) -> list[str]:
+    def _deliver_one(self, folder: str, name: str, sync_name: bool) -> list[str]:
         target = f"{folder}/new/{name}"
         try:
             if self._place(os.rename, folder, target):
                 self._path = ""
-                if self._names_need_sync or not self._carries_envelope:
+                if sync_name:
                     sync_folder(f"{folder}/new")
             else:
                 copy_into(folder, name, self._pieces())

@@ -434,6 +434,26 @@ def test_file_systems_that_are_not_known_get_their_folders_synced(
     assert synced[1:] == [f"{user}/new" for user in users]
 
 
+def test_name_is_synced_when_no_envelope_leads_there(store: MailStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.incoming()
+    make_maildir(folder(store))
+    put(store, ONE, folder(store))
+    synced: list[str] = []
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        synced.append(os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}")))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    for content, sync_names, also in ((ONE, False, []), (ONE, True, ["new"]), (SEVERAL, False, ["new"])):
+        synced.clear()
+        with store.incoming() as message:
+            message.write(content)
+            message.deliver([folder(store)], sync_names=sync_names)
+        assert synced[1:] == also
+
+
 def test_draft_that_may_not_be_read_is_swept_without_the_rights_of_root() -> None:
     with tempfile.TemporaryDirectory() as place:
         os.chmod(place, 0o777)

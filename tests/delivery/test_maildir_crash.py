@@ -5,6 +5,7 @@ import errno
 import itertools
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,6 +20,18 @@ HEAD = b"Return-Path: <a@example.org>\nReceived: from mx\n"
 BODIES = {"small": b"\nbody\n", "large": b"\n" + b"0123456789abcdef" * 12_000}
 USERS = ("u", "v", "w")
 ERRORS = {"no space": errno.ENOSPC, "no descriptor left": errno.EMFILE}
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """In memory: here only the order of the calls counts, and there are thousands of syncs."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as place:
+        yield Path(place)
+
+
+@pytest.fixture(autouse=True, params=[False, True], ids=["known file system", "unknown file system"])
+def names_need_sync(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("smtpd_classic.delivery.maildir.names_need_sync", lambda _path: request.param)
 
 
 def opened(tmp_path: Path) -> tuple[MailStore, list[str]]:

@@ -200,8 +200,8 @@ def one_round(folder: Path, number: int, busy: bool, without: str) -> list[list[
     while busy and (left := until - time.monotonic()) > 0 and select.select([hear], [], [], left)[0]:
         heard += os.read(hear, 65536)
     descriptor = os.open(folder, os.O_RDONLY)
-    # Told later counts for nothing, since no client would have heard it. It must not count: unlike the power, the shutdown
-    # leaves the process running, and an fsync that is under way then may report success. (Tried: of 22 told after this
+    # Told later counts for nothing, since no client would have heard it. Nor must it count: unlike a power cut, this
+    # leaves the process running, and an fsync that is under way may report success. (Tried: of 22 told after this
     # point 3 were lost, of 14,407 told before it none.)
     while select.select([hear], [], [], 0)[0]:
         heard += os.read(hear, 65536)

@@ -4,7 +4,8 @@ nothing is half."""
 import errno
 import itertools
 import shutil
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,18 @@ from tests.spool.messages import LARGE, NOW, SMALL, TWO, check_order, commit, fo
 
 ERRORS = {"no space": errno.ENOSPC, "disk failure": errno.EIO, "no descriptor left": errno.EMFILE}
 CONTENTS = {"small": SMALL, "large": LARGE}
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """In memory: here only the order of the calls counts, and there are thousands of syncs."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as place:
+        yield Path(place)
+
+
+@pytest.fixture(autouse=True, params=[False, True], ids=["known file system", "unknown file system"])
+def names_need_sync(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("spool.spool.names_need_sync", lambda _path: request.param)
 
 
 def after_attempt(state: State, *, first_delivered: bool = False) -> State:
