@@ -238,7 +238,7 @@ def _tell(desk: Desk, answer: Answer, source: Source | None) -> None:
 
 def _not_written(desk: Desk, problem: Exception) -> None:
     if isinstance(problem, LockHeld):
-        desk.stage.say(f"Not applied: {problem}", "bad")
+        desk.stage.say(f"Not applied: {problem.holder or 'somebody else'} is changing the file just now.", "bad")
     elif isinstance(problem, ChangedMeanwhile):
         _begin(desk, lambda prepared: _judge(desk, prepared))
     elif isinstance(problem, ConfigProblems):

@@ -37,9 +37,8 @@ def problem_of(option: Option, text: str) -> str:
     except ValueError as problem:
         sentence = str(problem)
         shown = sentence[:1].upper() + sentence[1:]
-        return (
-            shown if option.kind.example in shown or option.kind.choices else f"{shown} Example: {option.kind.example}"
-        )
+        told = option.kind.choices or any(words in shown for words in (" such as ", " as in ", "perhaps", "example"))
+        return shown if told else f"{shown} Example: {option.kind.example}"
     return ""
 
 

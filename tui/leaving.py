@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from tui.desk import Desk
-from tui.dialog import Dialog, ask
+from tui.dialog import Dialog, paragraphs
 
 __all__ = ["question"]
 
@@ -13,9 +13,8 @@ def question(desk: Desk, titles: list[str], apply: Callable[[], None]) -> Dialog
     stage = desk.stage
     if not titles:
         answers = [("Stay", stage.close), ("Quit", stage.leave)]
-        return ask(
-            "Leave?", "Everything is applied. Leave the program? The server goes on running.", answers, stage.close
-        )
+        text = "Everything is applied. Leave the program? The server goes on running."
+        return Dialog("Leave?", paragraphs(text), answers, stage.close, focus_button=0, is_exit=True)
 
     def apply_first() -> None:
         stage.close()
@@ -23,4 +22,5 @@ def question(desk: Desk, titles: list[str], apply: Callable[[], None]) -> Dialog
 
     text = "These screens hold changes that are not applied:\n\n  " + "\n  ".join(titles)
     answers = [("Stay", stage.close), ("Apply", apply_first), ("Discard and quit", stage.leave)]
-    return ask("Changes are not applied", text, answers, stage.close)
+    title = "Changes are not applied"
+    return Dialog(title, paragraphs(text), answers, stage.close, focus_button=0, is_exit=True)

@@ -68,9 +68,17 @@ class Menu(urwid.WidgetWrap[urwid.ListBox[int]]):
         rows.append(mapped)
 
     def keypress(self, size: Any, key: str) -> str | None:
-        unhandled = self._w.keypress(size, key)
+        unhandled = self._step(key) if key in {"up", "down"} else self._w.keypress(size, key)
         self._follow_focus()
         return unhandled
+
+    def _step(self, key: str) -> str | None:
+        """To the next name at once; the list itself would first scroll a line that only parts."""
+        positions = [position for position, *_ in self._entries.values()]
+        at = positions.index(self._walker.focus or 0) + (1 if key == "down" else -1)
+        if 0 <= at < len(positions):
+            self._walker.set_focus(positions[at])
+        return None
 
     def mouse_event(self, size: Any, event: str, button: int, col: int, row: int, focus: bool) -> bool | None:
         handled = self._w.mouse_event(size, event, button, col, row, focus)

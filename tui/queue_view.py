@@ -41,7 +41,7 @@ class QueueView:
         self._reading = False
         self._wanted: dict[str, None] = {}
         self._walker = KeyedWalker(self._make)
-        self._list: urwid.ListBox[str] = urwid.ListBox(self._walker)
+        self._list: urwid.ListBox[str] = urwid.ListBox(self._walker, focus_when_empty=False)
         self._head = urwid.Text("", wrap="clip")
         heading = Line(_COLUMNS, [column.title for column in _COLUMNS], lambda: None, "head")
         self._none = urwid.Filler(urwid.Text(("dim", "The queue is empty."), align="center"))

@@ -13,6 +13,7 @@ from tui import finding, helping, leaving
 from tui.assistant import Assistant
 from tui.desk import Desk
 from tui.dialog import Dialog
+from tui.focus import leaf_of
 from tui.header import Header
 from tui.keybar import KeyBar
 from tui.keys import command_for
@@ -177,12 +178,7 @@ class Shell(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
 
     def _types_text(self) -> bool:
         """Whether a text field has the focus."""
-        widget: Any = self._layers
-        while widget is not None:
-            if isinstance(widget.base_widget, urwid.Edit):
-                return True
-            widget = widget.base_widget.focus
-        return False
+        return isinstance(leaf_of(self._layers), urwid.Edit)
 
     def mouse_event(self, size: Any, event: str, button: int, col: int, row: int, focus: bool) -> bool | None:
         try:
@@ -198,7 +194,13 @@ class Shell(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
     def run(self, command: str) -> None:
         """Run a command, whether it came from a key, the key bar, a button or the help."""
         top = self._layers.top
-        handled = top.do(command) if top is not None else self.screen.do(command)
+        try:
+            handled = top.do(command) if top is not None else self.screen.do(command)
+        except urwid.ExitMainLoop:
+            raise
+        except Exception as problem:  # the way back must not depend on a screen that is broken
+            self.desk.failure(problem)
+            handled = False
         if not handled:
             self._everywhere(command, top)
         self.changed()

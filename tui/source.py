@@ -33,7 +33,7 @@ def read_source(path: str) -> Source:
         return Source(path, missing=True, read_only=reason)
     except OSError as problem:
         said = Problem(path, 0, f"cannot be read: {problem.strerror}.")
-        return Source(path, problems=(said,), read_only=f"{path} cannot be read: {problem.strerror}")
+        return Source(path, problems=(said,), read_only=f"{_who()} cannot read {path}")
     digest = hashlib.sha256(data).hexdigest()
     try:
         text = decoded(data, path)

@@ -51,6 +51,8 @@ class KeyedWalker(urwid.ListWalker[str, Flow]):
     def __getitem__(self, key: str) -> Flow:
         row = self._rows.get(key)
         if row is None:
+            if key not in self._places:
+                raise IndexError(key)
             if len(self._rows) > _KEPT:
                 for old in list(self._rows)[: _KEPT // 2]:
                     del self._rows[old]

@@ -44,7 +44,7 @@ class Log:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._window = LogWindow(self._open_actions)
-        self._list: urwid.ListBox[int] = urwid.ListBox(self._window)
+        self._list: urwid.ListBox[int] = urwid.ListBox(self._window, focus_when_empty=False)
         self._head = urwid.Text("", wrap="clip")
         self._path = self._filter = ""
         self._follower: Follower | None = None

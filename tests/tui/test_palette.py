@@ -1,0 +1,51 @@
+"""Every look that is used exists, in colour and without."""
+
+import re
+from pathlib import Path
+
+import pytest
+import urwid
+import urwid.testing as ut
+
+from tests.tui.desk import Tui, made
+from tui.palette import NAMES, no_colour_wanted, palette
+from tui.screens import PLACES
+
+TUI = Path(__file__).parents[2] / "tui"
+
+
+@pytest.mark.parametrize("light", [False, True], ids=["dark", "light"])
+@pytest.mark.parametrize("colors", [1, 16, 256])
+def test_every_entry_can_be_shown(light: bool, colors: int) -> None:
+    entries = palette(light=light)
+    assert {entry[0] for entry in entries} == NAMES
+    for name in NAMES:
+        assert isinstance(ut.resolve_attr(name, entries, colors=colors), urwid.AttrSpec)
+
+
+@pytest.mark.parametrize("place", PLACES, ids=lambda place: place.title)
+def test_every_look_on_a_screen_is_in_the_palette(place: object, tmp_path: Path) -> None:
+    tui = Tui(made(tmp_path)).go(place.title)  # type: ignore[attr-defined]
+    runs = [attr for line in ut.render_runs(tui.root, tui.size, focus=True) for attr, _ in line]
+    looks = {layer for attr in runs for layer in (attr.layers if isinstance(attr, urwid.LayeredAttr) else (attr,))}
+    assert looks - {None} <= NAMES
+
+
+def test_every_look_named_in_the_code_is_in_the_palette() -> None:
+    pattern = re.compile(r'AttrMap\([^()]*?, "([a-z ]+)"(?:, "([a-z ]+)")?\)')
+    named = {
+        name for path in TUI.rglob("*.py") for found in pattern.findall(path.read_text()) for name in found if name
+    }
+    assert named
+    assert named <= NAMES
+
+
+def test_focus_can_be_seen_without_colour() -> None:
+    entries = palette()
+    for name in ("field focus", "button focus", "row focus", "menu focus"):
+        assert ut.resolve_attr(name, entries, colors=1).standout
+
+
+@pytest.mark.parametrize(("value", "wanted"), [("1", True), ("", False), (None, False)])
+def test_no_color_is_honoured(value: str | None, wanted: bool) -> None:
+    assert no_colour_wanted({} if value is None else {"NO_COLOR": value}) is wanted

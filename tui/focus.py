@@ -1,0 +1,24 @@
+"""Which widget gets the keys in the end."""
+
+from typing import Any
+
+import urwid
+
+__all__ = ["leaf_of"]
+
+
+def leaf_of(widget: urwid.AbstractWidget) -> urwid.AbstractWidget:
+    """Down from a container, through decorations and wraps, to the one that has no focus below it."""
+    found: Any = widget
+    while True:
+        found = found.base_widget
+        if isinstance(found, (urwid.Edit, urwid.DropDown)):
+            break
+        below = found.focus
+        if below is None:
+            below = getattr(found, "_w", None)
+        if below is None:
+            break
+        found = below
+    leaf: urwid.AbstractWidget = found
+    return leaf
