@@ -454,6 +454,78 @@ def test_name_is_synced_when_no_envelope_leads_there(store: MailStore, monkeypat
         assert synced[1:] == also
 
 
+def test_other_maildir_may_be_tried_after_one_has_failed(store: MailStore) -> None:
+    os.makedirs(store.mail_folder)
+    Path(folder(store, "bad")).parent.mkdir()
+    Path(folder(store, "bad")).write_bytes(b"no folder")
+    with store.incoming() as message:
+        message.write(ONE)
+        with pytest.raises(MailStoreBroken):
+            message.deliver([folder(store, "bad")])
+        assert message.deliver([folder(store, "good")]) == []
+    assert messages(folder(store, "good")) == [ONE]
+
+
+def test_disk_that_takes_a_little_at_a_time_gets_it_all(store: MailStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, data: real(descriptor, data[:7777]))
+    for content in (ONE, LARGE):
+        put(store, content, folder(store))
+    assert sorted(messages(folder(store))) == sorted([ONE, LARGE])
+
+
+def test_what_is_known_of_maildirs_is_bounded(store: MailStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("smtpd_classic.delivery.maildir._MAX_SEEN", 2)
+    for number in range(5):
+        put(store, ONE, folder(store, str(number)))
+    assert len(store._seen) <= 2
+
+
+def test_file_that_goes_while_it_is_swept_is_no_matter(store: MailStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.make()
+    path = Path(store.mail_folder, ".incoming", "1800000000.M1P1Q1.mx")
+    path.write_bytes(ONE)
+
+    def remove_and_lock(_descriptor: int, *, blocking: bool) -> bool:
+        path.unlink()
+        return not blocking
+
+    monkeypatch.setattr("smtpd_classic.delivery.maildir.lock_descriptor", remove_and_lock)
+    assert store.sweep(lambda _address: folder(store)) == 0
+    assert messages(folder(store)) == []
+
+
+def test_mail_folder_that_cannot_be_looked_at_is_told(store: MailStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: str) -> bool:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+
+    monkeypatch.setattr("smtpd_classic.delivery.maildir.names_need_sync", refuse)
+    with pytest.raises(MailStoreBroken, match="the disk fails"):
+        store.incoming()
+
+
+@pytest.mark.parametrize(
+    ("mounts", "answer"),
+    [
+        ("25 1 {} / / rw,relatime shared:1 - ext4 /dev/vda rw\n", False),
+        ("25 1 {} / / rw - xfs /dev/vda rw\n", False),
+        ("25 1 {} / / rw shared:1 - btrfs /dev/vda rw\n", True),
+        ("25 1 99:99 / / rw - ext4 /dev/vda rw\n", True),
+        (None, True),
+    ],
+    ids=["ext4", "xfs", "another", "not listed", "no /proc"],
+)
+def test_known_file_systems_are_told_by_their_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mounts: str | None, answer: bool
+) -> None:
+    device = tmp_path.stat().st_dev
+    listing = tmp_path / "mountinfo"
+    if mounts is not None:
+        listing.write_text(mounts.format(f"{os.major(device)}:{os.minor(device)}"))
+    monkeypatch.setattr("builtins.open", lambda _path, **how: Path.open(listing, **how))
+    assert names_need_sync(str(tmp_path)) is answer
+
+
 def test_draft_that_may_not_be_read_is_swept_without_the_rights_of_root() -> None:
     with tempfile.TemporaryDirectory() as place:
         os.chmod(place, 0o777)

@@ -32,6 +32,7 @@ def test_abandoned_drafts_are_removed_and_counted(spool: Spool) -> None:
         abandon(spool)
     kept = commit(spool)
     assert len(os.listdir(spool.folders.new)) == 4
+    assert [queue_id for queue_id in os.listdir(spool.folders.new) if spool.claim(queue_id)] == [kept]
     assert spool.sweep(NOW) == 3
     assert os.listdir(spool.folders.new) == [kept]
     assert spool.sweep(NOW) == 0
