@@ -59,7 +59,8 @@ class Maildir:
                 incoming.write(on_top)
                 for chunk in job.content.chunks():
                     incoming.write(chunk)
-                left = set(incoming.deliver(list(folders)))
+                # Envelope-To may name an alias of several, by which no sweep could find the mailbox.
+                left = set(incoming.deliver(list(folders), sync_names=True))
         except (MailStoreFull, MailStoreBroken) as problem:
             enhanced = "4.3.1" if isinstance(problem, MailStoreFull) else "4.3.0"
             return job.only(_addresses(folders)).all(_put_off(enhanced, str(problem)))
