@@ -9,6 +9,7 @@ from smtpd_classic.config.kinds import BOOLEAN, HOSTS, Kind
 from smtpd_classic.config.option import Option
 from tui.desk import Desk
 from tui.editors import Choice, Editor, Line, Secret, Tick
+from tui.flow import Flow
 from tui.hosts import HostsEditor
 
 __all__ = ["Field", "editor_for", "problem_of"]
@@ -54,11 +55,16 @@ class Field(urwid.WidgetWrap[urwid.Pile]):
         self._label = urwid.Text("")
         self._error = urwid.Text("")
         self.editor: Editor = editor_for(desk, option.kind, text, self._changed)
-        self._line = urwid.Columns(
-            [("weight", 11, self._label), ("weight", 12, self.editor.widget)], dividechars=1, select_navigation=True
-        )
+        self._line = self._laid_out()
         super().__init__(urwid.Pile([self._line], select_navigation=True))
         self._look()
+
+    def _laid_out(self) -> Flow:
+        """The label beside the editor, or above one that takes the whole width."""
+        if isinstance(self.editor, HostsEditor):
+            return urwid.Pile([self._label, self.editor.widget], select_navigation=True)
+        columns = [("weight", 11, self._label), ("weight", 12, self.editor.widget)]
+        return urwid.Columns(columns, dividechars=1, select_navigation=True)
 
     @property
     def text(self) -> str:

@@ -17,7 +17,7 @@ from tui.text import clean
 __all__ = ["HostsEditor"]
 
 _ROWS = 4
-_LABELS = ("Host, with :PORT unless it is 25", "Use SSL", "User, blank for no login", "Password")
+_LABELS = ("Host, or host:PORT", "Use SSL", "User (blank: no login)", "Password")
 
 
 class HostsEditor:

@@ -11,6 +11,7 @@ from tui.draft import Row, file_text
 from tui.field import Field
 from tui.flow import Flow
 from tui.helppane import help_of
+from tui.hosts import HostsEditor
 from tui.screen import Help
 
 __all__ = ["open_row"]
@@ -43,10 +44,17 @@ class _RowDialog:
             desk.stage.close,
             width=76,
             words=_words,
+            contexts=("list", "order") if any(isinstance(each.editor, HostsEditor) for each in self._fields) else (),
+            do=self._do,
         )
 
     def open(self) -> None:
         self._desk.stage.open(self._dialog)
+
+    def _do(self, command: str) -> bool:
+        """The keys of lists act on the list in focus."""
+        focus = self._dialog.list.focus
+        return isinstance(focus, Field) and isinstance(focus.editor, HostsEditor) and focus.editor.do(command)
 
     def _edited(self, field: Field) -> None:
         self._error.set_text("")

@@ -6,13 +6,16 @@ from pathlib import Path
 import urwid
 import urwid.testing as ut
 
+from smtpd_classic.accounts import hash_password
 from tui.app import App
 from tui.focus import leaf_of
 from tui.shell import Shell
 
-__all__ = ["CONFIG", "NOW", "Tui", "made"]
+__all__ = ["CONFIG", "NOW", "PASSWORD", "Tui", "made"]
 
 NOW = 1_790_000_000.0
+PASSWORD = "secret word"
+JOES_HASH = hash_password(PASSWORD)
 CONFIG = """\
 # kept by hand
 [server]
@@ -65,7 +68,7 @@ def made(folder: Path, text: str = CONFIG) -> Path:
     path = folder / "smtpd-classic.conf"
     path.write_text(text, encoding="utf-8")
     path.chmod(0o640)
-    (folder / "users").write_text("joe@example.org:{PLAIN}x::::Joe Doe::\n", encoding="utf-8")
+    (folder / "users").write_text(f"joe@example.org:{JOES_HASH}:::Joe Doe:::\n", encoding="utf-8")
     (folder / "aliases").write_text("postmaster@example.org: joe@example.org\n", encoding="utf-8")
     for name in ("users", "aliases"):
         (folder / name).chmod(0o600)
@@ -132,3 +135,11 @@ class Tui:
 
     def dialog(self) -> bool:
         return self.shell._layers.top is not None
+
+    @property
+    def dialog_text(self) -> str:
+        """The words of the dialog, wherever its lines break."""
+        top = self.shell._layers.top
+        assert top is not None, f"there is no dialog:\n{self.text}"
+        lines = ut.render_text(top, (min(top.width, self.size[0]), 60), focus=True)
+        return " ".join(" ".join(line.strip("│█ ") for line in lines).split())
