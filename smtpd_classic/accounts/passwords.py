@@ -108,11 +108,11 @@ _CRYPT_DATA = 262_144  # more than struct crypt_data of any libc: 131,232 bytes 
 def _crypt(rest: str, password: bytes) -> bool:
     """crypt_r, since crypt() returns a buffer that all threads share. It runs without the interpreter's lock."""
     setting = rest.encode()
-    if b"\0" in setting or len(setting) < 13:
+    if b"\0" in setting:
         return False
     data = ctypes.create_string_buffer(_CRYPT_DATA)
     result: bytes | None = _libcrypt().crypt_r(password, setting, data)
-    return result is not None and not result.startswith(b"*") and hmac.compare_digest(result, setting)
+    return result is not None and hmac.compare_digest(result, setting)
 
 
 def scram_keys(stored: str) -> ScramKeys | None:

@@ -89,7 +89,7 @@ class AddressBook:
         if (targets := self.alias(key, domain)) is not None:
             return _Step("alias", targets)
         base, plus, _ = key.partition("+")
-        if plus and base:
+        if plus:
             if f"{base}@{domain}" in self.accounts:
                 return _Step("plus address", (address,), final=True)
             if (targets := self.alias(base, domain)) is not None:

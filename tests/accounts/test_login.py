@@ -117,6 +117,21 @@ def test_a_password_that_just_fitted_is_not_hashed_again(place: Place, counting:
     assert len(counting.stored) == 2
 
 
+def test_what_is_remembered_goes_with_the_file(place: Place, counting: Counting) -> None:
+    accounts = place.accounts()
+    assert accounts.authenticate("joe", PASSWORD)
+    place.users(USERS + "more@example.org")
+    assert accounts.authenticate("joe", PASSWORD)
+    assert len(counting.stored) == 2
+
+
+def test_the_hash_that_stands_for_nobody_lets_nobody_in(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(login, "DUMMY_HASH", HASH)
+    accounts = place.accounts()
+    for name in ("none", "nobody", "someone@remote.example"):
+        assert accounts.authenticate(name, PASSWORD) is None
+
+
 def test_wrong_passwords_are_hashed_every_time(place: Place, counting: Counting) -> None:
     accounts = place.accounts()
     for name in ("joe", "nobody", "off", "none"):

@@ -94,6 +94,7 @@ def test_a_grant_for_a_domain_alias_is_one_for_the_domain(accounts: Accounts) ->
     assert accounts.owns(bob, "anything@example.org")
     assert accounts.owns(bob, "bob@xn--bcher-kva.example")
     assert not accounts.owns(bob, "joe@other.org")
+    assert not accounts.owns(bob, ""), "the null sender is nobody's"
 
 
 def test_a_session_keeps_no_right_that_was_taken_away(tmp_path: Path) -> None:

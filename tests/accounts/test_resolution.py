@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smtpd_classic.accounts import AccountsUnreadable, Found
+from smtpd_classic.accounts import Account, AccountsUnreadable, Found
 from smtpd_classic.accounts.address import DomainTable
 from smtpd_classic.accounts.resolution import MAX_TARGETS, AddressBook
 from tests.accounts.place import INI, Place
@@ -214,6 +214,18 @@ def test_the_maildir_is_where_dovecot_looks_for_it(place: Place) -> None:
 def book(aliases: dict[str, tuple[str, ...]]) -> AddressBook:
     table = DomainTable("x.org", {"x.org": ()})
     return AddressBook(table, {}, aliases, {}, "postmaster@x.org")
+
+
+def test_addresses_that_a_stranger_makes_up_take_no_memory() -> None:
+    table = DomainTable("x.org", {"x.org": ()})
+    joe = Account("joe@x.org")
+    made = AddressBook(table, {"joe@x.org": joe}, {"info": ("joe@x.org",)}, {"x.org": "joe@x.org"}, "joe@x.org")
+    for number in range(100):
+        assert made.find(f"joe+{number}@x.org")
+        assert made.find(f"info+{number}@x.org")
+        assert made.find(f"any{number}@x.org")
+    assert made.find("info@x.org")
+    assert made.known.keys() == {"joe@x.org", "info@x.org"}
 
 
 def test_doubling_aliases_do_not_explode() -> None:
