@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from smtpd_classic.config.schema import SECTIONS
 from smtpd_classic.dns import Mx
 from smtpd_classic.headers import HeaderBlock
-from smtpd_classic.policy import CHECKS, Addressee, Transaction, Visitor
+from smtpd_classic.policy import CHECKS, Addressee, Client, Transaction, Visitor
 from smtpd_classic.policy.limits import content_limit
 from smtpd_classic.policy.networks import Networks
 from smtpd_classic.policy.patterns import Patterns
@@ -99,6 +99,10 @@ def test_who_has_logged_in_is_refused_while_the_option_says_so(
             "None None",
         ),
         (
+            "[access]\nallow_only = 203.0.113.0/24\n[listener other]\nport = 26\nallow_only = 192.0.2.0/24\n",
+            "None 554",
+        ),
+        (
             "[access]\nallow_only = 203.0.113.0/24\nrefuse = 203.0.113.5\n[listener other]\nport = 26\n",
             "554 554",
         ),
@@ -180,6 +184,19 @@ def test_the_smallest_limit_that_is_not_zero_wins(
     rules = here.policy().rules
     visitor = Visitor(here.client("192.0.2.1" if known else "203.0.113.5"), rules)
     assert content_limit(Transaction(visitor, rules, recipients=recipients)) == limit
+
+
+@pytest.mark.parametrize(
+    ("size", "here", "there"),
+    [(0, "None", "None"), (50, "None", "None"), (51, "552 5.3.4", "None"), (61, "552 5.3.4", "552 5.3.4")],
+)
+def test_the_declared_size_is_measured_at_each_recipient(tmp_path: Path, size: int, here: str, there: str) -> None:
+    limits = "max_incoming_size = 50\nmax_outgoing_size = 60\n"
+    policy = world(tmp_path, f"[basic]\n{limits}[open-relay]\ndomains = elsewhere.example\n").policy()
+    visitor = Visitor(Client("203.0.113.5", 1, "x", policy.rules.listener), policy.rules)
+    for recipient, wanted in (("joe@example.org", here), ("x@elsewhere.example", there)):
+        reply = policy.first_objection(Transaction(visitor, policy.rules, "", size), RcptTo(recipient))
+        assert short(reply) == wanted
 
 
 class Asked:

@@ -102,12 +102,15 @@ def test_final_delivery_says_who_and_for_whom(tmp_path: Path) -> None:
     here = world(tmp_path)
     sent(here, b"\nx\n", "sales@example.org")
     sent(here, b"\nx\n", "joe@example.org", "ann@example.org")
-    one, two = here.mailbox("joe@example.org")
+    sent(here, b"\nx\n", "team@example.org")
+    one, two, three = here.mailbox("joe@example.org")
     assert one.startswith(b"Return-Path: <x@elsewhere.example>\nEnvelope-To: sales@example.org\nReceived: ")
     assert b"\n\tfor <sales@example.org>; " in one
     assert two.startswith(b"Return-Path: <x@elsewhere.example>\nReceived: ")
     assert b"\tfor <" not in two
     assert b"Envelope-To" not in two
+    assert b"Envelope-To" not in three  # it lies in two mailboxes, and the address leads to no single one
+    assert b"\tfor <team@example.org>; " in three
 
 
 def test_the_address_in_the_final_form_leads_back_to_the_mailbox(tmp_path: Path) -> None:
