@@ -136,13 +136,12 @@ class Dispatcher:
         """The first id of a lane that takes work again; lanes take turns."""
         now = self.monotonic()
         for name, lane in list(self._stops.items()):
-            while lane.parked and not lane.full(now) and lane.resting(now) is None:
-                queue_id = lane.parked.popleft()
+            while (queue_id := lane.next_parked(now)) is not None:
                 if self._parked.get(queue_id) is lane:
                     self._stops[name] = self._stops.pop(name)
                     self.waiting.forget(queue_id)
                     return queue_id
-            if not lane.parked:
+            if not lane.parked and not lane.new:
                 del self._stops[name]
         return None
 
@@ -212,7 +211,7 @@ class Dispatcher:
         if len(stopped) + len(full) < len(lanes) or (not full and ticket.must_be_told):
             return False
         lane = full[0] if full else min(stopped, key=lambda each: each.rests_until)
-        lane.parked.append(ticket.queue_id)
+        (lane.parked if ticket.claim.state.attempts else lane.new).append(ticket.queue_id)
         self._parked[ticket.queue_id] = self._stops[lane.name] = lane
         self.waiting.add(ticket.queue_id, ticket.must_be_seen)
         return True

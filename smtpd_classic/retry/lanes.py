@@ -30,11 +30,13 @@ class Gate:
 
 @dataclass(eq=False, slots=True)
 class Lane:
-    """`parked` are ids that wait for their turn without being open; `queued` counts the work that waits or runs."""
+    """`parked` and `new` are ids that wait for their turn without being open, tried before or not; `queued` counts
+    the work that waits or runs."""
 
     name: str
     gate: Gate
     parked: deque[str] = field(default_factory=deque)
+    new: deque[str] = field(default_factory=deque)
     queued: int = 0
     rests_until: float = 0.0
     outcome: Outcome | None = None
@@ -50,7 +52,16 @@ class Lane:
 
     @property
     def idle(self) -> bool:
-        return not self.queued and not self.parked
+        return not self.queued and not self.parked and not self.new
+
+    def next_parked(self, now: float) -> str | None:
+        """An id whose turn it is. One that was never tried has it while the lane rests, too: it is put off at once, and
+        people can see why."""
+        if self.full(now):
+            return None
+        if self.new:
+            return self.new.popleft()
+        return self.parked.popleft() if self.parked and self.resting(now) is None else None
 
 
 class Work(NamedTuple):

@@ -44,10 +44,12 @@ class World:
         mx: Mapping[str, Sequence[tuple[int, str]] | Exception] | None = None,
         addresses: Mapping[str, Sequence[str] | Exception] | None = None,
         aliases: str = _ALIASES,
+        port: int = 0,
     ) -> None:
         """Each host is the only MX of a domain: example.org, second.example, third.example."""
         self.folder = folder
         self.clock = Clock()
+        self.timeouts = QUICK
         (folder / "users").write_text(_USERS)
         (folder / "users").chmod(0o600)
         (folder / "aliases").write_text(aliases)
@@ -56,7 +58,7 @@ class World:
         found: dict[str, Any] = {name: [(10, f"mx.{name}")] for name in named}
         places: dict[str, Any] = {f"mx.{name}": [host.ip] for name, host in named.items()}
         self.resolver = FixedResolver(found | dict(mx or {}), places | dict(addresses or {}))
-        self._port = hosts[0].port if hosts else 25
+        self._port = port or (hosts[0].port if hosts else 25)
         self._text = text
         self.services = self._services()
         self.services.spool.make()
@@ -88,7 +90,7 @@ class World:
         return self.services.spool
 
     def start(self) -> None:
-        network = replace(network_for(self.services), timeouts=QUICK, smtp_port=self._port, tls=TlsContexts())
+        network = replace(network_for(self.services), timeouts=self.timeouts, smtp_port=self._port, tls=TlsContexts())
         self.thread = RetryThread(self.services, network=network, chance=random.Random(1).random)
         self.thread.start()
 

@@ -1,0 +1,24 @@
+"""A process that does nothing but deliver what is queued in a folder: `python -m tests.retry.deliverer FOLDER IP PORT`."""
+
+import signal
+import sys
+import time
+from pathlib import Path
+
+from tests.retry.world import World
+
+__all__: list[str] = []
+
+
+def main(folder: str, ip: str, port: str) -> None:
+    world = World(
+        Path(folder), mx={"example.org": [(1, "mx.example.org")]}, addresses={"mx.example.org": [ip]}, port=int(port)
+    )
+    world.clock.now = time.time()
+    world.start()
+    print("started", flush=True)
+    signal.pause()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,76 @@
+"""kill -9 in the middle of deliveries: nothing is lost, and only what was in flight may come twice."""
+
+import random
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.delivery.fake_host import FakeHost, hosts
+from tests.retry.world import World
+from tests.waiting import until
+
+CONNECTIONS = 10
+
+
+class Storm:
+    def __init__(self, folder: Path, host: FakeHost, seed: int) -> None:
+        self.folder = folder
+        self.host = host
+        self.chance = random.Random(seed)
+        self.world = World(folder)
+        self.kills = 0
+
+    def fill(self, number: int) -> None:
+        for each in range(number):
+            self.world.put("bob@example.org", content=f"Subject: number {each}\n\n".encode())
+
+    def run(self) -> None:
+        """Start, kill, start again, until the queue is empty."""
+        while self.world.queue():
+            process = subprocess.Popen(
+                [sys.executable, "-m", "tests.retry.deliverer", str(self.folder), self.host.ip, str(self.host.port)],
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            try:
+                assert process.stdout is not None
+                assert process.stdout.readline() == "started\n"
+                wanted = len(self.host.got) + self.chance.randrange(1, 60)
+                until(lambda wanted=wanted: len(self.host.got) >= wanted or not self.world.queue(), 60)  # type: ignore[misc]
+            finally:
+                process.kill()
+                process.wait()
+                process.communicate()
+            self.kills += 1
+
+    def counted(self) -> Counter[bytes]:
+        return Counter(each.content for each in self.host.got)
+
+
+def storm(folder: Path, number: int, seed: int) -> Storm:
+    host = FakeHost()
+    with hosts(host):
+        found = Storm(folder, host, seed)
+        found.fill(number)
+        found.run()
+    counted = found.counted()
+    twice = sum(times - 1 for times in counted.values())
+    print(f"{number} messages, {found.kills} kills: 0 lost, {twice} twice")
+    assert len(counted) == number, "lost"
+    assert twice <= found.kills * CONNECTIONS, "more came twice than were in flight"
+    assert not list((folder / "spool" / "state").iterdir())
+    assert not list((folder / "spool" / "tmp").iterdir())
+    return found
+
+
+def test_killed_while_delivering(tmp_path: Path) -> None:
+    assert storm(tmp_path, 150, seed=1).kills >= 3
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize("seed", range(20))
+def test_killed_while_delivering_two_thousand(tmp_path: Path, seed: int) -> None:
+    storm(tmp_path, 2000, seed)
