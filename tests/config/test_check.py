@@ -57,6 +57,10 @@ FINDINGS = {
         "error 7: listener smtp takes the PROXY protocol from everybody",
     ),
     "everybody refused": ("[access]\nrefuse = 0.0.0.0/0", "warning 8: 0.0.0.0/0 refuses every client with an IPv4"),
+    "everybody refused beside others": (
+        "[access]\nrefuse = 192.0.2.1, ::/0",
+        "warning 8: ::/0 refuses every client with an IPv6 address.",
+    ),
     "everybody refused at a port": ("refuse = ::/0", "warning 7: ::/0 refuses every client with an IPv6 address."),
     "relay on port 465 without TLS": (
         "[remote]\nrelay_hosts = a.example:465",

@@ -209,6 +209,7 @@ def test_file_with_a_wrong_value_can_be_mended(file: Path) -> None:
     assert len(edited.problems()) == 2
     assert edited.text("basic", "max_hops") == "50"
     assert edited.titles("nothing") == ("nothing",)
+    assert not edited.has("trusted")
 
 
 def test_changes_are_listed_with_masks(file: Path) -> None:
@@ -259,12 +260,16 @@ def test_diff_shows_what_changes_and_no_secret(file: Path) -> None:
 
 def test_mistyped_password_option_is_masked_too(file: Path) -> None:
     edited = plain(
-        file, SOUND + "[remote]\nrelay_user = u\n relay_password = geheim\nrelay_pasword = geheim\n# rely_pass=geheim"
+        file,
+        SOUND
+        + "[remote]\nrelay_user = u\n relay_password = geheim\nrelay_pasword = geheim\n# rely_pass=geheim\n# hosts = b.example user=joe password=geheim",
     )
     edited.set("remote", "relay_password", "a")
     edited.set("remote", "relay_port", "26")
     assert "geheim" not in edited.diff()
     assert "relay_pasword = ********" in edited.diff()
+    assert "# rely_pass=********" in edited.diff()
+    assert "# hosts = b.example user=joe password=********" in edited.diff()
 
 
 def test_what_waits_for_a_restart_is_told(file: Path) -> None:
