@@ -259,11 +259,9 @@ def test_diff_shows_what_changes_and_no_secret(file: Path) -> None:
 
 
 def test_mistyped_password_option_is_masked_too(file: Path) -> None:
-    edited = plain(
-        file,
-        SOUND
-        + "[remote]\nrelay_user = u\n relay_password = geheim\nrelay_pasword = geheim\n# rely_pass=geheim\n# hosts = b.example user=joe password=geheim",
-    )
+    comments = "# rely_pass=geheim\n# hosts = b.example user=joe password=geheim\n"
+    mistyped = "[remote]\nrelay_user = u\n relay_password = geheim\nrelay_pasword = geheim\n"
+    edited = plain(file, SOUND + mistyped + comments)
     edited.set("remote", "relay_password", "a")
     edited.set("remote", "relay_port", "26")
     assert "geheim" not in edited.diff()
