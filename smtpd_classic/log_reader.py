@@ -21,11 +21,14 @@ def lines(path: str) -> Iterator[str]:
         return
 
 
-def last_lines(path: str, number: int, wanted: Callable[[str], bool]) -> list[str]:
-    """The last `number` lines that are wanted, read from the end backwards. Raises OSError."""
+def last_lines(path: str, number: int, wanted: Callable[[str], bool], end: int | None = None) -> list[str]:
+    """The last `number` lines that are wanted, read backwards from the end of the file, or from the offset `end`.
+
+    Raises OSError.
+    """
     found: list[str] = []
     with open(path, "rb") as file:
-        rest, at = b"", file.seek(0, os.SEEK_END)
+        rest, at = b"", file.seek(0, os.SEEK_END) if end is None else end
         while at > 0 and len(found) < number:
             start = max(0, at - _BLOCK)
             file.seek(start)
@@ -47,6 +50,11 @@ class Follower:
         self._open()
         if self._fd >= 0:
             os.lseek(self._fd, 0, os.SEEK_END)
+
+    @property
+    def offset(self) -> int:
+        """Up to where the file has been read; 0 when there is none."""
+        return os.lseek(self._fd, 0, os.SEEK_CUR) if self._fd >= 0 else 0
 
     def read(self) -> list[str]:
         """The lines that have come since the last call."""

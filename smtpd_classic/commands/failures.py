@@ -30,6 +30,8 @@ def guarded(action: Callable[[], int]) -> int:
         return _said(str(refused), os.EX_NOUSER)
     except EditRefused as refused:
         return _said(str(refused), os.EX_TEMPFAIL if refused.temporary else os.EX_DATAERR)
+    except BrokenPipeError:  # whoever reads our output has seen enough
+        raise
     except PermissionError as problem:
         return _said(f"{problem.filename}: {problem.strerror}.", os.EX_NOPERM)
     except OSError as problem:

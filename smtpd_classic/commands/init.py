@@ -7,10 +7,12 @@ import argparse
 import os
 import pwd
 import re
+import shutil
 import sys
 
 from smtpd_classic import tls
 from smtpd_classic.accounts import add_account, generate_password, hash_password, set_alias
+from smtpd_classic.accounts.address import account_problem
 from smtpd_classic.commands.failures import Refused, guarded
 from smtpd_classic.config import load
 from smtpd_classic.config.kinds import DOMAIN_NAME
@@ -84,15 +86,19 @@ def _init(args: argparse.Namespace) -> int:
     owner = _owner(folder)
     if os.path.isdir(folder) and os.listdir(folder):
         raise Refused(f"{folder} is not empty; nothing in it has been touched.", os.EX_CANTCREAT)
+    address = f"{args.user or _login_name()}@{args.domain}".lower()
+    if wrong := account_problem(address):
+        raise Refused(wrong, os.EX_DATAERR)
     password = sys.stdin.readline().rstrip("\r\n") if args.password_stdin else generate_password()
     stored = _hashed(password)
-    _make(folder, args.domain, owner)
-    config = load(os.path.join(folder, _NAME))
-    address = add_account(config, f"{args.user or _login_name()}@{args.domain}", stored)
-    set_alias(config, f"postmaster@{args.domain}", [address])
-    _make_certificate(config.server.certificate, config.server.private_key, args.domain)
-    _give_all(folder, owner)
-    print(f"Made {folder}. Start it with: smtpd-classic --config {config.path} serve", file=sys.stderr)
+    try:
+        _make(folder, args.domain, owner)
+        _fill(folder, args.domain, address, stored)
+        _give_all(folder, owner)
+    except BaseException:
+        _clear(folder)  # half an instance would be in the way of the next try
+        raise
+    print(f"Made {folder}. Start it with: smtpd-classic --config {folder}/{_NAME} serve", file=sys.stderr)
     print(f"login:    {address}")
     if not args.password_stdin:
         print(f"password: {password}", flush=True)
@@ -149,6 +155,22 @@ def _make(folder: str, domain: str, owner: pwd.struct_passwd) -> None:
         with open(fd, "w", encoding="utf-8") as file:
             if name == _NAME:
                 file.write(_TEXT.format(domain=domain, user=owner.pw_name, folder=folder))
+
+
+def _fill(folder: str, domain: str, address: str, stored: str) -> None:
+    config = load(os.path.join(folder, _NAME))
+    add_account(config, address, stored)
+    set_alias(config, f"postmaster@{domain}", [address])
+    _make_certificate(config.server.certificate, config.server.private_key, domain)
+
+
+def _clear(folder: str) -> None:
+    for name in os.listdir(folder) if os.path.isdir(folder) else ():
+        path = os.path.join(folder, name)
+        if os.path.isdir(path) and not os.path.islink(path):
+            shutil.rmtree(path)
+        else:
+            os.unlink(path)
 
 
 def _make_certificate(certificate: str, key: str, domain: str) -> None:

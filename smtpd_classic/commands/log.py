@@ -32,15 +32,15 @@ def run(args: argparse.Namespace) -> int:
 def _show(args: argparse.Namespace) -> int:
     path = log_file(load(args.config).server.log)
     wanted = _wanted(args.id)
+    follower = Follower(path)  # first, so that no line falls between what was and what comes
     if args.id:
         found = [line for each in (path + ".1", path) for line in lines(each) if wanted(line)]
     else:
-        found = last_lines(path, max(0, args.number), wanted)
+        found = last_lines(path, max(0, args.number), wanted, follower.offset)
     for line in found:
         _put(line)
     if not args.follow:
         return os.EX_OK if found or not args.id else os.EX_DATAERR
-    follower = Follower(path)
     while True:
         for line in follower.wait():
             if wanted(line):
