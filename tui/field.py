@@ -63,7 +63,7 @@ class Field(urwid.WidgetWrap[urwid.Pile]):
         """The label beside the editor, or above one that takes the whole width."""
         if isinstance(self.editor, HostsEditor):
             return urwid.Pile([self._label, self.editor.widget], select_navigation=True)
-        columns = [("weight", 11, self._label), ("weight", 12, self.editor.widget)]
+        columns: list[Any] = [("weight", 11, self._label), ("weight", 12, self.editor.widget)]
         return urwid.Columns(columns, dividechars=1, select_navigation=True)
 
     @property

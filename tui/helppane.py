@@ -29,7 +29,16 @@ def help_of(option: Option) -> Help:
 
 
 class WithHelp(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
-    def __init__(self, body: urwid.AbstractWidget, buttons: Flow | None, words: Callable[[], Help | None]) -> None:
+    """`words` gives the help of what has the focus; `moved` is called after each key and click, before it."""
+
+    def __init__(
+        self,
+        body: urwid.AbstractWidget,
+        buttons: Flow | None,
+        words: Callable[[], Help | None],
+        moved: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._moved = moved
         self._words = words
         self._label = urwid.Text("", wrap="clip")
         self._text = urwid.Text("")
@@ -76,6 +85,7 @@ class WithHelp(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
             unhandled = self._w.keypress(size, "tab") and None
         if unhandled in {"down", "up"} and self._buttons is not None:
             unhandled = self._between(unhandled)
+        self._moved()
         self.tell()
         return unhandled
 
@@ -92,5 +102,6 @@ class WithHelp(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
     def mouse_event(self, size: Any, event: str, button: int, col: int, row: int, focus: bool) -> bool | None:
         self._arrange(size[1])
         handled = self._w.mouse_event(size, event, button, col, row, focus)
+        self._moved()
         self.tell()
         return handled

@@ -26,10 +26,10 @@ class Findings(NamedTuple):
 
 
 def look(spool_folder: str, log: str, certificate: str, now: float) -> Findings:
-    return Findings(_queue(spool_folder, now), _troubles(log), days_left(certificate, now))
+    return Findings(_queue(spool_folder), _troubles(log), days_left(certificate, now))
 
 
-def _queue(folder: str, now: float) -> str:
+def _queue(folder: str) -> str:
     rows = QueueRows()
     try:
         rows.take(Spool(folder).list())
@@ -37,7 +37,7 @@ def _queue(folder: str, now: float) -> str:
         return clean(str(problem), 200)
     if not rows.listed:
         return "empty"
-    states = ", ".join(f"{count(number)} {word}" for word, number in rows.count(now).items() if number)
+    states = ", ".join(f"{count(number)} {word}" for word, number in rows.count().items() if number)
     return f"{count(len(rows.listed))}: {states}"
 
 

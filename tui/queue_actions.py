@@ -66,10 +66,14 @@ def _owner(path: str) -> int:
 
 def _as_service_user(action: str, ids: Sequence[str], config: str) -> str:
     command = [sys.executable, "-m", "smtpd_classic", "--config", config, "queue", action]
-    done, said = 0, ""
+    said: list[str] = []
     for start in range(0, len(ids), _AT_ONCE):
-        part = list(ids[start : start + _AT_ONCE])
+        part = ids[start : start + _AT_ONCE]
         result = subprocess.run([*command, *part], capture_output=True, text=True, check=False, errors="replace")
-        done += len(part) if result.returncode == 0 else 0
-        said = said or (result.stderr.strip().splitlines() or [""])[-1] if result.returncode else said
-    return _sentence(action, done, 0, 0, said)
+        said += result.stderr.splitlines()
+    counted = [line for line in said if line.rstrip(".").rpartition(": ")[2].isdigit()]
+    done = sum(int(line.rstrip(".").rpartition(": ")[2]) for line in counted)
+    busy = sum("being delivered" in line for line in said)
+    gone = sum("There is no message" in line for line in said)
+    other = [line for line in said if line not in counted]
+    return _sentence(action, done, busy, gone, "" if busy or gone or not other else other[-1])

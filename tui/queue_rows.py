@@ -3,10 +3,11 @@
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from spool import WAITING, Entry, Listed, NoSuchEntry, Spool, SpoolBroken, State
+from smtpd_classic.queue_rows import HELD, NEW, WAITING_FOR_RETRY, Row, rows
+from spool import Listed, Spool
 from tui.text import clean, first_line
 
-__all__ = ["SORTS", "Details", "QueueRows", "read_details", "state_word"]
+__all__ = ["SORTS", "Details", "QueueRows", "listed_state", "read_details"]
 
 _MOST_DETAILS = 2000
 
@@ -14,6 +15,7 @@ _MOST_DETAILS = 2000
 class Details(NamedTuple):
     """What is known only by opening the files of an entry. Texts are cleaned."""
 
+    state: str
     sender: str
     recipients: str
     attempts: int
@@ -29,13 +31,11 @@ SORTS: tuple[tuple[str, Callable[[Listed], object]], ...] = (
 )
 
 
-def state_word(row: Listed, now: float) -> str:
-    """`held`, `new` before the first attempt, `due` when it is tried now or soon, `waits` for its next attempt."""
+def listed_state(row: Listed) -> str:
+    """As far as the listing tells: whether it is being delivered is known only by a look at its file."""
     if row.held:
-        return "held"
-    if not row.attempted:
-        return "new"
-    return "due" if row.next_attempt <= now else "waits"
+        return HELD
+    return WAITING_FOR_RETRY if row.attempted else NEW
 
 
 class QueueRows:
@@ -49,9 +49,9 @@ class QueueRows:
         self.keys: list[str] = []
         self.places: dict[str, int] = {}
 
-    def take(self, rows: Iterable[Listed]) -> list[str]:
+    def take(self, listed: Iterable[Listed]) -> list[str]:
         """Take over a new listing; the answer is whose row has changed. Tags of what is gone are gone."""
-        now = {row.queue_id: row for row in rows}
+        now = {row.queue_id: row for row in listed}
         changed = [key for key, row in now.items() if self.listed.get(key) != row]
         for key in changed:
             self.details.pop(key, None)
@@ -67,8 +67,8 @@ class QueueRows:
             if self.found is None
             else [row for key, row in self.listed.items() if key in self.found]
         )
-        rows = sorted(chosen, key=SORTS[self.sort][1], reverse=self.reverse)  # type: ignore[arg-type]
-        self.keys = [row.queue_id for row in rows]
+        ordered = sorted(chosen, key=SORTS[self.sort][1], reverse=self.reverse)  # type: ignore[arg-type]
+        self.keys = [row.queue_id for row in ordered]
         self.places = {key: place for place, key in enumerate(self.keys)}
 
     def remember(self, found: dict[str, Details]) -> None:
@@ -76,29 +76,24 @@ class QueueRows:
             self.details.clear()
         self.details.update(found)
 
-    def count(self, now: float) -> dict[str, int]:
-        """How many there are in each state."""
-        counts = {"new": 0, "due": 0, "waits": 0, "held": 0}
+    def count(self) -> dict[str, int]:
+        """How many there are in each state that the listing tells."""
+        counts = {NEW: 0, WAITING_FOR_RETRY: 0, HELD: 0}
         for row in self.listed.values():
-            counts[state_word(row, now)] += 1
+            counts[listed_state(row)] += 1
         return counts
 
 
-def read_details(spool: Spool, queue_id: str) -> Details:
-    """What the files of an entry say; when they are gone meanwhile, that."""
-    try:
-        entry, state = spool.read(queue_id)
-    except NoSuchEntry:
-        return Details("", "", 0, 0.0, "gone")
-    except SpoolBroken as problem:
-        return Details("", "", 0, 0.0, clean(str(problem), 300))
-    return details_of(entry, state)
+def read_details(spool: Spool, listed: Iterable[Listed]) -> dict[str, Details]:
+    """What the files of these entries say; what is gone meanwhile says that."""
+    wanted = list(listed)
+    found = {row.queue_id: Details("gone", "", "", 0, 0.0, "gone") for row in wanted}
+    return found | {row.queue_id: details_of(row) for row in rows(spool, wanted)}
 
 
-def details_of(entry: Entry, state: State) -> Details:
-    waiting = [each for each in state.recipients if each.state == WAITING] or list(state.recipients)
-    more = f" (+{len(waiting) - 1})" if len(waiting) > 1 else ""
-    first = clean(waiting[0].address, 320) if waiting else ""
-    reply = next((each.last_reply for each in waiting if each.last_reply), "")
-    sender = clean(entry.envelope.sender, 320) or "<>"
-    return Details(sender, first + more, state.attempts, state.last_attempt, first_line(reply, 500))
+def details_of(row: Row) -> Details:
+    first = clean(row.recipients[0], 320) if row.recipients else ""
+    more = f" (+{len(row.recipients) - 1})" if len(row.recipients) > 1 else ""
+    sender = clean(row.sender, 320) or "<>"
+    reply = first_line(row.last_reply, 500)
+    return Details(row.state, sender, first + more, row.attempts, row.last_attempt, reply)

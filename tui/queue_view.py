@@ -8,7 +8,7 @@ import urwid
 from spool import Spool
 from tui.desk import Desk
 from tui.flow import Flow
-from tui.queue_rows import Details, QueueRows, read_details, state_word
+from tui.queue_rows import Details, QueueRows, listed_state, read_details
 from tui.table import Column, Line
 from tui.text import day_and_clock, size_text, span
 from tui.walker import KeyedWalker
@@ -18,7 +18,7 @@ __all__ = ["QueueView"]
 _RIGHT = urwid.Align.RIGHT
 _COLUMNS = (
     Column("", 1),
-    Column("State", 5),
+    Column("State", 7),
     Column("Age", 4, align=_RIGHT),
     Column("Last", 4, least=100, align=_RIGHT),
     Column("Next", 4, align=_RIGHT),
@@ -27,7 +27,7 @@ _COLUMNS = (
     Column("From", share=3),
     Column("To", share=3),
     Column("Last reply", share=5, least=100),
-    Column("Id", 20, least=150),
+    Column("Id", 20, least=130),
 )
 
 
@@ -84,6 +84,7 @@ class QueueView:
         if key not in self._rows.details:
             self._wanted[key] = None
             self._read_wanted()
+            self._fill(key, line)
         return line
 
     def _fill(self, key: str, line: Flow) -> None:
@@ -91,8 +92,8 @@ class QueueView:
         if row is None or not isinstance(line, Line):
             return
         now = self._desk.clock()
-        known = self._rows.details.get(key) or Details("…", "…", 0, 0.0, "")
-        state = state_word(row, now)
+        known = self._rows.details.get(key) or Details(listed_state(row), "…", "…", 0, 0.0, "")
+        state = known.state
         tagged = key in self._rows.tagged
         cells = [
             "*" if tagged else " ",
@@ -107,7 +108,7 @@ class QueueView:
             known.reply,
             key,
         ]
-        line.set(cells, "changed" if tagged else {"held": "warn", "due": "good"}.get(state, "row"))
+        line.set(cells, "changed" if tagged else {"held": "warn", "active": "good", "gone": "dim"}.get(state, "row"))
 
     def _read_wanted(self) -> None:
         """Open the files of the rows in view beside the screen; what comes into view meanwhile follows."""
@@ -119,7 +120,8 @@ class QueueView:
     def _read(self) -> dict[str, Details]:
         spool = Spool(self._desk.spool_folder)
         wanted, self._wanted = list(self._wanted), {}
-        return {key: read_details(spool, key) for key in reversed(wanted)}
+        listed = (self._rows.listed.get(key) for key in reversed(wanted))
+        return read_details(spool, [row for row in listed if row is not None])
 
     def _have_read(self, found: dict[str, Details]) -> None:
         self._reading = False
@@ -139,10 +141,8 @@ class QueueView:
         if row is None or known is None:
             return key, ""
         now = self._desk.clock()
-        state = state_word(row, now)
         tried = f"last tried {day_and_clock(known.last_attempt, now)}" if known.last_attempt else "not tried yet"
-        coming = {"held": "held until it is released", "due": "due now", "new": "due now"}.get(
-            state, f"next try {day_and_clock(row.next_attempt, now)}"
-        )
+        coming = "due now" if row.next_attempt <= now else f"next try {day_and_clock(row.next_attempt, now)}"
+        coming = {"held": "held until it is released", "active": "being delivered now"}.get(known.state, coming)
         text = f"{known.sender} → {known.recipients}. Created {day_and_clock(row.arrival, now)}, {tried}, {coming}. "
-        return f"{key}  {state}", text + (known.reply or "No reply yet.")
+        return f"{key}  {known.state}", text + (known.reply or "No reply yet.")

@@ -54,7 +54,7 @@ class Log:
         frame: urwid.Frame[Any, Any, Any] = urwid.Frame(self._list, header=self._head, select_navigation=True)
         names = {"Follow": "follow", "Pause": "pause", "Filter": "search", "Actions": "actions", "Suspects": "suspects"}
         buttons = ButtonRow([(label, partial(self.do, command)) for label, command in names.items()])
-        self._pane = WithHelp(frame, buttons, self.help)
+        self._pane = WithHelp(frame, buttons, self.help, self._moved)
 
     @property
     def widget(self) -> urwid.AbstractWidget:
@@ -85,10 +85,11 @@ class Log:
         if not path:
             why = "The log goes to standard error; under systemd see “journalctl -u smtpd-classic”."
             self._head.set_text(("warn", f" {why if self._target() == 'stderr' else 'No log can be read here.'}"))
+            self._path = ""
+            self._pane.tell()
         elif path != self._path or self._follower is None:
             self._path = path
             self._begin()
-        self._fetch()
 
     def _begin(self) -> None:
         """From the end of the file again, with the filter as it is now."""
@@ -98,18 +99,28 @@ class Log:
         try:
             self._start = end_of(self._path)
         except OSError as problem:
-            self._head.set_text(("warn", f" {self._path}: {problem.strerror}"))
+            self._head.set_text(("warn", f" {problem.strerror}: {self._path}"))
             return
         if self._follower is not None:
             self._follower.close()
         self._follower = Follower(self._path)
         self._fetch()
 
+    def _moved(self) -> None:
+        """Earlier lines come when the top is near."""
+        if self._follower is not None:
+            self._read_on()
+            self._show_head()
+
     def _fetch(self) -> None:
+        self._read_on()
+        self._show_head()
+        self._pane.tell()
+
+    def _read_on(self) -> None:
         """Read earlier lines beside the screen, when the top is near and there are any."""
         enough = self._window.focus - self._window.first > _NEAR and len(self._window) >= min(_PAGE, _ENOUGH)
-        if self._reading or self._start <= 0 or enough or not self._path:
-            self._tell()
+        if self._reading or self._start <= 0 or enough:
             return
         self._reading = True
         path, start, words, number = self._path, self._start, self._words, self._read_number
@@ -131,23 +142,21 @@ class Log:
     def tick(self) -> None:
         if self._follower is None:
             self.show()
-        elif not self._paused:
+            return
+        if not self._paused:
             words = self._words
             lines = self._follower.read()
             wanted = [line for line in lines if line and _holds(line, words)]
             self._window.append(wanted, follow=self._window.at_end)
         self._fetch()
 
-    def _tell(self) -> None:
+    def _show_head(self) -> None:
         state = "paused" if self._paused else "following" if self._window.at_end else "not at the end"
         words = f", filter “{clean(self._filter, 60)}”" if self._filter else ""
         left = f"; {size_text(self._start)} before" if self._start else ""
         search = " searching …" if self._reading and self._filter else ""
-        shown = count(len(self._window))
-        self._head.set_text(
-            ("head", f" {clean(os.path.basename(self._path), 60)}: {shown} lines{left}{words}; {state}{search}")
-        )
-        self._pane.tell()
+        name, shown = clean(os.path.basename(self._path), 60), count(len(self._window))
+        self._head.set_text(("head", f" {name}: {shown} lines{left}{words}; {state}{search}"))
 
     # --- commands
 
@@ -168,7 +177,9 @@ class Log:
             self._begin()
         else:
             return False
-        self._tell()
+        if self._path:
+            self._show_head()
+        self._pane.tell()
         return True
 
     def _open_actions(self, line: str) -> None:

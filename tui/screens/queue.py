@@ -53,7 +53,7 @@ class Queue:
         self._as_of = 0.0
         self._next_listing = 0.0
         buttons = ButtonRow([(label, partial(self.do, command)) for label, command in _BUTTONS.items()])
-        self._pane = WithHelp(self._view.widget, buttons, self.help)
+        self._pane = WithHelp(self._view.widget, buttons, self.help, self._show_head)
 
     @property
     def widget(self) -> urwid.AbstractWidget:
@@ -107,12 +107,19 @@ class Queue:
     def _not_listed(self, problem: Exception) -> None:
         self._listing = False
         self._next_listing = time.monotonic() + _LEAST_PAUSE_S
-        self._view.say(("warn", f" {clean(str(problem), 200)}"))
+        path, _, reason = str(problem).rpartition(": ")  # the reason must not be cut off behind a long path
+        self._view.say(("warn", f" {clean(reason, 200)} {clean(path, 200)}"))
 
     def _tell(self) -> None:
-        rows, now = self._rows, self._desk.clock()
+        self._show_head()
+        self._pane.tell()
+
+    def _show_head(self) -> None:
+        rows = self._rows
+        if not self._as_of:
+            return
         words = [f"{count(len(rows.listed))} messages" if len(rows.listed) != 1 else "1 message"]
-        words += [f"{count(number)} {word}" for word, number in rows.count(now).items() if number]
+        words += [f"{count(number)} {word}" for word, number in rows.count().items() if number]
         if rows.tagged:
             words.append(f"{count(len(rows.tagged))} tagged")
         if rows.found is not None:
@@ -121,7 +128,6 @@ class Queue:
         paused = " PAUSED" if self._paused else ""
         place = f"{count(self._view.place() + 1)}/{count(len(rows.keys))}" if rows.keys else ""
         self._view.say(f" {place}  {', '.join(words)}; {order}; as of {clock(self._as_of)}{paused}")
-        self._pane.tell()
 
     # --- commands
 

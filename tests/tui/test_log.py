@@ -1,0 +1,263 @@
+"""The log: its end as it grows, what came before in blocks, filters that search all of it, actions on a line."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from smtpd_classic.runtime import Runtime
+from tests.tui.desk import CONFIG, NOW, Tui, made
+from tests.tui.test_text import HOSTILE, assert_harmless
+from tui.log_actions import addresses_in
+from tui.log_blocks import earlier, end_of, words_of
+from tui.log_window import LogWindow, parsed
+from tui.screens.suspects import collect
+
+ID = "6603A1B2C3D4E5F60789"
+
+
+def stamp(at: float = NOW) -> str:
+    return time.strftime("%b %e %H:%M:%S", time.localtime(at))
+
+
+def line(text: str, part: str = "smtpd", at: float = NOW) -> str:
+    return f"{stamp(at)} host smtpd-classic/{part}[123]: {text}"
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    path = tmp_path / "log"
+    lines = [line(f"connect from mx{number}.example.net[192.0.2.{number % 200}]") for number in range(500)]
+    lines[100] = line(f"{ID}: client=mx.example.net[198.51.100.7]")
+    lines[101] = line(f"{ID}: to=<ann@example.com>, relay=mx[198.51.100.7]:25, dsn=2.0.0, status=sent (250 OK)", "smtp")
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.fixture
+def tui(tmp_path: Path, log: Path) -> Tui:
+    return Tui(made(tmp_path, CONFIG.replace("[server]", f"[server]\nlog = {log}"))).go("Log")
+
+
+def test_the_end_is_shown_first_and_followed(tui: Tui, log: Path) -> None:
+    assert "mx499.example.net" in tui.text
+    assert "following" in tui.text
+    with log.open("a") as file:
+        file.write(line("warning: something") + "\n")
+    tui.shell.tick()
+    assert "warning: something" in tui.text
+
+
+def test_whoever_went_up_is_not_dragged_down(tui: Tui, log: Path) -> None:
+    tui.press("up", "up")
+    assert "not at the end" in tui.text
+    with log.open("a") as file:
+        file.write(line("one more") + "\n")
+    tui.shell.tick()
+    assert "mx497.example.net" in tui.look()[-6] + tui.look()[-7] + tui.text
+    tui.press("F")
+    assert "following" in tui.text
+    assert "one more" in tui.text
+
+
+def test_pausing_stops_it(tui: Tui, log: Path) -> None:
+    tui.press("p")
+    with log.open("a") as file:
+        file.write(line("not yet") + "\n")
+    tui.shell.tick()
+    assert "paused" in tui.text
+    assert "not yet" not in tui.text
+    tui.press("p")
+    tui.shell.tick()
+    assert "not yet" in tui.text
+
+
+def test_going_up_reads_what_came_before(tui: Tui) -> None:
+    for _ in range(60):
+        tui.press("page up")
+    assert "mx0.example.net" in tui.text
+
+
+@pytest.mark.parametrize("words", [ID, "ann@example.com", "198.51.100.7", "STATUS=sent ann"])
+def test_a_filter_finds_what_is_far_back(tui: Tui, words: str) -> None:
+    tui.press("/").type(words).press("enter")
+    assert "mx499" not in tui.text
+    assert ID in tui.text
+    assert "filter" in tui.text
+    tui.press("/", "ctrl u", "enter")
+    assert "mx499" in tui.text
+
+
+def test_new_lines_are_filtered_too(tui: Tui, log: Path) -> None:
+    tui.press("/").type("needle").press("enter")
+    with log.open("a") as file:
+        file.write(line("haystack") + "\n" + line("a Needle") + "\n")
+    tui.shell.tick()
+    assert "a Needle" in tui.text
+    assert "haystack" not in tui.text
+
+
+def test_a_rotated_log_is_followed(tui: Tui, log: Path) -> None:
+    log.rename(log.with_suffix(".1"))
+    log.write_text(line("in the new file") + "\n")
+    tui.shell.tick()
+    tui.shell.tick()
+    assert "in the new file" in tui.text
+
+
+def test_enter_on_a_line_leads_from_the_address_to_an_action(tui: Tui, tmp_path: Path) -> None:
+    (tmp_path / "run" / "blocked").mkdir(parents=True)
+    tui.press("enter")
+    assert "Block 192.0.2.99" in tui.dialog_text
+    tui.press("down", "enter") if "Block" not in str(tui.leaf()) else tui.press("enter")
+    assert "192.0.2.99 is blocked for" in tui.status_line
+    assert Runtime(str(tmp_path / "run")).blocks.blocked("192.0.2.99")
+
+
+def test_an_address_of_the_log_becomes_trusted_when_it_is_applied(tui: Tui) -> None:
+    tui.press("f4")
+    while " Trust 192.0.2.99" not in str(getattr(tui.leaf(), "text", "")):
+        tui.press("tab")
+    tui.press("enter")
+    assert tui.shell.current == "Trusted Hosts"
+    assert "*192.0.2.99" in tui.text
+    tui.press("f2").choose("Apply")
+    assert "hosts = 192.168.0.0/16, 192.0.2.99" in Path(tui.shell.desk.path).read_text()
+
+
+def test_only_what_belongs_together_is_shown(tui: Tui) -> None:
+    tui.press("/").type("client=").press("enter", "enter")
+    while f" Show only message {ID}" not in str(getattr(tui.leaf(), "text", "")):
+        tui.press("tab")
+    tui.press("enter")
+    assert "status=sent" in tui.text
+    assert "client=mx.example.net" in tui.text
+
+
+def test_suspects_are_counted_and_blocked_with_one_key(tui: Tui, log: Path, tmp_path: Path) -> None:
+    (tmp_path / "run" / "blocked").mkdir(parents=True)
+    with log.open("a") as file:
+        for _ in range(3):
+            file.write(line("warning: unknown[203.0.113.5]: SASL LOGIN authentication failed: x") + "\n")
+        file.write(line("NOQUEUE: reject: RCPT from unknown[203.0.113.9]: 550 5.7.1 <a@b>: log in first") + "\n")
+        file.write(line("old: reject: RCPT from unknown[203.0.113.77]: 550", at=NOW) + "\n")
+    found, _ = collect(str(log), NOW)
+    assert [(each.ip, each.logins, each.refused) for each in found[:2]] == [
+        ("203.0.113.5", 3, 0),
+        ("203.0.113.77", 0, 1),
+    ]
+    tui.press("x")
+    assert "203.0.113.5 3" in tui.dialog_text
+    tui.press("b")
+    assert "203.0.113.5 is blocked" in tui.status_line
+    assert Runtime(str(tmp_path / "run")).blocks.blocked("203.0.113.5")
+    tui.press("down", "enter")
+    assert not tui.dialog()
+    assert "203.0.113" in tui.text
+
+
+def test_what_is_hours_old_makes_nobody_suspicious(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    old = line("NOQUEUE: reject: RCPT from unknown[203.0.113.9]: 550", at=NOW - 90_000)
+    path.write_text("\n".join([old] * 30_000 + [line("connect from a[192.0.2.1]")]) + "\n")
+    found, _ = collect(str(path), NOW)
+    assert sum(each.refused for each in found) < 30_000
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_nothing_a_stranger_wrote_gets_through(text: str, tui: Tui, log: Path) -> None:
+    with log.open("ab") as file:
+        file.write(
+            line(f"connect from {text}[192.0.2.1]").encode("utf-8", "surrogateescape" if text.isascii() else "replace")
+        )
+        file.write(b"\xff\xfe\x1b]0;title\x07 raw\n")
+    tui.shell.tick()
+    for size in ((80, 24), (132, 50), (40, 10)):
+        tui.size = size
+        for shown in tui.look():
+            assert_harmless(shown)
+    tui.press("enter")
+    for shown in tui.look():
+        assert_harmless(shown)
+
+
+def test_no_log_that_can_be_read_is_said(tmp_path: Path) -> None:
+    tui = Tui(made(tmp_path, CONFIG.replace("[server]", "[server]\nlog = stderr"))).go("Log")
+    assert "The log goes to standard error" in tui.text
+    tui = Tui(made(tmp_path, CONFIG.replace("[server]", f"[server]\nlog = {tmp_path}/none"))).go("Log")
+    assert "No such file" in tui.text
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.text(alphabet=st.characters(min_codepoint=33, max_codepoint=0x2FF), min_size=1, max_size=400), max_size=60
+    ),
+    st.integers(min_value=1, max_value=20),
+)
+def test_reading_backwards_gives_every_line_once(
+    tmp_path_factory: pytest.TempPathFactory, lines: list[str], most: int
+) -> None:
+    path = tmp_path_factory.mktemp("log") / "log"
+    path.write_text("".join(each + "\n" for each in lines), encoding="utf-8", newline="")
+    found: list[str] = []
+    start = end_of(str(path))
+    while start > 0:
+        piece = earlier(str(path), start, (), most)
+        assert piece.start < start
+        found[:0] = piece.lines
+        start = piece.start
+    assert found == lines
+
+
+def test_a_gigabyte_is_searched_in_pieces(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    with path.open("wb") as file:
+        file.write(line(f"{ID}: removed").encode() + b"\n")
+        file.truncate(1 << 30)  # a hole: no line ends for a gigabyte
+        file.seek(0, os.SEEK_END)
+        file.write(b"\n" + b"\n".join(line(f"connect from a[192.0.2.{n % 200}]").encode() for n in range(9000)) + b"\n")
+    began = time.process_time()
+    first = earlier(str(path), end_of(str(path)), (), 200)
+    assert len(first.lines) >= 200
+    assert time.process_time() - began < 0.1
+    start, longest, pieces = end_of(str(path)), 0.0, 0
+    words = words_of("removed")
+    found: list[str] = []
+    while start > 0 and not found:
+        began = time.process_time()
+        piece = earlier(str(path), start, words, 200)
+        longest = max(longest, time.process_time() - began)
+        found, start, pieces = piece.lines, piece.start, pieces + 1
+    assert [ID in each for each in found] == [True]
+    assert pieces >= 16
+    assert longest < 1.0
+
+
+def test_memory_is_bounded_however_long_it_is_followed() -> None:
+    window = LogWindow(lambda _: None)
+    for number in range(300):
+        window.append([f"{number} {each}" for each in range(1000)], follow=True)
+    assert len(window) <= 51_000
+    assert window.line(window.focus) == "299 999"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("connect from mx[192.0.2.1]", ["192.0.2.1"]),
+        ("from mx[2001:db8::1] to 192.0.2.9", ["2001:db8::1", "192.0.2.9"]),
+        ("999.1.1.1 [nonsense] [::g]", []),
+    ],
+)
+def test_addresses_are_found_in_lines(text: str, found: list[str]) -> None:
+    assert list(addresses_in(text)) == found
+
+
+def test_lines_of_syslog_and_of_rsyslogs_newer_form_are_understood() -> None:
+    assert parsed("2026-11-22T09:00:01.123456+01:00 host smtpd-classic/smtp[7]: x").part == "smtp"
+    assert parsed("Nov  2 09:00:01 host smtpd-classic/qmgr[7]: x")[:2] == ("09:00:01", "qmgr")
+    assert parsed("something else")[:2] == ("", "")
