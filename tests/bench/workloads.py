@@ -61,7 +61,9 @@ class Sink:
     def __init__(self, port: int) -> None:
         self.port = port
         self._process = subprocess.Popen(
-            [need("smtp-sink"), "-u", "nobody", "-c", f"127.0.0.1:{port}", "1000"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            [need("smtp-sink"), "-u", "nobody", "-c", f"127.0.0.1:{port}", "1000"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
         )
         assert self._process.stdout is not None
         self._out = self._process.stdout
