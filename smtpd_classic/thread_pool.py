@@ -60,14 +60,15 @@ class ThreadPool:
             self._idle = 0
 
     def _start(self) -> bool:
-        # The size is the process's own, and nothing here needs more.
-        threading.stack_size(_STACK)
+        before = threading.stack_size(_STACK)
         try:
             threading.Thread(target=self._work, daemon=True).start()
         except RuntimeError:  # can't start new thread: the system's limit is lower than ours
             with self._lock:
                 self._threads -= 1
             return False
+        finally:
+            threading.stack_size(before)  # other threads of the process do other things
         return True
 
     def _work(self) -> None:

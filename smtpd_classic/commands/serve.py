@@ -33,10 +33,13 @@ def run(args: argparse.Namespace) -> int:
         _announce(instance, warnings, hints=hints)
 
     try:
-        return serve(os.path.abspath(args.config), announce)
+        status = serve(os.path.abspath(args.config), announce)
     except CannotStart as problem:
         print(problem, file=sys.stderr)
         return problem.status
+    if status:
+        print("The processes of the server could not start; its log says why.", file=sys.stderr)
+    return status
 
 
 def _announce(instance: Instance, warnings: tuple[str, ...], *, hints: bool) -> None:

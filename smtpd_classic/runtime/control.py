@@ -47,7 +47,10 @@ def _tell(file: StatusFile, number: signal.Signals) -> DaemonStatus:
     if status is None:
         raise NotRunning
     try:
+        # Whoever owns the file could write any number into it, and root would then send the signal for him.
+        if os.stat(f"/proc/{status.pid}").st_uid != os.stat(file.path).st_uid:
+            raise NotRunning
         os.kill(status.pid, number)
-    except ProcessLookupError:
+    except (ProcessLookupError, FileNotFoundError):
         raise NotRunning from None
     return status
