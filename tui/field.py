@@ -52,7 +52,8 @@ class Field(urwid.WidgetWrap[urwid.Pile]):
         self.option = option
         self._original = original
         self._tell = changed
-        self._label = urwid.Text("")
+        self._mark = urwid.Text("")
+        self._label = urwid.Text(option.label)
         self._error = urwid.Text("")
         self.editor: Editor = editor_for(desk, option.kind, text, self._changed)
         self._line = self._laid_out()
@@ -62,8 +63,10 @@ class Field(urwid.WidgetWrap[urwid.Pile]):
     def _laid_out(self) -> Flow:
         """The label beside the editor, or above one that takes the whole width."""
         if isinstance(self.editor, HostsEditor):
-            return urwid.Pile([self._label, self.editor.widget], select_navigation=True)
-        columns: list[Any] = [("weight", 11, self._label), ("weight", 12, self.editor.widget)]
+            head = urwid.Columns([(1, self._mark), self._label])
+            return urwid.Pile([head, self.editor.widget], select_navigation=True)
+        label = urwid.Columns([(1, self._mark), self._label])
+        columns: list[Any] = [("weight", 11, label), ("weight", 12, self.editor.widget)]
         return urwid.Columns(columns, dividechars=1, select_navigation=True)
 
     @property
@@ -87,7 +90,8 @@ class Field(urwid.WidgetWrap[urwid.Pile]):
 
     def _look(self) -> None:
         changed = self.text != self._original
-        self._label.set_text([("changed", "*"), ("changed", self.option.label)] if changed else f" {self.option.label}")
+        self._mark.set_text(("changed", "*" if changed else " "))
+        self._label.set_text(("changed" if changed else "label", self.option.label))
         problem = self.problem
         self._error.set_text(("bad", f"  ! {problem}"))
         self._w.contents = [(self._line, self._w.options("pack"))]

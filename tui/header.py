@@ -32,9 +32,7 @@ class Header(urwid.WidgetWrap[urwid.Pile]):
 
     def show(self, desk: Desk, title: str, status: DaemonStatus | None, *, marked: bool) -> None:
         host = _host(desk)
-        self._left.set_text(
-            f" smtpd-classic {host} › {title}{' *' if marked else ''}" if host else f" smtpd-classic › {title}"
-        )
+        self._left.set_text(f" smtpd-classic › {title}{' *' if marked else ''}{f' · {host}' if host else ''}")
         words, well = daemon_words(status, desk.clock())
         right: list[Any] = [("title good" if well else "title bad", words), " "]
         if desk.source.read_only:

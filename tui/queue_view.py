@@ -32,9 +32,10 @@ _COLUMNS = (
 
 
 class QueueView:
-    """`opened` is called with the id of a row on Enter."""
+    """`opened` is called with the id of a row on Enter, `read` when more is known of the rows in view."""
 
-    def __init__(self, desk: Desk, rows: QueueRows, opened: Callable[[str], None]) -> None:
+    def __init__(self, desk: Desk, rows: QueueRows, opened: Callable[[str], None], read: Callable[[], None]) -> None:
+        self._tell_read = read
         self._desk = desk
         self._rows = rows
         self._opened = opened
@@ -128,6 +129,7 @@ class QueueView:
         self._rows.remember(found)
         for key in set(found).intersection(self._walker.visible):
             self._fill(key, self._walker[key])
+        self._tell_read()
         if self._wanted:
             self._read_wanted()
 

@@ -47,7 +47,7 @@ class Queue:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._rows = QueueRows()
-        self._view = QueueView(desk, self._rows, self._read)
+        self._view = QueueView(desk, self._rows, self._read, self._details_read)
         self._search: Search | None = None
         self._listing = self._paused = False
         self._as_of = 0.0
@@ -66,6 +66,9 @@ class Queue:
     def help(self) -> Help | None:
         key = self._view.focus
         return self._view.describe(key) if key else ("Queue", "No message waits.")
+
+    def _details_read(self) -> None:
+        self._pane.tell()
 
     def focus_option(self, name: str) -> None:
         """No option of the file is here."""

@@ -57,7 +57,9 @@ class Rows:
         self._table = Table(look.columns, self._edit, look.none)
         self._rows = RowCommands(self._table, self._items, self._edit, self._changed, ordered=look.ordered)
         body = urwid.Pile([self._table], select_navigation=True)
-        above: list[Flow] = [*(field for _, field in self._fields), self._note_text]
+        above: list[Flow] = [field for _, field in self._fields]
+        if self._fields or notes is not tuple:
+            above.append(self._note_text)
         body.contents[:0] = [(row, body.options("pack")) for row in above]
         actions = [(name, partial(self.do, name.lower())) for name in ("Apply", "Reset", "Diff")]
         self._buttons = ButtonRow([*self._rows.buttons, *actions])
