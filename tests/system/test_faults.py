@@ -4,7 +4,7 @@ import contextlib
 import smtplib
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -20,18 +20,25 @@ def send(server: Instance, content: bytes = CONTENT) -> tuple[int, bytes]:
     """The first negative reply of a message from a stranger, or that to its end."""
     with smtplib.SMTP("127.0.0.1", server.ports["smtp"], timeout=30) as client:
         client.ehlo()
-        for step in (
+        steps: tuple[Callable[[], tuple[int, bytes]], ...] = (
             lambda: client.mail("a@client.test"),
             lambda: client.rcpt(server.login),
-            lambda: client.data(content),
-        ):
-            try:
-                code, text = step()
-            except smtplib.SMTPDataError as problem:
-                return problem.smtp_code, bytes(problem.smtp_error)
+            lambda: data(client, content),
+        )
+        for step in steps:
+            code, text = step()
             if code >= 400:
-                return code, text
+                break
         return code, text
+
+
+def data(client: smtplib.SMTP, content: bytes) -> tuple[int, bytes]:
+    """What smtplib raises, as what it is: a reply."""
+    try:
+        return client.data(content)
+    except smtplib.SMTPResponseException as problem:
+        text = problem.smtp_error
+        return problem.smtp_code, text if isinstance(text, bytes) else text.encode()
 
 
 @contextlib.contextmanager
@@ -103,10 +110,7 @@ def submit_to_stranger(server: Instance) -> tuple[int, bytes]:
         client.login(server.login, server.password)
         client.mail(server.login)
         client.rcpt("someone@[127.0.0.9]")
-        try:
-            return client.data(b"From: " + server.login.encode() + b"\r\n\r\nx\r\n")
-        except smtplib.SMTPResponseException as problem:
-            return problem.smtp_code, bytes(problem.smtp_error)
+        return data(client, b"From: " + server.login.encode() + b"\r\n\r\nx\r\n")
 
 
 def test_without_file_descriptors_the_server_waits_and_goes_on() -> None:
