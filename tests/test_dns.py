@@ -183,7 +183,7 @@ def test_a_host_has_these_addresses(resolver: DnsResolver, host: str, addresses:
     assert list(resolver.addresses(host)) == addresses
 
 
-@pytest.mark.parametrize("host", ["missing.test", "example.test", "nothing.test", "gone.example.test"])
+@pytest.mark.parametrize("host", ["missing.test", "example.test", "nothing.test", "gone.example.test", "here"])
 def test_a_host_without_address(resolver: DnsResolver, host: str) -> None:
     with pytest.raises(NoSuchDomain):
         resolver.addresses(host)

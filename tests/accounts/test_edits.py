@@ -149,6 +149,8 @@ def test_a_new_file_is_never_for_everybody(place: Place) -> None:
         ("info", {}, "comes first; the alias is not used"),
         ("team@example.org", {}, None),
         ("bob", {"full_name": "a:b"}, "full name cannot hold"),
+        ("bob", {"full_name": "a\nb"}, "full name cannot hold"),
+        ("bob", {"full_name": "a\x1b[2J"}, "full name cannot hold"),
         ("bob", {"full_name": "a\nroot@example.org:x"}, "full name cannot hold"),
         ("bob", {"status": "gone"}, "not a status"),
         ("bob", {"quota": -1}, "negative"),
