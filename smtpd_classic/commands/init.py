@@ -92,9 +92,10 @@ def _init(args: argparse.Namespace) -> int:
     password = sys.stdin.readline().rstrip("\r\n") if args.password_stdin else generate_password()
     stored = _hashed(password)
     try:
-        _make(folder, args.domain, owner)
+        _make(folder, args.domain, owner.pw_name if owner else _own_name())
         _fill(folder, args.domain, address, stored)
-        _give_all(folder, owner)
+        if owner is not None:
+            _give_all(folder, owner)
     except BaseException:
         _clear(folder)  # half an instance would be in the way of the next try
         raise
@@ -106,10 +107,10 @@ def _init(args: argparse.Namespace) -> int:
     return os.EX_OK
 
 
-def _owner(folder: str) -> pwd.struct_passwd:
-    """Whose the instance is to be: ours, or when we are root somebody's, because the server does not stay root."""
+def _owner(folder: str) -> pwd.struct_passwd | None:
+    """Whose the instance is to be: ours (None), or when we are root somebody's, for the server does not stay root."""
     if os.geteuid() != 0:
-        return pwd.getpwuid(os.geteuid())
+        return None
     names = (os.environ.get("SUDO_USER", ""), "nobody")
     owner = next((found for found in map(_user, names) if found is not None and found.pw_uid and found.pw_gid), None)
     if owner is None:
@@ -134,9 +135,16 @@ def _user(name: str) -> pwd.struct_passwd | None:
 
 def _login_name() -> str:
     """Whoever types this, as a local part that nobody can take offence at."""
-    user = pwd.getpwuid(os.getuid()).pw_name
-    name = re.sub(r"[^a-z0-9_.-]", "", (os.environ.get("SUDO_USER") or user).lower()).strip(".-")
-    return name if name and ".." not in name else "postmaster-s-mailbox"
+    name = re.sub(r"[^a-z0-9_.-]", "", (os.environ.get("SUDO_USER") or _own_name()).lower()).strip(".-")
+    return name if name and ".." not in name else "you"
+
+
+def _own_name() -> str:
+    """A container may run us under a number that has no name."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return "you"
 
 
 def _hashed(password: str) -> str:
@@ -146,7 +154,7 @@ def _hashed(password: str) -> str:
         raise Refused(str(problem), os.EX_DATAERR) from None
 
 
-def _make(folder: str, domain: str, owner: pwd.struct_passwd) -> None:
+def _make(folder: str, domain: str, user: str) -> None:
     os.makedirs(folder, mode=0o755, exist_ok=True)
     for name in _FOLDERS:
         os.mkdir(os.path.join(folder, name), 0o755 if name == "run" else 0o700)
@@ -154,7 +162,7 @@ def _make(folder: str, domain: str, owner: pwd.struct_passwd) -> None:
         fd = os.open(os.path.join(folder, name), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with open(fd, "w", encoding="utf-8") as file:
             if name == _NAME:
-                file.write(_TEXT.format(domain=domain, user=owner.pw_name, folder=folder))
+                file.write(_TEXT.format(domain=domain, user=user, folder=folder))
 
 
 def _fill(folder: str, domain: str, address: str, stored: str) -> None:
@@ -182,8 +190,6 @@ def _make_certificate(certificate: str, key: str, domain: str) -> None:
 
 def _give_all(folder: str, owner: pwd.struct_passwd) -> None:
     """Nobody else could have written into the folder so far: it was empty, and root's."""
-    if os.geteuid() != 0:
-        return
     os.chown(folder, owner.pw_uid, owner.pw_gid)
     for place, folders, files in os.walk(folder):
         for name in (*folders, *files):
