@@ -12,6 +12,7 @@ setup(
     python_requires=">=3.11",
     packages=[
         "smtpd_classic",
+        "smtpd_classic.accounts",
         "smtpd_classic.commands",
         "smtpd_classic.config",
         "smtpd_classic.delivery",
