@@ -56,7 +56,7 @@ class Connections:
             elif kept:
                 stale = kept.pop(0).session  # one of another kind makes room
             else:
-                raise HostBusy
+                raise HostBusy(address)
         if stale is not None:
             stale.quit()
         return None

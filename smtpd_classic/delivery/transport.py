@@ -20,7 +20,11 @@ __all__ = ["Action", "HostBusy", "Job", "Outcome", "Peer", "Recipient", "Settle"
 
 
 class HostBusy(Exception):
-    """As many connections to the host are open as are allowed."""
+    """As many connections to the host at `address` are open as are allowed."""
+
+    def __init__(self, address: object) -> None:
+        super().__init__(address)
+        self.address = address
 
 
 class Action(Enum):

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 
 from smtpd_classic.delivery.transport import Action, HostBusy, Outcome
 from smtpd_classic.retry.journal import said
-from smtpd_classic.retry.lanes import Lane, Work, WorkQueue
+from smtpd_classic.retry.lanes import Gate, Lane, Work, WorkQueue
 from smtpd_classic.retry.ticket import Desk, Ticket
 from smtpd_classic.smtp.reply import Reply
 
 __all__ = ["Deliverers"]
 
-_BUSY_S = 0.5
+_BUSY_S = 0.2
+_MOST_HOSTS = 10_000
 _TROUBLE_S = 300.0
 
 
@@ -27,6 +28,7 @@ class Deliverers:
     rest_s: float
     finished: Callable[[str, float | None, frozenset[str]], None]
     _threads: list[threading.Thread] = field(default_factory=list)
+    _hosts: dict[object, Gate] = field(default_factory=dict)
 
     def start(self, number: int) -> None:
         for each in range(number):
@@ -79,8 +81,8 @@ class Deliverers:
             elif job.recipients:
                 errand.route.transport.deliver(job, settle)
                 self._rest(lane, heard)
-        except HostBusy:
-            lane.busy_until = time.monotonic() + _BUSY_S
+        except HostBusy as busy:
+            self._share(lane, busy.address)
             self.works.put_back(work, _BUSY_S)
             return
         except Exception as problem:
@@ -89,6 +91,13 @@ class Deliverers:
             ticket.settle(errand, job.only(ticket.unsettled(errand)).all(Outcome("", Action.DELAYED, words)))
         if ticket.errand_done():
             self._finish(ticket)
+
+    def _share(self, lane: Lane, address: object) -> None:
+        """From now on the destinations at this host wait at one gate, and not by asking again and again."""
+        if len(self._hosts) >= _MOST_HOSTS:
+            self._hosts.clear()
+        lane.shared = self._hosts.setdefault(address, Gate(lane.gate.limit))
+        lane.busy_until = time.monotonic() + _BUSY_S
 
     def _rest(self, lane: Lane, outcomes: list[Outcome]) -> None:
         """Nobody could be reached: who comes next need not find that out again."""

@@ -49,26 +49,29 @@ class Dispatcher:
     _parked: dict[str, Lane] = field(default_factory=dict)
     _stops: dict[str, Lane] = field(default_factory=dict)  # where somebody is parked, in the order of their turns
     _finished: deque["_Finished"] = field(default_factory=deque)
+    _woken: set[str] = field(default_factory=set)
     _unwritten: dict[str, frozenset[str]] = field(default_factory=dict)
 
     # New things to know --------------------------------------------------------------------------------------------
 
     def wake(self, queue_id: str) -> None:
         """There is something new about this message: it goes first."""
-        if queue_id not in self._open:
+        if queue_id in self._open:
+            self._woken.add(queue_id)  # when its attempt is over; perhaps it is, and we have not heard of it yet
+        else:
             self._parked.pop(queue_id, None)
             self.waiting.forget(queue_id)
             self.fresh.append(queue_id)
 
     def fill(self, found: dict[str, float]) -> None:
-        """What a scan of the spool has found."""
+        """What a scan of the spool has found: what nobody has told us of, or what a person has made due meanwhile."""
         now = self.desk.clock()
         mended = self.desk.schedule.mended
         known, parked, opened = self.waiting, self._parked, self._open
         news = {
             queue_id: mended(when, now)
             for queue_id, when in found.items()
-            if queue_id not in known and queue_id not in parked and queue_id not in opened
+            if (queue_id not in known or (when < _FORCED and queue_id not in parked)) and queue_id not in opened
         }
         if news:
             self.waiting.fill(news)
@@ -113,7 +116,10 @@ class Dispatcher:
             self._open.discard(queue_id)
             if unwritten:
                 self._unwritten[queue_id] = unwritten
-            if when is not None:
+            if queue_id in self._woken:
+                self._woken.discard(queue_id)
+                self.fresh.append(queue_id)
+            elif when is not None:
                 self.waiting.add(queue_id, when)
 
     def _begin_next(self) -> bool:
@@ -217,5 +223,7 @@ class Dispatcher:
         return True
 
     def _work(self, ticket: Ticket, errand: Errand, lane: Lane) -> Work:
-        gates = (lane.gate, self.retries) if ticket.claim.state.attempts and not ticket.forced else (lane.gate,)
-        return Work(ticket, errand, lane, gates)
+        gates = [lane.gate] if lane.shared is None else [lane.gate, lane.shared]
+        if ticket.claim.state.attempts and not ticket.forced:
+            gates.append(self.retries)
+        return Work(ticket, errand, lane, tuple(gates))

@@ -8,7 +8,7 @@ without a try.
 import heapq
 import itertools
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -37,18 +37,19 @@ class Lane:
     gate: Gate
     parked: deque[str] = field(default_factory=deque)
     new: deque[str] = field(default_factory=deque)
-    queued: int = 0
+    queued: Counter[str] = field(default_factory=Counter)
     rests_until: float = 0.0
     outcome: Outcome | None = None
     busy_until: float = 0.0
+    shared: Gate | None = None  # with other destinations at the same host
 
     def resting(self, now: float) -> Outcome | None:
         """Why nobody is tried now; None when somebody may."""
         return self.outcome if now < self.rests_until else None
 
     def full(self, now: float) -> bool:
-        """Whether more work would only wait."""
-        return self.queued >= 2 * self.gate.limit or now < self.busy_until
+        """Whether more work would only wait. Messages count, not their recipients: behind a long list there is room."""
+        return len(self.queued) >= 2 * self.gate.limit + 2 or now < self.busy_until
 
     @property
     def idle(self) -> bool:
@@ -91,14 +92,17 @@ class WorkQueue:
 
     def put(self, work: Work) -> None:
         with self._changed:
-            work.lane.queued += 1
+            work.lane.queued[work.key] += 1
             self._ready.put(work.key, work)
             self._changed.notify()
 
     def put_back(self, work: Work, wait_s: float) -> None:
         """Work that was taken and could not be done just now; `done` has to follow all the same."""
+        shared = work.lane.shared
+        if shared is not None and shared not in work.gates:
+            work = work._replace(gates=(*work.gates, shared))
         with self._changed:
-            work.lane.queued += 1
+            work.lane.queued[work.key] += 1
             heapq.heappush(self._later, (self._clock() + wait_s, next(self._numbers), work))
             self._changed.notify()
 
@@ -124,7 +128,9 @@ class WorkQueue:
     def done(self, work: Work) -> None:
         """After `take`: somebody who waited at the same gates may go on."""
         with self._changed:
-            work.lane.queued -= 1
+            work.lane.queued[work.key] -= 1
+            if not work.lane.queued[work.key]:
+                del work.lane.queued[work.key]
             for gate in work.gates:
                 gate.running -= 1
                 waiting = gate.blocked.take()

@@ -1,4 +1,6 @@
-"""A process that does nothing but deliver what is queued in a folder: `python -m tests.retry.deliverer FOLDER IP PORT`."""
+"""A process that does nothing but deliver what is queued in a folder: `python -m tests.retry.deliverer FOLDER IP
+PORT`.
+"""
 
 import signal
 import sys
