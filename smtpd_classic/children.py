@@ -58,7 +58,7 @@ def receiver_for(services: Services, sockets: Sockets) -> Receiver:
         mechanisms=lambda: ("PLAIN", "LOGIN", "SCRAM-SHA-256") if accounts.all_scram else ("PLAIN", "LOGIN"),
         certificate=certificate,
     )
-    return Receiver(terms, sockets.bound)
+    return Receiver(terms, sockets.bound, sockets.local)
 
 
 def receive(setting: Setting, supervisor: socket.socket) -> None:

@@ -7,6 +7,7 @@ wait has an end: for the whole of a command, not only for its next octet, and fo
 import ssl
 import time
 
+from smtpd_classic.local_listener import LOCAL
 from smtpd_classic.log import printable
 from smtpd_classic.proxy_protocol import BadHeader, Header, parse
 from smtpd_classic.reception import Client
@@ -45,6 +46,7 @@ class Connection:
         self.name = "unknown"
         self.silent_since = 0.0  # by the monotonic clock, outside a transaction; 0: it is not
         self._listener = accepted.listener
+        self._uid = accepted.uid
         self._admitted = accepted.admitted
         self._terms = terms
         self._patience = patience
@@ -117,11 +119,9 @@ class Connection:
     # The session -------------------------------------------------------------------------------------------------
 
     def _serve(self) -> None:
-        self.name = self._terms.host_name(self.ip) or "unknown"
-        self._terms.log.write("smtpd", f"connect from {self}")
+        client = self._client()
         tls = self._start_tls() if self._listener.tls == "implicit" else None
-        session = ServerSession(self._terms.extensions(self._listener), self._terms.limits(), tls=tls)
-        client = Client(self.ip, self.port, self.name, self._listener, local=False)
+        session = ServerSession(self._terms.extensions(self._listener), self._terms.limits(self._listener), tls=tls)
         answerer = self._terms.reception(session, client)
         try:
             if self._wire.has_spoken():
@@ -136,6 +136,13 @@ class Connection:
             raise
         finally:
             answerer.closed(self._reason)
+
+    def _client(self) -> Client:
+        if self._listener is LOCAL:
+            return Client("", 0, "localhost", LOCAL, local=True, uid=self._uid)
+        self.name = self._terms.host_name(self.ip) or "unknown"
+        self._terms.log.write("smtpd", f"connect from {self}")
+        return Client(self.ip, self.port, self.name, self._listener)
 
     def _converse(self, session: ServerSession, answerer: Answerer) -> None:
         while True:

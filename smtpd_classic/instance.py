@@ -9,7 +9,7 @@ import time
 from dataclasses import replace
 from typing import NamedTuple
 
-from smtpd_classic import __version__, notify
+from smtpd_classic import __version__, local_listener, notify
 from smtpd_classic.config import Config, ConfigProblems, restart_reasons
 from smtpd_classic.listening import CannotListen, Sockets, places
 from smtpd_classic.log import ERROR, Log
@@ -95,6 +95,7 @@ class Instance:
     def close(self) -> None:
         """The last thing of all: whoever looks sees no server any more."""
         self.setting.sockets.close()
+        local_listener.unbind(self.setting.runtime.submission_socket)
         self.say("stopped")
         os.close(self.lock)
 

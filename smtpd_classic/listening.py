@@ -29,10 +29,12 @@ def listeners_of(config: Config) -> tuple[Listener, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Sockets:
-    """`bound` is what to accept on; `complaints` are sentences about addresses that could do without."""
+    """`bound` is what to accept on, and `local` the socket for local submission; `complaints` are sentences about
+    addresses that could do without."""
 
     bound: tuple[tuple[Listener, socket.socket], ...]
     complaints: tuple[str, ...] = field(default=())
+    local: socket.socket | None = None
 
     @classmethod
     def open(cls, config: Config, before: "Sockets | None" = None) -> "Sockets":
@@ -48,14 +50,18 @@ class Sockets:
                 if _key(found) not in known:
                     found.close()
             raise
-        return cls(tuple(bound), tuple(complaints))
+        return cls(tuple(bound), tuple(complaints), None if before is None else before.local)
 
     def close(self, but: "Sockets | None" = None) -> None:
         """Close those that `but` does not have."""
-        kept = set() if but is None else {id(found) for _, found in but.bound}
-        for _, found in self.bound:
+        kept = set() if but is None else {id(found) for found in but.every()}
+        for found in self.every():
             if id(found) not in kept:
                 found.close()
+
+    def every(self) -> tuple[socket.socket, ...]:
+        bound = tuple(found for _, found in self.bound)
+        return bound if self.local is None else (*bound, self.local)
 
     def described(self) -> tuple[Listening, ...]:
         return tuple(Listening(listener.name, *_key(found), listener.tls) for listener, found in self.bound)

@@ -4,8 +4,6 @@ Only the octets of a replaced address change, and its display name when the repl
 be read for sure stays as it came.
 """
 
-import re
-from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import NamedTuple
@@ -14,12 +12,11 @@ from smtpd_classic.config import Replacement
 from smtpd_classic.domain_name import ascii_domain, spellings
 from smtpd_classic.headers import HeaderBlock
 from smtpd_classic.mailboxes import Mailbox, Unreadable, mailboxes
+from smtpd_classic.phrase import phrase
 
 __all__ = ["NO_REWRITING", "Rewriting", "rewriting_for"]
 
 _FIELDS = (b"from", b"sender", b"reply-to")
-_ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]*")
-_WORD_OCTETS = 42  # encoded as base64 with its frame it stays within the 75 characters of RFC 2047 2
 
 
 class _New(NamedTuple):
@@ -85,29 +82,13 @@ def _apart(edits: list[_Edit]) -> list[_Edit]:
     return kept
 
 
-def _display(text: str) -> bytes:
-    """A phrase of RFC 5322 3.2.5, as encoded words (RFC 2047) when it is not ASCII."""
-    if _ATOMS.fullmatch(text):
-        return text.encode("ascii")
-    if text.isascii():
-        bare = text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
-        return b'"' + bare.replace("\\", "\\\\").replace('"', '\\"').encode("ascii") + b'"'
-    words: list[bytes] = [b""]
-    for char in text:
-        octets = char.encode("utf-8")
-        if len(words[-1]) + len(octets) > _WORD_OCTETS:
-            words.append(b"")
-        words[-1] += octets
-    return b"\n ".join(b"=?utf-8?b?" + b64encode(word) + b"?=" for word in words)
-
-
 def _new(name: str) -> _New:
     """Of the name of a `[replace …]` section: an address, or `Name <address>`."""
     display, bracket, address = name.rpartition("<")
     local, _, domain = address.rstrip("> ").rpartition("@")
     with suppress(ValueError):  # in a header only SMTPUTF8 mail may hold it as people write it
         domain = ascii_domain(domain)
-    return _New(f"{local}@{domain}".encode(), _display(display.strip()) if bracket else b"")
+    return _New(f"{local}@{domain}".encode(), phrase(display.strip()) if bracket else b"")
 
 
 def _keys(address: str) -> list[str]:

@@ -17,6 +17,7 @@ from typing import Any
 from smtpd_classic.config.kinds import Network
 from smtpd_classic.config.schema import Listener
 from smtpd_classic.connection import Connection
+from smtpd_classic.local_listener import LOCAL, peer_uid
 from smtpd_classic.log import ERROR, printable
 from smtpd_classic.smtp import replies
 from smtpd_classic.smtp.reply import Reply
@@ -28,17 +29,24 @@ __all__ = ["BACKLOG", "ListenerServer", "Receiver"]
 
 BACKLOG = 1023
 _IDLE_THREADS = 64
+# Local submission has room of its own, so that strangers who fill the ports do not keep cron from sending.
+_MOST_LOCAL, _MOST_LOCAL_PER_USER, _IDLE_LOCAL_THREADS = 100, 50, 4
 
 
 class Receiver:
     """The servers of one process under one configuration, and the clients that they have."""
 
-    def __init__(self, terms: Terms, listening: Sequence[tuple[Listener, socket.socket]]) -> None:
+    def __init__(
+        self, terms: Terms, listening: Sequence[tuple[Listener, socket.socket]], local: socket.socket | None = None
+    ) -> None:
         self.terms = terms
         self.patience_s: float | None = None
         self._access = terms.config.access
         self._pool = ThreadPool(self._access.max_connections, _IDLE_THREADS, self.complain)
+        self._local_pool = ThreadPool(_MOST_LOCAL, _IDLE_LOCAL_THREADS, self.complain)
         self._connections: set[Connection] = set()
+        if local is not None:
+            listening = (*listening, (LOCAL, local))
         self.servers = tuple(ListenerServer(found, listener, self) for listener, found in listening)
 
     @property
@@ -47,13 +55,14 @@ class Receiver:
 
     @property
     def threads(self) -> int:
-        return self._pool.threads
+        return self._pool.threads + self._local_pool.threads
 
     def take(self, accepted: Accepted) -> Reply | None:
         """Give the connection to a thread; a reply when there is no thread."""
         connection = Connection(accepted, self.terms, self)
         self._connections.add(connection)
-        if self._pool.run(lambda: self._handle(connection)):
+        pool = self._local_pool if accepted.listener is LOCAL else self._pool
+        if pool.run(lambda: self._handle(connection)):
             return None
         self._connections.discard(connection)
         return replies.OVERLOADED
@@ -81,6 +90,16 @@ class Receiver:
         runtime.counters.count("connections")
         return None
 
+    def admit_local(self, user: str) -> Reply | None:
+        """The same for a user of this machine: nobody is blocked, and nobody takes all the room."""
+        counters = self.terms.runtime.counters
+        if counters.connected(user, 0, _MOST_LOCAL_PER_USER):
+            reply = replies.TOO_MANY_CONNECTIONS_FROM_YOU
+            self.terms.log.write("smtpd", f"NOQUEUE: reject: CONNECT from localhost[{user}]: {reply}; proto=SMTP")
+            return reply
+        counters.count("connections")
+        return None
+
     def release(self, ip: str) -> None:
         self.terms.runtime.counters.disconnected(ip)
 
@@ -97,6 +116,7 @@ class Receiver:
         """Nothing more will be accepted: clients without a transaction may still be silent for so long."""
         self.patience_s = patience_s
         self._pool.close()
+        self._local_pool.close()
         self.cut_silent()
 
     def cut_silent(self) -> None:
@@ -158,8 +178,10 @@ class ListenerServer(socketserver.ThreadingTCPServer):
         return True
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        ip = _plain(client_address[0])
-        refusal = self._refusal(ip, request, client_address[1])
+        if self._listener is LOCAL:
+            refusal = self._local_refusal(request)
+        else:
+            refusal = self._refusal(_plain(client_address[0]), request, client_address[1])
         if refusal is None:
             return
         if self._listener.tls != "implicit":
@@ -177,6 +199,17 @@ class ListenerServer(socketserver.ThreadingTCPServer):
         refusal = self._receiver.take(Accepted(request, ip, port, self._listener, admitted=not proxied))
         if refusal is not None and not proxied:
             self._receiver.release(ip)
+        return refusal
+
+    def _local_refusal(self, request: socket.socket) -> Reply | None:
+        uid = peer_uid(request)
+        user = f"uid={uid}"
+        refusal = self._receiver.admit_local(user)
+        if refusal is not None:
+            return refusal
+        refusal = self._receiver.take(Accepted(request, user, 0, self._listener, admitted=True, uid=uid))
+        if refusal is not None:
+            self._receiver.release(user)
         return refusal
 
     def shutdown_request(self, request: Any) -> None:

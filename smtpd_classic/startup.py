@@ -11,7 +11,7 @@ from typing import Any
 
 from filelock import lock_descriptor
 
-from smtpd_classic import tls
+from smtpd_classic import local_listener, tls
 from smtpd_classic.config import Config, ConfigProblems, load
 from smtpd_classic.config.schema import SECTIONS
 from smtpd_classic.delivery.maildir import MailStore, MailStoreBroken
@@ -19,6 +19,7 @@ from smtpd_classic.listening import CannotListen, Sockets, listeners_of
 from smtpd_classic.log import Log
 from smtpd_classic.privileges import PrivilegeProblem, drop, give, make_folder, service_user
 from smtpd_classic.runtime import Runtime
+from smtpd_classic.submission import maildrop
 from spool import Spool, SpoolBroken
 
 __all__ = ["CannotStart", "Started", "reloaded", "start"]
@@ -71,8 +72,11 @@ def start(path: str) -> Started:
         runtime.make(_COLUMNS_PER_WORKER * (workers(config) + 1) + 1)
         Spool(config.server.spool_folder).make()
         MailStore(config.server.mail_folder, config.helo_name).make()
+        maildrop.make(config.server.spool_folder)
+        sockets = replace(sockets, local=local_listener.bind(runtime.submission_socket))
     except OSError as problem:
-        raise CannotStart(os.EX_CANTCREAT, f"{runtime.folder} cannot be written: {problem.strerror}.") from None
+        where = problem.filename or runtime.folder
+        raise CannotStart(os.EX_CANTCREAT, f"{where} cannot be written: {problem.strerror}.") from None
     except (SpoolBroken, MailStoreBroken) as problem:
         raise CannotStart(os.EX_CANTCREAT, str(problem)) from None
     return Started(config, sockets, Log(config.server.log), runtime, lock, (*sockets.complaints, *warnings))
@@ -109,8 +113,8 @@ def _open_sockets(config: Config) -> Sockets:
 
 def _folders(config: Config) -> tuple[tuple[str, int], ...]:
     server = config.server
-    # The run folder is open to all for the sake of the submission socket in it.
-    return ((server.run_folder, 0o755), (server.spool_folder, 0o700), (server.mail_folder, 0o700))
+    # Open to all for the sake of what local submission needs: the socket in one, maildrop/ in the other.
+    return ((server.run_folder, 0o755), (server.spool_folder, 0o711), (server.mail_folder, 0o700))
 
 
 def _provide_certificate(config: Config, user: Any) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from smtpd_classic.config.schema import Config, Listener
+from smtpd_classic.local_listener import LOCAL, extensions_for, limits_for
 from smtpd_classic.log import Log
 from smtpd_classic.reception import Client
 from smtpd_classic.runtime import Runtime
@@ -42,13 +43,15 @@ class Patience(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A connection as the kernel gave it. `admitted`: counted already, its address being the client's own."""
+    """A connection as the kernel gave it. `admitted`: counted already, its address being the client's own. `uid` is the
+    user at the socket for local submission, where `ip` is what the connection is counted under."""
 
     socket: socket.socket
     ip: str
     port: int
     listener: Listener
     admitted: bool
+    uid: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,8 @@ class Terms:
         return self.config.access.idle_timeout.total_seconds()
 
     def extensions(self, listener: Listener) -> Extensions:
+        if listener is LOCAL:
+            return extensions_for(self.config)
         basic = self.config.basic
         return Extensions(
             helo_name=self.config.helo_name,
@@ -79,6 +84,8 @@ class Terms:
             vrfy=basic.allow_vrfy_expn,
         )
 
-    def limits(self) -> SessionLimits:
+    def limits(self, listener: Listener) -> SessionLimits:
+        if listener is LOCAL:
+            return limits_for(self.config)
         access = self.config.access
         return SessionLimits(access.max_errors, access.max_commands, self.config.basic.max_rset)

@@ -18,8 +18,9 @@ _LONGEST_NAME = 255
 class Hop(NamedTuple):
     """What one `Received:` tells.
 
-    `hello` is the client's own word and not believed, `name` its verified host name. `ip` is blank for local
-    submission, `recipient` when there are several, who must not learn of one another.
+    `hello` is the client's own word and not believed, `name` its verified host name. `recipient` is blank when there
+    are several, who must not learn of one another. `uid` is the user of local submission, -1 for a client of the
+    network.
     """
 
     hello: str
@@ -30,6 +31,7 @@ class Hop(NamedTuple):
     by: str
     queue_id: str
     recipient: str
+    uid: int = -1
 
 
 def date_text(now: float) -> str:
@@ -49,11 +51,14 @@ def _harmless(name: str) -> str:
 
 def received(hop: Hop, now: float) -> bytes:
     """The field, folded as Postfix does it, with LF line ends."""
-    ip = f" [IPv6:{hop.ip}]" if ":" in hop.ip else f" [{hop.ip}]" if hop.ip else ""
-    lines = [f"Received: from {_harmless(hop.hello)} ({_harmless(hop.name)}{ip})"]
-    if hop.tls is not None:
-        lines.append(f"\t(using {hop.tls.version} with cipher {hop.tls.cipher} ({hop.tls.bits} bits))")
-    lines.append(f"\tby {hop.by} (smtpd-classic) with {hop.protocol} id {hop.queue_id}")
+    if hop.uid >= 0:
+        lines = [f"Received: by {hop.by} (smtpd-classic, from userid {hop.uid})", f"\tid {hop.queue_id}"]
+    else:
+        ip = f" [IPv6:{hop.ip}]" if ":" in hop.ip else f" [{hop.ip}]" if hop.ip else ""
+        lines = [f"Received: from {_harmless(hop.hello)} ({_harmless(hop.name)}{ip})"]
+        if hop.tls is not None:
+            lines.append(f"\t(using {hop.tls.version} with cipher {hop.tls.cipher} ({hop.tls.bits} bits))")
+        lines.append(f"\tby {hop.by} (smtpd-classic) with {hop.protocol} id {hop.queue_id}")
     if hop.recipient:
         lines.append(f"\tfor <{hop.recipient}>; {date_text(now)}\n")
     else:

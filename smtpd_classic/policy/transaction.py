@@ -14,16 +14,17 @@ __all__ = ["Addressee", "Client", "Transaction", "Visitor"]
 
 class Client(NamedTuple):
     """The other end of a connection. `name` is its verified host name or "unknown"; `local` means the socket for local
-    submission."""
+    submission: there is no address then, but the `uid` of whoever is there."""
 
     ip: str
     port: int
     name: str
     listener: Listener
     local: bool = False
+    uid: int = -1
 
     def __str__(self) -> str:
-        return f"{self.name}[{self.ip}]"
+        return f"{self.name}[uid={self.uid}]" if self.local else f"{self.name}[{self.ip}]"
 
 
 @dataclass(slots=True)

@@ -18,12 +18,13 @@ _NO_ID = "NOQUEUE"
 
 
 class Journal:
-    __slots__ = ("_client", "_counters", "_log", "_session", "_tally", "mechanism")
+    __slots__ = ("_client", "_counters", "_local", "_log", "_session", "_tally", "mechanism")
 
     def __init__(self, log: Log, runtime: Runtime, client: Client, session: ServerSession) -> None:
         self._log = log
         self._counters = runtime.counters
-        self._client = f"{printable(client.name, 255)}[{client.ip}]"
+        self._client = printable(str(client), 320)
+        self._local = f"uid={client.uid}" if client.local else ""
         self._session = session
         self._tally: dict[str, list[int]] = {}
         self.mechanism = ""
@@ -62,8 +63,11 @@ class Journal:
     ) -> list[tuple[str, str]]:
         """The lines of a message that is ours now, each with its part."""
         sasl = f", sasl_method={self.mechanism}, sasl_username={login.address}" if login is not None else ""
+        origin = ("smtpd", f"{queue_id}: client={self._client}{sasl}")
+        if self._local:
+            origin = ("pickup", f"{queue_id}: {self._local} from=<{sender}>")
         return [
-            ("smtpd", f"{queue_id}: client={self._client}{sasl}"),
+            origin,
             ("cleanup", f"{queue_id}: message-id={printable(message_id, 256)}"),
             ("qmgr", f"{queue_id}: from=<{sender}>, size={size}, nrcpt={recipients} (queue active)"),
         ]
@@ -75,9 +79,12 @@ class Journal:
         self._counters.count(what, number)
 
     def disconnected(self, reason: str, last: str) -> None:
-        """The end of a session; `reason` is blank or "quit" when nothing went wrong."""
+        """The end of a session; `reason` is blank or "quit" when nothing went wrong. Of local ones only the messages
+        are told, as Postfix does it."""
         if reason and reason != "quit":
             self._log.write("smtpd", f"{reason} after {last} from {self._client}")
+        if self._local:
+            return
         counts = dict(self._tally)
         counts["commands"] = [sum(column) for column in zip(*self._tally.values(), strict=True)] or [0, 0]
         told = (

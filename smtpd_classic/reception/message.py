@@ -126,6 +126,7 @@ class Message:
             by=self._services.config.helo_name,
             queue_id=self.queue_id,
             recipient=self._named[0] if len(self._named) == 1 else "",
+            uid=client.uid if client.local else -1,
         )
 
     def _missing_fields(self, header: HeaderBlock) -> bytes:

@@ -53,7 +53,7 @@ class Runtime:
     @property
     def submission_socket(self) -> str:
         """The socket for local submission."""
-        return os.path.join(self.folder, "submission")
+        return os.path.join(self.folder, "submit")
 
     def make(self, columns: int = 8) -> None:
         """Make the folder and start with fresh counters; blocks outlive a restart. For the supervisor.

@@ -9,7 +9,8 @@ __all__ = ["Extensions", "extended_hello"]
 
 
 class Extensions(NamedTuple):
-    """`max_message_size` and `max_recipients` 0 mean no limit; `auth` holds the mechanisms as announced.
+    """`max_message_size` and `max_recipients` 0 mean no limit; `auth` holds the mechanisms as announced. `domain`, for
+    local submission alone, is announced as what completes an address without one.
 
     STARTTLS is announced until TLS is active; AUTH until it succeeds, and only under TLS unless `auth_without_tls`.
     """
@@ -21,6 +22,7 @@ class Extensions(NamedTuple):
     auth: tuple[str, ...]
     auth_without_tls: bool
     vrfy: bool
+    domain: str = ""
 
     def offers_auth(self, *, encrypted: bool) -> bool:
         return bool(self.auth) and (encrypted or self.auth_without_tls)
@@ -41,4 +43,6 @@ def extended_hello(greeting: str, extensions: Extensions, *, encrypted: bool, au
     if extensions.vrfy:
         lines += ["VRFY", "EXPN"]
     lines.append("HELP")
+    if extensions.domain:
+        lines.append(f"XLOCAL {extensions.domain}")
     return Reply(250, "", "\n".join(lines)).wire

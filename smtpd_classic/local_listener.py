@@ -1,0 +1,75 @@
+"""The socket for local submission: a listener that no configuration names, at which every user of this machine may
+speak SMTP. The kernel says who it is.
+"""
+
+import os
+import socket
+import stat
+import struct
+from contextlib import suppress
+
+from smtpd_classic.config.schema import Config, Listener
+from smtpd_classic.domain_name import ascii_domain
+from smtpd_classic.smtp.extensions import Extensions
+from smtpd_classic.smtp.session import SessionLimits
+
+__all__ = ["LOCAL", "bind", "extensions_for", "limits_for", "peer_uid", "unbind"]
+
+LOCAL = Listener(name="local submission", address=(), port=0, tls="none", auth="none")
+
+_BACKLOG = 511
+_CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid (unix(7))
+_LONGEST_PATH = 107  # sun_path (unix(7)), less its NUL
+
+
+def extensions_for(config: Config) -> Extensions:
+    """`domain` completes what is written without one, as in mail to “root”."""
+    return Extensions(
+        helo_name=config.helo_name,
+        max_message_size=config.basic.max_message_size,
+        max_recipients=config.basic.max_recipients,
+        starttls=False,
+        auth=(),
+        auth_without_tls=False,
+        vrfy=config.basic.allow_vrfy_expn,
+        domain=ascii_domain(config.server.primary_domain),
+    )
+
+
+def limits_for(config: Config) -> SessionLimits:
+    """Wrong recipients are no reason to end a session: they are all in one message, and no dictionary of a stranger."""
+    return SessionLimits(0, config.access.max_commands, config.basic.max_rset)
+
+
+def bind(path: str) -> socket.socket:
+    """The listening socket, open to everybody. Raises OSError. Whoever calls this is the only server of the folder."""
+    with suppress(FileNotFoundError):
+        if stat.S_ISSOCK(os.lstat(path).st_mode):
+            os.unlink(path)
+    found = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    folder = os.open(os.path.dirname(path), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        short = f"/proc/self/fd/{folder}/{os.path.basename(path)}"
+        found.bind(path if len(os.fsencode(path)) <= _LONGEST_PATH else short)
+        os.chmod(path, 0o666)  # noqa: S103  that is what it is for
+        found.listen(_BACKLOG)
+        found.setblocking(False)
+    except OSError:
+        found.close()
+        raise
+    finally:
+        os.close(folder)
+    return found
+
+
+def unbind(path: str) -> None:
+    """The last thing of all, while nobody else may bind it."""
+    with suppress(OSError):
+        os.unlink(path)
+
+
+def peer_uid(connection: socket.socket) -> int:
+    """Who is at the other end. Raises OSError."""
+    packed = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    uid: int = _CREDENTIALS.unpack(packed)[1]
+    return uid & 0xFFFFFFFF

@@ -1,0 +1,190 @@
+"""maildrop/, where `sendmail` leaves messages while the server is down, and what a file in it looks like.
+
+    smtpd-classic maildrop 1
+    sender joe                      one line each; then for every recipient:
+    recipient ann@example.org
+    size 1234                       of what follows the empty line, which is the message with LF line ends
+
+Guarantee 1: a file can be read by its owner (a mode bit) only when it is complete, and it is on disk when `leave`
+returns. Guarantee 2: everybody may put files here, but nobody can list the folder, guess a name, or touch what is not
+his. Guarantee 3: whoever reads a file trusts nothing in it.
+"""
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import BinaryIO, NamedTuple
+
+from smtpd_classic.submission.message import Letter, split
+
+__all__ = ["Found", "Garbage", "folder_in", "is_name", "leave", "make", "read"]
+
+LONGEST_LINE = 1024
+MOST_LINES = 200_000
+_MAGIC = b"smtpd-classic maildrop 1\n"
+_DRAFT = 0o200
+_CHUNK = 64 * 1024
+_NAME_LENGTH = 32
+_HEX = frozenset("0123456789abcdef")
+
+
+class Garbage(Exception):
+    """It is no message; the text says why."""
+
+
+class Found(NamedTuple):
+    """What is in a file. `uid` is who left it, according to the file itself; only our own are to be believed."""
+
+    letter: Letter
+    uid: int
+
+
+def folder_in(spool_folder: str) -> str:
+    return os.path.join(spool_folder, "maildrop")
+
+
+def make(spool_folder: str) -> None:
+    """Open maildrop/ to everybody, for putting things in. For its owner, who has made it. Raises OSError.
+
+    The group's bit gives every file in it to our group, so that no other user may read it. Where a sandbox does not let
+    us set it (systemd's RestrictSUIDSGID), files are readable by everybody who can guess their names.
+    """
+    mode = stat.S_IMODE(os.stat(spool_folder).st_mode)
+    if mode & 0o011 != 0o011:
+        os.chmod(spool_folder, mode | 0o011)  # noqa: S103  to go through, not to look
+    folder = folder_in(spool_folder)
+    if stat.S_IMODE(os.stat(folder).st_mode) != 0o3733:
+        os.chmod(folder, 0o1733)  # noqa: S103  as /tmp, but that nobody may look
+        with suppress(PermissionError):
+            os.chmod(folder, 0o3733)  # noqa: S103
+
+
+def is_name(name: str) -> bool:
+    return len(name) == _NAME_LENGTH and _HEX.issuperset(name)
+
+
+def leave(folder: str, letter: Letter, *, uid: int = -1, arrival: float = 0.0) -> str:
+    """Put the letter there, and return when it is on disk; its name. Raises OSError; then nothing of it is left.
+
+    Like the spool it writes under the final name: the fsync of a new file makes its name durable too on the usual file
+    systems, and nobody but the owner may open the folder to do that himself. `uid` and `arrival` are those of a letter
+    that is put back.
+    """
+    name = os.urandom(_NAME_LENGTH // 2).hex()
+    path = f"{folder}/{name}"
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, _DRAFT)
+    try:
+        with open(fd, "wb", buffering=_CHUNK) as file:
+            _write(file, letter, uid)
+            file.flush()
+            os.fchmod(fd, _mode_for(fd, folder))
+            if arrival:
+                os.utime(fd, (arrival, arrival))
+            os.fsync(fd)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(path)
+        raise
+    return name
+
+
+def _mode_for(fd: int, folder: str) -> int:
+    """Readable for the server: by its group when the folder gives that to its files, or else by everybody."""
+    above = os.stat(folder)
+    grouped = above.st_mode & stat.S_ISGID and os.fstat(fd).st_gid == above.st_gid
+    return 0o640 if grouped else 0o644
+
+
+def _write(file: BinaryIO, letter: Letter, uid: int) -> None:
+    file.write(_MAGIC)
+    file.write(_line("sender", letter.sender or "<>"))
+    for recipient in letter.recipients:
+        file.write(_line("recipient", recipient))
+    for name in ("name", "notify", "ret", "envid"):
+        if value := getattr(letter, name):
+            file.write(_line(name, value))
+    if letter.eight_bit:
+        file.write(_line("body", "8bit"))
+    if uid >= 0:
+        file.write(_line("uid", str(uid)))
+    file.write(_line("size", str(letter.size)))
+    file.write(b"\n" + letter.header + b"\n")
+    at = letter.text
+    while piece := letter.body.read(at, _CHUNK):
+        at += len(piece)
+        file.write(piece)
+
+
+def _line(name: str, value: str) -> bytes:
+    text = " ".join(value.split("\n")).encode("utf-8", "surrogateescape")[: LONGEST_LINE - 32]
+    return name.encode() + b" " + text + b"\n"
+
+
+class _Section:
+    """The message in the file: the `Body` of its letter."""
+
+    def __init__(self, fd: int, offset: int, size: int) -> None:
+        self._fd = fd
+        self._offset = offset
+        self.size = size
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Raises Garbage when the file has become shorter, for its owner may still write to it."""
+        wanted = max(0, min(size, self.size - offset))
+        data = b""
+        while len(data) < wanted:
+            piece = os.pread(self._fd, wanted - len(data), self._offset + offset + len(data))
+            if not piece:
+                raise Garbage("it has been cut off while it was read")
+            data += piece
+        return data
+
+
+def read(fd: int) -> Found:
+    """The letter in an open file, as long as that stays open. Raises Garbage or OSError."""
+    sender, uid, size = "", -1, -1
+    recipients: list[str] = []
+    others = {"name": "", "notify": "", "ret": "", "envid": "", "body": ""}
+    with open(fd, "rb", closefd=False) as file:
+        for name, value in _lines(file):
+            if name == "recipient":
+                recipients.append(value)
+            elif name == "sender":
+                sender = "" if value == "<>" else value
+            elif name in others:
+                others[name] = value
+            elif name == "uid" and value.isascii() and value.isdigit():
+                uid = int(value[:10])
+            elif name == "size" and value.isascii() and value.isdigit():
+                size = int(value[:20])
+            else:
+                raise Garbage(f"there is a line “{name[:40]}”")
+        offset = file.tell()
+    if not recipients or size != os.fstat(fd).st_size - offset:
+        raise Garbage("it names no recipient" if not recipients else "it is longer or shorter than it says")
+    body = _Section(fd, offset, size)
+    eight_bit = bool(others.pop("body"))
+    header, text = split(body)
+    return Found(Letter(sender, tuple(recipients), header, body, text, eight_bit, **others), uid)
+
+
+def _lines(file: BinaryIO) -> Iterator[tuple[str, str]]:
+    """The lines before the empty one."""
+    if file.readline(LONGEST_LINE) != _MAGIC:
+        raise Garbage("it does not begin like one")
+    for _ in range(MOST_LINES):
+        line = file.readline(LONGEST_LINE)
+        if line == b"\n":
+            return
+        name, blank, value = line.removesuffix(b"\n").partition(b" ")
+        if not line.endswith(b"\n") or not blank:
+            raise Garbage("there is a line that cannot be read")
+        try:
+            text = value.decode()
+        except UnicodeDecodeError:
+            raise Garbage("there is a line that is no UTF-8") from None
+        if not text.isprintable():
+            raise Garbage("there is a line with control characters")
+        yield name.decode("ascii", "replace"), text
+    raise Garbage("it has too many lines")

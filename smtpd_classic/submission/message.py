@@ -1,0 +1,112 @@
+"""A message on its way to the server, and what completes it."""
+
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
+
+from smtpd_classic.headers import HeaderBlock, end_of_header_block
+from smtpd_classic.phrase import phrase
+
+__all__ = ["Body", "HeaderTooLong", "Letter", "Parts", "completed", "content", "qualified", "split"]
+
+LONGEST_HEADER = 16 * 1024 * 1024  # a hundred thousand recipients in To; the server takes much less of what is left
+_FIRST_LOOK = 64 * 1024
+
+
+class HeaderTooLong(ValueError):
+    """No end of the header in sight."""
+
+
+class Body(Protocol):
+    """Octets with LF line ends that can be read more than once."""
+
+    @property
+    def size(self) -> int: ...
+
+    def read(self, offset: int, size: int) -> bytes: ...
+
+
+class Parts(NamedTuple):
+    """The header block, which the empty line is no part of, and where in the `Body` the text behind it begins."""
+
+    header: bytes
+    text: int
+
+
+class Letter(NamedTuple):
+    """What somebody wants to be sent. Sender and recipients may be without a domain; a blank sender is the null sender.
+
+    `name` is the sender's full name, for a From that is missing. `notify`, `ret` and `envid` are RFC 3461's, as they go
+    into the commands; `eight_bit` tells of the content.
+    """
+
+    sender: str
+    recipients: tuple[str, ...]
+    header: bytes
+    body: Body
+    text: int
+    eight_bit: bool
+    name: str = ""
+    notify: str = ""
+    ret: str = ""
+    envid: str = ""
+
+    @property
+    def size(self) -> int:
+        """Of header, empty line and text."""
+        return len(self.header) + 1 + self.body.size - self.text
+
+
+def split(body: Body) -> Parts:
+    """Where the header ends: at the empty line, or before, at the first line that is no field. Raises HeaderTooLong.
+
+    So a message that begins with its text has an empty header, as with other mail servers. The line “From …” of an mbox
+    file is left out.
+    """
+    head = body.read(0, _FIRST_LOOK)
+    end = end_of_header_block(head)
+    if end < 0 and body.size > len(head):
+        head = body.read(0, LONGEST_HEADER)
+        end = end_of_header_block(head)
+    raw = head if end < 0 else head[:end]
+    strict = HeaderBlock(raw).strict_end
+    if strict == LONGEST_HEADER:
+        raise HeaderTooLong(f"no empty line within the first {LONGEST_HEADER} octets")
+    begin = raw.index(b"\n") + 1 if raw.startswith((b"From ", b">From ")) and b"\n" in raw else 0
+    text = strict + 1 if head[strict : strict + 1] == b"\n" else strict
+    header = raw[begin:strict]
+    return Parts(header if header.endswith(b"\n") or not header else header + b"\n", text)
+
+
+def qualified(address: str, domain: str) -> str:
+    """With the domain of this server, where there is none."""
+    at = address.rfind("@")
+    if not address or (at >= 0 and not (address.endswith('"') and address.startswith('"'))):
+        return address
+    return f"{address}@{domain}"
+
+
+def completed(letter: Letter, domain: str) -> bytes:
+    """The header with a From. What else may be missing the server adds: it knows the time and the queue id."""
+    block = HeaderBlock(letter.header)
+    resent = any(block.has(name) for name in (b"resent-to", b"resent-cc", b"resent-bcc"))
+    name = "Resent-From" if resent else "From"
+    if block.has(name.lower().encode()) or not letter.sender:
+        return letter.header
+    address = qualified(letter.sender, domain).encode("utf-8", "surrogateescape")
+    display = phrase(_clean(letter.name))
+    value = display + b" <" + address + b">" if display else address
+    return letter.header + name.encode() + b": " + value + b"\n"
+
+
+def content(letter: Letter, domain: str) -> Iterator[bytes]:
+    """The whole message, in pieces, with LF line ends."""
+    yield completed(letter, domain) + b"\n"
+    at = letter.text
+    while piece := letter.body.read(at, _FIRST_LOOK):
+        at += len(piece)
+        yield piece
+
+
+def _clean(name: str) -> str:
+    """On one line, without what does not print: it comes from the password file, from the environment, from anybody."""
+    return " ".join("".join(char if char.isprintable() else " " for char in name).split())
