@@ -4,6 +4,7 @@ import argparse
 import locale
 import logging
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -53,6 +54,7 @@ class App:
         self.shell = Shell(lambda stage: Desk(config, stage, _Later(lambda: self.background)), PLACES)
         picture: urwid.AbstractWidget = urwid.PopUpTarget(self.shell)
         if ascii_only:
+            urwid.set_encoding("utf8")  # inside; what leaves is translated, and urwid's own way would be question marks
             picture = Ascii(picture)
         root = Guard(picture, self.shell.desk.failure)
         self.loop = urwid.MainLoop(
@@ -108,9 +110,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         light=options.light,
         mouse=options.mouse if options.mouse is not None else not _is_remote(os.environ),
     )
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _leave)
     with suppress(KeyboardInterrupt):
         app.run()
     return 0
+
+
+def _leave(number: int, _: object) -> None:
+    """An end from outside: unwinding gives the terminal back as it was."""
+    raise SystemExit(128 + number)
 
 
 def _terminal(environ: Mapping[str, str]) -> urwid.display.raw.Screen:

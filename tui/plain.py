@@ -5,7 +5,7 @@ What is translated is the finished picture, so that no screen has to know of it.
 
 import unicodedata
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import urwid
 from urwid.canvas import CompositeCanvas, TextCanvas
@@ -40,6 +40,8 @@ def _one(char: str) -> str:
 
 class Ascii(urwid.WidgetDecoration[urwid.AbstractWidget]):
     """Renders the widget below and translates the picture."""
+
+    no_cache: ClassVar[list[str]] = ["render"]  # a translated picture does not know what it was made of
 
     def __init__(self, widget: urwid.AbstractWidget) -> None:
         super().__init__(widget)
