@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 from smtpd_classic.children import deliver, receive, sweep
 from smtpd_classic.instance import Instance
-from smtpd_classic.single import Single
 from smtpd_classic.startup import CannotStart, start, workers
 from smtpd_classic.supervisor import Life, Supervisor
 
@@ -32,6 +31,9 @@ def run(path: str, announce: Callable[[Instance, tuple[str, ...]], None]) -> int
 
 def _serve(instance: Instance, receivers: int) -> int:
     if receivers == 1:
+        # Here, because it delivers too, and what that takes need not be imported for the others' start.
+        from smtpd_classic.single import Single  # noqa: PLC0415
+
         return Single(instance).run()
     lives: dict[str, Life] = {"receiver": receive, "delivery": deliver}
     return Supervisor(instance, lives, ["receiver"] * receivers + ["delivery"], sweep).run()

@@ -16,6 +16,7 @@ from smtpd_classic.log import ERROR, Log
 from smtpd_classic.runtime import DaemonStatus, Runtime, own_status
 from smtpd_classic.startup import Started, reloaded
 from smtpd_classic.tls import CertificateProblem
+from smtpd_classic.wire import prepare
 
 __all__ = ["Instance", "Setting"]
 
@@ -90,6 +91,8 @@ class Instance:
     def give_up(self, fresh: Setting, error: str) -> None:
         """The new setting has not proved itself; the one before stays."""
         fresh.sockets.close(but=self.setting.sockets)
+        for _, found in self.setting.sockets.bound:  # its processes may have set their own deadlines on these
+            prepare(found, self.setting.config.access.idle_timeout.total_seconds())
         self._refuse(error)
 
     def close(self) -> None:

@@ -116,8 +116,9 @@ class _File:
         self._path = path
         self._fd = -1
         self._torn = False
-        self._looked = 0.0
+        self._looked = time.monotonic()
         self._lock = threading.Lock()
+        self._open()
 
     def put(self, stamp: str, host: str, tag: str, level: int) -> bool:
         del level

@@ -56,7 +56,7 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     "thread_pool": (set(), set()),
     "tls": ({"certificate"}, set()),
     "wire": ({"smtp"}, set()),
-    "local_listener": ({"config"}, set()),
+    "local_listener": ({"config", "domain_name", "smtp"}, set()),
     "terms": ({"config", "local_listener", "log", "reception", "runtime", "smtp", "tls"}, set()),
     "connection": ({"local_listener", "log", "proxy_protocol", "reception", "smtp", "terms", "wire"}, set()),
     "server": ({"config", "connection", "local_listener", "log", "smtp", "terms", "thread_pool", "wire"}, set()),
