@@ -91,7 +91,8 @@ class _Turn:
             self.settle(rest)
 
     def _whole(self, outcome: Outcome) -> Outcome:
-        return replace(outcome, begun=outcome.recipient in self.begun)
+        begun = outcome.recipient in self.begun
+        return outcome if outcome.begun == begun else replace(outcome, begun=begun)
 
 
 def in_turn(candidates: Iterable[Candidate], job: Job, settle: Settle, network: Network, nobody: Outcome) -> None:

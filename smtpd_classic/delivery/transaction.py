@@ -7,7 +7,7 @@ other way in the same attempt.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from smtpd_classic.delivery.content import Content
@@ -23,6 +23,7 @@ __all__ = ["Transaction", "Unbegun", "transact"]
 
 _PARAMETER_REFUSED = {501, 504, 555}
 _MOST_RECIPIENTS = 100  # RFC 5321 4.5.3.1.8: what every server takes
+_PACKET = 32 * 1024
 _WINDOW = 8 * 1024  # octets of pipelined commands, so that neither side waits for the other to read
 
 
@@ -38,7 +39,8 @@ def transact(session: Session, job: Job, settle: Settle, timeouts: Timeouts) -> 
     while left:
         most = min(_MOST_RECIPIENTS, session.offered.max_recipients or _MOST_RECIPIENTS)
         batch, later = left[:most], left[most:]
-        transaction = Transaction(session, replace(job, recipients=tuple(batch)), timeouts)
+        part = job if len(batch) == len(job.recipients) else replace(job, recipients=tuple(batch))
+        transaction = Transaction(session, part, timeouts)
         transaction.run()
         again = transaction.again() if stripped < len(job.recipients) + 3 else []
         stripped += 1
@@ -214,7 +216,7 @@ class Transaction:
             return
         sent = 0
         try:
-            for piece in stuff(self.content.chunks()):
+            for piece in _gathered(stuff(self.content.chunks())):
                 wire.send(piece, self.timeouts.block)
                 sent += len(piece)
         except Lost as lost:
@@ -277,6 +279,20 @@ class Transaction:
             connected_s=self.session.connected_s,
             sent_s=time.monotonic() - self.started,
         )
+
+
+def _gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Small pieces together: a small message leaves in one packet, final dot and all."""
+    held: list[bytes] = []
+    length = 0
+    for piece in pieces:
+        held.append(piece)
+        length += len(piece)
+        if length >= _PACKET:
+            yield b"".join(held)
+            held, length = [], 0
+    if held:
+        yield b"".join(held)
 
 
 def _too_many(reply: Reply) -> bool:

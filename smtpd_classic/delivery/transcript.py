@@ -7,7 +7,7 @@ __all__ = ["Transcript"]
 _LONGEST_LINE = 600
 _LONGEST = 24 * 1024
 _KEPT = 10  # lines at the beginning
-_CUT = "…\n"
+_CUT = "…"
 
 
 class Transcript:
@@ -15,7 +15,7 @@ class Transcript:
 
     def __init__(self, limit: int = _LONGEST) -> None:
         self._limit = limit
-        self._lines: list[str] = []
+        self._lines: list[tuple[str, str]] = []
         self._length = 0
         self._cut = False
         self._lock = threading.Lock()
@@ -35,17 +35,23 @@ class Transcript:
             self._add("", line)
 
     def _add(self, mark: str, line: str) -> None:
-        text = mark + "".join(char if char.isprintable() else "?" for char in line[:_LONGEST_LINE]) + "\n"
+        """Most transcripts are never looked at: what is written down here is made readable only when one is."""
         with self._lock:
-            self._lines.append(text)
-            self._length += len(text)
+            self._lines.append((mark, line[:_LONGEST_LINE]))
+            self._length += min(len(line), _LONGEST_LINE) + 4
             # The end says what became of it: the middle goes, from behind the first lines.
             while self._length > self._limit and len(self._lines) > _KEPT + 1:
-                self._length -= len(self._lines.pop(_KEPT))
+                self._length -= len(self._lines.pop(_KEPT)[1]) + 4
                 self._cut = True
 
     @property
     def text(self) -> str:
         with self._lock:
-            lines = [*self._lines[:_KEPT], _CUT, *self._lines[_KEPT:]] if self._cut else self._lines
-            return "".join(lines)
+            lines = [mark + _readable(line) for mark, line in self._lines]
+        if self._cut:
+            lines.insert(_KEPT, _CUT)
+        return "".join(line + "\n" for line in lines)
+
+
+def _readable(line: str) -> str:
+    return line if line.isprintable() else "".join(char if char.isprintable() else "?" for char in line)

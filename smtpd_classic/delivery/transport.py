@@ -118,6 +118,8 @@ class Job:
 
     def only(self, addresses: set[str]) -> "Job":
         """The same job for some of its recipients."""
+        if all(each.address in addresses for each in self.recipients):
+            return self
         return replace(self, recipients=tuple(each for each in self.recipients if each.address in addresses))
 
     def all(self, outcome: Outcome) -> list[Outcome]:

@@ -59,6 +59,7 @@ class Wire:
         self._socket = connection
         self._parser = ReplyParser()
         self._deadline = time.monotonic() + 3600.0
+        self._waits = -1.0
         self.transcript = transcript
         self.tls: TlsInfo | None = None
 
@@ -81,7 +82,7 @@ class Wire:
     def send(self, data: bytes, timeout_s: float) -> None:
         """All of it, within the time. Raises Lost."""
         try:
-            self._socket.settimeout(self._left(timeout_s))
+            self._wait(timeout_s)
             self._socket.sendall(data)
         except OSError as problem:
             raise self._lost(reason(problem)) from None
@@ -91,7 +92,7 @@ class Wire:
         end = time.monotonic() + timeout_s
         try:
             while (found := self._parser.next_reply()) is None:
-                self._socket.settimeout(self._left(end - time.monotonic()))
+                self._wait(end - time.monotonic())
                 data = self._socket.recv(_RECEIVE)
                 if not data:
                     raise self._lost("connection closed by the other side")
@@ -100,10 +101,11 @@ class Wire:
             raise self._lost(reason(problem), timed_out=isinstance(problem, TimeoutError)) from None
         except BadReply as problem:
             raise self._lost(f"no SMTP reply: {problem}") from None
-        lines = found.text.split("\n")
-        for number, line in enumerate(lines):
-            mark = " " if number == len(lines) - 1 else "-"
-            self.transcript.heard(f"{found.code}{mark}{found.enhanced}{' ' if found.enhanced else ''}{line}")
+        before, _, last = found.text.rpartition("\n")
+        status = f"{found.enhanced} " if found.enhanced else ""
+        for line in before.split("\n") if before else ():
+            self.transcript.heard(f"{found.code}-{status}{line}")
+        self.transcript.heard(f"{found.code} {status}{last}")
         return found
 
     def last_words(self) -> Reply | None:
@@ -116,12 +118,13 @@ class Wire:
     def start_tls(self, context: ssl.SSLContext, host: str, timeout_s: float) -> TlsInfo:
         """Raises Lost, and then there is no connection any more."""
         try:
-            self._socket.settimeout(self._left(timeout_s))
+            self._wait(timeout_s)
             encrypted = context.wrap_socket(self._socket, server_hostname=host)
         except (OSError, ValueError) as problem:  # ValueError: a host name that cannot be one
             words = reason(problem) if isinstance(problem, OSError) else str(problem)
             raise self._lost(f"TLS handshake failed: {words}") from None
         self._socket = encrypted
+        self._waits = -1.0
         # What came in the clear behind the reply to STARTTLS was never said by the one whom TLS has shown us.
         self._parser = ReplyParser()
         cipher, _, bits = encrypted.cipher() or ("", "", 0)
@@ -132,11 +135,14 @@ class Wire:
     def close(self) -> None:
         self._socket.close()
 
-    def _left(self, timeout_s: float) -> float:
+    def _wait(self, timeout_s: float) -> None:
+        """What follows may take so long, give or take a tenth: each change is a system call."""
         left = min(timeout_s, self._deadline - time.monotonic())
         if left <= 0:
             raise TimeoutError
-        return left
+        if not 0.9 * left <= self._waits <= 1.1 * left:
+            self._socket.settimeout(left)
+            self._waits = left
 
     def _lost(self, words: str, *, timed_out: bool = False) -> Lost:
         self.transcript.happened(words)

@@ -9,6 +9,7 @@ it.
 
 import hashlib
 import os
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from enum import Enum
@@ -26,6 +27,13 @@ from spool import Claim, Envelope, Recipient, Spool, SpoolBroken, SpoolFull, new
 __all__ = ["Notices", "Verdict"]
 
 _DAY_S = 86_400.0
+_LOGIN_REFUSED = (
+    "The mail server {name}, port {port}, does not accept the login of this server as “{user}” any more. It said: {reply}"
+    "\n\nPerhaps the password has expired or was changed. Mail for that server waits in the queue until the login works "
+    "again or its life time ends; nothing has been returned because of this."
+    "\n\nEnter the new password on the Remote Delivery tab, or for a direct domain on the Direct Delivery tab. You are "
+    "told once a day as long as it does not work."
+)
 
 
 class Verdict(Enum):
@@ -64,6 +72,7 @@ class Notices:
         self._clock = clock
         self._wake = wake
         self._journal = journal
+        self._telling = threading.Lock()
         self._told = os.path.join(config.server.spool_folder, "told")
 
     def failed(self, claim: Claim, fates: Sequence[tuple[Recipient, Fate]]) -> Verdict:
@@ -105,29 +114,19 @@ class Notices:
 
     def login_refused(self, target: Target, reply: str) -> None:
         """Tell the postmaster, once a day, that another server does not take our password."""
+        now, mark, name = self._clock(), self._mark(target), target.peer.name
         user = target.login.user if target.login else ""
-        now = self._clock()
-        mark = self._mark(target)
-        try:
-            if 0 <= now - os.stat(mark).st_mtime < _DAY_S:
-                return
-        except OSError:
-            pass
-        words = (
-            f"The mail server {target.peer.name}, port {target.peer.port}, does not accept the login of this server as "
-            f"“{user}” any more. It said: {reply}\n\n"
-            "Perhaps the password has expired or was changed. Mail for that server waits in the queue until the login "
-            "works again or its life time ends; nothing has been returned because of this.\n\n"
-            "Enter the new password on the Remote Delivery tab, or for a direct domain on the Direct Delivery tab. You "
-            "are told once a day as long as it does not work."
-        )
+        words = _LOGIN_REFUSED.format(name=name, port=target.peer.port, user=user, reply=reply)
         note = self._frame("", new_queue_id(now), self._config.postmaster, now, now, ())
-        content = plain_notice(note, f"The login at {target.peer.name} is refused: mail is waiting", words)
+        content = plain_notice(note, f"The login at {name} is refused: mail is waiting", words)
         try:
-            recipients = self._resolved(self._config.postmaster)
-            if recipients:
-                self._commit(note.token, recipients, (content,), now, body_8bit=True)
-                self._remember(mark, now)
+            with self._telling:
+                if _is_from_today(mark, now):
+                    return
+                recipients = self._resolved(self._config.postmaster)
+                if recipients:
+                    self._commit(note.token, recipients, (content,), now, body_8bit=True)
+                    self._remember(mark, now)
         except (SpoolFull, SpoolBroken, AccountsUnreadable, OSError) as problem:
             self._journal.warning("", f"the postmaster could not be told of a refused login: {problem}")
 
@@ -227,3 +226,10 @@ class Notices:
         os.makedirs(self._told, mode=0o700, exist_ok=True)
         with open(mark, "wb"):
             os.utime(mark, (now, now))
+
+
+def _is_from_today(mark: str, now: float) -> bool:
+    try:
+        return 0 <= now - os.stat(mark).st_mtime < _DAY_S
+    except OSError:
+        return False
