@@ -86,6 +86,7 @@ def reloaded(running: Config) -> tuple[Config, Config]:
     """The file as it is now, and what of it can take effect now. Raises ConfigProblems or CertificateProblem."""
     written = load(running.path)
     settled = _settled(running, written)
+    _provide_certificate(settled, None)
     _check_readable(settled)
     return written, settled
 

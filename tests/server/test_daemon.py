@@ -347,6 +347,16 @@ def test_a_self_signed_pair_is_made_when_there_is_none() -> None:
         assert key.st_uid == found.folder.stat().st_uid
 
 
+def test_a_reload_that_switches_tls_on_makes_the_pair_too() -> None:
+    with daemon(TWO) as found:
+        found.start()
+        found.write(TWO, listener="tls = starttls")
+        assert found.reload().error == ""
+        with found.dial() as dialog:
+            dialog.reply()
+            assert "STARTTLS" in dialog.ask("EHLO c.example")
+
+
 def test_an_address_that_this_machine_lacks_is_done_without() -> None:
     with daemon(listener="tls = none") as found:
         text = found.file.read_text().replace("address = 127.0.0.1", "address = 127.0.0.1, 2001:db8::1")
