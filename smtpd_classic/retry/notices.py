@@ -28,11 +28,11 @@ __all__ = ["Notices", "Verdict"]
 
 _DAY_S = 86_400.0
 _LOGIN_REFUSED = (
-    "The mail server {name}, port {port}, does not accept the login of this server as “{user}” any more. It said: {reply}"
-    "\n\nPerhaps the password has expired or was changed. Mail for that server waits in the queue until the login works "
-    "again or its life time ends; nothing has been returned because of this."
-    "\n\nEnter the new password on the Remote Delivery tab, or for a direct domain on the Direct Delivery tab. You are "
-    "told once a day as long as it does not work."
+    "The mail server {name}, port {port}, does not accept the login of this server as “{user}” any more. It said: "
+    "{reply}\n\nPerhaps the password has expired or was changed. Mail for that server waits in the queue until the "
+    "login works again or its life time ends; nothing has been returned because of this.\n\nEnter the new password on "
+    "the Remote Delivery tab, or for a direct domain on the Direct Delivery tab. You are told once a day as long as it "
+    "does not work."
 )
 
 

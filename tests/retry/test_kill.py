@@ -29,6 +29,7 @@ class Storm:
 
     def run(self) -> None:
         """Start, kill, start again, until the queue is empty."""
+        most = max(len(self.world.queue()) // 10, 2)
         while self.world.queue():
             process = subprocess.Popen(
                 [sys.executable, "-m", "tests.retry.deliverer", str(self.folder), self.host.ip, str(self.host.port)],
@@ -38,7 +39,7 @@ class Storm:
             try:
                 assert process.stdout is not None
                 assert process.stdout.readline() == "started\n"
-                wanted = len(self.host.got) + self.chance.randrange(1, 60)
+                wanted = len(self.host.got) + self.chance.randrange(1, most)
                 until(lambda wanted=wanted: len(self.host.got) >= wanted or not self.world.queue(), 60)  # type: ignore[misc]
             finally:
                 process.kill()
