@@ -19,6 +19,7 @@ setup(
         "smtpd_classic.policy",
         "smtpd_classic.runtime",
         "smtpd_classic.smtp",
+        "smtpd_classic.submission",
         "spool",
         "tui",
         "tui.screens",
@@ -51,6 +52,10 @@ setup(
         "console_scripts": [
             "smtpd-classic = smtpd_classic.cli:main",
             "smtpd-classic-tui = tui.app:main",
+            # In the virtual environment; what is in /usr/sbin and /usr/bin are links to these.
+            "sendmail = smtpd_classic.sendmail:main",
+            "mailq = smtpd_classic.sendmail:main",
+            "newaliases = smtpd_classic.sendmail:main",
         ],
     },
 )

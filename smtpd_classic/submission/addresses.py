@@ -105,6 +105,6 @@ def _joined(tokens: list[str]) -> str:
     for one, other in pairwise(tokens):
         if not (one in "@.:" or other in "@.:"):
             raise BadAddresses(f"two words without a comma: {_shown(one + ' ' + other)}")
-    if len(address) > _LONGEST or any(char < " " or char == "\x7f" for char in address):
-        raise BadAddresses(f"an address is too long, or holds control characters: {_shown(address)}")
+    if len(address) > _LONGEST or not address.isprintable():
+        raise BadAddresses(f"an address is too long, or not all of it can be printed: {_shown(address)}")
     return address

@@ -17,7 +17,7 @@ def recipients_in(header: bytes) -> list[str]:
     found: list[str] = []
     for name in names:
         for field in block.fields(name):
-            value = block.raw[field.value : field.end].decode("utf-8", "surrogateescape")
+            value = block.raw[field.value : field.end].replace(b"\n", b"").decode("utf-8", "surrogateescape")
             try:
                 found += addresses(value)
             except BadAddresses as problem:

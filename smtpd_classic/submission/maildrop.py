@@ -20,7 +20,7 @@ from smtpd_classic.submission.message import Letter, split
 
 __all__ = ["Found", "Garbage", "folder_in", "is_name", "leave", "make", "read"]
 
-LONGEST_LINE = 1024
+LONGEST_LINE = 2048
 MOST_LINES = 200_000
 _MAGIC = b"smtpd-classic maildrop 1\n"
 _DRAFT = 0o200
@@ -117,8 +117,7 @@ def _write(file: BinaryIO, letter: Letter, uid: int) -> None:
 
 
 def _line(name: str, value: str) -> bytes:
-    text = " ".join(value.split("\n")).encode("utf-8", "surrogateescape")[: LONGEST_LINE - 32]
-    return name.encode() + b" " + text + b"\n"
+    return f"{name} {value}\n".encode()
 
 
 class _Section:

@@ -35,8 +35,8 @@ class Parts(NamedTuple):
 class Letter(NamedTuple):
     """What somebody wants to be sent. Sender and recipients may be without a domain; a blank sender is the null sender.
 
-    `name` is the sender's full name, for a From that is missing. `notify`, `ret` and `envid` are RFC 3461's, as they go
-    into the commands; `eight_bit` tells of the content.
+    `name` is the sender's full name on one line, for a From that is missing. `notify`, `ret` and
+    `envid` are RFC 3461's, as they go into the commands; `eight_bit` tells of the content.
     """
 
     sender: str
@@ -93,7 +93,7 @@ def completed(letter: Letter, domain: str) -> bytes:
     if block.has(name.lower().encode()) or not letter.sender:
         return letter.header
     address = qualified(letter.sender, domain).encode("utf-8", "surrogateescape")
-    display = phrase(_clean(letter.name))
+    display = phrase(letter.name)
     value = display + b" <" + address + b">" if display else address
     return letter.header + name.encode() + b": " + value + b"\n"
 
@@ -105,8 +105,3 @@ def content(letter: Letter, domain: str) -> Iterator[bytes]:
     while piece := letter.body.read(at, _FIRST_LOOK):
         at += len(piece)
         yield piece
-
-
-def _clean(name: str) -> str:
-    """On one line, without what does not print: it comes from the password file, from the environment, from anybody."""
-    return " ".join("".join(char if char.isprintable() else " " for char in name).split())

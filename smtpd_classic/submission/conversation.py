@@ -1,0 +1,207 @@
+"""The client's side of SMTP with our own server: one letter to all its recipients, in as many messages as the server's
+limit wants.
+
+What became of each recipient is told, and nothing is raised on the way: a connection that breaks leaves those who have
+no answer yet.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, Protocol
+
+from smtpd_classic.smtp.content import stuff
+from smtpd_classic.submission.message import Letter, content, qualified
+
+__all__ = ["Answer", "Broken", "Channel", "Conversation", "Fate"]
+
+_MOST_RECIPIENTS = 1000
+_PIPELINED = 100  # so few that no side waits for room to write while the other does
+_LONGEST_REPLY = 1024 * 1024
+_NO_ANSWER = "the connection ended without an answer"
+
+
+class Broken(Exception):
+    """There is no server at the other end, or no more; the text says why."""
+
+
+class Channel(Protocol):
+    """The other end. Both raise OSError."""
+
+    def send(self, data: bytes) -> None: ...
+
+    def receive(self) -> bytes:
+        """What has come, or nothing at the end."""
+
+
+class Answer(NamedTuple):
+    code: int
+    enhanced: str
+    text: str
+
+    @property
+    def positive(self) -> bool:
+        return self.code < 400
+
+    @property
+    def final(self) -> bool:
+        return self.code >= 500
+
+    def __str__(self) -> str:
+        return " ".join(part for part in (str(self.code), self.enhanced, self.text.replace("\n", " ")) if part)
+
+
+class Fate:
+    """What became of the recipients: the others have the message. `refused` is for good, `left` for now."""
+
+    __slots__ = ("left", "queue_ids", "refused")
+
+    def __init__(self) -> None:
+        self.queue_ids: list[str] = []
+        self.refused: dict[str, Answer] = {}
+        self.left: dict[str, Answer] = {}
+
+
+class Conversation:
+    """`open()`, `submit()` as often as wanted, `close()`. `tell` hears all that is said."""
+
+    def __init__(self, channel: Channel, tell: Callable[[str], None] | None = None) -> None:
+        self.domain = ""
+        self._channel = channel
+        self._tell = tell
+        self._received = b""
+        self._most = _MOST_RECIPIENTS
+
+    def open(self) -> None:
+        """Raises Broken."""
+        self._expect_positive(self._answer())
+        self._say("EHLO localhost")
+        hello = self._expect_positive(self._answer())
+        for line in hello.text.split("\n")[1:]:
+            word, _, value = line.partition(" ")
+            if word == "XLOCAL":
+                self.domain = value
+            elif word == "LIMITS" and value.startswith("RCPTMAX=") and value[8:].isdigit():
+                self._most = min(self._most, int(value[8:]))
+
+    def submit(self, letter: Letter) -> Fate:
+        """The letter to each of its recipients."""
+        fate = Fate()
+        waiting = dict.fromkeys(letter.recipients)
+        while waiting:
+            batch = list(waiting)[: self._most]
+            try:
+                self._transact(letter, batch, fate)
+            except (Broken, OSError) as problem:
+                answer = Answer(421, "4.4.2", str(problem) or _NO_ANSWER)
+                answered = fate.refused.keys() | fate.left.keys()
+                fate.left |= {each: answer for each in waiting if each not in answered}
+                break
+            for each in batch:
+                del waiting[each]
+        return fate
+
+    def close(self) -> None:
+        try:
+            self._say("QUIT")
+            self._answer()
+        except (Broken, OSError):
+            return
+
+    # One message ---------------------------------------------------------------------------------------------------
+
+    def _transact(self, letter: Letter, batch: list[str], fate: Fate) -> None:
+        accepted, sender_taken = self._name(letter, batch, fate)
+        if not accepted:
+            if sender_taken:
+                self._ask("RSET")
+            return
+        answer = self._ask("DATA")
+        if answer.code == 354:
+            for piece in stuff(content(letter, self.domain)):
+                self._channel.send(piece)
+            answer = self._answer()
+        if not answer.positive:
+            self._settle(accepted, answer, fate)
+            return
+        fate.queue_ids.append(answer.text.rpartition(" ")[2])
+
+    def _name(self, letter: Letter, batch: list[str], fate: Fate) -> tuple[list[str], bool]:
+        """Sender and recipients. Those that were accepted, and whether there is a transaction now."""
+        utf8 = not letter.sender.isascii() or not all(map(str.isascii, batch))
+        commands = [self._mail(letter, utf8=utf8), *(self._rcpt(letter, each) for each in batch)]
+        answers: list[Answer] = []
+        for start in range(0, len(commands), _PIPELINED):
+            some = commands[start : start + _PIPELINED]
+            self._say(*some)
+            answers += (self._answer() for _ in some)
+        first, *others = answers
+        if not first.positive:
+            self._settle(batch, first, fate)
+            return [], False
+        accepted: list[str] = []
+        for recipient, answer in zip(batch, others, strict=True):
+            if answer.positive:
+                accepted.append(recipient)
+            else:
+                self._settle([recipient], answer, fate)
+        return accepted, True
+
+    def _mail(self, letter: Letter, *, utf8: bool) -> str:
+        words = [f"MAIL FROM:<{qualified(letter.sender, self.domain)}>", f"SIZE={letter.size}"]
+        words += ["BODY=8BITMIME"] * letter.eight_bit + ["SMTPUTF8"] * utf8
+        words += [f"RET={letter.ret}"] * bool(letter.ret) + [f"ENVID={letter.envid}"] * bool(letter.envid)
+        return " ".join(words)
+
+    def _rcpt(self, letter: Letter, recipient: str) -> str:
+        notify = f" NOTIFY={letter.notify}" if letter.notify else ""
+        return f"RCPT TO:<{qualified(recipient, self.domain)}>{notify}"
+
+    def _settle(self, recipients: list[str], answer: Answer, fate: Fate) -> None:
+        if answer.code == 421:
+            raise Broken(str(answer))
+        (fate.refused if answer.final else fate.left).update(dict.fromkeys(recipients, answer))
+
+    # The wire ------------------------------------------------------------------------------------------------------
+
+    def _ask(self, command: str) -> Answer:
+        self._say(command)
+        return self._answer()
+
+    def _say(self, *commands: str) -> None:
+        if self._tell:
+            for command in commands:
+                self._tell(f">>> {command}")
+        self._channel.send("".join(f"{command}\r\n" for command in commands).encode("utf-8", "surrogateescape"))
+
+    def _expect_positive(self, answer: Answer) -> Answer:
+        if not answer.positive:
+            raise Broken(str(answer))
+        return answer
+
+    def _answer(self) -> Answer:
+        """The next reply. Raises Broken."""
+        code, enhanced, texts = 0, "", []
+        for line in self._lines():
+            if self._tell:
+                self._tell(line)
+            if not (line[:3].isascii() and line[:3].isdigit()):
+                raise Broken(f"this is no answer: {line[:80]!r}")
+            code, text = int(line[:3]), line[4:]
+            word, _, rest = text.partition(" ")
+            if word[1:2] == "." and word.count(".") == 2 and word.replace(".", "").isdigit():
+                enhanced, text = word, rest
+            texts.append(text)
+            if line[3:4] != "-":
+                break
+        return Answer(code, enhanced, "\n".join(texts))
+
+    def _lines(self) -> Iterator[str]:
+        while True:
+            line, end, rest = self._received.partition(b"\r\n")
+            if end:
+                self._received = rest
+                yield line.decode("utf-8", "replace")
+                continue
+            data = self._channel.receive()
+            if not data or len(self._received) > _LONGEST_REPLY:
+                raise Broken(_NO_ANSWER)
+            self._received += data

@@ -1,0 +1,196 @@
+"""`sendmail` as it is meant most of the time: the message on standard input goes to the server, or into maildrop/."""
+
+import os
+import pwd
+import re
+from collections.abc import Callable
+from typing import NamedTuple
+
+from smtpd_classic.submission import maildrop
+from smtpd_classic.submission.addresses import BadAddresses, addresses
+from smtpd_classic.submission.conversation import Answer, Broken, Conversation, Fate
+from smtpd_classic.submission.flags import Flags
+from smtpd_classic.submission.header import recipients_in, without_bcc
+from smtpd_classic.submission.local_socket import LocalSocket
+from smtpd_classic.submission.message import HeaderTooLong, Letter, split
+from smtpd_classic.submission.places import Places
+from smtpd_classic.submission.source import read_message
+
+__all__ = ["Failed", "send"]
+
+_ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+")
+_LONGEST_NAME = 200
+_DISK_FULL = "4.3.1"
+# By the beginning of the enhanced status code (RFC 3463), the longest first.
+_STATUSES = (
+    ("5.1.7", os.EX_DATAERR),
+    ("5.1.", os.EX_NOUSER),
+    ("5.2.", os.EX_UNAVAILABLE),
+    ("5.3.4", os.EX_DATAERR),
+    ("5.5.", os.EX_DATAERR),
+    ("5.6.", os.EX_DATAERR),
+    ("5.7.", os.EX_NOPERM),
+)
+
+
+class Failed(Exception):
+    """The end of it: a status of sysexits(3) and a sentence for each line."""
+
+    def __init__(self, status: int, *sentences: str) -> None:
+        super().__init__("\n".join(sentences))
+        self.status = status
+        self.sentences = sentences
+
+
+def send(flags: Flags, places: Places, tell: Callable[[str], None] | None) -> None:
+    """Raises Failed."""
+    letter = _letter(flags)
+    fate = _hand_over(letter, places.socket, tell)
+    if fate.left:
+        _leave(letter, fate.left, maildrop.folder_in(places.spool), tell)
+    if fate.refused:
+        first = next(iter(fate.refused.values()))
+        lines = [f"<{recipient}>: {answer}" for recipient, answer in fate.refused.items()]
+        if len(fate.refused) < len(letter.recipients):
+            lines.append("The other recipients get the message.")
+        raise Failed(_status(first), *lines)
+
+
+# What is to be sent ------------------------------------------------------------------------------------------------
+
+
+class _Login(NamedTuple):
+    name: str
+    full_name: str
+
+
+def _letter(flags: Flags) -> Letter:
+    recipients = _named(flags)
+    sender = _sender(flags)
+    try:
+        source = read_message(0, dot_ends=flags.dot_ends)
+    except OSError as problem:
+        raise Failed(os.EX_IOERR, f"The message cannot be read: {problem.strerror}.") from None
+    try:
+        header, text = split(source)
+        if flags.recipients_in_header:
+            recipients |= dict.fromkeys(recipients_in(header))
+    except (HeaderTooLong, BadAddresses) as problem:
+        raise Failed(os.EX_DATAERR, f"The header cannot be read: {problem}.") from None
+    if not recipients:
+        if flags.recipients_in_header:
+            raise Failed(os.EX_DATAERR, "The header names no recipient in To, Cc or Bcc.")
+        raise Failed(os.EX_USAGE, "Name a recipient, or use -t to take those in the header.")
+    return Letter(
+        sender,
+        tuple(recipients),
+        without_bcc(header),
+        source,
+        text,
+        source.eight_bit,
+        name=_full_name(flags),
+        notify=flags.notify,
+        ret=flags.ret,
+        envid=flags.envid,
+    )
+
+
+def _named(flags: Flags) -> dict[str, None]:
+    """The recipients on the command line."""
+    found: dict[str, None] = {}
+    for word in flags.words:
+        if word.startswith("-"):
+            raise Failed(os.EX_USAGE, f"{word} stands behind a recipient; flags come first.")
+        try:
+            found |= dict.fromkeys(addresses(word))
+        except BadAddresses as problem:
+            raise Failed(os.EX_DATAERR, f"A recipient cannot be read: {problem}.") from None
+    return found
+
+
+def _sender(flags: Flags) -> str:
+    if flags.sender is None:
+        return _local_part(_login().name)
+    if flags.sender.strip() in {"", "<>"}:
+        return ""
+    try:
+        found = addresses(flags.sender)
+    except BadAddresses as problem:
+        raise Failed(os.EX_DATAERR, f"The sender cannot be read: {problem}.") from None
+    if len(found) != 1:
+        raise Failed(os.EX_DATAERR, "The sender is not one address.")
+    return found[0]
+
+
+def _login() -> _Login:
+    try:
+        found = pwd.getpwuid(os.getuid())
+    except KeyError:
+        raise Failed(os.EX_OSERR, f"User {os.getuid()} has no name; say with -f who sends.") from None
+    # passwd(5), as finger(1) reads it: the name before the first comma, “&” for the login name.
+    full_name = found.pw_gecos.partition(",")[0].replace("&", found.pw_name.capitalize())
+    return _Login(found.pw_name, full_name)
+
+
+def _full_name(flags: Flags) -> str:
+    name = flags.name or os.environ.get("NAME", "")
+    if not name:
+        try:
+            name = _login().full_name
+        except Failed:
+            name = ""
+    return " ".join("".join(char if char.isprintable() else " " for char in name).split())[:_LONGEST_NAME]
+
+
+def _local_part(name: str) -> str:
+    """A login name as an address takes it: those of a directory may hold backslashes and blanks."""
+    if _ATOMS.fullmatch(name) and all(name.split(".")):
+        return name
+    return '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+# Where it goes -----------------------------------------------------------------------------------------------------
+
+
+def _hand_over(letter: Letter, path: str, tell: Callable[[str], None] | None) -> Fate:
+    try:
+        channel = LocalSocket(path)
+    except OSError as problem:
+        fate = Fate()
+        answer = Answer(421, "4.3.2", f"The server does not answer at {path}: {problem.strerror or problem}")
+        fate.left = dict.fromkeys(letter.recipients, answer)
+        return fate
+    try:
+        conversation = Conversation(channel, tell)
+        try:
+            conversation.open()
+        except (Broken, OSError) as problem:
+            fate = Fate()
+            fate.left = dict.fromkeys(letter.recipients, Answer(421, "4.3.2", str(problem)))
+            return fate
+        fate = conversation.submit(letter)
+        conversation.close()
+        return fate
+    finally:
+        channel.close()
+
+
+def _leave(letter: Letter, left: dict[str, Answer], folder: str, tell: Callable[[str], None] | None) -> None:
+    """In maildrop/, from where the server fetches it. Not when its disk is full: that would make it fuller."""
+    full = next((answer for answer in left.values() if answer.enhanced == _DISK_FULL), None)
+    why = full or next(iter(left.values()))
+    if full is None:
+        try:
+            name = maildrop.leave(folder, letter._replace(recipients=tuple(left)))
+        except OSError as problem:
+            said = f"{folder}: {problem.strerror}"
+        else:
+            if tell:
+                tell(f"{why}; the message waits as {name} in {folder}")
+            return
+        raise Failed(os.EX_TEMPFAIL, f"The message was not taken: {why}; nor can it wait for the server: {said}.")
+    raise Failed(os.EX_TEMPFAIL, f"The message was not taken: {why}")
+
+
+def _status(answer: Answer) -> int:
+    return next((status for begin, status in _STATUSES if answer.enhanced.startswith(begin)), os.EX_UNAVAILABLE)
