@@ -33,6 +33,7 @@ tools: .venv/run.stamp
 
 generated: .venv/run.stamp
 	$(BIN)/python -m smtpd_classic.config.manual
+	$(BIN)/python -m smtpd_classic.completion >conf/completion/smtpd-classic
 
 .venv/run.stamp: setup.py
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer with venv is needed (Debian: apt-get install python3-venv)." >&2; exit 1; }

@@ -13,7 +13,7 @@ from typing import Any
 
 from smtpd_classic import __version__
 
-__all__ = ["COMMANDS", "DEFAULT_CONFIG", "main"]
+__all__ = ["COMMANDS", "DEFAULT_CONFIG", "main", "whole_parser"]
 
 DEFAULT_CONFIG = "/etc/smtpd-classic/smtpd-classic.conf"
 
@@ -58,6 +58,11 @@ def _sentence(problem: Exception) -> str:
     if isinstance(problem, OSError) and problem.strerror:
         return f"{problem.filename}: {problem.strerror}" if problem.filename else problem.strerror
     return f"{type(problem).__name__}: {problem} (--debug shows where)"
+
+
+def whole_parser() -> argparse.ArgumentParser:
+    """The parser of every command, for what is made from it."""
+    return _parser([])
 
 
 def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
