@@ -72,6 +72,7 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     "daemon": ({"*"}, set()),
     "commands": ({"*"}, set()),
     "cli": ({"*"}, set()),
+    "completion": ({"cli"}, set()),
     "__main__": ({"cli"}, set()),
 }
 FORBIDDEN_IN_SMTP = {"socket", "ssl", "time", "os", "threading", "logging"}
