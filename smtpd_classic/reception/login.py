@@ -44,7 +44,9 @@ class Login:
             case "LOGIN":
                 self._exchange = sasl.Login()
             case "SCRAM-SHA-256":
-                self._exchange = sasl.ScramSha256(self._services.accounts.scram_keys)
+                # The salt of a name that does not exist must be the same whichever process answers.
+                secret = self._services.runtime.secret("scram")
+                self._exchange = sasl.ScramSha256(self._services.accounts.scram_keys, secret=secret)
             case _:
                 return UNKNOWN_MECHANISM
         return self._step(event.initial_response)

@@ -4,6 +4,7 @@ Everything here is for a hot path or for a screen: it is cheap, it works (and sa
 folder is missing because the daemon is down, and nothing that a session calls raises.
 """
 
+import hmac
 import os
 import secrets
 
@@ -49,6 +50,10 @@ class Runtime:
         other = Runtime(self.folder, access, self._key)
         other.counters = self.counters
         return other
+
+    def secret(self, purpose: str) -> bytes:
+        """32 octets that every process of this instance knows and nobody else; another with each start."""
+        return hmac.digest(self._key, purpose.encode(), "sha256")
 
     @property
     def submission_socket(self) -> str:
