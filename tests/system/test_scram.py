@@ -15,6 +15,7 @@ def salt_of(server: Instance, login: str) -> str:
         first = base64.b64encode(f"n,,n={login},r=clientnonce".encode()).decode()
         code, text = client.docmd("AUTH", f"SCRAM-SHA-256 {first}")
         assert code == 334, text
+        client.docmd("*")
         return base64.b64decode(text).decode().partition(",s=")[2]
 
 
