@@ -9,7 +9,7 @@ from smtpd_classic.accounts import Accounts
 from smtpd_classic.delivery.maildir import MailStore, MailStoreBroken
 from smtpd_classic.dns import DnsResolver
 from smtpd_classic.instance import Setting
-from smtpd_classic.life import HAND_OVER_S, STOP, STOP_S, Draining, Orders
+from smtpd_classic.life import HAND_OVER_S, PICKUP_S, STOP, STOP_S, Draining, Orders
 from smtpd_classic.listening import Sockets
 from smtpd_classic.reception import Reception
 from smtpd_classic.server import Receiver
@@ -82,14 +82,18 @@ def receive(setting: Setting, supervisor: socket.socket) -> None:
 def deliver(setting: Setting, supervisor: socket.socket) -> None:
     """The process that sends what is queued."""
     # Here, because it takes a fifth of the start, and the receivers do not have to wait for it.
+    from smtpd_classic.pickup import Pickup  # noqa: PLC0415
     from smtpd_classic.retry import RetryThread  # noqa: PLC0415
 
     orders = Orders(supervisor)
-    retry = RetryThread(services_for(setting))
+    services = services_for(setting)
+    retry, pickup = RetryThread(services), Pickup(services)
     retry.start()
+    pickup.start()
     orders.ready()
     while not (word := orders.word()):
         orders.wait()
+    pickup.stop(PICKUP_S)
     retry.stop(STOP_S if word == STOP else HAND_OVER_S)
 
 

@@ -8,12 +8,13 @@ import time
 from smtpd_classic.server import Receiver
 from smtpd_classic.signals import Signals
 
-__all__ = ["DRAIN", "DRAIN_CONTENT_S", "HAND_OVER_S", "READY", "STOP", "STOP_S", "Draining", "Orders"]
+__all__ = ["DRAIN", "DRAIN_CONTENT_S", "HAND_OVER_S", "PICKUP_S", "READY", "STOP", "STOP_S", "Draining", "Orders"]
 
 READY, DRAIN, STOP = b"r", b"d", b"s"  # one octet each, between the supervisor and a child
 STOP_S = 5.0  # after SIGTERM, what runs may go on for so long
 DRAIN_CONTENT_S = 300.0  # after a reload, a message that is being sent
 HAND_OVER_S = 20.0  # after a reload, deliveries; what is not done by then, the successor does
+PICKUP_S = 1.0  # what is being fetched from maildrop/; what is not done by then is fetched again
 _DRAIN_S = 30.0  # after a reload, everything else
 _DRAIN_SILENCE_S = 3.0  # after a reload, a client that says nothing
 _LAST_WORDS_S = 1.0

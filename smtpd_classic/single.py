@@ -3,13 +3,15 @@
 import os
 import signal
 import threading
+from typing import NamedTuple
 
 from smtpd_classic import notify
 from smtpd_classic.acceptor import Acceptor
 from smtpd_classic.accounts import AccountsUnreadable
 from smtpd_classic.children import receiver_for, services_for, sweep_up
 from smtpd_classic.instance import Instance, Setting
-from smtpd_classic.life import HAND_OVER_S, STOP_S, Draining
+from smtpd_classic.life import HAND_OVER_S, PICKUP_S, STOP_S, Draining
+from smtpd_classic.pickup import Pickup
 from smtpd_classic.retry import RetryThread
 from smtpd_classic.server import Receiver
 from smtpd_classic.signals import Signals
@@ -22,19 +24,34 @@ _TICK_S = 0.05
 _REST_S = 60.0
 
 
+class _Sending(NamedTuple):
+    """The threads that send what is queued, and fetch what was left for us."""
+
+    retry: RetryThread
+    pickup: Pickup
+
+    def start(self) -> None:
+        self.retry.start()
+        self.pickup.start()
+
+    def stop(self, timeout_s: float) -> None:
+        self.pickup.stop(PICKUP_S)
+        self.retry.stop(timeout_s)
+
+
 class Single:
     def __init__(self, instance: Instance) -> None:
         self._instance = instance
         self._signals = Signals({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
         self._acceptor = Acceptor((self._signals.fileno(),), instance.setting.log)
         self._draining: list[Draining] = []
-        self._retry: RetryThread
+        self._sending: _Sending
 
     def run(self) -> int:
         """Until SIGTERM; the exit status."""
         setting = self._instance.setting
         setting.runtime.counters.attach(_COLUMN)
-        receiver, self._retry = self._begin(setting)
+        receiver, self._sending = self._begin(setting)
         self._say("running")
         self._instance.ready()
         while True:
@@ -49,13 +66,13 @@ class Single:
             if not asked and not self._draining:
                 setting.runtime.blocks.sweep()
 
-    def _begin(self, setting: Setting) -> tuple[Receiver, RetryThread]:
+    def _begin(self, setting: Setting) -> tuple[Receiver, _Sending]:
         services = services_for(setting)
-        receiver, retry = receiver_for(services, setting.sockets), RetryThread(services)
+        receiver, sending = receiver_for(services, setting.sockets), _Sending(RetryThread(services), Pickup(services))
         self._acceptor.serve(receiver.servers)
-        retry.start()
+        sending.start()
         threading.Thread(target=sweep_up, args=(services,), daemon=True).start()
-        return receiver, retry
+        return receiver, sending
 
     def _reload(self, receiver: Receiver) -> Receiver:
         """New clients find the new setting; those that are here keep the old one."""
@@ -63,13 +80,13 @@ class Single:
         fresh = self._instance.load_again()
         if fresh is not None:
             try:
-                successor, retry = self._begin(fresh)
+                successor, sending = self._begin(fresh)
             except (CertificateProblem, AccountsUnreadable) as problem:
                 self._instance.give_up(fresh, str(problem))
             else:
                 self._draining.append(Draining(receiver, stop=False))
-                threading.Thread(target=self._retry.stop, args=(HAND_OVER_S,), daemon=True).start()
-                self._retry = retry
+                threading.Thread(target=self._sending.stop, args=(HAND_OVER_S,), daemon=True).start()
+                self._sending = sending
                 self._instance.take(fresh)
                 receiver = successor
         self._say("running")
@@ -81,7 +98,7 @@ class Single:
         self._say("stopping")
         self._acceptor.serve(())
         receiver.close()
-        ending = threading.Thread(target=self._retry.stop, args=(STOP_S,), daemon=True)
+        ending = threading.Thread(target=self._sending.stop, args=(STOP_S,), daemon=True)
         ending.start()
         draining = Draining(receiver, stop=True)
         while not draining.done():

@@ -106,7 +106,7 @@ class Message:
         """Returns when the message would survive a power cut. Raises what the disk said."""
         came = self._services.clock()
         delivered = destination.commit(self._envelope(), self._arrival)
-        self._tell(delivered, size, header.first(b"message-id"), came)
+        self._tell(delivered, size, header.first(b"message-id") or self._own_id(), came)
         return accepted(self.queue_id)
 
     def refused(self, reply: Reply) -> None:
@@ -133,8 +133,12 @@ class Message:
         """RFC 6409 8.1 to 8.3: what a submission server may add."""
         fields = "" if header.has(b"date") else f"Date: {date_text(self._arrival)}\n"
         if not header.has(b"message-id"):
-            fields += f"Message-ID: <{self.queue_id}@{self._services.config.helo_name}>\n"
+            fields += f"Message-ID: {self._own_id().decode()}\n"
         return fields.encode()
+
+    def _own_id(self) -> bytes:
+        """What Message-ID a message gets that came without one; blank for those that get none."""
+        return f"<{self.queue_id}@{self._services.config.helo_name}>".encode() if self._originates_here else b""
 
     def _envelope(self) -> Envelope:
         login, mail = self._transaction.visitor.login, self._mail

@@ -11,20 +11,21 @@ import hashlib
 import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from enum import Enum
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from smtpd_classic.accounts import Accounts, AccountsUnreadable
 from smtpd_classic.config.schema import Config
-from smtpd_classic.delivery.content import Content
+from smtpd_classic.delivery.content import Content, Source
 from smtpd_classic.delivery.network import Target
 from smtpd_classic.dsn import Fate, Notification, compose, eight_bit, plain_notice
 from smtpd_classic.retry.journal import Journal
 from smtpd_classic.smtp.address import NULL_SENDER, split_address
-from spool import Claim, Envelope, Recipient, Spool, SpoolBroken, SpoolFull, new_queue_id
+from spool import Entry, Envelope, Recipient, Spool, SpoolBroken, SpoolFull, new_queue_id
 
-__all__ = ["Notices", "Verdict"]
+__all__ = ["Notices", "Original", "Verdict"]
 
 _DAY_S = 86_400.0
 _LOGIN_REFUSED = (
@@ -34,6 +35,15 @@ _LOGIN_REFUSED = (
     "the Remote Delivery tab, or for a direct domain on the Direct Delivery tab. You are told once a day as long as it "
     "does not work."
 )
+
+
+class Original(Protocol):
+    """The message that a notice is about: a claimed entry, or one that never became an entry."""
+
+    @property
+    def entry(self) -> Entry: ...
+
+    def open_content(self) -> AbstractContextManager[Source]: ...
 
 
 class Verdict(Enum):
@@ -75,7 +85,7 @@ class Notices:
         self._telling = threading.Lock()
         self._told = os.path.join(config.server.spool_folder, "told")
 
-    def failed(self, claim: Claim, fates: Sequence[tuple[Recipient, Fate]]) -> Verdict:
+    def failed(self, claim: Original, fates: Sequence[tuple[Recipient, Fate]]) -> Verdict:
         """Tell the sender that these recipients will not get the message."""
         envelope = claim.entry.envelope
         if envelope.sender == NULL_SENDER:
@@ -94,7 +104,7 @@ class Notices:
         words = f"The bounce for <{envelope.sender}> cannot be delivered, because there is no such address here."
         return self._to_postmaster(claim, wanted, words)
 
-    def delayed(self, claim: Claim, fates: Sequence[tuple[Recipient, Fate]]) -> bool:
+    def delayed(self, claim: Original, fates: Sequence[tuple[Recipient, Fate]]) -> bool:
         """Tell the sender, once, that the message is late. Whether that is settled."""
         wanted = tuple(fate for recipient, fate in fates if not recipient.notify or "DELAY" in recipient.notify)
         sender = claim.entry.envelope.sender
@@ -102,7 +112,7 @@ class Notices:
             return True
         return self._send(claim, _Notice("sender delay notification", sender, wanted)) is not Verdict.LATER
 
-    def succeeded(self, claim: Claim, fates: Sequence[Fate]) -> None:
+    def succeeded(self, claim: Original, fates: Sequence[Fate]) -> None:
         """Tell the sender what he wanted to be told of: that it was delivered, relayed or expanded."""
         sender = claim.entry.envelope.sender
         if sender == NULL_SENDER:
@@ -137,7 +147,7 @@ class Notices:
         except OSError:
             return
 
-    def _double_bounce(self, claim: Claim, fates: Sequence[tuple[Recipient, Fate]]) -> Verdict:
+    def _double_bounce(self, claim: Original, fates: Sequence[tuple[Recipient, Fate]]) -> Verdict:
         postmaster = self._config.postmaster
         try:
             targets = {recipient.address for recipient in self._resolved(postmaster)}
@@ -155,14 +165,14 @@ class Notices:
         )
         return self._to_postmaster(claim, tuple(fate for _, fate in fates), words)
 
-    def _to_postmaster(self, claim: Claim, fates: tuple[Fate, ...], words: str) -> Verdict:
+    def _to_postmaster(self, claim: Original, fates: tuple[Fate, ...], words: str) -> Verdict:
         notice = _Notice("double bounce to the postmaster", self._config.postmaster, fates, words)
         verdict = self._send(claim, notice)
         if verdict is Verdict.HOLD:
             self._journal.held(claim.entry, "the address of the postmaster does not exist")
         return verdict
 
-    def _copy(self, claim: Claim, fates: tuple[Fate, ...]) -> None:
+    def _copy(self, claim: Original, fates: tuple[Fate, ...]) -> None:
         mode, postmaster = self._config.basic.copy_bounces, self._config.postmaster
         sender = claim.entry.envelope.sender
         if mode == "none" or sender.lower() == postmaster.lower():
@@ -170,7 +180,7 @@ class Notices:
         words = f"This is the postmaster's copy of a bounce to <{sender}>."
         self._send(claim, _Notice("postmaster non-delivery notification", postmaster, fates, words, mode == "full"))
 
-    def _send(self, claim: Claim, notice: _Notice) -> Verdict:
+    def _send(self, claim: Original, notice: _Notice) -> Verdict:
         """HOLD: there is no such address here."""
         now = self._clock()
         try:

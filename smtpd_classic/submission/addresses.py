@@ -6,8 +6,9 @@ One pass from left to right, without recursion.
 
 import re
 from itertools import pairwise
+from typing import NamedTuple
 
-__all__ = ["BadAddresses", "addresses"]
+__all__ = ["Address", "BadAddresses", "addresses", "find_addresses"]
 
 _TOKEN = re.compile(
     r'(?P<space>[ \t\r\n]+)|(?P<quoted>"(?:[^"\\]|\\.)*")|(?P<comment>\()|(?P<literal>\[(?:[^\[\]\\]|\\.)*\])'
@@ -23,8 +24,20 @@ class BadAddresses(ValueError):
     """What is no list of addresses; the text says why in half a sentence."""
 
 
+class Address(NamedTuple):
+    """`end` is where it ends in the text."""
+
+    text: str
+    end: int
+
+
 def addresses(text: str) -> list[str]:
     """Raises BadAddresses."""
+    return [each.text for each in find_addresses(text)]
+
+
+def find_addresses(text: str) -> list[Address]:
+    """The same with their places. Raises BadAddresses."""
     reader = _Reader()
     at = 0
     while at < len(text):
@@ -35,7 +48,7 @@ def addresses(text: str) -> list[str]:
         if match.lastgroup == "comment":
             at = _comment_end(text, match.start())
         elif match.lastgroup != "space":
-            reader.take(match[0], special=match.lastgroup == "special")
+            reader.take(_Token(match[0], at, match.lastgroup == "special"))
     reader.finish()
     return reader.found
 
@@ -53,58 +66,75 @@ def _shown(text: str) -> str:
     return "“" + "".join(char if char.isprintable() else "?" for char in text[:_SHOWN]) + "”"
 
 
+class _Token(NamedTuple):
+    text: str
+    end: int
+    special: bool
+
+
 class _Reader:
     """`words` are those outside of angle brackets, `inside` those within; `open` while the bracket is."""
 
     __slots__ = ("_inside", "_open", "_words", "found")
 
     def __init__(self) -> None:
-        self.found: list[str] = []
-        self._words: list[str] = []
-        self._inside: list[str] | None = None
+        self.found: list[Address] = []
+        self._words: list[_Token] = []
+        self._inside: list[_Token] | None = None
         self._open = False
 
-    def take(self, piece: str, *, special: bool) -> None:
+    def take(self, token: _Token) -> None:
+        sign = token.text if token.special else ""
         if self._open and self._inside is not None:
-            if piece == ">":
-                self._open = False
-            elif special and piece in "<,;":
-                raise BadAddresses(f"an angle bracket has no end: {_shown('<' + ''.join(self._inside))}")
-            else:
-                self._inside.append(piece)
-        elif special and piece in ",;":
+            self._take_inside(token, sign)
+        elif sign in {",", ";"}:
             self.finish()
-        elif special and piece == ":":
+        elif sign == ":":
             self._words.clear()  # the name of a group (RFC 5322 3.4)
-        elif special and piece == "<":
+        elif sign == "<":
             if self._inside is not None:
-                raise BadAddresses(f"two addresses without a comma: {_shown(''.join(self._inside))}")
+                raise BadAddresses(f"two addresses without a comma: {_shown(_text(self._inside))}")
             self._inside, self._open = [], True
-        elif special and piece == ">":
+        elif sign == ">":
             raise BadAddresses("an angle bracket has no beginning")
         else:
-            self._words.append(piece)
+            self._words.append(token)
+
+    def _take_inside(self, token: _Token, sign: str) -> None:
+        assert self._inside is not None
+        if sign == ">":
+            self._open = False
+        elif sign in {"<", ",", ";"}:
+            raise BadAddresses(f"an angle bracket has no end: {_shown('<' + _text(self._inside))}")
+        else:
+            self._inside.append(token)
 
     def finish(self) -> None:
         """The mailbox ends here; an empty one is nothing (RFC 5322 4.4)."""
         words, inside = self._words, self._inside
         if self._open:
-            raise BadAddresses(f"an angle bracket has no end: {_shown('<' + ''.join(inside or ()))}")
+            raise BadAddresses(f"an angle bracket has no end: {_shown('<' + _text(inside or []))}")
         self._words, self._inside = [], None
         if inside is None:
             inside = words
-        elif inside[:1] == ["@"] and ":" in inside:
-            inside = inside[inside.index(":") + 1 :]  # a source route, RFC 5322 4.4
+        elif inside and inside[0].text == "@":
+            # A source route (RFC 5322 4.4): the address is behind its colon.
+            colon = next((number for number, token in enumerate(inside) if token.text == ":"), -1)
+            inside = inside[colon + 1 :]
         if inside:
             self.found.append(_joined(inside))
 
 
-def _joined(tokens: list[str]) -> str:
+def _text(tokens: list[_Token]) -> str:
+    return "".join(token.text for token in tokens)
+
+
+def _joined(tokens: list[_Token]) -> Address:
     """The address in its tokens, where words and signs must alternate."""
-    address = "".join(tokens)
+    address = _text(tokens)
     for one, other in pairwise(tokens):
-        if not (one in "@.:" or other in "@.:"):
-            raise BadAddresses(f"two words without a comma: {_shown(one + ' ' + other)}")
+        if not (one.special or other.special):
+            raise BadAddresses(f"two words without a comma: {_shown(one.text + ' ' + other.text)}")
     if len(address) > _LONGEST or not address.isprintable():
         raise BadAddresses(f"an address is too long, or not all of it can be printed: {_shown(address)}")
-    return address
+    return Address(address, tokens[-1].end)

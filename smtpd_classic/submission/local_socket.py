@@ -41,11 +41,16 @@ class LocalSocket:
 
 
 def relay(channel: LocalSocket, source: int, sink: int) -> None:
-    """Hand on what comes on either side, until the server has said its last word. Raises OSError."""
+    """Hand on what comes on either side, until the server has said its last word. Raises OSError.
+
+    The server is the first to speak (RFC 5321 3.1), also to those who have written all of it to a file before.
+    """
+    banner = channel.receive()
+    _write(sink, banner)
     poll = select.poll()
     poll.register(channel.socket, select.POLLIN)
     poll.register(source, select.POLLIN)
-    while True:
+    while banner:
         for fd, _ in poll.poll():
             if fd == source:
                 data = os.read(source, _CHUNK)
@@ -58,5 +63,9 @@ def relay(channel: LocalSocket, source: int, sink: int) -> None:
                 data = channel.receive()
                 if not data:
                     return
-                while data:
-                    data = data[os.write(sink, data) :]
+                _write(sink, data)
+
+
+def _write(fd: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(fd, data) :]

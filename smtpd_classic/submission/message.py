@@ -5,6 +5,7 @@ from typing import NamedTuple, Protocol
 
 from smtpd_classic.headers import HeaderBlock, end_of_header_block
 from smtpd_classic.phrase import phrase
+from smtpd_classic.submission.header import is_qualified, with_domain
 
 __all__ = ["Body", "HeaderTooLong", "Letter", "Parts", "completed", "content", "qualified", "split"]
 
@@ -79,23 +80,21 @@ def split(body: Body) -> Parts:
 
 def qualified(address: str, domain: str) -> str:
     """With the domain of this server, where there is none."""
-    at = address.rfind("@")
-    if not address or (at >= 0 and not (address.endswith('"') and address.startswith('"'))):
-        return address
-    return f"{address}@{domain}"
+    return f"{address}@{domain}" if address and not is_qualified(address) else address
 
 
 def completed(letter: Letter, domain: str) -> bytes:
-    """The header with a From. What else may be missing the server adds: it knows the time and the queue id."""
+    """The header with a From, and with a domain in every address. What else may be missing the server adds: it knows
+    the time and the queue id."""
     block = HeaderBlock(letter.header)
     resent = any(block.has(name) for name in (b"resent-to", b"resent-cc", b"resent-bcc"))
     name = "Resent-From" if resent else "From"
     if block.has(name.lower().encode()) or not letter.sender:
-        return letter.header
+        return with_domain(letter.header, domain)
     address = qualified(letter.sender, domain).encode("utf-8", "surrogateescape")
     display = phrase(letter.name)
     value = display + b" <" + address + b">" if display else address
-    return letter.header + name.encode() + b": " + value + b"\n"
+    return with_domain(letter.header, domain) + name.encode() + b": " + value + b"\n"
 
 
 def content(letter: Letter, domain: str) -> Iterator[bytes]:
