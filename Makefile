@@ -1,12 +1,13 @@
 # make run    the server on loopback ports, from the folder ./instance
 # make test   every check and test; installs what it needs
+# make deb    the Debian package, in the folder ./dist
 SHELL = /bin/sh
 PYTHON ?= $(shell for python in /usr/bin/python3 python3 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 BIN = .venv/bin
 JOBS ?= 4
 
-.PHONY: run test check tests torture bench tools generated clean
+.PHONY: run test check tests torture bench tools generated deb clean
 
 run: .venv/run.stamp
 	@test -e instance/smtpd-classic.conf || $(BIN)/smtpd-classic init instance
@@ -34,6 +35,9 @@ tools: .venv/run.stamp
 generated: .venv/run.stamp
 	$(BIN)/python -m smtpd_classic.config.manual
 	$(BIN)/python -m smtpd_classic.completion >conf/completion/smtpd-classic
+
+deb: .venv/run.stamp
+	conf/debian/build $(BIN)/python dist
 
 .venv/run.stamp: setup.py
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer with venv is needed (Debian: apt-get install python3-venv)." >&2; exit 1; }

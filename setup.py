@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 setup(
     name="smtpd-classic",
@@ -10,23 +10,10 @@ setup(
     long_description_content_type="text/markdown",
     license="MIT",
     python_requires=">=3.11",
-    packages=[
-        "smtpd_classic",
-        "smtpd_classic.accounts",
-        "smtpd_classic.commands",
-        "smtpd_classic.config",
-        "smtpd_classic.delivery",
-        "smtpd_classic.policy",
-        "smtpd_classic.runtime",
-        "smtpd_classic.smtp",
-        "smtpd_classic.submission",
-        "spool",
-        "tui",
-        "tui.screens",
-    ],
+    packages=find_packages(include=["smtpd_classic", "smtpd_classic.*", "spool", "spool.*", "tui", "tui.*"]),
     install_requires=[
         "ConfigUpdater>=4.1,<5",
-        "argon2-cffi>=25.1",
+        "argon2-cffi>=21.1",
         "compressed_rtf>=1.0.7,<2",
         "dnspython>=2.9,<3",
         "filelock>=4.2,<5",
