@@ -119,11 +119,15 @@ class Tui:
 
     def to(self, label: str) -> "Tui":
         """Go on with Tab until the button with this label has the focus."""
+        return self.find(f"[{label}]")
+
+    def find(self, text: str, key: str = "tab") -> "Tui":
+        """Go on until what has the focus reads like this."""
         for _ in range(80):
-            if getattr(self.leaf(), "text", "") == f"[{label}]":
+            if str(getattr(self.leaf(), "text", "")).strip() == text:
                 return self
-            self.press("tab")
-        raise AssertionError(f"no button {label} in:\n{self.text}")
+            self.press(key)
+        raise AssertionError(f"no {text} in:\n{self.text}")
 
     def choose(self, label: str) -> "Tui":
         """Press a button."""

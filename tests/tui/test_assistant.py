@@ -1,0 +1,155 @@
+"""The first-run assistant: what it writes is right, and nothing is written before the last answer."""
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from smtpd_classic.accounts import list_accounts, list_aliases
+from smtpd_classic.accounts.passwords import verify
+from smtpd_classic.config import ConfigProblems, load, parse
+from tests.instance import running
+from tests.tui.desk import Tui
+from tui.assistant_file import BESIDE, DIRECT, LOOPBACK, NETWORK, RELAY, SYSTEM, guesses, make, text_of
+from tui.trial import run_trial
+
+ANSWERS = {
+    "domain": "example.org",
+    "host": "mail.example.org",
+    "user": "ann",
+    "full_name": "Ann Other",
+    "password": "secret word",
+    "certificate": "",
+    "key": "",
+    "way": DIRECT,
+    "relay": "",
+    "relay_user": "",
+    "relay_password": "",
+    "reach": LOOPBACK,
+    "place": BESIDE,
+    "service": "",
+}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "etc" / "smtpd-classic.conf"
+
+
+def test_the_file_is_the_commented_sample_with_the_answers(path: Path) -> None:
+    text = text_of(ANSWERS, str(path))
+    config = parse(text, path)
+    assert config.server.primary_domain == "example.org"
+    assert config.helo_name == "mail.example.org"
+    assert [each.port for each in config.listeners] == [2525, 2587, 2465]
+    assert all(each.address == ("127.0.0.1", "::1") for each in config.listeners)
+    assert config.server.spool_folder == str(path.parent / "spool")
+    assert "# Max. recipients: " in text
+
+
+def test_a_relay_takes_everything_with_its_login(path: Path) -> None:
+    answers = ANSWERS | {"way": RELAY, "relay": "smtp.example.net:587", "relay_user": "us", "relay_password": "s3cret"}
+    remote = parse(text_of(answers, str(path)), path).remote
+    assert (remote.relay_always, remote.look_up_mx, remote.relay_auth) == (True, False, True)
+    assert (remote.relay_hosts[0].name, remote.relay_hosts[0].port) == ("smtp.example.net", 587)
+    assert (remote.relay_user, remote.relay_password) == ("us", "s3cret")
+
+
+def test_the_usual_ports_and_folders(path: Path) -> None:
+    answers = ANSWERS | {"reach": NETWORK, "place": SYSTEM, "certificate": "/x/c.pem", "key": "/x/k.pem"}
+    config = parse(text_of(answers, str(path)), path)
+    assert [each.port for each in config.listeners] == [25, 587, 465]
+    assert config.server.spool_folder == "/var/spool/smtpd-classic"
+    assert (config.server.certificate, config.server.private_key) == ("/x/c.pem", "/x/k.pem")
+
+
+def test_file_account_and_postmaster_are_made(path: Path) -> None:
+    made = make(ANSWERS, str(path))
+    config = load(path)
+    (account,) = list_accounts(config)
+    assert (account.address, account.full_name) == ("ann@example.org", "Ann Other")
+    assert verify(account.password, "secret word")
+    assert dict(list_aliases(config)) == {"postmaster@example.org": ("ann@example.org",)}
+    assert (made.login, made.made_up) == ("ann@example.org", False)
+    assert path.stat().st_mode & 0o007 == 0
+
+
+def test_a_password_is_made_up(path: Path) -> None:
+    made = make(ANSWERS | {"password": ""}, str(path))
+    assert made.made_up
+    assert verify(list_accounts(load(path))[0].password, made.password)
+
+
+def test_answers_that_cannot_be_leave_nothing_behind(path: Path) -> None:
+    with pytest.raises(ConfigProblems):
+        make(ANSWERS | {"way": RELAY, "relay": ""}, str(path))
+    assert not path.exists()
+
+
+def test_guesses_answer_every_question() -> None:
+    assert set(guesses()) == set(ANSWERS)
+
+
+@pytest.fixture
+def taken() -> Iterator[None]:
+    """The port that the server would open first is somebody else's."""
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            other.bind(("127.0.0.1", 2525))
+            other.listen()
+        except OSError:
+            pass  # it is already
+        yield
+
+
+def test_the_whole_way_through_the_questions(path: Path, taken: None) -> None:
+    tui = Tui(path)
+    assert "There is no configuration" in tui.dialog_text
+    tui.press("enter").press("ctrl u").type("example.org").press("tab", "ctrl u").choose("Next")
+    tui.press("ctrl u").type("ann").choose("Next").choose("Next")
+    tui.press("right").choose("Next")
+    assert "A relay was chosen; it needs a host name." in tui.dialog_text
+    tui.choose("Back").choose("Next")
+    tui.to("Next").press("shift tab", "shift tab", "shift tab", "shift tab", "left").choose("Next")
+    if os.geteuid() == 0:
+        tui.press("right", "tab", "right", "tab", "ctrl u").type("no-such-user").choose("Next")
+        assert "There is no user no-such-user" in tui.dialog_text
+        tui.to("Next").press("shift tab", "ctrl u").type("nobody").choose("Next")
+    else:
+        tui.choose("Next")
+    assert "ann@example.org" in tui.dialog_text
+    assert not path.exists()
+    tui.choose("Write and start")
+    assert path.exists()
+    assert "Your account is ann@example.org" in tui.dialog_text
+    tui.press("esc")
+    assert "did not start" in tui.dialog_text
+
+
+def test_whoever_wants_none_of_it_may_look_around(path: Path) -> None:
+    tui = Tui(path).choose("Not now")
+    assert not tui.dialog()
+    assert not path.exists()
+    tui.go("Basic Parameters").press("f2")
+    assert "assistant" in tui.status_line
+    tui.press("meta g")
+    assert "There is no configuration" in tui.dialog_text
+
+
+def test_a_test_message_really_goes_through() -> None:
+    with running() as instance:
+        config = load(instance.file)
+        trial = run_trial(config, str(config.server.log), instance.login, instance.password, instance.login)
+        assert trial.arrived, trial
+        assert Path(trial.steps[-1].removeprefix("It arrived: ")).is_file()
+        refused = run_trial(config, "", instance.login, "wrong", instance.login)
+        assert not refused.arrived
+        assert "535" in refused.steps[-1]
+        unknown = run_trial(config, "", instance.login, instance.password, f"nobody@{instance.domain}")
+        assert not unknown.arrived
+        assert "550" in unknown.steps[-1]
+    down = run_trial(config, "", instance.login, instance.password, instance.login)
+    assert not down.arrived

@@ -1,0 +1,149 @@
+"""Status, Explain and Access Control: what the server says of itself, and what it would say."""
+
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import urwid.testing as ut
+
+from smtpd_classic.config import load
+from smtpd_classic.runtime import Listening, Runtime
+from smtpd_classic.runtime.status import own_status
+from tests.tui.desk import CONFIG, Tui, made
+from tui.graph import Bars, bars
+from tui.header import daemon_words
+from tui.looking import days_left
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return made(tmp_path)
+
+
+@pytest.fixture
+def runtime(path: Path) -> Runtime:
+    """This process is the daemon."""
+    config = load(path)
+    runtime = Runtime(config.server.run_folder)
+    runtime.make()
+    status = own_status(str(path), config.digest, "0")
+    listening = (Listening("smtp", "127.0.0.1", 2525, "starttls"),)
+    runtime.status.write(replace(status, state="running", generation=1, listening=listening, receivers=2))
+    return runtime
+
+
+def test_a_daemon_that_is_up_is_described(path: Path, runtime: Runtime) -> None:
+    tui = Tui(path, (132, 50))
+    assert "running for" in tui.look()[0]
+    assert f"process {os.getpid()}, 2 receivers" in tui.text
+    assert "127.0.0.1:2525 (starttls)" in tui.text
+
+
+def test_a_daemon_that_died_is_down(path: Path, runtime: Runtime) -> None:
+    runtime.status.write(replace(own_status(str(path), "", "0"), state="running", born=1))
+    tui = Tui(path)
+    assert "daemon is down" in tui.look()[0]
+    assert "down; all but a reload works" in tui.text
+
+
+def test_what_needs_attention_is_said_in_words(path: Path, runtime: Runtime) -> None:
+    status = runtime.status.read()
+    assert status is not None
+    runtime.status.write(
+        replace(
+            status,
+            error="line 3: what is this?",
+            digest="other",
+            waiting_for_restart=("workers in [server] takes effect after a restart.",),
+            not_listening=("port 25 is taken",),
+        )
+    )
+    tui = Tui(path, (132, 50))
+    for words in ("the last reload was refused", "line 3: what is this?", "changed since the server read it"):
+        assert words in tui.text
+    for words in ("workers in [server] takes effect after a restart.", "port 25 is taken"):
+        assert words in tui.text
+
+
+def test_messages_per_minute_are_drawn(path: Path, runtime: Runtime) -> None:
+    runtime.counters.attach(1)
+    runtime.counters.count("received", 8)
+    runtime.counters.count("rejected", 2)
+    tui = Tui(path, (132, 50))
+    lines = tui.text.splitlines()
+    into = next(line for line in lines if "│In " in line)
+    assert "8" in into
+    assert "█" in tui.text
+    assert "█" not in Tui(path, (132, 50), ascii_only=True).text
+
+
+@pytest.mark.parametrize(
+    ("values", "width", "height", "expected"),
+    [
+        ([0, 1, 8], 3, 1, [" ▁█"]),
+        ([0, 4, 8], 3, 2, ["  █", " █" + "█"]),
+        ([1000, 1], 2, 1, ["█▁"]),
+        ([5, 5, 5, 5], 2, 1, ["██"]),
+        ([8], 3, 1, ["███"]),
+        ([], 4, 1, ["    "]),
+        ([1, 2], 0, 1, [""]),
+    ],
+)
+def test_bars_are_as_high_as_their_numbers(values: list[int], width: int, height: int, expected: list[str]) -> None:
+    assert bars(values, width, height, max(values, default=0)) == expected
+
+
+@pytest.mark.parametrize("height", [1, 2, 4])
+def test_bars_fit_any_width(height: int) -> None:
+    widget = Bars("In", "graph in")
+    widget.show(range(60), height)
+    for width in (1, 10, 19, 20, 40, 130):
+        assert len(ut.render_text(widget, (width,))) == height
+
+
+def test_the_words_for_the_daemon(path: Path) -> None:
+    status = replace(own_status(str(path), "", "0"), state="running", since=time.time() - 7200)
+    assert daemon_words(status, time.time()) == ("running for 2h", True)
+    assert daemon_words(None, 0) == ("daemon is down", False)
+    assert daemon_words(replace(status, error="x"), time.time())[1] is False
+
+
+def test_a_certificate_that_cannot_be_read_has_no_days(tmp_path: Path) -> None:
+    (tmp_path / "none.pem").write_text("nonsense")
+    assert days_left(str(tmp_path / "none.pem"), 0) is None
+    assert days_left(str(tmp_path / "missing.pem"), 0) is None
+
+
+def test_explain_names_the_line_that_decides(path: Path) -> None:
+    (path.parent / "spool").mkdir()
+    tui = Tui(path, (250, 50)).go("Explain")
+    tui.press("ctrl u").type("203.0.113.9").press("tab").type("a@elsewhere.example").press("tab", "ctrl u")
+    tui.type("b@far.example").press("f2")
+    assert "REFUSED: 550 5.7.1" in tui.text
+    assert "close_open_relay" in tui.text
+    tui.press("shift tab", "shift tab", "ctrl u").type("192.168.7.7").press("f2")
+    assert "ACCEPTED" in tui.text
+    line = CONFIG[: CONFIG.index("hosts = 192")].count("\n") + 1
+    assert f"[trusted] hosts, {path}:{line}" in tui.text
+
+
+def test_explain_wants_what_it_needs(path: Path) -> None:
+    tui = Tui(path).go("Explain").press("ctrl u", "f2")
+    assert "cannot be left blank" in tui.status_line
+
+
+def test_blocked_addresses_are_shown_and_let_in_again(path: Path, runtime: Runtime) -> None:
+    runtime.blocks.block("203.0.113.9", 3600, "10 failed logins")
+    tui = Tui(path, (100, 40)).go("Access Control")
+    assert "203.0.113.9" in tui.text
+    assert "10 failed logins" in tui.text
+    for _ in range(40):
+        if "b Unblock" in tui.look()[-1]:
+            break
+        tui.press("tab")
+    tui.press("b")
+    assert not runtime.blocks.blocked("203.0.113.9")
+    assert "Nobody is blocked now." in tui.text
+    assert "203.0.113.9 may connect again." in tui.status_line
