@@ -3,7 +3,9 @@ the content looks there. Asked anew at every attempt, so that a change of the co
 already.
 """
 
+import threading
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -12,7 +14,7 @@ from smtpd_classic.config.schema import Config
 from smtpd_classic.delivery.content import Content, Opener, Source
 from smtpd_classic.delivery.routes import Route, Routes
 from smtpd_classic.delivery.transport import Action, Job, Outcome, Recipient, Settle
-from smtpd_classic.rewriting import NO_REWRITING, Rewriting, rewriting_for
+from smtpd_classic.rewriting import NO_REWRITING, rewriting_for
 from smtpd_classic.smtp.address import NULL_SENDER, split_address
 from smtpd_classic.smtp.reply import Reply
 from smtpd_classic.tnef import convert, suspect
@@ -138,22 +140,35 @@ class Attempts:
         if not message.envelope.originates_here:
             rewriting = NO_REWRITING
         on_top = delivered_to(forwarded_by) if forwarded_by else b""
+        open_content = message.open_content
         if self._config.basic.convert_tnef and (local or message.envelope.originates_here):
-            converted = self._converted(message)
-            if converted is not None:
-                return _edited(Content.of(converted), rewriting, on_top)
-        return Content(message.open_content, rewriting.header, on_top)
-
-    def _converted(self, message: Message) -> bytes | None:
-        """The content without TNEF; None when there is none, or none that can be converted."""
-        if not _suspect(message.open_content):
-            return None
-        with message.open_content() as source:
-            return convert(source.read(), lambda words: self._complain(f"{message.queue_id}: {words}"))
+            open_content = _Converted(message, self._complain).open
+        return Content(open_content, rewriting.header, on_top)
 
 
-def _edited(content: Content, rewriting: Rewriting, on_top: bytes) -> Content:
-    return Content(content.open, rewriting.header, on_top)
+class _Converted:
+    """The content without TNEF, where there is some that can be converted: made by the delivery thread that opens it
+    first, for it may take a while."""
+
+    def __init__(self, message: Message, complain: Callable[[str], None]) -> None:
+        self._message = message
+        self._complain = complain
+        self._lock = threading.Lock()
+        self._opener: Opener | None = None
+
+    def open(self) -> AbstractContextManager[Source]:
+        with self._lock:
+            if self._opener is None:
+                self._opener = self._convert()
+        return self._opener()
+
+    def _convert(self) -> Opener:
+        open_content = self._message.open_content
+        if not _suspect(open_content):
+            return open_content
+        with open_content() as source:
+            made = convert(source.read(), lambda words: self._complain(f"{self._message.queue_id}: {words}"))
+        return open_content if made is None else Content.of(made).open
 
 
 def _suspect(open_content: Opener) -> bool:

@@ -34,6 +34,11 @@ class Transcript:
         for line in text.splitlines():
             self._add("", line)
 
+    def clear(self) -> None:
+        with self._lock:
+            self._lines.clear()
+            self._length, self._cut = 0, False
+
     def _add(self, mark: str, line: str) -> None:
         """Most transcripts are never looked at: what is written down here is made readable only when one is."""
         with self._lock:

@@ -89,6 +89,7 @@ class Deliverers:
             self._complain(ticket, problem)
             words = Reply(451, "4.3.0", "an error in this server; its log says more")
             ticket.settle(errand, job.only(ticket.unsettled(errand)).all(Outcome("", Action.DELAYED, words)))
+        ticket.forget_success(errand)
         if ticket.errand_done():
             self._finish(ticket)
 

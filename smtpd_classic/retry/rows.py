@@ -1,15 +1,69 @@
-"""One recipient's row in the state of a message: how an outcome changes it, and how it reads in a notification."""
+"""The rows of a message's state, one a recipient: how outcomes change them, and how they read in a notification."""
 
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from smtpd_classic.delivery.transport import Action, Outcome
+from smtpd_classic.delivery.transport import Outcome
 from smtpd_classic.delivery.transport import Recipient as AnyRecipient
 from smtpd_classic.dsn import Fate
 from smtpd_classic.retry.journal import code_of, said
-from spool import DELIVERED, WAITING, Recipient, RecipientState
+from spool import DELIVERED, FAILED, WAITING, Recipient, RecipientState
 
-__all__ = ["delivered_now", "effective", "fate_of", "known", "lists_in", "tried_now"]
+__all__ = ["Rows", "effective", "fate_of", "lists_in"]
+
+
+class Rows:
+    """In the order of the envelope, found by address; an address may have several. Of one thread at a time."""
+
+    def __init__(self, rows: Iterable[RecipientState], delivered: Iterable[str] = ()) -> None:
+        self._rows = list(rows)
+        self._numbers: dict[str, list[int]] = {}
+        for number, row in enumerate(self._rows):
+            self._numbers.setdefault(row.address, []).append(number)
+        self._left = Counter(row.state for row in self._rows)
+        for address in delivered:
+            self._change(address, DELIVERED, None, 0.0)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[RecipientState]:
+        return iter(self._rows)
+
+    @property
+    def done(self) -> bool:
+        return not self._left[WAITING]
+
+    @property
+    def all_delivered(self) -> bool:
+        return self._left[DELIVERED] == len(self._rows)
+
+    @property
+    def delivered(self) -> frozenset[str]:
+        return frozenset(row.address for row in self._rows if row.state == DELIVERED)
+
+    def waiting(self) -> dict[str, RecipientState]:
+        return {row.address: row for row in self._rows if row.state == WAITING}
+
+    def deliver(self, outcome: Outcome, now: float) -> None:
+        self._change(outcome.recipient, DELIVERED, outcome, now)
+
+    def note(self, outcome: Outcome, now: float) -> None:
+        """It has been tried and still waits."""
+        self._change(outcome.recipient, WAITING, outcome, now)
+
+    def fail(self, address: str) -> None:
+        self._change(address, FAILED, None, 0.0)
+
+    def _change(self, address: str, state: str, outcome: Outcome | None, now: float) -> None:
+        for number in self._numbers.get(address, ()):
+            row = self._rows[number]
+            if row.state == WAITING:
+                row = row if outcome is None else _tried(row, outcome, now)
+                self._rows[number] = replace(row, state=state)
+                self._left[WAITING] -= 1
+                self._left[state] += 1
 
 
 def fate_of(recipient: AnyRecipient, outcome: Outcome, action: str, now: float) -> Fate:
@@ -29,18 +83,7 @@ def fate_of(recipient: AnyRecipient, outcome: Outcome, action: str, now: float) 
     )
 
 
-def known(row: RecipientState, delivered: set[str]) -> RecipientState:
-    return replace(row, state=DELIVERED) if row.address in delivered else row
-
-
-def delivered_now(row: RecipientState, outcomes: dict[str, Outcome], now: float) -> RecipientState:
-    outcome = outcomes.get(row.address)
-    if row.state != WAITING or outcome is None or outcome.action is not Action.DELIVERED:
-        return row
-    return replace(tried_now(row, outcome, now), state=DELIVERED)
-
-
-def tried_now(row: RecipientState, outcome: Outcome, now: float) -> RecipientState:
+def _tried(row: RecipientState, outcome: Outcome, now: float) -> RecipientState:
     return replace(
         row,
         attempts=row.attempts + 1,

@@ -118,7 +118,7 @@ class RetryThread:
         self._event = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._own_wakes: list[str] = []
         self._found: list[dict[str, float]] = []
-        self._scanning = False
+        self._scanner: threading.Thread | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="retry", daemon=True)
 
@@ -137,7 +137,13 @@ class RetryThread:
         for queue_id in (*self._dispatcher.fresh, *self._own_wakes, *left):
             self._services.runtime.wake(queue_id)
         self._network.connections.close_idle(all_of_them=True)
-        return not self._thread.is_alive() and not self._deliverers.busy
+        if self._scanner is not None:
+            self._scanner.join(max(end - time.monotonic(), 0.0))
+        ended = not any(thread.is_alive() for thread in (self._thread, self._scanner or self._thread))
+        ended = ended and not self._deliverers.busy
+        if ended:  # else somebody would write into whatever has the number by then
+            os.close(self._event)
+        return ended
 
     # The retry thread itself ---------------------------------------------------------------------------------------
 
@@ -152,13 +158,13 @@ class RetryThread:
         while not self._stopping.is_set():
             try:
                 more = self._dispatcher.step(_STEP)
-            except Exception as problem:  # one entry must not stop all the others
+                self._do(chores)
+                wait_s = 0.0 if more else min(self._dispatcher.next_look(self._services.clock()), chores.wait_s())
+                poll.poll(wait_s * 1000)
+                self._listen(wakes)
+            except Exception as problem:  # one entry, or one bad moment, must not stop all the others
                 self._journal.warning("", f"the retry thread stumbled: {type(problem).__name__}: {problem}")
-                more = False
-            self._do(chores)
-            wait_s = 0.0 if more else min(self._dispatcher.next_look(self._services.clock()), chores.wait_s())
-            poll.poll(wait_s * 1000)
-            self._listen(wakes)
+                self._stopping.wait(1.0)
         if wakes is not None:
             wakes.close()
 
@@ -195,9 +201,9 @@ class RetryThread:
 
     def _scan(self) -> None:
         """Look at the whole spool, beside what goes on."""
-        if not self._scanning:
-            self._scanning = True
-            threading.Thread(target=self._scan_now, name="scan", daemon=True).start()
+        if self._scanner is None or not self._scanner.is_alive():
+            self._scanner = threading.Thread(target=self._scan_now, name="scan", daemon=True)
+            self._scanner.start()
 
     def _scan_now(self) -> None:
         try:
@@ -205,7 +211,6 @@ class RetryThread:
         except SpoolBroken as problem:
             self._journal.warning("", f"the queue cannot be read: {problem}")
         finally:
-            self._scanning = False
             self._signal()
 
     def _finished(self, queue_id: str, when: float | None, unwritten: frozenset[str]) -> None:

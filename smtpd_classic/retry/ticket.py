@@ -15,13 +15,14 @@ from smtpd_classic.delivery.transport import Action, Outcome
 from smtpd_classic.dsn import Fate
 from smtpd_classic.retry.journal import Journal, Stopwatch
 from smtpd_classic.retry.notices import Notices, Verdict
-from smtpd_classic.retry.rows import delivered_now, effective, fate_of, known, lists_in, tried_now
+from smtpd_classic.retry.rows import Rows, effective, fate_of, lists_in
 from smtpd_classic.schedule import Schedule
-from spool import DELIVERED, FAILED, WAITING, Claim, Recipient, SpoolBroken, SpoolFull, State
+from spool import WAITING, Claim, Recipient, SpoolBroken, SpoolFull, State
 
 __all__ = ["Desk", "Ticket"]
 
 _LEAST_S = 60.0
+_LONGEST_TRANSCRIPT = 48 * 1024
 _TROUBLE_S = 300.0  # until the next look when the disk takes nothing
 
 
@@ -49,7 +50,7 @@ class Ticket:
         self._claimed = desk.clock()
         self._watch = Stopwatch(self.entry.arrival, self._claimed)
         self._recipients = effective(self.entry.envelope.recipients)
-        self._rows = [known(row, set(delivered_before)) for row in claim.state.recipients]
+        self._rows = Rows(claim.state.recipients, delivered_before)
         self._outcomes: dict[str, Outcome] = {}
         self._errands: list[Errand] = []
         self._lock = threading.Lock()
@@ -59,13 +60,12 @@ class Ticket:
 
     @property
     def done(self) -> bool:
-        return all(row.state != WAITING for row in self._rows)
+        return self._rows.done
 
     @property
     def unwritten(self) -> frozenset[str]:
         """Who has the message although the disk could not be told so."""
-        written = {row.address for row in self.claim.state.recipients if row.state == DELIVERED}
-        return frozenset(row.address for row in self._rows if row.state == DELIVERED) - written
+        return self._rows.delivered - Rows(self.claim.state.recipients).delivered
 
     @property
     def must_be_told(self) -> bool:
@@ -99,8 +99,7 @@ class Ticket:
 
     def wanted(self) -> list[Wanted]:
         """The recipients that wait, each address once."""
-        schedule = self._desk.schedule
-        rows = {row.address: row for row in self._rows if row.state == WAITING}
+        schedule, rows = self._desk.schedule, self._rows.waiting()
         return [
             Wanted(recipient, schedule.relay_exhausted(rows[recipient.address].relay_attempts))
             for recipient in {each.address: each for each in self._recipients}.values()
@@ -123,18 +122,20 @@ class Ticket:
     def settle(self, errand: Errand, outcomes: list[Outcome]) -> None:
         """Write down what a host has said."""
         recipients = {each.address: each for each in errand.job.recipients}
+        delivered = [outcome for outcome in outcomes if outcome.action is Action.DELIVERED]
+        self._tell_success(errand, delivered)
+        with self._lock:
+            now = self._desk.clock()
+            self._outcomes.update({outcome.recipient: outcome for outcome in outcomes})
+            for outcome in delivered:
+                self._rows.deliver(outcome, now)
+            self._version += 1
+            mine, nearly_done = self._version, self._rows.all_delivered
+        if delivered and not nearly_done:  # when all have it, removing the entry says so
+            self._write_down(mine)
         for outcome in outcomes:
             recipient = recipients[outcome.recipient]
             self._desk.journal.outcome(self.entry, recipient, outcome, self._watch, local=errand.route.local)
-        delivered = {outcome.recipient for outcome in outcomes if outcome.action is Action.DELIVERED}
-        self._tell_success(errand, [outcome for outcome in outcomes if outcome.recipient in delivered])
-        with self._lock:
-            self._outcomes.update({outcome.recipient: outcome for outcome in outcomes})
-            self._rows = [delivered_now(row, self._outcomes, self._desk.clock()) for row in self._rows]
-            self._version += 1
-            mine, nearly_done = self._version, all(row.state == DELIVERED for row in self._rows)
-        if delivered and not nearly_done:  # when all have it, removing the entry says so
-            self._write_down(mine)
 
     def errand_done(self, *, cut_short: bool = False) -> bool:
         """Whether that was the last one. `cut_short`: it was not even begun."""
@@ -142,6 +143,12 @@ class Ticket:
             self._cut_short = self._cut_short or cut_short
             self.outstanding -= 1
             return self.outstanding == 0
+
+    def forget_success(self, errand: Errand) -> None:
+        """Of a message with many destinations only the transcripts that tell of trouble are kept."""
+        delivered = (self._outcomes.get(each.address) for each in errand.job.recipients)
+        if len(self._errands) > 1 and all(each and each.action is Action.DELIVERED for each in delivered):
+            errand.job.transcript.clear()
 
     @property
     def untouched(self) -> bool:
@@ -159,7 +166,8 @@ class Ticket:
             verdict = self._desk.notices.failed(self.claim, failures)
             held = verdict is Verdict.HOLD
             if verdict is Verdict.TOLD:
-                self._mark_failed({recipient.address for recipient, _ in failures})
+                for recipient, _ in failures:
+                    self._rows.fail(recipient.address)
                 if gave_up:
                     self._desk.journal.given_up(self.entry, gave_up)
         notified = state.delay_notified or self._tell_delay(attempts, now)
@@ -197,12 +205,14 @@ class Ticket:
         expired = self._desk.schedule.expired(self.entry.arrival, attempts, now)
         failures: list[tuple[Recipient, Fate]] = []
         gave_up: list[Recipient] = []
-        for number, (row, recipient) in enumerate(zip(self._rows, self._recipients, strict=True)):
+        for address in self._rows.waiting():
+            if address in self._outcomes:
+                self._rows.note(self._outcomes[address], now)
+        for row, recipient in zip(self._rows, self._recipients, strict=True):
             outcome = self._outcomes.get(row.address)
             if row.state != WAITING or outcome is None:
                 continue
-            tried = self._rows[number] = tried_now(row, outcome, now)
-            used_up = row.address in relay_only and self._desk.schedule.relay_exhausted(tried.relay_attempts)
+            used_up = row.address in relay_only and self._desk.schedule.relay_exhausted(row.relay_attempts)
             if outcome.action is Action.FAILED:
                 failures.append((recipient, fate_of(recipient, outcome, "failed", now)))
             elif expired or used_up:
@@ -210,12 +220,6 @@ class Ticket:
                 failures.append((recipient, replace(fate, status="4.4.7")))
                 gave_up.append(recipient)
         return failures, gave_up
-
-    def _mark_failed(self, addresses: set[str]) -> None:
-        self._rows = [
-            replace(row, state=FAILED) if row.address in addresses and row.state == WAITING else row
-            for row in self._rows
-        ]
 
     def _tell_delay(self, attempts: int, now: float) -> bool:
         """Whether the sender knows now that the message is late."""
@@ -268,4 +272,10 @@ class Ticket:
             self._desk.journal.warning(self.queue_id, f"the state of the queue cannot be written: {problem}")
 
     def _transcript(self) -> str:
-        return "\n".join(text for errand in self._errands if (text := errand.job.transcript.text))
+        pieces, length = [], 0
+        for errand in self._errands:
+            text = errand.job.transcript.text
+            if text and length < _LONGEST_TRANSCRIPT:
+                pieces.append(text)
+                length += len(text)
+        return "\n".join(pieces)

@@ -30,6 +30,8 @@ class Waiting:
         if self._when.get(queue_id) != when:
             self._when[queue_id] = when
             heapq.heappush(self._heap, (when, queue_id))
+            if len(self._heap) > 2 * len(self._when) + 1000:  # most of it is not due any more
+                self._rebuild()
 
     def fill(self, found: Mapping[str, float]) -> None:
         """Many at once."""
@@ -46,8 +48,6 @@ class Waiting:
             if self._when.get(queue_id) == when:
                 del self._when[queue_id]
                 yield queue_id
-        if len(self._heap) > 2 * len(self._when) + 1000:
-            self._rebuild()
 
     @property
     def next(self) -> float | None:

@@ -8,6 +8,7 @@ from smtpd_classic.smtp.reply import Reply
 from tests.delivery.fake_host import Answer, FakeHost, Talk
 from tests.delivery.test_hosts import by_recipient, when
 from tests.retry.world import JOE, MESSAGE, running
+from tests.waiting import until
 
 BOB = "bob@example.org"
 PATIENT = "[remote]\ndead_host_time = 0\n"
@@ -85,7 +86,7 @@ def test_one_id_through_all_attempts_in_the_log(tmp_path: Path) -> None:
         world.tried(queue_id)
         answers.clear()
         world.later(17 * 60)
-        world.gone(queue_id)
+        until(lambda: f"{queue_id}: removed" in world.log())
         lines = world.lines(queue_id)
     place = f"mx.example.org[{host.ip}]"
     assert lines[0].startswith(f"{queue_id}: to=<{BOB}>, relay={place}:{host.port}, delay=0")

@@ -99,6 +99,10 @@ class World:
             assert self.thread.stop(10.0), "a delivery thread did not end"
             self.thread = None
 
+    def close(self) -> None:
+        self.services.log.close()
+        self.services.runtime.counters.close()
+
     def put(self, *recipients: str | Recipient, sender: str = JOE, content: bytes = MESSAGE, **more: Any) -> str:
         """A message in the queue, of which nobody has been told yet."""
         each = tuple(Recipient(one) if isinstance(one, str) else one for one in recipients)
@@ -168,6 +172,6 @@ def running(folder: Path, *hosts: FakeHost | RawHost, **more: Any) -> Iterator[W
         yield world
     finally:
         world.stop()
-        world.services.log.close()
+        world.close()
         for host in hosts:
             host.close()

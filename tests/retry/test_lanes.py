@@ -1,0 +1,198 @@
+"""Turns, gates and times, without threads or disks."""
+
+import threading
+import time
+from typing import Any, cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from smtpd_classic.retry.fair import FairQueue
+from smtpd_classic.retry.lanes import Gate, Lane, Work, WorkQueue
+from smtpd_classic.retry.waiting import Waiting
+from tests.delivery.world import Clock
+
+
+class Fake:
+    """As much of a ticket as the queue looks at."""
+
+    def __init__(self, queue_id: str) -> None:
+        self.queue_id = queue_id
+
+
+def work(queue_id: str, lane: Lane, *more: Gate) -> Work:
+    return Work(cast("Any", Fake(queue_id)), cast("Any", None), lane, (lane.gate, *more))
+
+
+def taken(queue: WorkQueue, number: int) -> list[str]:
+    found = [queue.take() for _ in range(number)]
+    return [each.key for each in found if each is not None]
+
+
+def lane(limit: int = 1, name: str = "mx example.org") -> Lane:
+    return Lane(name, Gate(limit))
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers())))
+def test_a_fair_queue_loses_nothing_and_keeps_the_order_of_each(items: list[tuple[str, int]]) -> None:
+    queue: FairQueue[tuple[str, int]] = FairQueue()
+    for item in items:
+        queue.put(item[0], item)
+    assert len(queue) == len(items)
+    out = []
+    while (found := queue.take()) is not None:
+        out.append(found)
+    for key in "abc":
+        assert [each for each in out if each[0] == key] == [each for each in items if each[0] == key]
+    assert len(queue) == 0
+
+
+def test_the_second_of_one_comes_after_the_first_of_all() -> None:
+    queue: FairQueue[str] = FairQueue()
+    for key, item in (("list", "l1"), ("list", "l2"), ("list", "l3"), ("single", "s1"), ("other", "o1")):
+        queue.put(key, item)
+    assert [queue.take() for _ in range(5)] == ["l1", "s1", "o1", "l2", "l3"]
+
+
+def test_a_full_lane_is_in_nobodys_way() -> None:
+    queue = WorkQueue(Clock())
+    busy, free = lane(1), lane(1, "mx second.example")
+    for each in (work("a", busy), work("b", busy), work("c", free)):
+        queue.put(each)
+    first, second = queue.take(), queue.take()
+    assert first is not None
+    assert second is not None
+    assert (first.key, second.key) == ("a", "c")
+    queue.done(first)
+    assert taken(queue, 1) == ["b"]
+
+
+def test_a_second_gate_holds_back_retries_only() -> None:
+    queue, retries = WorkQueue(Clock()), Gate(1)
+    wide = lane(10)
+    for each in (work("old", wide, retries), work("older", wide, retries), work("new", wide)):
+        queue.put(each)
+    assert taken(queue, 2) == ["old", "new"]
+
+
+def test_work_that_is_put_back_comes_again_when_it_is_time() -> None:
+    clock = Clock(0.0)
+    queue, busy = WorkQueue(clock), lane(2)
+    queue.put(work("a", busy))
+    first = queue.take()
+    assert first is not None
+    queue.put_back(first, 5.0)
+    queue.done(first)
+    assert len(busy.queued) == 1
+    queue.put(work("b", busy))
+    assert taken(queue, 1) == ["b"]
+    clock.now = 5.0
+    assert taken(queue, 1) == ["a"]
+
+
+def test_destinations_that_share_a_host_wait_at_one_gate() -> None:
+    clock = Clock(0.0)
+    queue, shared = WorkQueue(clock), Gate(1)
+    one, two = lane(5), lane(5, "mx second.example")
+    one.shared = two.shared = shared
+    for each in (work("a", one), work("b", two)):
+        queue.put(each)
+    for busy in (queue.take(), queue.take()):
+        assert busy is not None
+        queue.put_back(busy, 1.0)
+        queue.done(busy)
+    clock.now = 2.0
+    first = queue.take()
+    assert first is not None
+    assert shared.running == 1
+    queue.done(first)
+    assert taken(queue, 1) == ["b"]
+
+
+def test_stopping_returns_what_nobody_took_wherever_it_waited() -> None:
+    clock = Clock(0.0)
+    queue, busy = WorkQueue(clock), lane(1)
+    for name in "abcd":
+        queue.put(work(name, busy))
+    first = queue.take()
+    assert first is not None
+    queue.put_back(first, 9.0)
+    queue.put(work("e", lane(1, "other")))
+    assert sorted(each.key for each in queue.stop()) == ["a", "b", "c", "d", "e"]
+    assert queue.take() is None
+
+
+def test_a_waiting_thread_is_woken() -> None:
+    queue = WorkQueue(time.monotonic)
+    found: list[str] = []
+    thread = threading.Thread(target=lambda: found.extend(taken(queue, 1)))
+    thread.start()
+    queue.put(work("a", lane()))
+    thread.join(10)
+    assert found == ["a"]
+
+
+def test_a_lane_counts_messages_and_not_their_recipients() -> None:
+    queue, narrow = WorkQueue(Clock()), lane(1)
+    for _ in range(100):
+        queue.put(work("list", narrow))
+    assert not narrow.full(0.0)
+    for name in ("a", "b", "c"):
+        queue.put(work(name, narrow))
+    assert narrow.full(0.0)
+
+
+# Waiting -------------------------------------------------------------------------------------------------------------
+
+
+def test_due_in_the_order_of_time() -> None:
+    waiting = Waiting()
+    for queue_id, when in (("c", 3.0), ("a", 1.0), ("b", 2.0), ("later", 9.0)):
+        waiting.add(queue_id, when)
+    assert list(waiting.due(3.0)) == ["a", "b", "c"]
+    assert (len(waiting), waiting.next, "later" in waiting) == (1, 9.0, True)
+
+
+def test_the_newest_word_counts() -> None:
+    waiting = Waiting()
+    waiting.add("a", 1.0)
+    waiting.add("a", 5.0)
+    waiting.add("b", 1.0)
+    waiting.forget("b")
+    assert list(waiting.due(4.0)) == []
+    assert list(waiting.due(5.0)) == ["a"]
+
+
+def test_a_clock_that_was_set_back() -> None:
+    waiting = Waiting()
+    waiting.fill({"a": 1_000_000.0, "b": 5.0})
+    waiting.no_later_than(100.0)
+    assert list(waiting.due(99.0)) == ["b"]
+    assert list(waiting.due(100.0)) == ["a"]
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcdefgh"), st.one_of(st.none(), st.floats(0, 100)))))
+def test_waiting_is_what_a_dictionary_would_be(steps: list[tuple[str, float | None]]) -> None:
+    waiting, plain = Waiting(), dict[str, float]()
+    for queue_id, when in steps:
+        if when is None:
+            waiting.forget(queue_id)
+            plain.pop(queue_id, None)
+        else:
+            waiting.add(queue_id, when)
+            plain[queue_id] = when
+    expected = [queue_id for queue_id, when in plain.items() if when <= 50]
+    due = list(waiting.due(50.0))
+    assert sorted(due) == sorted(expected)
+    assert [plain[each] for each in due] == sorted(plain[each] for each in due)
+    assert len(waiting) == len(plain) - len(due)
+
+
+@pytest.mark.parametrize("number", [10, 5000])
+def test_forgotten_entries_do_not_pile_up(number: int) -> None:
+    waiting = Waiting()
+    for each in range(number):
+        waiting.add("a", 1000.0 + each)
+    list(waiting.due(0.0))
+    assert list(waiting.due(1000.0 + number)) == ["a"]
