@@ -1,5 +1,6 @@
 """Which way a queued message takes, and how it looks there: aliases, header replacement, sizes, relay, mailboxes."""
 
+import base64
 import datetime
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from spool import Recipient
 from tests.delivery.fake_host import FakeHost
 from tests.delivery.test_hosts import when
 from tests.retry.world import JOE, MESSAGE, World, running
+from tests.tools import TOOLS
 
 BOB = "bob@example.org"
 STRANGER = "stranger@far.example"
@@ -202,3 +204,45 @@ def test_a_message_whose_content_cannot_be_read_is_not_lost(tmp_path: Path) -> N
         assert len(host.got) == 1
         assert world.state(queue_id) is None
         assert list((tmp_path / "spool" / "quarantine").iterdir()), "set aside, and said so in the log"
+
+
+# winmail.dat ---------------------------------------------------------------------------------------------------------
+
+TNEF = "[basic]\nconvert_tnef = yes\n"
+
+
+def with_winmail(tnef: bytes) -> bytes:
+    return (
+        b"From: joe@us.test\nMIME-Version: 1.0\nContent-Type: application/ms-tnef; name=winmail.dat\n"
+        b"Content-Transfer-Encoding: base64\n\n" + base64.encodebytes(tnef)
+    )
+
+
+def sample() -> bytes:
+    path = TOOLS / "tnefparse" / "tests" / "examples" / "one-file.tnef"
+    assert path.exists(), "the samples of tnefparse are missing: run “make tools”"
+    return path.read_bytes()
+
+
+def test_winmail_is_converted_for_mailboxes_here_and_for_what_our_users_send(tmp_path: Path) -> None:
+    host, content = FakeHost(), with_winmail(sample())
+    with running(tmp_path, host, text=TNEF) as world:
+        world.gone(world.send(BOB, "ann@us.test", content=content, originates_here=True))
+        for stored in (host.got[0].content, world.arrived("ann@us.test")[0]):
+            assert b"ms-tnef" not in stored
+            assert b"filename=AUTHORS" in stored.replace(b'"', b"")
+
+
+def test_winmail_of_others_passes_through_as_it_came(tmp_path: Path) -> None:
+    host, content = FakeHost(), with_winmail(sample())
+    with running(tmp_path, host, text=TNEF) as world:
+        world.gone(world.send(BOB, content=content, sender=STRANGER))
+    assert host.got[0].content == content
+
+
+def test_winmail_that_cannot_be_converted_stays_as_it_came_and_the_log_says_so(tmp_path: Path) -> None:
+    content = with_winmail(bytes.fromhex("789f3e22") + b"\xff" * 60)
+    with running(tmp_path, text=TNEF) as world:
+        world.gone(world.send("ann@us.test", content=content))
+        assert world.arrived("ann@us.test")[0].endswith(content)
+        assert "MS-TNEF left as it came" in world.log()
