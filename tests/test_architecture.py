@@ -22,6 +22,21 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     "delivery.quota": (set(), set()),
     "delivery.incoming": ({"delivery.folders"}, {"filelock"}),
     "delivery.maildir": ({"delivery.folders", "delivery.incoming", "delivery.quota"}, {"filelock"}),
+    # The transports: no disk but through what is handed in, no queue, no checks.
+    "delivery": (
+        {"accounts", "config", "delivery.folders", "delivery.maildir", "dns", "domain_name", "headers", "rewriting"}
+        | {"smtp", "tnef", "trace"},
+        set(),
+    ),
+    "schedule": ({"config"}, set()),
+    "dsn": ({"headers", "trace"}, set()),
+    "retry": (
+        {"accounts", "config", "delivery", "delivery.maildir", "dns", "dsn", "log", "runtime", "schedule", "smtp"}
+        | {"spool", "srs"},
+        set(),
+    ),
+    "queue_rows": ({"spool"}, set()),
+    "queue_selection": ({"queue_rows", "spool"}, set()),
     "domain_name": (set(), {"idna"}),
     "hosts_file": (set(), set()),
     "accounts": ({"atomic_file", "config", "domain_name", "smtp"}, {"argon2"}),
@@ -123,6 +138,12 @@ def test_imports_follow_the_arrows(path: Path) -> None:
         if wanted == "smtpd_classic" or "*" in ours:
             continue
         assert part_of(wanted) in ours | {part}, f"{name} ({part}) imports {imported}"
+
+
+def test_the_retry_thread_knows_no_sockets_and_no_sessions() -> None:
+    for path in (ROOT / "smtpd_classic" / "retry").rglob("*.py"):
+        found = set(imports(path))
+        assert not found & {"socket", "ssl", "smtpd_classic.smtp.session", "smtpd_classic.delivery.session"}, path
 
 
 def test_the_protocol_does_no_input_or_output() -> None:
