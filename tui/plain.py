@@ -27,7 +27,9 @@ def ascii_text(text: str) -> str:
     """The text with nothing but ASCII in it, as wide as before."""
     if text.isascii():
         return text
-    return "".join(_one(char) for char in text.translate(_SINGLES))
+    flat = "".join(_one(char) for char in text.translate(_SINGLES))
+    width = urwid.calc_width(text, 0, len(text))  # several characters may share one place
+    return flat[:width].ljust(width)
 
 
 def _one(char: str) -> str:

@@ -12,6 +12,8 @@ __all__ = ["ago", "clean", "clock", "count", "day_and_clock", "first_line", "siz
 _REPLACEMENT = "\ufffd"
 _MAX_COMBINING = 2  # of one base character; more of them climb into the lines above and below
 _LIMIT = 2000
+# Variation selectors and skin tones change the width of what stands before them; terminals do not agree by how much.
+_RESHAPING = frozenset(map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0), *range(0x1F3FB, 0x1F400))))
 
 
 def clean(text: str | bytes, limit: int = _LIMIT) -> str:
@@ -28,6 +30,8 @@ def _printable(words: str) -> list[str]:
     kept: list[str] = []
     combining = _MAX_COMBINING  # nothing to combine with at the start
     for char in words:
+        if char in _RESHAPING:
+            continue
         category = unicodedata.category(char)
         if category in {"Mn", "Me", "Mc"}:
             combining += 1

@@ -217,25 +217,27 @@ def test_no_spool_is_said(tmp_path: Path) -> None:
     assert "the spool folder is not there or not complete" in tui.text
 
 
-def test_a_hundred_thousand_are_no_burden(tmp_path: Path, spool: Spool) -> None:
-    for half in (0, 50_000):
+@pytest.mark.parametrize("number", [20_000, pytest.param(100_000, marks=pytest.mark.torture)])
+def test_however_many_wait_only_those_in_view_are_opened(number: int, tmp_path: Path, spool: Spool) -> None:
+    for half in (0, number // 2):
         first = Path(spool.path) / "new" / put(spool, "s@example.org", "r@example.net", NOW - half)
-        for number in range(49_999):
-            os.link(first, first.parent / new_queue_id(NOW - half - number))
+        # Links, since the listing looks at names and sizes alone; a file system allows 65,000 to one file.
+        for each in range(number // 2 - 1):
+            os.link(first, first.parent / new_queue_id(NOW - half - each))
     path = made(tmp_path)
     began = time.process_time()
     tui = Tui(path).go("Queue")
-    # The files of all others are one and the same here, and of another id: what counts is that they are not all read.
-    assert "100,000 messages" in tui.text
     first_screen = time.process_time() - began
+    assert f"{number:,} messages" in tui.text
     began = time.process_time()
     for key in ("page down", "end", "home", "down"):
         tui.press(key)
     scrolling = (time.process_time() - began) / 4
     view = tui.shell.screen._view  # type: ignore[attr-defined]
     assert len(view._walker.visible) < 1000
-    assert first_screen < 2.5, first_screen
-    assert scrolling < 0.5, scrolling
+    assert len(view._rows.details) < 1000
+    assert first_screen < 0.3 + number / 50_000, first_screen
+    assert scrolling < 0.3, scrolling
 
 
 def test_the_walker_makes_only_what_is_seen() -> None:

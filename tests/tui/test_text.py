@@ -4,7 +4,7 @@ import unicodedata
 
 import pytest
 import urwid
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tui.plain import ascii_text
@@ -19,6 +19,7 @@ HOSTILE = [
     "\x9b31m \x90 \x9d",
     "Z" + "\u0301\u0327\u0489" * 50 + "algo",
     "wide 漢字 and 😀",
+    "🐀🏻 and ☂️ and 👩‍👩‍👧",
     "\ud800 lone surrogate",
     "\ue000 private \U0010ffff",
     "\u2028line\u2029paragraph",
@@ -53,6 +54,8 @@ def assert_harmless(shown: str) -> None:
 
 
 @given(st.text(alphabet=st.characters(exclude_categories=["Cs", "Cc"])))
+@example("🐀🏻")
+@example("각")
 def test_ascii_is_as_wide_as_what_it_stands_for(text: str) -> None:
     shown = clean(text)
     flat = ascii_text(shown)
