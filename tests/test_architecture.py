@@ -60,6 +60,11 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
         {"accounts", "config", "delivery.maildir", "dns", "log", "policy", "runtime", "services", "spool"},
         set(),
     ),
+    # The screens: files and a running instance's folder, never its sockets; the server's own code explains.
+    "tui": (
+        {"accounts", "atomic_file", "certificate", "config", "explanation", "log_reader", "queue_rows", "runtime", "spool"},
+        {"urwid"},
+    ),
     "smtpd_classic": (set(), set()),
     "runtime": ({"config"}, {"filelock"}),
     "certificate": (set(), set()),
