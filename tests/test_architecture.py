@@ -62,7 +62,8 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     ),
     # The screens: files and a running instance's folder, never its sockets; the server's own code explains.
     "tui": (
-        {"accounts", "atomic_file", "certificate", "config", "explanation", "log_reader", "queue_rows", "runtime", "spool"},
+        {"accounts", "atomic_file", "certificate", "config", "explanation", "log_reader", "queue_rows", "runtime"}
+        | {"spool"},
         {"urwid"},
     ),
     "smtpd_classic": (set(), set()),
