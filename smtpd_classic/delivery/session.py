@@ -13,7 +13,7 @@ from dataclasses import replace
 from smtpd_classic.delivery.login import LoginProblem, log_in
 from smtpd_classic.delivery.network import Encryption, Network, Target
 from smtpd_classic.delivery.transcript import Transcript
-from smtpd_classic.delivery.transport import Action, Outcome, Peer
+from smtpd_classic.delivery.transport import GREETING, Action, Outcome, Peer
 from smtpd_classic.delivery.wire import Lost, Wire, connect
 from smtpd_classic.smtp.client import Offered, parse_ehlo
 from smtpd_classic.smtp.reply import Reply
@@ -169,7 +169,7 @@ class _Opening:
             words = f"lost connection with {self._peer} before its greeting: {lost}"
             raise _put_off("4.4.2", words, dead=True) from None
         if not reply.positive:
-            raise _refused(reply, "the connection", self._peer)
+            raise _refused(reply, GREETING, self._peer)
 
     def _hello(self, wire: Wire) -> Offered:
         name = self._network.helo_name

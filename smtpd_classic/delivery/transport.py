@@ -16,7 +16,11 @@ from smtpd_classic.delivery.content import Content
 from smtpd_classic.delivery.transcript import Transcript
 from smtpd_classic.smtp.reply import Reply
 
-__all__ = ["Action", "HostBusy", "Job", "Outcome", "Peer", "Recipient", "Settle", "Transport"]
+__all__ = ["GREETING", "Action", "HostBusy", "Job", "Outcome", "Peer", "Recipient", "Settle", "Transport"]
+
+
+GREETING = "the connection"
+"""In place of a command, for what a host says before any."""
 
 
 class HostBusy(Exception):

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from smtpd_classic.delivery.transport import Action, Outcome, Recipient
+from smtpd_classic.delivery.transport import GREETING, Action, Outcome, Recipient
 from smtpd_classic.log import WARNING, Log, printable
 from spool import Entry
 
@@ -65,7 +65,11 @@ class Journal:
         words = printable(said(outcome), _LONGEST_REPLY)
         if outcome.command and outcome.action is not Action.DELIVERED:
             host = outcome.peer._replace(port=0) if outcome.peer else "unknown"
-            words = f"host {printable(str(host), 300)} said: {words} (in reply to {outcome.command})"
+            place = f"host {printable(str(host), 300)}"
+            if outcome.command == GREETING:
+                words = f"{place} refused to talk to me: {words}"
+            else:
+                words = f"{place} said: {words} (in reply to {outcome.command} command)"
         self._log.write(
             "local" if local else "smtp",
             f"{entry.queue_id}: to=<{printable(recipient.address, 256)}>,{original} relay={printable(peer, 300)}, "

@@ -91,7 +91,7 @@ def test_one_id_through_all_attempts_in_the_log(tmp_path: Path) -> None:
     place = f"mx.example.org[{host.ip}]"
     assert lines[0].startswith(f"{queue_id}: to=<{BOB}>, relay={place}:{host.port}, delay=0")
     assert lines[0].endswith(
-        f"dsn=4.7.1, status=deferred (host {place} said: 451 4.7.1 greylisted (in reply to RCPT TO))"
+        f"dsn=4.7.1, status=deferred (host {place} said: 451 4.7.1 greylisted (in reply to RCPT TO command))"
     )
     assert lines[1] == f"{queue_id}: from=<{JOE}>, size={len(MESSAGE)}, nrcpt=1 (queue active)"
     assert "delay=1020, delays=1020/" in lines[2]
