@@ -2,7 +2,9 @@
 
 Rule 1: every recipient of the job has exactly one outcome at the end, whatever the host does.
 Rule 2: what the host announced and then refuses is left out and tried again without, in the same session.
-Rule 3: once the final dot is sent and no reply has come, nobody knows (RFC 1047): it is tried again later, and by no
+Rule 3: only 2xx to the final dot is a delivery. An answer that has no meaning where it comes (250 to DATA, 354 to RCPT)
+decides nothing: the two sides are out of step, and the message is tried again later.
+Rule 4: once the final dot is sent and no reply has come, nobody knows (RFC 1047): it is tried again later, and by no
 other way in the same attempt.
 """
 
@@ -10,6 +12,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
+from smtpd_classic.delivery.answers import PARAMETER_REFUSED, check, too_many
 from smtpd_classic.delivery.content import Content
 from smtpd_classic.delivery.network import Timeouts
 from smtpd_classic.delivery.session import Session
@@ -21,7 +24,6 @@ from smtpd_classic.smtp.reply import Reply
 
 __all__ = ["Transaction", "Unbegun", "transact"]
 
-_PARAMETER_REFUSED = {501, 504, 555}
 _MOST_RECIPIENTS = 100  # RFC 5321 4.5.3.1.8: what every server takes
 _PACKET = 32 * 1024
 _WINDOW = 8 * 1024  # octets of pipelined commands, so that neither side waits for the other to read
@@ -161,6 +163,7 @@ class Transaction:
             if send:
                 wire.send_lines(send, timeout_s)
             reply = wire.reply(timeout_s)
+            check(reply, ("MAIL FROM" if first else "RCPT TO") if number <= len(self.job.recipients) else "DATA")
         except Lost as lost:
             if first and self.session.reused:
                 self.session.end()
@@ -184,22 +187,22 @@ class Transaction:
         raise Lost(str(reply))
 
     def _refused_sender(self, reply: Reply, rest: Iterator[Reply]) -> None:
+        for recipient in self.job.recipients:
+            self.found[recipient.address] = self._by_reply(recipient, reply, "MAIL FROM")
         answers = list(rest)  # pipelined commands are answered all the same
         if answers and answers[-1].code == 354:
             self._empty_message()
-        if reply.code in _PARAMETER_REFUSED and self.session.strip():
+        if reply.code in PARAMETER_REFUSED and self.session.strip():
             self.repeat = list(self.job.recipients)
-        for recipient in self.job.recipients:
-            self.found[recipient.address] = self._by_reply(recipient, reply, "MAIL FROM")
 
     def _answer(self, recipient: Recipient, reply: Reply) -> None:
         if reply.positive:
             self.accepted.append(recipient)
             return
         outcome = self._by_reply(recipient, reply, "RCPT TO")
-        if reply.code in _PARAMETER_REFUSED and (recipient.notify or recipient.orcpt) and self.session.offered.dsn:
+        if reply.code in PARAMETER_REFUSED and (recipient.notify or recipient.orcpt) and self.session.offered.dsn:
             self.without_dsn.append(recipient)
-        elif _too_many(reply):
+        elif too_many(reply):
             outcome = replace(outcome, action=Action.DELAYED, soft=True)
             if self.accepted:
                 self.repeat.append(recipient)
@@ -228,6 +231,7 @@ class Transaction:
         wire.transcript.said(f"({sent} octets of content, and the final dot)")
         try:
             reply = wire.reply(self.timeouts.end)
+            check(reply, "end of DATA")
         except Lost as lost:
             self._uncertain(str(lost))
             return
@@ -293,8 +297,3 @@ def _gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
             held, length = [], 0
     if held:
         yield b"".join(held)
-
-
-def _too_many(reply: Reply) -> bool:
-    """RFC 5321 4.5.3.1.10: the rest goes into another transaction; 552 is what older servers said."""
-    return reply.enhanced in {"4.5.3", "5.5.3"} or (reply.code == 452 and not reply.enhanced)
