@@ -4,6 +4,7 @@ import ssl
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 from smtpd_classic.config.load import parse
 from smtpd_classic.config.schema import Config
@@ -46,7 +47,7 @@ def network_of(
     timeouts: Timeouts = QUICK,
     clock: Clock | None = None,
 ) -> Network:
-    tls = TlsContexts()
+    tls = _tls()
     return Network(
         helo_name=config.helo_name,
         resolver=resolver or FixedResolver(mx, addresses),
@@ -60,6 +61,12 @@ def network_of(
         smtps_port=smtps_port,
         max_messages=config.remote.max_messages_per_connection,
     )
+
+
+@cache
+def _tls() -> TlsContexts:
+    """Once: reading the certificates of all the world takes a while."""
+    return TlsContexts()
 
 
 @dataclass

@@ -10,7 +10,6 @@ from typing import Any
 from smtpd_classic.accounts import Accounts
 from smtpd_classic.config.load import parse
 from smtpd_classic.delivery.maildir import MailStore
-from smtpd_classic.delivery.network import TlsContexts
 from smtpd_classic.dns import FixedResolver
 from smtpd_classic.log import Log
 from smtpd_classic.retry import RetryThread, network_for
@@ -90,7 +89,7 @@ class World:
         return self.services.spool
 
     def start(self) -> None:
-        network = replace(network_for(self.services), timeouts=self.timeouts, smtp_port=self._port, tls=TlsContexts())
+        network = replace(network_for(self.services), timeouts=self.timeouts, smtp_port=self._port)
         self.thread = RetryThread(self.services, network=network, chance=random.Random(1).random)
         self.thread.start()
 
