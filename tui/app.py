@@ -63,7 +63,7 @@ class App:
         self._mouse = mouse
         self.shell.switch_mouse = self._switch_mouse
         if threads:
-            self.background = Threads(self.loop)
+            self.background = Threads(self.loop, self.shell.desk.failure)
 
     def run(self) -> None:
         self.shell.begin()

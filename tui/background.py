@@ -38,9 +38,13 @@ class AtOnce:
 
 
 class Threads:
-    """One daemon thread for each piece of work: leaving the program never waits for one."""
+    """One daemon thread for each piece of work: leaving the program never waits for one.
 
-    def __init__(self, loop: urwid.MainLoop) -> None:
+    `failed` is told when what is done with a result goes wrong.
+    """
+
+    def __init__(self, loop: urwid.MainLoop, failed: Failed) -> None:
+        self._failed = failed
         self._results: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._pipe = loop.watch_pipe(self._collect)
 
@@ -61,7 +65,14 @@ class Threads:
             os.write(self._pipe, b".")
 
     def _collect(self, _: bytes) -> bool:
-        with suppress(queue.Empty):
-            while True:
-                self._results.get_nowait()()
-        return True
+        while True:
+            try:
+                call = self._results.get_nowait()
+            except queue.Empty:
+                return True
+            try:
+                call()
+            except urwid.ExitMainLoop:
+                raise
+            except Exception as problem:
+                self._failed(problem)

@@ -59,6 +59,7 @@ class Desk:
         self.clock = clock
         self.source = Source(self.path)
         self.draft = Draft("")
+        self._runtime: Runtime | None = None
         self._signature: tuple[int, int, int] | None = None
 
     def read(self) -> None:
@@ -89,8 +90,8 @@ class Desk:
             signature = (0, 0, 0)
         if signature == self._signature:
             return
-        first, self._signature = self._signature is None, signature
-        if first or not self.overtaken():
+        self._signature = signature
+        if not self.overtaken():
             return
         if self.draft.changed():
             self.stage.say("Somebody else has changed the file meanwhile; Apply will show it and ask.", "warn")
@@ -131,9 +132,10 @@ class Desk:
 
     @property
     def runtime(self) -> Runtime:
-        """What the running instance says of itself; made anew each time, since the folder may have been changed."""
-        config = self.source.config
-        return Runtime(self.run_folder, config.access if config else None)
+        """What the running instance says of itself."""
+        if self._runtime is None or self._runtime.folder != self.run_folder:
+            self._runtime = Runtime(self.run_folder)
+        return self._runtime
 
 
 def sentence(problem: BaseException) -> str:

@@ -45,6 +45,17 @@ def test_status_and_quota_are_changed(tui: Tui) -> None:
     assert "disabled" in tui.text
 
 
+def test_aliases_of_an_account_are_changed_with_it(tui: Tui) -> None:
+    tui.go("Accounts").press("enter", "tab", "tab", "tab", "tab").type(", sales, info@example.org").choose("OK")
+    assert dict(list_aliases(load(tui.shell.desk.path))) == {
+        "postmaster@example.org": ("joe@example.org",),
+        "sales": ("joe@example.org",),
+        "info@example.org": ("joe@example.org",),
+    }
+    tui.press("enter", "tab", "tab", "tab", "tab", "ctrl u").type("postmaster@example.org, sales").choose("OK")
+    assert list(dict(list_aliases(load(tui.shell.desk.path)))) == ["postmaster@example.org", "sales"]
+
+
 def test_another_password(tui: Tui) -> None:
     tui.go("Accounts").press("p").type("new word").choose("OK")
     assert verify(list_accounts(load(tui.shell.desk.path))[0].password, "new word")

@@ -10,10 +10,12 @@ from smtpd_classic.accounts import (
     add_account,
     change_account,
     delete_account,
+    delete_alias,
     generate_password,
     hash_password,
     list_accounts,
     list_aliases,
+    set_alias,
 )
 from smtpd_classic.config import Config
 from smtpd_classic.config.kinds import SECRET, SIZE, TEXT, choice, split_items
@@ -52,6 +54,7 @@ _MAY_SEND_AS = entry(
     "May send as",
     "Addresses that it may send from besides its own, parted by commas; *@domain too.",
 )
+_ALIASES = entry("aliases", TEXT, "Aliases", "Addresses that stand for this account alone, parted by commas.")
 
 
 class Accounts:
@@ -60,7 +63,8 @@ class Accounts:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._accounts: list[Account] = []
-        self._aliases: dict[str, list[str]] = {}
+        self._aliases: dict[str, list[str]] = {}  # all that lead to an account
+        self._own: dict[str, list[str]] = {}  # those that lead to it alone
         self._table = Table(_COLUMNS, lambda _: self._edit(), "No account yet. Press a, Insert or [Add].")
         buttons = ButtonRow(
             [
@@ -84,15 +88,17 @@ class Accounts:
             return
         self._desk.run(lambda: _read(config), lambda found: self._shown(*found))
 
-    def _shown(self, accounts: list[Account], aliases: dict[str, list[str]]) -> None:
-        self._accounts, self._aliases = accounts, aliases
+    def _shown(self, accounts: list[Account], aliases: list[tuple[str, tuple[str, ...]]]) -> None:
+        self._accounts = accounts
+        self._aliases = {each.address: [name for name, to in aliases if each.address in to] for each in accounts}
+        self._own = {each.address: [name for name, to in aliases if (each.address,) == to] for each in accounts}
         rows = [
             [
                 clean(each.address, 254),
                 clean(each.full_name, 100),
                 each.status,
                 SIZE.format(each.quota) if each.quota else "-",
-                clean(", ".join(aliases.get(each.address, [])), 300),
+                clean(", ".join(self._aliases[each.address]), 300),
             ]
             for each in accounts
         ]
@@ -153,7 +159,9 @@ class Accounts:
             (_STATUS, account.status),
             (_QUOTA, SIZE.format(account.quota)),
             (_MAY_SEND_AS, ", ".join(account.may_send_as)),
+            (_ALIASES, ", ".join(self._own[account.address])),
         ]
+        own = set(self._own[account.address])
 
         def work(config: Config, values: Values) -> tuple[str, str]:
             change_account(
@@ -164,6 +172,11 @@ class Accounts:
                 quota=SIZE.parse(values["quota"]),
                 may_send_as=split_items(values["may_send_as"]),
             )
+            wanted = set(split_items(values["aliases"]))
+            for name in sorted(wanted - own):
+                set_alias(config, name, [account.address])
+            for name in sorted(own - wanted):
+                delete_alias(config, name)
             return account.address, ""
 
         self._sheet(account.address, fields, work, lambda found: self._tell_password("Changed", *found))
@@ -216,10 +229,5 @@ class Accounts:
         self._desk.stage.open(ask("Delete the account?", clean(text), answers, self._desk.stage.close))
 
 
-def _read(config: Config) -> tuple[list[Account], dict[str, list[str]]]:
-    accounts = list(list_accounts(config))
-    aliases: dict[str, list[str]] = {}
-    for name, targets in list_aliases(config):
-        for target in targets:
-            aliases.setdefault(target, []).append(name)
-    return accounts, aliases
+def _read(config: Config) -> tuple[list[Account], list[tuple[str, tuple[str, ...]]]]:
+    return list(list_accounts(config)), list(list_aliases(config))
