@@ -23,6 +23,7 @@ setup(
     ],
     extras_require={
         "test": [
+            "aiosmtpd",
             "aiosmtplib",
             "flufl.bounce",
             "hypothesis",

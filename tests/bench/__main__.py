@@ -1,17 +1,24 @@
 """Measure this server and others, in turn, on the same disk."""
 
 import argparse
-import os
-import platform
-import statistics
 import sys
 import time
 from pathlib import Path
 
+from tests.bench import report
+from tests.bench.calls import calls_per_message
 from tests.bench.disk import fresh_disk
-from tests.bench.peers import PEERS, Peer
-from tests.bench.workloads import WORKLOADS, Measured, Sink, Workload, run
+from tests.bench.measuring import Measured, run
+from tests.bench.peer import Peer
+from tests.bench.peers import PEERS
+from tests.bench.sink import Sink
+from tests.bench.workloads import WORKLOADS, Workload
 from tests.instance import free_port
+
+_RESULTS = Path(__file__).with_name("RESULTS.md")
+_GROWTH = ("W1", "W2")
+_TRACED = ("W1", "W2", "W4", "W7")
+_TRACED_MESSAGES = 200
 
 
 def main() -> int:
@@ -20,56 +27,96 @@ def main() -> int:
     parser.add_argument("--only", default="", help="workloads, parted by commas")
     parser.add_argument("--peers", default="", help="servers, parted by commas")
     parser.add_argument("--scale", type=float, default=1.0, help="messages of each workload, as a factor")
+    parser.add_argument("--sessions", default="1,10,100,1000", help="how W1 and W2 grow; blank: leave that out")
+    parser.add_argument("--no-calls", action="store_true", help="do not count system calls")
+    parser.add_argument("--write", action="store_true", help=f"write {_RESULTS.name}")
     args = parser.parse_args()
     loads = [each for each in WORKLOADS if not args.only or each.name in args.only.split(",")]
     makers = [each for each in PEERS if not args.peers or each.name in args.peers.split(",")]
+    sessions = [int(word) for word in args.sessions.split(",") if word]
+    said = []
     with fresh_disk() as (disk, described):
-        print(
-            f"{platform.platform()}, {os.cpu_count()} processors, Python {platform.python_version()}, on {described}."
-        )
+        bench = _Bench(disk, makers, args.rounds)
+        said.append(_tell(report.heading(described, args.rounds)))
         for load in loads:
-            print(f"\n{load.name}: {load.title}; {load.sessions} sessions, {load.length} bytes")
-            results = rounds(disk, load, makers, args.rounds, args.scale)
-            table(load, results)
+            scaled = load.scaled(args.scale)
+            said.append(_tell(report.table(scaled, bench.rounds(scaled))))
+        for load in (each for each in loads if sessions and each.name in _GROWTH):
+            growth = bench.growth(load, sessions, args.scale)
+            said.append(_tell(report.growth_table(load, sessions, growth)))
+        for load in (each for each in loads if not args.no_calls and each.name in _TRACED):
+            few = load.scaled(_TRACED_MESSAGES / load.messages)
+            said.append(_tell(report.calls_table(few, bench.calls(few))))
+    if args.write:
+        _RESULTS.write_text("".join(said), encoding="utf-8")
     return 0
 
 
-def rounds(disk: Path, load: Workload, makers: list[type[Peer]], count: int, scale: float) -> dict[str, list[Measured]]:
-    """The peers in turn, A B C A B C; each started once a round on a folder of its own."""
-    scaled = Workload(
-        **{**{name: getattr(load, name) for name in load.__slots__}, "messages": int(load.messages * scale)}
-    )
-    results: dict[str, list[Measured]] = {maker.name: [] for maker in makers}
-    for number in range(count):
-        for maker in makers:
-            peer, sink = maker(), Sink(free_port())
-            peer.start(disk / f"{load.name}-{number}-{maker.name}-{time.monotonic_ns()}", sink.port)
-            try:
-                results[maker.name].append(run(peer, sink, scaled))
-            finally:
-                peer.stop()
-                sink.stop()
-    return results
+def _tell(text: str) -> str:
+    print(text, end="", flush=True)
+    return text
 
 
-def table(load: Workload, results: dict[str, list[Measured]]) -> None:
-    heads = f"{'accepted/s':>12}{'end to end/s':>14}{'(spread)':>16}{'MB/s':>8}{'CPU s/1000':>12}{'PSS MB':>8}"
-    print(f"{'':16}{heads}{'× Postfix':>11}")
-    base = statistics.median(each.end_to_end for each in results["Postfix"]) if results.get("Postfix") else 0.0
-    for name, found in results.items():
-        rates = sorted(each.end_to_end for each in found)
-        middle = statistics.median(rates)
-        spread = f"{rates[0]:.0f}–{rates[-1]:.0f}"
-        print(
-            f"{name:16}{statistics.median(each.accepted for each in found):12.0f}{middle:14.0f}{spread:>16}"
-            f"{statistics.median(each.megabytes for each in found):8.1f}"
-            f"{statistics.median(each.cpu_per_1000 for each in found):12.2f}"
-            f"{statistics.median(each.memory for each in found) / 1e6:8.0f}"
-            + (f"{middle / base:11.2f}" if base else "")
-        )
-        for problem in sorted({each for one in found for each in one.problems}):
-            print(f"    {name}: {problem}")
-    sys.stdout.flush()
+class _Bench:
+    """The peers in turn, A B C A B C; each started anew for every measurement, on a folder of its own."""
+
+    def __init__(self, disk: Path, makers: list[type[Peer]], rounds: int) -> None:
+        self._disk = disk
+        self._makers = makers
+        self._rounds = rounds
+
+    def rounds(self, load: Workload) -> dict[str, list[Measured]]:
+        makers = self._able(load)
+        results: dict[str, list[Measured]] = {maker.name: [] for maker in makers}
+        for _ in range(self._rounds):
+            for maker in makers:
+                results[maker.name].append(self._measure(maker, load))
+        return results
+
+    def growth(self, load: Workload, sessions: list[int], scale: float) -> dict[str, dict[int, list[Measured]]]:
+        makers = self._able(load)
+        found: dict[str, dict[int, list[Measured]]] = {each.name: {n: [] for n in sessions} for each in makers}
+        for _ in range(self._rounds):
+            for number in sessions:
+                for maker in makers:
+                    factor = scale * (0.25 if number < 10 else 1.0)
+                    found[maker.name][number].append(self._measure(maker, load.scaled(factor, number)))
+        return found
+
+    def calls(self, load: Workload) -> dict[str, dict[str, float]]:
+        found = {}
+        for maker in self._able(load):
+            with _Started(maker, self._disk) as (peer, sink):
+                found[maker.name] = calls_per_message(peer, sink, load)
+        return found
+
+    def _able(self, load: Workload) -> list[type[Peer]]:
+        return [maker for maker in self._makers if load.needs <= maker.can]
+
+    def _measure(self, maker: type[Peer], load: Workload) -> Measured:
+        with _Started(maker, self._disk) as (peer, sink):
+            return run(peer, sink, load)
+
+
+class _Started:
+    """A server and its sink for one measurement."""
+
+    def __init__(self, maker: type[Peer], disk: Path) -> None:
+        self._peer = maker()
+        self._sink = Sink(free_port())
+        self._folder = disk / f"{maker.name.replace(' ', '-')}-{time.monotonic_ns()}"
+
+    def __enter__(self) -> tuple[Peer, Sink]:
+        try:
+            self._peer.start(self._folder, self._sink.port)
+        except BaseException:
+            self._sink.stop()
+            raise
+        return self._peer, self._sink
+
+    def __exit__(self, *problem: object) -> None:
+        self._peer.stop()
+        self._sink.stop()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,48 @@
+"""This server, as `init` sets it up, with trust for the load generator and a smarthost."""
+
+from pathlib import Path
+from typing import ClassVar
+
+from tests.bench.peer import DOMAIN, USERS, Login, count_new
+from tests.instance import Instance
+
+__all__ = ["Ours"]
+
+_OPTIONS = """
+[trusted]
+hosts = 127.0.0.0/8
+
+[remote]
+relay_always = yes
+relay_hosts = 127.0.0.1:{relay}
+
+[access]
+max_connections = 4000
+"""
+
+
+class Ours:
+    name = "smtpd-classic"
+    can: ClassVar[frozenset[str]] = frozenset({"local", "kept", "relay", "login"})
+    login: Login | None = None
+
+    def start(self, folder: Path, relay: int) -> None:
+        self.server = Instance(folder / "instance", DOMAIN)
+        users = self.server.folder / "users"
+        line = users.read_text(encoding="utf-8").rstrip("\n")
+        users.write_text("".join(f"{user}{line.removeprefix('joe')}\n" for user in USERS), encoding="utf-8")
+        with self.server.file.open("a", encoding="utf-8") as file:
+            file.write(_OPTIONS.format(relay=relay))
+        self.server.start()
+        self.port = self.server.ports["smtp"]
+        self.login = Login(self.server.ports["submission"], self.server.login, self.server.password)
+
+    def stop(self) -> None:
+        self.server.stop()
+
+    def roots(self) -> list[int]:
+        assert self.server.process is not None
+        return [self.server.process.pid]
+
+    def delivered(self) -> int:
+        return count_new(self.server.folder / "mail" / DOMAIN)
