@@ -1,7 +1,7 @@
 """A retry thread in a folder of its own: real spool, Maildirs, accounts and log; hosts and DNS as the test says."""
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -118,6 +118,17 @@ class World:
         """Let so much time pass."""
         self.clock.now += seconds
         assert self.services.runtime.wake("")
+
+    def wait(self, seconds: float, happened: Callable[[], bool]) -> None:
+        """Let time pass, so much at a time, until it has."""
+
+        def passing() -> bool:
+            if happened():
+                return True
+            self.later(seconds)
+            return False
+
+        until(passing, explain=self.log)
 
     def gone(self, queue_id: str) -> None:
         until(lambda: self.state(queue_id) is None, explain=self.log)
