@@ -175,7 +175,6 @@ def test_a_change_between_the_diff_and_the_writing_is_noticed(path: Path) -> Non
 
 def test_what_others_write_is_shown_at_once_when_nothing_was_edited(path: Path) -> None:
     tui = Tui(path).go("Basic Parameters")
-    tui.shell.tick()
     path.write_text(CONFIG.replace("max_recipients = 100", "max_recipients = 150"))
     tui.shell.tick()
     assert "Max. recipients            150" in tui.text
