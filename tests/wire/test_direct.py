@@ -4,7 +4,7 @@ import pytest
 
 from smtpd_classic.config.option import options_of
 from smtpd_classic.config.schema import Direct, DirectDomain
-from tests.delivery.fake_host import FakeHost, certificate, hosts, own_ip
+from tests.delivery.fake_host import FakeHost, RawHost, certificate, hosts
 from tests.wire.panel import TOOK, Panel, options
 from tests.wire.test_basic import LATER, STRANGER, refusing
 from tests.wire.test_remote import reason, taken
@@ -107,19 +107,19 @@ def test_hosts(world: World) -> None:
         world.given({"direct away.test": to(first), **NO_MX})
         taken(world, first, AWAY)
         add_host(row(world, "away.test"), at(second))
-        kept(world).apply(f"+    {at(second)}")
+        kept(world).apply("hosts =")
         taken(world, first, AWAY)
 
         row(world, "away.test").row(at(second)).button("Up")
-        kept(world).apply(f"+    {at(second)}")
+        kept(world).apply("hosts =")
         taken(world, second, AWAY)
 
         row(world, "away.test").row(at(second)).button("Down")
-        kept(world).apply(f"+    {at(second)}")
+        kept(world).apply("hosts =")
         taken(world, first, AWAY)
 
         row(world, "away.test").row(at(first)).button("Delete").hides(at(first))
-        kept(world).apply(f"-    {at(first)}")
+        kept(world).apply("hosts =")
         taken(world, second, AWAY)
 
         panel = row(world, "away.test").row(at(second)).button("Edit").shows("Change the host")
@@ -128,16 +128,18 @@ def test_hosts(world: World) -> None:
         taken(world, first, AWAY)
 
 
-def test_a_host_that_failed_is_passed_over(world: World) -> None:
-    peer, dead = FakeHost(), own_ip()
-    with hosts(peer):
-        world.given({"direct away.test": to(peer), **NO_MX})
+def test_a_host_that_failed_is_tried_last(world: World) -> None:
+    peer, broken = FakeHost(), RawHost(lambda connection: None)
+    with hosts(peer, broken):
+        address = f"{broken.ip}:{broken.port}"
+        world.given({"direct away.test": to(peer)})
         taken(world, peer, AWAY)
-        add_host(row(world, "away.test"), f"{dead}:25")
-        world.panel.row(f"{dead}:25").button("Up")
-        kept(world).apply(f"+    {dead}:25")
-        taken(world, peer, AWAY)
-        assert world.log(f"{dead}:25") != "", "the dead host was not tried first"
+        add_host(row(world, "away.test"), address)
+        world.panel.row(address).button("Up")
+        kept(world).apply("hosts =")
+        for _ in range(2):
+            taken(world, peer, AWAY)
+            assert broken.connections == 1
 
 
 def test_ssl_of_a_host(world: World) -> None:
