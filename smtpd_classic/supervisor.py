@@ -27,6 +27,7 @@ Life = Callable[[Setting, socket.socket], None]
 """What a child does, from its birth to its end, with the socket on which it is told to end."""
 
 _READY_S = 20.0
+_SPARE_STARTS = 10
 _GRACE_S = 3.0
 _HEALTHY_S = 10.0  # a child that lived so long did not die of its start
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 10.0
@@ -75,7 +76,7 @@ class Supervisor:
         setting = self._instance.setting
         started = [self._fork(role, setting) for role in self._roles]
         self._fork("sweeper", setting)
-        if not self._all_ready(started):
+        if not self._all_ready(started, setting):
             setting.log.write("master", "fatal: a process could not start", ERROR)
             self._stop()
             return os.EX_SOFTWARE
@@ -167,16 +168,37 @@ class Supervisor:
         finally:
             os._exit(status)
 
-    def _all_ready(self, started: Iterable[_Child]) -> bool:
+    def _all_ready(self, started: list[_Child], setting: Setting) -> bool:
+        """One that was killed on its way (by a kernel short of memory, say) gets another chance, and is replaced in
+        `started`; one that gave up by itself would do so again."""
         deadline = time.monotonic() + _READY_S
-        for child in started:
-            child.link.settimeout(max(0.01, deadline - time.monotonic()))
-            try:
-                if child.link.recv(1) != READY:
+        spare = _SPARE_STARTS
+        for number in range(len(started)):
+            while not self._is_ready(started[number], deadline):
+                if not spare or not self._was_killed(started[number], deadline):
                     return False
-            except OSError:
-                return False
+                spare -= 1
+                started[number] = self._fork(started[number].role, setting)
         return True
+
+    def _is_ready(self, child: _Child, deadline: float) -> bool:
+        child.link.settimeout(max(0.01, deadline - time.monotonic()))
+        try:
+            return child.link.recv(1) == READY
+        except OSError:
+            return False
+
+    def _was_killed(self, child: _Child, deadline: float) -> bool:
+        pid, status = 0, 0
+        while not pid and time.monotonic() < deadline:  # its end of the link closes a moment before it is gone
+            pid, status = os.waitpid(child.pid, os.WNOHANG)
+            if not pid:
+                self._listen(0.01)
+        if not pid:
+            return False
+        self._forget(child)
+        self._instance.setting.log.warning("master", f"{child.role} {pid} ended before it was ready")
+        return os.waitstatus_to_exitcode(status) < 0
 
     # Deaths ------------------------------------------------------------------------------------------------------
 
@@ -241,7 +263,7 @@ class Supervisor:
         if fresh is not None:
             old = [child for child in self._children.values() if child.role != "sweeper" and not child.kill_at]
             born = [self._fork(role, fresh) for role in self._roles]
-            if self._all_ready(born):
+            if self._all_ready(born, fresh):
                 self._vacancies.clear()
                 self._tell(old, DRAIN, DRAIN_CONTENT_S + STOP_S + _GRACE_S)
                 instance.take(fresh)

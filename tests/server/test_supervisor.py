@@ -61,6 +61,17 @@ def test_children_that_cannot_start_end_the_server() -> None:
         assert "fatal: a process could not start" in found.log()
 
 
+def test_a_child_that_is_killed_before_it_is_ready_gets_another_chance() -> None:
+    killed = "'{setting.config.server.run_folder}/killed'"
+    behaviour = f"""if not os.path.exists(f{killed}):
+        open(f{killed}, "w").close()
+        os.kill(os.getpid(), signal.SIGKILL)"""
+    with supervised(behaviour) as found:
+        until(lambda: state_is(found, "running"))
+        assert len(found.children()) == 2
+        assert "ended before it was ready" in found.log()
+
+
 def test_a_generation_that_cannot_start_leaves_the_old_one_in_place() -> None:
     with supervised("assert setting.config.helo_name != 'bad.example', 'bad name'") as found:
         until(lambda: state_is(found, "running"))
