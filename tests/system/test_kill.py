@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,8 @@ def storm(server: Instance, rounds: int, seed: int) -> None:
                 until(lambda gone=ports_holders: not any(Path(f"/proc/{pid}").exists() for pid in gone), 30)  # type: ignore[misc]
                 server.start()
             else:
-                os.kill(chance.choice(children(server.process.pid)), signal.SIGKILL)
+                with suppress(ProcessLookupError):  # the one that sweeps ends by itself
+                    os.kill(chance.choice(children(server.process.pid)), signal.SIGKILL)
     finally:
         load.stop()
     server.stop()
