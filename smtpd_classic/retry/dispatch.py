@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from smtpd_classic.delivery.attempt import Attempts, Errand
 from smtpd_classic.retry.lanes import Gate, Lane, Work, WorkQueue
+from smtpd_classic.retry.parking import Parking
 from smtpd_classic.retry.ticket import Desk, Ticket
 from smtpd_classic.retry.waiting import Waiting
 from spool import Claim, NoSuchEntry, Spool, SpoolBroken
@@ -44,10 +45,9 @@ class Dispatcher:
     monotonic: Callable[[], float]
     waiting: Waiting = field(default_factory=Waiting)
     fresh: deque[str] = field(default_factory=deque)
+    parking: Parking = field(default_factory=Parking)
     lanes: dict[str, Lane] = field(default_factory=dict)
     _open: set[str] = field(default_factory=set)
-    _parked: dict[str, Lane] = field(default_factory=dict)
-    _stops: dict[str, Lane] = field(default_factory=dict)  # where somebody is parked, in the order of their turns
     _finished: deque["_Finished"] = field(default_factory=deque)
     _woken: set[str] = field(default_factory=set)
     _unwritten: dict[str, frozenset[str]] = field(default_factory=dict)
@@ -59,7 +59,7 @@ class Dispatcher:
         if queue_id in self._open:
             self._woken.add(queue_id)  # when its attempt is over; perhaps it is, and we have not heard of it yet
         else:
-            self._parked.pop(queue_id, None)
+            self.parking.leave(queue_id)
             self.waiting.forget(queue_id)
             self.fresh.append(queue_id)
 
@@ -67,7 +67,7 @@ class Dispatcher:
         """What a scan of the spool has found: what nobody has told us of, or what a person has made due meanwhile."""
         now = self.desk.clock()
         mended = self.desk.schedule.mended
-        known, parked, opened = self.waiting, self._parked, self._open
+        known, parked, opened = self.waiting, self.parking, self._open
         news = {
             queue_id: mended(when, now)
             for queue_id, when in found.items()
@@ -92,12 +92,8 @@ class Dispatcher:
         """Seconds until something is due that nobody tells us of."""
         due = self.waiting.next
         first = 3600.0 if due is None else max(due - now, 0.0)
-        moment = self.monotonic()
-        for lane in self._stops.values():
-            wait = max(lane.rests_until, lane.busy_until) - moment
-            if wait > 0:  # else the end of one of its attempts is what it waits for
-                first = min(first, wait)
-        return first
+        parked = self.parking.next_look(self.monotonic())
+        return first if parked is None else min(first, parked)
 
     def tidy(self) -> None:
         """Forget the lanes that nobody uses."""
@@ -131,25 +127,15 @@ class Dispatcher:
             return True
         if len(self._open) >= self.most_open:
             return False
-        queue_id = self._unparked() or next(self.waiting.due(self.desk.clock()), None)
+        queue_id = self.parking.take(self.monotonic())
+        if queue_id is None:
+            queue_id = next(self.waiting.due(self.desk.clock()), None)
         if queue_id is None:
             return False
-        self._parked.pop(queue_id, None)
+        self.waiting.forget(queue_id)
+        self.parking.leave(queue_id)
         self._begin(queue_id)
         return True
-
-    def _unparked(self) -> str | None:
-        """The first id of a lane that takes work again; lanes take turns."""
-        now = self.monotonic()
-        for name, lane in list(self._stops.items()):
-            while (queue_id := lane.next_parked(now)) is not None:
-                if self._parked.get(queue_id) is lane:
-                    self._stops[name] = self._stops.pop(name)
-                    self.waiting.forget(queue_id)
-                    return queue_id
-            if not lane.parked and not lane.new:
-                del self._stops[name]
-        return None
 
     def _begin(self, queue_id: str) -> None:
         if queue_id in self._open:
@@ -212,13 +198,14 @@ class Dispatcher:
     def _park(self, ticket: Ticket, lanes: list[Lane]) -> bool:
         """Put the id aside when no lane of it takes work now and nobody must be told anything."""
         now = self.monotonic()
-        stopped = [lane for lane in lanes if lane.resting(now) is not None]
-        full = [lane for lane in lanes if lane not in stopped and lane.full(now)]
-        if len(stopped) + len(full) < len(lanes) or (not full and ticket.must_be_told):
+        stopped = {id(lane): lane for lane in lanes if lane.resting(now) is not None}
+        full = {id(lane): lane for lane in lanes if id(lane) not in stopped and lane.full(now)}
+        if any(id(lane) not in stopped and id(lane) not in full for lane in lanes):
             return False
-        lane = full[0] if full else min(stopped, key=lambda each: each.rests_until)
-        (lane.parked if ticket.claim.state.attempts else lane.new).append(ticket.queue_id)
-        self._parked[ticket.queue_id] = self._stops[lane.name] = lane
+        if not full and ticket.must_be_told:
+            return False
+        lane = next(iter(full.values()), None) or min(stopped.values(), key=lambda each: each.rests_until)
+        self.parking.park(ticket.queue_id, lane, new=not ticket.claim.state.attempts)
         self.waiting.add(ticket.queue_id, ticket.must_be_seen)
         return True
 

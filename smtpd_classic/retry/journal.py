@@ -36,8 +36,10 @@ def _s(seconds: float) -> str:
 
 
 def code_of(outcome: Outcome) -> str:
-    """The enhanced status code; one is made where the host sent none (RFC 3463 2)."""
-    return outcome.reply.enhanced or f"{outcome.reply.code // 100}.0.0"
+    """The enhanced status code; one is made where the host sent none (RFC 3463 2). What is put off though a host said
+    5xx, as to a login, is of class 4, for Postfix and for whoever reads its logs."""
+    code = outcome.reply.enhanced or f"{outcome.reply.code // 100}.0.0"
+    return f"4{code[1:]}" if outcome.action is Action.DELAYED else code
 
 
 def said(outcome: Outcome) -> str:

@@ -53,7 +53,12 @@ class Lane:
 
     @property
     def idle(self) -> bool:
-        return not self.queued and not self.parked and not self.new
+        return not self.queued and self.empty
+
+    @property
+    def empty(self) -> bool:
+        """Whether nobody is parked here."""
+        return not self.parked and not self.new
 
     def next_parked(self, now: float) -> str | None:
         """An id whose turn it is. One that was never tried has it while the lane rests, too: it is put off at once, and

@@ -116,6 +116,7 @@ class RetryThread:
         )
         self._deliverers = Deliverers(self._works, self._desk, remote.dead_host_time.total_seconds(), self._finished)
         self._event = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._wakes: Wakes | None = None
         self._own_wakes: list[str] = []
         self._found: list[dict[str, float]] = []
         self._scanner: threading.Thread | None = None
@@ -123,6 +124,8 @@ class RetryThread:
         self._thread = threading.Thread(target=self._run, name="retry", daemon=True)
 
     def start(self) -> None:
+        """From now on wakes are heard."""
+        self._wakes = self._open_wakes()
         self._thread.start()
         self._deliverers.start(self._services.config.remote.delivery_threads)
 
@@ -148,11 +151,10 @@ class RetryThread:
     # The retry thread itself ---------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        wakes = self._open_wakes()
         poll = select.poll()
         poll.register(self._event, select.POLLIN)
-        if wakes is not None:
-            poll.register(wakes.fileno(), select.POLLIN)
+        if self._wakes is not None:
+            poll.register(self._wakes.fileno(), select.POLLIN)
         chores = _Chores(self._services.clock, time.monotonic)
         self._scan()
         while not self._stopping.is_set():
@@ -161,12 +163,12 @@ class RetryThread:
                 self._do(chores)
                 wait_s = 0.0 if more else min(self._dispatcher.next_look(self._services.clock()), chores.wait_s())
                 poll.poll(wait_s * 1000)
-                self._listen(wakes)
+                self._listen()
             except Exception as problem:  # one entry, or one bad moment, must not stop all the others
                 self._journal.warning("", f"the retry thread stumbled: {type(problem).__name__}: {problem}")
                 self._stopping.wait(1.0)
-        if wakes is not None:
-            wakes.close()
+        if self._wakes is not None:
+            self._wakes.close()
 
     def _open_wakes(self) -> Wakes | None:
         try:
@@ -175,10 +177,10 @@ class RetryThread:
             self._journal.warning("", f"nobody can wake the retry thread, which scans the queue instead: {problem}")
             return None
 
-    def _listen(self, wakes: Wakes | None) -> None:
+    def _listen(self) -> None:
         with suppress(BlockingIOError):
             os.eventfd_read(self._event)
-        for queue_id in wakes.read(0) if wakes is not None else ():
+        for queue_id in self._wakes.read(0) if self._wakes is not None else ():
             if queue_id:
                 self._dispatcher.wake(queue_id)
             else:

@@ -8,9 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from smtpd_classic.delivery.transport import Action, Outcome
 from smtpd_classic.retry.fair import FairQueue
 from smtpd_classic.retry.lanes import Gate, Lane, Work, WorkQueue
+from smtpd_classic.retry.parking import Parking
 from smtpd_classic.retry.waiting import Waiting
+from smtpd_classic.smtp.reply import Reply
 from tests.delivery.world import Clock
 
 
@@ -196,3 +199,69 @@ def test_forgotten_entries_do_not_pile_up(number: int) -> None:
         waiting.add("a", 1000.0 + each)
     list(waiting.due(0.0))
     assert list(waiting.due(1000.0 + number)) == ["a"]
+
+
+# Parking -------------------------------------------------------------------------------------------------------------
+
+DEAD = Outcome("", Action.DELAYED, Reply(451, "4.4.1", "connection refused"))
+
+
+def rest(tired: Lane, until: float) -> Lane:
+    tired.outcome, tired.rests_until = DEAD, until
+    return tired
+
+
+def test_parked_at_a_lane_that_rests_until_it_rests_no_more() -> None:
+    parking, tired = Parking(), rest(lane(), 10.0)
+    for name in "abc":
+        parking.park(name, tired, new=False)
+    assert parking.take(5.0) is None
+    assert parking.next_look(5.0) == 5.0
+    assert [parking.take(10.0) for _ in range(4)] == ["a", "b", "c", None]
+    assert "a" not in parking
+
+
+def test_what_was_never_tried_does_not_wait_for_the_rest_to_end() -> None:
+    parking, tired = Parking(), rest(lane(), 10.0)
+    parking.park("old", tired, new=False)
+    parking.park("new", tired, new=True)
+    assert [parking.take(5.0), parking.take(5.0)] == ["new", None]
+    assert parking.take(11.0) == "old"
+
+
+def test_whoever_leaves_is_not_called_any_more() -> None:
+    parking, tired = Parking(), rest(lane(), 10.0)
+    for name in "ab":
+        parking.park(name, tired, new=False)
+    parking.leave("a")
+    parking.leave("never here")
+    assert [parking.take(10.0), parking.take(10.0)] == ["b", None]
+
+
+def test_lanes_take_turns_and_full_ones_wait() -> None:
+    parking, queue = Parking(), WorkQueue(Clock())
+    one, two, full = lane(1, "one"), lane(1, "two"), lane(1, "full")
+    for name in "uvwxyz":
+        queue.put(work(name, full))
+    for name, place in (("a", one), ("b", one), ("c", two), ("d", full)):
+        parking.park(name, place, new=False)
+    assert [parking.take(0.0) for _ in range(4)] == ["a", "c", "b", None]
+    assert parking.next_look(0.0) is None, "the end of an attempt will tell"
+    assert "d" in parking
+
+
+def test_a_new_lane_of_the_same_name_is_another() -> None:
+    parking, old, new = Parking(), rest(lane(), 10.0), rest(lane(), 20.0)
+    parking.park("a", old, new=False)
+    parking.park("b", new, new=False)
+    parking.take(0.0)
+    assert [parking.take(10.0), parking.take(10.0), parking.take(20.0)] == ["a", None, "b"]
+
+
+def test_lanes_that_rest_are_not_looked_at() -> None:
+    parking = Parking()
+    for number in range(10_000):
+        parking.park(f"m{number}", rest(lane(1, f"mx {number}"), 100.0 + number), new=False)
+    assert parking.take(0.0) is None
+    assert not parking._stops
+    assert [parking.take(100.0), parking.take(100.0)] == ["m0", None]
