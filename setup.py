@@ -34,6 +34,7 @@ setup(
             "pytest-xdist",
             "ruff",
             "types-pexpect",
+            "types-setuptools",
         ],
     },
     entry_points={
