@@ -3,7 +3,7 @@
 import os
 import pwd
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from smtpd_classic.tls import make_self_signed
@@ -51,9 +51,22 @@ maillog_file_prefixes = {folder}
 {options}
 """
 
+_LOGIN = """\
+{ip}:{port} inet n - n - - smtpd
+  -o smtpd_sasl_auth_enable=yes
+  -o smtpd_sasl_type=dovecot
+  -o smtpd_sasl_path=private/logins
+  -o smtpd_sasl_mechanism_filter={mechanism}
+  -o smtpd_sasl_authenticated_header=yes
+  -o smtpd_tls_security_level=encrypt
+  -o smtpd_relay_restrictions=permit_sasl_authenticated,reject
+  -o smtpd_recipient_restrictions=permit_sasl_authenticated,reject"""
+
 
 class Postfix:
-    """Listens on port 25 of two addresses, on `plain_ip` without TLS. `aliases` lead from address to address."""
+    """Listens on port 25 of two addresses, on `plain_ip` without TLS. `aliases` lead from address to address; on the
+    ports of `logins` only who has logged in by this mechanism may send, and a socket of Dovecot's knows who that is.
+    """
 
     ip, plain_ip = "127.0.0.2", "127.0.0.3"
 
@@ -65,10 +78,13 @@ class Postfix:
         users: Sequence[str] = ("ann",),
         aliases: Sequence[tuple[str, str]] = (),
         options: str = "",
+        logins: Mapping[int, str] | None = None,
     ) -> None:
         self.folder = folder / "postfix"
         self._names = folder
+        self.logins = self.folder / "queue" / "private" / "logins"
         self._make(domains, users, aliases, options)
+        self._make_services(logins or {})
 
     def _make(
         self, domains: Sequence[str], users: Sequence[str], aliases: Sequence[tuple[str, str]], options: str
@@ -93,11 +109,16 @@ class Postfix:
             options=options,
         )
         (folder / "config" / "main.cf").write_text(main)
+
+    def _make_services(self, logins: Mapping[int, str]) -> None:
         services = Path("/usr/share/postfix/master.cf.dist").read_text()
         lines = [line for line in services.splitlines() if not line.startswith("smtp      inet")]
         lines.append(f"{self.ip}:25 inet n - n - - smtpd")
         lines.append(f"{self.plain_ip}:25 inet n - n - - smtpd\n  -o smtpd_tls_security_level=none")
-        (folder / "config" / "master.cf").write_text("\n".join(lines).replace("  y   ", "  n   ") + "\n")
+        for port, mechanism in logins.items():
+            lines.append(_LOGIN.format(ip=self.ip, port=port, mechanism=mechanism))
+        text = "\n".join(lines).replace("  y   ", "  n   ") + "\n"
+        (self.folder / "config" / "master.cf").write_text(text)
 
     def start(self) -> None:
         command = resolving(self._names, need("postfix"), "-c", self.folder / "config", "start")
