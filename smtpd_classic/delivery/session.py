@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+from smtpd_classic.delivery.answers import check
 from smtpd_classic.delivery.login import LoginProblem, log_in
 from smtpd_classic.delivery.network import Encryption, Network, Target
 from smtpd_classic.delivery.transcript import Transcript
@@ -168,18 +169,21 @@ class _Opening:
         except Lost as lost:
             words = f"lost connection with {self._peer} before its greeting: {lost}"
             raise _put_off("4.4.2", words, dead=True) from None
+        check(reply, GREETING)
         if not reply.positive:
             raise _refused(reply, GREETING, self._peer)
 
     def _hello(self, wire: Wire) -> Offered:
         name = self._network.helo_name
         reply = wire.command(f"EHLO {name}", self._timeouts.hello)
+        check(reply, "EHLO")
         if reply.positive:
             self._not_ourselves(reply)
             return parse_ehlo(reply)
         if reply.code == 421 or reply.transient:
             raise _refused(reply, "EHLO", self._peer)
         reply = wire.command(f"HELO {name}", self._timeouts.hello)
+        check(reply, "HELO")
         if not reply.positive:
             raise _refused(reply, "HELO", self._peer)
         self._not_ourselves(reply)
@@ -203,6 +207,7 @@ class _Opening:
                 raise _put_off("4.7.4", f"TLS is required, but was not offered by {self._peer}")
             return offered
         reply = wire.command("STARTTLS", self._timeouts.hello)
+        check(reply, "STARTTLS")
         if not reply.positive:
             if encryption.required or reply.code == 421:
                 raise _refused(reply, "STARTTLS", self._peer)

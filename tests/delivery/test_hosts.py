@@ -608,3 +608,24 @@ def test_a_host_that_calls_itself_as_we_do_is_a_loop_in_sight() -> None:
         outcome = send(world(host), job_for(BOB))[BOB]
     assert brief(outcome) == ("delayed", "4.4.6", False)
     assert not host.got
+
+
+@pytest.mark.parametrize("place", range(4), ids=["greeting", "EHLO", "STARTTLS", "HELO"])
+def test_an_answer_that_makes_no_sense_before_mail_is_no_yes(place: int) -> None:
+    answers = [b"220 x\r\n", b"250-x\r\n250 STARTTLS\r\n", b"454 no\r\n"]
+    if place == 3:
+        answers[1:] = [b"502 no\r\n", b"250 x\r\n"]
+    answers[min(place, 2)] = b"354 go on\r\n"
+
+    def serve(connection: socket.socket) -> None:
+        connection.sendall(answers[0])
+        for answer in answers[1:]:
+            connection.recv(999)
+            connection.sendall(answer)
+        while connection.recv(999):
+            pass
+
+    host = RawHost(serve)
+    with hosts(host):
+        outcome = send(_hasty(world(host)), job_for(BOB))[BOB]
+    assert (brief(outcome)[0], "makes no sense" in outcome.reply.text) == ("delayed", True)
