@@ -154,6 +154,7 @@ class _Opening:
             offered = self._encrypt(wire, offered)
             self._log_in(wire, offered)
         except Lost as lost:
+            wire.close()
             raise _put_off("4.4.2", f"lost connection with {peer} before MAIL: {lost}") from None
         except (NotReady, _HandshakeFailed):
             wire.close()
