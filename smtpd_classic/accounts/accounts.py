@@ -72,6 +72,9 @@ class Accounts:
 
     def account(self, address: str) -> Account | None:
         """By address (tag or not) or by login name."""
+        domain = address.rpartition("@")[2]
+        if len(domain) < len(address) and not self.is_local_domain(domain):
+            return None  # without a look at the files: no line of theirs could make it one
         return self._current().book.accounts.get(address) or self._current(at_once=True).book.account(address)
 
     def full_name(self, address: str) -> str:
