@@ -179,10 +179,10 @@ HOSTILE = {
 def test_hostile_file_is_delivered_untouched_within_its_bounds(data: bytes) -> None:
     said: list[str] = []
     started = time.monotonic()
-    made = convert(message(data), said.append)
+    made = convert(message(data), said.append, timeout_s=5)
     assert made is None or b"From:  Joe" in made
     assert made is not None or said
-    assert time.monotonic() - started < 40
+    assert time.monotonic() - started < 10
     assert all("Traceback" not in each for each in said)
 
 
