@@ -114,4 +114,5 @@ def clean_debian(base: Path) -> Iterator[Debian]:
             yield Debian(root, int(first))
         finally:
             process.kill()
-    shutil.rmtree(folder)
+            process.wait()
+            shutil.rmtree(folder)
