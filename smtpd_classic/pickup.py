@@ -48,6 +48,7 @@ class Pickup:
         self._folder = services.spool.folders.maildrop
         self._posting = Posting(services)
         self._pauses: dict[str, _Pause] = {}
+        self._unreadable: int | None = None  # why the folder could not be read the last time
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="pickup", daemon=True)
 
@@ -70,8 +71,11 @@ class Pickup:
             with os.scandir(self._folder) as items:
                 found = sorted((_age(item), item.name) for item in items)
         except OSError as problem:
-            self._warn(f"{self._folder} cannot be read: {problem.strerror}")
+            if problem.errno != self._unreadable:
+                self._warn(f"{self._folder} cannot be read: {problem.strerror}")
+            self._unreadable = problem.errno
             return
+        self._unreadable = None
         names = {name for _, name in found}
         self._pauses = {name: pause for name, pause in self._pauses.items() if name in names}
         for _, name in found:

@@ -6,6 +6,7 @@ The exit status is one of sysexits(3). Zero means that the message is the server
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 from smtpd_classic.submission.flags import BadFlags, Flags, parse
 from smtpd_classic.submission.local_socket import LocalSocket, relay
@@ -73,8 +74,10 @@ def _converse(where: Places) -> int:
 
 
 def _tell(line: str) -> None:
+    """Without Python's buffer, whose last flush would change the exit status when nobody can be told."""
     if sys.stderr is not None:
-        print(_printable(line), file=sys.stderr)
+        with suppress(OSError):
+            os.write(2, f"{_printable(line)}\n".encode("utf-8", "replace"))
 
 
 def _say(name: str, status: int, *sentences: str) -> int:

@@ -4,6 +4,7 @@ import os
 import pwd
 import re
 from collections.abc import Callable
+from itertools import islice
 from typing import NamedTuple
 
 from smtpd_classic.submission import maildrop
@@ -20,6 +21,7 @@ __all__ = ["Failed", "send"]
 
 _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+")
 _LONGEST_NAME = 200
+_MOST_COMPLAINTS = 100
 _DISK_FULL = "4.3.1"
 # By the beginning of the enhanced status code (RFC 3463), the longest first.
 _STATUSES = (
@@ -50,10 +52,16 @@ def send(flags: Flags, places: Places, tell: Callable[[str], None] | None) -> No
         _leave(letter, fate.left, maildrop.folder_in(places.spool), tell)
     if fate.refused:
         first = next(iter(fate.refused.values()))
-        lines = [f"<{recipient}>: {answer}" for recipient, answer in fate.refused.items()]
-        if len(fate.refused) < len(letter.recipients):
-            lines.append("The other recipients get the message.")
-        raise Failed(_status(first), *lines)
+        raise Failed(_status(first), *_complaints(fate.refused, len(letter.recipients)))
+
+
+def _complaints(refused: dict[str, Answer], recipients: int) -> list[str]:
+    lines = [f"<{recipient}>: {answer}" for recipient, answer in islice(refused.items(), _MOST_COMPLAINTS)]
+    if len(refused) > _MOST_COMPLAINTS:
+        lines.append(f"… and {len(refused) - _MOST_COMPLAINTS} more.")
+    if len(refused) < recipients:
+        lines.append("The other recipients get the message.")
+    return lines
 
 
 # What is to be sent ------------------------------------------------------------------------------------------------

@@ -1,0 +1,75 @@
+"""sendmail, mailq and newaliases as pip installs them, for an instance of its own."""
+
+import os
+import pwd
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.instance import Instance
+
+__all__ = ["Programs"]
+
+_ROOT = Path(__file__).parents[2]
+_SCRIPT = f"""\
+#!{sys.executable}
+import sys
+sys.path.insert(0, {str(_ROOT)!r})
+from smtpd_classic.sendmail import main
+sys.exit(main())
+"""
+
+
+class Programs:
+    """`folder` holds them; `public` is a configuration that every user may read, and that says where the server is."""
+
+    def __init__(self, server: Instance) -> None:
+        self.server = server
+        self.folder = server.folder / "bin"
+        self.folder.mkdir(exist_ok=True)
+        self.folder.chmod(0o755)
+        for name in ("sendmail", "mailq", "newaliases"):
+            path = self.folder / name
+            path.write_text(_SCRIPT)
+            path.chmod(0o755)
+        self.public = self.folder / "public.conf"
+        self.public.write_text(
+            f"[server]\nrun_folder = {server.folder}/run\nspool_folder = {server.folder}/spool\n", encoding="utf-8"
+        )
+
+    @property
+    def sendmail(self) -> str:
+        return str(self.folder / "sendmail")
+
+    @property
+    def maildrop(self) -> Path:
+        return self.server.folder / "spool" / "maildrop"
+
+    def environment(self, *, public: bool = False) -> dict[str, str]:
+        path = f"{self.folder}{os.pathsep}{os.environ['PATH']}"
+        config = self.public if public else self.server.file
+        kept = {name: value for name, value in os.environ.items() if name != "NAME"}
+        return kept | {"PATH": path, "SMTPD_CLASSIC_CONFIG": str(config), "LC_ALL": "C.UTF-8"}
+
+    def run(
+        self, *words: str | bytes, message: bytes = b"", user: str = "", timeout_s: float = 60
+    ) -> subprocess.CompletedProcess[bytes]:
+        """`words` begin with the program's name. As `user`, only the public configuration can be read."""
+        program, *rest = words
+        command = [self.folder / os.fsdecode(program), *rest]
+        environment = self.environment(public=bool(user))
+        if not user:
+            return subprocess.run(command, input=message, capture_output=True, env=environment, timeout=timeout_s)
+        assert os.geteuid() == 0, "these tests are run as root, who can be everybody"
+        who = pwd.getpwnam(user)
+        return subprocess.run(
+            command,
+            input=message,
+            capture_output=True,
+            env=environment,
+            timeout=timeout_s,
+            user=who.pw_uid,
+            group=who.pw_gid,
+            extra_groups=[],
+            cwd="/",
+        )
