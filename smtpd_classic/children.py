@@ -70,6 +70,7 @@ def receive(setting: Setting, supervisor: socket.socket) -> None:
     while not (word := orders.word()):
         acceptor.run(3600.0)
     acceptor.serve(())
+    orders.let_go()
     receiver.close()
     draining = Draining(receiver, stop=word == STOP)
     while not draining.done():
@@ -93,6 +94,7 @@ def deliver(setting: Setting, supervisor: socket.socket) -> None:
     orders.ready()
     while not (word := orders.word()):
         orders.wait()
+    orders.let_go()
     pickup.stop(PICKUP_S)
     retry.stop(STOP_S if word == STOP else HAND_OVER_S)
 

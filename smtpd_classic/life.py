@@ -4,13 +4,25 @@ import select
 import signal
 import socket
 import time
+from contextlib import suppress
 
 from smtpd_classic.server import Receiver
 from smtpd_classic.signals import Signals
 
-__all__ = ["DRAIN", "DRAIN_CONTENT_S", "HAND_OVER_S", "PICKUP_S", "READY", "STOP", "STOP_S", "Draining", "Orders"]
+__all__ = [
+    "DRAIN",
+    "DRAIN_CONTENT_S",
+    "HAND_OVER_S",
+    "LET_GO",
+    "PICKUP_S",
+    "READY",
+    "STOP",
+    "STOP_S",
+    "Draining",
+    "Orders",
+]
 
-READY, DRAIN, STOP = b"r", b"d", b"s"  # one octet each, between the supervisor and a child
+READY, DRAIN, STOP, LET_GO = b"r", b"d", b"s", b"l"  # one octet each, between the supervisor and a child
 STOP_S = 5.0  # after SIGTERM, what runs may go on for so long
 DRAIN_CONTENT_S = 300.0  # after a reload, a message that is being sent
 HAND_OVER_S = 20.0  # after a reload, deliveries; what is not done by then, the successor does
@@ -33,6 +45,11 @@ class Orders:
 
     def ready(self) -> None:
         self._supervisor.send(READY)
+
+    def let_go(self) -> None:
+        """Tell that nothing new is taken on any more."""
+        with suppress(OSError):
+            self._supervisor.send(LET_GO)
 
     def wait(self) -> None:
         """Until there may be something to be told."""

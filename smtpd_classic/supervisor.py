@@ -174,19 +174,20 @@ class Supervisor:
         deadline = time.monotonic() + _READY_S
         spare = _SPARE_STARTS
         for number in range(len(started)):
-            while not self._is_ready(started[number], deadline):
+            while self._heard(started[number], deadline) != READY:
                 if not spare or not self._was_killed(started[number], deadline):
                     return False
                 spare -= 1
                 started[number] = self._fork(started[number].role, setting)
         return True
 
-    def _is_ready(self, child: _Child, deadline: float) -> bool:
+    def _heard(self, child: _Child, deadline: float) -> bytes:
+        """The next word of a child; blank when it says nothing more, or nothing in time."""
         child.link.settimeout(max(0.01, deadline - time.monotonic()))
         try:
-            return child.link.recv(1) == READY
+            return child.link.recv(1)
         except OSError:
-            return False
+            return b""
 
     def _was_killed(self, child: _Child, deadline: float) -> bool:
         pid, status = 0, 0
@@ -266,6 +267,7 @@ class Supervisor:
             if self._all_ready(born, fresh):
                 self._vacancies.clear()
                 self._tell(old, DRAIN, DRAIN_CONTENT_S + STOP_S + _GRACE_S)
+                self._until_let_go(old)
                 instance.take(fresh)
             else:
                 self._tell(born, STOP, STOP_S + _GRACE_S)
@@ -278,6 +280,13 @@ class Supervisor:
             child.kill_at = time.monotonic() + kill_after_s
             with suppress(OSError):
                 child.link.send(word)
+
+    def _until_let_go(self, old: Iterable[_Child]) -> None:
+        """Who is told that a reload is done may rely on it: the next client is served by the new file."""
+        deadline = time.monotonic() + _GRACE_S
+        for child in old:
+            while self._heard(child, deadline) == READY:  # nobody has waited for that of one who took a place
+                pass
 
     def _stop(self) -> None:
         notify.stopping()

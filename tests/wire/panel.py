@@ -21,6 +21,7 @@ TOOK = "Applied. The daemon runs with it."
 _OVERTAKEN = "Somebody else has changed the file; this is how it is now."
 _MOST_STEPS = 80
 _DRAWN_S = 0.05
+_PATIENCE_S = 15
 
 
 def options(word: str, *, named: bool = False) -> dict[str, Option]:
@@ -90,7 +91,7 @@ class Panel:
         """Press a key, and wait until the cursor has moved and the screen is drawn."""
         before = self._cursor
         self.press(key)
-        until(lambda: self._cursor != before, 5, lambda: f"the cursor has not moved by {key}:\n{self.text}")
+        until(lambda: self._cursor != before, _PATIENCE_S, lambda: f"the cursor has not moved by {key}:\n{self.text}")
 
     def _walk(self, key: str, there: Callable[[], bool], what: str) -> None:
         for _ in range(_MOST_STEPS):
@@ -106,12 +107,12 @@ class Panel:
         self._to_the_top()
         self._walk("down", lambda: self._entry() == page, page)
         self.shows(f"› {page}").press("enter")
-        until(lambda: not self._entry(), 5, lambda: f"not in {page}:\n{self.text}")
+        until(lambda: not self._entry(), _PATIENCE_S, lambda: f"not in {page}:\n{self.text}")
         return self
 
     def _to_the_top(self) -> None:
         self.press("f9", "home")
-        until(lambda: self._entry() == "Status", 5, lambda: f"not at the top of the menu:\n{self.text}")
+        until(lambda: self._entry() == "Status", _PATIENCE_S, lambda: f"not at the top of the menu:\n{self.text}")
 
     def _entry(self) -> str:
         """The line of the menu on which the cursor stands."""
@@ -119,11 +120,11 @@ class Panel:
         return self.text.split("\n")[y][:21].strip("› *") if 0 <= x < 21 else ""
 
     def shows(self, *words: str) -> "Panel":
-        self.terminal.shows(*words, timeout_s=15)
+        self.terminal.shows(*words, timeout_s=_PATIENCE_S)
         return self
 
     def hides(self, *words: str) -> "Panel":
-        self.terminal.hides(*words, timeout_s=15)
+        self.terminal.hides(*words, timeout_s=_PATIENCE_S)
         return self
 
     def focus(self, label: str) -> "Panel":
@@ -170,7 +171,7 @@ class Panel:
     def _tick(self, value: str) -> None:
         if f"[{'x' if value == 'yes' else ' '}] {value}" not in self._row():
             self.press(" ")
-        until(lambda: f"] {value}" in self._row(), 5, lambda: f"not {value}:\n{self.text}")
+        until(lambda: f"] {value}" in self._row(), _PATIENCE_S, lambda: f"not {value}:\n{self.text}")
 
     def _choose(self, option: Option, value: str) -> None:
         """From the list that drops down with the present choice in focus."""
@@ -180,8 +181,8 @@ class Panel:
             assert now in order, self.text
             self.step("down" if order.index(now) < order.index(value) else "up")
         self.press("enter")
-        until(lambda: self._word() == value, 5, lambda: f"not {value}:\n{self.text}")
-        until(lambda: self._stands_at(option.label), 5, lambda: f"the list is still open:\n{self.text}")
+        until(lambda: self._word() == value, _PATIENCE_S, lambda: f"not {value}:\n{self.text}")
+        until(lambda: self._stands_at(option.label), _PATIENCE_S, lambda: f"the list is still open:\n{self.text}")
 
     def _word(self) -> str:
         """The word on which the cursor stands."""
@@ -192,7 +193,11 @@ class Panel:
         """Replace the text of the field in focus."""
         self.press("end", "ctrl u", value)
         shown = "*" * len(value) if masked else value[-5:]
-        until(lambda: shown in self._row() + self._row(1), 5, lambda: f"{shown} is not in the field:\n{self.text}")
+        until(
+            lambda: shown in self._row() + self._row(1),
+            _PATIENCE_S,
+            lambda: f"{shown} is not in the field:\n{self.text}",
+        )
         return self
 
     # --- the file
@@ -204,7 +209,7 @@ class Panel:
 
     def confirm(self, *differences: str, answer: str = TOOK) -> "Panel":
         self.shows("Apply these changes?", *differences)
-        until(lambda: self._stands_on("Apply"), 5, lambda: f"[Apply] has not the focus:\n{self.text}")
+        until(lambda: self._stands_on("Apply"), _PATIENCE_S, lambda: f"[Apply] has not the focus:\n{self.text}")
         return self.press("enter").shows(answer)
 
     def set(self, page: str, option: Option, value: str) -> "Panel":

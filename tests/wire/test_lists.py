@@ -3,12 +3,19 @@
 import pytest
 
 from smtpd_classic.config.kinds import split_items
+from smtpd_classic.config.option import options_of
+from smtpd_classic.config.schema import OpenRelay, Trusted
 from tests.wire.panel import TOOK
 from tests.wire.test_basic import FAR, STRANGER
 from tests.wire.world import ANN, JOE, World
 
 OPEN_RELAY, TRUSTED = "Open Relay Domains", "Trusted Hosts"
 LABELS = {OPEN_RELAY: "Domain", TRUSTED: "Host or network"}
+
+
+def test_every_option_has_a_test() -> None:
+    names = [each.name for section in (OpenRelay, Trusted) for each in options_of(section)]
+    assert [name for name in names if f"test_{name}" not in globals()] == []
 
 
 def add(world: World, page: str, *items: str) -> None:
@@ -132,7 +139,7 @@ class TestButtons:
         self.given(*self.items[1:])
         add(self.world, self.page, self.items[0])
         self.world.panel.button("Reset").shows("Back to the values of the last Apply.").hides(self.items[0])
-        self.world.panel.press("f2").shows(TOOK_NOTHING)
+        self.world.panel.press("f2").shows(NOTHING)
         assert self.answer() in {"550 5.7.1", "530 5.7.0"}
         assert self.in_file() == list(self.items[1:])
 
@@ -145,4 +152,4 @@ class TestButtons:
         assert self.in_file() == list(self.items[1:])
 
 
-TOOK_NOTHING = "Nothing has been changed"
+NOTHING = "Nothing has been changed"

@@ -21,7 +21,7 @@ from tests.test_dns import name_server
 from tests.waiting import until
 from tests.wire.panel import Panel
 
-__all__ = ["ANN", "AWAY", "JOE", "Client", "World", "world"]
+__all__ = ["ANN", "AWAY", "DEAD_MX", "JOE", "Client", "Sections", "World", "to", "world"]
 
 JOE, ANN = "joe@example.test", "ann@example.test"
 AWAY = "bob@away.test"
@@ -70,12 +70,12 @@ class Client(smtplib.SMTP):
 class World:
     def __init__(self, instance: Instance, name_server_port: int) -> None:
         self.instance = instance
-        self.set_up(name_server_port)
+        self._set_up(name_server_port)
         self._base = instance.file.read_text()
         self._panel: Panel | None = None
         self.runtime = Runtime(str(instance.folder / "run"))
 
-    def set_up(self, name_server_port: int) -> None:
+    def _set_up(self, name_server_port: int) -> None:
         instance = self.instance
         made = instance.run("user", "add", ANN, "--password-stdin", input="secret word")
         assert made.returncode == 0, made.stderr
@@ -223,11 +223,9 @@ class World:
         return self.instance.run(*words)
 
     def empty_queue(self) -> None:
-        if any((self.instance.folder / "spool").rglob("*-*")) or self.queue_files():
+        spool = self.instance.folder / "spool"
+        if any(path for name in ("new", "cur") for path in (spool / name).iterdir()):
             self.command("queue", "delete", "--all")
-
-    def queue_files(self) -> list[Path]:
-        return [path for path in (self.instance.folder / "spool").rglob("*") if path.is_file()]
 
 
 def to(*peers: FakeHost, **options: str) -> dict[str, str]:
