@@ -45,7 +45,8 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     "headers": (set(), set()),
     "mailboxes": ({"smtp"}, set()),
     "trace": ({"headers", "smtp"}, set()),
-    "rewriting": ({"config", "domain_name", "headers", "mailboxes"}, set()),
+    "phrase": (set(), set()),
+    "rewriting": ({"config", "domain_name", "headers", "mailboxes", "phrase"}, set()),
     "policy": ({"accounts", "config", "dns", "domain_name", "headers", "mailboxes", "smtp", "trace"}, set()),
     "reception": (
         {"accounts", "delivery.incoming", "delivery.maildir", "dns", "headers", "log", "policy", "rewriting", "runtime"}
@@ -84,6 +85,17 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     "acceptor": ({"log", "server"}, set()),
     "life": ({"server", "signals"}, set()),
     "listening": ({"config", "local_listener", "runtime", "server"}, set()),
+    # What sendmail does: started thousands of times by users who may not read the configuration.
+    "submission": ({"headers", "phrase", "smtp"}, set()),
+    "sendmail": ({"submission", "submission.administration"}, set()),
+    "submission.administration": ({"*"}, set()),
+    # What fetches that which sendmail has left.
+    "local_session": ({"local_listener", "policy", "reception", "services", "smtp"}, set()),
+    "posting": (
+        {"dsn", "headers", "local_session", "log", "retry", "services", "spool", "submission", "trace"},
+        set(),
+    ),
+    "pickup": ({"log", "posting", "services", "spool", "submission"}, set()),
     # What composes may know everything.
     "startup": ({"*"}, {"filelock"}),
     "instance": ({"*"}, set()),
