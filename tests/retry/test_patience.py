@@ -155,6 +155,7 @@ def test_a_single_message_overtakes_a_list_for_the_same_relay(tmp_path: Path) ->
             members = world.send(*(f"member{number}@far.example" for number in range(1000)))
             assert gate.waiting.acquire(timeout=10)
             single = world.send("bob@far.example")
+            until(lambda: world.claimed(single), explain=world.log)
             gate.open.set()
             world.gone(single)
             before = sum(len(each.recipients) for each in relay.got if each.recipients != ("bob@far.example",))
