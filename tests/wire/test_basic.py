@@ -65,6 +65,7 @@ def test_copy_bounces(world: World, value: str, copies: int, body: bool) -> None
             queue_id = world.send(AWAY, sender=ANN, login=ANN, text=world.text(tag, ANN, body="The body."))
             world.arrives("ann", tag, "5.1.1")
             world.logged(f"{queue_id}: removed")
+            until(lambda: not world.waiting(), 20, world.log)  # a copy is in the queue before the message leaves it
             return world.mail("joe", tag)
 
         (copy,) = until(bounced)

@@ -222,9 +222,13 @@ class World:
     def command(self, *words: str) -> subprocess.CompletedProcess[str]:
         return self.instance.run(*words)
 
-    def empty_queue(self) -> None:
+    def waiting(self) -> bool:
+        """Whether anything is in the queue."""
         spool = self.instance.folder / "spool"
-        if any(path for name in ("new", "cur") for path in (spool / name).iterdir()):
+        return any(path for name in ("new", "cur") for path in (spool / name).iterdir())
+
+    def empty_queue(self) -> None:
+        if self.waiting():
             self.command("queue", "delete", "--all")
 
 
