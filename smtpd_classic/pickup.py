@@ -135,6 +135,8 @@ class Pickup:
 
     def _settle(self, name: str, path: str, found: Found, posted: Posted, uid: int, arrival: float) -> None:
         left = posted.left
+        if posted.queue_ids:
+            self._services.log.write("pickup", f"maildrop/{name} was fetched as {', '.join(posted.queue_ids)}")
         if left and len(left) == len(found.letter.recipients):
             self._put_off(name, str(next(iter(left.values()))))
             return

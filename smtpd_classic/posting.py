@@ -27,6 +27,7 @@ class Posted(NamedTuple):
     """`left` are the recipients that could not be had now, and why. `hopeless`: others cannot be had at all, and there
     is nobody to tell."""
 
+    queue_ids: list[str]
     left: dict[str, Answer]
     hopeless: bool = False
 
@@ -47,11 +48,11 @@ class Posting:
             given_up = {each: Answer(answer.code, _EXPIRED, str(answer)) for each, answer in fate.left.items()}
             fate.refused, fate.left = fate.refused | given_up, {}
         if not fate.refused:
-            return Posted(fate.left)
+            return Posted(fate.queue_ids, fate.left)
         verdict = self._tell(_Undelivered(letter, domain, fate.refused, arrival, self._services.clock()), uid)
         if verdict is Verdict.LATER:
-            return Posted(fate.left | fate.refused)
-        return Posted(fate.left, hopeless=verdict is Verdict.HOLD)
+            return Posted(fate.queue_ids, fate.left | fate.refused)
+        return Posted(fate.queue_ids, fate.left, hopeless=verdict is Verdict.HOLD)
 
     @property
     def _lifetime_s(self) -> float:

@@ -7,6 +7,7 @@ import signal
 import socket
 import stat
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -241,3 +242,43 @@ def test_a_configuration_that_is_named_must_be_there(down: Programs) -> None:
     assert done.stderr == b"sendmail: /nowhere.conf cannot be read: No such file or directory.\n"
     done = down.run("sendmail", "-C", str(down.server.file), "joe", message=MESSAGE, user="games")
     assert done.returncode == os.EX_NOPERM
+
+
+def test_nothing_is_lost_when_the_server_is_killed_again_and_again(programs: Programs) -> None:
+    """What sendmail said 0 to arrives, whatever happened to the server meanwhile; a crash may repeat it."""
+    server = programs.server
+    server.start()
+    accepted: list[int] = []
+    numbers = iter(range(10_000))
+    ending = threading.Event()
+
+    def submit() -> None:
+        while not ending.is_set():
+            number = next(numbers)
+            done = programs.run("sendmail", "joe", message=b"X-Number: %d\n\n" % number)
+            if done.returncode == 0:
+                accepted.append(number)
+
+    threads = [threading.Thread(target=submit) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for _ in range(4):
+        before = len(accepted)
+        until(lambda: len(accepted) > before + 3, 30)  # noqa: B023  until() is called here
+        assert server.process is not None
+        server.process.send_signal(signal.SIGKILL)
+        server.process.wait()
+        until(lambda: not _answers(server.folder / "run" / "submit"))
+        before = len(accepted)
+        until(lambda: len(accepted) > before + 3, 30)  # noqa: B023  until() is called here
+        server.start()
+    ending.set()
+    for thread in threads:
+        thread.join()
+
+    def missing() -> set[int]:
+        found = {int(path.read_bytes().partition(b"X-Number: ")[2].split(b"\n")[0]) for path in server.mail()}
+        return set(accepted) - found
+
+    until(lambda: not missing(), 30, lambda: f"lost: {missing()} of {len(accepted)}: {server.log()}")
+    until(lambda: not list(programs.maildrop.iterdir()), 30)
