@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import ClassVar
 
-from tests.bench.peer import DOMAIN, Login, answers, count_new
+from tests.bench.peer import DOMAIN, USERS, Login, answers, count_new
 from tests.instance import free_port
 from tests.tools import TOOLS
 from tests.waiting import until
@@ -29,6 +29,7 @@ class Exim:
             (folder / each).mkdir(parents=True)
             os.chown(folder / each, owner.pw_uid, owner.pw_gid)
         folder.chmod(0o755)
+        (folder / "users").write_text("".join(f"{user}: {user}\n" for user in USERS), encoding="utf-8")
         binary = TOOLS / "exim4-daemon-light" / "usr" / "sbin" / "exim4"
         (folder / "exim.conf").write_text(
             f"""spool_directory = {folder}/spool
@@ -51,6 +52,7 @@ begin routers
 local:
   driver = accept
   domains = +local_domains
+  local_parts = lsearch;{folder}/users
   transport = maildir
 relay:
   driver = manualroute
@@ -61,7 +63,7 @@ begin transports
 maildir:
   driver = appendfile
   maildir_format
-  directory = {folder}/mail/$local_part
+  directory = {folder}/mail/$local_part_data
   create_directory
   user = Debian-exim
   group = Debian-exim
