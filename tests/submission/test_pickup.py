@@ -214,6 +214,21 @@ def test_what_cannot_be_delivered_for_too_long_comes_back(tmp_path: Path) -> Non
     assert place.files() == []
 
 
+def test_who_cannot_be_told_now_is_told_later(tmp_path: Path) -> None:
+    """The queue cannot be written to, the mailboxes can."""
+    place = Place(tmp_path, "[basic]\ncopy_bounces = none\nmin_free_space = 0\n")
+    place.leave("joe", "nobody")
+    (place.spool / "new").rename(place.spool / "away")
+    place.look()
+    assert len(place.here.mailbox("joe@example.org")) == 1
+    assert len(place.files()) == 1
+    (place.spool / "away").rename(place.spool / "new")
+    place.look(again=True)
+    assert bounce(place)[0] == "ann@example.org"
+    assert place.files() == []
+    assert len(place.here.mailbox("joe@example.org")) == 1
+
+
 def test_a_full_disk_keeps_everything_where_it_is(tmp_path: Path) -> None:
     place = Place(tmp_path, "[basic]\nmin_free_space = 1000000G\n")
     name = place.leave("joe")

@@ -95,6 +95,13 @@ def test_a_large_message_is_kept_in_a_file_without_a_name(tmp_path: Path, monkey
     assert os.listdir(tmp_path) == []
 
 
+def test_where_there_are_no_nameless_files_it_is_kept_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", "/nowhere")
+    source = Source()
+    source.write(b"x" * 2_000_000)
+    assert source.read(1_999_999, 5) == b"x"
+
+
 @pytest.mark.parametrize(("data", "eight_bit"), [(b"abc\n", False), (b"ab\xe4\n", True)])
 def test_eight_bit_text_is_noticed(data: bytes, eight_bit: bool) -> None:
     source = Source()
