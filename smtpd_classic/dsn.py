@@ -11,8 +11,8 @@ import textwrap
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from smtpd_classic.headers import HeaderBlock
-from smtpd_classic.trace import date_text
+from smtpd_classic.message.headers import HeaderBlock
+from smtpd_classic.message.trace import date_text
 
 __all__ = ["Fate", "Notification", "compose", "eight_bit", "plain_notice"]
 

@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from smtpd_classic.dsn import Fate as Told
-from smtpd_classic.headers import HeaderBlock
-from smtpd_classic.local_session import LocalSession
 from smtpd_classic.log import printable
+from smtpd_classic.message.headers import HeaderBlock
+from smtpd_classic.message.trace import date_text
 from smtpd_classic.retry.journal import Journal
 from smtpd_classic.retry.notices import Notices, Verdict
+from smtpd_classic.server.local_session import LocalSession
 from smtpd_classic.services import Services
 from smtpd_classic.submission.conversation import Answer, Broken, Conversation, Fate
 from smtpd_classic.submission.message import Letter, content, qualified
-from smtpd_classic.trace import date_text
 from spool import Entry, Envelope, Recipient, new_queue_id
 
 __all__ = ["Posted", "Posting"]

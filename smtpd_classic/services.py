@@ -10,8 +10,8 @@ from smtpd_classic.config.schema import Config, Listener
 from smtpd_classic.delivery.maildir import MailStore
 from smtpd_classic.dns import Resolver
 from smtpd_classic.log import WARNING, Log
+from smtpd_classic.message.rewriting import Rewriting, rewriting_for
 from smtpd_classic.policy import Client, Facts, Policy, Trust, rules_for
-from smtpd_classic.rewriting import Rewriting, rewriting_for
 from smtpd_classic.runtime import Runtime
 from smtpd_classic.srs import Srs, srs_secret
 from spool import Spool

@@ -13,96 +13,76 @@ OURS = ("smtpd_classic", "spool", "tui")
 # part → (parts of ours that it may import, libraries that it may import). "smtpd_classic" before a part is left out.
 # The longest part that a module's name starts with counts; a part may always import itself. "*" allows everything.
 ARROWS: dict[str, tuple[set[str], set[str]]] = {
+    # Leaves.
+    "smtp": (set(), set()),
     "spool": (set(), {"filelock"}),
+    "config": ({"atomic_file"}, {"configupdater", "filelock"}),
+    "smtpd_classic": (set(), set()),
     "atomic_file": (set(), set()),
     "log": (set(), set()),
-    "smtp": (set(), set()),
-    "config": ({"atomic_file"}, {"configupdater", "filelock"}),
+    "domain_name": (set(), {"idna"}),
+    "hosts_file": (set(), set()),
+    "server.certificate": (set(), set()),
+    "reports": (set(), set()),
+    "reports.log_reader": (set(), set()),
+    # What knows.
+    "accounts": ({"atomic_file", "config", "domain_name", "smtp"}, {"argon2"}),
+    "dns": ({"domain_name", "hosts_file"}, {"dns"}),
+    "message": ({"config", "domain_name", "smtp"}, set()),
+    "runtime": ({"config"}, {"filelock"}),
+    "srs": (set(), set()),
+    "tnef": (set(), {"tnefparse"}),
+    "reports.queue_rows": ({"spool"}, set()),
+    "reports.queue_selection": ({"reports.queue_rows", "spool"}, set()),
     "delivery.folders": (set(), set()),
     "delivery.quota": (set(), set()),
     "delivery.incoming": ({"delivery.folders"}, {"filelock"}),
     "delivery.maildir": ({"delivery.folders", "delivery.incoming", "delivery.quota"}, {"filelock"}),
-    # The transports: no disk but through what is handed in, no queue, no checks.
+    # What decides. The transports: no disk but through what is handed in, no queue, no checks.
     "delivery": (
-        {"accounts", "config", "delivery.folders", "delivery.maildir", "dns", "domain_name", "headers", "rewriting"}
-        | {"smtp", "tnef", "trace"},
+        {"accounts", "config", "delivery.folders", "delivery.maildir", "dns", "domain_name", "message", "smtp", "tnef"},
         set(),
     ),
     "schedule": ({"config"}, set()),
-    "dsn": ({"headers", "trace"}, set()),
+    "dsn": ({"message"}, set()),
+    "policy": ({"accounts", "config", "dns", "domain_name", "message", "smtp"}, set()),
+    "services": (
+        {"accounts", "config", "delivery.maildir", "dns", "log", "message", "policy", "runtime", "spool", "srs"},
+        set(),
+    ),
+    "reception": (
+        {"accounts", "delivery.incoming", "delivery.maildir", "dns", "log", "message", "policy", "runtime"}
+        | {"services", "smtp", "spool", "tnef"},
+        set(),
+    ),
+    # sendmail runs as anybody, knows the socket and maildrop/, and asks the program itself for what needs more.
+    "submission": ({"accounts", "cli", "config", "message", "smtp"}, set()),
+    "sendmail": ({"submission"}, set()),
+    "reports.explanation": (
+        {"accounts", "config", "delivery.maildir", "dns", "log", "policy", "runtime", "services", "spool"},
+        set(),
+    ),
+    # What drives.
     "retry": (
         {"accounts", "config", "delivery", "delivery.maildir", "dns", "dsn", "log", "runtime", "schedule", "smtp"}
         | {"spool", "srs"},
         set(),
     ),
-    "queue_rows": ({"spool"}, set()),
-    "queue_selection": ({"queue_rows", "spool"}, set()),
-    "domain_name": (set(), {"idna"}),
-    "hosts_file": (set(), set()),
-    "accounts": ({"atomic_file", "config", "domain_name", "smtp"}, {"argon2"}),
-    "dns": ({"domain_name", "hosts_file"}, {"dns"}),
-    "srs": (set(), set()),
-    "headers": (set(), set()),
-    "mailboxes": ({"smtp"}, set()),
-    "trace": ({"headers", "smtp"}, set()),
-    "phrase": (set(), set()),
-    "rewriting": ({"config", "domain_name", "headers", "mailboxes", "phrase"}, set()),
-    "policy": ({"accounts", "config", "dns", "domain_name", "headers", "mailboxes", "smtp", "trace"}, set()),
-    "reception": (
-        {"accounts", "delivery.incoming", "delivery.maildir", "dns", "headers", "log", "policy", "rewriting", "runtime"}
-        | {"services", "smtp", "spool", "tnef", "trace"},
-        set(),
-    ),
-    "services": (
-        {"accounts", "config", "delivery.maildir", "dns", "log", "policy", "rewriting", "runtime", "spool", "srs"},
-        set(),
-    ),
-    "explanation": (
-        {"accounts", "config", "delivery.maildir", "dns", "log", "policy", "runtime", "services", "spool"},
-        set(),
-    ),
-    # The screens: files and a running instance's folder, never its sockets; the server's own code explains.
-    "tui": (
-        {"accounts", "atomic_file", "certificate", "config", "explanation", "log_reader", "queue_rows", "runtime"}
-        | {"spool"},
-        {"urwid"},
-    ),
-    "smtpd_classic": (set(), set()),
-    "runtime": ({"config"}, {"filelock"}),
-    "certificate": (set(), set()),
-    "log_reader": (set(), set()),
-    "notify": (set(), set()),
-    "privileges": (set(), set()),
-    "proxy_protocol": (set(), set()),
-    "signals": (set(), set()),
-    "thread_pool": (set(), set()),
-    "tls": ({"certificate"}, set()),
-    "wire": ({"smtp"}, set()),
-    "local_listener": ({"config", "domain_name", "smtp"}, set()),
-    "terms": ({"config", "local_listener", "log", "reception", "runtime", "smtp", "tls"}, set()),
-    "connection": ({"local_listener", "log", "proxy_protocol", "reception", "smtp", "terms", "wire"}, set()),
-    "server": ({"config", "connection", "local_listener", "log", "smtp", "terms", "thread_pool", "wire"}, set()),
-    "acceptor": ({"log", "server"}, set()),
-    "life": ({"server", "signals"}, set()),
-    "listening": ({"config", "local_listener", "runtime", "server"}, set()),
-    # What sendmail does: started thousands of times by users who may not read the configuration.
-    "submission": ({"headers", "phrase", "smtp"}, set()),
-    "sendmail": ({"submission", "submission.administration"}, set()),
-    "submission.administration": ({"*"}, set()),
-    # What fetches that which sendmail has left.
-    "local_session": ({"local_listener", "policy", "reception", "services", "smtp"}, set()),
-    "posting": (
-        {"dsn", "headers", "local_session", "log", "retry", "services", "spool", "submission", "trace"},
+    "server.tls": ({"server.certificate"}, set()),
+    "server": (
+        {"config", "domain_name", "log", "policy", "reception", "runtime", "server.tls", "services", "smtp"},
         set(),
     ),
     "pickup": ({"log", "posting", "services", "spool", "submission"}, set()),
+    "posting": ({"dsn", "log", "message", "retry", "server", "services", "spool", "submission"}, set()),
+    # The screens: files and a running instance's folder, never its sockets; the server's own code explains.
+    "tui": (
+        {"accounts", "atomic_file", "config", "reports.explanation", "reports.log_reader", "reports.queue_rows"}
+        | {"runtime", "server.certificate", "spool"},
+        {"urwid"},
+    ),
     # What composes may know everything.
-    "startup": ({"*"}, {"filelock"}),
-    "instance": ({"*"}, set()),
-    "children": ({"*"}, set()),
-    "supervisor": ({"*"}, set()),
-    "single": ({"*"}, set()),
-    "daemon": ({"*"}, set()),
+    "daemon": ({"*"}, {"filelock"}),
     "commands": ({"*"}, set()),
     "cli": ({"*"}, set()),
     "completion": ({"cli"}, set()),

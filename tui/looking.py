@@ -3,7 +3,7 @@
 from contextlib import suppress
 from typing import NamedTuple
 
-from smtpd_classic.certificate import expiry
+from smtpd_classic.server.certificate import expiry
 from spool import Spool, SpoolBroken
 from tui.log_blocks import earlier, end_of
 from tui.log_window import parsed

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from smtpd_classic.queue_rows import HELD, NEW, WAITING_FOR_RETRY, Row, rows
+from smtpd_classic.reports.queue_rows import HELD, NEW, WAITING_FOR_RETRY, Row, rows
 from spool import Listed, Spool
 from tui.text import clean, first_line
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from smtpd_classic.accounts import Accounts
 from smtpd_classic.config import Config, Problem, examine
 from smtpd_classic.runtime import StatusFile
-from smtpd_classic.tls import Certificate, CertificateProblem, problem_with
+from smtpd_classic.server.tls import Certificate, CertificateProblem, problem_with
 
 __all__ = ["HELP", "add_arguments", "all_problems", "run"]
 

@@ -10,13 +10,13 @@ import re
 import shutil
 import sys
 
-from smtpd_classic import tls
 from smtpd_classic.accounts import add_account, generate_password, hash_password, set_alias
 from smtpd_classic.accounts.address import account_problem
 from smtpd_classic.commands.failures import Refused, guarded
 from smtpd_classic.config import load
 from smtpd_classic.config.kinds import DOMAIN_NAME
-from smtpd_classic.privileges import unreachable_for
+from smtpd_classic.daemon.privileges import unreachable_for
+from smtpd_classic.server import tls
 
 __all__ = ["HELP", "add_arguments", "run"]
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from smtpd_classic.commands.failures import Refused, guarded
 from smtpd_classic.config import load
 from smtpd_classic.log import printable
-from smtpd_classic.log_reader import Follower, last_lines, lines
+from smtpd_classic.reports.log_reader import Follower, last_lines, lines
 
 __all__ = ["HELP", "add_arguments", "log_file", "run"]
 

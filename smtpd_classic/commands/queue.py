@@ -11,9 +11,9 @@ from smtpd_classic.commands.failures import Refused, guarded
 from smtpd_classic.commands.queue_text import as_json, as_mailq, as_message, as_table
 from smtpd_classic.config import Config, load
 from smtpd_classic.config.kinds import DURATION
-from smtpd_classic.privileges import PrivilegeProblem, drop, service_user
-from smtpd_classic.queue_rows import STATES, in_delivery, row_of, rows
-from smtpd_classic.queue_selection import Selection
+from smtpd_classic.daemon.privileges import PrivilegeProblem, drop, service_user
+from smtpd_classic.reports.queue_rows import STATES, in_delivery, row_of, rows
+from smtpd_classic.reports.queue_selection import Selection
 from smtpd_classic.runtime import Runtime
 from spool import Listed, NoSuchEntry, NotClaimed, Spool, SpoolBroken, SpoolFull
 

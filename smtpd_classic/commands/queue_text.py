@@ -10,9 +10,9 @@ from dataclasses import asdict
 from typing import Any, NamedTuple
 
 from smtpd_classic.config.kinds import SIZE
-from smtpd_classic.headers import end_of_header_block
 from smtpd_classic.log import printable
-from smtpd_classic.queue_rows import ACTIVE, HELD, NEW, Row
+from smtpd_classic.message.headers import end_of_header_block
+from smtpd_classic.reports.queue_rows import ACTIVE, HELD, NEW, Row
 from spool import Entry, State
 
 __all__ = ["Shown", "as_json", "as_mailq", "as_message", "as_table"]

@@ -7,11 +7,11 @@ from contextlib import suppress
 
 from smtpd_classic.accounts import AccountsUnreadable, EditRefused, list_accounts
 from smtpd_classic.config import Config, ConfigProblems
-from smtpd_classic.daemon import CannotStart
-from smtpd_classic.daemon import run as serve
-from smtpd_classic.instance import Instance
-from smtpd_classic.listening import places
+from smtpd_classic.daemon.instance import Instance
+from smtpd_classic.daemon.serving import CannotStart
+from smtpd_classic.daemon.serving import run as serve
 from smtpd_classic.runtime import Listening
+from smtpd_classic.server.listening import places
 
 __all__ = ["HELP", "add_arguments", "run"]
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from smtpd_classic.commands.failures import guarded
 from smtpd_classic.config import Config, load
-from smtpd_classic.listening import places
 from smtpd_classic.runtime import COUNTED, Runtime
-from smtpd_classic.tls import days_left
+from smtpd_classic.server.listening import places
+from smtpd_classic.server.tls import days_left
 from spool import Spool, SpoolBroken
 
 __all__ = ["HELP", "add_arguments", "run"]

@@ -14,11 +14,11 @@ from smtpd_classic.config.schema import Config
 from smtpd_classic.delivery.content import Content, Opener, Source
 from smtpd_classic.delivery.routes import Route, Routes
 from smtpd_classic.delivery.transport import Action, Job, Outcome, Recipient, Settle
-from smtpd_classic.rewriting import NO_REWRITING, rewriting_for
+from smtpd_classic.message.rewriting import NO_REWRITING, rewriting_for
+from smtpd_classic.message.trace import delivered_to
 from smtpd_classic.smtp.address import NULL_SENDER, split_address
 from smtpd_classic.smtp.reply import Reply
 from smtpd_classic.tnef import convert, suspect
-from smtpd_classic.trace import delivered_to
 
 __all__ = ["Attempts", "Errand", "Message", "Wanted"]
 

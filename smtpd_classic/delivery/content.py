@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
-from smtpd_classic.headers import HeaderBlock, end_of_header_block
+from smtpd_classic.message.headers import HeaderBlock, end_of_header_block
 
 __all__ = ["Content", "Facts", "Opener", "Source"]
 

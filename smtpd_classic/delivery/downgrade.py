@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from smtpd_classic.headers import HeaderBlock, end_of_header_block
+from smtpd_classic.message.headers import HeaderBlock, end_of_header_block
 
 __all__ = ["CannotDowngrade", "seven_bit"]
 

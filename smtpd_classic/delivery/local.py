@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from smtpd_classic.accounts import DISABLED, Account, Accounts, AccountsUnreadable
 from smtpd_classic.delivery.maildir import MailStore, MailStoreBroken, MailStoreFull
 from smtpd_classic.delivery.transport import Action, Job, Outcome, Peer, Recipient, Settle
+from smtpd_classic.message.trace import envelope_to, return_path
 from smtpd_classic.smtp.reply import Reply
-from smtpd_classic.trace import envelope_to, return_path
 
 __all__ = ["Maildir"]
 

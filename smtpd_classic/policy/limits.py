@@ -1,5 +1,6 @@
 """Checks of numbers and sizes. Limits of 0 are none; the smallest other one wins."""
 
+from smtpd_classic.message.trace import hops
 from smtpd_classic.policy.transaction import Addressee, Transaction
 from smtpd_classic.smtp.events import EndContent, Event
 from smtpd_classic.smtp.replies import (
@@ -15,7 +16,6 @@ from smtpd_classic.smtp.replies import (
     too_big,
 )
 from smtpd_classic.smtp.reply import Reply
-from smtpd_classic.trace import hops
 
 __all__ = [
     "bare_line_feeds",

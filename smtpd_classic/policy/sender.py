@@ -1,7 +1,7 @@
 """Checks of the sender, in the envelope and in the header."""
 
-from smtpd_classic.headers import HeaderBlock
-from smtpd_classic.mailboxes import Mailbox, Unreadable, mailboxes
+from smtpd_classic.message.headers import HeaderBlock
+from smtpd_classic.message.mailboxes import Mailbox, Unreadable, mailboxes
 from smtpd_classic.policy.transaction import Transaction
 from smtpd_classic.smtp.events import Event, MailFrom
 from smtpd_classic.smtp.replies import (

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from smtpd_classic.accounts import Account
 from smtpd_classic.config.schema import Listener
 from smtpd_classic.dns import DnsFailure
-from smtpd_classic.headers import HeaderBlock
+from smtpd_classic.message.headers import HeaderBlock
 from smtpd_classic.policy.rules import Rules
 
 __all__ = ["Addressee", "Client", "Transaction", "Visitor"]

@@ -7,7 +7,7 @@ Rule 3: the content is never held whole, unless it is small.
 
 import re
 
-from smtpd_classic.headers import HeaderBlock, end_of_header_block
+from smtpd_classic.message.headers import HeaderBlock, end_of_header_block
 from smtpd_classic.policy import Policy, Transaction
 from smtpd_classic.policy.limits import content_limit, mailboxes_full
 from smtpd_classic.reception.destination import NO_ROOM, Destination

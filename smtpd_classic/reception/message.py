@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from smtpd_classic.headers import HeaderBlock
+from smtpd_classic.message.headers import HeaderBlock
+from smtpd_classic.message.trace import Hop, date_text, envelope_to, received, return_path
 from smtpd_classic.policy import Addressee, Transaction
 from smtpd_classic.reception.destination import Destination, Mailbox, Mailboxes, Queue
 from smtpd_classic.reception.journal import Journal
@@ -12,7 +13,6 @@ from smtpd_classic.smtp.replies import accepted
 from smtpd_classic.smtp.reply import Reply
 from smtpd_classic.smtp.session import ServerSession
 from smtpd_classic.tnef import suspect
-from smtpd_classic.trace import Hop, date_text, envelope_to, received, return_path
 from spool import Envelope, Recipient, new_queue_id
 
 __all__ = ["Message"]

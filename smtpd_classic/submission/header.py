@@ -2,7 +2,7 @@
 domain get one. Everything else stays as it came.
 """
 
-from smtpd_classic.headers import HeaderBlock
+from smtpd_classic.message.headers import HeaderBlock
 from smtpd_classic.submission.addresses import BadAddresses, addresses, find_addresses
 
 __all__ = ["is_qualified", "recipients_in", "with_domain", "without_bcc"]

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
-from smtpd_classic.headers import HeaderBlock, end_of_header_block
-from smtpd_classic.phrase import phrase
+from smtpd_classic.message.headers import HeaderBlock, end_of_header_block
+from smtpd_classic.message.phrase import phrase
 from smtpd_classic.submission.header import is_qualified, with_domain
 
 __all__ = ["Body", "HeaderTooLong", "Letter", "Parts", "completed", "content", "qualified", "split"]

@@ -12,11 +12,11 @@ from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
 
+from smtpd_classic.server.tls import make_self_signed
 from smtpd_classic.smtp import events, replies, sasl
 from smtpd_classic.smtp.events import Event, Pause
 from smtpd_classic.smtp.reply import Reply
 from smtpd_classic.smtp.session import Extensions, ServerSession, SessionLimits
-from smtpd_classic.tls import make_self_signed
 
 __all__ = [
     "DROP",

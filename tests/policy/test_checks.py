@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from smtpd_classic.config.schema import SECTIONS
 from smtpd_classic.dns import Mx
-from smtpd_classic.headers import HeaderBlock
+from smtpd_classic.message.headers import HeaderBlock
 from smtpd_classic.policy import CHECKS, Addressee, Client, Transaction, Visitor
 from smtpd_classic.policy.limits import content_limit
 from smtpd_classic.policy.networks import Networks

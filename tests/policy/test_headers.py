@@ -11,11 +11,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from smtpd_classic.config.schema import Replacement
-from smtpd_classic.headers import HeaderBlock, end_of_header_block
-from smtpd_classic.mailboxes import Unreadable, mailboxes
-from smtpd_classic.rewriting import rewriting_for
+from smtpd_classic.message.headers import HeaderBlock, end_of_header_block
+from smtpd_classic.message.mailboxes import Unreadable, mailboxes
+from smtpd_classic.message.rewriting import rewriting_for
+from smtpd_classic.message.trace import Hop, date_text, received
 from smtpd_classic.smtp.events import TlsInfo
-from smtpd_classic.trace import Hop, date_text, received
 
 BLOCK = (
     b"Received: from a\n\tby b; date\n"

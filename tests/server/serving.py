@@ -6,13 +6,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from smtpd_classic.acceptor import Acceptor
 from smtpd_classic.config import Config, Listener, parse
-from smtpd_classic.life import Draining
+from smtpd_classic.daemon.life import Draining
 from smtpd_classic.log import Log
 from smtpd_classic.reception import Client
 from smtpd_classic.runtime import Runtime
-from smtpd_classic.server import Receiver
+from smtpd_classic.server.acceptor import Acceptor
+from smtpd_classic.server.listener_server import Receiver
+from smtpd_classic.server.terms import Answerer, Terms
+from smtpd_classic.server.tls import Certificate
 from smtpd_classic.smtp import replies
 from smtpd_classic.smtp.events import (
     Connected,
@@ -27,8 +29,6 @@ from smtpd_classic.smtp.events import (
 )
 from smtpd_classic.smtp.reply import Reply
 from smtpd_classic.smtp.session import ServerSession
-from smtpd_classic.terms import Answerer, Terms
-from smtpd_classic.tls import Certificate
 from tests.waiting import until
 
 __all__ = ["Answers", "Dialog", "Place", "place", "text_of"]

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smtpd_classic import log_reader
-from smtpd_classic.log_reader import Follower, last_lines, lines
+from smtpd_classic.reports import log_reader
+from smtpd_classic.reports.log_reader import Follower, last_lines, lines
 from tests.waiting import until
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from smtpd_classic.privileges import PrivilegeProblem, drop, give, make_folder, service_user, unreachable_for
+from smtpd_classic.daemon.privileges import PrivilegeProblem, drop, give, make_folder, service_user, unreachable_for
 from tests.server.daemons import daemon
 
 ROOT = os.geteuid() == 0
@@ -28,7 +28,7 @@ def test_root_cannot_be_regained() -> None:
     said = as_root(
         """
 import os
-from smtpd_classic.privileges import drop, service_user
+from smtpd_classic.daemon.privileges import drop, service_user
 drop(service_user("nobody"))
 tried = []
 for what in (lambda: os.setuid(0), lambda: os.seteuid(0), lambda: os.setresuid(0, 0, 0), lambda: os.setgid(0),
@@ -48,7 +48,7 @@ print(os.getresuid(), os.getresgid(), 0 in os.getgroups(), set(tried), oct(os.um
 def test_capabilities_are_gone() -> None:
     said = as_root(
         """
-from smtpd_classic.privileges import drop, service_user
+from smtpd_classic.daemon.privileges import drop, service_user
 drop(service_user("nobody"))
 print([line.split()[1] for line in open("/proc/self/status") if line.startswith(("CapEff", "CapPrm"))])
 """
@@ -60,7 +60,7 @@ def test_who_is_not_root_stays_who_it_is() -> None:
     said = as_root(
         """
 import os
-from smtpd_classic.privileges import drop, service_user
+from smtpd_classic.daemon.privileges import drop, service_user
 os.setresuid(65534, 65534, 65534)
 drop(service_user("whoever"))
 print(os.getuid())

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smtpd_classic.proxy_protocol import BadHeader, parse
-from smtpd_classic.tls import Certificate
+from smtpd_classic.server.proxy_protocol import BadHeader, parse
+from smtpd_classic.server.tls import Certificate
 from tests.server.certificates import client_context, make_pair
 from tests.server.serving import place
 from tests.waiting import until

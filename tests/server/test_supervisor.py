@@ -14,10 +14,10 @@ from tests.waiting import until
 
 SCRIPT = """
 import os, signal, sys, time
-from smtpd_classic.instance import Instance
-from smtpd_classic.life import Orders
-from smtpd_classic.startup import start
-from smtpd_classic.supervisor import Supervisor
+from smtpd_classic.daemon.instance import Instance
+from smtpd_classic.daemon.life import Orders
+from smtpd_classic.daemon.startup import start
+from smtpd_classic.daemon.supervisor import Supervisor
 
 def live(setting, link):
     with open(f"{setting.config.server.run_folder}/lives", "a") as lives:

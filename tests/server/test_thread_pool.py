@@ -4,7 +4,7 @@ import threading
 from collections.abc import Sized
 from functools import partial
 
-from smtpd_classic.thread_pool import ThreadPool
+from smtpd_classic.server.thread_pool import ThreadPool
 from tests.waiting import until
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from smtpd_classic.certificate import expiry
-from smtpd_classic.tls import Certificate, CertificateProblem, days_left, make_self_signed, problem_with
+from smtpd_classic.server.certificate import expiry
+from smtpd_classic.server.tls import Certificate, CertificateProblem, days_left, make_self_signed, problem_with
 from tests.server.certificates import client_context, make_pair
 from tests.server.serving import Dialog, Place, place
 from tests.tools import need

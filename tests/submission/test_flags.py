@@ -35,6 +35,7 @@ UNDERSTOOD: dict[str, tuple[list[str], Flags]] = {
         ["-N", "failure,delay", "-R", "hdrs", "-V", "a b+c"],
         Flags(notify="FAILURE,DELAY", ret="HDRS", envid="a+20b+2Bc"),
     ),
+    "the longest identification": (["-V", "x" * 100], Flags(envid="x" * 100)),
     "never a notice": (["-Nnever"], Flags(notify="NEVER")),
     "8-bit": (["-B8BITMIME", "joe"], Flags(words=("joe",))),
     "what is ignored": (
@@ -76,6 +77,7 @@ WRONG = {
     "an unknown part of the message": ["-R", "half"],
     "an identification that does not print": ["-V", "a\nb"],
     "an identification that is too long": ["-V", "x" * 101],
+    "an empty identification": ["-V", ""],
     "an unknown body": ["-B", "BINARYMIME"],
     "a selection of nothing": ["-qI"],
     "an unknown selection": ["-qX"],

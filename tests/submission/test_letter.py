@@ -64,7 +64,9 @@ def test_nothing_of_the_text_is_lost(data: bytes) -> None:
     assert data.endswith(text)
     assert not parts.header or parts.header.endswith(b"\n")
     assert parts.header.rstrip(b"\n") in data
-    assert b"".join(content(letter(data, sender=""), "here.example")) == parts.header + b"\n" + text
+    whole = letter(data, sender="")
+    assert b"".join(content(whole, "here.example")) == parts.header + b"\n" + text
+    assert whole.size == len(parts.header + b"\n" + text)
 
 
 NAMED: dict[str, tuple[bytes, list[str]]] = {

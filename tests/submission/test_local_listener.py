@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from smtpd_classic import local_listener
+from smtpd_classic.message.trace import Hop, received
+from smtpd_classic.server import local_listener
 from smtpd_classic.submission.local_socket import LocalSocket
-from smtpd_classic.trace import Hop, received
 from tests.instance import Instance, running
 from tests.server.serving import Dialog
 from tests.submission.programs import Programs

@@ -6,7 +6,7 @@ from typing import Any
 
 import urwid
 
-from smtpd_classic.log_reader import Follower
+from smtpd_classic.reports.log_reader import Follower
 from tui.buttons import ButtonRow
 from tui.desk import Desk
 from tui.dialog import Dialog

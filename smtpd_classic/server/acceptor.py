@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable
 
 from smtpd_classic.log import Log
-from smtpd_classic.server import ListenerServer
+from smtpd_classic.server.listener_server import ListenerServer
 
 __all__ = ["Acceptor"]
 

@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 from smtpd_classic.config import Replacement
 from smtpd_classic.domain_name import ascii_domain, spellings
-from smtpd_classic.headers import HeaderBlock
-from smtpd_classic.mailboxes import Mailbox, Unreadable, mailboxes
-from smtpd_classic.phrase import phrase
+from smtpd_classic.message.headers import HeaderBlock
+from smtpd_classic.message.mailboxes import Mailbox, Unreadable, mailboxes
+from smtpd_classic.message.phrase import phrase
 
 __all__ = ["NO_REWRITING", "Rewriting", "rewriting_for"]
 

@@ -4,18 +4,18 @@ import socket
 import time
 from collections.abc import Callable
 
-from smtpd_classic.acceptor import Acceptor
 from smtpd_classic.accounts import Accounts
+from smtpd_classic.daemon.instance import Setting
+from smtpd_classic.daemon.life import HAND_OVER_S, PICKUP_S, STOP, STOP_S, Draining, Orders
 from smtpd_classic.delivery.maildir import MailStore, MailStoreBroken
 from smtpd_classic.dns import DnsResolver
-from smtpd_classic.instance import Setting
-from smtpd_classic.life import HAND_OVER_S, PICKUP_S, STOP, STOP_S, Draining, Orders
-from smtpd_classic.listening import Sockets
 from smtpd_classic.reception import Reception
-from smtpd_classic.server import Receiver
+from smtpd_classic.server.acceptor import Acceptor
+from smtpd_classic.server.listener_server import Receiver
+from smtpd_classic.server.listening import Sockets
+from smtpd_classic.server.terms import Terms
+from smtpd_classic.server.tls import Certificate
 from smtpd_classic.services import Services
-from smtpd_classic.terms import Terms
-from smtpd_classic.tls import Certificate
 from spool import SpoolBroken
 from spool.spool import Spool
 

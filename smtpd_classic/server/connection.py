@@ -7,10 +7,12 @@ wait has an end: for the whole of a command, not only for its next octet, and fo
 import ssl
 import time
 
-from smtpd_classic.local_listener import LOCAL
 from smtpd_classic.log import printable
-from smtpd_classic.proxy_protocol import BadHeader, Header, parse
 from smtpd_classic.reception import Client
+from smtpd_classic.server.local_listener import LOCAL
+from smtpd_classic.server.proxy_protocol import BadHeader, Header, parse
+from smtpd_classic.server.terms import Accepted, Answerer, Patience, Terms
+from smtpd_classic.server.wire import Wire
 from smtpd_classic.smtp import replies
 from smtpd_classic.smtp.events import (
     EndContent,
@@ -25,8 +27,6 @@ from smtpd_classic.smtp.events import (
 )
 from smtpd_classic.smtp.reply import Reply
 from smtpd_classic.smtp.session import ServerSession
-from smtpd_classic.terms import Accepted, Answerer, Patience, Terms
-from smtpd_classic.wire import Wire
 
 __all__ = ["Connection"]
 

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from smtpd_classic.certificate import expiry
+from smtpd_classic.server.certificate import expiry
 
 __all__ = ["Certificate", "CertificateProblem", "days_left", "make_self_signed", "problem_with"]
 

@@ -9,14 +9,16 @@ import time
 from dataclasses import replace
 from typing import NamedTuple
 
-from smtpd_classic import __version__, local_listener, notify
+from smtpd_classic import __version__
 from smtpd_classic.config import Config, ConfigProblems, restart_reasons
-from smtpd_classic.listening import CannotListen, Sockets, places
+from smtpd_classic.daemon import notify
+from smtpd_classic.daemon.startup import Started, reloaded
 from smtpd_classic.log import ERROR, Log
 from smtpd_classic.runtime import DaemonStatus, Runtime, own_status
-from smtpd_classic.startup import Started, reloaded
-from smtpd_classic.tls import CertificateProblem
-from smtpd_classic.wire import prepare
+from smtpd_classic.server import local_listener
+from smtpd_classic.server.listening import CannotListen, Sockets, places
+from smtpd_classic.server.tls import CertificateProblem
+from smtpd_classic.server.wire import prepare
 
 __all__ = ["Instance", "Setting"]
 

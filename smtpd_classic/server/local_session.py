@@ -3,9 +3,9 @@
 What the server finds in maildrop/ is taken by it as if its user had sent it just now, at the socket.
 """
 
-from smtpd_classic.local_listener import LOCAL, extensions_for, limits_for
 from smtpd_classic.policy import Client
 from smtpd_classic.reception import Reception
+from smtpd_classic.server.local_listener import LOCAL, extensions_for, limits_for
 from smtpd_classic.services import Services
 from smtpd_classic.smtp.events import Pause
 from smtpd_classic.smtp.session import ServerSession

@@ -6,8 +6,8 @@ import socket
 import time
 from contextlib import suppress
 
-from smtpd_classic.server import Receiver
-from smtpd_classic.signals import Signals
+from smtpd_classic.daemon.signals import Signals
+from smtpd_classic.server.listener_server import Receiver
 
 __all__ = [
     "DRAIN",

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from smtpd_classic.config.schema import Config, Listener
-from smtpd_classic.local_listener import LOCAL, extensions_for, limits_for
 from smtpd_classic.log import Log
 from smtpd_classic.reception import Client
 from smtpd_classic.runtime import Runtime
+from smtpd_classic.server.local_listener import LOCAL, extensions_for, limits_for
+from smtpd_classic.server.tls import Certificate
 from smtpd_classic.smtp.events import Event
 from smtpd_classic.smtp.extensions import Extensions
 from smtpd_classic.smtp.reply import Reply
 from smtpd_classic.smtp.session import ServerSession, SessionLimits
-from smtpd_classic.tls import Certificate
 
 __all__ = ["Accepted", "Answerer", "Patience", "Terms"]
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
-from smtpd_classic.children import deliver, receive, sweep
-from smtpd_classic.instance import Instance
-from smtpd_classic.startup import CannotStart, start, workers
-from smtpd_classic.supervisor import Life, Supervisor
+from smtpd_classic.daemon.children import deliver, receive, sweep
+from smtpd_classic.daemon.instance import Instance
+from smtpd_classic.daemon.startup import CannotStart, start, workers
+from smtpd_classic.daemon.supervisor import Life, Supervisor
 
 __all__ = ["CannotStart", "run"]
 
@@ -32,7 +32,7 @@ def run(path: str, announce: Callable[[Instance, tuple[str, ...]], None]) -> int
 def _serve(instance: Instance, receivers: int) -> int:
     if receivers == 1:
         # Here, because it delivers too, and what that takes need not be imported for the others' start.
-        from smtpd_classic.single import Single  # noqa: PLC0415
+        from smtpd_classic.daemon.single import Single  # noqa: PLC0415
 
         return Single(instance).run()
     lives: dict[str, Life] = {"receiver": receive, "delivery": deliver}

@@ -15,11 +15,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import NoReturn
 
-from smtpd_classic import notify
-from smtpd_classic.instance import Instance, Setting
-from smtpd_classic.life import DRAIN, DRAIN_CONTENT_S, READY, STOP, STOP_S
+from smtpd_classic.daemon import notify
+from smtpd_classic.daemon.instance import Instance, Setting
+from smtpd_classic.daemon.life import DRAIN, DRAIN_CONTENT_S, READY, STOP, STOP_S
+from smtpd_classic.daemon.signals import Signals
 from smtpd_classic.log import ERROR
-from smtpd_classic.signals import Signals
 
 __all__ = ["Life", "Supervisor"]
 

@@ -5,17 +5,17 @@ import signal
 import threading
 from typing import NamedTuple
 
-from smtpd_classic import notify
-from smtpd_classic.acceptor import Acceptor
 from smtpd_classic.accounts import AccountsUnreadable
-from smtpd_classic.children import receiver_for, services_for, sweep_up
-from smtpd_classic.instance import Instance, Setting
-from smtpd_classic.life import HAND_OVER_S, PICKUP_S, STOP_S, Draining
+from smtpd_classic.daemon import notify
+from smtpd_classic.daemon.children import receiver_for, services_for, sweep_up
+from smtpd_classic.daemon.instance import Instance, Setting
+from smtpd_classic.daemon.life import HAND_OVER_S, PICKUP_S, STOP_S, Draining
+from smtpd_classic.daemon.signals import Signals
 from smtpd_classic.pickup import Pickup
 from smtpd_classic.retry import RetryThread
-from smtpd_classic.server import Receiver
-from smtpd_classic.signals import Signals
-from smtpd_classic.tls import CertificateProblem
+from smtpd_classic.server.acceptor import Acceptor
+from smtpd_classic.server.listener_server import Receiver
+from smtpd_classic.server.tls import CertificateProblem
 
 __all__ = ["Single"]
 

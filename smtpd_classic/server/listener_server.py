@@ -16,14 +16,14 @@ from typing import Any
 
 from smtpd_classic.config.kinds import Network
 from smtpd_classic.config.schema import Listener
-from smtpd_classic.connection import Connection
-from smtpd_classic.local_listener import LOCAL, peer_uid
 from smtpd_classic.log import ERROR, printable
+from smtpd_classic.server.connection import Connection
+from smtpd_classic.server.local_listener import LOCAL, peer_uid
+from smtpd_classic.server.terms import Accepted, Terms
+from smtpd_classic.server.thread_pool import ThreadPool
+from smtpd_classic.server.wire import prepare
 from smtpd_classic.smtp import replies
 from smtpd_classic.smtp.reply import Reply
-from smtpd_classic.terms import Accepted, Terms
-from smtpd_classic.thread_pool import ThreadPool
-from smtpd_classic.wire import prepare
 
 __all__ = ["BACKLOG", "ListenerServer", "Receiver"]
 

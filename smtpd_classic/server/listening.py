@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from smtpd_classic.config.schema import Config, Listener
 from smtpd_classic.runtime import Listening
-from smtpd_classic.server import BACKLOG
+from smtpd_classic.server.listener_server import BACKLOG
 
 __all__ = ["CannotListen", "Sockets", "listeners_of", "places"]
 

@@ -4,7 +4,7 @@ import re
 import time
 from typing import NamedTuple
 
-from smtpd_classic.headers import HeaderBlock
+from smtpd_classic.message.headers import HeaderBlock
 from smtpd_classic.smtp.events import TlsInfo
 
 __all__ = ["Hop", "date_text", "delivered_to", "envelope_to", "hops", "received", "return_path"]

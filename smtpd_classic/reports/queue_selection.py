@@ -4,7 +4,7 @@ from argparse import Namespace
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from smtpd_classic.queue_rows import ACTIVE, HELD, NEW, WAITING_FOR_RETRY, Row
+from smtpd_classic.reports.queue_rows import ACTIVE, HELD, NEW, WAITING_FOR_RETRY, Row
 from spool import Listed
 
 __all__ = ["Selection"]

@@ -1,0 +1,1 @@
+"""What listens: sockets, TLS, the PROXY protocol, and a pooled thread that drives each connection."""
