@@ -39,8 +39,11 @@ class AddressBook:
         catch_all: dict[str, str],
         postmaster: str,
         doubt: str = "",
+        *,
+        postmaster_set: bool = False,
     ) -> None:
         """`catch_all` is by canonical domain; its addresses, the targets of aliases and `postmaster` are canonical.
+        `postmaster_set`: somebody chose it, so it comes before an alias of that name.
 
         `doubt`, unless blank, says why a local address that is not here may exist all the same: asked for such a one,
         the book raises AccountsUnreadable.
@@ -51,6 +54,7 @@ class AddressBook:
         self._aliases = aliases
         self._catch_all = catch_all
         self._postmaster = postmaster
+        self._chosen = postmaster if postmaster_set else ""
         # Accounts from the beginning, aliases once they were asked for: nearly every look-up ends here.
         self.known = {address: Found("account", (address,)) for address in accounts}
 
@@ -86,6 +90,8 @@ class AddressBook:
         address = f"{key}@{domain}"
         if address in self.accounts:
             return _Step("account", (address,), final=True)
+        if key == "postmaster" and self._chosen not in {"", address}:
+            return _Step("postmaster", (self._chosen,))
         if (targets := self.alias(key, domain)) is not None:
             return _Step("alias", targets)
         base, plus, _ = key.partition("+")
@@ -185,4 +191,12 @@ def address_book(config: Config, table: DomainTable, users: Users, aliases: Alia
     }
     doubt = "; ".join(str(part.problems[0]) for part in (users, aliases) if not part.whole)
     postmaster = table.canonical(config.postmaster)
-    return AddressBook(table, users.accounts, aliases.targets, catch_all, postmaster, doubt)
+    return AddressBook(
+        table,
+        users.accounts,
+        aliases.targets,
+        catch_all,
+        postmaster,
+        doubt,
+        postmaster_set=bool(config.basic.postmaster),
+    )

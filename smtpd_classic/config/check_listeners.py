@@ -45,12 +45,13 @@ def _overlap(one: str, other: str) -> bool:
 def implicit_tls_needs_tls(config: Config) -> Iterator[Finding]:
     for listener in config.listeners:
         if listener.tls == "implicit" and not config.basic.allow_tls:
-            said = f"listener {listener.name} has implicit TLS, but allow_tls in [basic] is off."
-            yield Finding(_title(listener), "tls", said)
+            said = f"listener {listener.name} is not opened: it has implicit TLS, and allow_tls in [basic] is off."
+            yield Finding(_title(listener), "tls", said, "warning")
 
 
 def a_required_login_is_possible(config: Config) -> Iterator[Finding]:
-    """A login that is never offered: nobody could send when it is required, and nobody notices when it is not."""
+    """A login that is never offered: nobody could send when it is required, and nobody notices when it is not. With
+    allow_tls off it is what that box says."""
     if config.basic.allow_auth_without_tls:
         return
     for listener in config.listeners:
@@ -58,7 +59,8 @@ def a_required_login_is_possible(config: Config) -> Iterator[Finding]:
             continue
         option = "allow_tls is off" if not config.basic.allow_tls else "it has no TLS"
         said = f"nobody could log in at listener {listener.name}: {option}, and allow_auth_without_tls is off."
-        yield Finding(_title(listener), "auth", said, "error" if listener.auth == "required" else "warning")
+        severity = "error" if listener.auth == "required" and config.basic.allow_tls else "warning"
+        yield Finding(_title(listener), "auth", said, severity)
 
 
 def passwords_in_the_clear(config: Config) -> Iterator[Finding]:

@@ -29,7 +29,7 @@ class Basic:
         "Postmaster mailbox",
         "The address that bounces come from and that gets double bounces and notices. It must be a local address or "
         "one that can be reached. Blank: postmaster at the primary domain. Mail for postmaster at any local domain "
-        "always reaches it.",
+        "always reaches it. When it is set, it comes before an alias named postmaster, not before an account.",
     )
     copy_bounces: str = option(
         choice("none", "headers", "full"),

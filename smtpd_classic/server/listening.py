@@ -93,6 +93,11 @@ def _open_listener(
             elif reload and problem.errno == errno.EACCES:
                 complaints.append(sentence)  # told to be waiting for a restart; the rest of the reload goes on
                 opened += 1
+            elif problem.errno == errno.EADDRINUSE and (ours := _in_the_way(address, listener.port, known)):
+                bound += [(listener, each) for each in ours if all(each is not other for _, other in bound)]
+                said = f"listener {listener.name}: {address}:{listener.port} waits for a restart"
+                complaints.append(f"{said}; until then it stays at {', '.join(_key(each)[0] for each in ours)}.")
+                opened += 1
             else:
                 raise CannotListen(sentence, in_use=problem.errno == errno.EADDRINUSE) from None
         else:
@@ -101,6 +106,15 @@ def _open_listener(
     if missing and not opened:
         raise CannotListen(missing[0])
     complaints += missing
+
+
+def _in_the_way(address: str, port: int, known: dict[tuple[str, int], socket.socket]) -> list[socket.socket]:
+    """Our own sockets of this port that the system cannot have beside one for all addresses, or the other way round."""
+    return [
+        found
+        for (other, taken), found in known.items()
+        if taken == port and (":" in other) == (":" in address) and {address, other} & {"0.0.0.0", "::"}
+    ]
 
 
 def _bind(address: str, port: int) -> socket.socket:

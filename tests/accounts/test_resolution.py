@@ -120,6 +120,13 @@ def test_nobody_is_behind(place: Place, address: str) -> None:
         ("postmaster: ann", "", "postmaster", Found("alias", ("ann@example.org",))),
         ("postmaster: ann", "", "POSTMASTER@example.net", Found("alias", ("ann@example.org",))),
         ("", "postmaster = joe@example.org", "postmaster", Found("postmaster", ("joe@example.org",))),
+        ("postmaster: ann", "postmaster = joe@example.org", "postmaster", Found("postmaster", ("joe@example.org",))),
+        (
+            "postmaster@example.org: ann",
+            "postmaster = postmaster@example.org",
+            "postmaster",
+            Found("alias", ("ann@example.org",)),
+        ),
         ("", "postmaster = joe@example.org", "Postmaster@other.org", Found("postmaster", ("joe@example.org",))),
         (
             "",

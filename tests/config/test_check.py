@@ -77,11 +77,11 @@ FINDINGS = {
     ),
     "implicit TLS without TLS": (
         "tls = implicit\n[basic]\nallow_tls = no",
-        "error 7: listener smtp has implicit TLS, but allow_tls in [basic] is off.",
+        "warning 7: listener smtp is not opened: it has implicit TLS, and allow_tls in [basic] is off.",
     ),
     "login required, TLS off": (
         "[listener b]\nport = 587\nauth = required\n[basic]\nallow_tls = no",
-        "error 9: nobody could log in at listener b: allow_tls is off, and allow_auth_without_tls is off.",
+        "warning 9: nobody could log in at listener b: allow_tls is off, and allow_auth_without_tls is off.",
     ),
     "login required, listener without TLS": (
         "[listener b]\nport = 587\nauth = required\ntls = none",

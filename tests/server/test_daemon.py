@@ -188,6 +188,18 @@ def test_a_reload_that_wants_a_port_that_is_in_use_changes_nothing() -> None:
             assert dialog.reply().startswith("220")
 
 
+def test_all_addresses_instead_of_one_wait_for_a_restart_and_service_goes_on() -> None:
+    with daemon(TWO) as found:
+        found.start()
+        text = found.file.read_text()
+        found.file.write_text(text.replace("address = 127.0.0.1", "address = 0.0.0.0"))
+        status = found.reload()
+        assert status.error == ""
+        assert any("0.0.0.0" in said and "restart" in said for said in status.not_listening)
+        with found.dial() as dialog:
+            assert dialog.reply().startswith("220")
+
+
 def test_options_that_wait_for_a_restart_stay_as_they_are_and_are_named() -> None:
     with daemon(TWO) as found:
         found.start()
