@@ -91,6 +91,11 @@ def test_flags_that_are_refused(words: list[str]) -> None:
     assert str(told.value).isprintable()
 
 
+def test_who_wants_a_server_is_told_how_to_start_it() -> None:
+    with pytest.raises(BadFlags, match="service smtpd-classic start"):
+        parse(["-bd", "-q30m"])
+
+
 @pytest.mark.parametrize("mode", ["p", "i"])
 def test_the_name_of_the_program_chooses_the_mode(mode: str) -> None:
     assert parse(["-v"], mode=mode) == Flags(mode=mode, verbose=True)

@@ -126,7 +126,11 @@ def test_who_does_not_exist_is_told_to_the_sender(tmp_path: Path) -> None:
     assert b"joe@example.org" not in said
     assert b"\nSubject: x\n" in said
     assert place.files() == []
-    assert any("status=bounced" in line for line in place.log("local"))
+    (told,) = [line for line in place.log("bounce") if "sender non-delivery notification" in line]
+    queue_id = told.split(": ")[1]
+    assert any(f": {queue_id}: uid={os.getuid()} from=<ann@example.org>" in line for line in place.log())
+    bounced = [line for line in place.log("local") if f": {queue_id}: to=<" in line]
+    assert ["status=bounced (5" in line for line in bounced] == [True, True]
 
 
 def test_a_message_that_is_refused_comes_back_whole_if_wanted(tmp_path: Path) -> None:

@@ -62,6 +62,13 @@ def test_whatever_the_server_accepts_both_read_alike(tmp_path: Path, lines: list
     assert (found.socket, found.spool) == (os.path.join(server.run_folder, "submit"), server.spool_folder)
 
 
+@pytest.mark.parametrize("line", ["[basic]\nrun_folder = /x", "  run_folder = /x", "run_folder =", "run_folder"])
+def test_what_is_no_such_option_is_passed_over(line: str, tmp_path: Path) -> None:
+    path = tmp_path / "conf"
+    path.write_text(f"[server]\n{line}\n")
+    assert places(str(path)).socket == "/run/smtpd-classic/submit"
+
+
 def test_the_usual_places_are_those_of_the_server() -> None:
     assert DEFAULT_CONFIG == DEFAULT_OF_THE_COMMAND
     server = Server(primary_domain="example.org")

@@ -88,6 +88,7 @@ def test_a_large_message_is_kept_in_a_file_without_a_name(tmp_path: Path, monkey
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     for piece in pieces:
         source.write(piece)
+    assert os.readlink(f"/proc/self/fd/{source._fd}").startswith(str(tmp_path))
     whole = b"".join(pieces)
     assert source.read(0, len(whole) + 5) == whole
     assert source.read(1_050_000, 7) == whole[1_050_000:1_050_007]
