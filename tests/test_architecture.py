@@ -24,6 +24,7 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     "hosts_file": (set(), set()),
     "server.certificate": (set(), set()),
     "reports": (set(), set()),
+    "reports.hosts": (set(), set()),
     "reports.log_reader": (set(), set()),
     # What knows.
     "accounts": ({"atomic_file", "config", "domain_name", "smtp"}, {"argon2"}),
@@ -40,7 +41,8 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     "delivery.maildir": ({"delivery.folders", "delivery.incoming", "delivery.quota"}, {"filelock"}),
     # What decides. The transports: no disk but through what is handed in, no queue, no checks.
     "delivery": (
-        {"accounts", "config", "delivery.folders", "delivery.maildir", "dns", "domain_name", "message", "smtp", "tnef"},
+        {"accounts", "config", "delivery.folders", "delivery.maildir", "dns", "domain_name", "message"}
+        | {"reports.hosts", "smtp", "tnef"},
         set(),
     ),
     "schedule": ({"config"}, set()),
@@ -64,8 +66,8 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     ),
     # What drives.
     "retry": (
-        {"accounts", "config", "delivery", "delivery.maildir", "dns", "dsn", "log", "runtime", "schedule", "smtp"}
-        | {"spool", "srs"},
+        {"accounts", "config", "delivery", "delivery.maildir", "dns", "dsn", "log", "reports.hosts", "runtime"}
+        | {"schedule", "smtp", "spool", "srs"},
         set(),
     ),
     "server.tls": ({"server.certificate"}, set()),
@@ -77,8 +79,8 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     "posting": ({"dsn", "log", "message", "retry", "server", "services", "spool", "submission"}, set()),
     # The screens: files and a running instance's folder, never its sockets; the server's own code explains.
     "tui": (
-        {"accounts", "atomic_file", "config", "reports.explanation", "reports.log_reader", "reports.queue_rows"}
-        | {"runtime", "server.certificate", "spool"},
+        {"accounts", "atomic_file", "config", "reports.explanation", "reports.hosts", "reports.log_reader"}
+        | {"reports.queue_rows", "runtime", "server.certificate", "spool"},
         {"urwid"},
     ),
     # What composes may know everything.

@@ -9,24 +9,14 @@ import json
 import os
 import threading
 from collections.abc import Callable
-from typing import NamedTuple
 
 from smtpd_classic.delivery.transport import Peer
+from smtpd_classic.reports.hosts import Mark
 
-__all__ = ["Health", "Mark", "read_marks"]
+__all__ = ["Health"]
 
 _MOST = 10_000
 _PLAIN_S = 86_400.0
-
-
-class Mark(NamedTuple):
-    """One failure of a host (`name:port`); times are wall-clock."""
-
-    host: str
-    since: float
-    until: float
-    reason: str
-    dead: bool
 
 
 class Health:
@@ -106,16 +96,3 @@ def _key(peer: Peer) -> tuple[str, int]:
 
 def _name_key(peer: Peer) -> tuple[str, int]:
     return peer.name.lower(), peer.port
-
-
-def read_marks(path: str, now: float) -> list[Mark]:
-    """What `save` wrote, as far as it still holds; nothing when there is none."""
-    try:
-        with open(path, encoding="utf-8") as file:
-            marks = [
-                Mark(str(row["host"]), float(row["since"]), float(row["until"]), str(row["reason"]), bool(row["dead"]))
-                for row in json.load(file)
-            ]
-    except (OSError, ValueError, TypeError, KeyError):
-        return []
-    return [mark for mark in marks if now < mark.until]

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import chain, zip_longest
 
-from smtpd_classic.delivery.health import Mark
 from smtpd_classic.delivery.network import Network, Target
 from smtpd_classic.delivery.remote import deliver_to
 from smtpd_classic.delivery.transport import Action, HostBusy, Job, Outcome, Peer, Settle
 from smtpd_classic.dns import DnsFailure, NoSuchDomain
+from smtpd_classic.reports.hosts import Mark
 from smtpd_classic.smtp.reply import Reply
 
 __all__ = ["Candidate", "addresses_of", "in_turn", "put_off"]

@@ -24,6 +24,7 @@ from smtpd_classic.delivery.network import Network, Own
 from smtpd_classic.delivery.routes import Routes
 from smtpd_classic.dns import Resolver
 from smtpd_classic.log import Log
+from smtpd_classic.reports.hosts import HOSTS_FILE
 from smtpd_classic.retry.deliverers import Deliverers
 from smtpd_classic.retry.dispatch import Dispatcher
 from smtpd_classic.retry.journal import Journal
@@ -41,7 +42,6 @@ _SCAN_S = 120.0
 _STEP = 20
 _KEEP_SESSIONS_S = 5.0
 _CLOCK_JUMP_S = 60.0
-_HOSTS_FILE = "hosts.json"
 
 
 class Services(Protocol):
@@ -194,7 +194,7 @@ class RetryThread:
         if not chores.due():
             return
         self._network.connections.close_idle()
-        self._network.health.save(os.path.join(self._services.runtime.folder, _HOSTS_FILE))
+        self._network.health.save(os.path.join(self._services.runtime.folder, HOSTS_FILE))
         self._dispatcher.tidy()
         if chores.clock_set_back():
             self._dispatcher.waiting.no_later_than(self._services.clock() + self._desk.schedule.longest_s)

@@ -8,8 +8,9 @@ import pytest
 
 from smtpd_classic.delivery.connections import Connections
 from smtpd_classic.delivery.fallback import Fallback
-from smtpd_classic.delivery.health import Health, read_marks
+from smtpd_classic.delivery.health import Health
 from smtpd_classic.delivery.transport import Action, HostBusy, Job, Outcome, Peer, Settle
+from smtpd_classic.reports.hosts import read_marks
 from smtpd_classic.smtp.reply import Reply
 from tests.delivery.world import Clock, deliver, job_for
 

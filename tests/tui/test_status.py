@@ -1,5 +1,6 @@
 """Status, Explain and Access Control: what the server says of itself, and what it would say."""
 
+import json
 import os
 import time
 from dataclasses import replace
@@ -11,7 +12,7 @@ import urwid.testing as ut
 from smtpd_classic.config import load
 from smtpd_classic.runtime import Listening, Runtime
 from smtpd_classic.runtime.status import own_status
-from tests.tui.desk import CONFIG, Tui, made
+from tests.tui.desk import CONFIG, NOW, Tui, made
 from tui.graph import Bars, bars
 from tui.header import daemon_words
 from tui.looking import days_left
@@ -147,3 +148,17 @@ def test_blocked_addresses_are_shown_and_let_in_again(path: Path, runtime: Runti
     assert not runtime.blocks.blocked("203.0.113.9")
     assert "Nobody is blocked now." in tui.text
     assert "203.0.113.9 may connect again." in tui.status_line
+
+
+def test_hosts_that_failed_are_named_until_their_time_is_over(path: Path, runtime: Runtime) -> None:
+    until = NOW + 300
+    mark = {"host": "10.0.0.1:25", "since": NOW, "until": until, "reason": "connection refused", "dead": True}
+    rows = [mark, mark | {"host": "old.test:25", "until": NOW - 1}]
+    Path(runtime.folder, "hosts.json").write_text(json.dumps(rows), encoding="utf-8")
+    tui = Tui(path, (132, 50))
+    tui.look()
+    assert "10.0.0.1:25: not tried until" in tui.text
+    assert "connection refused" in tui.text
+    assert "old.test" not in tui.text
+    tui.go("Direct Delivery")
+    assert "mail.example.net:465, 10.0.0.1 (failing)" in tui.text

@@ -1,6 +1,9 @@
 """Direct Delivery: domains with servers of their own, in the order in which they are looked at."""
 
+import os
+
 from smtpd_classic.config.kinds import HOSTS
+from smtpd_classic.reports.hosts import HOSTS_FILE, read_marks
 from tui.desk import Desk
 from tui.draft import Row
 from tui.screens.rows import Rows, RowsLook
@@ -12,11 +15,31 @@ _COLUMNS = (Column("Domain", share=2), Column("Hosts, in order", share=3), Colum
 
 
 def screen(desk: Desk) -> Rows:
-    look = RowsLook(_COLUMNS, _cells, "Domain", "No domain has servers of its own. Press a, Insert or [Add].")
+    def cells(row: Row) -> list[str]:
+        return _cells(row, _troubled(desk))
+
+    look = RowsLook(_COLUMNS, cells, "Domain", "No domain has servers of its own. Press a, Insert or [Add].")
     return Rows(desk, "direct_domains", look, fields=[("direct", "fall_back_to_remote")])
 
 
-def _cells(row: Row) -> list[str]:
+def _troubled(desk: Desk) -> set[str]:
+    """Names of hosts that failed of late; they are tried last for a while."""
+    marks = read_marks(os.path.join(desk.runtime.folder, HOSTS_FILE), desk.clock())
+    return {mark.host.rpartition(":")[0].strip("[]") for mark in marks}
+
+
+def _cells(row: Row, troubled: set[str]) -> list[str]:
     hosts = row.text(row.section.option("hosts"))
     shown = HOSTS.mask(hosts) if HOSTS.mask else hosts
-    return [row.name, ", ".join(line.split()[0] for line in shown.splitlines()), row.text(row.section.option("open"))]
+    names = [line.split()[0] for line in shown.splitlines()]
+    marked = [f"{name} (failing)" if _host_name(name) in troubled else name for name in names]
+    return [row.name, ", ".join(marked), row.text(row.section.option("open"))]
+
+
+def _host_name(written: str) -> str:
+    """Without the port, in the one spelling of the configuration."""
+    try:
+        (host,) = HOSTS.parse(written)
+    except ValueError:
+        return written
+    return host.name

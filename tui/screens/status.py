@@ -1,5 +1,6 @@
 """Status: whether the server runs and how it is, what waits, what happened in the last hour, what needs attention."""
 
+import os
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -7,6 +8,7 @@ from typing import Any
 
 import urwid
 
+from smtpd_classic.reports.hosts import HOSTS_FILE, read_marks
 from smtpd_classic.runtime import DaemonStatus, Runtime
 from tui.buttons import ButtonRow
 from tui.desk import Desk
@@ -32,6 +34,7 @@ _GRAPHS = (
 _LEAST_PAUSE_S = 5.0
 _SHARE = 20
 _SOON_DAYS = 14
+_HOSTS = 5
 
 
 class Status:
@@ -145,6 +148,7 @@ class Status:
         open_now, blocked = runtime.counters.open_connections(), len(runtime.blocks.list())
         yield _fact("Connections", f"{count(open_now)} open, {count(blocked)} clients blocked")
         yield _fact("Queue", self._found.queue)
+        yield from self._hosts(runtime)
         yield urwid.Divider()
         yield from self._bars
         yield urwid.Divider()
@@ -167,6 +171,16 @@ class Status:
         yield _fact("Listening", ", ".join(places) or "nowhere", "help" if places else "bad")
         for sentence in status.not_listening:
             yield _fact("", clean(sentence, 300), "bad")
+
+    def _hosts(self, runtime: Runtime) -> Iterator[Flow]:
+        now = self._desk.clock()
+        marks = read_marks(os.path.join(runtime.folder, HOSTS_FILE), now)
+        for number, mark in enumerate(sorted(marks, key=lambda mark: mark.since, reverse=True)[:_HOSTS]):
+            what = "not tried" if mark.dead else "tried last"
+            words = f"{clean(mark.host, 100)}: {what} until {day_and_clock(mark.until, now)}: {clean(mark.reason, 300)}"
+            yield _fact("" if number else "Hosts", words, "warn", wrap=urwid.WrapMode.ELLIPSIS)
+        if len(marks) > _HOSTS:
+            yield _fact("", f"and {count(len(marks) - _HOSTS)} more")
 
     def _certificate(self) -> tuple[str, str]:
         days = self._found.days
