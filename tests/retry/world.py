@@ -1,5 +1,6 @@
 """A retry thread in a folder of its own: real spool, Maildirs, accounts and log; hosts and DNS as the test says."""
 
+import itertools
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -63,6 +64,7 @@ class World:
         self.services.spool.make()
         self.services.runtime.make()
         self.thread: RetryThread | None = None
+        self._numbers = itertools.count()
 
     def _services(self) -> Services:
         folder = self.folder
@@ -105,7 +107,8 @@ class World:
     def put(self, *recipients: str | Recipient, sender: str = JOE, content: bytes = MESSAGE, **more: Any) -> str:
         """A message in the queue, of which nobody has been told yet."""
         each = tuple(Recipient(one) if isinstance(one, str) else one for one in recipients)
-        with self.spool.draft(new_queue_id(self.clock.now)) as draft:
+        # No two messages come in the same microsecond, though this clock stands still.
+        with self.spool.draft(new_queue_id(self.clock.now + next(self._numbers) / 1_000_000)) as draft:
             draft.write(content)
             return draft.commit(Envelope(sender, each, client="client[192.0.2.7]", **more), self.clock.now)
 
