@@ -1,6 +1,7 @@
 """Measure this server and others, in turn, on the same disk."""
 
 import argparse
+import signal
 import sys
 import time
 from pathlib import Path
@@ -31,6 +32,8 @@ def main() -> int:
     parser.add_argument("--no-calls", action="store_true", help="do not count system calls")
     parser.add_argument("--write", action="store_true", help=f"write {_RESULTS.name}")
     args = parser.parse_args()
+    # Ended from outside, it still stops the servers and takes its disk away.
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     loads = [each for each in WORKLOADS if not args.only or each.name in args.only.split(",")]
     makers = [each for each in PEERS if not args.peers or each.name in args.peers.split(",")]
     sessions = [int(word) for word in args.sessions.split(",") if word]
