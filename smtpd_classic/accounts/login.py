@@ -4,15 +4,23 @@ import hmac
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 from smtpd_classic.accounts.account import NORMAL, Account
 from smtpd_classic.accounts.passwords import DUMMY_HASH, verify
 
 __all__ = ["CORES", "Logins"]
 
-CORES = len(os.sched_getaffinity(0))
+_PROCESSORS = os.sched_getaffinity(0)
+CORES = len(_PROCESSORS)
 _KEPT_S = 120.0
 _MAX_KEPT = 10_000
+
+
+def _spread() -> None:
+    """Let this thread run on any core, although its process keeps to one: it needs no turn of the interpreter's."""
+    with suppress(OSError):
+        os.sched_setaffinity(0, _PROCESSORS)
 
 
 class Logins:
@@ -23,7 +31,7 @@ class Logins:
     """
 
     def __init__(self) -> None:
-        self._verifiers = ThreadPoolExecutor(CORES, thread_name_prefix="login")
+        self._verifiers = ThreadPoolExecutor(CORES, thread_name_prefix="login", initializer=_spread)
         self._secret = os.urandom(32)
         self._kept: dict[bytes, float] = {}
         self._lock = threading.Lock()

@@ -34,8 +34,8 @@ class Server:
         number(0, 64),
         0,
         "Receiving processes",
-        "How many processes receive mail. 0 starts one for each processor core. 1 runs everything, receiving and "
-        "delivering, in one process, which suits tiny machines and debugging.",
+        "How many processes receive mail. 0 starts one for each processor core. Each keeps to one core. 1 runs "
+        "everything, receiving and delivering, in one process, which suits tiny machines and debugging.",
         restart=True,
     )
     user: str = option(

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import NoReturn
 
-from smtpd_classic.daemon import notify
+from smtpd_classic.daemon import notify, processors
 from smtpd_classic.daemon.instance import Instance, Setting
 from smtpd_classic.daemon.life import DRAIN, DRAIN_CONTENT_S, READY, STOP, STOP_S
 from smtpd_classic.daemon.signals import Signals
@@ -42,6 +42,7 @@ class _Child:
     pid: int
     role: str
     column: int
+    processor: int
     link: socket.socket
     born: float
     kill_at: float = 0.0  # when it has had time enough to end; 0: it is to live
@@ -67,6 +68,7 @@ class Supervisor:
         self._children: dict[int, _Child] = {}
         self._vacancies: list[_Vacancy] = []
         self._pauses: dict[str, float] = {}
+        self._processors = processors.allowed()
         self._swept = time.monotonic()
 
     def run(self) -> int:
@@ -126,17 +128,25 @@ class Supervisor:
         column = 0 if role == "sweeper" else self._column()
         if column:
             counters.reserve(column)
+        processor = self._processor(role)
         ours, theirs = socket.socketpair()
         # Until the child hears signals by itself, one for it would be told to us: it still has our pipe.
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         pid = os.fork()
         if pid == 0:
+            if column:  # the sweeper runs where there is time
+                processors.settle(processor, steps_back=role == "receiver")
             self._live(role, column, setting, ours, theirs)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         theirs.close()
-        child = _Child(pid, role, column, ours, time.monotonic())
+        child = _Child(pid, role, column, processor, ours, time.monotonic())
         self._children[pid] = child
         return child
+
+    def _processor(self, role: str) -> int:
+        """Those of one role are spread over all, whoever has died before."""
+        lasting = (each for each in self._children.values() if each.role == role and not each.kill_at)
+        return processors.least_used(self._processors, (each.processor for each in lasting))
 
     def _column(self) -> int:
         """A free column of the counters. When too many old children still finish what they do, the oldest has to go."""
