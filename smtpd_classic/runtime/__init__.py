@@ -14,7 +14,7 @@ from smtpd_classic.runtime.clients import client_key
 from smtpd_classic.runtime.counters import COUNTED, Counters, Minute
 from smtpd_classic.runtime.failures import BlockRule, Failures
 from smtpd_classic.runtime.status import DaemonStatus, Listening, StatusFile, own_status
-from smtpd_classic.runtime.wakes import Wakes, wake
+from smtpd_classic.runtime.wakes import Waker, Wakes
 
 __all__ = [
     "COUNTED",
@@ -44,6 +44,7 @@ class Runtime:
         self.failures = Failures(os.path.join(folder, "failures"), self.blocks, _rule(access), self._key)
         self.counters = Counters(os.path.join(folder, "counters"))
         self.status = StatusFile(os.path.join(folder, "status.json"))
+        self._waker = Waker(os.path.join(folder, "wake"))
 
     def under(self, access: Access) -> "Runtime":
         """The same run folder, and the same counters, under the rules of another configuration."""
@@ -72,7 +73,7 @@ class Runtime:
 
     def wake(self, queue_id: str = "") -> bool:
         """Tell the retry thread of `queue_id`, or (blank) to look by itself. Never waits; whether somebody heard it."""
-        return wake(os.path.join(self.folder, "wake"), queue_id)
+        return self._waker.wake(queue_id)
 
     def wakes(self) -> Wakes:
         """The reading end of `wake`, for the retry thread. Raises OSError."""

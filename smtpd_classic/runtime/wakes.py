@@ -6,27 +6,51 @@ What is not read, because nobody listens or the pipe is full, is found by the re
 import os
 import select
 import stat
+import threading
 
-__all__ = ["Wakes", "wake"]
+__all__ = ["Waker", "Wakes"]
 
 _LONGEST_ID = 128
 
 
-def wake(path: str, queue_id: str = "") -> bool:
-    """Tell the retry thread of `queue_id`, or (blank) to look by itself. Whether somebody was there to hear it."""
-    try:
-        fd = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except OSError:
-        return False
-    try:
-        if not stat.S_ISFIFO(os.fstat(fd).st_mode):
+class Waker:
+    """The writing end, kept open once there is somebody at the other one. Thread-safe; never raises."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._fd = -1
+        self._lock = threading.Lock()
+
+    def wake(self, queue_id: str = "") -> bool:
+        """Tell the retry thread of `queue_id`, or (blank) to look by itself. Whether somebody was there to hear it."""
+        word = queue_id.encode("ascii", "ignore")[:_LONGEST_ID] + b"\n"  # within PIPE_BUF: whole or not at all
+        return self._write(word) or (self._open() and self._write(word))
+
+    def _write(self, word: bytes) -> bool:
+        if self._fd < 0:
             return False
-        os.write(fd, queue_id.encode("ascii", "ignore")[:_LONGEST_ID] + b"\n")  # within PIPE_BUF: whole or not at all
-    except OSError:
-        return False
-    finally:
-        os.close(fd)
-    return True
+        try:
+            os.write(self._fd, word)
+        except OSError:  # full, or nobody has it open any more
+            return False
+        return True
+
+    def _open(self) -> bool:
+        """A FIFO that has been made anew has another reader."""
+        with self._lock:
+            try:
+                fd = os.open(self._path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
+            except OSError:
+                return False
+            if not stat.S_ISFIFO(os.fstat(fd).st_mode):
+                os.close(fd)
+                return False
+            if self._fd < 0:
+                self._fd = fd
+            else:  # the number stays: another thread may be about to write to it
+                os.dup2(fd, self._fd, inheritable=False)
+                os.close(fd)
+            return True
 
 
 class Wakes:
@@ -43,10 +67,10 @@ class Wakes:
 
     def read(self, timeout_s: float = 0.0) -> tuple[str, ...]:
         """The queue ids told since the last call, waiting up to `timeout_s` for the first. Blank: look by yourself."""
-        poll = select.poll()
-        poll.register(self._fd, select.POLLIN)
-        if not poll.poll(max(0.0, timeout_s) * 1000):
-            return ()
+        if timeout_s > 0:
+            poll = select.poll()
+            poll.register(self._fd, select.POLLIN)
+            poll.poll(timeout_s * 1000)
         try:
             found = os.read(self._fd, 65536)
         except BlockingIOError:
