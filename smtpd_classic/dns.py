@@ -201,6 +201,7 @@ def _configured(name_servers: Sequence[tuple[str, int]]) -> dns.resolver.Resolve
     return resolver
 
 
+@functools.lru_cache(1024)
 def _literal(host: str) -> str | None:
     """The IP address that `192.0.2.1`, `[192.0.2.1]` and `[IPv6:2001:db8::1]` are (RFC 5321 4.1.3)."""
     if not host or (host[0] != "[" and host[-1] not in "0123456789abcdefABCDEF"):

@@ -83,13 +83,14 @@ class Claim:
     """What `Spool.claim()` gives; leaving its block gives the entry back. `record()` and `remove()` are of one thread
     at a time."""
 
-    __slots__ = ("_before", "_descriptor", "_folders", "_path", "entry", "state")
+    __slots__ = ("_before", "_descriptor", "_folders", "_has_state", "_path", "entry", "state")
 
     def __init__(self, folders: Folders, path: str, descriptor: int, entry: Entry) -> None:
         self._folders = folders
         self._path = path
         self._descriptor = descriptor
         self._before: Mapping[str, Any] = {}
+        self._has_state = True
         self.entry = entry
         self.state = untried(entry)
 
@@ -104,6 +105,7 @@ class Claim:
     def load_state(self) -> None:
         """Take the state from disk. Raises Garbage when it says nothing, and OSError."""
         found = read_state(self._folders, self.entry)
+        self._has_state = found is not None
         if found is not None:
             self.state, self._before = found
 
@@ -119,6 +121,7 @@ class Claim:
         self._check()
         if [each.address for each in state.recipients] != [each.address for each in self.entry.envelope.recipients]:
             raise ValueError("the recipients of the state are not those of the envelope")
+        self._has_state = True
         write_state(self._folders, self.entry.queue_id, state, self._before)
         self.state = state
         tried = f"{self._folders.cur}/{self.entry.queue_id}"
@@ -135,8 +138,9 @@ class Claim:
         except OSError as error:
             raise failure(error, self._path) from error
         self._path = ""
-        with contextlib.suppress(OSError):  # a state without an entry is swept
-            os.unlink(f"{self._folders.state}/{self.entry.queue_id}")
+        if self._has_state:
+            with contextlib.suppress(OSError):  # a state without an entry is swept
+                os.unlink(f"{self._folders.state}/{self.entry.queue_id}")
 
     def release(self) -> None:
         """Give the entry back."""

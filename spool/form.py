@@ -8,9 +8,9 @@ is not ASCII.
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import MISSING, Field, dataclass, fields, replace
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, Field, fields, replace
+from typing import Any, NamedTuple, TypeVar
 
 from spool.entry import DELIVERED, FAILED, WAITING, Entry, Envelope, Recipient, RecipientState, State
 
@@ -42,29 +42,33 @@ class Garbage(Exception):
     """A file that does not say what it should."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Form:
-    """The keys of one record: name, type as declared, default."""
+class _Key(NamedTuple):
+    """One key of a record: how its value is written as JSON, and read. `read` raises TypeError, and Garbage."""
 
-    keys: tuple[tuple[str, Any, Any], ...]
+    name: str
+    default: Any
+    write: Callable[[Any], Any]
+    read: Callable[[Any], Any]
+
+
+class _Form(NamedTuple):
+    """The keys of one record."""
+
+    keys: tuple[_Key, ...]
     known: frozenset[str]
 
 
 def _form_of(record: type[Any], without: frozenset[str] = frozenset()) -> _Form:
-    keys = tuple((item.name, item.type, _default(item)) for item in fields(record) if item.name not in without)
-    return _Form(keys, frozenset(name for name, _, _ in keys))
+    keys = tuple(
+        _Key(item.name, _default(item), *_ways(item.type)) for item in fields(record) if item.name not in without
+    )
+    return _Form(keys, frozenset(key.name for key in keys))
 
 
 def _default(item: Field[Any]) -> Any:
     if item.default_factory is not MISSING:
         return item.default_factory()
     return item.default
-
-
-_ENVELOPE = _form_of(Envelope)
-_RECIPIENT = _form_of(Recipient)
-_STATE = _form_of(State, _IN_INODE)
-_RECIPIENT_STATE = _form_of(RecipientState)
 
 
 def encode_trailer(envelope: Envelope, arrival: float, size: int) -> bytes:
@@ -96,7 +100,10 @@ def decode_trailer(queue_id: str, trailer: bytes) -> Entry:
     decoded = _from_json(Envelope, _ENVELOPE, envelope)
     if not decoded.recipients:
         raise Garbage("it has no recipients")
-    return Entry(queue_id, _value_from_json("arrival", arrival, float), decoded, size)
+    try:
+        return Entry(queue_id, _number(arrival), decoded, size)
+    except TypeError:
+        raise Garbage("its arrival is of the wrong type") from None
 
 
 def encode_state(state: State, before: Mapping[str, Any]) -> bytes:
@@ -145,49 +152,78 @@ def _load(data: bytes) -> dict[str, Any]:
 
 def _to_json(record: object, form: _Form) -> dict[str, Any]:
     said: dict[str, Any] = {}
-    for name, kind, default in form.keys:
+    for name, default, write, _ in form.keys:
         value = getattr(record, name)
         if value != default:
-            said[name] = _value_to_json(value, kind)
+            said[name] = write(value)
     return said
-
-
-def _value_to_json(value: Any, kind: Any) -> Any:
-    if kind == frozenset[str]:
-        return sorted(value)
-    if kind == tuple[Recipient, ...]:
-        return [_to_json(item, _RECIPIENT) for item in value]
-    if kind == tuple[RecipientState, ...]:
-        return [_to_json(item, _RECIPIENT_STATE) for item in value]
-    return value
 
 
 def _from_json(record: type[_Record], form: _Form, said: object) -> _Record:
     if not isinstance(said, dict):
         raise Garbage(f"what should be a {record.__name__} is none")
     found: dict[str, Any] = {}
-    for name, kind, default in form.keys:
+    for name, default, _, read in form.keys:
         if name in said:
-            found[name] = _value_from_json(name, said[name], kind)
+            try:
+                found[name] = read(said[name])
+            except TypeError:
+                raise Garbage(f"its {name} is of the wrong type") from None
         elif default is MISSING:
             raise Garbage(f"it lacks {name}")
     return record(**found)
 
 
-def _value_from_json(name: str, value: Any, kind: Any) -> Any:
-    if kind is float and _is_number(value):
-        return float(value)
-    if kind in {str, bool, int} and type(value) is kind:
+def _ways(kind: Any) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+    """How a value of a type, as it is declared, is written and read."""
+    if kind == frozenset[str]:
+        return sorted, _words
+    if kind == tuple[Recipient, ...]:
+        return _rows_written(_RECIPIENT), _rows_read(Recipient, _RECIPIENT)
+    if kind == tuple[RecipientState, ...]:
+        return _rows_written(_RECIPIENT_STATE), _rows_read(RecipientState, _RECIPIENT_STATE)
+    return _as_it_is, _number if kind is float else _exactly(kind)
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def _exactly(kind: type[Any]) -> Callable[[Any], Any]:
+    def read(value: Any) -> Any:
+        if type(value) is not kind:
+            raise TypeError
         return value
-    if isinstance(value, list):
-        if kind == frozenset[str] and all(isinstance(item, str) for item in value):
-            return frozenset(value)
-        if kind == tuple[Recipient, ...]:
-            return tuple(_from_json(Recipient, _RECIPIENT, item) for item in value)
-        if kind == tuple[RecipientState, ...]:
-            return tuple(_from_json(RecipientState, _RECIPIENT_STATE, item) for item in value)
-    raise Garbage(f"its {name} is of the wrong type")
+
+    return read
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and type(value) is not bool and -_HUGE < value < _HUGE
+def _number(value: Any) -> float:
+    if not isinstance(value, int | float) or type(value) is bool or not -_HUGE < value < _HUGE:
+        raise TypeError
+    return float(value)
+
+
+def _words(value: Any) -> frozenset[str]:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise TypeError
+    return frozenset(value)
+
+
+def _rows_written(form: _Form) -> Callable[[Any], Any]:
+    return lambda rows: [_to_json(row, form) for row in rows]
+
+
+def _rows_read(record: type[_Record], form: _Form) -> Callable[[Any], tuple[_Record, ...]]:
+    def read(value: Any) -> tuple[_Record, ...]:
+        if not isinstance(value, list):
+            raise TypeError
+        return tuple(_from_json(record, form, item) for item in value)
+
+    return read
+
+
+_RECIPIENT = _form_of(Recipient)
+_RECIPIENT_STATE = _form_of(RecipientState)
+_ENVELOPE = _form_of(Envelope)
+_STATE = _form_of(State, _IN_INODE)

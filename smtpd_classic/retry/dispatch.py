@@ -49,6 +49,7 @@ class Dispatcher:
     lanes: dict[str, Lane] = field(default_factory=dict)
     _open: set[str] = field(default_factory=set)
     _finished: deque["_Finished"] = field(default_factory=deque)
+    _curious: bool = True
     _woken: set[str] = field(default_factory=set)
     _unwritten: dict[str, frozenset[str]] = field(default_factory=dict)
 
@@ -76,17 +77,23 @@ class Dispatcher:
         if news:
             self.waiting.fill(news)
 
-    def finished(self, queue_id: str, when: float | None, unwritten: frozenset[str] = frozenset()) -> None:
+    def finished(self, queue_id: str, when: float | None, unwritten: frozenset[str] = frozenset()) -> bool:
         """An attempt is over; look at the message again then. From any thread. `unwritten`: who has the message
-        although the disk could not be told so."""
+        although the disk could not be told so. Whether `step` should be called for it: most messages are done, and
+        nobody has waited for that."""
         self._finished.append(_Finished(queue_id, when, unwritten))
+        return self._curious or when is not None or queue_id in self._woken
 
     # Steps ---------------------------------------------------------------------------------------------------------
 
     def step(self, most: int) -> bool:
         """Begin some attempts. Whether there is more to begin at once."""
+        self._curious = False
         self._close_finished()
-        return all(self._begin_next() for _ in range(most))
+        if all(self._begin_next() for _ in range(most)):
+            return True
+        self._curious = bool(self.fresh or self.parking) or self.next_look(self.desk.clock()) <= 0
+        return self._curious and bool(self._finished)  # one that was over before we were curious has told nobody
 
     def next_look(self, now: float) -> float:
         """Seconds until something is due that nobody tells us of."""

@@ -8,9 +8,11 @@ without a try.
 import heapq
 import itertools
 import threading
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
 from smtpd_classic.delivery.attempt import Errand
@@ -37,7 +39,7 @@ class Lane:
     gate: Gate
     parked: deque[str] = field(default_factory=deque)
     new: deque[str] = field(default_factory=deque)
-    queued: Counter[str] = field(default_factory=Counter)
+    queued: dict[str, int] = field(default_factory=dict)
     rests_until: float = 0.0
     outcome: Outcome | None = None
     busy_until: float = 0.0
@@ -50,6 +52,14 @@ class Lane:
     def full(self, now: float) -> bool:
         """Whether more work would only wait. Messages count, not their recipients: behind a long list there is room."""
         return len(self.queued) >= 2 * self.gate.limit + 2 or now < self.busy_until
+
+    def enter(self, key: str) -> None:
+        self.queued[key] = self.queued.get(key, 0) + 1
+
+    def leave(self, key: str) -> None:
+        self.queued[key] -= 1
+        if not self.queued[key]:
+            del self.queued[key]
 
     @property
     def idle(self) -> bool:
@@ -84,7 +94,11 @@ class Work(NamedTuple):
 
 
 class WorkQueue:
-    """`clock` is monotonic. Thread-safe."""
+    """`clock` is monotonic. Thread-safe.
+
+    A *call* wakes one thread that waits in `take`. Whatever makes work ready adds one for each, so that there are never
+    fewer calls than works that are ready; one too many only makes somebody look in vain.
+    """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -93,63 +107,55 @@ class WorkQueue:
         self._gates: set[Gate] = set()  # those at which somebody waits
         self._numbers = itertools.count()
         self._stopping = False
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._calls: SimpleQueue[None] = SimpleQueue()  # not a Condition, which is made of Python
 
     def put(self, work: Work) -> None:
-        with self._changed:
-            work.lane.queued[work.key] += 1
-            self._ready.put(work.key, work)
-            self._changed.notify()
+        with self._lock:
+            work.lane.enter(work.key)
+            self._make_ready(work)
 
     def put_back(self, work: Work, wait_s: float) -> None:
         """Work that was taken and could not be done just now; `done` has to follow all the same."""
         shared = work.lane.shared
         if shared is not None and shared not in work.gates:
             work = work._replace(gates=(*work.gates, shared))
-        with self._changed:
-            work.lane.queued[work.key] += 1
+        with self._lock:
+            work.lane.enter(work.key)
             heapq.heappush(self._later, (self._clock() + wait_s, next(self._numbers), work))
-            self._changed.notify()
+            self._calls.put(None)
 
     def take(self) -> Work | None:
         """The next work, waiting for it; None when the queue is stopped."""
-        with self._changed:
-            while not self._stopping:
-                self._wake_later()
-                work = self._ready.take()
-                if work is None:
-                    self._changed.wait(self._later[0][0] - self._clock() if self._later else None)
-                    continue
-                full = next((gate for gate in work.gates if gate.running >= gate.limit), None)
-                if full is not None:
-                    full.blocked.put(work.key, work)
-                    self._gates.add(full)
-                    continue
-                for gate in work.gates:
-                    gate.running += 1
-                return work
-            return None
+        wait_s: float | None = None
+        while True:
+            with suppress(Empty):
+                self._calls.get(timeout=wait_s)
+            with self._lock:
+                work = None if self._stopping else self._next()
+                if self._stopping or (work is not None and self._later):
+                    self._calls.put(None)  # for another one: to end, or to wait for what is to be done later
+                if self._stopping or work is not None:
+                    return work
+                wait_s = max(self._later[0][0] - self._clock(), 0.0) if self._later else None
 
     def done(self, work: Work) -> None:
         """After `take`: somebody who waited at the same gates may go on."""
-        with self._changed:
-            work.lane.queued[work.key] -= 1
-            if not work.lane.queued[work.key]:
-                del work.lane.queued[work.key]
+        with self._lock:
+            work.lane.leave(work.key)
             for gate in work.gates:
                 gate.running -= 1
                 waiting = gate.blocked.take()
                 if waiting is None:
                     self._gates.discard(gate)
                 else:
-                    self._ready.put(waiting.key, waiting)
-                    self._changed.notify()
+                    self._make_ready(waiting)
 
     def stop(self) -> list[Work]:
         """Let everybody who takes work end; returns what nobody has taken."""
-        with self._changed:
+        with self._lock:
             self._stopping = True
-            self._changed.notify_all()
+            self._calls.put(None)
             left = [work for _, _, work in self._later]
             self._later.clear()
             for queue in (self._ready, *(gate.blocked for gate in self._gates)):
@@ -157,8 +163,21 @@ class WorkQueue:
                     left.append(work)
             return left
 
-    def _wake_later(self) -> None:
+    def _make_ready(self, work: Work) -> None:
+        self._ready.put(work.key, work)
+        self._calls.put(None)
+
+    def _next(self) -> Work | None:
+        """Work that passes all its gates; what does not waits there."""
         now = self._clock()
         while self._later and self._later[0][0] <= now:
-            work = heapq.heappop(self._later)[2]
-            self._ready.put(work.key, work)
+            self._make_ready(heapq.heappop(self._later)[2])
+        while (work := self._ready.take()) is not None:
+            full = next((gate for gate in work.gates if gate.running >= gate.limit), None)
+            if full is None:
+                for gate in work.gates:
+                    gate.running += 1
+                return work
+            full.blocked.put(work.key, work)
+            self._gates.add(full)
+        return None

@@ -21,6 +21,9 @@ class Parking:
     def __contains__(self, queue_id: str) -> bool:
         return queue_id in self._lane_of
 
+    def __len__(self) -> int:
+        return len(self._lane_of)
+
     def park(self, queue_id: str, lane: Lane, *, new: bool) -> None:
         (lane.new if new else lane.parked).append(queue_id)
         self._lane_of[queue_id] = lane

@@ -21,7 +21,9 @@ class Rows:
         self._numbers: dict[str, list[int]] = {}
         for number, row in enumerate(self._rows):
             self._numbers.setdefault(row.address, []).append(number)
-        self._left = Counter(row.state for row in self._rows)
+        self._left = dict.fromkeys((WAITING, DELIVERED, FAILED), 0)
+        for row in self._rows:
+            self._left[row.state] += 1
         for address in delivered:
             self._change(address, DELIVERED, None, 0.0)
 
@@ -97,6 +99,8 @@ def _tried(row: RecipientState, outcome: Outcome, now: float) -> RecipientState:
 
 def lists_in(recipients: tuple[Recipient, ...]) -> set[str]:
     """The addresses that stand for several recipients and of which the sender wants to know the success."""
+    if not any(each.original for each in recipients):
+        return set()
     counted = Counter(each.original for each in recipients if each.original)
     return {each.original for each in recipients if counted[each.original] > 1 and "SUCCESS" in each.notify}
 
@@ -104,6 +108,8 @@ def lists_in(recipients: tuple[Recipient, ...]) -> set[str]:
 def effective(recipients: tuple[Recipient, ...]) -> tuple[Recipient, ...]:
     """Members of such a list are not to notify of success on their own (RFC 3461 5.2.7.3)."""
     lists = lists_in(recipients)
+    if not lists:
+        return recipients
     return tuple(
         replace(each, notify=(each.notify - {"SUCCESS"}) or frozenset({"NEVER"})) if each.original in lists else each
         for each in recipients

@@ -162,8 +162,7 @@ class RetryThread:
                 more = self._dispatcher.step(_STEP)
                 self._do(chores)
                 wait_s = 0.0 if more else min(self._dispatcher.next_look(self._services.clock()), chores.wait_s())
-                poll.poll(wait_s * 1000)
-                self._listen()
+                self._listen({fd for fd, _ in poll.poll(wait_s * 1000)})
             except Exception as problem:  # one entry, or one bad moment, must not stop all the others
                 self._journal.warning("", f"the retry thread stumbled: {type(problem).__name__}: {problem}")
                 self._stopping.wait(1.0)
@@ -177,14 +176,16 @@ class RetryThread:
             self._journal.warning("", f"nobody can wake the retry thread, which scans the queue instead: {problem}")
             return None
 
-    def _listen(self) -> None:
-        with suppress(BlockingIOError):
-            os.eventfd_read(self._event)
-        for queue_id in self._wakes.read(0) if self._wakes is not None else ():
-            if queue_id:
-                self._dispatcher.wake(queue_id)
-            else:
-                self._scan()
+    def _listen(self, ready: set[int]) -> None:
+        if self._event in ready:
+            with suppress(BlockingIOError):
+                os.eventfd_read(self._event)
+        if self._wakes is not None and self._wakes.fileno() in ready:
+            for queue_id in self._wakes.read():
+                if queue_id:
+                    self._dispatcher.wake(queue_id)
+                else:
+                    self._scan()
         while self._own_wakes:
             self._dispatcher.wake(self._own_wakes.pop(0))
         while self._found:
@@ -216,8 +217,8 @@ class RetryThread:
             self._signal()
 
     def _finished(self, queue_id: str, when: float | None, unwritten: frozenset[str]) -> None:
-        self._dispatcher.finished(queue_id, when, unwritten)
-        self._signal()
+        if self._dispatcher.finished(queue_id, when, unwritten):
+            self._signal()
 
     def _wake_own(self, queue_id: str) -> None:
         self._own_wakes.append(queue_id)

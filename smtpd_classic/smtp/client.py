@@ -62,6 +62,8 @@ def _reply(code: int, lines: list[str]) -> Reply:
     if match is None or match[1] != str(code)[0]:
         return Reply(code, "", "\n".join(lines))
     enhanced = match[0]
+    if len(lines) == 1:
+        return Reply(code, enhanced, lines[0][len(enhanced) :].removeprefix(" "))
     return Reply(code, enhanced, "\n".join(line.removeprefix(enhanced).removeprefix(" ") for line in lines))
 
 

@@ -136,6 +136,34 @@ def test_a_waiting_thread_is_woken() -> None:
     assert found == ["a"]
 
 
+def test_what_is_to_be_done_later_is_waited_for_whoever_takes_other_work() -> None:
+    queue = WorkQueue(time.monotonic)
+    queue.put(work("late", lane()))
+    first = queue.take()
+    assert first is not None
+    found: list[str] = []
+    threads = [threading.Thread(target=lambda: found.extend(taken(queue, 1))) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    queue.put_back(first, 0.2)
+    queue.done(first)
+    queue.put(work("soon", lane(1, "other")))
+    for thread in threads:
+        thread.join(10)
+    assert found == ["soon", "late"]
+
+
+def test_all_who_wait_end_when_the_queue_is_stopped() -> None:
+    queue = WorkQueue(time.monotonic)
+    threads = [threading.Thread(target=queue.take) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    queue.stop()
+    for thread in threads:
+        thread.join(10)
+    assert not any(thread.is_alive() for thread in threads)
+
+
 def test_a_lane_counts_messages_and_not_their_recipients() -> None:
     queue, narrow = WorkQueue(Clock()), lane(1)
     for _ in range(100):
