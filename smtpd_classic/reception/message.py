@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from smtpd_classic.message.headers import HeaderBlock
 from smtpd_classic.message.trace import Hop, date_text, envelope_to, received, return_path
 from smtpd_classic.policy import Addressee, Transaction
-from smtpd_classic.reception.destination import Destination, Mailbox, Mailboxes, Queue
+from smtpd_classic.reception.destination import Destination, Mailbox, Mailboxes, Queue, turn
 from smtpd_classic.reception.journal import Journal
 from smtpd_classic.services import Services
 from smtpd_classic.smtp.events import MailFrom, RcptTo
@@ -105,7 +105,8 @@ class Message:
     def commit(self, destination: Destination, size: int, header: HeaderBlock) -> Reply:
         """Returns when the message would survive a power cut. Raises what the disk said."""
         came = self._services.clock()
-        delivered = destination.commit(self._envelope(), self._arrival)
+        with turn():
+            delivered = destination.commit(self._envelope(), self._arrival)
         self._tell(delivered, size, header.first(b"message-id") or self._own_id(), came)
         return accepted(self.queue_id)
 

@@ -41,6 +41,15 @@ def test_a_full_disk_is_452_and_nothing_is_left(tmp_path: Path, recipient: str) 
 
 
 @pytest.mark.parametrize("recipient", ["joe@example.org", "friend@elsewhere.example"])
+def test_a_disk_that_was_full_for_many_messages_keeps_nobody_waiting(tmp_path: Path, recipient: str) -> None:
+    here = world(tmp_path, "[trusted]\nhosts = 203.0.113.5\n")
+    with limited(resource.RLIMIT_FSIZE, 0):
+        assert all(sent(here, b"\nsmall\n", recipient).startswith("452 ") for _ in range(100))
+    assert not here.leftovers()
+    assert sent(here, b"\nsmall\n", recipient).startswith("250")
+
+
+@pytest.mark.parametrize("recipient", ["joe@example.org", "friend@elsewhere.example"])
 def test_no_more_files_is_451_and_nothing_is_left(tmp_path: Path, recipient: str) -> None:
     here = world(tmp_path, "[trusted]\nhosts = 203.0.113.5\n")
     assert sent(here, b"\nfirst\n", recipient).startswith("250")
