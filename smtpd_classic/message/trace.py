@@ -2,6 +2,7 @@
 
 import re
 import time
+from functools import lru_cache
 from typing import NamedTuple
 
 from smtpd_classic.message.headers import HeaderBlock
@@ -36,7 +37,12 @@ class Hop(NamedTuple):
 
 def date_text(now: float) -> str:
     """RFC 5322 3.3, in local time; `time.strftime` would write the names of the locale."""
-    t = time.localtime(now)
+    return _date_text(int(now))
+
+
+@lru_cache(16)
+def _date_text(second: int) -> str:
+    t = time.localtime(second)
     sign, minutes = ("-", -t.tm_gmtoff // 60) if t.tm_gmtoff < 0 else ("+", t.tm_gmtoff // 60)
     return (
         f"{_DAYS[t.tm_wday]}, {t.tm_mday} {_MONTHS[t.tm_mon - 1]} {t.tm_year} "

@@ -2,12 +2,14 @@
 
 import ipaddress
 from collections.abc import Iterable
+from functools import lru_cache
 
 from smtpd_classic.config.kinds import Network
 
 __all__ = ["Networks", "plain_ip"]
 
 
+@lru_cache(1024)
 def plain_ip(ip: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     """The address with `::ffff:192.0.2.1` taken for 192.0.2.1 and without a zone; None for what is no address."""
     try:

@@ -3,6 +3,7 @@
 import ipaddress
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from typing import NamedTuple
 
 from smtpd_classic.config.kinds import NETWORKS, Host, Network
@@ -45,6 +46,7 @@ class Trust:
         self._dns = dns
         self._monotonic = monotonic
         self._resolved: dict[str, tuple[float, frozenset[str]]] = {}
+        self._by_address = lru_cache(1024)(self._address_reason)
         for direct in config.direct_domains:
             for host in direct.hosts:
                 if _trusting(direct, host):
@@ -59,13 +61,17 @@ class Trust:
 
     def reason(self, ip: str) -> str:
         """Why a client with this address is trusted, or blank. Raises DnsFailure when only a name could tell."""
+        reason = self._by_address(ip)
+        if reason or not self._named:
+            return reason
+        address = plain_ip(ip)
+        return "" if address is None else self._by_name(str(address))
+
+    def _address_reason(self, ip: str) -> str:
         network = self._hosts.find(ip)
         if network is not None:
             return f"{NETWORKS.format((network,))} in Trusted Hosts"
-        address = plain_ip(ip)
-        if address is None:
-            return ""
-        return self._direct.get(str(address), "") or self._by_name(str(address))
+        return self._direct.get(str(plain_ip(ip)), "")
 
     def _by_name(self, ip: str) -> str:
         failure: DnsFailure | None = None

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import lru_cache
 from typing import NamedTuple
 
 from smtpd_classic.runtime.clients import client_key
@@ -146,7 +147,7 @@ class Counters:
         own = self._own
         if own is None:
             return ""
-        bucket = self._bucket(ip)
+        bucket = _bucket(ip, self._key)
         with self._lock:
             if most and self.open_connections() >= most:
                 return "all"
@@ -161,7 +162,7 @@ class Counters:
         own = self._own
         if own is None:
             return
-        bucket = self._bucket(ip)
+        bucket = _bucket(ip, self._key)
         with self._lock:
             if own[0][_OPEN]:
                 own[0][_OPEN] -= 1
@@ -203,12 +204,6 @@ class Counters:
         rows: Iterable[memoryview] = [words for words, _ in self._columns if words[at] == minute]
         return {name: sum(words[at + 1 + index] for words in rows) for index, name in enumerate(COUNTED)}
 
-    def _bucket(self, ip: str) -> int:
-        with suppress(ValueError):  # a client of the local socket has no address
-            ip = client_key(ip)
-        digest = hashlib.blake2b(ip.encode("ascii", "replace"), key=self._key, digest_size=4).digest()
-        return int.from_bytes(digest, "little") % _BUCKETS
-
     def _look(self) -> None:
         """A reader looks for the file again as long as there is none; one that counts has it already."""
         if self._own is None:
@@ -240,6 +235,14 @@ class Counters:
             start = _HEADER_SIZE + column * _COLUMN_SIZE
             middle, end = start + _WORDS * 8, start + _COLUMN_SIZE
             self._columns.append((whole[start:middle].cast("Q"), whole[middle:end].cast("H")))
+
+
+@lru_cache(1024)
+def _bucket(ip: str, key: bytes) -> int:
+    with suppress(ValueError):  # a client of the local socket has no address
+        ip = client_key(ip)
+    digest = hashlib.blake2b(ip.encode("ascii", "replace"), key=key, digest_size=4).digest()
+    return int.from_bytes(digest, "little") % _BUCKETS
 
 
 _INDEX = {name: index for index, name in enumerate(COUNTED)}

@@ -3,7 +3,7 @@
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from smtpd_classic.config.schema import Config, Listener
 from smtpd_classic.log import Log
@@ -41,8 +41,7 @@ class Patience(Protocol):
         """An admitted client has gone."""
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(NamedTuple):
     """A connection as the kernel gave it. `admitted`: counted already, its address being the client's own. `uid` is the
     user at the socket for local submission, where `ip` is what the connection is counted under."""
 

@@ -6,16 +6,19 @@ code (RFC 2034 3). Everything here without an underscore is public.
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 from smtpd_classic.smtp.reply import Reply
 
 # The way of a session, all well.
 
 
+@lru_cache(16)
 def banner(helo_name: str) -> Reply:
     return Reply(220, "", f"{helo_name} ESMTP")
 
 
+@lru_cache(16)
 def hello(helo_name: str) -> Reply:
     """For HELO and EHLO alike; the session adds the extension lines."""
     return Reply(250, "", helo_name)

@@ -35,6 +35,8 @@ class Reply:
     def wire(self) -> bytes:
         """The bytes to send, CRLF included."""
         prefix = f"{self.enhanced} " if self.enhanced else ""
+        if "\n" not in self.text:
+            return f"{self.code} {prefix}{self.text}\r\n".encode("utf-8", "replace")
         lines = self.text.split("\n")
         last = len(lines) - 1
         return "".join(
