@@ -18,6 +18,8 @@ __all__ = ["Exim"]
 class Exim:
     name = "Exim"
     can: ClassVar[frozenset[str]] = frozenset({"local", "kept", "relay"})
+    share: ClassVar[float] = 0.15
+    most_sessions: ClassVar[int] = 1000
     login: Login | None = None
 
     def start(self, folder: Path, relay: int) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from tests.bench.peer import Peer
-from tests.bench.processes import cpu_seconds, pss_bytes
+from tests.bench.processes import NOTHING, Times, pss_bytes, times
 from tests.bench.sink import Sink
 from tests.bench.workloads import Workload, commands
 
@@ -22,7 +22,7 @@ _DEADLINE_S = 60.0
 @dataclass(slots=True)
 class Measured:
     """Of one round: messages (deliveries for several recipients) a second accepted and end to end, and what it took.
-    `per_idle`: octets of memory for each idle connection."""
+    `per_idle`: octets of memory for each idle connection; `spent`: by the server and by the whole machine."""
 
     accepted: float
     end_to_end: float
@@ -30,6 +30,8 @@ class Measured:
     cpu_per_1000: float
     memory: int
     per_idle: float = 0.0
+    sessions: int = 0
+    spent: Times = NOTHING
     problems: list[str] = field(default_factory=list)
 
 
@@ -61,10 +63,10 @@ def run(peer: Peer, sink: Sink, load: Workload) -> Measured:
         per_idle = (pss_bytes(peer.roots()) - memory) / load.idle if load.idle else 0.0
         if served < load.idle:
             problem = f"only {served} of {load.idle} idle connections were let in; not measured"
-            return Measured(0, 0, 0, 0, pss_bytes(peer.roots()), per_idle, [problem])
+            return Measured(0, 0, 0, 0, pss_bytes(peer.roots()), per_idle, load.sessions, problems=[problem])
         relayed, refused = int(load.messages * load.relayed), int(load.messages * load.refused)
         local = (load.messages - relayed - refused) * load.recipients
-        delivered, sent_on, cpu = peer.delivered(), sink.count(), cpu_seconds(peer.roots())
+        delivered, sent_on, before = peer.delivered(), sink.count(), times(peer.roots())
         started = time.monotonic()
         said = _send(peer, sink, load, started)
         accepted = time.monotonic() - started
@@ -74,14 +76,16 @@ def run(peer: Peer, sink: Sink, load: Workload) -> Measured:
                 break
             select.select((), (), (), 0.01)
         done = time.monotonic() - started
-        handled = arrived + refused
+        handled, spent = arrived + refused, times(peer.roots()).since(before)
         measured = Measured(
             (local + relayed + refused) / accepted,
             handled / done,
             arrived * load.length / done / 1e6,
-            (cpu_seconds(peer.roots()) - cpu) * 1000 / max(handled, 1),
+            (spent.user + spent.system) * 1000 / max(handled, 1),
             pss_bytes(peer.roots()),
             per_idle,
+            load.sessions,
+            spent,
         )
         if said or arrived != local + relayed:
             measured.problems.append(f"{arrived} of {local + relayed} arrived; {said[-300:]}")

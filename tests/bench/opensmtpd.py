@@ -28,8 +28,12 @@ exec /usr/sbin/smtpd -d -f {folder}/smtpd.conf
 
 
 class OpenSmtpd:
+    """It relays, too, but opens its connections to one host so slowly that there is nothing to compare."""
+
     name = "OpenSMTPD"
-    can: ClassVar[frozenset[str]] = frozenset({"local", "kept", "relay"})
+    can: ClassVar[frozenset[str]] = frozenset({"local", "kept"})
+    share: ClassVar[float] = 0.5
+    most_sessions: ClassVar[int] = 5  # with ten, a new connection waits for seconds, and nothing is busy
     login: Login | None = None
 
     def start(self, folder: Path, relay: int) -> None:

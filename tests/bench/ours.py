@@ -24,6 +24,8 @@ max_connections = 4000
 class Ours:
     name = "smtpd-classic"
     can: ClassVar[frozenset[str]] = frozenset({"local", "kept", "relay", "login"})
+    share: ClassVar[float] = 1.0
+    most_sessions: ClassVar[int] = 1000
     login: Login | None = None
 
     def start(self, folder: Path, relay: int) -> None:

@@ -26,6 +26,8 @@ class Aiosmtpd:
 
     name = "aiosmtpd"
     can: ClassVar[frozenset[str]] = frozenset({"local", "kept"})
+    share: ClassVar[float] = 0.5
+    most_sessions: ClassVar[int] = 1000
     login: Login | None = None
 
     def start(self, folder: Path, relay: int) -> None:
@@ -51,6 +53,8 @@ class SinkAlone:
 
     name = "the sink"
     can: ClassVar[frozenset[str]] = frozenset({"local", "kept"})
+    share: ClassVar[float] = 1.0
+    most_sessions: ClassVar[int] = 1000
     login: Login | None = None
 
     def start(self, folder: Path, relay: int) -> None:

@@ -18,6 +18,8 @@ __all__ = ["Postfix"]
 class Postfix:
     name = "Postfix"
     can: ClassVar[frozenset[str]] = frozenset({"local", "kept", "relay", "login"})
+    share: ClassVar[float] = 1.0
+    most_sessions: ClassVar[int] = 1000
     login: Login | None = None
 
     def start(self, folder: Path, relay: int) -> None:

@@ -2,8 +2,9 @@
 
 import os
 from pathlib import Path
+from typing import NamedTuple
 
-__all__ = ["cpu_seconds", "pss_bytes", "tree"]
+__all__ = ["NOTHING", "Times", "peak_bytes", "pss_bytes", "times", "tree"]
 
 _TICK = os.sysconf("SC_CLK_TCK")
 
@@ -22,16 +23,35 @@ def tree(roots: list[int]) -> list[int]:
     return found
 
 
-def cpu_seconds(roots: list[int]) -> float:
-    """User and system time of the tree, with that of children which have ended and been waited for."""
-    total = 0.0
+class Times(NamedTuple):
+    """Seconds of processor time: in the programs of a tree, in the kernel for them, and of the whole machine, idle or
+    not."""
+
+    user: float
+    system: float
+    busy: float
+    idle: float
+
+    def since(self, before: "Times") -> "Times":
+        return Times(*(now - then for now, then in zip(self, before, strict=True)))
+
+
+NOTHING = Times(0, 0, 0, 0)
+
+
+def times(roots: list[int]) -> Times:
+    """Those of the tree with those of children which have ended and been waited for."""
+    user = system = 0
     for pid in tree(roots):
         try:
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         except OSError:
             continue
-        total += sum(int(word) for word in fields[11:15])
-    return total / _TICK
+        user += int(fields[11]) + int(fields[13])
+        system += int(fields[12]) + int(fields[14])
+    machine = [int(word) for word in Path("/proc/stat").read_text().split(maxsplit=9)[1:9]]
+    idle = machine[3] + machine[4]  # waiting for the disk is idle, too
+    return Times(user / _TICK, system / _TICK, (sum(machine) - idle) / _TICK, idle / _TICK)
 
 
 def pss_bytes(roots: list[int]) -> int:
@@ -44,3 +64,15 @@ def pss_bytes(roots: list[int]) -> int:
             continue
         total += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) * 1024
     return total
+
+
+def peak_bytes(roots: list[int]) -> int:
+    """The most memory that any process of the tree has ever had."""
+    peaks = [0]
+    for pid in tree(roots):
+        try:
+            lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        except OSError:
+            continue
+        peaks += [int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")]
+    return max(peaks)

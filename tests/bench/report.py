@@ -7,10 +7,13 @@ from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
 
+from tests.bench.bounds import Bounds
 from tests.bench.measuring import Measured
 from tests.bench.workloads import Workload
 
-__all__ = ["calls_table", "growth_table", "heading", "table"]
+__all__ = ["bounds_table", "calls_table", "goals_table", "growth_table", "heading", "table"]
+
+_OURS, _POSTFIX, _SINK = "smtpd-classic", "Postfix", "the sink"
 
 
 def heading(disk: str, rounds: int) -> str:
@@ -42,7 +45,11 @@ def table(load: Workload, results: dict[str, list[Measured]]) -> str:
         f"{load.messages} messages, {load.sessions} sessions, {load.length} octets\n\n",
         head + "|---" * (head.count("|") - 1) + "|\n",
     ]
-    notes = []
+    notes = [
+        f"- {name}: {_where(found)}\n"
+        for name, found in results.items()
+        if name in {_OURS, _POSTFIX} and found[0].accepted
+    ]
     rates = {name: _middle(each.end_to_end for each in found) for name, found in results.items()}
     for name, found in results.items():
         every = sorted(each.end_to_end for each in found)
@@ -52,10 +59,24 @@ def table(load: Workload, results: dict[str, list[Measured]]) -> str:
             f"| {_middle(each.cpu_per_1000 for each in found):.2f} "
             f"| {_middle(each.memory for each in found) / 1e6:.0f} |"
             + (f" {_middle(each.per_idle for each in found):.0f} |" if load.idle else "")
-            + f" {_ratio(rates, name, 'Postfix')} | {_ratio(rates, name, 'the sink')} |\n"
+            + f" {_ratio(rates, name, _POSTFIX)} | {_ratio(rates, name, _SINK)} |\n"
         )
+        if found[0].sessions != load.sessions:
+            notes.append(f"- {name}: with {found[0].sessions} sessions\n")
         notes += [f"- {name}: {problem}\n" for problem in sorted({each for one in found for each in one.problems})]
     return "".join([*lines, *(["\n"] if notes else []), *notes])
+
+
+def _where(found: list[Measured]) -> str:
+    """Where the processors were, as shares of all their time."""
+    every = sum(each.spent.busy + each.spent.idle for each in found) or 1.0
+    user, system = sum(each.spent.user for each in found), sum(each.spent.system for each in found)
+    idle = sum(each.spent.idle for each in found)
+    others = max(every - idle - user - system, 0.0)
+    return (
+        f"{user / every:.0%} of the processors' time in its own code, {system / every:.0%} in the kernel for it, "
+        f"{others / every:.0%} for the load, the journal, the disk and the network, {idle / every:.0%} idle"
+    )
 
 
 def growth_table(load: Workload, sessions: list[int], results: dict[str, dict[int, list[Measured]]]) -> str:
@@ -65,6 +86,42 @@ def growth_table(load: Workload, sessions: list[int], results: dict[str, dict[in
     for name, found in results.items():
         rates = [f"{_middle(each.end_to_end for each in found[number]):.0f}" for number in sessions]
         lines.append(f"| {name} | " + " | ".join(rates) + " |\n")
+    return "".join(lines)
+
+
+def goals_table(measured: dict[str, tuple[Workload, dict[str, list[Measured]]]]) -> str:
+    """What was to be reached, and whether it was."""
+    lines = ["\n## Against the goals\n\n| | goal, times Postfix | measured | |\n|---|---|---|---|\n"]
+    for name, (load, results) in measured.items():
+        rates = {peer: _middle(each.end_to_end for each in found) for peer, found in results.items()}
+        if load.goal and rates.get(_OURS) and rates.get(_POSTFIX):
+            reached = rates[_OURS] / rates[_POSTFIX]
+            verdict = "reached" if reached >= load.goal else "not reached"
+            lines.append(f"| {name} | {load.goal:g} | {reached:.2f} | {verdict} |\n")
+    if "W1" in measured and "W5" in measured:
+        alone, beside = (_middle(each.end_to_end for each in measured[name][1][_OURS]) for name in ("W1", "W5"))
+        each_idle = _middle(each.per_idle for each in measured["W5"][1][_OURS])
+        verdict = "reached" if beside >= 0.9 * alone and each_idle < 64 * 1024 else "not reached"
+        said = f"{beside / alone:.0%}, {each_idle / 1024:.0f} KiB an idle connection"
+        lines.append(f"| W5 | 90 % of W1, under 64 KiB an idle connection | {said} | {verdict} |\n")
+    return "".join(lines)
+
+
+def bounds_table(found: Bounds, logins: list[Measured]) -> str:
+    """What has a bound whatever the load, and what a login costs that is not ours. `logins` is W6a."""
+    lines = [
+        "\n## Bounds\n\n",
+        f"- From the start of the program to the first banner: {found.first_banner_s:.2f} s (goal: 0.5).\n",
+        f"- The largest process after messages of 1 MiB: {found.small_messages / 1e6:.0f} MB.\n",
+        f"- The same after messages of 25 MB: {found.big_messages / 1e6:.0f} MB.\n",
+    ]
+    if logins:
+        each_s = _middle(each.cpu_per_1000 for each in logins) / 1000
+        handshake_ms, share = found.handshake_s * 1e3, found.handshake_s / each_s
+        lines += [
+            f"- Of {each_s * 1e3:.2f} ms a message of W6a, OpenSSL's handshake has {handshake_ms:.2f}: {share:.0%}.\n",
+            f"- Argon2id takes {found.password_s * 1e3:.1f} ms; what fitted is remembered for two minutes.\n",
+        ]
     return "".join(lines)
 
 

@@ -19,7 +19,8 @@ _NOBODY = f"nobody.at.all@{DOMAIN}"
 @dataclass(frozen=True, slots=True)
 class Workload:
     """`recipients` says how many copies of a message arrive. `relayed` and `refused` are shares of the messages: the
-    sink gets the one, nobody the other. `needs`: what a server must be able to do."""
+    sink gets the one, nobody the other. `needs`: what a server must be able to do; `goal`: how many times as fast as
+    Postfix this one is to be."""
 
     name: str
     title: str
@@ -33,25 +34,29 @@ class Workload:
     refused: float = 0.0
     idle: int = 0
     logs_in: bool = False
+    goal: float = 0.0
 
     def scaled(self, factor: float, sessions: int = 0) -> "Workload":
         """As many times the messages, at least one a session; with that many sessions, unless it is 0."""
         sessions = sessions or self.sessions
         return replace(self, messages=max(int(self.messages * factor), sessions), sessions=sessions)
 
+    def of_length(self, length: int, messages: int) -> "Workload":
+        return replace(self, messages=messages, length=length)
+
 
 _KEPT, _RELAY, _LOGIN = frozenset({"local", "kept"}), frozenset({"relay"}), frozenset({"login"})
 
 WORKLOADS = (
-    Workload("W1", "a connection a message", 4000),
-    Workload("W2", "kept connections", 6000, _KEPT, kept=True),
-    Workload("W3", "1 MiB messages", 400, length=1024 * 1024),
-    Workload("W4", "relayed to a sink", 3000, _RELAY, relayed=1.0),
+    Workload("W1", "a connection a message", 4000, goal=3),
+    Workload("W2", "kept connections", 6000, _KEPT, kept=True, goal=4),
+    Workload("W3", "1 MiB messages", 400, length=1024 * 1024, goal=1.2),
+    Workload("W4", "relayed to a sink", 3000, _RELAY, relayed=1.0, goal=2),
     Workload("W5", "W1 beside 1,000 idle connections", 4000, idle=1000),
     Workload("W6a", "submission: handshake and login for each message", 600, _LOGIN, logs_in=True),
-    Workload("W6b", "submission: kept connections", 4000, _LOGIN, kept=True, logs_in=True),
-    Workload("W7", "50 local recipients", 300, recipients=50),
-    Workload("W8", "70 % local, 20 % relayed, 10 % refused", 4000, _RELAY, relayed=0.2, refused=0.1),
+    Workload("W6b", "submission: kept connections", 4000, _LOGIN, kept=True, logs_in=True, goal=1.5),
+    Workload("W7", "50 local recipients", 300, recipients=50, goal=3),
+    Workload("W8", "70 % local, 20 % relayed, 10 % refused", 4000, _RELAY, relayed=0.2, refused=0.1, goal=2.5),
 )
 
 
