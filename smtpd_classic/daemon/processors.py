@@ -31,10 +31,12 @@ def least_used(processors: Iterable[int], used: Iterable[int]) -> int:
 
 
 def settle(processor: int, *, steps_back: bool) -> None:
-    """Let this process, which has one thread as yet, keep to it. Where that is forbidden, nothing but time is lost."""
+    """Let this process, which has one thread as yet, keep to it. What of that is forbidden is left out: nothing but
+    time is lost."""
     with suppress(OSError):
         os.sched_setaffinity(0, {processor})
     with suppress(OSError):
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     if steps_back:
-        os.nice(_STEP_BACK)
+        with suppress(OSError):
+            os.nice(_STEP_BACK)

@@ -134,9 +134,7 @@ class Supervisor:
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         pid = os.fork()
         if pid == 0:
-            if column:  # the sweeper runs where there is time
-                processors.settle(processor, steps_back=role == "receiver")
-            self._live(role, column, setting, ours, theirs)
+            self._live(role, column, processor, setting, ours, theirs)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         theirs.close()
         child = _Child(pid, role, column, processor, ours, time.monotonic())
@@ -157,7 +155,9 @@ class Supervisor:
             self._forget(oldest)
         return column
 
-    def _live(self, role: str, column: int, setting: Setting, ours: socket.socket, theirs: socket.socket) -> NoReturn:
+    def _live(
+        self, role: str, column: int, processor: int, setting: Setting, ours: socket.socket, theirs: socket.socket
+    ) -> NoReturn:
         """A child, from its first moment to its last."""
         status = os.EX_SOFTWARE
         try:
@@ -169,8 +169,9 @@ class Supervisor:
             for number in _SIGNALS:
                 signal.signal(number, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_SETMASK, ())
-            if column:
+            if column:  # the sweeper counts nothing, and runs wherever there is time
                 setting.runtime.counters.attach(column)
+                processors.settle(processor, steps_back=role == "receiver")
             self._lives[role](setting, theirs)
             status = os.EX_OK
         except BaseException as problem:  # whatever it is, it must be told, and must not become a second supervisor

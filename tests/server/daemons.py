@@ -63,9 +63,10 @@ class Daemon:
         line = [sys.executable, "-m", "smtpd_classic", "--config", str(self.file), *words]
         return subprocess.run(line, capture_output=True, text=True, timeout=60, env=self.environment)
 
-    def start(self) -> "Daemon":
+    def start(self, *prefix: str) -> "Daemon":
+        """`prefix` is a command that runs another."""
         errors = (self.folder / "stderr").open("w")
-        line = [sys.executable, "-m", "smtpd_classic", "--config", str(self.file), "serve"]
+        line = [*prefix, sys.executable, "-m", "smtpd_classic", "--config", str(self.file), "serve"]
         self.process = subprocess.Popen(
             line, stdin=subprocess.DEVNULL, stderr=errors, text=True, env=self.environment, start_new_session=True
         )

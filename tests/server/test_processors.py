@@ -9,6 +9,7 @@ import pytest
 
 from smtpd_classic.daemon.processors import least_used
 from tests.server.daemons import PASSWORD, USER, Daemon, daemon
+from tests.tools import need
 from tests.waiting import until
 
 ALL = os.sched_getaffinity(0)
@@ -60,6 +61,18 @@ def test_passwords_are_verified_on_any_processor() -> None:
             client.login(USER, PASSWORD)
         tasks = [task for pid in of_role(found, "receiver") for task in Path(f"/proc/{pid}/task").iterdir()]
         assert any(os.sched_getaffinity(int(task.name)) == ALL for task in tasks)
+
+
+def test_where_all_of_that_is_forbidden_the_server_serves_all_the_same() -> None:
+    """As under a service manager that filters system calls."""
+    refused = "inject=sched_setaffinity,sched_setscheduler,setpriority:error=EPERM"
+    with daemon("workers = 2") as found:
+        found.start(need("strace"), "-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=none", "-e", refused)
+        assert [each for each in found.children() if each.startswith("receiver")] == ["receiver 1", "receiver 2"]
+        assert all(os.sched_getaffinity(pid) == ALL for pid in found.children().values())
+        with found.dial() as dialog:
+            assert dialog.reply() == "220 test.example ESMTP"
+        assert "fatal" not in found.log()
 
 
 def test_the_next_one_goes_where_there_are_fewest() -> None:
