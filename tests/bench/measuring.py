@@ -70,9 +70,8 @@ def run(peer: Peer, sink: Sink, load: Workload) -> Measured:
         started = time.monotonic()
         said = _send(peer, sink, load, started)
         accepted = time.monotonic() - started
-        while time.monotonic() - started < _DEADLINE_S:
-            arrived = (peer.delivered() - delivered if local else 0) + sink.count() - sent_on
-            if arrived >= local + relayed:
+        while (arrived := (peer.delivered() - delivered if local else 0) + sink.count() - sent_on) < local + relayed:
+            if time.monotonic() - started > _DEADLINE_S:
                 break
             select.select((), (), (), 0.01)
         done = time.monotonic() - started

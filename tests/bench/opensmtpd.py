@@ -32,7 +32,7 @@ class OpenSmtpd:
 
     name = "OpenSMTPD"
     can: ClassVar[frozenset[str]] = frozenset({"local", "kept"})
-    share: ClassVar[float] = 0.5
+    share: ClassVar[float] = 0.1
     most_sessions: ClassVar[int] = 5  # with ten, a new connection waits for seconds, and nothing is busy
     login: Login | None = None
 
@@ -54,6 +54,7 @@ class OpenSmtpd:
             f"""table users file:{folder}/users
 listen on 127.0.0.1 port {self.port} hostname mx.{DOMAIN}
 smtp max-message-size 35M
+smtp limit max-mails 100000
 action "here" maildir "{folder}/mail/%{{dest.user}}" userbase <users>
 action "away" relay host smtp://127.0.0.1:{relay}
 match from any for domain "{DOMAIN}" action "here"

@@ -26,7 +26,7 @@ class Aiosmtpd:
 
     name = "aiosmtpd"
     can: ClassVar[frozenset[str]] = frozenset({"local", "kept"})
-    share: ClassVar[float] = 0.5
+    share: ClassVar[float] = 0.3
     most_sessions: ClassVar[int] = 1000
     login: Login | None = None
 

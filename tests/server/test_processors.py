@@ -65,9 +65,10 @@ def test_passwords_are_verified_on_any_processor() -> None:
 
 def test_where_all_of_that_is_forbidden_the_server_serves_all_the_same() -> None:
     """As under a service manager that filters system calls."""
-    refused = "inject=sched_setaffinity,sched_setscheduler,setpriority:error=EPERM"
+    calls = "sched_setaffinity,sched_setscheduler,setpriority"
+    watch = ("-D", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={calls}", "-e", f"inject={calls}:error=EPERM")
     with daemon("workers = 2") as found:
-        found.start(need("strace"), "-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=none", "-e", refused)
+        found.start(need("strace"), *watch)
         assert [each for each in found.children() if each.startswith("receiver")] == ["receiver 1", "receiver 2"]
         assert all(os.sched_getaffinity(pid) == ALL for pid in found.children().values())
         with found.dial() as dialog:
