@@ -19,7 +19,7 @@ from tests.bench.workloads import WORKLOADS, Workload
 from tests.instance import free_port
 
 _RESULTS = Path(__file__).with_name("RESULTS.md")
-_GROWTH = ("W1", "W2")
+_GROWTH, _GROWTH_ROUNDS = ("W1", "W2"), 3
 _TRACED = ("W1", "W2", "W4", "W7")
 _TRACED_MESSAGES = 200
 
@@ -89,7 +89,7 @@ class _Bench:
     def growth(self, load: Workload, sessions: list[int], scale: float) -> dict[str, dict[int, list[Measured]]]:
         makers = [maker for maker in self._able(load) if maker.share == 1]  # the others would take hours
         found: dict[str, dict[int, list[Measured]]] = {each.name: {n: [] for n in sessions} for each in makers}
-        for _ in range(self._rounds):
+        for _ in range(min(self._rounds, _GROWTH_ROUNDS)):
             for number in sessions:
                 for maker in makers:
                     factor = scale * (0.25 if number < 10 else 1.0)
