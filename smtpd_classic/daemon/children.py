@@ -22,6 +22,7 @@ from spool.spool import Spool
 __all__ = ["deliver", "receive", "receiver_for", "services_for", "sweep", "sweep_up"]
 
 _TICK_S = 0.05
+_MARGIN = 4  # connections; clients that keep theirs stay where they are once accepted
 
 
 def services_for(setting: Setting) -> Services:
@@ -64,7 +65,8 @@ def receive(setting: Setting, supervisor: socket.socket) -> None:
     """A receiving process."""
     orders = Orders(supervisor)
     receiver = receiver_for(services_for(setting), setting.sockets)
-    acceptor = Acceptor(orders.filenos(), setting.log)
+    counters = setting.runtime.counters
+    acceptor = Acceptor(orders.filenos(), setting.log, lambda: counters.ahead(_MARGIN))
     acceptor.serve(receiver.servers)
     orders.ready()
     while not (word := orders.word()):

@@ -158,6 +158,14 @@ class Counters:
                 own[1][bucket] += 1
         return ""
 
+    def ahead(self, margin: int) -> bool:
+        """Whether this process has so many connections more than any other."""
+        own = self._own
+        if own is None:
+            return False
+        words = own[0]
+        return words[_OPEN] > margin + max(other[_OPEN] for other, _ in self._columns if other is not words)
+
     def disconnected(self, ip: str) -> None:
         own = self._own
         if own is None:

@@ -3,7 +3,7 @@
 import errno
 import select
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from smtpd_classic.log import Log
 from smtpd_classic.server.listener_server import ListenerServer
@@ -12,15 +12,18 @@ __all__ = ["Acceptor"]
 
 _NO_ROOM = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 _PAUSE_S = 0.2
+_LET_OTHERS_S = 0.001
 # Several processes wait for the same sockets; without this flag all of them would wake up for each connection.
 _EXCLUSIVE = select.EPOLLIN | select.EPOLLEXCLUSIVE
 
 
 class Acceptor:
-    """`others` are descriptors besides the listening sockets, such as the supervisor's pipe."""
+    """`others` are descriptors besides the listening sockets, such as the supervisor's pipe. `ahead` tells whether the
+    other processes that accept on the same sockets have much less to do."""
 
-    def __init__(self, others: Iterable[int], log: Log) -> None:
+    def __init__(self, others: Iterable[int], log: Log, ahead: Callable[[], bool] = lambda: False) -> None:
         self._log = log
+        self._ahead = ahead
         self._epoll = select.epoll()
         self._servers: dict[int, ListenerServer] = {}
         self._others = tuple(others)
@@ -65,6 +68,8 @@ class Acceptor:
         return quiet.poll(min(pause_s, timeout_s) * 1000)
 
     def _accept(self, server: ListenerServer) -> None:
+        if self._ahead():
+            time.sleep(_LET_OTHERS_S)  # whom the same clients have woken, and who may just not have run yet
         try:
             if server.accept_one() and self._short:
                 self._short = False

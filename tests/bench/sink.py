@@ -12,7 +12,7 @@ __all__ = ["Sink"]
 class Sink:
     def __init__(self, port: int) -> None:
         self.port = port
-        self._out = tempfile.TemporaryFile()  # noqa: SIM115 - not a pipe, which would stop it when nobody reads
+        self._out = tempfile.TemporaryFile()
         self._process = subprocess.Popen(
             [need("smtp-sink"), "-u", "nobody", "-c", f"127.0.0.1:{port}", "1000"],
             stdout=self._out,

@@ -162,3 +162,16 @@ counters.count("received", 10)
 """
     subprocess.run([sys.executable, "-c", script], check=True)
     assert counters.totals()["received"] == 11
+
+
+def test_who_has_many_more_connections_than_any_other_is_ahead(tmp_path: Path) -> None:
+    made(tmp_path)
+    first, second = other_process(tmp_path, 1), other_process(tmp_path, 2)
+    for _ in range(3):
+        assert first.connected(IP, 0, 0) == ""
+    assert not first.ahead(3)
+    assert first.ahead(2)
+    assert second.connected(IP, 0, 0) == ""
+    assert not first.ahead(2)
+    assert not second.ahead(0)
+    assert not Counters(str(tmp_path / "missing")).ahead(0)

@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import subprocess
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -41,6 +42,21 @@ def test_it_starts_and_serves(workers: str) -> None:
         pid_file = found.folder / "run/smtpd-classic.pid"
         assert found.process is not None
         assert pid_file.read_text() == f"{found.process.pid}\n"
+
+
+def test_who_comes_to_a_receiver_that_is_ahead_is_served_all_the_same() -> None:
+    with daemon("workers = 2", "[access]\nmax_connections_per_address = 100") as found:
+        found.start()
+        receivers = [pid for role, pid in found.children().items() if role.startswith("receiver")]
+        with ExitStack() as open_connections:
+            for _ in range(60):
+                dialog = open_connections.enter_context(found.dial())
+                assert dialog.reply().startswith("220 ")
+            assert sum(sockets(pid) for pid in receivers) > 60
+
+
+def sockets(pid: int) -> int:
+    return sum(os.readlink(each).startswith("socket:") for each in Path(f"/proc/{pid}/fd").iterdir())
 
 
 @both
