@@ -8,7 +8,7 @@ from pathlib import Path
 
 __all__ = ["fresh_disk"]
 
-_SIZE = 6 * 1024**3
+_SIZE = 20 * 1024**3  # sparse: nothing is removed between two measurements
 
 
 @contextlib.contextmanager
