@@ -31,8 +31,9 @@ def heading(disk: str, rounds: int) -> str:
         f"# Measured on {date.today().isoformat()}\n\n"  # noqa: DTZ011 - the day of whoever measures
         f"{os.cpu_count()} processors ({model}), {memory} GiB, {platform.platform()}, Python"
         f" {platform.python_version()}, on {disk}; load average at the start {os.getloadavg()[0]:.1f}.\n\n"
-        f"Made by `make bench`: servers in turn (A B C A B C), {rounds} rounds (two of the slow ones), medians; what differs from one"
-        " machine to the next is the absolute numbers, so read the ratios. The load comes from the same processors.\n"
+        f"Made by `make bench`: servers in turn (A B C A B C), {rounds} rounds (two of the slow ones), medians; what"
+        " differs from one machine to the next is the absolute numbers, so read the ratios. The load comes from the"
+        " same processors.\n"
     )
 
 
