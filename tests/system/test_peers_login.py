@@ -133,6 +133,7 @@ def test_an_expired_password_keeps_mail_waiting_and_is_told_once(world: World) -
     us.reload()
     for queue_id in ids:
         until(lambda queue_id=queue_id: _through(net, queue_id), 20, us.log)  # type: ignore[misc]
+    until(lambda: len(world.postfix.mail("ann@smarthost.test")) >= len(ids), 20, world.postfix.log)
     stored = world.postfix.mail("ann@smarthost.test")
     assert sorted(each.partition(b"Message-ID: <")[2][:8] for each in stored) == [b"expired0", b"expired1"]
 
