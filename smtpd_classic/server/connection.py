@@ -4,7 +4,6 @@ Replies are sent when the session wants more octets, so that a client that pipel
 wait has an end: for the whole of a command, not only for its next octet, and for the whole of a message.
 """
 
-import ssl
 import time
 
 from smtpd_classic.log import printable
@@ -151,7 +150,7 @@ class Connection:
                 if not self._receive(session):
                     return
             elif event is Pause.CLOSED:
-                self._wire.send(session.data_to_send())
+                self._wire.send_last(session.data_to_send())
                 self._reason = self._reason or session.close_reason or "quit"
                 return
             else:
@@ -182,7 +181,7 @@ class Connection:
         try:
             return self._wire.start_tls(certificate.context(), min(_HANDSHAKE_S, self._idle_s))
         except OSError as problem:
-            said = (problem.reason if isinstance(problem, ssl.SSLError) else "") or _end(problem)
+            said: str = getattr(problem, "reason", None) or _end(problem)  # an SSLError's, which may be None
             self._terms.log.write("smtpd", f"SSL_accept error from {self}: {printable(said)}")
             raise
 
