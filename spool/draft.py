@@ -14,7 +14,7 @@ from typing import Self
 
 from filelock import lock_descriptor, unlock_descriptor
 
-from spool.disk import COMPLETE, DRAFT, Folders, close, failure, sync_folder, write_all
+from spool.disk import COMPLETE, DRAFT, Folders, close, failure, sync, sync_folder, write_all
 from spool.entry import Entry, Envelope, untried
 from spool.form import encode_trailer
 from spool.state_file import write_state
@@ -85,7 +85,7 @@ class Draft:
                 entry = Entry(self.queue_id, now, envelope, self.size)
                 write_state(self._folders, self.queue_id, replace(untried(entry), held=True), {})
             os.fchmod(self._descriptor, COMPLETE)
-            os.fsync(self._descriptor)
+            sync(self._descriptor)
             if self._names_need_sync:
                 sync_folder(self._folders.new)
         except OSError as error:

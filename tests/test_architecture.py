@@ -37,7 +37,7 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     "reports.queue_selection": ({"reports.queue_rows", "spool"}, set()),
     "delivery.folders": (set(), set()),
     "delivery.quota": (set(), set()),
-    "delivery.incoming": ({"delivery.folders"}, {"filelock"}),
+    "delivery.incoming": ({"delivery.folders", "spool"}, {"filelock"}),
     "delivery.maildir": ({"delivery.folders", "delivery.incoming", "delivery.quota"}, {"filelock"}),
     # What decides. The transports: no disk but through what is handed in, no queue, no checks.
     "delivery": (

@@ -17,6 +17,7 @@ from typing import Self
 from filelock import lock_descriptor
 
 from smtpd_classic.delivery.folders import failure, make_maildir, sync_folder, write_all
+from spool.disk import sync
 
 __all__ = ["COMPLETE", "DRAFT", "Incoming", "copy_into", "envelope_to"]
 
@@ -235,7 +236,7 @@ class Incoming:
         try:
             self._flush(f"{self._name},S={self.size}")
             os.fchmod(self._descriptor, COMPLETE)
-            os.fsync(self._descriptor)
+            sync(self._descriptor)
         except OSError as error:
             self.abandon()
             raise failure(error, self._root) from error
