@@ -11,7 +11,7 @@ from tests.bench.bounds import bounds
 from tests.bench.calls import calls_per_message
 from tests.bench.disk import fresh_disk
 from tests.bench.measuring import Measured, run
-from tests.bench.ours import Ours
+from tests.bench.ours import COMPILED, Ours
 from tests.bench.peer import Peer
 from tests.bench.peers import PEERS
 from tests.bench.sink import Sink
@@ -20,7 +20,7 @@ from tests.instance import free_port
 
 _RESULTS = Path(__file__).with_name("RESULTS.md")
 _GROWTH, _GROWTH_ROUNDS = ("W1", "W2"), 3
-_OTHERS_ROUNDS = 2  # of servers that get a share of the messages only
+_OTHERS_ROUNDS = 2  # of what gets a share of the messages only
 _TRACED = ("W1", "W2", "W4", "W7")
 _TRACED_MESSAGES = 200
 
@@ -35,6 +35,8 @@ def main() -> int:
     parser.add_argument("--no-calls", action="store_true", help="do not count system calls")
     parser.add_argument("--write", action="store_true", help=f"write {_RESULTS.name}")
     args = parser.parse_args()
+    if not any(COMPILED.glob("*.so")):
+        parser.error("“make compiled” comes first, as with “make bench”")
     # Ended from outside, it still stops the servers and takes its disk away.
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     loads = [each for each in WORKLOADS if not args.only or each.name in args.only.split(",")]

@@ -1,4 +1,4 @@
-"""This server, as `init` sets it up, with trust for the load generator and a smarthost."""
+"""This server, as `init` sets it up, with trust for the load generator and a smarthost; compiled, and as it stands."""
 
 from pathlib import Path
 from typing import ClassVar
@@ -6,7 +6,10 @@ from typing import ClassVar
 from tests.bench.peer import DOMAIN, USERS, Login, count_new
 from tests.instance import Instance
 
-__all__ = ["Ours"]
+__all__ = ["COMPILED", "Interpreted", "Ours"]
+
+_ROOT = Path(__file__).parents[2]
+COMPILED = _ROOT / ".compiled"
 
 _OPTIONS = """
 [trusted]
@@ -27,9 +30,10 @@ class Ours:
     share: ClassVar[float] = 1.0
     most_sessions: ClassVar[int] = 1000
     login: Login | None = None
+    code = COMPILED
 
     def start(self, folder: Path, relay: int) -> None:
-        self.server = Instance(folder / "instance", DOMAIN)
+        self.server = Instance(folder / "instance", DOMAIN, self.code)
         users = self.server.folder / "users"
         line = users.read_text(encoding="utf-8").rstrip("\n")
         users.write_text("".join(f"{user}{line.removeprefix('joe')}\n" for user in USERS), encoding="utf-8")
@@ -48,3 +52,11 @@ class Ours:
 
     def delivered(self) -> int:
         return count_new(self.server.folder / "mail" / DOMAIN)
+
+
+class Interpreted(Ours):
+    """What runs where it was installed without a compiler."""
+
+    name = "smtpd-classic interpreted"
+    share: ClassVar[float] = 0.5  # it is beside, not what is to be shown
+    code = _ROOT

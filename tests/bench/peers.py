@@ -2,11 +2,11 @@
 
 from tests.bench.exim import Exim
 from tests.bench.opensmtpd import OpenSmtpd
-from tests.bench.ours import Ours
+from tests.bench.ours import Interpreted, Ours
 from tests.bench.peer import Peer
 from tests.bench.plain import Aiosmtpd, SinkAlone
 from tests.bench.postfix import Postfix
 
 __all__ = ["PEERS"]
 
-PEERS: tuple[type[Peer], ...] = (Ours, Postfix, Exim, OpenSmtpd, Aiosmtpd, SinkAlone)
+PEERS: tuple[type[Peer], ...] = (Ours, Interpreted, Postfix, Exim, OpenSmtpd, Aiosmtpd, SinkAlone)
