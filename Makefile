@@ -7,7 +7,7 @@ PYTHON ?= $(shell for python in /usr/bin/python3 python3 python3.13 python3.12 p
 BIN = .venv/bin
 JOBS ?= 4
 
-.PHONY: run test check tests torture bench tools generated deb clean
+.PHONY: run test check tests torture compiled test-compiled bench tools generated deb clean
 
 run: .venv/run.stamp
 	@test -e instance/smtpd-classic.conf || $(BIN)/smtpd-classic init instance
@@ -26,7 +26,19 @@ tests: .venv/test.stamp tools
 torture: .venv/test.stamp tools
 	$(BIN)/pytest -q -n 0 -m torture
 
-bench: .venv/test.stamp tools
+# The same source in .compiled, with machine code for what every message passes through.
+compiled: .venv/test.stamp tools
+	@mkdir -p .compiled
+	@find .compiled -name '*.py' -delete
+	@cp -pR pyproject.toml setup.py *.md Makefile smtpd_classic spool tui tests conf man .compiled
+	@ln -sfn ../.venv .compiled/.venv
+	@ln -sfn ../.tools .compiled/.tools
+	cd .compiled && SMTPD_CLASSIC_COMPILE=1 .venv/bin/python setup.py -q build_ext --inplace
+
+test-compiled: compiled
+	cd .compiled && .venv/bin/pytest -q -n $(JOBS) -m "not torture and not source"
+
+bench: compiled
 	$(BIN)/python -m tests.bench
 
 tools: .venv/run.stamp

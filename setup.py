@@ -1,6 +1,54 @@
+import os
+import sys
 from pathlib import Path
+from typing import Any
 
 from setuptools import find_packages, setup
+
+# What every message passes through: with SMTPD_CLASSIC_COMPILE=1 it is compiled by mypyc, from the same source, which
+# goes along and is what another Python runs. tests/test_compiled.py says what such a module must keep to.
+COMPILED = {
+    "smtpd_classic": "log services",
+    "smtpd_classic/accounts": "account accounts address login passwords reading resolution",
+    "smtpd_classic/delivery": (
+        "answers attempt connections folders health hosts incoming maildir relay remote routes session transaction"
+        " transcript transport wire wording"
+    ),
+    "smtpd_classic/message": "headers mailboxes phrase rewriting trace",
+    "smtpd_classic/policy": (
+        "__init__ addressees answers checks client limits networks patterns relaying rules sender transaction trust"
+    ),
+    "smtpd_classic/reception": "__init__ content destination journal login message reception",
+    "smtpd_classic/retry": "deliverers dispatch fair journal rows ticket",
+    "smtpd_classic/runtime": "__init__ blocks clients counters wakes",
+    "smtpd_classic/server": "acceptor connection listener_server terms thread_pool wire",
+    "smtpd_classic/smtp": (
+        "address buffer client commands content events exchange extensions grammar incoming legality replies reply sasl"
+        " scram session tally"
+    ),
+    "spool": "claim disk draft queue_id state_file",
+}
+REQUIRED = [
+    "ConfigUpdater>=4.1,<5",
+    "argon2-cffi>=21.1",
+    "compressed_rtf>=1.0.7,<2",
+    "dnspython>=2.9,<3",
+    "filelock>=4.2,<5",
+    "idna>=3.10,<4",
+    "tnefparse>=1.4,<2",
+    "urwid>=5.0.1,<6",
+]
+COMPILE = os.environ.get("SMTPD_CLASSIC_COMPILE") == "1"
+
+
+def machine_code() -> list[Any]:
+    if not COMPILE or {"egg_info", "dist_info"} & set(sys.argv):  # which ask what is needed, before it is there
+        return []
+    from mypyc.build import mypycify  # noqa: PLC0415 - only then is it needed
+
+    modules = [f"{folder}/{name}.py" for folder, names in COMPILED.items() for name in names.split()]
+    return mypycify(modules, opt_level="2", debug_level="0", multi_file=True)
+
 
 setup(
     name="smtpd-classic",
@@ -11,16 +59,9 @@ setup(
     license="MIT",
     python_requires=">=3.11",
     packages=find_packages(include=["smtpd_classic", "smtpd_classic.*", "spool", "spool.*", "tui", "tui.*"]),
-    install_requires=[
-        "ConfigUpdater>=4.1,<5",
-        "argon2-cffi>=21.1",
-        "compressed_rtf>=1.0.7,<2",
-        "dnspython>=2.9,<3",
-        "filelock>=4.2,<5",
-        "idna>=3.10,<4",
-        "tnefparse>=1.4,<2",
-        "urwid>=5.0.1,<6",
-    ],
+    ext_modules=machine_code(),
+    setup_requires=["mypy", *REQUIRED] if COMPILE else [],
+    install_requires=REQUIRED,
     extras_require={
         "test": [
             "aiosmtpd",

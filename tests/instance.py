@@ -42,10 +42,12 @@ _given: set[int] = set()
 
 
 class Instance:
-    """`login` and `password` are those of the first account; `ports` those of smtp, submission and submissions."""
+    """`login` and `password` are those of the first account; `ports` those of smtp, submission and submissions.
+    `code` is the folder of the program, when it is another one than that of the tests."""
 
-    def __init__(self, folder: Path, domain: str = "example.test") -> None:
+    def __init__(self, folder: Path, domain: str = "example.test", code: Path | None = None) -> None:
         self.folder = folder
+        self.code = code
         self.domain = domain
         self.file = folder / "smtpd-classic.conf"
         made = self.run(
@@ -61,7 +63,7 @@ class Instance:
     def run(self, *words: str, input: str | None = None) -> subprocess.CompletedProcess[str]:  # noqa: A002
         """Run `smtpd-classic` on this instance's file."""
         command = [sys.executable, "-m", "smtpd_classic", "--config", str(self.file), *words]
-        return subprocess.run(command, input=input, capture_output=True, text=True, timeout=60)
+        return subprocess.run(command, input=input, capture_output=True, text=True, timeout=60, cwd=self.code)
 
     def set(self, section: str, option: str, value: str) -> None:
         done = self.run("config", "set", section, option, value)
@@ -71,7 +73,7 @@ class Instance:
         """`prefix` is a command that runs another, such as prlimit with its options."""
         command = [*prefix, sys.executable, "-m", "smtpd_classic", "--config", str(self.file), "serve"]
         with (self.folder / "stderr").open("a") as errors:
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=errors, text=True)
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=errors, text=True, cwd=self.code)
         until(self._answers, START_S, lambda: f"no banner: {self.said()}{self.log()}")
 
     def _answers(self) -> bool:

@@ -4,7 +4,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from smtpd_classic.accounts.account import NORMAL, Account, Found, ScramKeys
 from smtpd_classic.accounts.checks import check
@@ -17,9 +17,18 @@ from smtpd_classic.config.schema import Config
 
 __all__ = ["Accounts"]
 
-F = TypeVar("F", Users, Aliases)
+F = TypeVar("F", bound="_File")
 _Signature = tuple[int, int, int, int] | None
 _LOOK_INTERVAL_S = 1.0
+
+
+class _File(Protocol):
+    """What was read of one: the users or the aliases."""
+
+    @property
+    def whole(self) -> bool: ...
+    @property
+    def problems(self) -> tuple[Problem, ...]: ...
 
 
 class _State(NamedTuple):

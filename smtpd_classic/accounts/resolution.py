@@ -189,7 +189,8 @@ def address_book(config: Config, table: DomainTable, users: Users, aliases: Alia
         for each in config.domains
         if each.catch_all and (name := table.local(each.name)) is not None
     }
-    doubt = "; ".join(str(part.problems[0]) for part in (users, aliases) if not part.whole)
+    parts = ((users.whole, users.problems), (aliases.whole, aliases.problems))
+    doubt = "; ".join(str(problems[0]) for whole, problems in parts if not whole)
     postmaster = table.canonical(config.postmaster)
     return AddressBook(
         table,

@@ -4,7 +4,7 @@ A session that is kept counts: there are never more connections to one address t
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import NamedTuple, Protocol
 
 from smtpd_classic.delivery.transport import HostBusy
@@ -24,7 +24,7 @@ class Idle(Protocol):
 
 
 class _Kept(NamedTuple):
-    key: object
+    key: Hashable
     session: Idle
     since: float
 

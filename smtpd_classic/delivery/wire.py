@@ -48,7 +48,8 @@ def reason(problem: OSError) -> str:
     if isinstance(problem, ssl.SSLCertVerificationError):
         return f"certificate not verified: {problem.verify_message}"
     if isinstance(problem, ssl.SSLError):
-        return (problem.reason or "TLS failed").replace("_", " ").lower()
+        words: str | None = getattr(problem, "reason", None)  # which may be None, whatever the stub says
+        return (words or "TLS failed").replace("_", " ").lower()
     return (problem.strerror or type(problem).__name__).lower()
 
 
@@ -99,8 +100,8 @@ class Wire:
                 self._parser.receive_data(data)
         except OSError as problem:
             raise self._lost(reason(problem), timed_out=isinstance(problem, TimeoutError)) from None
-        except BadReply as problem:
-            raise self._lost(f"no SMTP reply: {problem}") from None
+        except BadReply as bad:
+            raise self._lost(f"no SMTP reply: {bad}") from None
         before, _, last = found.text.rpartition("\n")
         status = f"{found.enhanced} " if found.enhanced else ""
         for line in before.split("\n") if before else ():

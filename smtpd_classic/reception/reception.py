@@ -5,7 +5,7 @@ decided in `policy`; what is written is written in `content`. Nothing that a cli
 """
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 from smtpd_classic.policy import Client, Transaction, Visitor, expand, verify
 from smtpd_classic.reception.content import ContentReader
@@ -88,7 +88,7 @@ class Reception:
             if self._reader is not None:
                 self._reader.take(event.data)  # type: ignore[union-attr]
             return None
-        name, answer = self._ANSWERS[kind]
+        name, answer = _ANSWERS[kind]
         try:
             reply = answer(self, event)
         except Exception as problem:  # invariant 9; what a bug or a broken file has to do with it, the log tells
@@ -204,20 +204,22 @@ class Reception:
         self._end_transaction()
         return reply
 
-    _ANSWERS: ClassVar[dict[type[Event], tuple[str, Callable[["Reception", Any], Reply]]]] = {
-        Connected: ("", _connected),
-        Hello: ("EHLO", _hello),
-        StartTls: ("STARTTLS", _start_tls),
-        Auth: ("AUTH", _auth),
-        AuthResponse: ("AUTH", _auth_response),
-        MailFrom: ("MAIL", _mail_from),
-        RcptTo: ("RCPT", _rcpt_to),
-        StartContent: ("DATA", _start_content),
-        EndContent: ("", _end_content),
-        Reset: ("RSET", _reset),
-        Verify: ("VRFY", _verify),
-        Expand: ("EXPN", _expand),
-        Help: ("HELP", _help),
-        Noop: ("NOOP", _noop),
-        Quit: ("QUIT", _quit),
-    }
+
+# Behind the class: in its body a compiler of Python could not name the methods.
+_ANSWERS: dict[type[Event], tuple[str, Callable[[Reception, Any], Reply]]] = {
+    Connected: ("", Reception._connected),
+    Hello: ("EHLO", Reception._hello),
+    StartTls: ("STARTTLS", Reception._start_tls),
+    Auth: ("AUTH", Reception._auth),
+    AuthResponse: ("AUTH", Reception._auth_response),
+    MailFrom: ("MAIL", Reception._mail_from),
+    RcptTo: ("RCPT", Reception._rcpt_to),
+    StartContent: ("DATA", Reception._start_content),
+    EndContent: ("", Reception._end_content),
+    Reset: ("RSET", Reception._reset),
+    Verify: ("VRFY", Reception._verify),
+    Expand: ("EXPN", Reception._expand),
+    Help: ("HELP", Reception._help),
+    Noop: ("NOOP", Reception._noop),
+    Quit: ("QUIT", Reception._quit),
+}

@@ -121,12 +121,12 @@ class RetryThread:
         self._found: list[dict[str, float]] = []
         self._scanner: threading.Thread | None = None
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="retry", daemon=True)
+        self._runner = threading.Thread(target=self._run, name="retry", daemon=True)
 
     def start(self) -> None:
         """From now on wakes are heard."""
         self._wakes = self._open_wakes()
-        self._thread.start()
+        self._runner.start()
         self._deliverers.start(self._services.config.remote.delivery_threads)
 
     def stop(self, timeout_s: float) -> bool:
@@ -135,14 +135,14 @@ class RetryThread:
         end = time.monotonic() + timeout_s
         self._stopping.set()
         self._signal()
-        self._thread.join(timeout_s)
+        self._runner.join(timeout_s)
         left = self._deliverers.stop(max(end - time.monotonic(), 0.0))
         for queue_id in (*self._dispatcher.fresh, *self._own_wakes, *left):
             self._services.runtime.wake(queue_id)
         self._network.connections.close_idle(all_of_them=True)
         if self._scanner is not None:
             self._scanner.join(max(end - time.monotonic(), 0.0))
-        ended = not any(thread.is_alive() for thread in (self._thread, self._scanner or self._thread))
+        ended = not any(thread.is_alive() for thread in (self._runner, self._scanner or self._runner))
         ended = ended and not self._deliverers.busy
         if ended:  # else somebody would write into whatever has the number by then
             os.close(self._event)

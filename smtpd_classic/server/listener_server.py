@@ -152,7 +152,6 @@ class ListenerServer(socketserver.ThreadingTCPServer):
 
     daemon_threads = True
     block_on_close = False  # else a list of all threads that have ever been
-    request_queue_size = BACKLOG
 
     def __init__(self, listening: socket.socket, listener: Listener, receiver: Receiver) -> None:
         # Not TCPServer's, which would make and bind a socket: this one is there already.

@@ -78,9 +78,13 @@ class ThreadPool:
             except Exception as problem:
                 self._complain(problem)
             del task  # or the last session would stay in memory while its thread is idle
-            with self._lock:
-                if self._closed or self._idle >= self._keep:
-                    break
-                self._idle += 1
+            if not self._may_stay():
+                break
         with self._lock:
             self._threads -= 1
+
+    def _may_stay(self) -> bool:
+        with self._lock:
+            stays = not self._closed and self._idle < self._keep
+            self._idle += stays
+        return stays

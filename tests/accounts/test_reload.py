@@ -149,6 +149,7 @@ def test_started_with_a_broken_line_the_other_lines_work(tmp_path: Path) -> None
     assert accounts.authenticate("ann@remote.example", PASSWORD) is None
 
 
+@pytest.mark.source
 def test_a_file_that_could_not_be_read_once_is_read_again_unchanged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

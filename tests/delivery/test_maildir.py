@@ -495,6 +495,7 @@ def test_file_that_goes_while_it_is_swept_is_no_matter(store: MailStore, monkeyp
     assert messages(folder(store)) == []
 
 
+@pytest.mark.source
 def test_mail_folder_that_cannot_be_looked_at_is_told(store: MailStore, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(path: str) -> bool:
         raise OSError(errno.EIO, os.strerror(errno.EIO), path)

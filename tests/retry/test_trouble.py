@@ -18,6 +18,7 @@ BOB, LATE, NOBODY = "bob@example.org", "late@example.org", "nobody@example.org"
 SCRIPT = by_recipient(late=Reply(451, "4.7.1", "greylisted"), nobody=Reply(550, "5.1.1", "no such user"))
 
 
+@pytest.mark.source
 def test_what_a_full_disk_could_not_note_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     host = FakeHost(script=SCRIPT)
     text = "[remote]\ndead_host_time = 0\n"
@@ -58,6 +59,7 @@ def test_a_bounce_that_cannot_be_queued_is_sent_later(tmp_path: Path, monkeypatc
         assert len(world.arrived(JOE)) == 1
 
 
+@pytest.mark.source
 def test_a_message_that_is_done_and_cannot_be_removed_is_not_sent_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -75,6 +77,7 @@ def test_a_message_that_is_done_and_cannot_be_removed_is_not_sent_again(
     assert len(host.got) == 1
 
 
+@pytest.mark.source
 def test_accounts_that_cannot_be_read_defer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with running(tmp_path) as world:
 
@@ -92,6 +95,7 @@ def test_accounts_that_cannot_be_read_defer(tmp_path: Path, monkeypatch: pytest.
         assert b"gone@us.test" in world.arrived(JOE)[0]
 
 
+@pytest.mark.source
 def test_an_error_of_ours_defers_and_is_logged_and_everything_else_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
