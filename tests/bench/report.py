@@ -31,9 +31,10 @@ def heading(disk: str, rounds: int) -> str:
         f"# Measured on {date.today().isoformat()}\n\n"  # noqa: DTZ011 - the day of whoever measures
         f"{os.cpu_count()} processors ({model}), {memory} GiB, {platform.platform()}, Python"
         f" {platform.python_version()}, on {disk}; load average at the start {os.getloadavg()[0]:.1f}.\n\n"
-        f"Made by `make bench`: servers in turn (A B C A B C), {rounds} rounds (two where only a share is sent), medians;"
-        " what differs from one machine to the next is the absolute numbers, so read the ratios. The load comes from the"
-        " same processors. smtpd-classic is what `make compiled` makes, “interpreted” the same source as it stands.\n"
+        f"Made by `make bench`: servers in turn (A B C A B C), {rounds} rounds (two where only a share is sent),"
+        " medians; what differs from one machine to the next is the absolute numbers, so read the ratios. The load"
+        " comes from the same processors. smtpd-classic is what `make compiled` makes, “interpreted” the same source"
+        " as it stands.\n"
     )
 
 
