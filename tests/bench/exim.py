@@ -17,7 +17,7 @@ __all__ = ["Exim"]
 
 class Exim:
     name = "Exim"
-    can: ClassVar[frozenset[str]] = frozenset({"local", "kept", "relay"})
+    can: ClassVar[frozenset[str]] = frozenset({"local", "several", "kept", "relay"})
     share: ClassVar[float] = 0.1
     most_sessions: ClassVar[int] = 1000
     login: Login | None = None

@@ -31,7 +31,7 @@ class OpenSmtpd:
     """It relays, too, but opens its connections to one host so slowly that there is nothing to compare."""
 
     name = "OpenSMTPD"
-    can: ClassVar[frozenset[str]] = frozenset({"local", "kept"})
+    can: ClassVar[frozenset[str]] = frozenset({"local", "several", "kept"})
     share: ClassVar[float] = 0.1
     most_sessions: ClassVar[int] = 5  # with ten, a new connection waits for seconds, and nothing is busy
     login: Login | None = None

@@ -26,7 +26,7 @@ max_connections = 4000
 
 class Ours:
     name = "smtpd-classic"
-    can: ClassVar[frozenset[str]] = frozenset({"local", "kept", "relay", "login"})
+    can: ClassVar[frozenset[str]] = frozenset({"local", "several", "kept", "relay", "login"})
     share: ClassVar[float] = 1.0
     most_sessions: ClassVar[int] = 1000
     login: Login | None = None

@@ -26,8 +26,9 @@ class Login(NamedTuple):
 
 
 class Peer(Protocol):
-    """`can`: which needs of workloads it meets; `login` is None where it cannot "login". `share`: how much of the
-    messages it is given, so that a slow one does not take all the time; `most_sessions`: what it stands at once."""
+    """`can`: which needs of workloads it meets ("several": a copy for each recipient); `login` is None where it cannot
+    "login". `share`: how much of the messages it is given, so that a slow one does not take all the time;
+    `most_sessions`: what it stands at once."""
 
     name: str
     can: ClassVar[frozenset[str]]

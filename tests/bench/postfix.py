@@ -17,7 +17,7 @@ __all__ = ["Postfix"]
 
 class Postfix:
     name = "Postfix"
-    can: ClassVar[frozenset[str]] = frozenset({"local", "kept", "relay", "login"})
+    can: ClassVar[frozenset[str]] = frozenset({"local", "several", "kept", "relay", "login"})
     share: ClassVar[float] = 1.0
     most_sessions: ClassVar[int] = 1000
     login: Login | None = None

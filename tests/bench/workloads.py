@@ -45,7 +45,8 @@ class Workload:
         return replace(self, messages=messages, length=length)
 
 
-_KEPT, _RELAY, _LOGIN = frozenset({"local", "kept"}), frozenset({"relay"}), frozenset({"login"})
+_KEPT, _SEVERAL = frozenset({"local", "kept"}), frozenset({"local", "several"})
+_RELAY, _LOGIN = frozenset({"relay"}), frozenset({"login"})
 
 WORKLOADS = (
     Workload("W1", "a connection a message", 4000, goal=3),
@@ -55,7 +56,7 @@ WORKLOADS = (
     Workload("W5", "W1 beside 1,000 idle connections", 4000, idle=1000),
     Workload("W6a", "submission: handshake and login for each message", 600, _LOGIN, logs_in=True),
     Workload("W6b", "submission: kept connections", 4000, _LOGIN, kept=True, logs_in=True, goal=1.5),
-    Workload("W7", "50 local recipients", 300, recipients=50, goal=3),
+    Workload("W7", "50 local recipients", 300, _SEVERAL, recipients=50, goal=3),
     Workload("W8", "70 % local, 20 % relayed, 10 % refused", 4000, _RELAY, relayed=0.2, refused=0.1, goal=2.5),
 )
 
