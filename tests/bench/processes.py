@@ -14,6 +14,8 @@ def tree(roots: list[int]) -> list[int]:
     found, waiting = [], list(roots)
     while waiting:
         pid = waiting.pop()
+        if pid in found:  # a root may be another one's child
+            continue
         try:
             for task in Path(f"/proc/{pid}/task").iterdir():
                 waiting += [int(word) for word in (task / "children").read_text().split()]
