@@ -225,9 +225,12 @@ def test_however_many_wait_only_those_in_view_are_opened(number: int, tmp_path: 
         for each in range(number // 2 - 1):
             os.link(first, first.parent / new_queue_id(NOW - half - each))
     path = made(tmp_path)
-    began = time.process_time()
-    tui = Tui(path).go("Queue")
-    first_screen = time.process_time() - began
+    tries = []
+    for _ in range(3):  # the best counts: other tests on the same processors make any single one dearer
+        began = time.process_time()
+        tui = Tui(path).go("Queue")
+        tries.append(time.process_time() - began)
+    first_screen = min(tries)
     assert f"{number:,} messages" in tui.text
     began = time.process_time()
     for key in ("page down", "end", "home", "down"):
@@ -236,9 +239,8 @@ def test_however_many_wait_only_those_in_view_are_opened(number: int, tmp_path: 
     view = tui.shell.screen._view  # type: ignore[attr-defined]
     assert len(view._walker.visible) < 1000
     assert len(view._rows.details) < 1000
-    # Several times what it takes: for a slow machine that is busy with other tests, too.
-    assert first_screen < 1 + number / 10_000, first_screen
-    assert scrolling < 1, scrolling
+    assert first_screen < 0.3 + number / 50_000, first_screen
+    assert scrolling < 0.3, scrolling
 
 
 def test_the_walker_makes_only_what_is_seen() -> None:
