@@ -1,6 +1,7 @@
 """What the processes of a server do: receive, deliver, sweep; each from its birth to its end."""
 
 import socket
+import sys
 import time
 from collections.abc import Callable
 
@@ -22,6 +23,9 @@ from spool.spool import Spool
 __all__ = ["deliver", "receive", "receiver_for", "services_for", "sweep", "sweep_up"]
 
 _TICK_S = 0.05
+# How often a thread that waits for its turn in the interpreter asks for it. With hundreds of them the asking takes a
+# tenth of the rate, and none has its turn for long: each command and each piece of a message ends with a system call.
+_SWITCH_S = 0.1
 _MARGIN = 4  # connections; clients that keep theirs stay where they are once accepted
 
 
@@ -63,6 +67,7 @@ def receiver_for(services: Services, sockets: Sockets) -> Receiver:
 
 def receive(setting: Setting, supervisor: socket.socket) -> None:
     """A receiving process."""
+    sys.setswitchinterval(_SWITCH_S)
     orders = Orders(supervisor)
     receiver = receiver_for(services_for(setting), setting.sockets)
     counters = setting.runtime.counters
