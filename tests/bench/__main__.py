@@ -23,7 +23,7 @@ _RESULTS = Path(__file__).with_name("RESULTS.md")
 _GROWTH = ("W1", "W2")
 _OTHERS_ROUNDS = 2  # of what gets a share of the messages only
 _TRACED = ("W1", "W2", "W4", "W7")
-_TRACED_MESSAGES = 200
+_TRACED_DELIVERIES = 400
 
 
 def main() -> int:
@@ -57,7 +57,7 @@ def main() -> int:
             growth[load.name] = bench.growth(load, sessions, args.scale)
             said.append(_tell(report.growth_table(load, sessions, growth[load.name])))
         for load in (each for each in loads if not args.no_calls and each.name in _TRACED):
-            few = load.scaled(_TRACED_MESSAGES / load.messages)
+            few = load.scaled(_TRACED_DELIVERIES / load.recipients / load.messages)
             said.append(_tell(report.calls_table(few, bench.calls(few))))
         said.append(
             _tell(report.bounds_table(bounds(disk), measured["W6a"][1][Ours.name] if "W6a" in measured else []))

@@ -39,10 +39,13 @@ def calls_per_message(peer: Peer, sink: Sink, load: Workload) -> dict[str, float
         pids = [word for root in tree(peer.roots()) for word in ("-p", str(root))]
         with said.open("wb") as errors:
             tracer = subprocess.Popen([need("strace"), "-c", "-f", "-o", str(file), *pids], stderr=errors)
-        until(lambda: said.read_text().count("attached") >= len(pids) // 2, 20, said.read_text)
-        run(peer, sink, load)
-        tracer.send_signal(signal.SIGINT)
-        tracer.wait(20)
+        try:
+            until(lambda: said.read_text().count("attached") >= len(pids) // 2, 20, said.read_text)
+            run(peer, sink, load)
+            tracer.send_signal(signal.SIGINT)
+            tracer.wait(60)
+        finally:
+            tracer.kill()
         rows = [(int(number), name) for number, name in _ROW.findall(file.read_text()) if name != "total"]
     return {
         group: sum(number for number, name in rows if not form or re.fullmatch(form, name)) / load.messages
