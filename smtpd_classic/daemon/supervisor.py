@@ -11,11 +11,11 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import NoReturn
 
 from smtpd_classic.daemon import notify, processors
+from smtpd_classic.daemon.child import Child
 from smtpd_classic.daemon.instance import Instance, Setting
 from smtpd_classic.daemon.life import DRAIN, DRAIN_CONTENT_S, READY, STOP, STOP_S
 from smtpd_classic.daemon.signals import Signals
@@ -36,19 +36,6 @@ _SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
 
 
 @dataclass(slots=True)
-class _Child:
-    """`link` is our end of the socket to it; `column`, its column of the counters, is 0 for one that counts nothing."""
-
-    pid: int
-    role: str
-    column: int
-    processor: int
-    link: socket.socket
-    born: float
-    kill_at: float = 0.0  # when it has had time enough to end; 0: it is to live
-
-
-@dataclass(slots=True)
 class _Vacancy:
     """A place that a child has left, and when it is to be taken again."""
 
@@ -65,7 +52,7 @@ class Supervisor:
         self._lives = lives | {"sweeper": sweep}
         self._roles = tuple(roles)
         self._signals = Signals(_SIGNALS)
-        self._children: dict[int, _Child] = {}
+        self._children: dict[int, Child] = {}
         self._vacancies: list[_Vacancy] = []
         self._pauses: dict[str, float] = {}
         self._processors = processors.allowed()
@@ -117,13 +104,13 @@ class Supervisor:
 
     def _say(self, state: str) -> None:
         """Tell how the server is and which children it has, without those that are about to end."""
-        lasting = [each for each in self._children.values() if each.role != "sweeper" and not each.kill_at]
+        lasting = [each for each in self._children.values() if each.lasting]
         named = {f"{child.role} {number}": child.pid for number, child in enumerate(lasting, 1)}
         self._instance.say(state, named)
 
     # Births ------------------------------------------------------------------------------------------------------
 
-    def _fork(self, role: str, setting: Setting) -> _Child:
+    def _fork(self, role: str, setting: Setting) -> Child:
         counters = self._instance.setting.runtime.counters
         column = 0 if role == "sweeper" else self._column()
         if column:
@@ -137,7 +124,7 @@ class Supervisor:
             self._live(role, column, processor, setting, ours, theirs)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         theirs.close()
-        child = _Child(pid, role, column, processor, ours, time.monotonic())
+        child = Child(pid, role, column, processor, ours, time.monotonic())
         self._children[pid] = child
         return child
 
@@ -179,28 +166,20 @@ class Supervisor:
         finally:
             os._exit(status)
 
-    def _all_ready(self, started: list[_Child], setting: Setting) -> bool:
+    def _all_ready(self, started: list[Child], setting: Setting) -> bool:
         """One that was killed on its way (by a kernel short of memory, say) gets another chance, and is replaced in
         `started`; one that gave up by itself would do so again."""
         deadline = time.monotonic() + _READY_S
         spare = _SPARE_STARTS
         for number in range(len(started)):
-            while self._heard(started[number], deadline) != READY:
+            while started[number].heard(deadline) != READY:
                 if not spare or not self._was_killed(started[number], deadline):
                     return False
                 spare -= 1
                 started[number] = self._fork(started[number].role, setting)
         return True
 
-    def _heard(self, child: _Child, deadline: float) -> bytes:
-        """The next word of a child; blank when it says nothing more, or nothing in time."""
-        child.link.settimeout(max(0.01, deadline - time.monotonic()))
-        try:
-            return child.link.recv(1)
-        except OSError:
-            return b""
-
-    def _was_killed(self, child: _Child, deadline: float) -> bool:
+    def _was_killed(self, child: Child, deadline: float) -> bool:
         pid, status = 0, 0
         while not pid and time.monotonic() < deadline:  # its end of the link closes a moment before it is gone
             pid, status = os.waitpid(child.pid, os.WNOHANG)
@@ -227,15 +206,15 @@ class Supervisor:
                 self._forget(child)
                 self._mourn(child, os.waitstatus_to_exitcode(status))
 
-    def _forget(self, child: _Child) -> None:
+    def _forget(self, child: Child) -> None:
         del self._children[child.pid]
         child.link.close()
         if child.column:
             self._instance.setting.runtime.counters.release(child.column)
 
-    def _mourn(self, child: _Child, status: int) -> None:
+    def _mourn(self, child: Child, status: int) -> None:
         """Have another take the place of one that was not told to end; soon, but not as fast as it may die again."""
-        if child.role == "sweeper" or child.kill_at:
+        if not child.lasting:
             return
         how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
         self._instance.setting.log.warning("master", f"{child.role} {child.pid} {how}; another takes its place")
@@ -273,37 +252,34 @@ class Supervisor:
         self._say("reloading")
         fresh = instance.load_again()
         if fresh is not None:
-            old = [child for child in self._children.values() if child.role != "sweeper" and not child.kill_at]
+            old = [child for child in self._children.values() if child.lasting]
             born = [self._fork(role, fresh) for role in self._roles]
             if self._all_ready(born, fresh):
                 self._vacancies.clear()
-                self._tell(old, DRAIN, DRAIN_CONTENT_S + STOP_S + _GRACE_S)
+                for child in old:
+                    child.tell_to_end(DRAIN, DRAIN_CONTENT_S + STOP_S + _GRACE_S)
                 self._until_let_go(old)
                 instance.take(fresh)
             else:
-                self._tell(born, STOP, STOP_S + _GRACE_S)
+                for child in born:
+                    child.tell_to_end(STOP, STOP_S + _GRACE_S)
                 instance.give_up(fresh, "The processes for the new configuration could not start; the log says why.")
         self._say("running")
         instance.ready()
 
-    def _tell(self, those: Iterable[_Child], word: bytes, kill_after_s: float) -> None:
-        for child in those:
-            child.kill_at = time.monotonic() + kill_after_s
-            with suppress(OSError):
-                child.link.send(word)
-
-    def _until_let_go(self, old: Iterable[_Child]) -> None:
+    def _until_let_go(self, old: Iterable[Child]) -> None:
         """Who is told that a reload is done may rely on it: the next client is served by the new file."""
         deadline = time.monotonic() + _GRACE_S
         for child in old:
-            while self._heard(child, deadline) == READY:  # nobody has waited for that of one who took a place
+            while child.heard(deadline) == READY:  # nobody has waited for that of one who took a place
                 pass
 
     def _stop(self) -> None:
         notify.stopping()
         self._say("stopping")
         self._instance.setting.sockets.close()
-        self._tell(list(self._children.values()), STOP, STOP_S + _GRACE_S)
+        for child in self._children.values():
+            child.tell_to_end(STOP, STOP_S + _GRACE_S)
         while self._children:
             self._listen(0.1)
             self._signals.read()
