@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from tests.bench import report
@@ -85,10 +86,14 @@ class _Bench:
         makers = self._able(load)
         results: dict[str, list[Measured]] = {maker.name: [] for maker in makers}
         for number in range(self._rounds):
-            for maker in (each for each in makers if each.share == 1 or number < _OTHERS_ROUNDS):
-                results[maker.name].append(
-                    self._measure(maker, load.scaled(maker.share, min(load.sessions, maker.most_sessions)))
-                )
+            for maker in makers:
+                found = results[maker.name]
+                if (maker.share < 1 and number >= _OTHERS_ROUNDS) or (found and not found[-1].accepted):
+                    continue  # who did not let the idle ones in does not do so the next time
+                scaled = load.scaled(maker.share, min(load.sessions, maker.most_sessions))
+                found.append(self._measure(maker, scaled))
+                if load.idle and found[-1].accepted:
+                    found[-1].alone = self._measure(maker, replace(scaled, idle=0)).end_to_end
         return results
 
     def growth(self, load: Workload, sessions: list[int], scale: float) -> dict[str, dict[int, list[Measured]]]:

@@ -22,7 +22,8 @@ _DEADLINE_S = 60.0
 @dataclass(slots=True)
 class Measured:
     """Of one round: messages (deliveries for several recipients) a second accepted and end to end, and what it took.
-    `per_idle`: octets of memory for each idle connection; `spent`: by the server and by the whole machine."""
+    `per_idle`: octets of memory for each idle connection; `alone`: what end to end was right after, without the idle
+    ones; `spent`: by the server and by the whole machine."""
 
     accepted: float
     end_to_end: float
@@ -30,6 +31,7 @@ class Measured:
     cpu_per_1000: float
     memory: int
     per_idle: float = 0.0
+    alone: float = 0.0
     sessions: int = 0
     spent: Times = NOTHING
     problems: list[str] = field(default_factory=list)
@@ -63,7 +65,7 @@ def run(peer: Peer, sink: Sink, load: Workload) -> Measured:
         per_idle = (pss_bytes(peer.roots()) - memory) / load.idle if load.idle else 0.0
         if served < load.idle:
             problem = f"only {served} of {load.idle} idle connections were let in; not measured"
-            return Measured(0, 0, 0, 0, pss_bytes(peer.roots()), per_idle, load.sessions, problems=[problem])
+            return Measured(0, 0, 0, 0, pss_bytes(peer.roots()), per_idle, sessions=load.sessions, problems=[problem])
         relayed, refused = int(load.messages * load.relayed), int(load.messages * load.refused)
         local = (load.messages - relayed - refused) * load.recipients
         delivered, sent_on, before = peer.delivered(), sink.count(), times(peer.roots())
@@ -83,8 +85,8 @@ def run(peer: Peer, sink: Sink, load: Workload) -> Measured:
             (spent.user + spent.system) * 1000 / max(handled, 1),
             pss_bytes(peer.roots()),
             per_idle,
-            load.sessions,
-            spent,
+            sessions=load.sessions,
+            spent=spent,
         )
         if said or arrived != local + relayed:
             measured.problems.append(f"{arrived} of {local + relayed} arrived; {said[-300:]}")
