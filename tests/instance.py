@@ -8,6 +8,7 @@ import ssl
 import subprocess
 import sys
 import tempfile
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,12 +34,12 @@ def free_port() -> int:
                     probe.bind((address, port))
         except OSError:
             continue
-        _given.add(port)
+        _given.append(port)
         return port
     raise AssertionError(f"no free port from {start} on")
 
 
-_given: set[int] = set()
+_given: deque[int] = deque(maxlen=400)  # the last ones, which may not be bound yet
 
 
 class Instance:
