@@ -40,7 +40,8 @@ def calls_per_message(peer: Peer, sink: Sink, load: Workload) -> dict[str, float
         with said.open("wb") as errors:
             tracer = subprocess.Popen([need("strace"), "-c", "-f", "-o", str(file), *pids], stderr=errors)
         try:
-            until(lambda: said.read_text().count("attached") >= len(pids) // 2, 20, said.read_text)
+            # “attached”, or “attach: …” and why not: a child of ours may have ended meanwhile.
+            until(lambda: said.read_text().count("attach") >= len(pids) // 2, 20, said.read_text)
             run(peer, sink, load)
             tracer.send_signal(signal.SIGINT)
             tracer.wait(60)
