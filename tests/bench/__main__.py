@@ -44,34 +44,39 @@ def main() -> int:
     loads = [each for each in WORKLOADS if not args.only or each.name in args.only.split(",")]
     makers = [each for each in PEERS if not args.peers or each.name in args.peers.split(",")]
     sessions = [int(word) for word in args.sessions.split(",") if word]
-    said = []
+    page = _Page(_RESULTS if args.write else None)
     measured: dict[str, tuple[Workload, dict[str, list[Measured]]]] = {}
     with fresh_disk() as (disk, described):
         bench = _Bench(disk, makers, args.rounds)
-        said.append(_tell(report.heading(described, args.rounds)))
+        page.add(report.heading(described, args.rounds))
         for load in loads:
             scaled = load.scaled(args.scale)
             measured[load.name] = scaled, bench.rounds(scaled)
-            said.append(_tell(report.table(*measured[load.name])))
+            page.add(report.table(*measured[load.name]))
         growth = {}
         for load in (each for each in loads if sessions and each.name in _GROWTH):
             growth[load.name] = bench.growth(load, sessions, args.scale)
-            said.append(_tell(report.growth_table(load, sessions, growth[load.name])))
+            page.add(report.growth_table(load, sessions, growth[load.name]))
         for load in (each for each in loads if not args.no_calls and each.name in _TRACED):
             few = load.scaled(_TRACED_DELIVERIES / load.recipients / load.messages)
-            said.append(_tell(report.calls_table(few, bench.calls(few))))
-        said.append(
-            _tell(report.bounds_table(bounds(disk), measured["W6a"][1][Ours.name] if "W6a" in measured else []))
-        )
-    said.insert(1, _tell(report.goals_table(measured, growth)))
-    if args.write:
-        _RESULTS.write_text("".join(said), encoding="utf-8")
+            page.add(report.calls_table(few, bench.calls(few)))
+        page.add(report.bounds_table(bounds(disk), measured["W6a"][1][Ours.name] if "W6a" in measured else []))
+    page.add(report.goals_table(measured, growth), at=1)
     return 0
 
 
-def _tell(text: str) -> str:
-    print(text, end="", flush=True)
-    return text
+class _Page:
+    """What is told, and kept in `file`, if any, as far as it is told: a run that ends early leaves what it has."""
+
+    def __init__(self, file: Path | None) -> None:
+        self._file = file
+        self._said: list[str] = []
+
+    def add(self, text: str, at: int | None = None) -> None:
+        print(text, end="", flush=True)
+        self._said.insert(len(self._said) if at is None else at, text)
+        if self._file is not None:
+            self._file.write_text("".join(self._said), encoding="utf-8")
 
 
 class _Bench:
