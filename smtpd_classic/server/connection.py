@@ -4,6 +4,7 @@ Replies are sent when the session wants more octets, so that a client that pipel
 wait has an end: for the whole of a command, not only for its next octet, and for the whole of a message.
 """
 
+import sys
 import time
 
 from smtpd_classic.log import printable
@@ -29,9 +30,9 @@ from smtpd_classic.smtp.session import ServerSession
 
 __all__ = ["Connection"]
 
-_COMMAND_OCTETS = (
-    4096  # a buffer is taken before the wait begins, and thousands of idle clients must not hold large ones
-)
+# A buffer is taken before the wait begins: with its head this is the largest of Python's own small blocks (512 octets),
+# which cost little to get, and little to hold for thousands of idle clients.
+_COMMAND_OCTETS = 512 - sys.getsizeof(b"")
 _CONTENT_OCTETS = 65536
 _HANDSHAKE_S = 30.0
 _PROXY_S = 5.0
