@@ -56,6 +56,7 @@ class Services:
     mail_store: MailStore
     log: Log
     clock: Callable[[], float]
+    helo_name: str = field(init=False)
     facts: Facts = field(init=False)
     rewriting: Rewriting = field(init=False)
     """Mail Header Replace for copies that stay here."""
@@ -69,6 +70,7 @@ class Services:
             blocked=self.runtime.blocks.blocked,
             reverse_srs=self._reverse_srs,
         )
+        object.__setattr__(self, "helo_name", self.config.helo_name)
         object.__setattr__(self, "facts", facts)
         object.__setattr__(self, "rewriting", rewriting_for(self.config.replacements, local=True))
         object.__setattr__(self, "_trust", Trust(self.config, self.dns))

@@ -17,7 +17,7 @@ from typing import Self
 from filelock import lock_descriptor
 
 from smtpd_classic.delivery.folders import failure, make_maildir, sync_folder, write_all
-from spool.disk import sync
+from spool.disk import close, sync
 
 __all__ = ["COMPLETE", "DRAFT", "Incoming", "copy_into", "envelope_to"]
 
@@ -170,8 +170,7 @@ class Incoming:
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             self._remove_name()
-            with contextlib.suppress(OSError):
-                os.close(descriptor)
+            close(descriptor)
 
     def _deliver_one(self, folder: str, name: str, sync_name: bool) -> list[str]:
         target = f"{folder}/new/{name}"

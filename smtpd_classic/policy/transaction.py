@@ -1,6 +1,6 @@
 """What a decision is made about: who asks, and what has been agreed so far."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from smtpd_classic.accounts import Account
@@ -78,7 +78,6 @@ class Addressee(NamedTuple):
         return self.how != "remote" and self.address.rpartition("@")[0].lower() == "postmaster"
 
 
-@dataclass(slots=True)
 class Transaction:
     """From MAIL to the end of the content; before MAIL it is empty.
 
@@ -86,11 +85,14 @@ class Transaction:
     header block while it is. `excess` tells that a recipient was turned away because there are too many.
     """
 
-    visitor: Visitor
-    rules: Rules
-    sender: str = ""
-    size: int = 0
-    recipients: list[Addressee] = field(default_factory=list)
-    addressee: Addressee | None = None
-    header: HeaderBlock | None = None
-    excess: bool = False
+    __slots__ = ("addressee", "excess", "header", "recipients", "rules", "sender", "size", "visitor")
+
+    def __init__(self, visitor: Visitor, rules: Rules, sender: str = "", size: int = 0) -> None:
+        self.visitor = visitor
+        self.rules = rules
+        self.sender = sender
+        self.size = size
+        self.recipients: list[Addressee] = []
+        self.addressee: Addressee | None = None
+        self.header: HeaderBlock | None = None
+        self.excess = False

@@ -4,10 +4,11 @@
 nothing of it is left.
 """
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import replace
 from queue import SimpleQueue
+from types import TracebackType
 from typing import NamedTuple, Protocol
 
 from smtpd_classic.delivery.incoming import Incoming
@@ -16,7 +17,7 @@ from smtpd_classic.log import WARNING
 from smtpd_classic.services import Services
 from spool import Draft, Envelope, Recipient, SpoolBroken, SpoolFull
 
-__all__ = ["DISK_TROUBLE", "NO_ROOM", "Destination", "Mailbox", "Mailboxes", "Queue", "turn"]
+__all__ = ["DISK_TROUBLE", "NO_ROOM", "Destination", "Mailbox", "Mailboxes", "Queue", "Turn"]
 
 # As many threads of a process wait for the disk at once as one write of the journal serves well. More of them only wake
 # one another: with hundreds of sessions that costs a third of the rate.
@@ -29,8 +30,8 @@ DISK_TROUBLE = (SpoolFull, MailStoreFull, SpoolBroken, MailStoreBroken, OSError)
 class Destination(Protocol):
     def write(self, data: bytes) -> None: ...
 
-    def commit(self, envelope: Envelope, now: float) -> tuple[Recipient, ...]:
-        """Returns the recipients that have the message already; the others' is in the queue."""
+    def commit(self, envelope: Callable[[], Envelope], now: float) -> tuple[Recipient, ...]:
+        """Returns the recipients that have the message already; the others' is in the queue, with the envelope."""
 
     def abandon(self) -> None: ...
 
@@ -40,13 +41,15 @@ for _ in range(_TURNS):
     _turns.put(None)
 
 
-@contextmanager
-def turn() -> Iterator[None]:
+class Turn:
     """Have it while the disk is to make something durable, and for nothing that may wait for anybody else."""
-    _turns.get()
-    try:
-        yield
-    finally:
+
+    def __enter__(self) -> None:
+        _turns.get()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
         _turns.put(None)
 
 
@@ -62,8 +65,8 @@ class Queue:
     def write(self, data: bytes) -> None:
         self._draft.write(data)
 
-    def commit(self, envelope: Envelope, now: float) -> tuple[Recipient, ...]:
-        self._services.runtime.wake(self._draft.commit(envelope, now))
+    def commit(self, envelope: Callable[[], Envelope], now: float) -> tuple[Recipient, ...]:
+        self._services.runtime.wake(self._draft.commit(envelope(), now))
         return ()
 
     def abandon(self) -> None:
@@ -94,7 +97,7 @@ class Mailboxes:
             data = self._on_top + data
         self._incoming.write(data)
 
-    def commit(self, envelope: Envelope, now: float) -> tuple[Recipient, ...]:
+    def commit(self, envelope: Callable[[], Envelope], now: float) -> tuple[Recipient, ...]:
         """Those that no Maildir takes are queued. Should that fail too, the others' copies are taken back, so that the
         client's next try does not multiply them."""
         folders = [mailbox.folder for mailbox in self._mailboxes]
@@ -102,11 +105,11 @@ class Mailboxes:
             try:
                 left = self._incoming.deliver(folders)
             except (MailStoreFull, MailStoreBroken) as problem:
-                self._queue(envelope, folders, now, problem)
+                self._queue(envelope(), folders, now, problem)
                 left = folders
             else:
                 if left:
-                    self._queue(envelope, left, now, None)
+                    self._queue(envelope(), left, now, None)
         return tuple(each.recipient for each in self._mailboxes if each.folder not in left)
 
     def _queue(self, envelope: Envelope, folders: list[str], now: float, problem: Exception | None) -> None:

@@ -85,10 +85,13 @@ class Journal:
             self._log.write("smtpd", f"{reason} after {last} from {self._client}")
         if self._local:
             return
-        counts = dict(self._tally)
-        counts["commands"] = [sum(column) for column in zip(*self._tally.values(), strict=True)] or [0, 0]
-        told = (
-            f" {command.lower()}={positive}" if positive == every else f" {command.lower()}={positive}/{every}"
-            for command, (positive, every) in counts.items()
-        )
-        self._log.write("smtpd", f"disconnect from {self._client}{''.join(told)}")
+        text, positive, every = f"disconnect from {self._client}", 0, 0
+        for command, counted in self._tally.items():
+            text += _told(command.lower(), counted[0], counted[1])
+            positive += counted[0]
+            every += counted[1]
+        self._log.write("smtpd", text + _told("commands", positive, every))
+
+
+def _told(what: str, positive: int, every: int) -> str:
+    return f" {what}={positive}" if positive == every else f" {what}={positive}/{every}"

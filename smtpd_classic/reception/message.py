@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from smtpd_classic.message.headers import HeaderBlock
 from smtpd_classic.message.trace import Hop, date_text, envelope_to, received, return_path
 from smtpd_classic.policy import Addressee, Transaction
-from smtpd_classic.reception.destination import Destination, Mailbox, Mailboxes, Queue, turn
+from smtpd_classic.reception.destination import Destination, Mailbox, Mailboxes, Queue, Turn
 from smtpd_classic.reception.journal import Journal
 from smtpd_classic.services import Services
 from smtpd_classic.smtp.events import MailFrom, RcptTo
@@ -105,8 +105,8 @@ class Message:
     def commit(self, destination: Destination, size: int, header: HeaderBlock) -> Reply:
         """Returns when the message would survive a power cut. Raises what the disk said."""
         came = self._services.clock()
-        with turn():
-            delivered = destination.commit(self._envelope(), self._arrival)
+        with Turn():
+            delivered = destination.commit(self._envelope, self._arrival)
         self._tell(delivered, size, header.first(b"message-id") or self._own_id(), came)
         return accepted(self.queue_id)
 
@@ -124,7 +124,7 @@ class Message:
             ip=client.ip,
             protocol=session.protocol_name,
             tls=session.tls,
-            by=self._services.config.helo_name,
+            by=self._services.helo_name,
             queue_id=self.queue_id,
             recipient=self._named[0] if len(self._named) == 1 else "",
             uid=client.uid if client.local else -1,
@@ -139,7 +139,7 @@ class Message:
 
     def _own_id(self) -> bytes:
         """What Message-ID a message gets that came without one; blank for those that get none."""
-        return f"<{self.queue_id}@{self._services.config.helo_name}>".encode() if self._originates_here else b""
+        return f"<{self.queue_id}@{self._services.helo_name}>".encode() if self._originates_here else b""
 
     def _envelope(self) -> Envelope:
         login, mail = self._transaction.visitor.login, self._mail

@@ -52,6 +52,8 @@ from smtpd_classic.smtp.session import ServerSession
 
 __all__ = ["Reception"]
 
+_NO_MAIL = MailFrom("")
+
 
 class Reception:
     __slots__ = (
@@ -60,6 +62,7 @@ class Reception:
         "_last",
         "_login",
         "_mail",
+        "_nothing",
         "_policy",
         "_reader",
         "_services",
@@ -75,8 +78,8 @@ class Reception:
         self._visitor = Visitor(client, self._policy.rules)
         self._journal = Journal(services.log, services.runtime, client, session)
         self._login = Login(services, self._visitor, self._journal)
-        self._transaction = self._new_transaction()
-        self._mail = MailFrom("")
+        self._nothing = self._transaction = self._new_transaction()  # before MAIL
+        self._mail = _NO_MAIL
         self._asked: list[RcptTo] = []
         self._reader: ContentReader | None = None
         self._last = "CONNECT"
@@ -112,14 +115,14 @@ class Reception:
         reader, self._reader = self._reader, None
         if reader is not None:
             reader.abandon()
-        self._transaction = self._new_transaction()
+        self._transaction = self._nothing
 
     # The session -------------------------------------------------------------------------------------------------
 
     def _connected(self, event: Connected) -> Reply:
         objection = self._policy.first_objection(self._transaction, event)
         if objection is None:
-            return banner(self._services.config.helo_name)
+            return banner(self._services.helo_name)
         if objection is BLOCKED:
             self._journal.count("blocked")
         if objection is LOCAL_ERROR:  # a banner is 220, 554 or 421 (RFC 5321 3.1, 4.3.2)
@@ -129,7 +132,7 @@ class Reception:
 
     def _hello(self, event: Hello) -> Reply:
         self._end_transaction()
-        return hello(self._services.config.helo_name)
+        return hello(self._services.helo_name)
 
     def _start_tls(self, event: StartTls) -> Reply:
         """RFC 3207 4.2: what was known of the client is forgotten."""

@@ -166,7 +166,7 @@ class ListenerServer(socketserver.ThreadingTCPServer):
     def accept_one(self) -> bool:
         """Take one connection, if there still is one. Raises OSError when the system has no room for it."""
         try:
-            request, address = self.get_request()
+            request, address = self.socket.accept()
         except (BlockingIOError, ConnectionAbortedError, InterruptedError):
             return False
         try:

@@ -13,6 +13,9 @@ from smtpd_classic.smtp.events import TlsInfo
 
 __all__ = ["Wire", "prepare"]
 
+# As plain numbers: to combine two of the enum takes as long as the call.
+_LOOK = int(socket.MSG_PEEK | socket.MSG_DONTWAIT)
+_PEEK, _MORE = int(socket.MSG_PEEK), int(socket.MSG_MORE)
 _LINGER_S = 1.0
 _LINGER_OCTETS = 1 << 20
 
@@ -76,7 +79,7 @@ class Wire:
             self.send(data)
             return
         try:
-            self._socket.sendall(data, socket.MSG_MORE)
+            self._socket.sendall(data, _MORE)
         except BlockingIOError:
             raise TimeoutError from None
 
@@ -84,7 +87,7 @@ class Wire:
         """Whether the client has sent something by now. Under TLS the first octet is lost by asking."""
         try:
             if not self._encrypted:
-                return bool(self._socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+                return bool(self._socket.recv(1, _LOOK))
             self._socket.settimeout(0)
             try:
                 return bool(self._socket.recv(1))
@@ -98,7 +101,7 @@ class Wire:
         if timeout_s != self._timeout_s:
             self._set_timeout(timeout_s)
         try:
-            return self._socket.recv(most, socket.MSG_PEEK)
+            return self._socket.recv(most, _PEEK)
         except BlockingIOError:
             raise TimeoutError from None
 

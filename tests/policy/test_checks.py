@@ -183,7 +183,9 @@ def test_the_smallest_limit_that_is_not_zero_wins(
     here = world(tmp_path, f"[basic]\n{sizes}[trusted]\nhosts = 192.0.2.1\n")
     rules = here.policy().rules
     visitor = Visitor(here.client("192.0.2.1" if known else "203.0.113.5"), rules)
-    assert content_limit(Transaction(visitor, rules, recipients=recipients)) == limit
+    transaction = Transaction(visitor, rules)
+    transaction.recipients = recipients
+    assert content_limit(transaction) == limit
 
 
 @pytest.mark.parametrize(
@@ -282,7 +284,8 @@ def test_from_and_sender_belong_to_the_login(tmp_path: Path, header: bytes, obje
     here = world(tmp_path)
     policy = here.policy()
     joe = here.services.accounts.account("joe@example.org")
-    transaction = Transaction(Visitor(here.client(), policy.rules, joe), policy.rules, header=HeaderBlock(header))
+    transaction = Transaction(Visitor(here.client(), policy.rules, joe), policy.rules)
+    transaction.header = HeaderBlock(header)
     assert short(policy.first_objection(transaction, Content(b""))) == objection
     transaction.visitor.login = None
     assert policy.first_objection(transaction, Content(b"")) is None
