@@ -11,14 +11,15 @@ from collections.abc import Iterable, Iterator
 
 __all__ = ["ChunkDecoder", "ContentDecoder", "crlf", "stuff"]
 
+_DOT = b"\r\n."
 _END = b"\r\n.\r\n"
 
 
 def _lf(octets: bytes) -> tuple[bytes, bool]:
     """The same with LF line ends, and whether it held CR, LF or NUL in a wrong place. No CR LF is cut in two."""
-    text = octets.replace(b"\r\n", b"\n")
-    line_ends = len(octets) - len(text)
-    if b"\r" not in text and b"\0" not in text and text.count(b"\n") == line_ends:
+    lines = octets.split(b"\r\n")
+    text, within = b"\n".join(lines), b"".join(lines)
+    if b"\n" not in within and b"\r" not in within and b"\0" not in within:
         return text, False
     return text.replace(b"\r", b"\n").replace(b"\0", b""), True
 
@@ -38,7 +39,8 @@ class ContentDecoder:
     def decode(self, data: bytes) -> tuple[bytes, bytes]:
         """The next piece of content, and what follows the end: commands, not content."""
         data = self._held + data
-        end = data.find(_END)
+        dot = data.find(_DOT)
+        end = data.find(_END, dot) if dot >= 0 else -1
         if end < 0:
             held, rest = _beginning_of_end(data), b""
             octets = data[: len(data) - held]
@@ -46,8 +48,9 @@ class ContentDecoder:
         else:
             self.finished = True
             octets, rest = data[: end + 2], data[end + len(_END) :]
-        # RFC 5321 4.5.2. The end is not among the octets, so what is behind this dot is more of its line.
-        text, bare = _lf(octets.replace(b"\r\n.", b"\r\n"))
+        if dot != end:  # RFC 5321 4.5.2. The end is not among the octets, so what is behind a dot is more of its line.
+            octets = octets.replace(_DOT, b"\r\n")
+        text, bare = _lf(octets)
         self.bare |= bare
         if not self._started and text:
             self._started = True
