@@ -5,7 +5,6 @@ nothing of it is left.
 """
 
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from dataclasses import replace
 from queue import SimpleQueue
 from types import TracebackType
@@ -130,5 +129,7 @@ class Mailboxes:
         self._services.runtime.wake(self._queue_id)
 
     def abandon(self) -> None:
-        with suppress(*DISK_TROUBLE):
+        try:
             self._incoming.abandon()
+        except DISK_TROUBLE:
+            return
