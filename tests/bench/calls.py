@@ -18,7 +18,8 @@ __all__ = ["GROUPS", "calls_per_message"]
 
 GROUPS = {
     "all": "",
-    "fsync": r"fsync|fdatasync|sync_file_range",
+    "fsync": r"fsync|fdatasync",
+    "begin to write": r"sync_file_range",
     "rename, link": r"rename.*|link|linkat",
     "open": r"open.*|creat",
     "unlink": r"unlink.*",
