@@ -109,7 +109,8 @@ def close(descriptor: int) -> None:
 
 
 def _writer() -> Callable[[int], object]:
-    """What has the kernel begin to write a file; sync_file_range(2), which Python does not have."""
+    """What has the kernel begin to write a file; sync_file_range(2), which Python does not have. What goes wrong there
+    is told by the fsync that follows."""
     try:
         call = ctypes.CDLL(None).sync_file_range
     except AttributeError:  # a C library without it

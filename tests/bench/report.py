@@ -88,8 +88,9 @@ def _where(found: list[Measured]) -> str:
 
 
 def growth_table(load: Workload, sessions: list[int], results: dict[str, dict[int, list[Measured]]]) -> str:
-    """Messages/s end to end by the number of sessions."""
-    lines = [f"\n## {load.name} with more sessions, messages/s end to end\n\n"]
+    """Messages/s (deliveries/s for several recipients) end to end by the number of sessions."""
+    what = "messages" if load.recipients == 1 else "deliveries"
+    lines = [f"\n## {load.name} with more sessions, {what}/s end to end\n\n"]
     lines.append("| | " + " | ".join(map(str, sessions)) + " |\n" + "|---" * (len(sessions) + 1) + "|\n")
     for name, found in results.items():
         rates = [f"{_middle(each.end_to_end for each in found[number]):.0f}" for number in sessions]

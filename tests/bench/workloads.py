@@ -41,6 +41,13 @@ class Workload:
         sessions = sessions or self.sessions
         return replace(self, messages=max(int(self.messages * factor), sessions), sessions=sessions)
 
+    def grown(self, factor: float, sessions: int) -> "Workload":
+        """For so many sessions. Where each logs in once, it sends at least 40 messages, so that not the logins are
+        compared."""
+        if self.kept and self.logs_in:
+            return replace(self, messages=max(int(factor * max(40 * sessions, 10_000)), sessions), sessions=sessions)
+        return self.scaled(factor * (0.25 if sessions < 10 else 1.0), sessions)
+
     def of_length(self, length: int, messages: int) -> "Workload":
         return replace(self, messages=messages, length=length)
 
