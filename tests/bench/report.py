@@ -41,7 +41,7 @@ def heading(disk: str, rounds: int) -> str:
 
 
 def table(load: Workload, results: dict[str, list[Measured]]) -> str:
-    unit = "deliveries" if load.recipients > 1 else "messages"
+    unit = _unit(load)
     idle = " without them | B an idle one |" if load.idle else ""
     head = f"| | {unit}/s accepted | end to end | spread | MB/s | CPU s/1000 | PSS MB |{idle} ÷ Postfix | ÷ sink |\n"
     lines = [
@@ -88,9 +88,13 @@ def _where(found: list[Measured]) -> str:
 
 
 def growth_table(load: Workload, sessions: list[int], results: dict[str, dict[int, list[Measured]]]) -> str:
-    """Messages/s (deliveries/s for several recipients) end to end by the number of sessions."""
-    what = "messages" if load.recipients == 1 else "deliveries"
-    lines = [f"\n## {load.name} with more sessions, {what}/s end to end\n\n"]
+    """What is done end to end in a second, by the number of sessions."""
+    lines = [f"\n## {load.name} with more sessions, {_unit(load)}/s end to end\n\n"]
+    if load.kept and load.logs_in:
+        lines.append(
+            f"{load.grown(1.0, 1).messages} messages, and at least {load.grown(1.0, 1000).messages // 1000} a "
+        )
+        lines.append("session, so that not the logins are compared.\n\n")
     lines.append("| | " + " | ".join(map(str, sessions)) + " |\n" + "|---" * (len(sessions) + 1) + "|\n")
     for name, found in results.items():
         rates = [f"{_middle(each.end_to_end for each in found[number]):.0f}" for number in sessions]
@@ -168,6 +172,10 @@ def calls_table(load: Workload, results: dict[str, dict[str, float]]) -> str:
         f"| {name} | " + " | ".join(f"{found[each]:.1f}" for each in groups) + " |\n" for name, found in results.items()
     ]
     return "".join(lines)
+
+
+def _unit(load: Workload) -> str:
+    return "deliveries" if load.recipients > 1 else "messages"
 
 
 def _middle(values: Iterable[float]) -> float:
