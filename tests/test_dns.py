@@ -10,9 +10,21 @@ from pathlib import Path
 import dns.flags
 import dns.message
 import dns.rcode
+import dns.rdatatype
+import dns.rrset
 import pytest
 
-from smtpd_classic.dns import DnsFailure, DnsResolver, FixedResolver, Mx, NoSuchDomain, NullMx, Resolver
+from smtpd_classic.dns import (
+    DnsFailure,
+    DnsResolver,
+    FixedResolver,
+    MxRecord,
+    NoSuchDomain,
+    NullMx,
+    Resolver,
+    TlsaAnswer,
+    TlsaRecord,
+)
 from smtpd_classic.domain_name import ascii_domain, spellings
 from tests.instance import free_port
 from tests.tools import need
@@ -27,6 +39,9 @@ ZONE = [
     "host-record=v6.example.test,2001:db8::6",
     "host-record=implicit.test,192.0.2.9",
     "txt-record=nothing.test,no address and no exchanger",
+    "txt-record=pieces.test,v=DKIM1; p=abc,def",
+    "txt-record=pieces.test,second",
+    "txt-record=a=b.sel._domainkey.nothing.test,any octet",
     "dns-rr=null.test,15,000000",
     "dns-rr=odd-null.test,15,000000",
     "mx-host=odd-null.test,mx1.example.test,10",
@@ -109,7 +124,7 @@ def resolver(port: int, tmp_path_factory: pytest.TempPathFactory) -> DnsResolver
     ],
 )
 def test_a_domain_has_these_exchangers(resolver: DnsResolver, domain: str, hosts: list[tuple[int, str]]) -> None:
-    assert resolver.mx(domain) == tuple(Mx(*each) for each in hosts)
+    assert resolver.mx(domain) == tuple(MxRecord(*each) for each in hosts)
 
 
 def test_exchangers_come_by_preference_and_equal_ones_in_any_order(resolver: DnsResolver) -> None:
@@ -209,12 +224,49 @@ def test_the_name_of_a_client_is_one_that_leads_back(resolver: DnsResolver, ip: 
     assert resolver.host_name(ip) == name
 
 
+@pytest.mark.parametrize(
+    ("name", "records"),
+    [
+        ("nothing.test", [b"no address and no exchanger"]),
+        ("NOTHING.test.", [b"no address and no exchanger"]),
+        ("pieces.test", [b"v=DKIM1; p=abcdef", b"second"]),
+        ("a=b.sel._domainkey.nothing.test", [b"any octet"]),
+        ("implicit.test", []),
+    ],
+)
+def test_text_records_come_with_their_strings_joined(resolver: DnsResolver, name: str, records: list[bytes]) -> None:
+    assert sorted(resolver.txt(name)) == sorted(records)
+
+
+@pytest.mark.parametrize("name", ["missing.test", "", "a..b", "x" * 64 + ".test", "é" * 70, ".".join(["abc"] * 70)])
+def test_a_name_without_any_record_is_told_from_one_without_this_kind(resolver: DnsResolver, name: str) -> None:
+    for ask in (resolver.txt, resolver.mx_records, lambda host: resolver.address_records(host, 4)):
+        with pytest.raises(NoSuchDomain):
+            ask(name)
+    assert resolver.mx_records("implicit.test") == ()
+    assert resolver.address_records("implicit.test", 6) == ()
+
+
+def test_records_are_given_as_they_are_published(resolver: DnsResolver) -> None:
+    assert resolver.address_records("mx1.example.test", 4) == ("192.0.2.1",)
+    assert resolver.address_records("mx1.example.test", 6) == ("2001:db8::1",)
+    assert resolver.mx_records("null.test") == (MxRecord(0, ""),)
+    assert [each.preference for each in resolver.mx_records("example.test")] == [10, 20, 20]
+    assert resolver.ptr("192.0.2.3") == ("mx1.example.test",)
+    assert resolver.ptr("::ffff:192.0.2.3") == ("mx1.example.test",)
+    assert sorted(resolver.ptr("192.0.2.5")) == ["five.example.test", "other.example.test"]
+    with pytest.raises(NoSuchDomain):
+        resolver.ptr("192.0.2.6")
+
+
 class Server:
     """A name server in a thread, which says what it is told to say and counts the questions."""
 
     def __init__(self, rcode: dns.rcode.Rcode | None) -> None:
         self.rcode, self.questions = rcode, 0
         self.sizes: list[int] = []
+        self.records: dict[dns.rdatatype.RdataType, list[dns.rrset.RRset]] = {}
+        self.flags = dns.flags.Flag(0)
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.bind(("127.0.0.1", 0))
         self.port: int = self._socket.getsockname()[1]
@@ -232,6 +284,8 @@ class Server:
             if self.rcode is not None:
                 answer = dns.message.make_response(question)
                 answer.set_rcode(self.rcode)
+                answer.answer += self.records.get(question.question[0].rdtype, [])
+                answer.flags |= question.flags & self.flags
                 self._socket.sendto(answer.to_wire(), client)
 
     def stop(self) -> None:
@@ -303,10 +357,22 @@ def test_a_server_that_never_answers_holds_nobody_up_for_long(servers: list[Serv
     assert servers[0].questions > asked, "whoever can wait longer asks again"
 
 
+@pytest.mark.parametrize("validated", [True, False])
+def test_a_certificate_association_says_whether_the_answer_was_validated(
+    servers: list[Server], validated: bool
+) -> None:
+    servers.append(Server(dns.rcode.NOERROR))
+    name = "_25._tcp.mx1.example.test."
+    servers[0].records[dns.rdatatype.TLSA] = [dns.rrset.from_text(name, 60, "IN", "TLSA", "3 1 1 " + "ab" * 32)]
+    servers[0].flags = dns.flags.AD if validated else dns.flags.Flag(0)
+    resolver = DnsResolver([("127.0.0.1", servers[0].port)])
+    assert resolver.tlsa("MX1.example.test", 25) == TlsaAnswer((TlsaRecord(3, 1, 1, b"\xab" * 32),), secure=validated)
+
+
 def test_the_second_name_server_is_asked_when_the_first_fails(port: int, servers: list[Server]) -> None:
     servers.append(Server(dns.rcode.SERVFAIL))
     resolver = DnsResolver([("127.0.0.1", servers[0].port), ("127.0.0.1", port)])
-    assert resolver.mx("implicit.test") == (Mx(0, "implicit.test"),)
+    assert resolver.mx("implicit.test") == (MxRecord(0, "implicit.test"),)
 
 
 def test_questions_are_cached_and_leave_room_for_long_answers(servers: list[Server]) -> None:
@@ -389,8 +455,8 @@ def test_a_fixed_resolver_answers_from_its_tables() -> None:
         addresses={"one.test": ["192.0.2.1"], "b.test": ["192.0.2.2"], "bad-host.test": DnsFailure("x")},
         names={"192.0.2.1": "one.test"},
     )
-    assert resolver.mx("a.test") == (Mx(10, "one.test"), Mx(20, "two.test"))
-    assert resolver.mx("b.test") == (Mx(0, "b.test"),)
+    assert resolver.mx("a.test") == (MxRecord(10, "one.test"), MxRecord(20, "two.test"))
+    assert resolver.mx("b.test") == (MxRecord(0, "b.test"),)
     assert resolver.addresses("one.test") == ("192.0.2.1",)
     assert resolver.addresses("192.0.2.9") == ("192.0.2.9",)
     assert resolver.host_name("192.0.2.1") == "one.test"

@@ -7,8 +7,7 @@ from itertools import groupby
 from smtpd_classic.delivery.hosts import Candidate, addresses_of, in_turn, put_off
 from smtpd_classic.delivery.network import Encryption, Network, Target
 from smtpd_classic.delivery.transport import Action, Job, Outcome, Peer, Settle
-from smtpd_classic.dns import DnsFailure, NoSuchDomain, NullMx
-from smtpd_classic.dns import Mx as Exchanger
+from smtpd_classic.dns import DnsFailure, MxRecord, NoSuchDomain, NullMx
 from smtpd_classic.smtp.address import split_address
 from smtpd_classic.smtp.reply import Reply
 
@@ -61,7 +60,7 @@ def _final(enhanced: str, words: str) -> Outcome:
 class _Exchangers:
     """The list of one domain, read group by group of equal preference, as far as it is needed."""
 
-    def __init__(self, exchangers: tuple[Exchanger, ...], transport: Mx) -> None:
+    def __init__(self, exchangers: tuple[MxRecord, ...], transport: Mx) -> None:
         self._groups = [list(group) for _, group in groupby(exchangers, lambda mx: mx.preference)]
         self._transport = transport
         self._ours = False
@@ -78,7 +77,7 @@ class _Exchangers:
             pass
         return self._ours
 
-    def _look_up(self, group: list[Exchanger]) -> list[Candidate]:
+    def _look_up(self, group: list[MxRecord]) -> list[Candidate]:
         own, network = self._transport.network.own, self._transport.network
         self._ours = any(own.named(mx.host) for mx in group)
         found: list[Candidate] = []

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smtpd_classic.config.schema import SECTIONS
-from smtpd_classic.dns import Mx
+from smtpd_classic.dns import FixedResolver, MxRecord
 from smtpd_classic.message.headers import HeaderBlock
 from smtpd_classic.policy import CHECKS, Addressee, Client, Transaction, Visitor
 from smtpd_classic.policy.limits import content_limit
@@ -201,13 +201,13 @@ def test_the_declared_size_is_measured_at_each_recipient(tmp_path: Path, size: i
         assert short(reply) == wanted
 
 
-class Asked:
+class Asked(FixedResolver):
     """A resolver that remembers how long it was given."""
 
     def __init__(self) -> None:
         self.bounds: list[float] = []
 
-    def mx(self, domain: str, *, timeout_s: float = 10.0) -> tuple[Mx, ...]:
+    def mx(self, domain: str, *, timeout_s: float = 10.0) -> tuple[MxRecord, ...]:
         self.bounds.append(timeout_s)
         return RESOLVER.mx(domain, timeout_s=timeout_s)
 
