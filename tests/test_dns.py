@@ -6,11 +6,13 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from queue import SimpleQueue
 
 import dns.flags
 import dns.message
 import dns.rcode
 import dns.rdatatype
+import dns.reversename
 import dns.rrset
 import pytest
 
@@ -262,11 +264,14 @@ def test_records_are_given_as_they_are_published(resolver: DnsResolver) -> None:
 class Server:
     """A name server in a thread, which says what it is told to say and counts the questions."""
 
-    def __init__(self, rcode: dns.rcode.Rcode | None) -> None:
+    def __init__(self, rcode: dns.rcode.Rcode) -> None:
         self.rcode, self.questions = rcode, 0
+        self.rcodes: dict[dns.rdatatype.RdataType, dns.rcode.Rcode] = {}
+        self.silent: set[dns.rdatatype.RdataType] = set()
         self.sizes: list[int] = []
         self.records: dict[dns.rdatatype.RdataType, list[dns.rrset.RRset]] = {}
         self.flags = dns.flags.Flag(0)
+        self._unanswered: list[tuple[bytes, tuple[str, int]]] = []
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.bind(("127.0.0.1", 0))
         self.port: int = self._socket.getsockname()[1]
@@ -281,12 +286,24 @@ class Server:
             self.questions += 1
             question = dns.message.from_wire(data)
             self.sizes.append(question.payload)
-            if self.rcode is not None:
-                answer = dns.message.make_response(question)
-                answer.set_rcode(self.rcode)
-                answer.answer += self.records.get(question.question[0].rdtype, [])
-                answer.flags |= question.flags & self.flags
-                self._socket.sendto(answer.to_wire(), client)
+            if question.question[0].rdtype in self.silent:
+                self._unanswered.append((data, client))
+            else:
+                self._answer(question, client)
+
+    def _answer(self, question: dns.message.Message, client: tuple[str, int]) -> None:
+        kind = question.question[0].rdtype
+        answer = dns.message.make_response(question)
+        answer.set_rcode(self.rcodes.get(kind, self.rcode))
+        answer.answer += self.records.get(kind, [])
+        answer.flags |= question.flags & self.flags
+        self._socket.sendto(answer.to_wire(), client)
+
+    def answer_late(self) -> None:
+        """Answer the questions that were met with silence."""
+        while self._unanswered:
+            data, client = self._unanswered.pop()
+            self._answer(dns.message.from_wire(data), client)
 
     def stop(self) -> None:
         self._socket.sendto(b"", ("127.0.0.1", self.port))
@@ -331,9 +348,14 @@ def test_a_failure_is_remembered_for_half_a_minute(servers: list[Server]) -> Non
     asked = servers[0].questions
     assert asked == 1
     clock.now += 31
+    for _ in range(2):
+        with pytest.raises(DnsFailure):
+            resolver.mx("example.org")
+    assert servers[0].questions == asked + 1
+    clock.now += 31
     with pytest.raises(DnsFailure):
         resolver.mx("example.org")
-    assert servers[0].questions == asked + 1
+    assert servers[0].questions == asked + 1, "the second failure is kept twice as long"
     servers[0].rcode = dns.rcode.NXDOMAIN
     clock.now += 31
     with pytest.raises(NoSuchDomain):
@@ -341,7 +363,8 @@ def test_a_failure_is_remembered_for_half_a_minute(servers: list[Server]) -> Non
 
 
 def test_a_server_that_never_answers_holds_nobody_up_for_long(servers: list[Server]) -> None:
-    servers.append(Server(None))
+    servers.append(Server(dns.rcode.NOERROR))
+    servers[0].silent |= {dns.rdatatype.MX}
     resolver = DnsResolver([("127.0.0.1", servers[0].port)])
     start = time.monotonic()
     with pytest.raises(DnsFailure, match=r"within 0\.3 s"):
@@ -351,10 +374,12 @@ def test_a_server_that_never_answers_holds_nobody_up_for_long(servers: list[Serv
     with pytest.raises(DnsFailure):
         resolver.mx("example.org", timeout_s=0.2)
     assert time.monotonic() - start < 0.1, "it is known by then"
-    asked = servers[0].questions
-    with pytest.raises(DnsFailure):
-        resolver.mx("example.org", timeout_s=0.4)
-    assert servers[0].questions > asked, "whoever can wait longer asks again"
+    assert servers[0].questions == 1
+    servers[0].silent.clear()
+    servers[0].records[dns.rdatatype.MX] = [dns.rrset.from_text("example.org.", 60, "IN", "MX", "1 mx.example.org.")]
+    servers[0].answer_late()
+    assert resolver.mx("example.org", timeout_s=5.0) == (MxRecord(1, "mx.example.org"),), "it can wait longer"
+    assert servers[0].questions == 1
 
 
 @pytest.mark.parametrize("validated", [True, False])
@@ -367,6 +392,171 @@ def test_a_certificate_association_says_whether_the_answer_was_validated(
     servers[0].flags = dns.flags.AD if validated else dns.flags.Flag(0)
     resolver = DnsResolver([("127.0.0.1", servers[0].port)])
     assert resolver.tlsa("MX1.example.test", 25) == TlsaAnswer((TlsaRecord(3, 1, 1, b"\xab" * 32),), secure=validated)
+
+
+A, AAAA, MX, TXT = dns.rdatatype.A, dns.rdatatype.AAAA, dns.rdatatype.MX, dns.rdatatype.TXT
+ADDRESS = {A: "192.0.2.1", AAAA: "2001:db8::1"}
+
+
+@pytest.mark.parametrize("in_hand", [A, AAAA])
+@pytest.mark.parametrize("other", [dns.rcode.NXDOMAIN, dns.rcode.SERVFAIL, dns.rcode.NOTIMP, None])
+def test_an_address_in_hand_wins_over_what_becomes_of_the_other_family(
+    servers: list[Server], in_hand: dns.rdatatype.RdataType, other: dns.rcode.Rcode | None
+) -> None:
+    servers.append(server := Server(dns.rcode.NOERROR))
+    lacking = A if in_hand is AAAA else AAAA
+    server.records[in_hand] = [
+        dns.rrset.from_text("host.test.", 60, "IN", dns.rdatatype.to_text(in_hand), ADDRESS[in_hand])
+    ]
+    server.records[dns.rdatatype.PTR] = [
+        dns.rrset.from_text(dns.reversename.from_address(ADDRESS[in_hand]), 60, "IN", "PTR", "host.test.")
+    ]
+    if other is None:
+        server.silent.add(lacking)
+    else:
+        server.rcodes[lacking] = other
+    resolver = DnsResolver([("127.0.0.1", server.port)])
+    begun: SimpleQueue[object] = SimpleQueue()
+    start = time.monotonic()
+    resolver.begin_addresses("host.test", begun.put)
+    assert resolver.addresses("host.test") == (ADDRESS[in_hand],)
+    assert resolver.addresses("host.test", timeout_s=0.3) == (ADDRESS[in_hand],)
+    assert begun.get(timeout=10) == (ADDRESS[in_hand],)
+    assert resolver.mx("host.test") == (MxRecord(0, "host.test"),)
+    assert resolver.host_name(ADDRESS[in_hand]) == "host.test"
+    assert time.monotonic() - start < 4
+    version = 4 if in_hand is A else 6
+    assert resolver.addresses("host.test", version=version) == (ADDRESS[in_hand],)
+    with pytest.raises(NoSuchDomain if other is dns.rcode.NXDOMAIN else DnsFailure):
+        resolver.addresses("host.test", version=10 - version, timeout_s=0.3)
+
+
+def test_without_any_address_a_failure_of_one_family_decides_nothing(servers: list[Server]) -> None:
+    servers.append(Server(dns.rcode.NOERROR))
+    servers[0].rcodes[AAAA] = dns.rcode.SERVFAIL
+    resolver = DnsResolver([("127.0.0.1", servers[0].port)])
+    with pytest.raises(DnsFailure):
+        resolver.addresses("host.test")
+
+
+def test_a_slow_name_server_is_usable_and_its_late_answers_are_kept(servers: list[Server]) -> None:
+    servers.append(server := Server(dns.rcode.NOERROR))
+    server.records[MX] = [dns.rrset.from_text("slow.test.", 60, "IN", "MX", "5 mx.slow.test.")]
+    server.silent.add(MX)
+    resolver = DnsResolver([("127.0.0.1", server.port)])
+    begun: SimpleQueue[object] = SimpleQueue()
+    resolver.begin_mx("slow.test", begun.put)
+    with pytest.raises(DnsFailure):
+        resolver.mx("slow.test", timeout_s=0.2)
+    until(lambda: server.questions == 2, 10)  # five seconds later: the second try
+    answer_to_the_first, server._unanswered = server._unanswered[:1], []
+    server._unanswered += answer_to_the_first
+    server.answer_late()
+    assert begun.get(timeout=5) == (MxRecord(5, "mx.slow.test"),)
+    assert resolver.mx("slow.test", timeout_s=0.2) == (MxRecord(5, "mx.slow.test"),)
+    assert server.questions == 2
+
+
+def test_one_question_about_a_name_is_asked_at_a_time(servers: list[Server]) -> None:
+    servers.append(server := Server(dns.rcode.NOERROR))
+    server.records[MX] = [dns.rrset.from_text("busy.test.", 60, "IN", "MX", "5 mx.busy.test.")]
+    server.silent.add(MX)
+    resolver = DnsResolver([("127.0.0.1", server.port)])
+    begun: SimpleQueue[object] = SimpleQueue()
+    for _ in range(50):
+        resolver.begin_mx("busy.test", begun.put)
+    until(lambda: server.questions == 1)
+    server.answer_late()
+    assert [begun.get(timeout=5) for _ in range(50)] == [(MxRecord(5, "mx.busy.test"),)] * 50
+    assert server.questions == 1
+
+
+def test_hundreds_of_silent_names_keep_no_other_name_waiting(servers: list[Server]) -> None:
+    servers.append(server := Server(dns.rcode.NOERROR))
+    server.silent.add(MX)
+    server.records[TXT] = [dns.rrset.from_text("good.test.", 60, "IN", "TXT", "good")]
+    resolver = DnsResolver([("127.0.0.1", server.port)])
+    begun: SimpleQueue[object] = SimpleQueue()
+    for number in range(400):
+        resolver.begin_mx(f"silent-{number}.test", begun.put)
+    start = time.monotonic()
+    assert resolver.txt("good.test") == (b"good",)
+    assert time.monotonic() - start < 4
+    before = threading.active_count()
+    resolver.begin_mx("one-more.test", begun.put)
+    assert threading.active_count() == before, "a look-up costs no thread"
+    server.answer_late()
+
+
+def test_the_memory_of_failures_is_bounded(servers: list[Server], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("smtpd_classic.dns.questions.MOST_FAILURES", 20)
+    servers.append(server := Server(dns.rcode.SERVFAIL))
+    resolver = DnsResolver([("127.0.0.1", server.port)])
+    names = [f"failing-{number}.test" for number in range(25)]
+    for name in names:
+        with pytest.raises(DnsFailure):
+            resolver.txt(name)
+    assert server.questions == 25
+    for name in reversed(names):
+        with pytest.raises(DnsFailure):
+            resolver.txt(name)
+    assert server.questions == 30, "the twenty newest failures are remembered, the five oldest are forgotten"
+
+
+def test_the_memory_of_answers_is_bounded_and_ends_with_their_time(
+    servers: list[Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("smtpd_classic.dns.questions.MOST_ANSWERS", 2)
+    servers.append(server := Server(dns.rcode.NOERROR))
+    clock = Clock()
+    resolver = DnsResolver([("127.0.0.1", server.port)], clock=clock)
+    for number in (1, 2, 1, 3, 1):
+        server.records[TXT] = [dns.rrset.from_text(f"name-{number}.test.", 60, "IN", "TXT", "x")]
+        assert resolver.txt(f"name-{number}.test") == (b"x",)
+    assert server.questions == 3, "the one that was used last is kept"
+    clock.now += 61
+    server.records[TXT] = [dns.rrset.from_text("name-1.test.", 60, "IN", "TXT", "y")]
+    assert resolver.txt("name-1.test") == (b"y",)
+
+
+def test_an_answer_to_another_question_is_not_taken(servers: list[Server]) -> None:
+    servers.append(server := Server(dns.rcode.NOERROR))
+    server.silent.add(TXT)
+    server.records[TXT] = [dns.rrset.from_text("name.test.", 60, "IN", "TXT", "right")]
+    resolver = DnsResolver([("127.0.0.1", server.port)])
+    found: SimpleQueue[tuple[bytes, ...]] = SimpleQueue()
+    asking = threading.Thread(target=lambda: found.put(resolver.txt("name.test")))
+    asking.start()
+    until(lambda: bool(server._unanswered))
+    data, client = server._unanswered[0]
+    question = dns.message.from_wire(data)
+    forged = [bytes(200), b"", b"\xff", data[:12]]
+    other = dns.message.make_response(dns.message.make_query("other.test", "TXT", id=question.id))
+    other.answer += [dns.rrset.from_text("other.test.", 60, "IN", "TXT", "wrong")]
+    wrong_id = dns.message.make_response(question)
+    wrong_id.id ^= 1
+    for each in (*forged, other.to_wire(), wrong_id.to_wire()):
+        server._socket.sendto(each, client)
+    server.answer_late()
+    assert found.get(timeout=5) == (b"right",)
+    asking.join()
+
+
+def test_nothing_is_left_behind_by_a_resolver_that_is_idle(
+    servers: list[Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("smtpd_classic.dns.loop._LINGER_S", 0.1)
+    monkeypatch.setattr("smtpd_classic.dns.exchange.LOOKUP_S", 0.3)
+    monkeypatch.setattr("smtpd_classic.dns.exchange.TRY_S", 0.2)
+    servers.append(Server(dns.rcode.NXDOMAIN))
+    resolver = DnsResolver([("127.0.0.1", servers[0].port)])
+    others = set(threading.enumerate())
+    for name in ("one.test", "two.test"):
+        with pytest.raises(NoSuchDomain):
+            resolver.txt(name)
+        (thread,) = (each for each in threading.enumerate() if each not in others)
+        until(lambda thread=thread: not thread.is_alive())  # type: ignore[misc]
+        assert resolver._questions.loop._wake == -1
 
 
 def test_the_second_name_server_is_asked_when_the_first_fails(port: int, servers: list[Server]) -> None:

@@ -1,11 +1,11 @@
 """A resolver for tests, and for programs that know all answers."""
 
 import ipaddress
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from smtpd_classic.dns.names import literal, plain_address
-from smtpd_classic.dns.resolver import MxRecord, NoSuchDomain, NullMx, TlsaAnswer
+from smtpd_classic.dns.resolver import DnsFailure, MxRecord, NoSuchDomain, NullMx, TlsaAnswer
 
 __all__ = ["FixedResolver"]
 
@@ -43,13 +43,30 @@ class FixedResolver:
             return (MxRecord(0, domain),)
         return tuple(sorted((MxRecord(*each) for each in found), key=lambda mx: mx.preference))
 
-    def addresses(self, host: str, *, timeout_s: float = 10.0) -> tuple[str, ...]:
+    def addresses(self, host: str, *, timeout_s: float = 10.0, version: int = 0) -> tuple[str, ...]:
         if (address := literal(host)) is not None:
             return (address,)
-        found = _value(self._addresses.get(host))
+        found = _value(self._addresses.get(host)) or ()
+        found = tuple(each for each in found if version in {0, ipaddress.ip_address(each).version})
         if not found:
             raise NoSuchDomain(f"{host} does not exist")
-        return tuple(found)
+        return found
+
+    def begin_mx(self, domain: str, done: Callable[[tuple[MxRecord, ...] | Exception], None]) -> None:
+        try:
+            found = self.mx(domain)
+        except (NoSuchDomain, NullMx, DnsFailure) as problem:
+            done(problem)
+        else:
+            done(found)
+
+    def begin_addresses(self, host: str, done: Callable[[tuple[str, ...] | Exception], None]) -> None:
+        try:
+            found = self.addresses(host)
+        except (NoSuchDomain, DnsFailure) as problem:
+            done(problem)
+        else:
+            done(found)
 
     def host_name(self, ip: str) -> str:
         return self._names.get(ip, "")

@@ -1,5 +1,6 @@
 """The questions, the answers and the three ways to have no answer."""
 
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 __all__ = ["DnsFailure", "MxRecord", "NoSuchDomain", "NullMx", "Resolver", "TlsaAnswer", "TlsaRecord"]
@@ -51,9 +52,17 @@ class Resolver(Protocol):
         """Return the hosts to try, in that order: by preference, equal ones shuffled (RFC 5321 5.1). A domain without
         MX that has an address is its own exchanger. Raises NoSuchDomain, NullMx or DnsFailure."""
 
-    def addresses(self, host: str, *, timeout_s: float = 10.0) -> tuple[str, ...]:
-        """Return the IP addresses of a host, IPv6 before IPv4. /etc/hosts takes precedence; an IP address is its own
-        answer. Raises NoSuchDomain when the host has no address, or DnsFailure."""
+    def addresses(self, host: str, *, timeout_s: float = 10.0, version: int = 0) -> tuple[str, ...]:
+        """Return the IP addresses of a host, IPv6 before IPv4, or only those of one version (4 or 6). /etc/hosts takes
+        precedence; an IP address is its own answer. An address of one family is enough: the other family may be denied
+        or fail (RFC 4074 4.2). Raises NoSuchDomain when the host has no address, or DnsFailure."""
+
+    def begin_mx(self, domain: str, done: Callable[[tuple[MxRecord, ...] | Exception], None]) -> None:
+        """Call `done` once with the result of `mx` or its exception: at once if it is known, else in the resolver's
+        thread, which must not be kept. Takes at most 15 seconds for each question."""
+
+    def begin_addresses(self, host: str, done: Callable[[tuple[str, ...] | Exception], None]) -> None:
+        """Call `done` with the result of `addresses` or its exception, as `begin_mx` does."""
 
     def host_name(self, ip: str) -> str:
         """Return the verified name of a client: the name in its PTR record if that name leads back to the address,

@@ -45,7 +45,7 @@ class Trust:
         self._named: list[_Named] = []
         self._dns = dns
         self._monotonic = monotonic
-        self._resolved: dict[str, tuple[float, frozenset[str]]] = {}
+        self._resolved: dict[tuple[str, int], tuple[float, frozenset[str]]] = {}
         self._by_address = lru_cache(1024)(self._address_reason)
         for direct in config.direct_domains:
             for host in direct.hosts:
@@ -77,7 +77,7 @@ class Trust:
         failure: DnsFailure | None = None
         for named in self._named:
             try:
-                if ip in self._addresses(named.name):
+                if ip in self._addresses(named.name, 6 if ":" in ip else 4):
                     return f"the host {named.name} of [direct {named.domain}]"
             except DnsFailure as problem:
                 failure = problem
@@ -85,15 +85,16 @@ class Trust:
             raise failure
         return ""
 
-    def _addresses(self, name: str) -> frozenset[str]:
+    def _addresses(self, name: str, version: int) -> frozenset[str]:
+        """Return the addresses of one version: those of the other cannot decide. Raises DnsFailure."""
         now = self._monotonic()
-        known = self._resolved.get(name)
+        known = self._resolved.get((name, version))
         if known is not None and now < known[0]:
             return known[1]
         try:
-            found = self._dns.addresses(name, timeout_s=_PATIENCE_S)
+            found = self._dns.addresses(name, timeout_s=_PATIENCE_S, version=version)
         except NoSuchDomain:
             found = ()
         addresses = frozenset(str(plain_ip(each)) for each in found)
-        self._resolved[name] = (now + _REMEMBERED_S, addresses)
+        self._resolved[name, version] = (now + _REMEMBERED_S, addresses)
         return addresses

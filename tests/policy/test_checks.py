@@ -211,8 +211,8 @@ class Asked(FixedResolver):
         self.bounds.append(timeout_s)
         return RESOLVER.mx(domain, timeout_s=timeout_s)
 
-    def addresses(self, host: str, *, timeout_s: float = 10.0) -> tuple[str, ...]:
-        return RESOLVER.addresses(host, timeout_s=timeout_s)
+    def addresses(self, host: str, *, timeout_s: float = 10.0, version: int = 0) -> tuple[str, ...]:
+        return RESOLVER.addresses(host, timeout_s=timeout_s, version=version)
 
     def host_name(self, ip: str) -> str:
         return ""
