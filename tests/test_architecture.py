@@ -143,7 +143,7 @@ def test_imports_follow_the_arrows(path: Path) -> None:
 def test_the_retry_thread_knows_no_sockets_and_no_sessions() -> None:
     for path in (ROOT / "smtpd_classic" / "retry").rglob("*.py"):
         found = set(imports(path))
-        assert not found & {"socket", "ssl", "smtpd_classic.smtp.session", "smtpd_classic.delivery.session"}, path
+        assert not found & {"socket", "ssl", "smtpd_classic.smtp.session", "smtpd_classic.client.session"}, path
 
 
 def test_the_protocol_does_no_input_or_output() -> None:
