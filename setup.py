@@ -10,10 +10,11 @@ from setuptools import find_packages, setup
 COMPILED = {
     "smtpd_classic": "log services",
     "smtpd_classic/accounts": "account accounts address login passwords reading resolution",
-    "smtpd_classic/delivery": (
-        "answers attempt connections folders health hosts incoming maildir relay remote routes session transaction"
+    "smtpd_classic/client": (
+        "answers attempt connections health hosts relay remote routes session transaction"
         " transcript transport wire wording"
     ),
+    "smtpd_classic/mailstore": "folders incoming store",
     "smtpd_classic/message": "headers mailboxes phrase rewriting trace",
     "smtpd_classic/policy": (
         "__init__ addressees answers checks client limits networks patterns relaying rules sender transaction trust"
@@ -21,10 +22,10 @@ COMPILED = {
     "smtpd_classic/reception": "__init__ content destination journal login message reception",
     "smtpd_classic/retry": "deliverers dispatch fair journal rows ticket",
     "smtpd_classic/runtime": "__init__ blocks clients counters wakes",
-    "smtpd_classic/server": "acceptor connection listener_server terms thread_pool wire",
+    "smtpd_classic/server": "acceptor connection listener_server context thread_pool wire",
     "smtpd_classic/smtp": (
         "address buffer client commands content events exchange extensions grammar incoming legality replies reply sasl"
-        " scram session tally"
+        " scram limits session"
     ),
     "spool": "claim disk draft queue_id state_file",
 }

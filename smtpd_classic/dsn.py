@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from smtpd_classic.message.headers import HeaderBlock
 from smtpd_classic.message.trace import date_text
 
-__all__ = ["Fate", "Notification", "compose", "eight_bit", "plain_notice"]
+__all__ = ["Notification", "RecipientStatus", "compose", "eight_bit", "plain_notice"]
 
 _LONGEST_VALUE = 1800
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
@@ -27,7 +27,7 @@ _CLASSES = {"failed": "5", "delayed": "4"}
 
 
 @dataclass(frozen=True, slots=True)
-class Fate:
+class RecipientStatus:
     """What became of one recipient. `action` is failed, delayed, delivered, relayed or expanded (RFC 3464 2.3.3).
 
     `original` is the address that was written to, when an alias led from it to `recipient`; `orcpt` what the sender's
@@ -58,7 +58,7 @@ class Notification:
     to: str
     arrival: float
     now: float
-    fates: tuple[Fate, ...]
+    fates: tuple[RecipientStatus, ...]
     envid: str = ""
     preface: str = ""  # a paragraph before all others, for the postmaster's copies
 
@@ -98,7 +98,7 @@ def _field(name: str, value: str) -> str:
     return "\n".join(words) + "\n"
 
 
-def status_of(fate: Fate) -> str:
+def status_of(fate: RecipientStatus) -> str:
     """The status code, of the class that the action demands (RFC 3463 2): nothing failed with 2.0.0."""
     found = fate.status if _STATUS.fullmatch(fate.status) else "0.0.0"
     if fate.action == "failed":
@@ -107,7 +107,7 @@ def status_of(fate: Fate) -> str:
     return _CLASSES.get(fate.action, "2") + found[1:]
 
 
-def _fields_of(fate: Fate) -> str:
+def _fields_of(fate: RecipientStatus) -> str:
     lines = [_field("Final-Recipient", _typed_address(fate.recipient))]
     if fate.orcpt:
         lines.insert(0, _field("Original-Recipient", _original_recipient(fate.orcpt)))
@@ -152,14 +152,14 @@ _LAST_SENTENCES = {
 }
 
 
-def _whom(fate: Fate) -> str:
+def _whom(fate: RecipientStatus) -> str:
     recipient, original = one_line(fate.recipient, 320), one_line(fate.original, 320)
     if original and original.lower() != recipient.lower():
         return f"<{original}>, which leads to <{recipient}>,"
     return f"<{recipient}>"
 
 
-def _reason(fate: Fate) -> list[str]:
+def _reason(fate: RecipientStatus) -> list[str]:
     """The lines about one recipient: who said what to which command."""
     said = one_line(fate.said)
     if not said or fate.action not in _CLASSES:

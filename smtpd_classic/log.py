@@ -48,11 +48,11 @@ class Log:
         self._stamp = (-1, "")
         self._lost = 0
         self._lock = threading.Lock()
-        sinks: dict[str, Callable[[], _File | _Syslog | _Stderr]] = {
+        sinks: dict[str, Callable[[], _LogFile | _Syslog | _Stderr]] = {
             "syslog": lambda: _Syslog(syslog_socket),
             "stderr": _Stderr,
         }
-        self._sink = sinks.get(target, lambda: _File(target))()
+        self._sink = sinks.get(target, lambda: _LogFile(target))()
 
     def write(self, part: str, text: str, level: int = INFO) -> None:
         """Log `text` as coming from `part` ("smtpd", "delivery", …)."""
@@ -66,7 +66,7 @@ class Log:
 
     def write_lines(self, lines: Sequence[tuple[str, str]]) -> None:
         """Log several lines (part, text) of one moment; into a file they go in one write, side by side."""
-        if not isinstance(self._sink, _File) or self._lost or len(lines) < 2:
+        if not isinstance(self._sink, _LogFile) or self._lost or len(lines) < 2:
             for part, text in lines:
                 self.write(part, text)
             return
@@ -109,7 +109,7 @@ class Log:
         return stamp
 
 
-class _File:
+class _LogFile:
     """A file, opened again when its name leads elsewhere (logrotate needs no signal)."""
 
     def __init__(self, path: str) -> None:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from smtpd_classic.submission.flags import BadFlags, Flags, parse
 from smtpd_classic.submission.local_socket import LocalSocket, relay
 from smtpd_classic.submission.places import NotReadable, Places, places
-from smtpd_classic.submission.sending import Failed, send
+from smtpd_classic.submission.sending import SubmissionFailed, send
 
 __all__ = ["main"]
 
@@ -30,7 +30,7 @@ def main(words: Sequence[str] | None = None) -> int:
     except NotReadable as problem:
         denied = isinstance(problem.problem, PermissionError)
         return _say(name, os.EX_NOPERM if denied else os.EX_CONFIG, f"{problem}.")
-    except Failed as problem:
+    except SubmissionFailed as problem:
         return _say(name, problem.status, *problem.sentences)
     except KeyboardInterrupt:
         return 130
@@ -46,15 +46,15 @@ def _run(flags: Flags, where: Places) -> int:
         return os.EX_OK
     if flags.mode == "s":
         return _converse(where)
-    from smtpd_classic.submission import administration  # noqa: PLC0415  takes longer than to send a message
+    from smtpd_classic.commands import sendmail_modes  # noqa: PLC0415  takes longer than to send a message
 
     match flags.mode:
         case "p":
-            return administration.queue(where)
+            return sendmail_modes.queue(where)
         case "i":
-            return administration.aliases(where)
+            return sendmail_modes.aliases(where)
         case _:
-            return administration.flush(where, flags.which)
+            return sendmail_modes.flush(where, flags.which)
 
 
 def _converse(where: Places) -> int:
@@ -67,7 +67,7 @@ def _converse(where: Places) -> int:
     try:
         relay(channel, 0, 1)
     except OSError as problem:
-        raise Failed(os.EX_IOERR, f"The conversation broke off: {problem.strerror or problem}.") from None
+        raise SubmissionFailed(os.EX_IOERR, f"The conversation broke off: {problem.strerror or problem}.") from None
     finally:
         channel.close()
     return os.EX_OK

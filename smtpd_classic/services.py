@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 
 from smtpd_classic.accounts import Accounts, AccountsUnreadable
 from smtpd_classic.config.schema import Config, Listener
-from smtpd_classic.delivery.maildir import MailStore
 from smtpd_classic.dns import Resolver
 from smtpd_classic.log import WARNING, Log
+from smtpd_classic.mailstore.store import MailStore
 from smtpd_classic.message.rewriting import Rewriting, rewriting_for
-from smtpd_classic.policy import Client, Facts, Policy, Trust, rules_for
+from smtpd_classic.policy import Client, Policy, PolicySources, Trust, rules_for
 from smtpd_classic.runtime import Runtime
 from smtpd_classic.srs import Srs, srs_secret
 from spool import Spool
@@ -57,14 +57,14 @@ class Services:
     log: Log
     clock: Callable[[], float]
     helo_name: str = field(init=False)
-    facts: Facts = field(init=False)
+    facts: PolicySources = field(init=False)
     rewriting: Rewriting = field(init=False)
     """Mail Header Replace for copies that stay here."""
     _policies: dict[str, Policy] = field(init=False, default_factory=dict)
     _trust: Trust = field(init=False)
 
     def __post_init__(self) -> None:
-        facts = Facts(
+        facts = PolicySources(
             quota_used=self.mail_store.quota_used,
             free_bytes=_FreeSpace(self.spool, self.config.server.mail_folder, self.clock),
             blocked=self.runtime.blocks.blocked,

@@ -1,6 +1,6 @@
 """The spool: messages that wait on disk, whatever crashes. See `spool.spool`."""
 
-from spool.claim import Claim, Content
+from spool.claim import Claim, EntryContent
 from spool.disk import NoSuchEntry, NotClaimed, SpoolBroken, SpoolFull
 from spool.draft import Draft
 from spool.entry import DELIVERED, FAILED, WAITING, Entry, Envelope, Listed, Recipient, RecipientState, State
@@ -12,9 +12,9 @@ __all__ = [
     "FAILED",
     "WAITING",
     "Claim",
-    "Content",
     "Draft",
     "Entry",
+    "EntryContent",
     "Envelope",
     "Listed",
     "NoSuchEntry",

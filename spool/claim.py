@@ -16,17 +16,17 @@ from filelock import lock_descriptor, unlock_descriptor
 
 from spool.disk import Folders, NoSuchEntry, SpoolBroken, close, failure, readable
 from spool.entry import Entry, State, untried
-from spool.form import Garbage, decode_trailer, footer_length, trailer_start
+from spool.form import CorruptFile, decode_trailer, footer_length, trailer_start
 from spool.state_file import read_state, write_state
 
-__all__ = ["Claim", "Content", "lock_entry", "open_entry", "read_entry"]
+__all__ = ["Claim", "EntryContent", "lock_entry", "open_entry", "read_entry"]
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _CHUNK = 64 * 1024
 _TAIL = 4096
 
 
-class Content:
+class EntryContent:
     """The content of an entry, LF line ends, as a file to read. It has its own descriptor and position: several may be
     open, also in several threads. Close it."""
 
@@ -109,10 +109,10 @@ class Claim:
         if found is not None:
             self.state, self._before = found
 
-    def open_content(self) -> Content:
+    def open_content(self) -> EntryContent:
         """The content, to be closed by the caller. Raises SpoolBroken when no more files can be opened."""
         try:
-            return Content(os.dup(self._descriptor), self.entry.size)
+            return EntryContent(os.dup(self._descriptor), self.entry.size)
         except OSError as error:
             raise failure(error, self._path) from error
 
@@ -195,7 +195,7 @@ def read_entry(descriptor: int, queue_id: str) -> Entry:
     """The entry that a file holds. Raises NoSuchEntry for a draft, Garbage, and OSError."""
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
-        raise Garbage("it is no file")
+        raise CorruptFile("it is no file")
     if not readable(status.st_mode):
         raise NoSuchEntry(queue_id)
     size = status.st_size

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 from spool.entry import DELIVERED, FAILED, WAITING, Entry, Envelope, Recipient, RecipientState, State
 
 __all__ = [
-    "Garbage",
+    "CorruptFile",
     "decode_state",
     "decode_trailer",
     "encode_state",
@@ -38,7 +38,7 @@ _encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 _Record = TypeVar("_Record", Envelope, Recipient, RecipientState, State)
 
 
-class Garbage(Exception):
+class CorruptFile(Exception):
     """A file that does not say what it should."""
 
 
@@ -82,28 +82,28 @@ def trailer_start(footer: bytes, file_size: int) -> int:
     file."""
     digits = footer[:12]
     if footer[12:] != b" END\n" or not digits.isdigit():
-        raise Garbage("it has no END mark")
+        raise CorruptFile("it has no END mark")
     size = int(digits)
     if size + 2 + footer_length > file_size:
-        raise Garbage("it is shorter than it says")
+        raise CorruptFile("it is shorter than it says")
     return size
 
 
 def decode_trailer(queue_id: str, trailer: bytes) -> Entry:
     """The entry that a file's trailer describes."""
     if trailer[:1] != b"\n" or trailer[-footer_length - 1 : -footer_length] != b"\n":
-        raise Garbage("its trailer is not where it should be")
+        raise CorruptFile("its trailer is not where it should be")
     said = _load(trailer[1 : -footer_length - 1])
     envelope, arrival, size = said.get("envelope"), said.get("arrival"), said.get("size")
     if size != int(trailer[-footer_length:][:12]):
-        raise Garbage("its trailer gives two sizes")
+        raise CorruptFile("its trailer gives two sizes")
     decoded = _from_json(Envelope, _ENVELOPE, envelope)
     if not decoded.recipients:
-        raise Garbage("it has no recipients")
+        raise CorruptFile("it has no recipients")
     try:
         return Entry(queue_id, _number(arrival), decoded, size)
     except TypeError:
-        raise Garbage("its arrival is of the wrong type") from None
+        raise CorruptFile("its arrival is of the wrong type") from None
 
 
 def encode_state(state: State, before: Mapping[str, Any]) -> bytes:
@@ -125,9 +125,9 @@ def decode_state(data: bytes, entry: Entry, next_attempt: float, held: bool) -> 
     state = replace(_from_json(State, _STATE, said), next_attempt=next_attempt, held=held)
     addresses = [recipient.address for recipient in entry.envelope.recipients]
     if [recipient.address for recipient in state.recipients] != addresses:
-        raise Garbage("its recipients are not those of the envelope")
+        raise CorruptFile("its recipients are not those of the envelope")
     if any(recipient.state not in {WAITING, DELIVERED, FAILED} for recipient in state.recipients):
-        raise Garbage("it has a recipient that is neither waiting, delivered nor failed")
+        raise CorruptFile("it has a recipient that is neither waiting, delivered nor failed")
     return state, said
 
 
@@ -144,9 +144,9 @@ def _load(data: bytes) -> dict[str, Any]:
     try:
         said = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise Garbage("it holds no JSON") from error
+        raise CorruptFile("it holds no JSON") from error
     if not isinstance(said, dict):
-        raise Garbage("its JSON is no object")
+        raise CorruptFile("its JSON is no object")
     return said
 
 
@@ -161,16 +161,16 @@ def _to_json(record: object, form: _Form) -> dict[str, Any]:
 
 def _from_json(record: type[_Record], form: _Form, said: object) -> _Record:
     if not isinstance(said, dict):
-        raise Garbage(f"what should be a {record.__name__} is none")
+        raise CorruptFile(f"what should be a {record.__name__} is none")
     found: dict[str, Any] = {}
     for name, default, _, read in form.keys:
         if name in said:
             try:
                 found[name] = read(said[name])
             except TypeError:
-                raise Garbage(f"its {name} is of the wrong type") from None
+                raise CorruptFile(f"its {name} is of the wrong type") from None
         elif default is MISSING:
-            raise Garbage(f"it lacks {name}")
+            raise CorruptFile(f"it lacks {name}")
     return record(**found)
 
 

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from spool import sweep
-from spool.claim import Claim, Content, give_back, lock_entry, open_entry, read_entry
+from spool.claim import Claim, EntryContent, give_back, lock_entry, open_entry, read_entry
 from spool.disk import (
     Folders,
     NoSuchEntry,
@@ -36,7 +36,7 @@ from spool.disk import (
 )
 from spool.draft import Draft
 from spool.entry import Entry, Listed, State, untried
-from spool.form import Garbage
+from spool.form import CorruptFile
 from spool.listing import due_times, rows
 from spool.quarantine import set_aside
 from spool.queue_id import is_queue_id
@@ -111,7 +111,7 @@ class Spool:
                 taken = claim
         except NoSuchEntry:
             pass
-        except Garbage as why:
+        except CorruptFile as why:
             set_aside(self.folders, path, why, self._complain)
             set_aside(self.folders, f"{self.folders.state}/{queue_id}", "its entry is damaged", self._complain)
         finally:
@@ -122,7 +122,7 @@ class Spool:
     def _load_state(self, claim: Claim) -> None:
         try:
             claim.load_state()
-        except Garbage as why:
+        except CorruptFile as why:
             path = f"{self.folders.state}/{claim.entry.queue_id}"
             set_aside(self.folders, path, f"{why}; the entry starts anew", self._complain)
 
@@ -155,16 +155,16 @@ class Spool:
         close(descriptor)
         try:
             found = read_state(self.folders, entry)
-        except Garbage:
+        except CorruptFile:
             found = None
         except OSError as error:
             raise failure(error, f"{self.folders.state}/{queue_id}") from error
         return entry, found[0] if found else untried(entry)
 
-    def open_content(self, queue_id: str) -> Content:
+    def open_content(self, queue_id: str) -> EntryContent:
         """The content, for people: no lock is taken. Raises NoSuchEntry and SpoolBroken."""
         descriptor, entry = self._open(queue_id)
-        return Content(descriptor, entry.size)
+        return EntryContent(descriptor, entry.size)
 
     def _open(self, queue_id: str) -> tuple[int, Entry]:
         for folder in (self.folders.new, self.folders.cur) if is_queue_id(queue_id) else ():
@@ -178,7 +178,7 @@ class Spool:
                 except BaseException:
                     close(descriptor)
                     raise
-            except Garbage as why:
+            except CorruptFile as why:
                 raise SpoolBroken(f"{path}: {why}") from why
             except OSError as error:
                 raise failure(error, path) from error

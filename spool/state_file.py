@@ -10,7 +10,7 @@ from typing import Any
 
 from spool.disk import Folders, close, failure, sync_folder, write_all
 from spool.entry import WAITING, Entry, State
-from spool.form import Garbage, decode_state, encode_state
+from spool.form import CorruptFile, decode_state, encode_state
 
 __all__ = ["held", "make_due", "read_state", "write_state"]
 
@@ -35,7 +35,7 @@ def read_state(folders: Folders, entry: Entry) -> tuple[State, Mapping[str, Any]
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode) or status.st_size > _MAX_SIZE:
-            raise Garbage("it is no file of ours")
+            raise CorruptFile("it is no file of ours")
         data = os.pread(descriptor, status.st_size, 0)
         return decode_state(data, entry, status.st_mtime_ns // 1000 / 1_000_000, held(status.st_mode))
     finally:

@@ -11,11 +11,11 @@ from flufl.bounce import all_failures
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smtpd_classic.dsn import Fate, Notification, compose, eight_bit, plain_notice
+from smtpd_classic.dsn import Notification, RecipientStatus, compose, eight_bit, plain_notice
 
 NOW = 1_800_000_000.0
 HEADER = b"From: Joe <joe@us.test>\nSubject: hello\nMessage-ID: <42@us.test>\n"
-FAILED = Fate(
+FAILED = RecipientStatus(
     "bob@example.org",
     "failed",
     "5.1.1",
@@ -181,7 +181,9 @@ EVIL = st.text(st.sampled_from('aZ0 <>"@:;\r\n\t\x00\x1b\x85\u2028\u202e-=_token
 def test_nothing_that_strangers_say_ends_a_field_or_a_part(
     said: str, host: str, recipient: str, envid: str, orcpt: str
 ) -> None:
-    fate = Fate(recipient, "failed", said[:7], said, host, command=envid, original=host, orcpt=orcpt, last_attempt=NOW)
+    fate = RecipientStatus(
+        recipient, "failed", said[:7], said, host, command=envid, original=host, orcpt=orcpt, last_attempt=NOW
+    )
     note = replace(NOTE, fates=(fate,), envid=envid)
     header, report = whole(note).split(b"\n\n", 1)[0], parts(note)[1]
     assert [line.split(b":")[0] for line in header.split(b"\n") if line[:1] != b"\t"][:4] == [

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from smtpd_classic.reports.queue_rows import HELD, NEW, WAITING_FOR_RETRY, Row, rows
 from spool import Listed, Spool
+from spool.rows import HELD, NEW, WAITING_FOR_RETRY, QueueRow, rows
 from tui.text import clean, first_line
 
 __all__ = ["SORTS", "Details", "QueueRows", "listed_state", "read_details"]
@@ -91,7 +91,7 @@ def read_details(spool: Spool, listed: Iterable[Listed]) -> dict[str, Details]:
     return found | {row.queue_id: details_of(row) for row in rows(spool, wanted)}
 
 
-def details_of(row: Row) -> Details:
+def details_of(row: QueueRow) -> Details:
     first = clean(row.recipients[0], 320) if row.recipients else ""
     more = f" (+{len(row.recipients) - 1})" if len(row.recipients) > 1 else ""
     sender = clean(row.sender, 320) or "<>"

@@ -7,8 +7,8 @@ from smtpd_classic.accounts.account import (
     SUSPENDED,
     Account,
     AccountsUnreadable,
-    Found,
-    ScramKeys,
+    ResolvedAddress,
+    StoredScramKeys,
 )
 from smtpd_classic.accounts.accounts import Accounts
 from smtpd_classic.accounts.edit_accounts import add_account, change_account, delete_account, list_accounts, the_account
@@ -25,9 +25,9 @@ __all__ = [
     "Accounts",
     "AccountsUnreadable",
     "EditRefused",
-    "Found",
     "NotThere",
-    "ScramKeys",
+    "ResolvedAddress",
+    "StoredScramKeys",
     "add_account",
     "change_account",
     "delete_account",

@@ -3,7 +3,16 @@
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-__all__ = ["DISABLED", "NORMAL", "STATUSES", "SUSPENDED", "Account", "AccountsUnreadable", "Found", "ScramKeys"]
+__all__ = [
+    "DISABLED",
+    "NORMAL",
+    "STATUSES",
+    "SUSPENDED",
+    "Account",
+    "AccountsUnreadable",
+    "ResolvedAddress",
+    "StoredScramKeys",
+]
 
 NORMAL, DISABLED, SUSPENDED = "normal", "disabled", "suspended"
 STATUSES = (NORMAL, DISABLED, SUSPENDED)
@@ -26,7 +35,7 @@ class Account:
     folder: str = ""
 
 
-class Found(NamedTuple):
+class ResolvedAddress(NamedTuple):
     """Whom an address of ours stands for.
 
     `how` is "account", "alias", "plus address", "catch-all" or "postmaster". `targets` are the addresses of accounts,
@@ -37,7 +46,7 @@ class Found(NamedTuple):
     targets: tuple[str, ...]
 
 
-class ScramKeys(NamedTuple):
+class StoredScramKeys(NamedTuple):
     """What SCRAM-SHA-256 stores in place of a password (RFC 5802 3)."""
 
     salt: bytes

@@ -6,23 +6,31 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple, Protocol, TypeVar
 
-from smtpd_classic.accounts.account import NORMAL, Account, Found, ScramKeys
+from smtpd_classic.accounts.account import NORMAL, Account, ResolvedAddress, StoredScramKeys
 from smtpd_classic.accounts.checks import check
 from smtpd_classic.accounts.login import Logins
 from smtpd_classic.accounts.passwords import scram_keys
-from smtpd_classic.accounts.reading import Aliases, NotText, Users, read_aliases, read_text, read_users, unreadable
+from smtpd_classic.accounts.reading import (
+    AliasTable,
+    NotText,
+    UserTable,
+    read_aliases,
+    read_text,
+    read_users,
+    unreadable,
+)
 from smtpd_classic.accounts.resolution import AddressBook, address_book, domain_table
 from smtpd_classic.config.problem import Problem
 from smtpd_classic.config.schema import Config
 
 __all__ = ["Accounts"]
 
-F = TypeVar("F", bound="_File")
+F = TypeVar("F", bound="_WatchedFile")
 _Signature = tuple[int, int, int, int] | None
 _LOOK_INTERVAL_S = 1.0
 
 
-class _File(Protocol):
+class _WatchedFile(Protocol):
     """What was read of one: the users or the aliases."""
 
     @property
@@ -34,8 +42,8 @@ class _File(Protocol):
 class _State(NamedTuple):
     """What is known at one moment."""
 
-    users: Users
-    aliases: Aliases
+    users: UserTable
+    aliases: AliasTable
     signatures: tuple[_Signature, _Signature]
     book: AddressBook
     all_scram: bool
@@ -75,7 +83,7 @@ class Accounts:
         """The one spelling: no domain alias, lower case, completed with the primary domain when there is none."""
         return self._table.canonical(address)
 
-    def find(self, address: str) -> Found | None:
+    def find(self, address: str) -> ResolvedAddress | None:
         """For an address of a local domain, or a bare "postmaster"; None: there is no such user."""
         return self._current().book.known.get(address) or self._current(at_once=True).book.find(address)
 
@@ -104,7 +112,7 @@ class Accounts:
         account = self._current(at_once=True).book.login(login)
         return account if self._logins.succeeds(account, password, self._clock()) else None
 
-    def scram_keys(self, login: str) -> ScramKeys | None:
+    def scram_keys(self, login: str) -> StoredScramKeys | None:
         """What SCRAM-SHA-256 needs for an account that may log in and is stored so."""
         account = self._current(at_once=True).book.login(login)
         return scram_keys(account.password) if account is not None and account.status == NORMAL else None
@@ -155,23 +163,23 @@ class Accounts:
         self._state = self._state_of(users, aliases, signatures)
         self._logins.forget()
 
-    def _read_users(self, old: _State | None) -> Users:
+    def _read_users(self, old: _State | None) -> UserTable:
         path = self._paths[0]
         try:
             users = read_users(path, self._text(path), self._table, self._config.server.mail_folder)
         except (OSError, NotText) as problem:
-            users = Users({}, {}, (unreadable(path, problem),), whole=False)
+            users = UserTable({}, {}, (unreadable(path, problem),), whole=False)
         return self._kept(path, users, old.users if old else None)
 
-    def _read_aliases(self, old: _State | None) -> Aliases:
+    def _read_aliases(self, old: _State | None) -> AliasTable:
         path = self._paths[1]
         try:
             aliases = read_aliases(path, self._text(path), self._table)
         except (OSError, NotText) as problem:
-            aliases = Aliases({}, {}, (unreadable(path, problem),), whole=False)
+            aliases = AliasTable({}, {}, (unreadable(path, problem),), whole=False)
             # A server without aliases needs no file of them; one that had some has lost it.
             if isinstance(problem, FileNotFoundError) and (old is None or not old.aliases.targets):
-                aliases = Aliases({}, {})
+                aliases = AliasTable({}, {})
         return self._kept(path, aliases, old.aliases if old else None)
 
     def _text(self, path: str) -> str:
@@ -197,7 +205,7 @@ class Accounts:
                 self._complain(f"{path}: what it said before stays in force.")
         return old if old is not None and broken else new
 
-    def _state_of(self, users: Users, aliases: Aliases, signatures: tuple[_Signature, _Signature]) -> _State:
+    def _state_of(self, users: UserTable, aliases: AliasTable, signatures: tuple[_Signature, _Signature]) -> _State:
         book = address_book(self._config, self._table, users, aliases)
         able = [each for each in users.accounts.values() if each.status == NORMAL and each.password]
         all_scram = bool(able) and all(scram_keys(each.password) is not None for each in able)

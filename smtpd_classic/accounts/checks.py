@@ -7,7 +7,15 @@ from collections.abc import Iterator
 
 from smtpd_classic.accounts.account import DISABLED, AccountsUnreadable
 from smtpd_classic.accounts.address import DomainTable
-from smtpd_classic.accounts.reading import Aliases, NotText, Users, read_aliases, read_text, read_users, unreadable
+from smtpd_classic.accounts.reading import (
+    AliasTable,
+    NotText,
+    UserTable,
+    read_aliases,
+    read_text,
+    read_users,
+    unreadable,
+)
 from smtpd_classic.accounts.resolution import MAX_TARGETS, AddressBook, TooManyTargets, address_book
 from smtpd_classic.config.problem import Problem
 from smtpd_classic.config.schema import Config
@@ -30,14 +38,14 @@ def check(config: Config, table: DomainTable) -> list[Problem]:
     return sorted(problems, key=lambda problem: (order.get(problem.file, 3), problem.line))
 
 
-def findings(config: Config, table: DomainTable, users: Users, aliases: Aliases) -> Iterator[Problem]:
+def findings(config: Config, table: DomainTable, users: UserTable, aliases: AliasTable) -> Iterator[Problem]:
     """What is wrong with accounts, aliases and configuration taken together."""
     book = address_book(config, table, users, aliases)
     yield from _alias_problems(config.server.aliases_file, table, book, aliases)
     yield from _config_problems(config, table, book)
 
 
-def load_users(config: Config, table: DomainTable) -> Users:
+def load_users(config: Config, table: DomainTable) -> UserTable:
     path = config.server.users_file
     try:
         return read_users(path, read_text(path), table, config.server.mail_folder)
@@ -46,17 +54,17 @@ def load_users(config: Config, table: DomainTable) -> Users:
         found = Problem(path, 0, said)
     except (OSError, NotText) as problem:
         found = unreadable(path, problem)
-    return Users({}, {}, (found,), whole=False)
+    return UserTable({}, {}, (found,), whole=False)
 
 
-def load_aliases(config: Config, table: DomainTable) -> Aliases:
+def load_aliases(config: Config, table: DomainTable) -> AliasTable:
     path = config.server.aliases_file
     try:
         return read_aliases(path, read_text(path), table)
     except FileNotFoundError:
-        return Aliases({}, {})
+        return AliasTable({}, {})
     except (OSError, NotText) as problem:
-        return Aliases({}, {}, (unreadable(path, problem),), whole=False)
+        return AliasTable({}, {}, (unreadable(path, problem),), whole=False)
 
 
 def _modes(config: Config, path: str, *, secret: bool) -> Iterator[Problem]:
@@ -86,7 +94,7 @@ def _service_user_may_read(name: str, found: os.stat_result) -> bool:
     return bool(found.st_mode & (stat.S_IRGRP if in_group else stat.S_IROTH))
 
 
-def _alias_problems(path: str, table: DomainTable, book: AddressBook, aliases: Aliases) -> Iterator[Problem]:
+def _alias_problems(path: str, table: DomainTable, book: AddressBook, aliases: AliasTable) -> Iterator[Problem]:
     for loop in _loops(table, aliases.targets):
         said = f"this alias goes round in a circle: {' → '.join([*loop, loop[0]])}."
         yield Problem(path, aliases.lines[loop[0]], said)

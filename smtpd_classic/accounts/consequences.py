@@ -3,7 +3,7 @@
 from smtpd_classic.accounts.address import DomainTable
 from smtpd_classic.accounts.checks import findings, load_aliases, load_users
 from smtpd_classic.accounts.locked_file import EditRefused
-from smtpd_classic.accounts.reading import Aliases, Users
+from smtpd_classic.accounts.reading import AliasTable, UserTable
 from smtpd_classic.config.schema import Config
 
 __all__ = ["refuse_worse"]
@@ -13,8 +13,8 @@ def refuse_worse(
     config: Config,
     table: DomainTable,
     *,
-    users: tuple[Users, Users] | None = None,
-    aliases: tuple[Aliases, Aliases] | None = None,
+    users: tuple[UserTable, UserTable] | None = None,
+    aliases: tuple[AliasTable, AliasTable] | None = None,
     warnings: bool,
 ) -> None:
     """Given one file before and after, raise EditRefused when it is worse after, beside the other file as it is. What

@@ -12,7 +12,7 @@ from smtpd_classic.accounts.checks import load_users
 from smtpd_classic.accounts.consequences import refuse_worse
 from smtpd_classic.accounts.locked_file import EditRefused, NotThere, appended, change_file
 from smtpd_classic.accounts.passwords import scheme_problem
-from smtpd_classic.accounts.reading import Users, account_lines, read_users
+from smtpd_classic.accounts.reading import UserTable, account_lines, read_users
 from smtpd_classic.accounts.resolution import domain_table
 from smtpd_classic.accounts.users import UserLine, edited_line, new_line, parse_line
 from smtpd_classic.config.schema import Config
@@ -158,5 +158,5 @@ def _one_line_of(text: str, name: str, table: DomainTable) -> int:
     return numbers[0]
 
 
-def _read(config: Config, text: str) -> Users:
+def _read(config: Config, text: str) -> UserTable:
     return read_users(config.server.users_file, text, domain_table(config), config.server.mail_folder)

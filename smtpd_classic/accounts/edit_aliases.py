@@ -10,7 +10,7 @@ from smtpd_classic.accounts.aliases import checked_name, format_alias, parse_ali
 from smtpd_classic.accounts.checks import load_aliases
 from smtpd_classic.accounts.consequences import refuse_worse
 from smtpd_classic.accounts.locked_file import EditRefused, NotThere, appended, change_file
-from smtpd_classic.accounts.reading import Aliases, alias_key, read_aliases
+from smtpd_classic.accounts.reading import AliasTable, alias_key, read_aliases
 from smtpd_classic.accounts.resolution import domain_table
 from smtpd_classic.config.schema import Config
 
@@ -79,5 +79,5 @@ def _replaced(text: str, spans: list[tuple[int, int]], new: str = "") -> str:
     return "\n".join(lines)
 
 
-def _read(config: Config, text: str) -> Aliases:
+def _read(config: Config, text: str) -> AliasTable:
     return read_aliases(config.server.aliases_file, text, domain_table(config))

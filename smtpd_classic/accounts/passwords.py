@@ -14,7 +14,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error
 from argon2.low_level import Type, verify_secret
 
-from smtpd_classic.accounts.account import ScramKeys
+from smtpd_classic.accounts.account import StoredScramKeys
 from smtpd_classic.smtp.scram import saslprep
 
 __all__ = [
@@ -115,14 +115,14 @@ def _crypt(rest: str, password: bytes) -> bool:
     return result is not None and hmac.compare_digest(result, setting)
 
 
-def scram_keys(stored: str) -> ScramKeys | None:
+def scram_keys(stored: str) -> StoredScramKeys | None:
     """What a SCRAM exchange needs, when that is what is stored."""
     scheme, rest = _split(stored)
     if scheme != "SCRAM-SHA-256":
         return None
     try:
         iterations, salt, stored_key, server_key = rest.split(",")
-        keys = ScramKeys(_decoded(salt), int(iterations), _decoded(stored_key), _decoded(server_key))
+        keys = StoredScramKeys(_decoded(salt), int(iterations), _decoded(stored_key), _decoded(server_key))
     except ValueError:
         return None
     sound = 0 < keys.iterations <= _MAX_SCRAM_ITERATIONS and len(keys.stored_key) == len(keys.server_key) == 32

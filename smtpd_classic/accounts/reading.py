@@ -13,9 +13,9 @@ from smtpd_classic.config.problem import Problem
 from smtpd_classic.smtp.address import split_address
 
 __all__ = [
-    "Aliases",
+    "AliasTable",
     "NotText",
-    "Users",
+    "UserTable",
     "account_lines",
     "alias_key",
     "read_aliases",
@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 
-class Users(NamedTuple):
+class UserTable(NamedTuple):
     """`whole` is False when a line could not be understood, so that an account may be missing."""
 
     accounts: dict[str, Account]
@@ -34,7 +34,7 @@ class Users(NamedTuple):
     whole: bool = True
 
 
-class Aliases(NamedTuple):
+class AliasTable(NamedTuple):
     """`targets` by `user@domain`, or by `user` for an alias in every local domain; targets are canonical addresses."""
 
     targets: dict[str, tuple[str, ...]]
@@ -74,7 +74,7 @@ def account_lines(text: str) -> Iterator[tuple[int, str]]:
             yield number, line
 
 
-def read_users(path: str, text: str, table: DomainTable, mail_folder: str) -> Users:
+def read_users(path: str, text: str, table: DomainTable, mail_folder: str) -> UserTable:
     accounts: dict[str, Account] = {}
     lines: dict[str, int] = {}
     problems: list[Problem] = []
@@ -100,7 +100,7 @@ def read_users(path: str, text: str, table: DomainTable, mail_folder: str) -> Us
             folder = os.path.join(mail_folder, domain, local)
             grants = tuple(map(table.canonical, user.may_send_as))
             accounts[address] = Account(address, user.full_name, user.password, user.status, user.quota, grants, folder)
-    return Users(accounts, lines, tuple(problems), whole)
+    return UserTable(accounts, lines, tuple(problems), whole)
 
 
 def _account_address(name: str, table: DomainTable) -> str:
@@ -126,7 +126,7 @@ def _remarks(user: UserLine, address: str, table: DomainTable) -> Iterator[tuple
             yield "error", f"{address} may send as “{grant}”, which is neither an address nor *@domain."
 
 
-def read_aliases(path: str, text: str, table: DomainTable) -> Aliases:
+def read_aliases(path: str, text: str, table: DomainTable) -> AliasTable:
     targets: dict[str, tuple[str, ...]] = {}
     lines: dict[str, int] = {}
     problems: list[Problem] = []
@@ -146,7 +146,7 @@ def read_aliases(path: str, text: str, table: DomainTable) -> Aliases:
             problems.append(Problem(path, line.first, said, "warning"))
             continue
         targets[key] = tuple(dict.fromkeys(_completed(target, domain, table) for target in line.targets))
-    return Aliases(targets, lines, tuple(problems), whole)
+    return AliasTable(targets, lines, tuple(problems), whole)
 
 
 def alias_key(name: str, table: DomainTable) -> tuple[str, str]:

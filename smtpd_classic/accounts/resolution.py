@@ -7,9 +7,9 @@ another one.
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from smtpd_classic.accounts.account import Account, AccountsUnreadable, Found
+from smtpd_classic.accounts.account import Account, AccountsUnreadable, ResolvedAddress
 from smtpd_classic.accounts.address import DomainTable, local_key
-from smtpd_classic.accounts.reading import Aliases, Users
+from smtpd_classic.accounts.reading import AliasTable, UserTable
 from smtpd_classic.config.schema import Config
 from smtpd_classic.smtp.address import split_address
 
@@ -56,9 +56,9 @@ class AddressBook:
         self._postmaster = postmaster
         self._chosen = postmaster if postmaster_set else ""
         # Accounts from the beginning, aliases once they were asked for: nearly every look-up ends here.
-        self.known = {address: Found("account", (address,)) for address in accounts}
+        self.known = {address: ResolvedAddress("account", (address,)) for address in accounts}
 
-    def find(self, address: str) -> Found | None:
+    def find(self, address: str) -> ResolvedAddress | None:
         local, domain = split_address(address)
         key = local_key(local)
         name = self._table.local(domain) if domain else (self._table.primary if key == "postmaster" else None)
@@ -69,13 +69,13 @@ class AddressBook:
             return known
         step = self._step(key, name)
         if step is None or step.final:
-            return step and Found(step.how, step.targets)
+            return step and ResolvedAddress(step.how, step.targets)
         targets = self.expanded(step.targets, exact)
         if not targets and key == "postmaster":  # it is always reachable, whatever its alias says (RFC 5321 4.5.1)
             step, targets = _Step("postmaster", ()), self.expanded((self._postmaster,), exact)
         if not targets:
             return None
-        found = Found(step.how, targets)
+        found = ResolvedAddress(step.how, targets)
         if step.how == "alias":
             self.known[exact] = found
         return found
@@ -183,7 +183,7 @@ def domain_table(config: Config) -> DomainTable:
     return DomainTable(config.server.primary_domain, {each.name: each.aliases for each in config.domains})
 
 
-def address_book(config: Config, table: DomainTable, users: Users, aliases: Aliases) -> AddressBook:
+def address_book(config: Config, table: DomainTable, users: UserTable, aliases: AliasTable) -> AddressBook:
     catch_all = {
         name: table.canonical(each.catch_all)
         for each in config.domains

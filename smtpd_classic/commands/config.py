@@ -75,7 +75,7 @@ def _refusing(args: argparse.Namespace) -> int:
         raise Refused(str(wrong), os.EX_DATAERR) from None
 
 
-class Setting(NamedTuple):
+class OptionValue(NamedTuple):
     title: str
     option: Option
     text: str
@@ -87,10 +87,10 @@ def _get(args: argparse.Namespace) -> int:
         raise ValueError(f"the file has no section [{args.section}].")
     if args.option is not None:
         option = titled_option(args.section, args.option)
-        _show([Setting(args.section, option, edited.text(args.section, args.option))], args, single=True)
+        _show([OptionValue(args.section, option, edited.text(args.section, args.option))], args, single=True)
     elif args.section is not None:
         options = titled_section(args.section).options()
-        _show([Setting(args.section, each, edited.text(args.section, each.name)) for each in options], args)
+        _show([OptionValue(args.section, each, edited.text(args.section, each.name)) for each in options], args)
     else:
         _show([each for each in _settings(edited) if edited.is_set(each.title, each.option.name)], args)
     return os.EX_OK
@@ -101,16 +101,16 @@ def _diff(args: argparse.Namespace) -> int:
     return os.EX_OK
 
 
-def _settings(edited: Edited) -> Iterator[Setting]:
+def _settings(edited: Edited) -> Iterator[OptionValue]:
     """Every option of every section of the file, defaults filled in, in the order of the manual."""
     for section in SECTIONS:
         titles = edited.titles(section.word) if section.is_table else (section.word,)
         for title in titles:
             for option in section.options():
-                yield Setting(title, option, edited.text(title, option.name))
+                yield OptionValue(title, option, edited.text(title, option.name))
 
 
-def _differs(setting: Setting) -> bool:
+def _differs(setting: OptionValue) -> bool:
     kind = setting.option.kind
     try:
         return setting.option.required or kind.parse(setting.text) != setting.option.default
@@ -118,7 +118,7 @@ def _differs(setting: Setting) -> bool:
         return True
 
 
-def _show(settings: list[Setting], args: argparse.Namespace, *, single: bool = False) -> None:
+def _show(settings: list[OptionValue], args: argparse.Namespace, *, single: bool = False) -> None:
     shown = [each if args.show_secrets else each._replace(text=_masked(each)) for each in settings]
     if args.json:
         rows = [
@@ -144,7 +144,7 @@ def _show(settings: list[Setting], args: argparse.Namespace, *, single: bool = F
         print(f"{each.option.name} = {text}".replace(" = \n", " =\n").rstrip(" "))
 
 
-def _masked(setting: Setting) -> str:
+def _masked(setting: OptionValue) -> str:
     mask = setting.option.kind.mask
     return mask(setting.text) if mask else setting.text
 

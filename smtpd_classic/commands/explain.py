@@ -8,8 +8,8 @@ import os
 from smtpd_classic.commands.failures import Refused, guarded
 from smtpd_classic.config import Config, load
 from smtpd_classic.config.kinds import SIZE
+from smtpd_classic.explanation import Explanation, NoSuchListener, Question, explanation
 from smtpd_classic.policy.explain import Step
-from smtpd_classic.reports.explanation import Explanation, NoSuchListener, Question, explanation
 
 __all__ = ["HELP", "add_arguments", "run"]
 

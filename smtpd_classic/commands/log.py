@@ -9,7 +9,7 @@ from collections.abc import Callable
 from smtpd_classic.commands.failures import Refused, guarded
 from smtpd_classic.config import load
 from smtpd_classic.log import printable
-from smtpd_classic.reports.log_reader import Follower, last_lines, lines
+from smtpd_classic.log_reader import LogFollower, last_lines, lines
 
 __all__ = ["HELP", "add_arguments", "log_file", "run"]
 
@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
 def _show(args: argparse.Namespace) -> int:
     path = log_file(load(args.config).server.log)
     wanted = _wanted(args.id)
-    follower = Follower(path)  # first, so that no line falls between what was and what comes
+    follower = LogFollower(path)  # first, so that no line falls between what was and what comes
     if args.id:
         found = [line for each in (path + ".1", path) for line in lines(each) if wanted(line)]
     else:

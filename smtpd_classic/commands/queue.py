@@ -8,14 +8,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 
 from smtpd_classic.commands.failures import Refused, guarded
+from smtpd_classic.commands.queue_selection import QueueSelection
 from smtpd_classic.commands.queue_text import as_json, as_mailq, as_message, as_table
 from smtpd_classic.config import Config, load
 from smtpd_classic.config.kinds import DURATION
 from smtpd_classic.daemon.privileges import PrivilegeProblem, drop, service_user
-from smtpd_classic.reports.queue_rows import STATES, in_delivery, row_of, rows
-from smtpd_classic.reports.queue_selection import Selection
 from smtpd_classic.runtime import Runtime
 from spool import Listed, NoSuchEntry, NotClaimed, Spool, SpoolBroken, SpoolFull
+from spool.rows import STATES, in_delivery, row_of, rows
 
 __all__ = ["HELP", "add_arguments", "run"]
 
@@ -77,7 +77,7 @@ def _run(config: Config, args: argparse.Namespace) -> int:
     try:
         if args.action == "show":
             return _show(spool, args)
-        selection = Selection.of(args, time.time())
+        selection = QueueSelection.of(args, time.time())
         if args.action == "list":
             return _list(spool, selection, args)
         if not selection.chosen:
@@ -89,7 +89,7 @@ def _run(config: Config, args: argparse.Namespace) -> int:
         raise Refused(str(problem), os.EX_IOERR) from None
 
 
-def _list(spool: Spool, selection: Selection, args: argparse.Namespace) -> int:
+def _list(spool: Spool, selection: QueueSelection, args: argparse.Namespace) -> int:
     found = _listed(spool, selection)
     if args.count and not selection.needs_envelope:
         print(len(found))
@@ -112,7 +112,7 @@ def _print(lines: Iterable[str]) -> None:
         print(line)
 
 
-def _listed(spool: Spool, selection: Selection) -> list[Listed]:
+def _listed(spool: Spool, selection: QueueSelection) -> list[Listed]:
     """The oldest first, as far as that can be said without opening a file."""
     return sorted(each for each in spool.list() if selection.may_match(each))
 
@@ -150,7 +150,7 @@ def _copy(spool: Spool, queue_id: str) -> None:
             sys.stdout.buffer.write(chunk)
 
 
-def _act(spool: Spool, runtime: Runtime, selection: Selection, action: str) -> int:
+def _act(spool: Spool, runtime: Runtime, selection: QueueSelection, action: str) -> int:
     """Do it to each; one that cannot be had does not keep the others from it."""
     done, busy, missing = 0, 0, 0
     for queue_id in _chosen(spool, selection):
@@ -181,7 +181,7 @@ _ACTIONS: dict[str, Callable[[Spool, str], None]] = {
 }
 
 
-def _chosen(spool: Spool, selection: Selection) -> Iterator[str]:
+def _chosen(spool: Spool, selection: QueueSelection) -> Iterator[str]:
     if selection.only_ids:
         yield from selection.ids
         return

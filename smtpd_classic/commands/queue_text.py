@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 from smtpd_classic.config.kinds import SIZE
 from smtpd_classic.log import printable
 from smtpd_classic.message.headers import end_of_header_block
-from smtpd_classic.reports.queue_rows import ACTIVE, HELD, NEW, Row
 from spool import Entry, State
+from spool.rows import ACTIVE, HELD, NEW, QueueRow
 
 __all__ = ["Shown", "as_json", "as_mailq", "as_message", "as_table"]
 
@@ -29,7 +29,7 @@ class Shown(NamedTuple):
     fields: dict[str, Any]
 
 
-def as_json(row: Row) -> str:
+def as_json(row: QueueRow) -> str:
     """The keys of postqueue(1) -j, and some more."""
     return json.dumps(
         {
@@ -54,7 +54,7 @@ def as_json(row: Row) -> str:
     )
 
 
-def as_mailq(rows: Iterable[Row]) -> Iterator[str]:
+def as_mailq(rows: Iterable[QueueRow]) -> Iterator[str]:
     """As Postfix's mailq, for programs that read that."""
     number, size = 0, 0
     for row in rows:
@@ -75,7 +75,7 @@ def as_mailq(rows: Iterable[Row]) -> Iterator[str]:
         yield "Mail queue is empty"
 
 
-def as_table(rows: Iterable[Row], now: float) -> Iterator[str]:
+def as_table(rows: Iterable[QueueRow], now: float) -> Iterator[str]:
     number = 0
     for row in rows:
         if not number:
@@ -96,7 +96,7 @@ def as_table(rows: Iterable[Row], now: float) -> Iterator[str]:
         yield "The queue is empty."
 
 
-def as_message(row: Row, entry: Entry, state: State, content: bytes) -> Shown:
+def as_message(row: QueueRow, entry: Entry, state: State, content: bytes) -> Shown:
     """`content` is the beginning of the message, with its header block."""
     end = end_of_header_block(content)
     header = (content if end < 0 else content[:end]).decode("utf-8", "replace")
@@ -114,7 +114,7 @@ def as_message(row: Row, entry: Entry, state: State, content: bytes) -> Shown:
     return Shown([*lines, ""], fields)
 
 
-def _about(row: Row, entry: Entry, state: State) -> Iterator[str]:
+def _about(row: QueueRow, entry: Entry, state: State) -> Iterator[str]:
     envelope = entry.envelope
     known = {
         "Queue id": row.queue_id,

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-__all__ = ["Complaint", "Document", "Entry", "Part", "SectionText", "scan"]
+__all__ = ["Complaint", "Document", "OptionLine", "Part", "SectionText", "scan"]
 
 _BLANKS = " \t\r"
 # CR is part of a CRLF line end, or refused as the others are.
@@ -30,7 +30,7 @@ class Part(NamedTuple):
     text: str
 
 
-class Entry(NamedTuple):
+class OptionLine(NamedTuple):
     """An option as written. `parts` are the lines of its value that are not blank; the first may be its own."""
 
     name: str
@@ -49,13 +49,13 @@ class SectionText(NamedTuple):
     word: str
     name: str
     line: int
-    entries: tuple[Entry, ...]
+    entries: tuple[OptionLine, ...]
 
     @property
     def title(self) -> str:
         return f"{self.word} {self.name}" if self.name else self.word
 
-    def entry(self, name: str) -> Entry | None:
+    def entry(self, name: str) -> OptionLine | None:
         return next((entry for entry in self.entries if entry.name == name), None)
 
 
@@ -193,5 +193,5 @@ def _option(line: int, said: str, draft: _Draft) -> str:
 
 
 def _finished(draft: _Draft) -> SectionText:
-    entries = tuple(Entry(name, line, tuple(parts)) for name, (line, parts) in draft.entries.items())
+    entries = tuple(OptionLine(name, line, tuple(parts)) for name, (line, parts) in draft.entries.items())
     return SectionText(draft.header, draft.word, draft.name, draft.line, entries)

@@ -11,7 +11,7 @@ from smtpd_classic import atomic_file
 from smtpd_classic.config import edits
 from smtpd_classic.config.changes import Change, changes, masked_diff
 from smtpd_classic.config.check import check
-from smtpd_classic.config.document import Document, Entry, SectionText, scan
+from smtpd_classic.config.document import Document, OptionLine, SectionText, scan
 from smtpd_classic.config.load import content, decoded, loose_permissions, parse
 from smtpd_classic.config.lock import LockHeld, locked
 from smtpd_classic.config.option import Option
@@ -190,7 +190,7 @@ class Edited:
         if self._written(title) is not None:
             raise ValueError(f"[{title}] is there already.")
 
-    def _entry(self, title: str, name: str) -> Entry | None:
+    def _entry(self, title: str, name: str) -> OptionLine | None:
         written = self._written(title)
         return written.entry(name) if written else None
 

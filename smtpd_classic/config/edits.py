@@ -12,7 +12,7 @@ from configupdater import Comment, ConfigUpdater
 from configupdater import Option as Written
 from configupdater import Section as Block
 
-from smtpd_classic.config.document import Entry, scan
+from smtpd_classic.config.document import OptionLine, scan
 
 __all__ = ["add_section", "delete_section", "move_section", "rename_section", "set_value", "unset_value"]
 
@@ -59,7 +59,7 @@ def _updater(text: str) -> ConfigUpdater:
     return ConfigUpdater(delimiters=("=",)).read_string("\n".join(lines))
 
 
-def _between(entry: Entry) -> set[int]:
+def _between(entry: OptionLine) -> set[int]:
     """The comments and blank lines among the lines of a value."""
     own = {entry.line, *(part.line for part in entry.parts)}
     return set(range(entry.line, max(own))) - own
@@ -142,7 +142,7 @@ def _first_comment_above(option: Written) -> Written | Comment:
     return first
 
 
-class Chunk(NamedTuple):
+class TextChange(NamedTuple):
     """A section with the comments right above it and all lines down to the next one; `follower` is that one's title."""
 
     title: str
@@ -156,7 +156,7 @@ def add_section(text: str, title: str) -> str:
     preamble, chunks = _chunks(text)
     word = title.partition(" ")[0]
     place = max((number for number, chunk in enumerate(chunks, 1) if chunk.word == word), default=len(chunks))
-    chunks.insert(place, Chunk(title, word, f"[{title}]\n", title))
+    chunks.insert(place, TextChange(title, word, f"[{title}]\n", title))
     return _joined(preamble, chunks)
 
 
@@ -185,7 +185,7 @@ def rename_section(text: str, header: str, title: str) -> str:
     return _text(updater)
 
 
-def _chunks(text: str) -> tuple[str, list[Chunk]]:
+def _chunks(text: str) -> tuple[str, list[TextChange]]:
     """What stands before the first section, and the sections; together they are the text again."""
     lines = re.findall(r"[^\n]*\n|[^\n]+", text)
     sections = scan(text).sections
@@ -194,7 +194,7 @@ def _chunks(text: str) -> tuple[str, list[Chunk]]:
     starts = [sections[0].line - 1, *(_start(lines, section.line - 1) for section in sections[1:]), len(lines)]
     titles = [*(section.title for section in sections), ""]
     chunks = [
-        Chunk(section.title, section.word, "".join(lines[starts[number] : starts[number + 1]]), titles[number + 1])
+        TextChange(section.title, section.word, "".join(lines[starts[number] : starts[number + 1]]), titles[number + 1])
         for number, section in enumerate(sections)
     ]
     return "".join(lines[: starts[0]]), chunks
@@ -206,7 +206,7 @@ def _start(lines: Sequence[str], header: int) -> int:
     return header
 
 
-def _joined(preamble: str, chunks: Sequence[Chunk]) -> str:
+def _joined(preamble: str, chunks: Sequence[TextChange]) -> str:
     """Sections that did not follow one another before are parted by a blank line."""
     parts = [preamble if preamble.endswith("\n") or not preamble else preamble + "\n\n"]
     for number, chunk in enumerate(chunks, 1):

@@ -10,7 +10,7 @@ import sys
 from types import MappingProxyType
 from typing import Any
 
-from smtpd_classic.config.document import Complaint, Document, Entry, Part, SectionText, scan
+from smtpd_classic.config.document import Complaint, Document, OptionLine, Part, SectionText, scan
 from smtpd_classic.config.kinds import PATH
 from smtpd_classic.config.option import Option, Section
 from smtpd_classic.config.problem import ConfigProblems, Problem
@@ -21,7 +21,7 @@ __all__ = ["did_you_mean", "read", "unknown_option", "unknown_section"]
 
 def read(text: str, path: str, digest: str) -> Config:
     """Raises ConfigProblems."""
-    reader = _Reader(scan(text), path)
+    reader = _ConfigReader(scan(text), path)
     config = reader.config(digest)
     if config is None:
         raise ConfigProblems(reader.problems)
@@ -60,7 +60,7 @@ def unknown_option(name: str, section: Section) -> str:
     return f"“{name}” is no option of [{section.form}]; {listed}."
 
 
-class _Reader:
+class _ConfigReader:
     """One reading of one document; `problems` grows on the way."""
 
     def __init__(self, document: Document, path: str) -> None:
@@ -138,7 +138,7 @@ class _Reader:
     def _absolute(self, name: str) -> str:
         return os.path.normpath(os.path.join(os.path.dirname(self._path), name))
 
-    def _value(self, option: Option, entry: Entry) -> Any:
+    def _value(self, option: Option, entry: OptionLine) -> Any:
         """The parsed value; anything at all when it is bad, after a complaint."""
         kind = option.kind
         if len(entry.parts) > 1 and not kind.many:

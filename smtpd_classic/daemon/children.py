@@ -6,15 +6,15 @@ import time
 from collections.abc import Callable
 
 from smtpd_classic.accounts import Accounts
-from smtpd_classic.daemon.instance import Setting
-from smtpd_classic.daemon.life import HAND_OVER_S, PICKUP_S, STOP, STOP_S, Draining, Orders
-from smtpd_classic.delivery.maildir import MailStore, MailStoreBroken
+from smtpd_classic.daemon.instance import Generation
+from smtpd_classic.daemon.lifecycle import HAND_OVER_S, PICKUP_S, STOP, STOP_S, ControlChannel, Draining
 from smtpd_classic.dns import DnsResolver
+from smtpd_classic.mailstore.store import MailStore, MailStoreBroken
 from smtpd_classic.reception import Reception
 from smtpd_classic.server.acceptor import Acceptor
+from smtpd_classic.server.context import ListenerContext
 from smtpd_classic.server.listener_server import Receiver
 from smtpd_classic.server.listening import Sockets
-from smtpd_classic.server.terms import Terms
 from smtpd_classic.server.tls import Certificate
 from smtpd_classic.services import Services
 from spool import SpoolBroken
@@ -30,7 +30,7 @@ _SWITCH_S = 0.1
 _MARGIN = 4  # connections; clients that keep theirs stay where they are once accepted
 
 
-def services_for(setting: Setting) -> Services:
+def services_for(setting: Generation) -> Services:
     config, log = setting.config, setting.log
 
     def complain(part: str) -> Callable[[str], None]:
@@ -54,7 +54,7 @@ def receiver_for(services: Services, sockets: Sockets) -> Receiver:
     certificate = None
     if services.config.basic.allow_tls and any(listener.tls != "none" for listener, _ in sockets.bound):
         certificate = Certificate(server.certificate, server.private_key, lambda text: log.warning("smtpd", text))
-    terms = Terms(
+    terms = ListenerContext(
         config=services.config,
         runtime=services.runtime,
         log=log,
@@ -66,10 +66,10 @@ def receiver_for(services: Services, sockets: Sockets) -> Receiver:
     return Receiver(terms, sockets.bound, sockets.local)
 
 
-def receive(setting: Setting, supervisor: socket.socket) -> None:
+def receive(setting: Generation, supervisor: socket.socket) -> None:
     """A receiving process."""
     sys.setswitchinterval(_SWITCH_S)
-    orders = Orders(supervisor)
+    orders = ControlChannel(supervisor)
     receiver = receiver_for(services_for(setting), setting.sockets)
     counters = setting.runtime.counters
     acceptor = Acceptor(orders.filenos(), setting.log, lambda: counters.ahead(_MARGIN))
@@ -78,7 +78,7 @@ def receive(setting: Setting, supervisor: socket.socket) -> None:
     while not (word := orders.word()):
         acceptor.run(3600.0)
     acceptor.serve(())
-    orders.let_go()
+    orders.detach()
     receiver.close()
     draining = Draining(receiver, stop=word == STOP)
     while not draining.done():
@@ -88,13 +88,13 @@ def receive(setting: Setting, supervisor: socket.socket) -> None:
             word, draining = STOP, Draining(receiver, stop=True)
 
 
-def deliver(setting: Setting, supervisor: socket.socket) -> None:
+def deliver(setting: Generation, supervisor: socket.socket) -> None:
     """The process that sends what is queued."""
     # Here, because it takes a fifth of the start, and the receivers do not have to wait for it.
-    from smtpd_classic.pickup import Pickup  # noqa: PLC0415
     from smtpd_classic.retry import RetryThread  # noqa: PLC0415
+    from smtpd_classic.submission.pickup import Pickup  # noqa: PLC0415
 
-    orders = Orders(supervisor)
+    orders = ControlChannel(supervisor)
     services = services_for(setting)
     retry, pickup = RetryThread(services), Pickup(services)
     retry.start()
@@ -102,12 +102,12 @@ def deliver(setting: Setting, supervisor: socket.socket) -> None:
     orders.ready()
     while not (word := orders.word()):
         orders.wait()
-    orders.let_go()
+    orders.detach()
     pickup.stop(PICKUP_S)
     retry.stop(STOP_S if word == STOP else HAND_OVER_S)
 
 
-def sweep(setting: Setting, supervisor: socket.socket) -> None:
+def sweep(setting: Generation, supervisor: socket.socket) -> None:
     """A process that does this alone: it may take long, and the others have no time."""
     del supervisor
     sweep_up(services_for(setting))

@@ -1,6 +1,6 @@
 """One running server as a whole: the setting in force, how it is replaced, and what is told about it.
 
-A `Setting` never changes; a reload makes another, and the one before stays in force until the new one has proved
+A `Generation` never changes; a reload makes another, and the one before stays in force until the new one has proved
 itself.
 """
 
@@ -20,10 +20,10 @@ from smtpd_classic.server.listening import CannotListen, Sockets, places
 from smtpd_classic.server.tls import CertificateProblem
 from smtpd_classic.server.wire import prepare
 
-__all__ = ["Instance", "Setting"]
+__all__ = ["Generation", "Instance"]
 
 
-class Setting(NamedTuple):
+class Generation(NamedTuple):
     """What one generation of processes lives with. `waiting` are sentences on what a restart would still change."""
 
     config: Config
@@ -38,7 +38,7 @@ class Instance:
 
     def __init__(self, started: Started) -> None:
         self.lock = started.lock
-        self.setting = Setting(started.config, started.sockets, started.log, started.runtime)
+        self.setting = Generation(started.config, started.sockets, started.log, started.runtime)
         self._status = replace(
             own_status(started.config.path, started.config.digest, __version__),
             listening=started.sockets.described(),
@@ -58,7 +58,7 @@ class Instance:
     def ready(self) -> None:
         notify.ready(f"Listening: {places(self._status.listening)}")
 
-    def load_again(self) -> Setting | None:
+    def load_again(self) -> Generation | None:
         """The setting that the file asks for now; None, with the reason told, when it cannot be had."""
         before = self.setting
         self._status = replace(self._status, generation=self._status.generation + 1)
@@ -70,9 +70,9 @@ class Instance:
             return None
         log = before.log if before.log.target == config.server.log else Log(config.server.log)
         waiting = restart_reasons(before.config, written)
-        return Setting(config, sockets, log, before.runtime.under(config.access), waiting)
+        return Generation(config, sockets, log, before.runtime.under(config.access), waiting)
 
-    def take(self, fresh: Setting) -> None:
+    def take(self, fresh: Generation) -> None:
         """The new setting has proved itself."""
         before, self.setting = self.setting, fresh
         before.sockets.close(but=fresh.sockets)
@@ -90,7 +90,7 @@ class Instance:
         for sentence in (*fresh.waiting, *fresh.sockets.complaints):
             fresh.log.warning("master", sentence)
 
-    def give_up(self, fresh: Setting, error: str) -> None:
+    def give_up(self, fresh: Generation, error: str) -> None:
         """The new setting has not proved itself; the one before stays."""
         fresh.sockets.close(but=self.setting.sockets)
         for _, found in self.setting.sockets.bound:  # its processes may have set their own deadlines on these

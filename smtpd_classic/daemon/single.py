@@ -8,14 +8,14 @@ from typing import NamedTuple
 from smtpd_classic.accounts import AccountsUnreadable
 from smtpd_classic.daemon import notify
 from smtpd_classic.daemon.children import receiver_for, services_for, sweep_up
-from smtpd_classic.daemon.instance import Instance, Setting
-from smtpd_classic.daemon.life import HAND_OVER_S, PICKUP_S, STOP_S, Draining
+from smtpd_classic.daemon.instance import Generation, Instance
+from smtpd_classic.daemon.lifecycle import HAND_OVER_S, PICKUP_S, STOP_S, Draining
 from smtpd_classic.daemon.signals import Signals
-from smtpd_classic.pickup import Pickup
 from smtpd_classic.retry import RetryThread
 from smtpd_classic.server.acceptor import Acceptor
 from smtpd_classic.server.listener_server import Receiver
 from smtpd_classic.server.tls import CertificateProblem
+from smtpd_classic.submission.pickup import Pickup
 
 __all__ = ["Single"]
 
@@ -66,7 +66,7 @@ class Single:
             if not asked and not self._draining:
                 setting.runtime.blocks.sweep()
 
-    def _begin(self, setting: Setting) -> tuple[Receiver, _Sending]:
+    def _begin(self, setting: Generation) -> tuple[Receiver, _Sending]:
         services = services_for(setting)
         receiver, sending = receiver_for(services, setting.sockets), _Sending(RetryThread(services), Pickup(services))
         self._acceptor.serve(receiver.servers)

@@ -14,8 +14,8 @@ from filelock import lock_descriptor
 from smtpd_classic.config import Config, ConfigProblems, load
 from smtpd_classic.config.schema import SECTIONS
 from smtpd_classic.daemon.privileges import PrivilegeProblem, drop, give, make_folder, service_user
-from smtpd_classic.delivery.maildir import MailStore, MailStoreBroken
 from smtpd_classic.log import Log
+from smtpd_classic.mailstore.store import MailStore, MailStoreBroken
 from smtpd_classic.runtime import Runtime
 from smtpd_classic.server import local_listener, tls
 from smtpd_classic.server.listening import CannotListen, Sockets, listeners_of

@@ -16,14 +16,14 @@ from typing import NoReturn
 
 from smtpd_classic.daemon import notify, processors
 from smtpd_classic.daemon.child import Child
-from smtpd_classic.daemon.instance import Instance, Setting
-from smtpd_classic.daemon.life import DRAIN, DRAIN_CONTENT_S, READY, STOP, STOP_S
+from smtpd_classic.daemon.instance import Generation, Instance
+from smtpd_classic.daemon.lifecycle import DRAIN, DRAIN_CONTENT_S, READY, STOP, STOP_S
 from smtpd_classic.daemon.signals import Signals
 from smtpd_classic.log import ERROR
 
 __all__ = ["Life", "Supervisor"]
 
-Life = Callable[[Setting, socket.socket], None]
+Life = Callable[[Generation, socket.socket], None]
 """What a child does, from its birth to its end, with the socket on which it is told to end."""
 
 _READY_S = 20.0
@@ -36,7 +36,7 @@ _SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
 
 
 @dataclass(slots=True)
-class _Vacancy:
+class _WorkerSlot:
     """A place that a child has left, and when it is to be taken again."""
 
     role: str
@@ -53,7 +53,7 @@ class Supervisor:
         self._roles = tuple(roles)
         self._signals = Signals(_SIGNALS)
         self._children: dict[int, Child] = {}
-        self._vacancies: list[_Vacancy] = []
+        self._vacancies: list[_WorkerSlot] = []
         self._pauses: dict[str, float] = {}
         self._processors = processors.allowed()
         self._swept = time.monotonic()
@@ -110,7 +110,7 @@ class Supervisor:
 
     # Births ------------------------------------------------------------------------------------------------------
 
-    def _fork(self, role: str, setting: Setting) -> Child:
+    def _fork(self, role: str, setting: Generation) -> Child:
         counters = self._instance.setting.runtime.counters
         column = 0 if role == "sweeper" else self._column()
         if column:
@@ -143,7 +143,7 @@ class Supervisor:
         return column
 
     def _live(
-        self, role: str, column: int, processor: int, setting: Setting, ours: socket.socket, theirs: socket.socket
+        self, role: str, column: int, processor: int, setting: Generation, ours: socket.socket, theirs: socket.socket
     ) -> NoReturn:
         """A child, from its first moment to its last."""
         status = os.EX_SOFTWARE
@@ -166,7 +166,7 @@ class Supervisor:
         finally:
             os._exit(status)
 
-    def _all_ready(self, started: list[Child], setting: Setting) -> bool:
+    def _all_ready(self, started: list[Child], setting: Generation) -> bool:
         """One that was killed on its way (by a kernel short of memory, say) gets another chance, and is replaced in
         `started`; one that gave up by itself would do so again."""
         deadline = time.monotonic() + _READY_S
@@ -204,7 +204,7 @@ class Supervisor:
             child = self._children.get(pid)
             if child is not None:
                 self._forget(child)
-                self._mourn(child, os.waitstatus_to_exitcode(status))
+                self._on_child_exit(child, os.waitstatus_to_exitcode(status))
 
     def _forget(self, child: Child) -> None:
         del self._children[child.pid]
@@ -212,7 +212,7 @@ class Supervisor:
         if child.column:
             self._instance.setting.runtime.counters.release(child.column)
 
-    def _mourn(self, child: Child, status: int) -> None:
+    def _on_child_exit(self, child: Child, status: int) -> None:
         """Have another take the place of one that was not told to end; soon, but not as fast as it may die again."""
         if not child.lasting:
             return
@@ -223,7 +223,7 @@ class Supervisor:
         if now - child.born < _HEALTHY_S:
             pause = min(2 * self._pauses.get(child.role, _FIRST_PAUSE_S / 2), _LONGEST_PAUSE_S)
         self._pauses[child.role] = pause or _FIRST_PAUSE_S / 2
-        self._vacancies.append(_Vacancy(child.role, now + pause))
+        self._vacancies.append(_WorkerSlot(child.role, now + pause))
         self._say("running")
 
     def _fill_vacancies(self) -> None:
@@ -258,7 +258,7 @@ class Supervisor:
                 self._vacancies.clear()
                 for child in old:
                     child.tell_to_end(DRAIN, DRAIN_CONTENT_S + STOP_S + _GRACE_S)
-                self._until_let_go(old)
+                self._until_detached(old)
                 instance.take(fresh)
             else:
                 for child in born:
@@ -267,7 +267,7 @@ class Supervisor:
         self._say("running")
         instance.ready()
 
-    def _until_let_go(self, old: Iterable[Child]) -> None:
+    def _until_detached(self, old: Iterable[Child]) -> None:
         """Who is told that a reload is done may rely on it: the next client is served by the new file."""
         deadline = time.monotonic() + _GRACE_S
         for child in old:

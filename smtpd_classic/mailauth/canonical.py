@@ -5,12 +5,12 @@ from typing import NamedTuple
 
 from smtpd_classic.mailauth.body_hash import RELAXED
 
-__all__ = ["HeaderField", "canonical_field", "choose_fields", "header_fields"]
+__all__ = ["SignedField", "canonical_field", "choose_fields", "header_fields"]
 
 _TAB_IS_BLANK = bytes.maketrans(b"\t", b" ")
 
 
-class HeaderField(NamedTuple):
+class SignedField(NamedTuple):
     """One field: `name` in lower case, `raw` all of it with LF line ends but without the last."""
 
     name: bytes
@@ -22,9 +22,9 @@ class HeaderField(NamedTuple):
         return self.raw.partition(b":")[2]
 
 
-def header_fields(block: bytes) -> list[HeaderField]:
+def header_fields(block: bytes) -> list[SignedField]:
     """Return the fields of a block with LF line ends, in order. A line without a colon has a blank name."""
-    found: list[HeaderField] = []
+    found: list[SignedField] = []
     lines: list[bytes] = []
     for line in block.removesuffix(b"\n").split(b"\n"):
         if line[:1] in (b" ", b"\t") and lines:
@@ -38,23 +38,23 @@ def header_fields(block: bytes) -> list[HeaderField]:
     return found
 
 
-def _field(raw: bytes) -> HeaderField:
+def _field(raw: bytes) -> SignedField:
     name, colon, _ = raw.partition(b":")
-    return HeaderField(name.rstrip(b" \t").lower() if colon else b"", raw)
+    return SignedField(name.rstrip(b" \t").lower() if colon else b"", raw)
 
 
-def choose_fields(fields: Sequence[HeaderField], names: Iterable[bytes]) -> list[HeaderField]:
+def choose_fields(fields: Sequence[SignedField], names: Iterable[bytes]) -> list[SignedField]:
     """Return the fields that a list of names stands for: for each name the next one of it from the bottom up.
 
     A name without a further field stands for nothing (RFC 6376 5.4.2).
     """
-    left: dict[bytes, list[HeaderField]] = {}
+    left: dict[bytes, list[SignedField]] = {}
     for field in fields:
         left.setdefault(field.name, []).append(field)
     return [left[name].pop() for name in names if left.get(name)]
 
 
-def canonical_field(field: HeaderField, canonicalization: str) -> bytes:
+def canonical_field(field: SignedField, canonicalization: str) -> bytes:
     """Return one field in canonical form, without its line end."""
     if canonicalization != RELAXED:
         return field.raw.replace(b"\n", b"\r\n")

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 
 from smtpd_classic.mailauth.body_hash import RELAXED, SIMPLE
-from smtpd_classic.mailauth.canonical import HeaderField
+from smtpd_classic.mailauth.canonical import SignedField
 from smtpd_classic.mailauth.lookup import ascii_name
 from smtpd_classic.mailauth.tag_list import BadTagList, decoded_base64, parse_tags
 from smtpd_classic.mailauth.words import ResultWord
@@ -36,7 +36,7 @@ class UnusableSignature(Exception):
 class DkimSignature:
     """The tags of one signature. `domain` and `selector` are A-labels in lower case."""
 
-    field: HeaderField
+    field: SignedField
     domain: str
     selector: str
     algorithm: str
@@ -57,7 +57,7 @@ def without_signature_value(value: bytes) -> bytes:
     return _SIGNATURE_VALUE.sub(rb"\1", value, count=1)
 
 
-def parse_signature(field: HeaderField) -> DkimSignature:
+def parse_signature(field: SignedField) -> DkimSignature:
     """Return the signature in a field. Raises UnusableSignature."""
     if len(field.raw) > LONGEST_FIELD:
         raise UnusableSignature(ResultWord.NEUTRAL, "the signature field is too long")
@@ -76,7 +76,7 @@ def _origin(tags: dict[str, str]) -> tuple[str, str]:
     return ascii_name(tags.get("d", "")), tags.get("s", "")[:64]
 
 
-def _from_tags(field: HeaderField, tags: dict[str, str]) -> DkimSignature:
+def _from_tags(field: SignedField, tags: dict[str, str]) -> DkimSignature:
     missing = [tag for tag in _REQUIRED if not tags.get(tag)]
     if missing:
         raise BadTagList(f"the tag {missing[0]}= is missing")

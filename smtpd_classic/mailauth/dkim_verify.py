@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from smtpd_classic.dns import DnsFailure, NoSuchDomain
 from smtpd_classic.mailauth.body_hash import BodyHash
-from smtpd_classic.mailauth.canonical import HeaderField, canonical_field, choose_fields, header_fields
+from smtpd_classic.mailauth.canonical import SignedField, canonical_field, choose_fields, header_fields
 from smtpd_classic.mailauth.dkim_key import KeyRecord, parse_key_record
 from smtpd_classic.mailauth.dkim_signature import (
     ALGORITHMS,
@@ -43,7 +43,7 @@ class DkimResult:
 class _Candidate:
     """One signature of the message that is verified."""
 
-    field: HeaderField
+    field: SignedField
     signature: DkimSignature | None
     problem: UnusableSignature | None = None
 
@@ -147,11 +147,11 @@ class DkimVerifier:
         form = signature.header_form
         lines = [canonical_field(field, form) + b"\r\n" for field in choose_fields(others, signature.names)]
         name, colon, value = signature.field.raw.partition(b":")
-        own = HeaderField(signature.field.name, name + colon + without_signature_value(value))
+        own = SignedField(signature.field.name, name + colon + without_signature_value(value))
         return b"".join(lines) + canonical_field(own, form)
 
 
-def _candidate(field: HeaderField) -> _Candidate:
+def _candidate(field: SignedField) -> _Candidate:
     try:
         return _Candidate(field, parse_signature(field))
     except UnusableSignature as problem:

@@ -77,15 +77,15 @@ def _quotation(value: str) -> str:
 
 def results_id(value: str) -> str:
     """Return the authserv-id of a field, in lower case. Raises BadResults when it has none."""
-    return _Reader(value).server().lower()
+    return _ResultsParser(value).server().lower()
 
 
 def parse_results(value: str) -> AuthenticationResults:
     """Return the value of a field, parsed. Raises BadResults."""
-    return _Reader(value).read()
+    return _ResultsParser(value).read()
 
 
-class _Reader:
+class _ResultsParser:
     """One pass over a value from left to right."""
 
     def __init__(self, value: str) -> None:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-__all__ = ["Field", "HeaderBlock", "end_of_header_block"]
+__all__ = ["HeaderBlock", "HeaderField", "end_of_header_block"]
 
 # RFC 5322 3.6.8, with the white space before the colon that 4.5 (obsolete syntax) allows; the value runs over folded
 # lines.
@@ -19,7 +19,7 @@ _MBOX_LINE = re.compile(rb">?From [^\n]*\n?")
 _COLON = re.compile(rb"[ \t]+:")
 
 
-class Field(NamedTuple):
+class HeaderField(NamedTuple):
     """One field: `block[start:end]` is all of it, `block[value:end]` what stands behind its colon, LF included."""
 
     name: bytes
@@ -69,7 +69,7 @@ class HeaderBlock:
                     yield at
                 at = lowered.find(b"\n" + name + space, end)
 
-    def fields(self, name: bytes) -> list[Field]:
+    def fields(self, name: bytes) -> list[HeaderField]:
         """The fields of that name, in order."""
         starts = list(self._spaced(name))
         at = self._lowered.find(b"\n" + name + b":")
@@ -79,10 +79,10 @@ class HeaderBlock:
         found = (self._field_at(start) for start in sorted(starts))
         return [field for field in found if field is not None]
 
-    def _field_at(self, start: int) -> Field | None:
+    def _field_at(self, start: int) -> HeaderField | None:
         # `_lowered` has one LF in front, so that its offset of that LF is the offset of the name in `raw`.
         match = _FIELD.match(self.raw, start)
-        return Field(match[1].lower(), start, match.start(2), match.end()) if match else None
+        return HeaderField(match[1].lower(), start, match.start(2), match.end()) if match else None
 
     def values(self, name: bytes) -> list[bytes]:
         """The values, unfolded (RFC 5322 2.2.3), without white space around them."""

@@ -100,7 +100,7 @@ def _without_route(tokens: list[_Token]) -> list[_Token]:
 
 
 @dataclass(slots=True)
-class _Reader:
+class _MailboxParser:
     """What has been read of the current mailbox."""
 
     found: list[Mailbox] = field(default_factory=list)
@@ -170,7 +170,7 @@ def mailboxes(value: bytes) -> list[Mailbox]:
     """The mailboxes of a field's value, those inside groups too. Raises Unreadable."""
     if len(value) > _LONGEST:
         raise Unreadable("the field is too long")
-    reader = _Reader()
+    reader = _MailboxParser()
     for token in _tokens(value):
         reader.take(token)
     if reader.inside is not None and reader.closed < 0:

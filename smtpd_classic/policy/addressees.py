@@ -1,12 +1,12 @@
 """Whom a forward-path stands for. Aliases are expanded here, once."""
 
 from smtpd_classic.policy.rules import Rules
-from smtpd_classic.policy.transaction import Addressee
+from smtpd_classic.policy.transaction import ResolvedRecipient
 
 __all__ = ["addressee_of"]
 
 
-def addressee_of(rules: Rules, path: str) -> Addressee:
+def addressee_of(rules: Rules, path: str) -> ResolvedRecipient:
     """Raises AccountsUnreadable when it cannot be told whether the address exists."""
     accounts = rules.accounts
     local, at, domain = path.rpartition("@")
@@ -14,11 +14,15 @@ def addressee_of(rules: Rules, path: str) -> Addressee:
         path = accounts.canonical(path)
         local, _, domain = path.rpartition("@")
     if not accounts.is_local_domain(domain):
-        return Addressee(path, domain, "remote", (path,))
+        return ResolvedRecipient(path, domain, "remote", (path,))
     if local[:3].upper() == "SRS":
         real = rules.facts.reverse_srs(path)
         if real is not None:
             found = accounts.find(real) if accounts.is_local_domain(real.rpartition("@")[2]) else None
-            return Addressee(path, domain, "SRS", (real,) if found is None else found.targets)
+            return ResolvedRecipient(path, domain, "SRS", (real,) if found is None else found.targets)
     found = accounts.find(path)
-    return Addressee(path, domain, "unknown") if found is None else Addressee(path, domain, found.how, found.targets)
+    return (
+        ResolvedRecipient(path, domain, "unknown")
+        if found is None
+        else ResolvedRecipient(path, domain, found.how, found.targets)
+    )

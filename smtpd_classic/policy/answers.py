@@ -1,6 +1,6 @@
 """VRFY and EXPN (RFC 5321 3.5), where they are allowed."""
 
-from smtpd_classic.accounts import Found
+from smtpd_classic.accounts import ResolvedAddress
 from smtpd_classic.policy.addressees import addressee_of
 from smtpd_classic.policy.relaying import permission
 from smtpd_classic.policy.rules import Rules
@@ -27,7 +27,7 @@ def _address(argument: str) -> str:
     return word[1:-1].strip() if word.startswith("<") and word.endswith(">") else word
 
 
-def _named(rules: Rules, name: str) -> list[tuple[str, Found]]:
+def _named(rules: Rules, name: str) -> list[tuple[str, ResolvedAddress]]:
     """Whom a name without a domain stands for, once for each local domain; domain aliases are the same mailboxes."""
     domains = dict.fromkeys([rules.config.server.primary_domain, *(each.name for each in rules.config.domains)])
     addresses = [f"{name}@{domain}" for domain in domains]

@@ -29,12 +29,12 @@ from smtpd_classic.smtp.events import Connected, Content, EndContent, Event, Mai
 from smtpd_classic.smtp.replies import LOCAL_ERROR
 from smtpd_classic.smtp.reply import Reply
 
-__all__ = ["CHECKS", "Check", "Policy", "Row"]
+__all__ = ["CHECKS", "Check", "Policy", "PolicyCheck"]
 
 Check = Callable[[Transaction, Event], Reply | None]
 
 
-class Row(NamedTuple):
+class PolicyCheck(NamedTuple):
     """At which event a check is asked, and where its option stands. `Content` means: the header block is there."""
 
     event: type[Event]
@@ -52,37 +52,39 @@ def _always(rules: Rules) -> bool:
 
 
 CHECKS = (
-    Row(Connected, "access", refuse, lambda rules: bool(rules.refuse)),
-    Row(Connected, "access", allow_only, lambda rules: bool(rules.allow_only)),
-    Row(Connected, "access", auto_block, _always),
-    Row(MailFrom, "listener", auth, lambda rules: rules.listener.auth == "required"),
-    Row(MailFrom, "basic", max_message_size, lambda rules: rules.config.basic.max_message_size > 0),
-    Row(
+    PolicyCheck(Connected, "access", refuse, lambda rules: bool(rules.refuse)),
+    PolicyCheck(Connected, "access", allow_only, lambda rules: bool(rules.allow_only)),
+    PolicyCheck(Connected, "access", auto_block, _always),
+    PolicyCheck(MailFrom, "listener", auth, lambda rules: rules.listener.auth == "required"),
+    PolicyCheck(MailFrom, "basic", max_message_size, lambda rules: rules.config.basic.max_message_size > 0),
+    PolicyCheck(
         MailFrom,
         "basic",
         require_auth_for_local_sender,
         lambda rules: rules.config.basic.require_auth_for_local_sender,
     ),
-    Row(MailFrom, "basic", require_local_sender, lambda rules: rules.config.basic.require_local_sender),
-    Row(MailFrom, "basic", require_own_sender, lambda rules: rules.config.basic.require_own_sender),
-    Row(MailFrom, "basic", min_free_space, lambda rules: rules.config.basic.min_free_space > 0),
-    Row(RcptTo, "basic", max_recipients, _always),
-    Row(RcptTo, "basic", close_open_relay, _always),
-    Row(RcptTo, "accounts", status, _always),
-    Row(RcptTo, "accounts", quota, _always),
-    Row(RcptTo, "basic", max_incoming_size, lambda rules: rules.config.basic.max_incoming_size > 0),
-    Row(RcptTo, "basic", max_outgoing_size, lambda rules: rules.config.basic.max_outgoing_size > 0),
-    Row(
+    PolicyCheck(MailFrom, "basic", require_local_sender, lambda rules: rules.config.basic.require_local_sender),
+    PolicyCheck(MailFrom, "basic", require_own_sender, lambda rules: rules.config.basic.require_own_sender),
+    PolicyCheck(MailFrom, "basic", min_free_space, lambda rules: rules.config.basic.min_free_space > 0),
+    PolicyCheck(RcptTo, "basic", max_recipients, _always),
+    PolicyCheck(RcptTo, "basic", close_open_relay, _always),
+    PolicyCheck(RcptTo, "accounts", status, _always),
+    PolicyCheck(RcptTo, "accounts", quota, _always),
+    PolicyCheck(RcptTo, "basic", max_incoming_size, lambda rules: rules.config.basic.max_incoming_size > 0),
+    PolicyCheck(RcptTo, "basic", max_outgoing_size, lambda rules: rules.config.basic.max_outgoing_size > 0),
+    PolicyCheck(
         RcptTo,
         "remote",
         look_up_mx,
         lambda rules: rules.config.remote.look_up_mx and not rules.config.remote.relay_always,
     ),
-    Row(StartContent, "basic", over_max_recipients, lambda rules: rules.config.basic.over_max_recipients != "defer"),
-    Row(Content, "basic", max_hops, _always),
-    Row(Content, "basic", delivered_to, _always),
-    Row(Content, "basic", require_own_sender, lambda rules: rules.config.basic.require_own_sender),
-    Row(EndContent, "basic", bare_line_feeds, lambda rules: rules.config.basic.bare_line_feeds == "reject"),
+    PolicyCheck(
+        StartContent, "basic", over_max_recipients, lambda rules: rules.config.basic.over_max_recipients != "defer"
+    ),
+    PolicyCheck(Content, "basic", max_hops, _always),
+    PolicyCheck(Content, "basic", delivered_to, _always),
+    PolicyCheck(Content, "basic", require_own_sender, lambda rules: rules.config.basic.require_own_sender),
+    PolicyCheck(EndContent, "basic", bare_line_feeds, lambda rules: rules.config.basic.bare_line_feeds == "reject"),
 )
 
 

@@ -36,4 +36,4 @@ def auto_block(transaction: Transaction, event: Event) -> Reply | None:
 
 def auth(transaction: Transaction, event: Event) -> Reply | None:
     """A listener for users: strangers must log in before they may send anything."""
-    return None if transaction.visitor.standing() else LOGIN_REQUIRED
+    return None if transaction.visitor.authorised_by() else LOGIN_REQUIRED

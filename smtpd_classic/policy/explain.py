@@ -6,10 +6,10 @@ from typing import NamedTuple
 from smtpd_classic.accounts import NORMAL
 from smtpd_classic.config.schema import Config, Listener
 from smtpd_classic.policy.addressees import addressee_of
-from smtpd_classic.policy.checks import CHECKS, Row
+from smtpd_classic.policy.checks import CHECKS, PolicyCheck
 from smtpd_classic.policy.relaying import permission
 from smtpd_classic.policy.rules import Rules
-from smtpd_classic.policy.transaction import Client, Transaction, Visitor
+from smtpd_classic.policy.transaction import Client, ClientContext, Transaction
 from smtpd_classic.smtp.address import BadAddress, parse_address
 from smtpd_classic.smtp.events import Connected, Event, MailFrom, RcptTo
 from smtpd_classic.smtp.replies import (
@@ -76,7 +76,7 @@ class _Asking:
         self._rules = rules
         self._question = question
         client = Client(question.ip, 0, question.client_name, rules.listener)
-        self._transaction = Transaction(Visitor(client, rules), rules)
+        self._transaction = Transaction(ClientContext(client, rules), rules)
         self._steps: list[Step] = []
 
     def answer(self) -> Explanation:
@@ -143,7 +143,7 @@ class _Asking:
             if row.event is type(event):
                 yield self._ask_one(command, event, row)
 
-    def _ask_one(self, command: str, event: Event, row: Row) -> Reply | None:
+    def _ask_one(self, command: str, event: Event, row: PolicyCheck) -> Reply | None:
         section, option = self._option_of(row)
         if not row.switched_on(self._rules):
             self._note(command, row.option, section, option, "off")
@@ -160,7 +160,7 @@ class _Asking:
             self._note(command, row.option, section, option, "no objection" if reply is None else str(reply))
         return reply
 
-    def _option_of(self, row: Row) -> tuple[str, str]:
+    def _option_of(self, row: PolicyCheck) -> tuple[str, str]:
         """Where the option of a check stands in the file; two are of the listener, some of no option at all."""
         listener = f"listener {self._rules.listener.name}"
         if row.section == "listener":

@@ -1,7 +1,7 @@
 """Checks of numbers and sizes. Limits of 0 are none; the smallest other one wins."""
 
 from smtpd_classic.message.trace import hops
-from smtpd_classic.policy.transaction import Addressee, Transaction
+from smtpd_classic.policy.transaction import ResolvedRecipient, Transaction
 from smtpd_classic.smtp.events import EndContent, Event
 from smtpd_classic.smtp.replies import (
     BARE_LINE_ENDS,
@@ -45,7 +45,7 @@ def max_incoming_size(transaction: Transaction, event: Event) -> Reply | None:
     addressee = transaction.addressee
     if addressee is None or addressee.remote or not 0 < limit < transaction.size:
         return None
-    return None if transaction.visitor.standing() else MESSAGE_TOO_BIG
+    return None if transaction.visitor.authorised_by() else MESSAGE_TOO_BIG
 
 
 def max_outgoing_size(transaction: Transaction, event: Event) -> Reply | None:
@@ -64,7 +64,7 @@ def content_limit(transaction: Transaction) -> int:
     if basic.max_outgoing_size and any(each.remote for each in transaction.recipients):
         limits.add(basic.max_outgoing_size)
     strangers = basic.max_incoming_size and any(not each.remote for each in transaction.recipients)
-    if strangers and not transaction.visitor.standing():
+    if strangers and not transaction.visitor.authorised_by():
         limits.add(basic.max_incoming_size)
     return min(limits - {0}, default=0)
 
@@ -121,7 +121,7 @@ def mailboxes_full(transaction: Transaction, size: int) -> Reply | None:
     be bounced later nor hold it back for everybody.
     """
 
-    def fits(each: Addressee) -> bool:
+    def fits(each: ResolvedRecipient) -> bool:
         return each.postmaster or not any(_full(transaction, target, size) for target in each.targets)
 
     return None if any(fits(each) for each in transaction.recipients) else MAILBOX_FULL

@@ -89,7 +89,7 @@ def look_up_mx(transaction: Transaction, event: Event) -> Reply | None:
     addressee, rules = transaction.addressee, transaction.rules
     if addressee is None or not addressee.remote or addressee.domain.startswith("["):
         return None
-    if rules.direct_domain(addressee.domain) is not None or not transaction.visitor.standing():
+    if rules.direct_domain(addressee.domain) is not None or not transaction.visitor.authorised_by():
         return None
     try:
         rules.dns.mx(addressee.domain, timeout_s=_LOOK_UP_S)

@@ -12,10 +12,10 @@ from smtpd_classic.policy.networks import Networks
 from smtpd_classic.policy.patterns import Patterns
 from smtpd_classic.policy.trust import Trust
 
-__all__ = ["Facts", "Rules", "rules_for"]
+__all__ = ["PolicySources", "Rules", "rules_for"]
 
 
-class Facts(NamedTuple):
+class PolicySources(NamedTuple):
     """What the policy cannot know by itself: octets used by a Maildir, octets free where mail is written, whether an
     address is blocked, and the real address behind an SRS address of ours (None when it is none)."""
 
@@ -31,7 +31,7 @@ class Rules:
     listener: Listener
     accounts: Accounts
     dns: Resolver
-    facts: Facts
+    facts: PolicySources
     trust: Trust
     refuse: tuple[tuple[str, Networks], ...]
     allow_only: tuple[tuple[str, Networks], ...]
@@ -47,7 +47,7 @@ class Rules:
 
 
 def rules_for(
-    config: Config, listener: Listener, accounts: Accounts, dns: Resolver, facts: Facts, trust: Trust
+    config: Config, listener: Listener, accounts: Accounts, dns: Resolver, facts: PolicySources, trust: Trust
 ) -> Rules:
     place = f"listener {listener.name}"
     return Rules(

@@ -22,7 +22,7 @@ def require_auth_for_local_sender(transaction: Transaction, event: Event) -> Rep
     sender = transaction.sender
     if not sender or not transaction.rules.accounts.is_local_domain(sender.rpartition("@")[2]):
         return None
-    return None if transaction.visitor.standing() else LOGIN_REQUIRED_FOR_SENDER
+    return None if transaction.visitor.authorised_by() else LOGIN_REQUIRED_FOR_SENDER
 
 
 def require_local_sender(transaction: Transaction, event: Event) -> Reply | None:

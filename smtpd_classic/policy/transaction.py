@@ -9,7 +9,7 @@ from smtpd_classic.dns import DnsFailure
 from smtpd_classic.message.headers import HeaderBlock
 from smtpd_classic.policy.rules import Rules
 
-__all__ = ["Addressee", "Client", "Transaction", "Visitor"]
+__all__ = ["Client", "ClientContext", "ResolvedRecipient", "Transaction"]
 
 
 class Client(NamedTuple):
@@ -28,7 +28,7 @@ class Client(NamedTuple):
 
 
 @dataclass(slots=True)
-class Visitor:
+class ClientContext:
     """A client, and what it has shown in this session. `login` is the account that it has proven to be."""
 
     client: Client
@@ -42,7 +42,7 @@ class Visitor:
             self._trust = "local submission" if self.client.local else self.rules.trust.reason(self.client.ip)
         return self._trust
 
-    def standing(self) -> str:
+    def authorised_by(self) -> str:
         """Why the client may do what strangers may not, or blank. Raises as `trust` does."""
         return f"login {self.login.address}" if self.login is not None else self.trust()
 
@@ -50,12 +50,12 @@ class Visitor:
     def originates_here(self) -> bool:
         """Whether its mail is mail of our own people, as far as can be told now."""
         try:
-            return bool(self.standing())
+            return bool(self.authorised_by())
         except DnsFailure:
             return False
 
 
-class Addressee(NamedTuple):
+class ResolvedRecipient(NamedTuple):
     """Whom a recipient address stands for.
 
     `address` is as it was given, in canonical form. `how` is "remote", "unknown", "SRS", or what the accounts
@@ -87,12 +87,12 @@ class Transaction:
 
     __slots__ = ("addressee", "excess", "header", "recipients", "rules", "sender", "size", "visitor")
 
-    def __init__(self, visitor: Visitor, rules: Rules, sender: str = "", size: int = 0) -> None:
+    def __init__(self, visitor: ClientContext, rules: Rules, sender: str = "", size: int = 0) -> None:
         self.visitor = visitor
         self.rules = rules
         self.sender = sender
         self.size = size
-        self.recipients: list[Addressee] = []
-        self.addressee: Addressee | None = None
+        self.recipients: list[ResolvedRecipient] = []
+        self.addressee: ResolvedRecipient | None = None
         self.header: HeaderBlock | None = None
         self.excess = False

@@ -11,7 +11,7 @@ from smtpd_classic.message.headers import HeaderBlock, end_of_header_block
 from smtpd_classic.policy import Policy, Transaction
 from smtpd_classic.policy.limits import content_limit, mailboxes_full
 from smtpd_classic.reception.destination import NO_ROOM, Destination
-from smtpd_classic.reception.message import Message
+from smtpd_classic.reception.message import IncomingMessage
 from smtpd_classic.smtp.events import Content, EndContent
 from smtpd_classic.smtp.replies import DISK_FULL, HEADER_TOO_BIG, LOCAL_ERROR, too_big
 from smtpd_classic.smtp.reply import Reply
@@ -39,7 +39,7 @@ class ContentReader:
         "message",
     )
 
-    def __init__(self, policy: Policy, transaction: Transaction, message: Message) -> None:
+    def __init__(self, policy: Policy, transaction: Transaction, message: IncomingMessage) -> None:
         self.message = message
         self._policy = policy
         self._transaction = transaction

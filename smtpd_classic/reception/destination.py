@@ -10,13 +10,21 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import NamedTuple, Protocol
 
-from smtpd_classic.delivery.incoming import Incoming
-from smtpd_classic.delivery.maildir import MailStoreBroken, MailStoreFull
 from smtpd_classic.log import WARNING
+from smtpd_classic.mailstore.incoming import Incoming
+from smtpd_classic.mailstore.store import MailStoreBroken, MailStoreFull
 from smtpd_classic.services import Services
 from spool import Draft, Envelope, Recipient, SpoolBroken, SpoolFull
 
-__all__ = ["DISK_TROUBLE", "NO_ROOM", "Destination", "Mailbox", "Mailboxes", "Queue", "Turn"]
+__all__ = [
+    "DISK_TROUBLE",
+    "NO_ROOM",
+    "Destination",
+    "IoSlot",
+    "MailboxDestination",
+    "MailboxesDestination",
+    "QueueDestination",
+]
 
 # As many threads of a process wait for the disk at once as one write of the journal serves well. More of them only wake
 # one another: with hundreds of sessions that costs a third of the rate.
@@ -40,7 +48,7 @@ for _ in range(_TURNS):
     _turns.put(None)
 
 
-class Turn:
+class IoSlot:
     """Have it while the disk is to make something durable, and for nothing that may wait for anybody else."""
 
     def __enter__(self) -> None:
@@ -52,7 +60,7 @@ class Turn:
         _turns.put(None)
 
 
-class Queue:
+class QueueDestination:
     """A queue file; the retry thread is woken."""
 
     __slots__ = ("_draft", "_services")
@@ -72,19 +80,21 @@ class Queue:
         self._draft.__exit__(None, None, None)
 
 
-class Mailbox(NamedTuple):
+class MailboxDestination(NamedTuple):
     """A recipient and its Maildir."""
 
     recipient: Recipient
     folder: str
 
 
-class Mailboxes:
+class MailboxesDestination:
     """The Maildirs of all recipients. `on_top` is what final delivery puts before the content, and not the queue."""
 
     __slots__ = ("_incoming", "_mailboxes", "_on_top", "_queue_id", "_services")
 
-    def __init__(self, services: Services, queue_id: str, mailboxes: Iterable[Mailbox], on_top: bytes) -> None:
+    def __init__(
+        self, services: Services, queue_id: str, mailboxes: Iterable[MailboxDestination], on_top: bytes
+    ) -> None:
         self._services = services
         self._queue_id = queue_id
         self._mailboxes = tuple(mailboxes)

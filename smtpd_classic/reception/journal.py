@@ -12,12 +12,12 @@ from smtpd_classic.runtime import Runtime
 from smtpd_classic.smtp.reply import Reply
 from smtpd_classic.smtp.session import ServerSession
 
-__all__ = ["Journal"]
+__all__ = ["ReceptionLog"]
 
 _NO_ID = "NOQUEUE"
 
 
-class Journal:
+class ReceptionLog:
     __slots__ = ("_client", "_counters", "_local", "_log", "_session", "_tally", "mechanism")
 
     def __init__(self, log: Log, runtime: Runtime, client: Client, session: ServerSession) -> None:

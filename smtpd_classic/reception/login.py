@@ -2,8 +2,8 @@
 
 from smtpd_classic.accounts import Account
 from smtpd_classic.dns import DnsFailure
-from smtpd_classic.policy import Visitor
-from smtpd_classic.reception.journal import Journal
+from smtpd_classic.policy import ClientContext
+from smtpd_classic.reception.journal import ReceptionLog
 from smtpd_classic.services import Services
 from smtpd_classic.smtp import sasl
 from smtpd_classic.smtp.events import Auth, AuthResponse
@@ -18,21 +18,21 @@ from smtpd_classic.smtp.replies import (
 )
 from smtpd_classic.smtp.reply import Reply
 
-__all__ = ["Login"]
+__all__ = ["LoginDialogue"]
 
 _MOST_FAILURES = 3
 
 
-class Login:
+class LoginDialogue:
     """What the client has proven is left in `visitor.login`."""
 
     __slots__ = ("_exchange", "_failures", "_journal", "_mechanism", "_services", "_visitor")
 
-    def __init__(self, services: Services, visitor: Visitor, journal: Journal) -> None:
+    def __init__(self, services: Services, visitor: ClientContext, journal: ReceptionLog) -> None:
         self._services = services
         self._visitor = visitor
         self._journal = journal
-        self._exchange: sasl.Plain | sasl.Login | sasl.ScramSha256 | None = None
+        self._exchange: sasl.PlainMechanism | sasl.LoginMechanism | sasl.ScramSha256 | None = None
         self._mechanism = ""
         self._failures = 0
 
@@ -40,9 +40,9 @@ class Login:
         self._mechanism = event.mechanism
         match event.mechanism:
             case "PLAIN":
-                self._exchange = sasl.Plain()
+                self._exchange = sasl.PlainMechanism()
             case "LOGIN":
-                self._exchange = sasl.Login()
+                self._exchange = sasl.LoginMechanism()
             case "SCRAM-SHA-256":
                 # The salt of a name that does not exist must be the same whichever process answers.
                 secret = self._services.runtime.secret("scram")

@@ -4,9 +4,15 @@ from collections.abc import Iterator, Sequence
 
 from smtpd_classic.message.headers import HeaderBlock
 from smtpd_classic.message.trace import Hop, date_text, envelope_to, received, return_path
-from smtpd_classic.policy import Addressee, Transaction
-from smtpd_classic.reception.destination import Destination, Mailbox, Mailboxes, Queue, Turn
-from smtpd_classic.reception.journal import Journal
+from smtpd_classic.policy import ResolvedRecipient, Transaction
+from smtpd_classic.reception.destination import (
+    Destination,
+    IoSlot,
+    MailboxDestination,
+    MailboxesDestination,
+    QueueDestination,
+)
+from smtpd_classic.reception.journal import ReceptionLog
 from smtpd_classic.services import Services
 from smtpd_classic.smtp.events import MailFrom, RcptTo
 from smtpd_classic.smtp.replies import accepted
@@ -15,12 +21,12 @@ from smtpd_classic.smtp.session import ServerSession
 from smtpd_classic.tnef import suspect
 from spool import Envelope, Recipient, new_queue_id
 
-__all__ = ["Message"]
+__all__ = ["IncomingMessage"]
 
 _PROTECTED = (b"multipart/signed", b"multipart/encrypted")
 
 
-class Message:
+class IncomingMessage:
     """`recipients` are after alias expansion, one for each account however many addresses of it were named."""
 
     __slots__ = (
@@ -41,7 +47,7 @@ class Message:
         self,
         services: Services,
         session: ServerSession,
-        journal: Journal,
+        journal: ReceptionLog,
         transaction: Transaction,
         mail: MailFrom,
         asked: Sequence[RcptTo],
@@ -54,12 +60,12 @@ class Message:
         self._named = [each.address for each in transaction.recipients]
         self._originates_here = transaction.visitor.originates_here
         self._recipients: list[Recipient] = []
-        self._mailboxes: list[Mailbox] = []
+        self._mailboxes: list[MailboxDestination] = []
         self._expand(zip(asked, transaction.recipients, strict=True))
         self._arrival = services.clock()
         self.queue_id = new_queue_id(self._arrival)
 
-    def _expand(self, pairs: "Iterator[tuple[RcptTo, Addressee]]") -> None:
+    def _expand(self, pairs: "Iterator[tuple[RcptTo, ResolvedRecipient]]") -> None:
         seen: set[str] = set()
         account_of = self._services.accounts.account
         for asked, addressee in pairs:
@@ -73,7 +79,7 @@ class Message:
                 recipient = Recipient(target, asked.notify, asked.orcpt, original)
                 self._recipients.append(recipient)
                 if account is not None:
-                    self._mailboxes.append(Mailbox(recipient, account.folder))
+                    self._mailboxes.append(MailboxDestination(recipient, account.folder))
 
     @property
     def _all_here(self) -> bool:
@@ -95,17 +101,17 @@ class Message:
             arrived += self._missing_fields(header)
         convert = self._services.config.basic.convert_tnef and _may_hold_tnef(header, content, complete=complete)
         if not self._all_here or convert:
-            return arrived + header.raw, Queue(self._services, self.queue_id)
+            return arrived + header.raw, QueueDestination(self._services, self.queue_id)
         raw = self._services.rewriting.header(header.raw) if self._originates_here else header.raw
         on_top = return_path(self._mail.reverse_path)
         if len(self._named) == 1 == len(self._mailboxes):
             on_top += envelope_to(self._named[0])
-        return arrived + raw, Mailboxes(self._services, self.queue_id, self._mailboxes, on_top)
+        return arrived + raw, MailboxesDestination(self._services, self.queue_id, self._mailboxes, on_top)
 
     def commit(self, destination: Destination, size: int, header: HeaderBlock) -> Reply:
         """Returns when the message would survive a power cut. Raises what the disk said."""
         came = self._services.clock()
-        with Turn():
+        with IoSlot():
             delivered = destination.commit(self._envelope, self._arrival)
         self._tell(delivered, size, header.first(b"message-id") or self._own_id(), came)
         return accepted(self.queue_id)

@@ -7,11 +7,11 @@ decided in `policy`; what is written is written in `content`. Nothing that a cli
 from collections.abc import Callable
 from typing import Any
 
-from smtpd_classic.policy import Client, Transaction, Visitor, expand, verify
+from smtpd_classic.policy import Client, ClientContext, Transaction, expand, verify
 from smtpd_classic.reception.content import ContentReader
-from smtpd_classic.reception.journal import Journal
-from smtpd_classic.reception.login import Login
-from smtpd_classic.reception.message import Message
+from smtpd_classic.reception.journal import ReceptionLog
+from smtpd_classic.reception.login import LoginDialogue
+from smtpd_classic.reception.message import IncomingMessage
 from smtpd_classic.services import Services
 from smtpd_classic.smtp.events import (
     Auth,
@@ -75,9 +75,9 @@ class Reception:
         self._session = session
         self._services = services
         self._policy = services.policy(client.listener)
-        self._visitor = Visitor(client, self._policy.rules)
-        self._journal = Journal(services.log, services.runtime, client, session)
-        self._login = Login(services, self._visitor, self._journal)
+        self._visitor = ClientContext(client, self._policy.rules)
+        self._journal = ReceptionLog(services.log, services.runtime, client, session)
+        self._login = LoginDialogue(services, self._visitor, self._journal)
         self._nothing = self._transaction = self._new_transaction()  # before MAIL
         self._mail = _NO_MAIL
         self._asked: list[RcptTo] = []
@@ -197,7 +197,9 @@ class Reception:
         if objection is not None:
             self._journal.rejected("DATA", objection, self._transaction.sender)
             return objection
-        message = Message(self._services, self._session, self._journal, self._transaction, self._mail, self._asked)
+        message = IncomingMessage(
+            self._services, self._session, self._journal, self._transaction, self._mail, self._asked
+        )
         self._reader = ContentReader(self._policy, self._transaction, message)
         return START_CONTENT
 

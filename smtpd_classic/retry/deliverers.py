@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from smtpd_classic.delivery.transport import Action, HostBusy, Outcome
+from smtpd_classic.client.transport import Action, HostBusy, Outcome
 from smtpd_classic.retry.journal import said
 from smtpd_classic.retry.lanes import Gate, Lane, Work, WorkQueue
 from smtpd_classic.retry.ticket import Desk, Ticket

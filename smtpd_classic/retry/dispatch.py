@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from smtpd_classic.delivery.attempt import Attempts, Errand
+from smtpd_classic.client.attempt import AttemptPlanner, RoutedJob
 from smtpd_classic.retry.lanes import Gate, Lane, Work, WorkQueue
 from smtpd_classic.retry.parking import Parking
 from smtpd_classic.retry.ticket import Desk, Ticket
@@ -37,7 +37,7 @@ class Dispatcher:
 
     spool: Spool
     desk: Desk
-    attempts: Attempts
+    attempts: AttemptPlanner
     works: WorkQueue
     lane_limit: int
     retries: Gate
@@ -195,7 +195,7 @@ class Dispatcher:
             self.works.put(self._work(ticket, errand, lane))
         return True
 
-    def _lane(self, errand: Errand) -> Lane:
+    def _lane(self, errand: RoutedJob) -> Lane:
         name = errand.route.destination
         lane = self.lanes.get(name)
         if lane is None:
@@ -216,7 +216,7 @@ class Dispatcher:
         self.waiting.add(ticket.queue_id, ticket.must_be_seen)
         return True
 
-    def _work(self, ticket: Ticket, errand: Errand, lane: Lane) -> Work:
+    def _work(self, ticket: Ticket, errand: RoutedJob, lane: Lane) -> Work:
         gates = [lane.gate] if lane.shared is None else [lane.gate, lane.shared]
         if ticket.claim.state.attempts and not ticket.forced:
             gates.append(self.retries)

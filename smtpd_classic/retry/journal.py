@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from smtpd_classic.delivery.transport import GREETING, Action, Outcome, Recipient
+from smtpd_classic.client.transport import GREETING, Action, JobRecipient, Outcome
 from smtpd_classic.log import WARNING, Log, printable
 from spool import Entry
 
@@ -61,7 +61,9 @@ class Journal:
             f"nrcpt={len(envelope.recipients)} (queue active)",
         )
 
-    def outcome(self, entry: Entry, recipient: Recipient, outcome: Outcome, watch: Stopwatch, *, local: bool) -> None:
+    def outcome(
+        self, entry: Entry, recipient: JobRecipient, outcome: Outcome, watch: Stopwatch, *, local: bool
+    ) -> None:
         original = f" orig_to=<{printable(recipient.original, 256)}>," if recipient.original else ""
         peer = "local" if local else str(outcome.peer) if outcome.peer else "none"
         words = printable(said(outcome), _LONGEST_REPLY)

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
-from smtpd_classic.delivery.attempt import Errand
-from smtpd_classic.delivery.transport import Outcome
+from smtpd_classic.client.attempt import RoutedJob
+from smtpd_classic.client.transport import Outcome
 from smtpd_classic.retry.fair import FairQueue
 from smtpd_classic.retry.ticket import Ticket
 
@@ -84,7 +84,7 @@ class Work(NamedTuple):
     """An errand of a ticket on its lane; `gates` are all that it has to pass."""
 
     ticket: Ticket
-    errand: Errand
+    errand: RoutedJob
     lane: Lane
     gates: tuple[Gate, ...]
 

@@ -17,10 +17,10 @@ from enum import Enum
 from typing import NamedTuple, Protocol
 
 from smtpd_classic.accounts import Accounts, AccountsUnreadable
+from smtpd_classic.client.content import ContentSource, MessageContent
+from smtpd_classic.client.network import Target
 from smtpd_classic.config.schema import Config
-from smtpd_classic.delivery.content import Content, Source
-from smtpd_classic.delivery.network import Target
-from smtpd_classic.dsn import Fate, Notification, compose, eight_bit, plain_notice
+from smtpd_classic.dsn import Notification, RecipientStatus, compose, eight_bit, plain_notice
 from smtpd_classic.retry.journal import Journal
 from smtpd_classic.smtp.address import NULL_SENDER, split_address
 from spool import Entry, Envelope, Recipient, Spool, SpoolBroken, SpoolFull, new_queue_id
@@ -43,7 +43,7 @@ class Original(Protocol):
     @property
     def entry(self) -> Entry: ...
 
-    def open_content(self) -> AbstractContextManager[Source]: ...
+    def open_content(self) -> AbstractContextManager[ContentSource]: ...
 
 
 class Verdict(Enum):
@@ -59,7 +59,7 @@ class _Notice(NamedTuple):
 
     what: str
     to: str
-    fates: tuple[Fate, ...]
+    fates: tuple[RecipientStatus, ...]
     preface: str = ""
     whole: bool = False
 
@@ -85,7 +85,7 @@ class Notices:
         self._telling = threading.Lock()
         self._told = os.path.join(config.server.spool_folder, "told")
 
-    def failed(self, claim: Original, fates: Sequence[tuple[Recipient, Fate]]) -> Verdict:
+    def failed(self, claim: Original, fates: Sequence[tuple[Recipient, RecipientStatus]]) -> Verdict:
         """Tell the sender that these recipients will not get the message."""
         envelope = claim.entry.envelope
         if envelope.sender == NULL_SENDER:
@@ -104,7 +104,7 @@ class Notices:
         words = f"The bounce for <{envelope.sender}> cannot be delivered, because there is no such address here."
         return self._to_postmaster(claim, wanted, words)
 
-    def delayed(self, claim: Original, fates: Sequence[tuple[Recipient, Fate]]) -> bool:
+    def delayed(self, claim: Original, fates: Sequence[tuple[Recipient, RecipientStatus]]) -> bool:
         """Tell the sender, once, that the message is late. Whether that is settled."""
         wanted = tuple(fate for recipient, fate in fates if not recipient.notify or "DELAY" in recipient.notify)
         sender = claim.entry.envelope.sender
@@ -112,7 +112,7 @@ class Notices:
             return True
         return self._send(claim, _Notice("sender delay notification", sender, wanted)) is not Verdict.LATER
 
-    def succeeded(self, claim: Original, fates: Sequence[Fate]) -> None:
+    def succeeded(self, claim: Original, fates: Sequence[RecipientStatus]) -> None:
         """Tell the sender what he wanted to be told of: that it was delivered, relayed or expanded."""
         sender = claim.entry.envelope.sender
         if sender == NULL_SENDER:
@@ -147,7 +147,7 @@ class Notices:
         except OSError:
             return
 
-    def _double_bounce(self, claim: Original, fates: Sequence[tuple[Recipient, Fate]]) -> Verdict:
+    def _double_bounce(self, claim: Original, fates: Sequence[tuple[Recipient, RecipientStatus]]) -> Verdict:
         postmaster = self._config.postmaster
         try:
             targets = {recipient.address for recipient in self._resolved(postmaster)}
@@ -165,14 +165,14 @@ class Notices:
         )
         return self._to_postmaster(claim, tuple(fate for _, fate in fates), words)
 
-    def _to_postmaster(self, claim: Original, fates: tuple[Fate, ...], words: str) -> Verdict:
+    def _to_postmaster(self, claim: Original, fates: tuple[RecipientStatus, ...], words: str) -> Verdict:
         notice = _Notice("double bounce to the postmaster", self._config.postmaster, fates, words)
         verdict = self._send(claim, notice)
         if verdict is Verdict.HOLD:
             self._journal.held(claim.entry, "the address of the postmaster does not exist")
         return verdict
 
-    def _copy(self, claim: Original, fates: tuple[Fate, ...]) -> None:
+    def _copy(self, claim: Original, fates: tuple[RecipientStatus, ...]) -> None:
         mode, postmaster = self._config.basic.copy_bounces, self._config.postmaster
         sender = claim.entry.envelope.sender
         if mode == "none" or sender.lower() == postmaster.lower():
@@ -187,7 +187,7 @@ class Notices:
             recipients = self._resolved(notice.to)
             if not recipients:
                 return Verdict.HOLD
-            original = Content(claim.open_content)
+            original = MessageContent(claim.open_content)
             header = original.header()
             content_8bit = notice.whole and original.facts().eight_bit
             note = self._frame(
@@ -204,7 +204,7 @@ class Notices:
         return Verdict.TOLD
 
     def _frame(
-        self, queue_id: str, token: str, to: str, arrival: float, now: float, fates: tuple[Fate, ...]
+        self, queue_id: str, token: str, to: str, arrival: float, now: float, fates: tuple[RecipientStatus, ...]
     ) -> Notification:
         config = self._config
         return Notification(queue_id, token, config.helo_name, config.postmaster, to, arrival, now, fates)

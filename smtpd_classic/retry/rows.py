@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from smtpd_classic.delivery.transport import Outcome
-from smtpd_classic.delivery.transport import Recipient as AnyRecipient
-from smtpd_classic.dsn import Fate
+from smtpd_classic.client.transport import JobRecipient as AnyRecipient
+from smtpd_classic.client.transport import Outcome
+from smtpd_classic.dsn import RecipientStatus
 from smtpd_classic.retry.journal import code_of, said
 from spool import DELIVERED, FAILED, WAITING, Recipient, RecipientState
 
@@ -68,10 +68,10 @@ class Rows:
                 self._left[state] += 1
 
 
-def fate_of(recipient: AnyRecipient, outcome: Outcome, action: str, now: float) -> Fate:
+def fate_of(recipient: AnyRecipient, outcome: Outcome, action: str, now: float) -> RecipientStatus:
     """For a notification: who said what, where a host did, or our own words."""
     peer = outcome.peer if outcome.command else None
-    return Fate(
+    return RecipientStatus(
         recipient.address,
         action,
         code_of(outcome),

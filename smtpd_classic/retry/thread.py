@@ -14,17 +14,16 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from smtpd_classic.accounts import Accounts
+from smtpd_classic.client.attempt import AttemptPlanner
+from smtpd_classic.client.connections import Connections
+from smtpd_classic.client.health import Health
+from smtpd_classic.client.local import MaildirTransport
+from smtpd_classic.client.network import Network, OwnHosts
+from smtpd_classic.client.routes import Routes
 from smtpd_classic.config.schema import Config
-from smtpd_classic.delivery.attempt import Attempts
-from smtpd_classic.delivery.connections import Connections
-from smtpd_classic.delivery.health import Health
-from smtpd_classic.delivery.local import Maildir
-from smtpd_classic.delivery.maildir import MailStore
-from smtpd_classic.delivery.network import Network, Own
-from smtpd_classic.delivery.routes import Routes
 from smtpd_classic.dns import Resolver
 from smtpd_classic.log import Log
-from smtpd_classic.reports.hosts import HOSTS_FILE
+from smtpd_classic.mailstore.store import MailStore
 from smtpd_classic.retry.deliverers import Deliverers
 from smtpd_classic.retry.dispatch import Dispatcher
 from smtpd_classic.retry.journal import Journal
@@ -32,6 +31,7 @@ from smtpd_classic.retry.lanes import Gate, WorkQueue
 from smtpd_classic.retry.notices import Notices
 from smtpd_classic.retry.ticket import Desk
 from smtpd_classic.runtime import Runtime, Wakes
+from smtpd_classic.runtime.hosts import HOSTS_FILE
 from smtpd_classic.schedule import Schedule
 from smtpd_classic.srs import Srs, srs_secret
 from spool import Spool, SpoolBroken
@@ -73,7 +73,7 @@ def network_for(services: Services) -> Network:
         resolver=services.dns,
         health=Health(services.clock, remote.dead_host_time.total_seconds()),
         connections=Connections(remote.max_connections_per_host, _KEEP_SESSIONS_S, time.monotonic),
-        own=Own(config.helo_name, config.listeners),
+        own=OwnHosts(config.helo_name, config.listeners),
         clock=services.clock,
         max_messages=remote.max_messages_per_connection,
     )
@@ -96,9 +96,12 @@ class RetryThread:
             login_accepted=notices.login_accepted,
         )
         routes = Routes(
-            config, self._network, Maildir(services.accounts, services.mail_store), services.accounts.is_local_domain
+            config,
+            self._network,
+            MaildirTransport(services.accounts, services.mail_store),
+            services.accounts.is_local_domain,
         )
-        attempts = Attempts(
+        attempts = AttemptPlanner(
             config, routes, services.accounts, self._forward, lambda words: self._journal.warning("", words)
         )
         threads = remote.delivery_threads

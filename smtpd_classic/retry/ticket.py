@@ -10,9 +10,9 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from smtpd_classic.delivery.attempt import Errand, Message, Wanted
-from smtpd_classic.delivery.transport import Action, Outcome
-from smtpd_classic.dsn import Fate
+from smtpd_classic.client.attempt import PendingRecipient, QueuedMessage, RoutedJob
+from smtpd_classic.client.transport import Action, Outcome
+from smtpd_classic.dsn import RecipientStatus
 from smtpd_classic.retry.journal import Journal, Stopwatch
 from smtpd_classic.retry.notices import Notices, Verdict
 from smtpd_classic.retry.rows import Rows, effective, fate_of, lists_in
@@ -52,7 +52,7 @@ class Ticket:
         self._recipients = effective(self.entry.envelope.recipients)
         self._rows = Rows(claim.state.recipients, delivered_before)
         self._outcomes: dict[str, Outcome] = {}
-        self._errands: list[Errand] = []
+        self._errands: list[RoutedJob] = []
         self._lock = threading.Lock()
         self._writing = threading.Lock()
         self._version = self._written = 0
@@ -85,9 +85,9 @@ class Ticket:
             when = min(when, arrival + schedule.delay_notice_s)
         return max(when, self._claimed + _LEAST_S)
 
-    def message(self) -> Message:
+    def message(self) -> QueuedMessage:
         alone = len(self._rows) == 1
-        return Message(
+        return QueuedMessage(
             self.queue_id,
             self.entry.envelope,
             self.claim.open_content,
@@ -97,16 +97,16 @@ class Ticket:
             lambda sentence: self._desk.journal.note(self.queue_id, sentence),
         )
 
-    def wanted(self) -> list[Wanted]:
+    def wanted(self) -> list[PendingRecipient]:
         """The recipients that wait, each address once."""
         schedule, rows = self._desk.schedule, self._rows.waiting()
         return [
-            Wanted(recipient, schedule.relay_exhausted(rows[recipient.address].relay_attempts))
+            PendingRecipient(recipient, schedule.relay_exhausted(rows[recipient.address].relay_attempts))
             for recipient in {each.address: each for each in self._recipients}.values()
             if recipient.address in rows
         ]
 
-    def begin(self, errands: list[Errand]) -> None:
+    def begin(self, errands: list[RoutedJob]) -> None:
         self._errands = errands
         self.outstanding = len(errands)
         # Reception has said so for what it took; of our own notifications nobody has yet.
@@ -115,11 +115,11 @@ class Ticket:
         if not self.claim.state.attempts:
             self._tell_expanded()
 
-    def unsettled(self, errand: Errand) -> set[str]:
+    def unsettled(self, errand: RoutedJob) -> set[str]:
         with self._lock:
             return {each.address for each in errand.job.recipients if each.address not in self._outcomes}
 
-    def settle(self, errand: Errand, outcomes: list[Outcome]) -> None:
+    def settle(self, errand: RoutedJob, outcomes: list[Outcome]) -> None:
         """Write down what a host has said."""
         recipients = {each.address: each for each in errand.job.recipients}
         delivered = [outcome for outcome in outcomes if outcome.action is Action.DELIVERED]
@@ -144,7 +144,7 @@ class Ticket:
             self.outstanding -= 1
             return self.outstanding == 0
 
-    def forget_success(self, errand: Errand) -> None:
+    def forget_success(self, errand: RoutedJob) -> None:
         """Of a message with many destinations only the transcripts that tell of trouble are kept."""
         delivered = (self._outcomes.get(each.address) for each in errand.job.recipients)
         if len(self._errands) > 1 and all(each and each.action is Action.DELIVERED for each in delivered):
@@ -197,13 +197,13 @@ class Ticket:
 
     # ---------------------------------------------------------------------------------------------------------------
 
-    def _failures(self, attempts: int, now: float) -> tuple[list[tuple[Recipient, Fate]], list[Recipient]]:
+    def _failures(self, attempts: int, now: float) -> tuple[list[tuple[Recipient, RecipientStatus]], list[Recipient]]:
         """Who failed in this attempt, and of those the ones that were only put off until the end."""
         relay_only = {
             each.address for errand in self._errands if errand.route.relay_only for each in errand.job.recipients
         }
         expired = self._desk.schedule.expired(self.entry.arrival, attempts, now)
-        failures: list[tuple[Recipient, Fate]] = []
+        failures: list[tuple[Recipient, RecipientStatus]] = []
         gave_up: list[Recipient] = []
         for address in self._rows.waiting():
             if address in self._outcomes:
@@ -233,7 +233,7 @@ class Ticket:
         ]
         return bool(late) and self._desk.notices.delayed(self.claim, late)
 
-    def _tell_success(self, errand: Errand, outcomes: list[Outcome]) -> None:
+    def _tell_success(self, errand: RoutedJob, outcomes: list[Outcome]) -> None:
         """Before it is written down: a crash in between tells twice rather than not at all (RFC 3461 5.2)."""
         action = "delivered" if errand.route.local else "relayed"
         recipients = {each.address: each for each in errand.job.recipients}
@@ -249,7 +249,7 @@ class Ticket:
         """RFC 3461 5.2.7.3: an address that stands for several has done its part when it is expanded."""
         lists = lists_in(self.entry.envelope.recipients)
         fates = [
-            Fate(original, "expanded", "2.1.5", orcpt=recipient.orcpt)
+            RecipientStatus(original, "expanded", "2.1.5", orcpt=recipient.orcpt)
             for original, recipient in {each.original: each for each in self.entry.envelope.recipients}.items()
             if original in lists
         ]

@@ -9,10 +9,10 @@ import time
 
 from smtpd_classic.log import printable
 from smtpd_classic.reception import Client
+from smtpd_classic.server.context import AcceptedSocket, IdlePolicy, ListenerContext, SessionHandler
 from smtpd_classic.server.local_listener import LOCAL
-from smtpd_classic.server.proxy_protocol import BadHeader, Header, parse
-from smtpd_classic.server.terms import Accepted, Answerer, Patience, Terms
-from smtpd_classic.server.wire import Wire
+from smtpd_classic.server.proxy_protocol import BadHeader, ProxyHeader, parse
+from smtpd_classic.server.wire import ServerWire
 from smtpd_classic.smtp import replies
 from smtpd_classic.smtp.events import (
     EndContent,
@@ -41,7 +41,7 @@ _QUIET_ENDS = {"quit", "lost connection"}
 
 
 class Connection:
-    def __init__(self, accepted: Accepted, terms: Terms, patience: Patience) -> None:
+    def __init__(self, accepted: AcceptedSocket, terms: ListenerContext, patience: IdlePolicy) -> None:
         self.ip, self.port = accepted.ip, accepted.port
         self.name = "unknown"
         self.silent_since = 0.0  # by the monotonic clock, outside a transaction; 0: it is not
@@ -51,7 +51,7 @@ class Connection:
         self._terms = terms
         self._patience = patience
         self._idle_s = terms.idle_s
-        self._wire = Wire(accepted.socket, self._idle_s)
+        self._wire = ServerWire(accepted.socket, self._idle_s)
         self._reason = ""  # why it ended
         self._transaction = False
         self._content_ends = 0.0  # when the content that is coming must be here; 0: none is coming
@@ -101,7 +101,7 @@ class Connection:
             self._wire.send(refusal.wire)
         return self._admitted
 
-    def _proxy_header(self) -> Header:
+    def _proxy_header(self) -> ProxyHeader:
         """Exactly the header is taken from the socket: what follows may be a TLS handshake."""
         deadline = time.monotonic() + _PROXY_S
         received = b""
@@ -144,7 +144,7 @@ class Connection:
         self._terms.log.write("smtpd", f"connect from {self}")
         return Client(self.ip, self.port, self.name, self._listener)
 
-    def _converse(self, session: ServerSession, answerer: Answerer) -> None:
+    def _converse(self, session: ServerSession, answerer: SessionHandler) -> None:
         while True:
             event = session.next_event()
             if event is Pause.NEED_DATA:

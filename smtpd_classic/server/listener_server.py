@@ -18,8 +18,8 @@ from smtpd_classic.config.kinds import Network
 from smtpd_classic.config.schema import Listener
 from smtpd_classic.log import ERROR, printable
 from smtpd_classic.server.connection import Connection
+from smtpd_classic.server.context import AcceptedSocket, ListenerContext
 from smtpd_classic.server.local_listener import LOCAL, peer_uid
-from smtpd_classic.server.terms import Accepted, Terms
 from smtpd_classic.server.thread_pool import ThreadPool
 from smtpd_classic.server.wire import prepare
 from smtpd_classic.smtp import replies
@@ -37,7 +37,10 @@ class Receiver:
     """The servers of one process under one configuration, and the clients that they have."""
 
     def __init__(
-        self, terms: Terms, listening: Sequence[tuple[Listener, socket.socket]], local: socket.socket | None = None
+        self,
+        terms: ListenerContext,
+        listening: Sequence[tuple[Listener, socket.socket]],
+        local: socket.socket | None = None,
     ) -> None:
         self.terms = terms
         self.patience_s: float | None = None
@@ -57,7 +60,7 @@ class Receiver:
     def threads(self) -> int:
         return self._pool.threads + self._local_pool.threads
 
-    def take(self, accepted: Accepted) -> Reply | None:
+    def take(self, accepted: AcceptedSocket) -> Reply | None:
         """Give the connection to a thread; a reply when there is no thread."""
         connection = Connection(accepted, self.terms, self)
         self._connections.add(connection)
@@ -195,7 +198,7 @@ class ListenerServer(socketserver.ThreadingTCPServer):
         refusal = None if proxied else self._receiver.admit(ip)
         if refusal is not None:
             return refusal
-        refusal = self._receiver.take(Accepted(request, ip, port, self._listener, admitted=not proxied))
+        refusal = self._receiver.take(AcceptedSocket(request, ip, port, self._listener, admitted=not proxied))
         if refusal is not None and not proxied:
             self._receiver.release(ip)
         return refusal
@@ -206,7 +209,7 @@ class ListenerServer(socketserver.ThreadingTCPServer):
         refusal = self._receiver.admit_local(user)
         if refusal is not None:
             return refusal
-        refusal = self._receiver.take(Accepted(request, user, 0, self._listener, admitted=True, uid=uid))
+        refusal = self._receiver.take(AcceptedSocket(request, user, 0, self._listener, admitted=True, uid=uid))
         if refusal is not None:
             self._receiver.release(user)
         return refusal

@@ -8,7 +8,7 @@ import ipaddress
 import struct
 from dataclasses import dataclass
 
-__all__ = ["BadHeader", "Header", "parse"]
+__all__ = ["BadHeader", "ProxyHeader", "parse"]
 
 _V1 = b"PROXY "
 _V2 = b"\r\n\r\n\0\r\nQUIT\n"
@@ -24,7 +24,7 @@ class BadHeader(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Header:
+class ProxyHeader:
     """`length` octets of what came were the header. `ip` is blank when the balancer speaks for itself (a check)."""
 
     length: int
@@ -32,7 +32,7 @@ class Header:
     port: int
 
 
-def parse(received: bytes) -> Header | None:
+def parse(received: bytes) -> ProxyHeader | None:
     """The header that `received` starts with; None while it is incomplete. Raises BadHeader."""
     if received.startswith(_V2[: len(received)]):
         return _parse_v2(received)
@@ -41,7 +41,7 @@ def parse(received: bytes) -> Header | None:
     raise BadHeader("there is no PROXY header")
 
 
-def _parse_v1(received: bytes) -> Header | None:
+def _parse_v1(received: bytes) -> ProxyHeader | None:
     end = received.find(b"\r\n", 0, _LONGEST_V1)
     if end < 0:
         if len(received) >= _LONGEST_V1:
@@ -49,7 +49,7 @@ def _parse_v1(received: bytes) -> Header | None:
         return None
     words = received[:end].split(b" ")
     if words[:2] == [b"PROXY", b"UNKNOWN"]:
-        return Header(end + 2, "", 0)
+        return ProxyHeader(end + 2, "", 0)
     if len(words) != 6:
         raise BadHeader("the PROXY line does not have six words")
     version = {b"TCP4": 4, b"TCP6": 6}.get(words[1])
@@ -57,7 +57,7 @@ def _parse_v1(received: bytes) -> Header | None:
         raise BadHeader("the PROXY line names neither TCP4 nor TCP6")
     _address(words[3], version)
     _port(words[5])
-    return Header(end + 2, _address(words[2], version), _port(words[4]))
+    return ProxyHeader(end + 2, _address(words[2], version), _port(words[4]))
 
 
 def _address(word: bytes, version: int) -> str:
@@ -76,7 +76,7 @@ def _port(word: bytes) -> int:
     return int(word)
 
 
-def _parse_v2(received: bytes) -> Header | None:
+def _parse_v2(received: bytes) -> ProxyHeader | None:
     if len(received) < _FIXED_V2.size:
         return None
     _, command, family, length = _FIXED_V2.unpack_from(received)
@@ -88,7 +88,7 @@ def _parse_v2(received: bytes) -> Header | None:
     if len(received) < whole:
         return None
     if command == _LOCAL or family == 0:  # 0: UNSPEC, as UNKNOWN above
-        return Header(whole, "", 0)
+        return ProxyHeader(whole, "", 0)
     width = {_TCP4: 4, _TCP6: 16}.get(family)
     if width is None:
         raise BadHeader("the PROXY header is for another protocol than TCP")
@@ -97,7 +97,7 @@ def _parse_v2(received: bytes) -> Header | None:
     start = _FIXED_V2.size
     source = ipaddress.ip_address(received[start : start + width])
     (port,) = struct.unpack_from("!H", received, start + 2 * width)
-    return Header(whole, _text(source), port)
+    return ProxyHeader(whole, _text(source), port)
 
 
 def _text(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:

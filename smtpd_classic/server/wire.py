@@ -11,7 +11,7 @@ import time
 
 from smtpd_classic.smtp.events import TlsInfo
 
-__all__ = ["Wire", "prepare"]
+__all__ = ["ServerWire", "prepare"]
 
 # As plain numbers: to combine two of the enum takes as long as the call.
 _LOOK = int(socket.MSG_PEEK | socket.MSG_DONTWAIT)
@@ -41,7 +41,7 @@ def _timeval(timeout_s: float) -> bytes:
     return struct.pack("@ll", int(seconds), int(fraction * 1e6))
 
 
-class Wire:
+class ServerWire:
     """`timeout_s` is the one that the listening socket was prepared with."""
 
     __slots__ = ("_cut", "_encrypted", "_socket", "_timeout_s")

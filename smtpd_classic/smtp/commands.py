@@ -32,10 +32,10 @@ from smtpd_classic.smtp.grammar import (
     parse_rcpt,
 )
 from smtpd_classic.smtp.legality import LEGAL, OutOfOrder, Phase
+from smtpd_classic.smtp.limits import CommandLimits, SessionOver
 from smtpd_classic.smtp.reply import Reply
-from smtpd_classic.smtp.tally import SessionOver, Tally
 
-__all__ = ["Chunk", "Circumstances", "read_command", "read_response"]
+__all__ = ["BdatChunk", "Circumstances", "read_command", "read_response"]
 
 # A browser that was talked into sending a form here must not get as far as the form (cross-protocol scripting).
 _HTTP_METHODS = frozenset({b"GET", b"POST", b"PUT", b"HEAD", b"OPTIONS", b"CONNECT", b"DELETE", b"PATCH", b"TRACE"})
@@ -51,7 +51,7 @@ class Circumstances(Protocol):
     utf8: bool
 
 
-class Chunk(NamedTuple):
+class BdatChunk(NamedTuple):
     """BDAT. Its chunk follows whatever is thought of it, so it is no event yet."""
 
     size: int
@@ -131,7 +131,7 @@ _COMMANDS: dict[bytes, _Command] = {
 }
 
 
-def read_command(line: bytes, session: Circumstances, phase: Phase, tally: Tally) -> Event | Chunk | Reply:
+def read_command(line: bytes, session: Circumstances, phase: Phase, tally: CommandLimits) -> Event | BdatChunk | Reply:
     """What the line asks for. Raises Malformed, OutOfOrder or SessionOver."""
     verb, _, argument = line.rstrip(b" \t").partition(b" ")  # RFC 5321 4.1.1: trailing white space is tolerated
     verb = verb.upper()
@@ -155,14 +155,14 @@ def read_command(line: bytes, session: Circumstances, phase: Phase, tally: Tally
     return read(session, argument)
 
 
-def _odd_command(verb: bytes, argument: bytes, phase: Phase) -> Event | Chunk:
+def _odd_command(verb: bytes, argument: bytes, phase: Phase) -> Event | BdatChunk:
     """What the table does not hold, and all after a banner that refused."""
     if phase is Phase.REFUSED:
         if verb == b"QUIT":
             return Quit()
         raise OutOfOrder(Hello, phase, after_refusal=True)
     if verb == b"BDAT":
-        return Chunk(*parse_bdat(argument))
+        return BdatChunk(*parse_bdat(argument))
     if verb in _HTTP_METHODS:
         raise SessionOver(replies.NOT_SMTP, "not SMTP")
     if not (verb.isascii() and argument.isascii()):

@@ -17,8 +17,8 @@ __all__ = [
     "Challenge",
     "Credentials",
     "Failure",
-    "Login",
-    "Plain",
+    "LoginMechanism",
+    "PlainMechanism",
     "ScramKeys",
     "ScramSha256",
     "Step",
@@ -32,7 +32,7 @@ __all__ = [
 Client = Generator[bytes | None, bytes, None]
 
 
-class Plain:
+class PlainMechanism:
     """RFC 4616: `authzid NUL login NUL password`."""
 
     def step(self, response: bytes | None) -> Step:
@@ -46,7 +46,7 @@ class Plain:
         return Credentials(name, password, authzid) if name and password else Failure(name, malformed=True)
 
 
-class Login:
+class LoginMechanism:
     """Never a standard; what old mail programs speak. Some send the user name as the initial response."""
 
     def __init__(self) -> None:

@@ -11,14 +11,14 @@ from binascii import b2a_base64
 
 from smtpd_classic.smtp import events, replies
 from smtpd_classic.smtp.buffer import ReceiveBuffer
-from smtpd_classic.smtp.commands import Chunk, read_command, read_response
+from smtpd_classic.smtp.commands import BdatChunk, read_command, read_response
 from smtpd_classic.smtp.events import Content, Event, Pause, TlsInfo
 from smtpd_classic.smtp.extensions import Extensions, extended_hello
 from smtpd_classic.smtp.grammar import Malformed
 from smtpd_classic.smtp.incoming import Chunks, Data, Incoming
 from smtpd_classic.smtp.legality import COMMAND_PHASES, LEGAL, OutOfOrder, Phase
+from smtpd_classic.smtp.limits import CommandLimits, SessionLimits, SessionOver
 from smtpd_classic.smtp.reply import Reply
-from smtpd_classic.smtp.tally import SessionLimits, SessionOver, Tally
 
 __all__ = ["Extensions", "ServerSession", "SessionLimits"]
 
@@ -43,7 +43,7 @@ class ServerSession:
         self.authenticated = False
         self.utf8 = False  # MAIL had SMTPUTF8
         self.close_reason: str | None = None
-        self._tally = Tally(limits)
+        self._tally = CommandLimits(limits)
         self._phase = Phase.CONNECTED
         self._pending: Event | None = None
         self._buffer = ReceiveBuffer()
@@ -164,13 +164,13 @@ class ServerSession:
         else:
             if isinstance(found, Reply):
                 self._say(found)
-            elif isinstance(found, Chunk):
+            elif isinstance(found, BdatChunk):
                 self._announce_chunk(found)
             else:
                 self._pending = found
         return self._pending
 
-    def _announce_chunk(self, chunk: Chunk) -> None:
+    def _announce_chunk(self, chunk: BdatChunk) -> None:
         if self._phase is Phase.CHUNKS and self._refusal is None and isinstance(self._content, Chunks):
             self._content.expect(chunk.size, last=chunk.last)
             self._phase = Phase.CHUNK

@@ -38,7 +38,7 @@ def addresses(text: str) -> list[str]:
 
 def find_addresses(text: str) -> list[Address]:
     """The same with their places. Raises BadAddresses."""
-    reader = _Reader()
+    reader = _AddressParser()
     at = 0
     while at < len(text):
         match = _TOKEN.match(text, at)
@@ -48,7 +48,7 @@ def find_addresses(text: str) -> list[Address]:
         if match.lastgroup == "comment":
             at = _comment_end(text, match.start())
         elif match.lastgroup != "space":
-            reader.take(_Token(match[0], at, match.lastgroup == "special"))
+            reader.take(_AddressToken(match[0], at, match.lastgroup == "special"))
     reader.finish()
     return reader.found
 
@@ -66,24 +66,24 @@ def _shown(text: str) -> str:
     return "“" + "".join(char if char.isprintable() else "?" for char in text[:_SHOWN]) + "”"
 
 
-class _Token(NamedTuple):
+class _AddressToken(NamedTuple):
     text: str
     end: int
     special: bool
 
 
-class _Reader:
+class _AddressParser:
     """`words` are those outside of angle brackets, `inside` those within; `open` while the bracket is."""
 
     __slots__ = ("_inside", "_open", "_words", "found")
 
     def __init__(self) -> None:
         self.found: list[Address] = []
-        self._words: list[_Token] = []
-        self._inside: list[_Token] | None = None
+        self._words: list[_AddressToken] = []
+        self._inside: list[_AddressToken] | None = None
         self._open = False
 
-    def take(self, token: _Token) -> None:
+    def take(self, token: _AddressToken) -> None:
         sign = token.text if token.special else ""
         if self._open and self._inside is not None:
             self._take_inside(token, sign)
@@ -100,7 +100,7 @@ class _Reader:
         else:
             self._words.append(token)
 
-    def _take_inside(self, token: _Token, sign: str) -> None:
+    def _take_inside(self, token: _AddressToken, sign: str) -> None:
         assert self._inside is not None
         if sign == ">":
             self._open = False
@@ -125,11 +125,11 @@ class _Reader:
             self.found.append(_joined(inside))
 
 
-def _text(tokens: list[_Token]) -> str:
+def _text(tokens: list[_AddressToken]) -> str:
     return "".join(token.text for token in tokens)
 
 
-def _joined(tokens: list[_Token]) -> Address:
+def _joined(tokens: list[_AddressToken]) -> Address:
     """The address in its tokens, where words and signs must alternate."""
     address = _text(tokens)
     for one, other in pairwise(tokens):

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol
 
 from smtpd_classic.smtp.content import stuff
-from smtpd_classic.submission.message import Letter, content, qualified
+from smtpd_classic.submission.message import SubmittedMessage, content, qualified
 
-__all__ = ["Answer", "Broken", "Channel", "Conversation", "Fate"]
+__all__ = ["Channel", "ChannelBroken", "Conversation", "ServerAnswer", "SubmissionResult"]
 
 _MOST_RECIPIENTS = 1000
 _PIPELINED = 100  # so few that no side waits for room to write while the other does
@@ -19,7 +19,7 @@ _LONGEST_REPLY = 1024 * 1024
 _NO_ANSWER = "the connection ended without an answer"
 
 
-class Broken(Exception):
+class ChannelBroken(Exception):
     """There is no server at the other end, or no more; the text says why."""
 
 
@@ -32,7 +32,7 @@ class Channel(Protocol):
         """What has come, or nothing at the end."""
 
 
-class Answer(NamedTuple):
+class ServerAnswer(NamedTuple):
     code: int
     enhanced: str
     text: str
@@ -49,15 +49,15 @@ class Answer(NamedTuple):
         return " ".join(part for part in (str(self.code), self.enhanced, self.text.replace("\n", " ")) if part)
 
 
-class Fate:
+class SubmissionResult:
     """What became of the recipients: the others have the message. `refused` is for good, `left` for now."""
 
     __slots__ = ("left", "queue_ids", "refused")
 
     def __init__(self) -> None:
         self.queue_ids: list[str] = []
-        self.refused: dict[str, Answer] = {}
-        self.left: dict[str, Answer] = {}
+        self.refused: dict[str, ServerAnswer] = {}
+        self.left: dict[str, ServerAnswer] = {}
 
 
 class Conversation:
@@ -82,16 +82,16 @@ class Conversation:
             elif word == "LIMITS" and value.startswith("RCPTMAX=") and value[8:].isdigit():
                 self._most = min(self._most, int(value[8:]))
 
-    def submit(self, letter: Letter) -> Fate:
+    def submit(self, letter: SubmittedMessage) -> SubmissionResult:
         """The letter to each of its recipients."""
-        fate = Fate()
+        fate = SubmissionResult()
         waiting = dict.fromkeys(letter.recipients)
         while waiting:
             batch = list(waiting)[: self._most]
             try:
                 self._transact(letter, batch, fate)
-            except (Broken, OSError) as problem:
-                answer = Answer(421, "4.4.2", str(problem) or _NO_ANSWER)
+            except (ChannelBroken, OSError) as problem:
+                answer = ServerAnswer(421, "4.4.2", str(problem) or _NO_ANSWER)
                 answered = fate.refused.keys() | fate.left.keys()
                 fate.left |= {each: answer for each in waiting if each not in answered}
                 break
@@ -103,12 +103,12 @@ class Conversation:
         try:
             self._say("QUIT")
             self._answer()
-        except (Broken, OSError):
+        except (ChannelBroken, OSError):
             return
 
     # One message ---------------------------------------------------------------------------------------------------
 
-    def _transact(self, letter: Letter, batch: list[str], fate: Fate) -> None:
+    def _transact(self, letter: SubmittedMessage, batch: list[str], fate: SubmissionResult) -> None:
         accepted, sender_taken = self._name(letter, batch, fate)
         if not accepted:
             if sender_taken:
@@ -124,11 +124,11 @@ class Conversation:
             return
         fate.queue_ids.append(answer.text.rpartition(" ")[2])
 
-    def _name(self, letter: Letter, batch: list[str], fate: Fate) -> tuple[list[str], bool]:
+    def _name(self, letter: SubmittedMessage, batch: list[str], fate: SubmissionResult) -> tuple[list[str], bool]:
         """Sender and recipients. Those that were accepted, and whether there is a transaction now."""
         utf8 = not letter.sender.isascii() or not all(map(str.isascii, batch))
         commands = [self._mail(letter, utf8=utf8), *(self._rcpt(letter, each) for each in batch)]
-        answers: list[Answer] = []
+        answers: list[ServerAnswer] = []
         for start in range(0, len(commands), _PIPELINED):
             some = commands[start : start + _PIPELINED]
             self._say(*some)
@@ -145,24 +145,24 @@ class Conversation:
                 self._settle([recipient], answer, fate)
         return accepted, True
 
-    def _mail(self, letter: Letter, *, utf8: bool) -> str:
+    def _mail(self, letter: SubmittedMessage, *, utf8: bool) -> str:
         words = [f"MAIL FROM:<{qualified(letter.sender, self.domain)}>", f"SIZE={letter.size}"]
         words += ["BODY=8BITMIME"] * letter.eight_bit + ["SMTPUTF8"] * utf8
         words += [f"RET={letter.ret}"] * bool(letter.ret) + [f"ENVID={letter.envid}"] * bool(letter.envid)
         return " ".join(words)
 
-    def _rcpt(self, letter: Letter, recipient: str) -> str:
+    def _rcpt(self, letter: SubmittedMessage, recipient: str) -> str:
         notify = f" NOTIFY={letter.notify}" if letter.notify else ""
         return f"RCPT TO:<{qualified(recipient, self.domain)}>{notify}"
 
-    def _settle(self, recipients: list[str], answer: Answer, fate: Fate) -> None:
+    def _settle(self, recipients: list[str], answer: ServerAnswer, fate: SubmissionResult) -> None:
         if answer.code == 421:
-            raise Broken(str(answer))
+            raise ChannelBroken(str(answer))
         (fate.refused if answer.final else fate.left).update(dict.fromkeys(recipients, answer))
 
     # The wire ------------------------------------------------------------------------------------------------------
 
-    def _ask(self, command: str) -> Answer:
+    def _ask(self, command: str) -> ServerAnswer:
         self._say(command)
         return self._answer()
 
@@ -172,19 +172,19 @@ class Conversation:
                 self._tell(f">>> {command}")
         self._channel.send("".join(f"{command}\r\n" for command in commands).encode("utf-8", "surrogateescape"))
 
-    def _expect_positive(self, answer: Answer) -> Answer:
+    def _expect_positive(self, answer: ServerAnswer) -> ServerAnswer:
         if not answer.positive:
-            raise Broken(str(answer))
+            raise ChannelBroken(str(answer))
         return answer
 
-    def _answer(self) -> Answer:
+    def _answer(self) -> ServerAnswer:
         """The next reply. Raises Broken."""
         code, enhanced, texts = 0, "", []
         for line in self._lines():
             if self._tell:
                 self._tell(line)
             if not (line[:3].isascii() and line[:3].isdigit()):
-                raise Broken(f"this is no answer: {line[:80]!r}")
+                raise ChannelBroken(f"this is no answer: {line[:80]!r}")
             code, text = int(line[:3]), line[4:]
             word, _, rest = text.partition(" ")
             if word[1:2] == "." and word.count(".") == 2 and word.replace(".", "").isdigit():
@@ -192,7 +192,7 @@ class Conversation:
             texts.append(text)
             if line[3:4] != "-":
                 break
-        return Answer(code, enhanced, "\n".join(texts))
+        return ServerAnswer(code, enhanced, "\n".join(texts))
 
     def _lines(self) -> Iterator[str]:
         while True:
@@ -203,5 +203,5 @@ class Conversation:
                 continue
             data = self._channel.receive()
             if not data or len(self._received) > _LONGEST_REPLY:
-                raise Broken(_NO_ANSWER)
+                raise ChannelBroken(_NO_ANSWER)
             self._received += data

@@ -40,7 +40,7 @@ class Flags(NamedTuple):
 
 def parse(words: list[str], *, mode: str = "m") -> Flags:
     """`mode` is the one that the program's name asks for. Raises BadFlags."""
-    reader = _Reader(words, mode)
+    reader = _FlagParser(words, mode)
     reader.read()
     flags = Flags(**reader.found, words=tuple(reader.words))  # type: ignore[arg-type]
     if flags.mode == "v":
@@ -48,7 +48,7 @@ def parse(words: list[str], *, mode: str = "m") -> Flags:
     return flags
 
 
-class _Reader:
+class _FlagParser:
     __slots__ = ("found", "words")
 
     def __init__(self, words: list[str], mode: str) -> None:

@@ -16,9 +16,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import BinaryIO, NamedTuple
 
-from smtpd_classic.submission.message import Letter, split
+from smtpd_classic.submission.message import SubmittedMessage, split
 
-__all__ = ["Found", "Garbage", "folder_in", "is_name", "leave", "make", "read"]
+__all__ = ["CorruptMaildropFile", "MaildropMessage", "folder_in", "is_name", "leave", "make", "read"]
 
 LONGEST_LINE = 2048
 MOST_LINES = 200_000
@@ -29,14 +29,14 @@ _NAME_LENGTH = 32
 _HEX = frozenset("0123456789abcdef")
 
 
-class Garbage(Exception):
+class CorruptMaildropFile(Exception):
     """It is no message; the text says why."""
 
 
-class Found(NamedTuple):
+class MaildropMessage(NamedTuple):
     """What is in a file. `uid` is who left it, according to the file itself; only our own are to be believed."""
 
-    letter: Letter
+    letter: SubmittedMessage
     uid: int
 
 
@@ -64,7 +64,7 @@ def is_name(name: str) -> bool:
     return len(name) == _NAME_LENGTH and _HEX.issuperset(name)
 
 
-def leave(folder: str, letter: Letter, *, uid: int = -1, arrival: float = 0.0) -> str:
+def leave(folder: str, letter: SubmittedMessage, *, uid: int = -1, arrival: float = 0.0) -> str:
     """Put the letter there, and return when it is on disk; its name. Raises OSError; then nothing of it is left.
 
     Like the spool it writes under the final name: the fsync of a new file makes its name durable too on the usual file
@@ -96,7 +96,7 @@ def _mode_for(fd: int, folder: str) -> int:
     return 0o640 if grouped else 0o644
 
 
-def _write(file: BinaryIO, letter: Letter, uid: int) -> None:
+def _write(file: BinaryIO, letter: SubmittedMessage, uid: int) -> None:
     file.write(_MAGIC)
     file.write(_line("sender", letter.sender or "<>"))
     for recipient in letter.recipients:
@@ -135,12 +135,12 @@ class _Section:
         while len(data) < wanted:
             piece = os.pread(self._fd, wanted - len(data), self._offset + offset + len(data))
             if not piece:
-                raise Garbage("it has been cut off while it was read")
+                raise CorruptMaildropFile("it has been cut off while it was read")
             data += piece
         return data
 
 
-def read(fd: int) -> Found:
+def read(fd: int) -> MaildropMessage:
     """The letter in an open file, as long as that stays open. Raises Garbage or OSError."""
     sender, uid, size = "", -1, -1
     recipients: list[str] = []
@@ -158,32 +158,32 @@ def read(fd: int) -> Found:
             elif name == "size" and value.isascii() and value.isdigit():
                 size = int(value[:20])
             else:
-                raise Garbage(f"there is a line “{name[:40]}”")
+                raise CorruptMaildropFile(f"there is a line “{name[:40]}”")
         offset = file.tell()
     if not recipients or size != os.fstat(fd).st_size - offset:
-        raise Garbage("it names no recipient" if not recipients else "it is longer or shorter than it says")
+        raise CorruptMaildropFile("it names no recipient" if not recipients else "it is longer or shorter than it says")
     body = _Section(fd, offset, size)
     eight_bit = bool(others.pop("body"))
     header, text = split(body)
-    return Found(Letter(sender, tuple(recipients), header, body, text, eight_bit, **others), uid)
+    return MaildropMessage(SubmittedMessage(sender, tuple(recipients), header, body, text, eight_bit, **others), uid)
 
 
 def _lines(file: BinaryIO) -> Iterator[tuple[str, str]]:
     """The lines before the empty one."""
     if file.readline(LONGEST_LINE) != _MAGIC:
-        raise Garbage("it does not begin like one")
+        raise CorruptMaildropFile("it does not begin like one")
     for _ in range(MOST_LINES):
         line = file.readline(LONGEST_LINE)
         if line == b"\n":
             return
         name, blank, value = line.removesuffix(b"\n").partition(b" ")
         if not line.endswith(b"\n") or not blank:
-            raise Garbage("there is a line that cannot be read")
+            raise CorruptMaildropFile("there is a line that cannot be read")
         try:
             text = value.decode()
         except UnicodeDecodeError:
-            raise Garbage("there is a line that is no UTF-8") from None
+            raise CorruptMaildropFile("there is a line that is no UTF-8") from None
         if not text.isprintable():
-            raise Garbage("there is a line with control characters")
+            raise CorruptMaildropFile("there is a line with control characters")
         yield name.decode("ascii", "replace"), text
-    raise Garbage("it has too many lines")
+    raise CorruptMaildropFile("it has too many lines")

@@ -7,7 +7,7 @@ from smtpd_classic.message.headers import HeaderBlock, end_of_header_block
 from smtpd_classic.message.phrase import phrase
 from smtpd_classic.submission.header import is_qualified, with_domain
 
-__all__ = ["Body", "HeaderTooLong", "Letter", "Parts", "completed", "content", "qualified", "split"]
+__all__ = ["HeaderTooLong", "Parts", "SubmittedBody", "SubmittedMessage", "completed", "content", "qualified", "split"]
 
 LONGEST_HEADER = 16 * 1024 * 1024  # a hundred thousand recipients in To; the server takes much less of what is left
 _FIRST_LOOK = 64 * 1024
@@ -17,7 +17,7 @@ class HeaderTooLong(ValueError):
     """No end of the header in sight."""
 
 
-class Body(Protocol):
+class SubmittedBody(Protocol):
     """Octets with LF line ends that can be read more than once."""
 
     @property
@@ -27,13 +27,13 @@ class Body(Protocol):
 
 
 class Parts(NamedTuple):
-    """The header block, which the empty line is no part of, and where in the `Body` the text behind it begins."""
+    """The header block without the empty line after it, and where in the `SubmittedBody` the text begins."""
 
     header: bytes
     text: int
 
 
-class Letter(NamedTuple):
+class SubmittedMessage(NamedTuple):
     """What somebody wants to be sent. Sender and recipients may be without a domain; a blank sender is the null sender.
 
     `name` is the sender's full name on one line, for a From that is missing. `notify`, `ret` and
@@ -43,7 +43,7 @@ class Letter(NamedTuple):
     sender: str
     recipients: tuple[str, ...]
     header: bytes
-    body: Body
+    body: SubmittedBody
     text: int
     eight_bit: bool
     name: str = ""
@@ -57,7 +57,7 @@ class Letter(NamedTuple):
         return len(self.header) + 1 + self.body.size - self.text
 
 
-def split(body: Body) -> Parts:
+def split(body: SubmittedBody) -> Parts:
     """Where the header ends: at the empty line, or before, at the first line that is no field. Raises HeaderTooLong.
 
     So a message that begins with its text has an empty header, as with other mail servers. The line “From …” of an mbox
@@ -83,7 +83,7 @@ def qualified(address: str, domain: str) -> str:
     return f"{address}@{domain}" if address and not is_qualified(address) else address
 
 
-def completed(letter: Letter, domain: str) -> bytes:
+def completed(letter: SubmittedMessage, domain: str) -> bytes:
     """The header with a From, and with a domain in every address. What else may be missing the server adds: it knows
     the time and the queue id."""
     block = HeaderBlock(letter.header)
@@ -97,7 +97,7 @@ def completed(letter: Letter, domain: str) -> bytes:
     return with_domain(letter.header, domain) + name.encode() + b": " + value + b"\n"
 
 
-def content(letter: Letter, domain: str) -> Iterator[bytes]:
+def content(letter: SubmittedMessage, domain: str) -> Iterator[bytes]:
     """The whole message, in pieces, with LF line ends."""
     yield completed(letter, domain) + b"\n"
     at = letter.text

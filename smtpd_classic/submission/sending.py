@@ -9,15 +9,15 @@ from typing import NamedTuple
 
 from smtpd_classic.submission import maildrop
 from smtpd_classic.submission.addresses import BadAddresses, addresses
-from smtpd_classic.submission.conversation import Answer, Broken, Conversation, Fate
+from smtpd_classic.submission.conversation import ChannelBroken, Conversation, ServerAnswer, SubmissionResult
 from smtpd_classic.submission.flags import Flags
 from smtpd_classic.submission.header import recipients_in, without_bcc
 from smtpd_classic.submission.local_socket import LocalSocket
-from smtpd_classic.submission.message import HeaderTooLong, Letter, split
+from smtpd_classic.submission.message import HeaderTooLong, SubmittedMessage, split
 from smtpd_classic.submission.places import Places
 from smtpd_classic.submission.source import read_message
 
-__all__ = ["Failed", "send"]
+__all__ = ["SubmissionFailed", "send"]
 
 _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+")
 _LONGEST_NAME = 200
@@ -35,7 +35,7 @@ _STATUSES = (
 )
 
 
-class Failed(Exception):
+class SubmissionFailed(Exception):
     """The end of it: a status of sysexits(3) and a sentence for each line."""
 
     def __init__(self, status: int, *sentences: str) -> None:
@@ -52,10 +52,10 @@ def send(flags: Flags, places: Places, tell: Callable[[str], None] | None) -> No
         _leave(letter, fate.left, maildrop.folder_in(places.spool), tell)
     if fate.refused:
         first = next(iter(fate.refused.values()))
-        raise Failed(_status(first), *_complaints(fate.refused, len(letter.recipients)))
+        raise SubmissionFailed(_status(first), *_complaints(fate.refused, len(letter.recipients)))
 
 
-def _complaints(refused: dict[str, Answer], recipients: int) -> list[str]:
+def _complaints(refused: dict[str, ServerAnswer], recipients: int) -> list[str]:
     lines = [f"<{recipient}>: {answer}" for recipient, answer in islice(refused.items(), _MOST_COMPLAINTS)]
     if len(refused) > _MOST_COMPLAINTS:
         lines.append(f"… and {len(refused) - _MOST_COMPLAINTS} more.")
@@ -72,24 +72,24 @@ class _Login(NamedTuple):
     full_name: str
 
 
-def _letter(flags: Flags) -> Letter:
+def _letter(flags: Flags) -> SubmittedMessage:
     recipients = _named(flags)
     sender = _sender(flags)
     try:
         source = read_message(0, dot_ends=flags.dot_ends)
     except OSError as problem:
-        raise Failed(os.EX_IOERR, f"The message cannot be read: {problem.strerror}.") from None
+        raise SubmissionFailed(os.EX_IOERR, f"The message cannot be read: {problem.strerror}.") from None
     try:
         header, text = split(source)
         if flags.recipients_in_header:
             recipients |= dict.fromkeys(recipients_in(header))
     except (HeaderTooLong, BadAddresses) as problem:
-        raise Failed(os.EX_DATAERR, f"The header cannot be read: {problem}.") from None
+        raise SubmissionFailed(os.EX_DATAERR, f"The header cannot be read: {problem}.") from None
     if not recipients:
         if flags.recipients_in_header:
-            raise Failed(os.EX_DATAERR, "The header names no recipient in To, Cc or Bcc.")
-        raise Failed(os.EX_USAGE, "Name a recipient, or use -t to take those in the header.")
-    return Letter(
+            raise SubmissionFailed(os.EX_DATAERR, "The header names no recipient in To, Cc or Bcc.")
+        raise SubmissionFailed(os.EX_USAGE, "Name a recipient, or use -t to take those in the header.")
+    return SubmittedMessage(
         sender,
         tuple(recipients),
         without_bcc(header),
@@ -108,11 +108,11 @@ def _named(flags: Flags) -> dict[str, None]:
     found: dict[str, None] = {}
     for word in flags.words:
         if word.startswith("-"):
-            raise Failed(os.EX_USAGE, f"{word} stands behind a recipient; flags come first.")
+            raise SubmissionFailed(os.EX_USAGE, f"{word} stands behind a recipient; flags come first.")
         try:
             found |= dict.fromkeys(addresses(word))
         except BadAddresses as problem:
-            raise Failed(os.EX_DATAERR, f"A recipient cannot be read: {problem}.") from None
+            raise SubmissionFailed(os.EX_DATAERR, f"A recipient cannot be read: {problem}.") from None
     return found
 
 
@@ -124,9 +124,9 @@ def _sender(flags: Flags) -> str:
     try:
         found = addresses(flags.sender)
     except BadAddresses as problem:
-        raise Failed(os.EX_DATAERR, f"The sender cannot be read: {problem}.") from None
+        raise SubmissionFailed(os.EX_DATAERR, f"The sender cannot be read: {problem}.") from None
     if len(found) != 1:
-        raise Failed(os.EX_DATAERR, "The sender is not one address.")
+        raise SubmissionFailed(os.EX_DATAERR, "The sender is not one address.")
     return found[0]
 
 
@@ -134,7 +134,7 @@ def _login() -> _Login:
     try:
         found = pwd.getpwuid(os.getuid())
     except KeyError:
-        raise Failed(os.EX_OSERR, f"User {os.getuid()} has no name; say with -f who sends.") from None
+        raise SubmissionFailed(os.EX_OSERR, f"User {os.getuid()} has no name; say with -f who sends.") from None
     # passwd(5), as finger(1) reads it: the name before the first comma, “&” for the login name.
     full_name = found.pw_gecos.partition(",")[0].replace("&", found.pw_name.capitalize())
     return _Login(found.pw_name, full_name)
@@ -145,7 +145,7 @@ def _full_name(flags: Flags) -> str:
     if not name:
         try:
             name = _login().full_name
-        except Failed:
+        except SubmissionFailed:
             name = ""
     return " ".join("".join(char if char.isprintable() else " " for char in name).split())[:_LONGEST_NAME]
 
@@ -160,21 +160,21 @@ def _local_part(name: str) -> str:
 # Where it goes -----------------------------------------------------------------------------------------------------
 
 
-def _hand_over(letter: Letter, path: str, tell: Callable[[str], None] | None) -> Fate:
+def _hand_over(letter: SubmittedMessage, path: str, tell: Callable[[str], None] | None) -> SubmissionResult:
     try:
         channel = LocalSocket(path)
     except OSError as problem:
-        fate = Fate()
-        answer = Answer(421, "4.3.2", f"The server does not answer at {path}: {problem.strerror or problem}")
+        fate = SubmissionResult()
+        answer = ServerAnswer(421, "4.3.2", f"The server does not answer at {path}: {problem.strerror or problem}")
         fate.left = dict.fromkeys(letter.recipients, answer)
         return fate
     try:
         conversation = Conversation(channel, tell)
         try:
             conversation.open()
-        except (Broken, OSError) as problem:
-            fate = Fate()
-            fate.left = dict.fromkeys(letter.recipients, Answer(421, "4.3.2", str(problem)))
+        except (ChannelBroken, OSError) as problem:
+            fate = SubmissionResult()
+            fate.left = dict.fromkeys(letter.recipients, ServerAnswer(421, "4.3.2", str(problem)))
             return fate
         fate = conversation.submit(letter)
         conversation.close()
@@ -183,7 +183,9 @@ def _hand_over(letter: Letter, path: str, tell: Callable[[str], None] | None) ->
         channel.close()
 
 
-def _leave(letter: Letter, left: dict[str, Answer], folder: str, tell: Callable[[str], None] | None) -> None:
+def _leave(
+    letter: SubmittedMessage, left: dict[str, ServerAnswer], folder: str, tell: Callable[[str], None] | None
+) -> None:
     """In maildrop/, from where the server fetches it. Not when its disk is full: that would make it fuller."""
     full = next((answer for answer in left.values() if answer.enhanced == _DISK_FULL), None)
     why = full or next(iter(left.values()))
@@ -196,9 +198,11 @@ def _leave(letter: Letter, left: dict[str, Answer], folder: str, tell: Callable[
             if tell:
                 tell(f"{why}; the message waits as {name} in {folder}")
             return
-        raise Failed(os.EX_TEMPFAIL, f"The message was not taken: {why}; nor can it wait for the server: {said}.")
-    raise Failed(os.EX_TEMPFAIL, f"The message was not taken: {why}")
+        raise SubmissionFailed(
+            os.EX_TEMPFAIL, f"The message was not taken: {why}; nor can it wait for the server: {said}."
+        )
+    raise SubmissionFailed(os.EX_TEMPFAIL, f"The message was not taken: {why}")
 
 
-def _status(answer: Answer) -> int:
+def _status(answer: ServerAnswer) -> int:
     return next((status for begin, status in _STATUSES if answer.enhanced.startswith(begin)), os.EX_UNAVAILABLE)

@@ -5,13 +5,13 @@ name.
 import os
 from collections.abc import Iterator
 
-__all__ = ["Source", "read_message"]
+__all__ = ["StandardInput", "read_message"]
 
 _IN_MEMORY = 1024 * 1024
 _CHUNK = 64 * 1024
 
 
-class Source:
+class StandardInput:
     """Octets with LF line ends; a `Body`."""
 
     __slots__ = ("_fd", "_held", "eight_bit", "size")
@@ -56,9 +56,9 @@ def _nameless_file() -> int:
         return fd
 
 
-def read_message(fd: int, *, dot_ends: bool) -> Source:
+def read_message(fd: int, *, dot_ends: bool) -> StandardInput:
     """All that comes from the descriptor; `dot_ends`: or what comes before a line that is a dot. Raises OSError."""
-    source = Source()
+    source = StandardInput()
     for piece in _until_dot(_lf(_pieces(fd))) if dot_ends else _lf(_pieces(fd)):
         source.write(piece)
     return source

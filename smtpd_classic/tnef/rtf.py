@@ -60,7 +60,7 @@ def read_rtf(data: bytes) -> Rtf:
     data = data.rstrip(b"\0")
     head = data[:2000]
     wraps_html = b"\\fromhtml1" in head
-    text = _Reader(data, wraps_html=wraps_html).read().replace("\r\n", "\n")
+    text = _RtfReader(data, wraps_html=wraps_html).read().replace("\r\n", "\n")
     if wraps_html:
         return Rtf(html=text, text=_words_of(text))
     return Rtf(text=text, plain=b"\\fromtext" in head)
@@ -76,7 +76,7 @@ def _words_of(markup: str) -> str:
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip() + "\n"
 
 
-class _Reader:
+class _RtfReader:
     def __init__(self, data: bytes, *, wraps_html: bool) -> None:
         self._data = data
         self._wraps_html = wraps_html

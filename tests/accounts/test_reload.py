@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from smtpd_classic.accounts import Accounts, AccountsUnreadable, Found, add_account
+from smtpd_classic.accounts import Accounts, AccountsUnreadable, ResolvedAddress, add_account
 from smtpd_classic.accounts import accounts as live
 from tests.accounts.place import HASH, PASSWORD, Place
 
-JOE = Found("account", ("joe@example.org",))
+JOE = ResolvedAddress("account", ("joe@example.org",))
 
 
 def test_a_new_account_is_found_at_once(tmp_path: Path) -> None:
@@ -29,20 +29,20 @@ def test_a_new_account_is_found_at_once(tmp_path: Path) -> None:
 def test_a_deleted_account_is_gone_a_second_later(tmp_path: Path) -> None:
     place = Place(tmp_path, "joe@example.org\nann@example.org", "team: joe, ann")
     accounts = place.accounts()
-    assert accounts.find("team@example.org") == Found("alias", ("joe@example.org", "ann@example.org"))
+    assert accounts.find("team@example.org") == ResolvedAddress("alias", ("joe@example.org", "ann@example.org"))
     place.users("joe@example.org")
     place.later()
     assert accounts.find("ann@example.org") is None
-    assert accounts.find("team@example.org") == Found("alias", ("joe@example.org",))
+    assert accounts.find("team@example.org") == ResolvedAddress("alias", ("joe@example.org",))
 
 
 def test_a_changed_alias_counts_a_second_later(tmp_path: Path) -> None:
     place = Place(tmp_path, "joe@example.org\nann@example.org", "info: joe")
     accounts = place.accounts()
-    assert accounts.find("info@example.org") == Found("alias", ("joe@example.org",))
+    assert accounts.find("info@example.org") == ResolvedAddress("alias", ("joe@example.org",))
     place.aliases("info: ann")
     place.later()
-    assert accounts.find("info@example.org") == Found("alias", ("ann@example.org",))
+    assert accounts.find("info@example.org") == ResolvedAddress("alias", ("ann@example.org",))
 
 
 def test_the_files_are_looked_at_once_a_second(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_a_file_that_breaks_leaves_the_old_in_force_until_it_is_mended(tmp_path:
     place.users_file.write_bytes(content)
     place.later()
     assert accounts.find("ann@example.org")
-    assert accounts.find("info@example.org") == Found("alias", ("ann@example.org",))
+    assert accounts.find("info@example.org") == ResolvedAddress("alias", ("ann@example.org",))
     assert accounts.find("nobody@example.org") is None
     assert accounts.authenticate("ann", PASSWORD)
     assert any("stays in force" in said for said in place.complaints)
@@ -102,7 +102,7 @@ def test_a_file_that_disappears_leaves_the_old_in_force(tmp_path: Path) -> None:
     place.aliases_file.unlink()
     place.later()
     assert accounts.find("joe@example.org") == JOE
-    assert accounts.find("info@example.org") == Found("alias", ("joe@example.org",))
+    assert accounts.find("info@example.org") == ResolvedAddress("alias", ("joe@example.org",))
     assert len([said for said in place.complaints if "No such file" in said]) == 2
 
 
@@ -113,7 +113,7 @@ def test_broken_aliases_do_not_hold_back_new_users(tmp_path: Path) -> None:
     place.users("joe@example.org\nann@example.org")
     place.later()
     assert accounts.find("ann@example.org")
-    assert accounts.find("info@example.org") == Found("alias", ("joe@example.org",))
+    assert accounts.find("info@example.org") == ResolvedAddress("alias", ("joe@example.org",))
 
 
 @pytest.mark.parametrize("content", [*BROKEN.values(), None], ids=[*BROKEN, "no file"])
@@ -166,15 +166,15 @@ def test_a_file_that_could_not_be_read_once_is_read_again_unchanged(
         for _ in range(3):
             place.later()
             assert accounts.find("ann@example.org") is None
-            assert accounts.find("info@example.org") == Found("alias", ("joe@example.org",))
+            assert accounts.find("info@example.org") == ResolvedAddress("alias", ("joe@example.org",))
         fresh = Accounts(place.config)
         with pytest.raises(AccountsUnreadable, match="open files"):
             fresh.find("ann@example.org")
     assert len(place.complaints) == 4, place.complaints
     place.later()
     assert accounts.find("ann@example.org")
-    assert accounts.find("info@example.org") == Found("alias", ("ann@example.org",))
-    assert fresh.find("info@example.org") == Found("alias", ("ann@example.org",))
+    assert accounts.find("info@example.org") == ResolvedAddress("alias", ("ann@example.org",))
+    assert fresh.find("info@example.org") == ResolvedAddress("alias", ("ann@example.org",))
 
 
 def test_many_threads_look_up_while_the_files_change(tmp_path: Path) -> None:
@@ -186,7 +186,7 @@ def test_many_threads_look_up_while_the_files_change(tmp_path: Path) -> None:
         count = 0
         while not stop.is_set():
             assert accounts.find("JOE@example.org") == JOE
-            assert accounts.find("info@example.org") == Found("alias", ("joe@example.org",))
+            assert accounts.find("info@example.org") == ResolvedAddress("alias", ("joe@example.org",))
             assert accounts.find("nobody@example.org") is None
             count += 1
         return count

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smtpd_classic.accounts import Account, AccountsUnreadable, Found
+from smtpd_classic.accounts import Account, AccountsUnreadable, ResolvedAddress
 from smtpd_classic.accounts.address import DomainTable
 from smtpd_classic.accounts.resolution import MAX_TARGETS, AddressBook
 from tests.accounts.place import INI, Place
@@ -83,7 +83,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     ],
 )
 def test_an_address_stands_for(place: Place, address: str, how: str, targets: list[str]) -> None:
-    assert place.accounts().find(address) == Found(how, tuple(targets))
+    assert place.accounts().find(address) == ResolvedAddress(how, tuple(targets))
 
 
 @pytest.mark.parametrize(
@@ -117,36 +117,51 @@ def test_nobody_is_behind(place: Place, address: str) -> None:
 @pytest.mark.parametrize(
     ("aliases", "ini", "address", "expected"),
     [
-        ("postmaster: ann", "", "postmaster", Found("alias", ("ann@example.org",))),
-        ("postmaster: ann", "", "POSTMASTER@example.net", Found("alias", ("ann@example.org",))),
-        ("", "postmaster = joe@example.org", "postmaster", Found("postmaster", ("joe@example.org",))),
-        ("postmaster: ann", "postmaster = joe@example.org", "postmaster", Found("postmaster", ("joe@example.org",))),
+        ("postmaster: ann", "", "postmaster", ResolvedAddress("alias", ("ann@example.org",))),
+        ("postmaster: ann", "", "POSTMASTER@example.net", ResolvedAddress("alias", ("ann@example.org",))),
+        ("", "postmaster = joe@example.org", "postmaster", ResolvedAddress("postmaster", ("joe@example.org",))),
+        (
+            "postmaster: ann",
+            "postmaster = joe@example.org",
+            "postmaster",
+            ResolvedAddress("postmaster", ("joe@example.org",)),
+        ),
         (
             "postmaster@example.org: ann",
             "postmaster = postmaster@example.org",
             "postmaster",
-            Found("alias", ("ann@example.org",)),
+            ResolvedAddress("alias", ("ann@example.org",)),
         ),
-        ("", "postmaster = joe@example.org", "Postmaster@other.org", Found("postmaster", ("joe@example.org",))),
+        (
+            "",
+            "postmaster = joe@example.org",
+            "Postmaster@other.org",
+            ResolvedAddress("postmaster", ("joe@example.org",)),
+        ),
         (
             "",
             "postmaster = boss@remote.example",
             "postmaster@example.net",
-            Found("postmaster", ("boss@remote.example",)),
+            ResolvedAddress("postmaster", ("boss@remote.example",)),
         ),
-        ("boss: joe", "postmaster = boss@example.org", "postmaster", Found("postmaster", ("joe@example.org",))),
+        (
+            "boss: joe",
+            "postmaster = boss@example.org",
+            "postmaster",
+            ResolvedAddress("postmaster", ("joe@example.org",)),
+        ),
         (
             "postmaster: nobody@example.org",
             "postmaster = joe@example.org",
             "postmaster",
-            Found("postmaster", ("joe@example.org",)),
+            ResolvedAddress("postmaster", ("joe@example.org",)),
         ),
         ("", "", "postmaster", None),
         ("postmaster: postmaster", "", "postmaster", None),
     ],
 )
 def test_the_postmaster_is_always_reached(
-    tmp_path: Path, aliases: str, ini: str, address: str, expected: Found | None
+    tmp_path: Path, aliases: str, ini: str, address: str, expected: ResolvedAddress | None
 ) -> None:
     place = Place(tmp_path, USERS, aliases, INI + "[basic]\n" + ini)
     assert place.accounts().find(address) == expected
@@ -154,7 +169,7 @@ def test_the_postmaster_is_always_reached(
 
 def test_an_account_named_postmaster_comes_first(tmp_path: Path) -> None:
     place = Place(tmp_path, "postmaster@example.org", "postmaster: nobody", INI)
-    assert place.accounts().find("postmaster") == Found("account", ("postmaster@example.org",))
+    assert place.accounts().find("postmaster") == ResolvedAddress("account", ("postmaster@example.org",))
 
 
 def test_the_primary_domain_needs_no_section(tmp_path: Path) -> None:
@@ -242,18 +257,18 @@ def test_doubling_aliases_do_not_explode() -> None:
         following = (f"a{level + 1}@x.org", f"b{level + 1}@x.org")
         aliases |= {f"a{level}@x.org": following, f"b{level}@x.org": following}
     aliases |= {"a40@x.org": ("end@remote.example",), "b40@x.org": ("end@remote.example",)}
-    assert book(aliases).find("a0@x.org") == Found("alias", ("end@remote.example",))
+    assert book(aliases).find("a0@x.org") == ResolvedAddress("alias", ("end@remote.example",))
 
 
 def test_a_chain_of_aliases_may_be_long() -> None:
     aliases: dict[str, tuple[str, ...]] = {f"a{number}@x.org": (f"a{number + 1}@x.org",) for number in range(20_000)}
     aliases["a20000@x.org"] = ("end@remote.example",)
-    assert book(aliases).find("a0@x.org") == Found("alias", ("end@remote.example",))
+    assert book(aliases).find("a0@x.org") == ResolvedAddress("alias", ("end@remote.example",))
 
 
 def test_too_many_targets_defer_instead_of_being_cut_off() -> None:
     targets = tuple(f"u{number}@remote.example" for number in range(MAX_TARGETS + 1))
-    assert book({"all@x.org": targets[:-1]}).find("all@x.org") == Found("alias", targets[:-1])
+    assert book({"all@x.org": targets[:-1]}).find("all@x.org") == ResolvedAddress("alias", targets[:-1])
     with pytest.raises(AccountsUnreadable):
         book({"all@x.org": targets}).find("all@x.org")
 

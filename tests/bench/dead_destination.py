@@ -15,8 +15,8 @@ import time
 from pathlib import Path
 
 from spool import Envelope, Recipient, RecipientState, Spool, State, new_queue_id
-from tests.delivery.fake_host import FakeHost, RawHost
-from tests.delivery.world import QUICK
+from tests.client.fake_host import FakeHost, RawHost
+from tests.client.world import QUICK
 from tests.retry.world import MESSAGE, World
 from tests.waiting import until
 

@@ -6,7 +6,7 @@ It takes the place of `python -m smtpd_classic` in the command that follows it.
 import sys
 
 from smtpd_classic.cli import main
-from smtpd_classic.delivery.network import Timeouts
+from smtpd_classic.client.network import Timeouts
 
 if __name__ == "__main__":
     Timeouts.__new__.__defaults__ = (2.0,) * len(Timeouts._fields)

@@ -3,7 +3,7 @@
 import socket
 from collections.abc import Mapping
 
-from tests.delivery.fake_host import RawHost
+from tests.client.fake_host import RawHost
 
 __all__ = ["Liar"]
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from smtpd_classic.config.schema import SECTIONS
 from smtpd_classic.dns import FixedResolver, MxRecord
 from smtpd_classic.message.headers import HeaderBlock
-from smtpd_classic.policy import CHECKS, Addressee, Client, Transaction, Visitor
+from smtpd_classic.policy import CHECKS, Client, ClientContext, ResolvedRecipient, Transaction
 from smtpd_classic.policy.limits import content_limit
 from smtpd_classic.policy.networks import Networks
 from smtpd_classic.policy.patterns import Patterns
@@ -32,7 +32,7 @@ def short(reply: object) -> str:
 def asked(here: World, event: Event, *, ip: str = "203.0.113.5", listener: str = "smtp", login: str = "") -> str:
     policy = here.policy(listener)
     account = here.services.accounts.account(login) if login else None
-    visitor = Visitor(here.client(ip, listener), policy.rules, account)
+    visitor = ClientContext(here.client(ip, listener), policy.rules, account)
     sender, size = (event.reverse_path, event.size or 0) if isinstance(event, MailFrom) else ("", 0)
     return short(policy.first_objection(Transaction(visitor, policy.rules, sender, size), event))
 
@@ -117,7 +117,7 @@ def test_lists_of_one_listener_are_its_own(tmp_path: Path, lists: str, expected:
 def test_access_lists_are_not_for_the_local_socket(tmp_path: Path) -> None:
     here = world(tmp_path, "[access]\nallow_only = 192.0.2.0/24\nrefuse = 0.0.0.0/0\n")
     policy = here.policy()
-    transaction = Transaction(Visitor(here.client("", local=True), policy.rules), policy.rules)
+    transaction = Transaction(ClientContext(here.client("", local=True), policy.rules), policy.rules)
     assert policy.first_objection(transaction, Connected()) is None
 
 
@@ -147,18 +147,18 @@ def test_recipients_over_the_limit(
     here = world(tmp_path, f"[basic]\nmax_recipients = 2\nover_max_recipients = {mode}\npostmaster = joe@example.org\n")
     policy = here.policy()
     account = here.services.accounts.account(login) if login else None
-    transaction = Transaction(Visitor(here.client(local=local), policy.rules, account), policy.rules)
+    transaction = Transaction(ClientContext(here.client(local=local), policy.rules, account), policy.rules)
     for recipient in ("joe@example.org", "ann@example.org"):
         assert policy.first_objection(transaction, RcptTo(recipient)) is None
-        transaction.recipients.append(Addressee(recipient, "example.org", "account", (recipient,)))
+        transaction.recipients.append(ResolvedRecipient(recipient, "example.org", "account", (recipient,)))
     assert policy.first_objection(transaction, StartContent(chunking=False)) is None
     assert short(policy.first_objection(transaction, RcptTo("ann@second.example"))) == excess
     assert policy.first_objection(transaction, RcptTo("postmaster")) is None
     assert short(policy.first_objection(transaction, StartContent(chunking=False))) == at_data
 
 
-HERE = Addressee("joe@example.org", "example.org", "account", ("joe@example.org",))
-THERE = Addressee("x@elsewhere.example", "elsewhere.example", "remote", ("x@elsewhere.example",))
+HERE = ResolvedRecipient("joe@example.org", "example.org", "account", ("joe@example.org",))
+THERE = ResolvedRecipient("x@elsewhere.example", "elsewhere.example", "remote", ("x@elsewhere.example",))
 
 
 @pytest.mark.parametrize(
@@ -177,12 +177,19 @@ THERE = Addressee("x@elsewhere.example", "elsewhere.example", "remote", ("x@else
     ],
 )
 def test_the_smallest_limit_that_is_not_zero_wins(
-    tmp_path: Path, whole: int, incoming: int, outgoing: int, recipients: list[Addressee], limit: int, *, known: bool
+    tmp_path: Path,
+    whole: int,
+    incoming: int,
+    outgoing: int,
+    recipients: list[ResolvedRecipient],
+    limit: int,
+    *,
+    known: bool,
 ) -> None:
     sizes = f"max_message_size = {whole}\nmax_incoming_size = {incoming}\nmax_outgoing_size = {outgoing}\n"
     here = world(tmp_path, f"[basic]\n{sizes}[trusted]\nhosts = 192.0.2.1\n")
     rules = here.policy().rules
-    visitor = Visitor(here.client("192.0.2.1" if known else "203.0.113.5"), rules)
+    visitor = ClientContext(here.client("192.0.2.1" if known else "203.0.113.5"), rules)
     transaction = Transaction(visitor, rules)
     transaction.recipients = recipients
     assert content_limit(transaction) == limit
@@ -195,7 +202,7 @@ def test_the_smallest_limit_that_is_not_zero_wins(
 def test_the_declared_size_is_measured_at_each_recipient(tmp_path: Path, size: int, here: str, there: str) -> None:
     limits = "max_incoming_size = 50\nmax_outgoing_size = 60\n"
     policy = world(tmp_path, f"[basic]\n{limits}[open-relay]\ndomains = elsewhere.example\n").policy()
-    visitor = Visitor(Client("203.0.113.5", 1, "x", policy.rules.listener), policy.rules)
+    visitor = ClientContext(Client("203.0.113.5", 1, "x", policy.rules.listener), policy.rules)
     for recipient, wanted in (("joe@example.org", here), ("x@elsewhere.example", there)):
         reply = policy.first_objection(Transaction(visitor, policy.rules, "", size), RcptTo(recipient))
         assert short(reply) == wanted
@@ -284,7 +291,7 @@ def test_from_and_sender_belong_to_the_login(tmp_path: Path, header: bytes, obje
     here = world(tmp_path)
     policy = here.policy()
     joe = here.services.accounts.account("joe@example.org")
-    transaction = Transaction(Visitor(here.client(), policy.rules, joe), policy.rules)
+    transaction = Transaction(ClientContext(here.client(), policy.rules, joe), policy.rules)
     transaction.header = HeaderBlock(header)
     assert short(policy.first_objection(transaction, Content(b""))) == objection
     transaction.visitor.login = None

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from smtpd_classic.cli import main
+from smtpd_classic.explanation import NoSuchListener, explanation
 from smtpd_classic.policy.explain import Question, explain, likely_listener
-from smtpd_classic.reports.explanation import NoSuchListener, explanation
 from tests.policy.test_relaying import RECIPIENTS, SENDERS, TRUSTING
 from tests.reception.world import RESOLVER, Talk, World, world
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from smtpd_classic.policy import Transaction, Visitor
+from smtpd_classic.policy import ClientContext, Transaction
 from smtpd_classic.smtp.events import MailFrom, RcptTo
 from smtpd_classic.srs import Srs, srs_secret
 from tests.reception.world import World, world
@@ -147,7 +147,7 @@ def test_every_combination_is_decided_as_the_tables_say(tmp_path: Path, on: tupl
             continue  # where the client is has nothing to do with all senders: two stand for the rest
         who = "user" if login else "trusted" if trusted else "stranger"
         policy = here.policy(listener)
-        visitor = Visitor(here.client(ip, listener), policy.rules, login)
+        visitor = ClientContext(here.client(ip, listener), policy.rules, login)
         transaction = Transaction(visitor, policy.rules, sender)
         reply = policy.first_objection(transaction, MailFrom(sender))
         found, wanted = short(reply or FINE), expected_mail(sender, who, listener, on)
@@ -171,7 +171,7 @@ def date_of(now: float) -> datetime.date:
 def test_a_trusting_name_that_does_not_resolve_defers_who_needs_it_and_nobody_else(tmp_path: Path) -> None:
     here = world(tmp_path, "[direct far.example]\nhosts = dead.partner.example\ntrust_hosts = yes\n")
     policy = here.policy()
-    transaction = Transaction(Visitor(here.client(), policy.rules), policy.rules)
+    transaction = Transaction(ClientContext(here.client(), policy.rules), policy.rules)
     assert policy.first_objection(transaction, MailFrom("a@elsewhere.example")) is None
     assert policy.first_objection(transaction, RcptTo("joe@example.org")) is None
     assert short(policy.first_objection(transaction, RcptTo("friend@elsewhere.example"))) == "451 4.3.0"
@@ -180,9 +180,9 @@ def test_a_trusting_name_that_does_not_resolve_defers_who_needs_it_and_nobody_el
 
 def test_names_of_direct_hosts_confer_no_trust_unless_switched_on(tmp_path: Path) -> None:
     here = world(tmp_path, "[direct far.example]\nhosts = gateway.partner.example\n")
-    assert Visitor(here.client("198.51.100.77"), here.policy().rules).trust() == ""
+    assert ClientContext(here.client("198.51.100.77"), here.policy().rules).trust() == ""
 
 
 def test_the_local_socket_is_trusted(tmp_path: Path) -> None:
     here = world(tmp_path)
-    assert Visitor(here.client("", local=True), here.policy().rules).trust() == "local submission"
+    assert ClientContext(here.client("", local=True), here.policy().rules).trust() == "local submission"

@@ -9,9 +9,9 @@ from argon2 import PasswordHasher
 from smtpd_classic.accounts import Accounts
 from smtpd_classic.config import Config, parse
 from smtpd_classic.config.schema import Listener
-from smtpd_classic.delivery.maildir import MailStore
 from smtpd_classic.dns import DnsFailure, FixedResolver, NullMx, Resolver
 from smtpd_classic.log import Log
+from smtpd_classic.mailstore.store import MailStore
 from smtpd_classic.policy import Client, Policy
 from smtpd_classic.reception import Reception
 from smtpd_classic.runtime import Runtime

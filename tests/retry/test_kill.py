@@ -11,7 +11,7 @@ import pytest
 
 from smtpd_classic.smtp import events
 from smtpd_classic.smtp.events import Event
-from tests.delivery.fake_host import FakeHost, Talk, hosts
+from tests.client.fake_host import FakeHost, Talk, hosts
 from tests.retry.world import World
 from tests.waiting import until
 

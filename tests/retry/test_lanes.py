@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smtpd_classic.delivery.transport import Action, Outcome
+from smtpd_classic.client.transport import Action, Outcome
 from smtpd_classic.retry.fair import FairQueue
 from smtpd_classic.retry.lanes import Gate, Lane, Work, WorkQueue
 from smtpd_classic.retry.parking import Parking
 from smtpd_classic.retry.waiting import Waiting
 from smtpd_classic.smtp.reply import Reply
-from tests.delivery.world import Clock
+from tests.client.world import Clock
 
 
 class Fake:

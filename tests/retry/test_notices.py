@@ -10,8 +10,8 @@ import pytest
 from smtpd_classic.smtp import events
 from smtpd_classic.smtp.reply import Reply
 from spool import Recipient
-from tests.delivery.fake_host import FakeHost, certificate
-from tests.delivery.test_hosts import by_recipient, when
+from tests.client.fake_host import FakeHost, certificate
+from tests.client.test_hosts import by_recipient, when
 from tests.retry.world import JOE, MESSAGE, running
 from tests.waiting import until
 

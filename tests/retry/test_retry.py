@@ -5,8 +5,8 @@ from pathlib import Path
 from smtpd_classic.smtp import events
 from smtpd_classic.smtp.events import Event
 from smtpd_classic.smtp.reply import Reply
-from tests.delivery.fake_host import Answer, FakeHost, Talk
-from tests.delivery.test_hosts import by_recipient, when
+from tests.client.fake_host import Answer, FakeHost, Talk
+from tests.client.test_hosts import by_recipient, when
 from tests.retry.world import JOE, MESSAGE, running
 from tests.waiting import until
 

@@ -9,8 +9,8 @@ import spool.claim
 from smtpd_classic.accounts import AccountsUnreadable
 from smtpd_classic.smtp.reply import Reply
 from spool import SpoolBroken, SpoolFull
-from tests.delivery.fake_host import FakeHost
-from tests.delivery.test_hosts import by_recipient
+from tests.client.fake_host import FakeHost
+from tests.client.test_hosts import by_recipient
 from tests.retry.world import JOE, running
 from tests.waiting import until
 

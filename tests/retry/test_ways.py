@@ -10,8 +10,8 @@ from smtpd_classic.smtp import events
 from smtpd_classic.smtp.reply import Reply
 from smtpd_classic.srs import Srs, srs_secret
 from spool import Recipient
-from tests.delivery.fake_host import FakeHost
-from tests.delivery.test_hosts import when
+from tests.client.fake_host import FakeHost
+from tests.client.test_hosts import when
 from tests.retry.world import JOE, MESSAGE, World, running
 from tests.tools import TOOLS
 

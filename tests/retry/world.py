@@ -10,15 +10,15 @@ from typing import Any
 
 from smtpd_classic.accounts import Accounts
 from smtpd_classic.config.load import parse
-from smtpd_classic.delivery.maildir import MailStore
 from smtpd_classic.dns import FixedResolver
 from smtpd_classic.log import Log
+from smtpd_classic.mailstore.store import MailStore
 from smtpd_classic.retry import RetryThread, network_for
 from smtpd_classic.runtime import Runtime
 from smtpd_classic.services import Services
 from spool import Envelope, NoSuchEntry, Recipient, Spool, SpoolBroken, State, new_queue_id
-from tests.delivery.fake_host import FakeHost, RawHost
-from tests.delivery.world import QUICK, Clock
+from tests.client.fake_host import FakeHost, RawHost
+from tests.client.world import QUICK, Clock
 from tests.waiting import until
 
 __all__ = ["JOE", "MESSAGE", "World", "running"]

@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from smtpd_classic.config import Config, Listener, parse
-from smtpd_classic.daemon.life import Draining
+from smtpd_classic.daemon.lifecycle import Draining
 from smtpd_classic.log import Log
 from smtpd_classic.reception import Client
 from smtpd_classic.runtime import Runtime
 from smtpd_classic.server.acceptor import Acceptor
+from smtpd_classic.server.context import ListenerContext, SessionHandler
 from smtpd_classic.server.listener_server import Receiver
-from smtpd_classic.server.terms import Answerer, Terms
 from smtpd_classic.server.tls import Certificate
 from smtpd_classic.smtp import replies
 from smtpd_classic.smtp.events import (
@@ -151,7 +151,7 @@ def place(
     folder: Path,
     listeners: str = "",
     *,
-    answers: Callable[[list[Answers], Client, ServerSession], Answerer] = Answers,
+    answers: Callable[[list[Answers], Client, ServerSession], SessionHandler] = Answers,
     certificate: Certificate | None = None,
     columns: int = 3,
     **sections: str,
@@ -164,7 +164,7 @@ def place(
     runtime.counters.attach(1)
     listening = [(listener, _listening(listener)) for listener in config.listeners]
     found: list[Place] = []
-    terms = Terms(
+    terms = ListenerContext(
         config=config,
         runtime=runtime,
         log=log,

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smtpd_classic.reports import log_reader
-from smtpd_classic.reports.log_reader import Follower, last_lines, lines
+from smtpd_classic import log_reader
+from smtpd_classic.log_reader import LogFollower, last_lines, lines
 from tests.waiting import until
 
 
@@ -56,7 +56,7 @@ def test_no_file(tmp_path: Path) -> None:
 def test_following(tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.write_text("before\n")
-    follower = Follower(str(path))
+    follower = LogFollower(str(path))
     assert follower.read() == []
     with path.open("a") as file:
         file.write("one\ntw")
@@ -78,7 +78,7 @@ def test_following(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
-    follower = Follower(str(tmp_path / "log"))
+    follower = LogFollower(str(tmp_path / "log"))
     assert follower.read() == []
     (tmp_path / "log").write_text("here\n")
     assert until(follower.read) == ["here"]
@@ -86,4 +86,4 @@ def test_a_file_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
 
 
 def test_all_is_exported() -> None:
-    assert set(log_reader.__all__) == {"Follower", "last_lines", "lines"}
+    assert set(log_reader.__all__) == {"LogFollower", "last_lines", "lines"}

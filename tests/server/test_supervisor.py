@@ -15,7 +15,7 @@ from tests.waiting import until
 SCRIPT = """
 import os, signal, sys, time
 from smtpd_classic.daemon.instance import Instance
-from smtpd_classic.daemon.life import Orders
+from smtpd_classic.daemon.lifecycle import Orders
 from smtpd_classic.daemon.startup import start
 from smtpd_classic.daemon.supervisor import Supervisor
 

@@ -11,7 +11,7 @@ import pytest
 from smtpd_classic.smtp.address import BadAddress, parse_path, split_address
 from smtpd_classic.smtp.client import BadReply, ReplyParser, parse_ehlo
 from smtpd_classic.smtp.content import ContentDecoder, stuff
-from smtpd_classic.smtp.sasl import Challenge, Login, Plain, ScramSha256
+from smtpd_classic.smtp.sasl import Challenge, LoginMechanism, PlainMechanism, ScramSha256
 from tests.smtp.test_content import split
 from tests.smtp.test_session import COMMANDS, UNLIMITED, client
 
@@ -103,7 +103,7 @@ def replies(chance: random.Random) -> None:
 
 
 def logins(chance: random.Random) -> None:
-    for mechanism in (Plain(), Login(), ScramSha256(lambda _: None, nonce="x")):
+    for mechanism in (PlainMechanism(), LoginMechanism(), ScramSha256(lambda _: None, nonce="x")):
         response = chance.choice([octets(chance)[:200], b"n,,n=user,r=" + octets(chance)[:40], b"\0a\0b"])
         while isinstance(mechanism.step(response), Challenge) and chance.random() < 0.8:
             response = chance.choice([octets(chance)[:200], b"c=biws,r=x,p=" + octets(chance)[:40], b""])

@@ -15,8 +15,8 @@ from smtpd_classic.smtp.sasl import (
     Client,
     Credentials,
     Failure,
-    Login,
-    Plain,
+    LoginMechanism,
+    PlainMechanism,
     ScramSha256,
     Step,
     Success,
@@ -76,7 +76,7 @@ def test_scram_client_as_in_rfc_7677() -> None:
         client.send(b"")
 
 
-def converse(client: Client, mechanism: Plain | Login | ScramSha256) -> Step:
+def converse(client: Client, mechanism: PlainMechanism | LoginMechanism | ScramSha256) -> Step:
     found = mechanism.step(next(client))
     while isinstance(found, Challenge):
         found = mechanism.step(client.send(found.data))
@@ -255,7 +255,7 @@ def test_saslprep(text: str, prepared: str) -> None:
     ],
 )
 def test_plain(response: bytes | None, found: Step) -> None:
-    assert Plain().step(response) == found
+    assert PlainMechanism().step(response) == found
 
 
 @pytest.mark.parametrize(
@@ -272,7 +272,7 @@ def test_plain(response: bytes | None, found: Step) -> None:
     ],
 )
 def test_login(responses: list[bytes | None], found: Step) -> None:
-    mechanism = Login()
+    mechanism = LoginMechanism()
     *before, last = responses
     for response in before:
         assert isinstance(mechanism.step(response), Challenge)
@@ -280,8 +280,8 @@ def test_login(responses: list[bytes | None], found: Step) -> None:
 
 
 def test_both_sides_understand_each_other() -> None:
-    assert converse(plain("jürgen", "geheim"), Plain()) == Credentials("jürgen", "geheim")
-    assert converse(login("jürgen", "geheim"), Login()) == Credentials("jürgen", "geheim")
+    assert converse(plain("jürgen", "geheim"), PlainMechanism()) == Credentials("jürgen", "geheim")
+    assert converse(login("jürgen", "geheim"), LoginMechanism()) == Credentials("jürgen", "geheim")
 
 
 def test_xoauth2() -> None:
@@ -299,7 +299,7 @@ def test_a_password_is_not_shown() -> None:
 @settings(deadline=None, max_examples=300)
 @given(st.lists(st.one_of(st.none(), st.binary(max_size=60)), min_size=1, max_size=4))
 def test_no_response_breaks_a_mechanism(responses: list[bytes | None]) -> None:
-    for mechanism in (Plain(), Login(), server()):
+    for mechanism in (PlainMechanism(), LoginMechanism(), server()):
         for response in responses:
             if not isinstance(mechanism.step(response), Challenge):
                 break

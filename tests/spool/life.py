@@ -13,7 +13,7 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path[:0] = [str(Path(__file__).parent.parent.parent), *sys.argv[3:]]
 
-from smtpd_classic.delivery.maildir import MailStore, MailStoreBroken, MailStoreFull
+from smtpd_classic.mailstore.store import MailStore, MailStoreBroken, MailStoreFull
 from spool import DELIVERED, Envelope, Recipient, Spool, SpoolBroken, SpoolFull, new_queue_id
 
 __all__ = ["FOLDERS", "LARGE", "ONE", "SMALL", "THREE", "TWO"]

@@ -28,8 +28,8 @@ from typing import NamedTuple
 if __name__ == "__main__":
     sys.path[:0] = [str(Path(__file__).parent.parent.parent), *sys.argv[-1:]]
 
-from smtpd_classic.delivery.folders import make_maildir
-from smtpd_classic.delivery.maildir import MailStore
+from smtpd_classic.mailstore.folders import make_maildir
+from smtpd_classic.mailstore.store import MailStore
 from spool import DELIVERED, Envelope, Recipient, Spool, new_queue_id
 
 __all__ = ["NOT_ALLOWED", "Found"]

@@ -13,7 +13,7 @@ from spool.entry import DELIVERED, FAILED, WAITING, Entry, Envelope, Recipient, 
 from spool.form import (
     MAX_REPLY,
     MAX_TRANSCRIPT,
-    Garbage,
+    CorruptFile,
     decode_state,
     decode_trailer,
     encode_state,
@@ -170,7 +170,7 @@ BAD_ENVELOPES: dict[str, Any] = {
 
 @pytest.mark.parametrize("said", BAD_ENVELOPES.values(), ids=BAD_ENVELOPES)
 def test_wrong_envelope_is_garbage(said: object) -> None:
-    with pytest.raises(Garbage):
+    with pytest.raises(CorruptFile):
         decode_trailer("0" * 20, b"\n" + json.dumps(said).encode() + b"\n000000000007 END\n")
 
 
@@ -185,7 +185,7 @@ def test_wrong_envelope_is_garbage(said: object) -> None:
     ids=["no line end before the mark", "none before the JSON", "no UTF-8", "too deep"],
 )
 def test_wrong_trailer_is_garbage(trailer: bytes) -> None:
-    with pytest.raises(Garbage):
+    with pytest.raises(CorruptFile):
         decode_trailer("0" * 20, trailer)
 
 
@@ -202,7 +202,7 @@ def test_wrong_trailer_is_garbage(trailer: bytes) -> None:
     ],
 )
 def test_wrong_end_mark_is_garbage(footer: bytes) -> None:
-    with pytest.raises(Garbage):
+    with pytest.raises(CorruptFile):
         trailer_start(footer, 100)
 
 
@@ -215,7 +215,7 @@ def test_damaged_file_is_garbage_or_still_says_something_whole(data: st.DataObje
     cut = bytes(file[: data.draw(st.integers(0, len(file)))])
     try:
         entry = read_back(cut)
-    except Garbage:
+    except CorruptFile:
         return
     assert 0 <= entry.size < len(cut)
     assert entry.envelope.recipients
@@ -234,11 +234,11 @@ BAD_STATES: dict[str, object] = {
 
 @pytest.mark.parametrize("said", BAD_STATES.values(), ids=BAD_STATES)
 def test_wrong_state_is_garbage(said: object) -> None:
-    with pytest.raises(Garbage):
+    with pytest.raises(CorruptFile):
         decode_state(json.dumps(said).encode(), ENTRY, 0.0, held=False)
 
 
 @given(st.binary(max_size=100))
 def test_any_bytes_as_a_state_are_garbage(data: bytes) -> None:
-    with pytest.raises(Garbage):
+    with pytest.raises(CorruptFile):
         decode_state(data, ENTRY, 0.0, held=False)

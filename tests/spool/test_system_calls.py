@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 import pytest
 
-from smtpd_classic.delivery.folders import make_maildir
-from smtpd_classic.delivery.maildir import MailStore
+from smtpd_classic.mailstore.folders import make_maildir
+from smtpd_classic.mailstore.store import MailStore
 from spool import DELIVERED, Spool
 from tests.spool import life
 from tests.spool.messages import check_order, found

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from smtpd_classic.submission.conversation import Broken, Conversation
+from smtpd_classic.submission.conversation import ChannelBroken, Conversation
 from tests.submission.test_letter import letter
 
 LETTER = letter(b"Subject: x\n\ntext\n")._replace(recipients=("a", "b", "c@d.example"))
@@ -134,7 +134,7 @@ def test_everybody_has_a_fate(answers: dict[str, bytes | None], fates: Fates) ->
     "banner", [b"", b"421 4.3.2 Too busy\r\n", b"220 hi\r\n500 what\r\n", b"SSH-2.0\r\n", b"220 " + b"x" * 2_000_000]
 )
 def test_a_server_that_is_none_is_told(banner: bytes) -> None:
-    with pytest.raises(Broken):
+    with pytest.raises(ChannelBroken):
         Conversation(Script(usual, banner)).open()
 
 

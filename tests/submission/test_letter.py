@@ -6,20 +6,20 @@ from hypothesis import strategies as st
 
 from smtpd_classic.submission.addresses import BadAddresses
 from smtpd_classic.submission.header import recipients_in, with_domain, without_bcc
-from smtpd_classic.submission.message import HeaderTooLong, Letter, completed, content, qualified, split
-from smtpd_classic.submission.source import Source
+from smtpd_classic.submission.message import HeaderTooLong, SubmittedMessage, completed, content, qualified, split
+from smtpd_classic.submission.source import StandardInput
 
 
-def source(data: bytes) -> Source:
-    found = Source()
+def source(data: bytes) -> StandardInput:
+    found = StandardInput()
     found.write(data)
     return found
 
 
-def letter(data: bytes, sender: str = "joe", name: str = "") -> Letter:
+def letter(data: bytes, sender: str = "joe", name: str = "") -> SubmittedMessage:
     body = source(data)
     header, text = split(body)
-    return Letter(sender, ("ann",), header, body, text, body.eight_bit, name=name)
+    return SubmittedMessage(sender, ("ann",), header, body, text, body.eight_bit, name=name)
 
 
 PARTS = {
@@ -139,7 +139,7 @@ FROM = {
 
 
 @pytest.mark.parametrize(("what", "header"), FROM.values(), ids=FROM)
-def test_a_from_that_is_missing(what: Letter, header: bytes) -> None:
+def test_a_from_that_is_missing(what: SubmittedMessage, header: bytes) -> None:
     assert completed(what, "here.example") == header
 
 

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from smtpd_classic.submission import maildrop
-from smtpd_classic.submission.maildrop import Found, Garbage
-from smtpd_classic.submission.message import HeaderTooLong, Letter
+from smtpd_classic.submission.maildrop import CorruptMaildropFile, MaildropMessage
+from smtpd_classic.submission.message import HeaderTooLong, SubmittedMessage
 from tests.submission.test_letter import letter
 
 PLAIN = letter(b"Subject: x\n\ntext\n")
@@ -25,7 +25,7 @@ def folder(tmp_path: Path) -> str:
     return str(tmp_path / "maildrop")
 
 
-def found_in(path: str) -> tuple[Found, bytes]:
+def found_in(path: str) -> tuple[MaildropMessage, bytes]:
     """What is in a file, and the octets of the message."""
     fd = os.open(path, os.O_RDONLY)
     try:
@@ -49,7 +49,7 @@ LETTERS = {
 
 
 @pytest.mark.parametrize("left", LETTERS.values(), ids=LETTERS)
-def test_what_is_left_is_found_again(left: Letter, tmp_path: Path) -> None:
+def test_what_is_left_is_found_again(left: SubmittedMessage, tmp_path: Path) -> None:
     place = folder(tmp_path)
     name = maildrop.leave(place, left)
     assert maildrop.is_name(name)
@@ -159,7 +159,7 @@ GARBAGE = {
 def test_garbage_is_called_so(data: bytes, tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(data)
-    with pytest.raises(Garbage) as told:
+    with pytest.raises(CorruptMaildropFile) as told:
         found_in(str(path))
     assert str(told.value).isprintable()
 
@@ -177,7 +177,7 @@ def test_whatever_is_in_a_file_is_a_letter_or_garbage(tmp_path: Path, edits: lis
     path.write_bytes(data)
     try:
         found, message = found_in(str(path))
-    except (Garbage, HeaderTooLong):
+    except (CorruptMaildropFile, HeaderTooLong):
         return
     assert found.letter.recipients
     assert data.endswith(message[-3:])
@@ -190,7 +190,7 @@ def test_a_file_that_is_cut_off_while_it_is_read_is_garbage(tmp_path: Path) -> N
     try:
         found = maildrop.read(fd)
         os.truncate(path, 1000)
-        with pytest.raises(Garbage, match="cut off"):
+        with pytest.raises(CorruptMaildropFile, match="cut off"):
             found.letter.body.read(0, 200_000)
     finally:
         os.close(fd)

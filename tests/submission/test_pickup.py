@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from smtpd_classic.pickup import Pickup
 from smtpd_classic.submission import maildrop
-from smtpd_classic.submission.message import Letter
+from smtpd_classic.submission.message import SubmittedMessage
+from smtpd_classic.submission.pickup import Pickup
 from tests.reception.world import NOON, World, world
 from tests.submission.test_letter import letter
 from tests.waiting import until
@@ -248,7 +248,7 @@ def test_a_crash_before_the_file_is_removed_repeats_the_message(place: Place, mo
         raise OSError(5, "as if the power had gone", path)
 
     with monkeypatch.context() as broken:
-        broken.setattr("smtpd_classic.pickup.os.unlink", crash)
+        broken.setattr("smtpd_classic.submission.pickup.os.unlink", crash)
         place.look()
     assert place.files() == [name]
     place.look(again=True)
@@ -404,7 +404,7 @@ def test_an_error_in_one_letter_does_not_stop_the_others(place: Place, monkeypat
     os.utime(place.folder / first, (NOON, NOON))
     post = place.pickup._posting.post
 
-    def fail(what: Letter, uid: int, arrival: float) -> object:
+    def fail(what: SubmittedMessage, uid: int, arrival: float) -> object:
         if what.header == b"X: 1\n":
             raise RecursionError
         return post(what, uid, arrival)

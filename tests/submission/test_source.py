@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smtpd_classic.submission.source import Source, read_message
+from smtpd_classic.submission.source import StandardInput, read_message
 
 
 def read(data: bytes, *, dot_ends: bool, cuts: list[int] | None = None) -> bytes:
@@ -83,7 +83,7 @@ def _lines(data: bytes) -> list[bytes]:
 
 
 def test_a_large_message_is_kept_in_a_file_without_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = Source()
+    source = StandardInput()
     pieces = [bytes([65 + number]) * 100_000 for number in range(25)]
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     for piece in pieces:
@@ -98,14 +98,14 @@ def test_a_large_message_is_kept_in_a_file_without_a_name(tmp_path: Path, monkey
 
 def test_where_there_are_no_nameless_files_it_is_kept_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", "/nowhere")
-    source = Source()
+    source = StandardInput()
     source.write(b"x" * 2_000_000)
     assert source.read(1_999_999, 5) == b"x"
 
 
 @pytest.mark.parametrize(("data", "eight_bit"), [(b"abc\n", False), (b"ab\xe4\n", True)])
 def test_eight_bit_text_is_noticed(data: bytes, eight_bit: bool) -> None:
-    source = Source()
+    source = StandardInput()
     source.write(b"first\n")
     source.write(data)
     source.write(b"last\n")

@@ -15,7 +15,7 @@ import pytest
 from smtpd_classic.smtp import events
 from smtpd_classic.smtp.events import Event
 from smtpd_classic.smtp.reply import Reply
-from tests.delivery.fake_host import DROP, SILENCE, Answer, FakeHost, Talk, hosts
+from tests.client.fake_host import DROP, SILENCE, Answer, FakeHost, Talk, hosts
 from tests.peers import impatient
 from tests.peers.liar import Liar
 from tests.peers.name_server import NULL_MX

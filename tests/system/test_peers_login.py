@@ -10,7 +10,7 @@ import pytest
 
 from smtpd_classic.smtp import events
 from smtpd_classic.smtp.reply import Reply
-from tests.delivery.fake_host import FakeHost, hosts
+from tests.client.fake_host import FakeHost, hosts
 from tests.peers.dovecot_login import logins
 from tests.peers.postfix import Postfix
 from tests.peers.world import Net, content, failures, network

@@ -6,7 +6,7 @@ from smtpd_classic.config.option import options_of
 from smtpd_classic.config.schema import Basic
 from smtpd_classic.smtp import events
 from smtpd_classic.smtp.reply import Reply
-from tests.delivery.fake_host import FakeHost, Talk, hosts
+from tests.client.fake_host import FakeHost, Talk, hosts
 from tests.instance import free_port
 from tests.tnef.test_convert import SAMPLES
 from tests.tnef.test_convert import message as outlook_message

@@ -4,7 +4,7 @@ import pytest
 
 from smtpd_classic.config.option import options_of
 from smtpd_classic.config.schema import Direct, DirectDomain
-from tests.delivery.fake_host import FakeHost, RawHost, certificate, hosts
+from tests.client.fake_host import FakeHost, RawHost, certificate, hosts
 from tests.wire.panel import TOOK, Panel, options
 from tests.wire.test_basic import LATER, STRANGER, refusing
 from tests.wire.test_remote import reason, taken

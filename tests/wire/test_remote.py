@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 from smtpd_classic.config.option import options_of
 from smtpd_classic.config.schema import Remote
-from tests.delivery.fake_host import FakeHost, Got, RawHost, certificate, hosts, own_ip
+from tests.client.fake_host import FakeHost, Got, RawHost, certificate, hosts, own_ip
 from tests.waiting import until
 from tests.wire.panel import options
 from tests.wire.test_basic import FAR, LATER, STRANGER, refusing

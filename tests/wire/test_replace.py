@@ -6,7 +6,7 @@ import pytest
 
 from smtpd_classic.config.option import options_of
 from smtpd_classic.config.schema import Replacement
-from tests.delivery.fake_host import FakeHost, Got, hosts
+from tests.client.fake_host import FakeHost, Got, hosts
 from tests.waiting import until
 from tests.wire.panel import TOOK, Panel, options
 from tests.wire.test_basic import STRANGER

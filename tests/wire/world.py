@@ -15,7 +15,7 @@ from smtpd_classic import atomic_file
 from smtpd_classic.config.editing import Edited
 from smtpd_classic.runtime import Runtime
 from smtpd_classic.runtime.control import reload
-from tests.delivery.fake_host import FakeHost, own_ip
+from tests.client.fake_host import FakeHost, own_ip
 from tests.instance import Instance, running
 from tests.test_dns import name_server
 from tests.waiting import until

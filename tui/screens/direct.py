@@ -3,7 +3,7 @@
 import os
 
 from smtpd_classic.config.kinds import HOSTS
-from smtpd_classic.reports.hosts import HOSTS_FILE, read_marks
+from smtpd_classic.runtime.hosts import HOSTS_FILE, read_marks
 from tui.desk import Desk
 from tui.draft import Row
 from tui.screens.rows import Rows, RowsLook

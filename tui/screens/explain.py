@@ -6,7 +6,7 @@ from typing import Any
 import urwid
 
 from smtpd_classic.config.kinds import SIZE, TEXT, choice
-from smtpd_classic.reports.explanation import Explanation, Question, explanation
+from smtpd_classic.explanation import Explanation, Question, explanation
 from tui.buttons import ButtonRow
 from tui.desk import Desk
 from tui.field import Field

@@ -6,7 +6,7 @@ from typing import Any
 
 import urwid
 
-from smtpd_classic.reports.log_reader import Follower
+from smtpd_classic.log_reader import LogFollower
 from tui.buttons import ButtonRow
 from tui.desk import Desk
 from tui.dialog import Dialog
@@ -47,7 +47,7 @@ class Log:
         self._list: urwid.ListBox[int] = urwid.ListBox(self._window, focus_when_empty=False)
         self._head = urwid.Text("", wrap="clip")
         self._path = self._filter = ""
-        self._follower: Follower | None = None
+        self._follower: LogFollower | None = None
         self._start = 0  # what is before this place of the file has not been read yet
         self._reading = self._paused = False
         self._read_number = 0  # results of what was begun before the last filter are thrown away
@@ -103,7 +103,7 @@ class Log:
             return
         if self._follower is not None:
             self._follower.close()
-        self._follower = Follower(self._path)
+        self._follower = LogFollower(self._path)
         self._fetch()
 
     def _moved(self) -> None:

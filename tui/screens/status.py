@@ -8,8 +8,8 @@ from typing import Any
 
 import urwid
 
-from smtpd_classic.reports.hosts import HOSTS_FILE, read_marks
 from smtpd_classic.runtime import DaemonStatus, Runtime
+from smtpd_classic.runtime.hosts import HOSTS_FILE, read_marks
 from tui.buttons import ButtonRow
 from tui.desk import Desk
 from tui.flow import Flow

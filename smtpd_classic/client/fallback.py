@@ -1,0 +1,28 @@
+"""The one operator of the algebra: `FallbackTransport(first, second)`."""
+
+from dataclasses import dataclass
+
+from smtpd_classic.client.transport import DeliveryJob, Outcome, Settle, Transport
+
+__all__ = ["FallbackTransport"]
+
+
+@dataclass(frozen=True, slots=True)
+class FallbackTransport:
+    """`second` gets, in the same attempt, the recipients that `first` could not do softly."""
+
+    first: Transport
+    second: Transport
+
+    def deliver(self, job: DeliveryJob, settle: Settle) -> None:
+        left: set[str] = set()
+
+        def sift(outcomes: list[Outcome]) -> None:
+            left.update(outcome.recipient for outcome in outcomes if outcome.soft)
+            final = [outcome for outcome in outcomes if not outcome.soft]
+            if final:
+                settle(final)
+
+        self.first.deliver(job, sift)
+        if left:
+            self.second.deliver(job.only(left), settle)

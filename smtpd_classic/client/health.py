@@ -1,0 +1,98 @@
+"""What is remembered of other hosts, so that a hundred messages do not wait for a hundred time-outs.
+
+A *dead* host could not be reached and is not tried for a while. A *troubled* one was reached and then failed; where
+the order is ours to choose it is tried last for a while. A host that could not keep up with pipelined commands is
+spoken to one at a time.
+"""
+
+import json
+import os
+import threading
+from collections.abc import Callable
+
+from smtpd_classic.client.transport import Peer
+from smtpd_classic.runtime.hosts import HostMark
+
+__all__ = ["Health"]
+
+_MOST = 10_000
+_PLAIN_S = 86_400.0
+
+
+class Health:
+    """`clock` is the wall clock. Thread-safe."""
+
+    def __init__(self, clock: Callable[[], float], dead_s: float) -> None:
+        self._clock = clock
+        self._dead_s = dead_s
+        self._marks: dict[tuple[str, int], HostMark] = {}
+        self._plain: dict[tuple[str, int], float] = {}
+        self._lock = threading.Lock()
+        self._changed = False
+
+    def failed(self, peer: Peer, reason: str, *, dead: bool) -> None:
+        now = self._clock()
+        mark = HostMark(str(peer._replace(ip="")), now, now + self._dead_s, reason, dead)
+        with self._lock:
+            if len(self._marks) >= _MOST:
+                self._marks = {key: mark for key, mark in self._marks.items() if mark.since <= now < mark.until}
+            if len(self._marks) >= _MOST:
+                self._marks.clear()
+            self._marks[_key(peer)] = self._marks[_name_key(peer)] = mark
+            self._changed = True
+
+    def worked(self, peer: Peer) -> None:
+        if _key(peer) in self._marks or _name_key(peer) in self._marks:
+            with self._lock:
+                self._marks.pop(_key(peer), None)
+                self._marks.pop(_name_key(peer), None)
+                self._changed = True
+
+    def dead(self, peer: Peer) -> HostMark | None:
+        """The failure for which the address is not to be tried now."""
+        mark = self._mark(_key(peer))
+        return mark if mark is not None and mark.dead else None
+
+    def troubled(self, peer: Peer) -> bool:
+        """Whether the last attempt with the host of that name, at whichever address, failed."""
+        return self._mark(_name_key(peer)) is not None
+
+    def one_at_a_time(self, peer: Peer) -> bool:
+        """Whether to send one command at a time, whatever the host announces."""
+        since = self._plain.get(_key(peer))
+        return since is not None and 0 <= self._clock() - since < _PLAIN_S
+
+    def cannot_pipeline(self, peer: Peer) -> None:
+        with self._lock:
+            if len(self._plain) >= _MOST:
+                self._plain.clear()
+            self._plain[_key(peer)] = self._clock()
+
+    def save(self, path: str) -> None:
+        """Write down what has changed since the last time, for the screens; a missing folder costs nothing."""
+        with self._lock:
+            if not self._changed:
+                return
+            self._changed = False
+            now = self._clock()
+            found = {mark.host: mark._asdict() for mark in self._marks.values() if mark.since <= now < mark.until}
+        temporary = f"{path}.{os.getpid()}"
+        try:
+            with open(temporary, "w", encoding="utf-8") as file:
+                json.dump(list(found.values())[:1000], file)
+            os.replace(temporary, path)
+        except OSError:
+            return
+
+    def _mark(self, key: tuple[str, int]) -> HostMark | None:
+        mark = self._marks.get(key)
+        # A clock that was set back makes nobody dead for longer.
+        return mark if mark is not None and mark.since <= self._clock() < mark.until else None
+
+
+def _key(peer: Peer) -> tuple[str, int]:
+    return peer.ip or peer.name.lower(), peer.port
+
+
+def _name_key(peer: Peer) -> tuple[str, int]:
+    return peer.name.lower(), peer.port

@@ -1,0 +1,140 @@
+"""Trying hosts in turn: what one could not do softly, the next one may, within bounds (at most so many addresses, so
+many sessions).
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from itertools import chain, zip_longest
+
+from smtpd_classic.client.network import Network, Target
+from smtpd_classic.client.remote import deliver_to
+from smtpd_classic.client.transport import Action, DeliveryJob, HostBusy, Outcome, Peer, Settle
+from smtpd_classic.dns import DnsFailure, NoSuchDomain
+from smtpd_classic.runtime.hosts import HostMark
+from smtpd_classic.smtp.reply import Reply
+
+__all__ = ["Candidate", "addresses_of", "in_turn", "put_off"]
+
+MOST_ADDRESSES = 5
+MOST_SESSIONS = 2
+
+Candidate = Target | Outcome
+"""Somebody to try, or why there is nobody."""
+
+
+def put_off(enhanced: str, words: str) -> Outcome:
+    """For every recipient, in our own words; another host or transport may do better."""
+    return Outcome("", Action.DELAYED, Reply(451, enhanced, words), soft=True, unreachable=True)
+
+
+def addresses_of(like: Target, network: Network) -> Iterator[Candidate]:
+    """The addresses of the host in `like`, each as a target of that kind; the families alternate, so that a host
+    whose IPv6 does not work is reached by IPv4 within the bounds."""
+    name = like.peer.name
+    try:
+        found = network.resolver.addresses(name)
+    except (NoSuchDomain, DnsFailure) as problem:
+        gone = isinstance(problem, NoSuchDomain)
+        words = f"host {name} has no address" if gone else f"host {name} could not be looked up: {problem}"
+        network.health.failed(like.peer, words, dead=False)
+        yield put_off("4.4.4" if gone else "4.4.3", words)
+        return
+    first = ":" in found[0]
+    families = ([ip for ip in found if (":" in ip) is first], [ip for ip in found if (":" in ip) is not first])
+    for ip in chain.from_iterable(zip_longest(*families)):
+        if ip is not None:
+            yield like._replace(peer=Peer(name, ip, like.peer.port))
+
+
+@dataclass(slots=True)
+class _Turn:
+    """What has been said of the recipients that are left."""
+
+    settle: Settle
+    left: dict[str, Outcome]
+    begun: set[str] = field(default_factory=set)
+    login_failed: bool = False
+    sessions: int = 0
+    tried: int = 0
+
+    def take(self, outcomes: list[Outcome]) -> None:
+        final = []
+        for outcome in outcomes:
+            if outcome.begun:
+                self.begun.add(outcome.recipient)
+            if outcome.soft:
+                self._note(outcome)
+            else:
+                self.left.pop(outcome.recipient, None)
+                final.append(self._whole(outcome))
+        if final:
+            self.settle(final)
+
+    def note_all(self, outcome: Outcome) -> None:
+        for recipient in self.left:
+            self._note(outcome.of(recipient))
+
+    def _note(self, outcome: Outcome) -> None:
+        """The newest word counts, but what a host has said says more than what we make of silence."""
+        self.login_failed = self.login_failed or outcome.login_failed
+        before = self.left.get(outcome.recipient)
+        if before is None or outcome.command or not before.command:
+            self.left[outcome.recipient] = outcome
+        if self.sessions:
+            self.left[outcome.recipient] = replace(self.left[outcome.recipient], unreachable=False)
+
+    def finish(self) -> None:
+        rest = [self._whole(outcome) for outcome in self.left.values()]
+        if self.login_failed:  # it waits for the password; nobody else is to get it instead
+            rest = [replace(outcome, soft=False) for outcome in rest]
+        if rest:
+            self.settle(rest)
+
+    def _whole(self, outcome: Outcome) -> Outcome:
+        begun = outcome.recipient in self.begun
+        return outcome if outcome.begun == begun else replace(outcome, begun=begun)
+
+
+def in_turn(
+    candidates: Iterable[Candidate], job: DeliveryJob, settle: Settle, network: Network, nobody: Outcome
+) -> None:
+    """Settles every recipient. `nobody` is what is said when there is no candidate at all. Raises HostBusy while
+    nothing has been sent."""
+    turn = _Turn(settle, {recipient.address: nobody.of(recipient.address) for recipient in job.recipients})
+    for candidate in candidates:
+        if isinstance(candidate, Outcome):
+            turn.note_all(candidate)
+            continue
+        mark = None if job.forced else network.health.dead(candidate.peer)
+        if mark is not None:
+            job.transcript.happened(f"not trying {candidate.peer}: {mark.reason}")
+            turn.note_all(_remembered(candidate.peer, mark))
+            continue
+        if turn.tried == MOST_ADDRESSES:
+            break
+        turn.tried += 1
+        _try(candidate, job, turn, network)
+        if not turn.left or turn.sessions == MOST_SESSIONS:
+            break
+    turn.finish()
+
+
+def _try(target: Target, job: DeliveryJob, turn: _Turn, network: Network) -> None:
+    reached: list[bool] = []
+
+    def settle(outcomes: list[Outcome]) -> None:
+        if not reached and not all(outcome.unreachable for outcome in outcomes):
+            reached.append(True)
+            turn.sessions += 1
+        turn.take(outcomes)
+
+    try:
+        deliver_to(target, job.only(set(turn.left)), settle, network)
+    except HostBusy:
+        if not turn.sessions:
+            raise
+        turn.note_all(put_off("4.4.5", f"as many connections to {target.peer} as are allowed are open"))
+
+
+def _remembered(peer: Peer, mark: HostMark) -> Outcome:
+    return put_off("4.4.1", f"{mark.reason} (delivery to {peer} is suspended for a while)")

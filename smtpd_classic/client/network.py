@@ -1,0 +1,137 @@
+"""What the transports need of the world: names, time, TLS, and what is remembered of other hosts. Passed in, so that
+tests have a world of their own.
+"""
+
+import ipaddress
+import socket
+import ssl
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import NamedTuple
+
+from smtpd_classic.client.connections import Connections
+from smtpd_classic.client.health import Health
+from smtpd_classic.client.transport import Peer
+from smtpd_classic.config.schema import Listener
+from smtpd_classic.dns import Resolver
+
+__all__ = ["Encryption", "Network", "OwnHosts", "RelayLogin", "Target", "Timeouts", "TlsContexts"]
+
+
+class Encryption(Enum):
+    """How much TLS a session must have."""
+
+    NEVER = "never"
+    OFFERED = "when offered"
+    REQUIRED = "required"
+    VERIFIED = "required, with a verified certificate"
+
+    @property
+    def required(self) -> bool:
+        return self in {Encryption.REQUIRED, Encryption.VERIFIED}
+
+
+class RelayLogin(NamedTuple):
+    """With a token command, XOAUTH2 and no password. Never in a repr."""
+
+    user: str
+    password: str = ""
+    token_command: str = ""
+
+    def __repr__(self) -> str:
+        return f"Login({self.user!r})"
+
+
+class Target(NamedTuple):
+    """One address of one host, and how to speak to it. `from_mx`: DNS named it, so it may turn out to be ourselves."""
+
+    peer: Peer
+    encryption: Encryption
+    implicit_tls: bool = False
+    login: RelayLogin | None = None
+    from_mx: bool = False
+
+
+class Timeouts(NamedTuple):
+    """RFC 5321 4.5.3.2, in seconds. `transaction` bounds all of one message at one host."""
+
+    connect: float = 30.0
+    greeting: float = 300.0
+    hello: float = 300.0
+    mail: float = 300.0
+    rcpt: float = 300.0
+    data: float = 120.0
+    block: float = 180.0
+    end: float = 600.0
+    reset: float = 20.0
+    transaction: float = 3600.0
+
+    def scaled(self, factor: float) -> "Timeouts":
+        return Timeouts(*(each * factor for each in self))
+
+
+def _any_certificate() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+@dataclass(frozen=True, slots=True)
+class TlsContexts:
+    any_certificate: ssl.SSLContext = field(default_factory=_any_certificate)
+    verified: ssl.SSLContext = field(default_factory=ssl.create_default_context)
+
+
+class OwnHosts:
+    """Which hosts are ourselves: by name, or because one of our listeners is what answers there."""
+
+    def __init__(self, helo_name: str, listeners: Iterable[Listener]) -> None:
+        self._name = helo_name.lower()
+        self._listening = [(ipaddress.ip_address(ip), each.port) for each in listeners for ip in each.address]
+
+    def named(self, host: str) -> bool:
+        return host.lower().removesuffix(".") == self._name
+
+    def address(self, ip: str, port: int) -> bool:
+        address = ipaddress.ip_address(ip)
+        return any(
+            port == listening_port
+            and (
+                address == listening
+                or (listening.is_unspecified and listening.version == address.version and _is_ours(ip))
+            )
+            for listening, listening_port in self._listening
+        )
+
+
+def _is_ours(ip: str) -> bool:
+    """Whether this machine has the address: only then can it be bound."""
+    family = socket.AF_INET6 if ":" in ip else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((ip, 0))
+        except OSError:
+            return False
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """`clock` is the wall clock. The ports are others only in tests; `max_messages` are sent over one connection.
+    `login_refused` hears of a name and password that another server did not take."""
+
+    helo_name: str
+    resolver: Resolver
+    health: Health
+    connections: Connections
+    own: OwnHosts
+    clock: Callable[[], float]
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    tls: TlsContexts = field(default_factory=TlsContexts)
+    smtp_port: int = 25
+    smtps_port: int = 465
+    max_messages: int = 100
+    login_refused: Callable[[Target, str], None] = lambda target, reply: None
+    login_accepted: Callable[[Target], None] = lambda target: None

@@ -1,0 +1,79 @@
+"""Which transport each recipient takes. Every checkbox of remote delivery is an expression of the algebra, and none is
+frozen into the queue: routes are asked for anew at every attempt.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from smtpd_classic.client.fallback import FallbackTransport
+from smtpd_classic.client.hosts import put_off
+from smtpd_classic.client.mx import MxTransport
+from smtpd_classic.client.network import Encryption, Network
+from smtpd_classic.client.relay import direct_hosts, smarthost
+from smtpd_classic.client.transport import DeliveryJob, Settle, Transport
+from smtpd_classic.config.schema import Config, DirectDomain
+from smtpd_classic.smtp.address import split_address
+
+__all__ = ["Route", "Routes"]
+
+
+class Route(NamedTuple):
+    """Recipients with the same `destination` may share a session. `local`: into a mailbox here. `relay_only`: when
+    the tries through the relay are used up, there is no other way."""
+
+    destination: str
+    transport: Transport
+    local: bool = False
+    relay_only: bool = False
+
+
+class _Nowhere:
+    """What the configuration check refuses: neither MX nor relay. The mail waits until somebody decides."""
+
+    def deliver(self, job: DeliveryJob, settle: Settle) -> None:
+        settle(job.all(put_off("4.3.5", "remote delivery is configured to use neither MX records nor a relay")))
+
+
+class Routes:
+    def __init__(
+        self, config: Config, network: Network, mailboxes: Transport, is_local_domain: Callable[[str], bool]
+    ) -> None:
+        self._config = config
+        self._mailboxes = mailboxes
+        self._is_local_domain = is_local_domain
+        remote = config.remote
+        encryption = Encryption.OFFERED if remote.opportunistic_tls else Encryption.NEVER
+        self._mx = MxTransport(network, encryption)
+        self._relay = smarthost(remote, network)
+        self._direct = [(direct, direct_hosts(direct, remote, network)) for direct in config.direct_domains]
+
+    def route(self, address: str, *, relay_exhausted: bool = False) -> Route:
+        """The way to `address`; with `relay_exhausted`, without the relay where there is another one."""
+        _, domain = split_address(address)
+        if not domain or self._is_local_domain(domain):
+            return Route("local", self._mailboxes, local=True)
+        direct = next((found for found in self._direct if _matches(found[0], domain)), None)
+        if direct is None:
+            return self._remote(domain, relay_exhausted=relay_exhausted)
+        transport: Transport = direct[1]
+        if self._config.direct.fall_back_to_remote:
+            rules = self._remote(domain, relay_exhausted=relay_exhausted)
+            if not (rules.relay_only and relay_exhausted):
+                transport = FallbackTransport(transport, rules.transport)
+        return Route(f"direct {direct[0].name}", transport)
+
+    def _remote(self, domain: str, *, relay_exhausted: bool) -> Route:
+        """The remote delivery rules."""
+        remote = self._config.remote
+        if remote.relay_always or (remote.relay_when_delivery_fails and not remote.look_up_mx):
+            return Route("relay", self._relay, relay_only=True)
+        if not remote.look_up_mx:
+            return Route("nowhere", _Nowhere())
+        if remote.relay_when_delivery_fails and not relay_exhausted:
+            return Route(f"mx {domain}", FallbackTransport(self._mx, self._relay))
+        return Route(f"mx {domain}", self._mx)
+
+
+def _matches(direct: DirectDomain, domain: str) -> bool:
+    """`example.org` is that domain, `.example.org` its sub-domains."""
+    return domain.endswith(direct.name) if direct.name.startswith(".") else domain == direct.name

@@ -1,0 +1,255 @@
+"""A session with another host, from the connection to the point where it takes MAIL.
+
+Rule 1: where TLS is required nothing goes out in the clear, and a login never does.
+Rule 2: where TLS is only welcome it never costs a delivery: when the handshake fails, the same host is tried again in
+plaintext, and the log says so.
+"""
+
+import ssl
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from smtpd_classic.client.answers import check
+from smtpd_classic.client.login import LoginProblem, log_in
+from smtpd_classic.client.network import Encryption, Network, Target
+from smtpd_classic.client.transcript import Transcript
+from smtpd_classic.client.transport import GREETING, Action, Outcome, Peer
+from smtpd_classic.client.wire import ClientWire, ConnectionLost, connect
+from smtpd_classic.smtp.client import Offered, parse_ehlo
+from smtpd_classic.smtp.reply import Reply
+
+__all__ = ["NotReady", "Session", "open_session"]
+
+
+class NotReady(Exception):
+    """There is no session; `outcome` is what that means for every recipient. `dead`: the host could not even be
+    reached."""
+
+    def __init__(self, outcome: Outcome, *, dead: bool = False) -> None:
+        super().__init__(outcome.reply.text.replace("\n", " "))
+        self.outcome = outcome
+        self.dead = dead
+
+
+class _HandshakeFailed(Exception):
+    pass
+
+
+def _put_off(enhanced: str, words: str, *, dead: bool = False, login_failed: bool = False) -> NotReady:
+    """In our own words."""
+    reply = Reply(451, enhanced, words)
+    outcome = Outcome("", Action.DELAYED, reply, soft=True, unreachable=True, login_failed=login_failed)
+    return NotReady(outcome, dead=dead)
+
+
+def _refused(reply: Reply, command: str, peer: Peer) -> NotReady:
+    """In the host's words. A 5xx before MAIL is about us and not about the message, so it waits (and may go
+    elsewhere)."""
+    outcome = Outcome("", Action.DELAYED, reply, peer, command=command, soft=True, unreachable=True)
+    return NotReady(outcome)
+
+
+class Session:
+    """`offered` shrinks when the host turns out not to mean it. `reused`: kept from an earlier message, and perhaps
+    gone."""
+
+    def __init__(self, wire: ClientWire, peer: Peer, offered: Offered, most_messages: int, *, pipelining: bool) -> None:
+        self.wire = wire
+        self.peer = peer
+        self.offered = offered
+        self.connected_s = 0.0
+        self.reused = False
+        self.needs_reset = False
+        self.choked = False
+        self.lost = False
+        self._pipelining = pipelining
+        self._messages_left = most_messages - 1
+        self._ended = False
+
+    @property
+    def usable(self) -> bool:
+        return not self._ended
+
+    @property
+    def reusable(self) -> bool:
+        return not self._ended and self._messages_left > 0
+
+    @property
+    def pipelining(self) -> bool:
+        return self._pipelining and self.offered.pipelining
+
+    def resume(self, transcript: Transcript) -> None:
+        """Go on with another message."""
+        self.wire.transcript = transcript
+        transcript.happened(f"using the open connection to {self.peer}")
+        self.reused = True
+        self.connected_s = 0.0
+        self._messages_left -= 1
+
+    def strip(self) -> bool:
+        """Do without what the host announced and refuses, one step a call; False when nothing is left to leave out."""
+        if self.offered.has_size or self.offered.dsn:
+            self.offered = replace(self.offered, has_size=False, size=0, dsn=False)
+            return True
+        if self.offered.eight_bit_mime:
+            self.offered = replace(self.offered, eight_bit_mime=False)
+            return True
+        return False
+
+    def strip_dsn(self) -> None:
+        self.offered = replace(self.offered, dsn=False)
+
+    def end(self) -> None:
+        """The connection is gone, or the host has ended it."""
+        self._ended = True
+        self.lost = True
+        self.wire.close()
+
+    def quit(self) -> None:
+        """End it in due form, without waiting for the answer (as Postfix does)."""
+        if not self._ended:
+            self._ended = True
+            try:
+                self.wire.limit(1.0)
+                self.wire.send_lines(("QUIT",), 1.0)
+            except ConnectionLost:
+                pass
+            self.wire.close()
+
+
+def open_session(target: Target, network: Network, transcript: Transcript, note: Callable[[str], None]) -> Session:
+    """Raises NotReady."""
+    started = time.monotonic()
+    try:
+        session = _Opening(target, network, transcript).run()
+    except _HandshakeFailed as problem:
+        words = f"TLS with {target.peer} failed ({problem}), trying again in plaintext"
+        transcript.happened(words)
+        note(words)
+        session = _Opening(target._replace(encryption=Encryption.NEVER), network, transcript).run()
+    session.connected_s = time.monotonic() - started
+    return session
+
+
+class _Opening:
+    """The steps of one session until it is ready."""
+
+    def __init__(self, target: Target, network: Network, transcript: Transcript) -> None:
+        self._target = target
+        self._peer = target.peer
+        self._network = network
+        self._timeouts = network.timeouts
+        self._transcript = transcript
+
+    def run(self) -> Session:
+        peer = self._peer
+        try:
+            wire = connect(peer, self._timeouts.connect, self._transcript)
+        except ConnectionLost as lost:
+            raise _put_off("4.4.1", f"connect to {peer}: {lost}", dead=True) from None
+        try:
+            self._greet(wire)
+            offered = self._hello(wire)
+            offered = self._encrypt(wire, offered)
+            self._log_in(wire, offered)
+        except ConnectionLost as lost:
+            wire.close()
+            raise _put_off("4.4.2", f"lost connection with {peer} before MAIL: {lost}") from None
+        except (NotReady, _HandshakeFailed):
+            wire.close()
+            raise
+        pipelining = not self._network.health.one_at_a_time(peer)
+        return Session(wire, peer, offered, self._network.max_messages, pipelining=pipelining)
+
+    def _greet(self, wire: ClientWire) -> None:
+        if self._target.implicit_tls:
+            self._handshake(wire)
+        try:
+            reply = wire.reply(self._timeouts.greeting)
+        except ConnectionLost as lost:
+            words = f"lost connection with {self._peer} before its greeting: {lost}"
+            raise _put_off("4.4.2", words, dead=True) from None
+        check(reply, GREETING)
+        if not reply.positive:
+            raise _refused(reply, GREETING, self._peer)
+
+    def _hello(self, wire: ClientWire) -> Offered:
+        name = self._network.helo_name
+        reply = wire.command(f"EHLO {name}", self._timeouts.hello)
+        check(reply, "EHLO")
+        if reply.positive:
+            self._not_ourselves(reply)
+            return parse_ehlo(reply)
+        if reply.code == 421 or reply.transient:
+            raise _refused(reply, "EHLO", self._peer)
+        reply = wire.command(f"HELO {name}", self._timeouts.hello)
+        check(reply, "HELO")
+        if not reply.positive:
+            raise _refused(reply, "HELO", self._peer)
+        self._not_ourselves(reply)
+        return Offered()
+
+    def _not_ourselves(self, reply: Reply) -> None:
+        """A host that DNS named and that turns out to be us, behind an address that we did not know as ours."""
+        name = reply.text.split(maxsplit=1)[:1]
+        if self._target.from_mx and name and self._network.own.named(name[0]):
+            words = f"{self._peer} calls itself {self._network.helo_name}, as we do: mail would come back to us"
+            problem = _put_off("4.4.6", words)
+            problem.outcome = replace(problem.outcome, soft=False)
+            raise problem
+
+    def _encrypt(self, wire: ClientWire, offered: Offered) -> Offered:
+        encryption = self._target.encryption
+        if wire.tls is not None or encryption is Encryption.NEVER:
+            return offered
+        if not offered.starttls:
+            if encryption.required:
+                raise _put_off("4.7.4", f"TLS is required, but was not offered by {self._peer}")
+            return offered
+        reply = wire.command("STARTTLS", self._timeouts.hello)
+        check(reply, "STARTTLS")
+        if not reply.positive:
+            if encryption.required or reply.code == 421:
+                raise _refused(reply, "STARTTLS", self._peer)
+            return offered
+        self._handshake(wire)
+        try:
+            return self._hello(wire)
+        except ConnectionLost as lost:
+            if encryption.required:
+                raise
+            raise _HandshakeFailed(str(lost)) from None
+
+    def _handshake(self, wire: ClientWire) -> None:
+        verified = self._target.encryption is Encryption.VERIFIED
+        context: ssl.SSLContext = self._network.tls.verified if verified else self._network.tls.any_certificate
+        try:
+            wire.start_tls(context, self._peer.name, self._timeouts.hello)
+        except ConnectionLost as lost:
+            if self._target.encryption.required:
+                raise _put_off("4.7.5", f"{lost} with {self._peer}") from None
+            raise _HandshakeFailed(str(lost)) from None
+
+    def _log_in(self, wire: ClientWire, offered: Offered) -> None:
+        login = self._target.login
+        if login is None:
+            return
+        if wire.tls is None:  # whatever the configuration came to: never in the clear
+            raise _put_off("4.7.4", f"{self._peer} wants a login, and there is no TLS")
+        try:
+            log_in(wire, offered.auth, login, self._timeouts.mail)
+        except LoginProblem as problem:
+            raise self._login_failed(problem) from None
+        self._network.login_accepted(self._target)
+
+    def _login_failed(self, problem: LoginProblem) -> NotReady:
+        reply = problem.reply
+        if reply is None:
+            return _put_off("4.7.0", f"login at {self._peer}: {problem}", login_failed=True)
+        refused = _refused(reply, "AUTH", self._peer)
+        if not reply.transient:
+            # Nothing must bounce because a password has expired: the message waits, and the postmaster is told.
+            refused.outcome = replace(refused.outcome, login_failed=True)
+            self._network.login_refused(self._target, str(reply))
+        return refused

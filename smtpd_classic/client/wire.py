@@ -1,0 +1,151 @@
+"""The socket to another host: lines out, replies in, each with a deadline, all of it in the transcript.
+
+Rule 1: every wait has an end, and all waits of one message together have one.
+Rule 2: what a secret is, the caller says; it never reaches the transcript.
+"""
+
+import socket
+import ssl
+import time
+from collections.abc import Iterable
+
+from smtpd_classic.client.transcript import Transcript
+from smtpd_classic.client.transport import Peer
+from smtpd_classic.smtp.client import BadReply, ReplyParser
+from smtpd_classic.smtp.events import TlsInfo
+from smtpd_classic.smtp.reply import Reply
+
+__all__ = ["ClientWire", "ConnectionLost", "connect"]
+
+_RECEIVE = 16 * 1024
+_LAST_WORDS_S = 2.0
+
+
+class ConnectionLost(Exception):
+    """The connection is of no use any more; `str()` says what happened, in half a sentence."""
+
+    def __init__(self, words: str, *, timed_out: bool = False) -> None:
+        super().__init__(words)
+        self.timed_out = timed_out
+
+
+def connect(peer: Peer, timeout_s: float, transcript: Transcript) -> "ClientWire":
+    """Raises Lost."""
+    transcript.happened(f"connecting to {peer}")
+    try:
+        connection = socket.create_connection((peer.ip, peer.port), timeout_s)
+    except OSError as problem:
+        transcript.happened(reason(problem))
+        raise ConnectionLost(reason(problem)) from None
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return ClientWire(connection, transcript)
+
+
+def reason(problem: OSError) -> str:
+    """The system's words for an error, as people know them from other mail servers."""
+    if isinstance(problem, TimeoutError):
+        return "connection timed out"
+    if isinstance(problem, ssl.SSLCertVerificationError):
+        return f"certificate not verified: {problem.verify_message}"
+    if isinstance(problem, ssl.SSLError):
+        words: str | None = getattr(problem, "reason", None)  # which may be None, whatever the stub says
+        return (words or "TLS failed").replace("_", " ").lower()
+    return (problem.strerror or type(problem).__name__).lower()
+
+
+class ClientWire:
+    """`transcript` may be changed between messages. `tls` is what the handshake agreed on, or None."""
+
+    def __init__(self, connection: socket.socket, transcript: Transcript) -> None:
+        self._socket = connection
+        self._parser = ReplyParser()
+        self._deadline = time.monotonic() + 3600.0
+        self._waits = -1.0
+        self.transcript = transcript
+        self.tls: TlsInfo | None = None
+
+    def limit(self, timeout_s: float) -> None:
+        """From now on everything together must be done within this time."""
+        self._deadline = time.monotonic() + timeout_s
+
+    def command(self, line: str, timeout_s: float, shown: str = "") -> Reply:
+        """Send one line, and the reply to it. `shown` is written down instead of a line with a secret. Raises Lost."""
+        self.send_lines((line,), timeout_s, shown)
+        return self.reply(timeout_s)
+
+    def send_lines(self, lines: Iterable[str], timeout_s: float, shown: str = "") -> None:
+        data = bytearray()
+        for line in lines:
+            self.transcript.said(shown or line)
+            data += line.encode("utf-8", "surrogateescape") + b"\r\n"
+        self.send(bytes(data), timeout_s)
+
+    def send(self, data: bytes, timeout_s: float) -> None:
+        """All of it, within the time. Raises Lost."""
+        try:
+            self._wait(timeout_s)
+            self._socket.sendall(data)
+        except OSError as problem:
+            raise self._lost(reason(problem)) from None
+
+    def reply(self, timeout_s: float) -> Reply:
+        """The next reply. Raises Lost."""
+        end = time.monotonic() + timeout_s
+        try:
+            while (found := self._parser.next_reply()) is None:
+                self._wait(end - time.monotonic())
+                data = self._socket.recv(_RECEIVE)
+                if not data:
+                    raise self._lost("connection closed by the other side")
+                self._parser.receive_data(data)
+        except OSError as problem:
+            raise self._lost(reason(problem), timed_out=isinstance(problem, TimeoutError)) from None
+        except BadReply as bad:
+            raise self._lost(f"no SMTP reply: {bad}") from None
+        before, _, last = found.text.rpartition("\n")
+        status = f"{found.enhanced} " if found.enhanced else ""
+        for line in before.split("\n") if before else ():
+            self.transcript.heard(f"{found.code}-{status}{line}")
+        self.transcript.heard(f"{found.code} {status}{last}")
+        return found
+
+    def last_words(self) -> Reply | None:
+        """What the other side said before it stopped listening, if it said anything."""
+        try:
+            return self.reply(_LAST_WORDS_S)
+        except ConnectionLost:
+            return None
+
+    def start_tls(self, context: ssl.SSLContext, host: str, timeout_s: float) -> TlsInfo:
+        """Raises Lost, and then there is no connection any more."""
+        try:
+            self._wait(timeout_s)
+            encrypted = context.wrap_socket(self._socket, server_hostname=host)
+        except (OSError, ValueError) as problem:  # ValueError: a host name that cannot be one
+            words = reason(problem) if isinstance(problem, OSError) else str(problem)
+            raise self._lost(f"TLS handshake failed: {words}") from None
+        self._socket = encrypted
+        self._waits = -1.0
+        # What came in the clear behind the reply to STARTTLS was never said by the one whom TLS has shown us.
+        self._parser = ReplyParser()
+        cipher, _, bits = encrypted.cipher() or ("", "", 0)
+        self.tls = TlsInfo(encrypted.version() or "", cipher, bits)
+        self.transcript.happened(f"{self.tls.version} with {cipher} ({bits} bits)")
+        return self.tls
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def _wait(self, timeout_s: float) -> None:
+        """What follows may take so long, give or take a tenth: each change is a system call."""
+        left = min(timeout_s, self._deadline - time.monotonic())
+        if left <= 0:
+            raise TimeoutError
+        if not 0.9 * left <= self._waits <= 1.1 * left:
+            self._socket.settimeout(left)
+            self._waits = left
+
+    def _lost(self, words: str, *, timed_out: bool = False) -> ConnectionLost:
+        self.transcript.happened(words)
+        self._socket.close()
+        return ConnectionLost(words, timed_out=timed_out)

@@ -1,0 +1,80 @@
+"""Which messages of the queue are meant."""
+
+from argparse import Namespace
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from spool import Listed
+from spool.rows import ACTIVE, HELD, NEW, WAITING_FOR_RETRY, QueueRow
+
+__all__ = ["QueueSelection"]
+
+
+@dataclass(frozen=True, slots=True)
+class QueueSelection:
+    """All conditions that are set must hold. Addresses may hold `*`; case does not matter. `since` and `until` bound
+    the arrival."""
+
+    ids: tuple[str, ...] = ()
+    everything: bool = False
+    sender: str | None = None
+    recipient: str | None = None
+    domain: str | None = None
+    since: float | None = None
+    until: float | None = None
+    state: str | None = None
+
+    @classmethod
+    def of(cls, args: Namespace, now: float) -> "QueueSelection":
+        return cls(
+            tuple(dict.fromkeys(args.ids)),
+            args.all,
+            None if args.sender is None else args.sender.lower().removeprefix("<").removesuffix(">"),
+            None if args.recipient is None else args.recipient.lower(),
+            None if args.domain is None else args.domain.lower(),
+            None if args.newer is None else now - args.newer,
+            None if args.older is None else now - args.older,
+            args.state,
+        )
+
+    @property
+    def chosen(self) -> bool:
+        """Whether anything says which ones; nobody deletes the whole queue by leaving out a word."""
+        return self.everything or bool(self.ids) or self._conditions
+
+    @property
+    def only_ids(self) -> bool:
+        return bool(self.ids) and not self._conditions
+
+    @property
+    def _conditions(self) -> bool:
+        return self.needs_envelope or any(each is not None for each in (self.since, self.until, self.state))
+
+    @property
+    def needs_envelope(self) -> bool:
+        """Whether the files have to be opened to tell."""
+        return self.state == ACTIVE or any(each is not None for each in (self.sender, self.recipient, self.domain))
+
+    def may_match(self, listed: Listed) -> bool:
+        """By what is known without opening the file."""
+        if self.ids and listed.queue_id not in self.ids:
+            return False
+        if self.since is not None and listed.arrival < self.since:
+            return False
+        if self.until is not None and listed.arrival > self.until:
+            return False
+        if self.state in {None, ACTIVE}:
+            return True
+        state = HELD if listed.held else WAITING_FOR_RETRY if listed.attempted else NEW
+        return state == self.state
+
+    def matches(self, row: QueueRow) -> bool:
+        """What `may_match` let through, by its envelope."""
+        if self.state == ACTIVE and row.state != ACTIVE:
+            return False
+        if self.sender is not None and not fnmatchcase(row.sender.lower(), self.sender):
+            return False
+        waiting = [address.lower() for address in row.recipients]
+        if self.recipient is not None and not any(fnmatchcase(each, self.recipient) for each in waiting):
+            return False
+        return self.domain is None or any(each.rpartition("@")[2] == self.domain for each in waiting)

@@ -1,0 +1,90 @@
+"""How a process that receives comes to its end: what it can be told, and how long it may take."""
+
+import select
+import signal
+import socket
+import time
+from contextlib import suppress
+
+from smtpd_classic.daemon.signals import Signals
+from smtpd_classic.server.listener_server import Receiver
+
+__all__ = [
+    "DETACH",
+    "DRAIN",
+    "DRAIN_CONTENT_S",
+    "HAND_OVER_S",
+    "PICKUP_S",
+    "READY",
+    "STOP",
+    "STOP_S",
+    "ControlChannel",
+    "Draining",
+]
+
+READY, DRAIN, STOP, DETACH = b"r", b"d", b"s", b"l"  # one octet each, between the supervisor and a child
+STOP_S = 5.0  # after SIGTERM, what runs may go on for so long
+DRAIN_CONTENT_S = 300.0  # after a reload, a message that is being sent
+HAND_OVER_S = 20.0  # after a reload, deliveries; what is not done by then, the successor does
+PICKUP_S = 1.0  # what is being fetched from maildrop/; what is not done by then is fetched again
+_DRAIN_S = 30.0  # after a reload, everything else
+_DRAIN_SILENCE_S = 3.0  # after a reload, a client that says nothing
+_LAST_WORDS_S = 1.0
+
+
+class ControlChannel:
+    """What a child is told: by the supervisor, by the supervisor's end, by SIGTERM."""
+
+    def __init__(self, supervisor: socket.socket) -> None:
+        self._supervisor = supervisor
+        self._signals = Signals({signal.SIGTERM}, {signal.SIGINT, signal.SIGHUP})
+
+    def filenos(self) -> tuple[int, int]:
+        """Wait for these to be readable."""
+        return self._supervisor.fileno(), self._signals.fileno()
+
+    def ready(self) -> None:
+        self._supervisor.send(READY)
+
+    def detach(self) -> None:
+        """Tell that nothing new is taken on any more."""
+        with suppress(OSError):
+            self._supervisor.send(DETACH)
+
+    def wait(self) -> None:
+        """Until there may be something to be told."""
+        poll = select.poll()
+        for fd in self.filenos():
+            poll.register(fd, select.POLLIN)
+        poll.poll()
+
+    def word(self) -> bytes:
+        """DRAIN, STOP, or blank for nothing."""
+        if self._signals.read():
+            return STOP
+        try:
+            return self._supervisor.recv(1, socket.MSG_DONTWAIT) or STOP
+        except BlockingIOError:
+            return b""
+        except OSError:
+            return STOP
+
+
+class Draining:
+    """The end of a receiver, bounded: a client that is silent goes first, one that is sending a message last."""
+
+    def __init__(self, receiver: Receiver, *, stop: bool) -> None:
+        self._receiver = receiver
+        now = time.monotonic()
+        self._others_until = now + (STOP_S if stop else _DRAIN_S)
+        self._all_until = now + (STOP_S if stop else DRAIN_CONTENT_S)
+        receiver.drain(0.0 if stop else _DRAIN_SILENCE_S)
+
+    def done(self) -> bool:
+        """To be asked several times a second, because asking moves it on."""
+        now = time.monotonic()
+        if now >= self._others_until:
+            self._receiver.cut_all(but_content=now < self._all_until)
+        else:
+            self._receiver.cut_silent()
+        return not self._receiver.connections or now >= self._all_until + _LAST_WORDS_S

@@ -1,0 +1,90 @@
+"""On what terms a process receives: what its connections have in common, and what they ask of those around them."""
+
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from smtpd_classic.config.schema import Config, Listener
+from smtpd_classic.log import Log
+from smtpd_classic.reception import Client
+from smtpd_classic.runtime import Runtime
+from smtpd_classic.server.local_listener import LOCAL, extensions_for, limits_for
+from smtpd_classic.server.tls import Certificate
+from smtpd_classic.smtp.events import Event
+from smtpd_classic.smtp.extensions import Extensions
+from smtpd_classic.smtp.reply import Reply
+from smtpd_classic.smtp.session import ServerSession, SessionLimits
+
+__all__ = ["AcceptedSocket", "IdlePolicy", "ListenerContext", "SessionHandler"]
+
+
+class SessionHandler(Protocol):
+    """Who decides: `reception.Reception`. `closed` is called once, with why the connection ended."""
+
+    def answer(self, event: Event) -> Reply | None: ...
+
+    def closed(self, reason: str) -> None: ...
+
+
+class IdlePolicy(Protocol):
+    """What a connection asks of its receiver."""
+
+    @property
+    def patience_s(self) -> float | None:
+        """How long a client may be silent outside a transaction; None as long as the server is not draining."""
+
+    def admit(self, ip: str) -> Reply | None:
+        """Count the client as connected, or say why not."""
+
+    def release(self, ip: str) -> None:
+        """An admitted client has gone."""
+
+
+class AcceptedSocket(NamedTuple):
+    """A connection as the kernel gave it. `admitted`: counted already, its address being the client's own. `uid` is the
+    user at the socket for local submission, where `ip` is what the connection is counted under."""
+
+    socket: socket.socket
+    ip: str
+    port: int
+    listener: Listener
+    admitted: bool
+    uid: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerContext:
+    """`certificate` is None when no listener has TLS; `host_name` gives blank for an address without verified name."""
+
+    config: Config
+    runtime: Runtime
+    log: Log
+    reception: Callable[[ServerSession, Client], SessionHandler]
+    host_name: Callable[[str], str]
+    mechanisms: Callable[[], tuple[str, ...]]
+    certificate: Certificate | None
+
+    @property
+    def idle_s(self) -> float:
+        return self.config.access.idle_timeout.total_seconds()
+
+    def extensions(self, listener: Listener) -> Extensions:
+        if listener is LOCAL:
+            return extensions_for(self.config)
+        basic = self.config.basic
+        return Extensions(
+            helo_name=self.config.helo_name,
+            max_message_size=basic.max_message_size,
+            max_recipients=basic.max_recipients,
+            starttls=listener.tls == "starttls" and self.certificate is not None,
+            auth=() if listener.auth == "none" else self.mechanisms(),
+            auth_without_tls=basic.allow_auth_without_tls,
+            vrfy=basic.allow_vrfy_expn,
+        )
+
+    def limits(self, listener: Listener) -> SessionLimits:
+        if listener is LOCAL:
+            return limits_for(self.config)
+        access = self.config.access
+        return SessionLimits(access.max_errors, access.max_commands, self.config.basic.max_rset)

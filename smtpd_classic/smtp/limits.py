@@ -1,0 +1,70 @@
+"""What one client may ask for before a session ends: errors, and commands that lead to no message."""
+
+from typing import NamedTuple
+
+from smtpd_classic.smtp import replies
+from smtpd_classic.smtp.reply import Reply
+
+__all__ = ["CommandLimits", "SessionLimits", "SessionOver"]
+
+# Replies in one transaction that are no errors: those that follow from an earlier refusal, and recipients over the
+# limit. As many as Postfix forgives.
+_FORGIVEN = 1000
+
+
+class SessionLimits(NamedTuple):
+    """Each counts since the last accepted message; 0 means no limit."""
+
+    max_errors: int = 20
+    max_commands: int = 100
+    max_rset: int = 20
+
+
+class SessionOver(Exception):
+    """The session ends with this reply, for this reason."""
+
+    def __init__(self, reply: Reply, reason: str) -> None:
+        super().__init__(reason)
+        self.reply = reply
+        self.reason = reason
+
+
+class CommandLimits:
+    """`protocol_errors` are those of syntax and sequence in the whole session; a refused recipient is none."""
+
+    __slots__ = ("_commands", "_errors", "_forgiven", "_limits", "_resets", "after_refusal", "protocol_errors")
+
+    def __init__(self, limits: SessionLimits) -> None:
+        self.protocol_errors = 0
+        self.after_refusal = False  # MAIL, or a recipient, was refused in this transaction
+        self._limits = limits
+        self._forgiven = 0
+        self._errors = self._commands = self._resets = 0
+
+    def message_accepted(self) -> None:
+        self._errors = self._commands = self._resets = 0
+
+    def transaction_asked_for(self) -> None:
+        """With MAIL: until it is accepted, what follows it follows from its refusal."""
+        self.after_refusal = True
+        self._forgiven = 0
+
+    def too_many_errors(self, reply: Reply, *, protocol: bool = False, consequence: bool = False) -> bool:
+        """Count a negative reply."""
+        if (consequence or reply.enhanced in {"4.5.3", "5.5.3"}) and self._forgiven < _FORGIVEN:
+            self._forgiven += 1
+            return False
+        self.protocol_errors += protocol
+        self._errors += 1
+        return 0 < self._limits.max_errors < self._errors
+
+    def count_command(self) -> None:
+        """One that brings no message any nearer. Raises SessionOver."""
+        self._commands += 1
+        if 0 < self._limits.max_commands < self._commands:
+            raise SessionOver(replies.TOO_MANY_COMMANDS, "too many commands without a message")
+
+    def count_reset(self) -> None:
+        self._resets += 1
+        if 0 < self._limits.max_rset < self._resets:
+            raise SessionOver(replies.TOO_MANY_RESETS, "too many RSET commands")

@@ -1,0 +1,151 @@
+"""A letter on behalf of its user: into the server as if he had sent it himself, and back to him where it cannot go.
+
+Nobody is there any more to be told by an exit status, so a bounce tells.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from smtpd_classic.dsn import RecipientStatus as Told
+from smtpd_classic.log import printable
+from smtpd_classic.message.headers import HeaderBlock
+from smtpd_classic.message.trace import date_text
+from smtpd_classic.retry.journal import Journal
+from smtpd_classic.retry.notices import Notices, Verdict
+from smtpd_classic.server.local_session import LocalSession
+from smtpd_classic.services import Services
+from smtpd_classic.submission.conversation import ChannelBroken, Conversation, ServerAnswer, SubmissionResult
+from smtpd_classic.submission.message import SubmittedMessage, content, qualified
+from spool import Entry, Envelope, Recipient, new_queue_id
+
+__all__ = ["InjectionResult", "Injector"]
+
+_EXPIRED = "4.4.7"
+
+
+class InjectionResult(NamedTuple):
+    """`left` are the recipients that could not be had now, and why. `hopeless`: others cannot be had at all, and there
+    is nobody to tell."""
+
+    queue_ids: list[str]
+    left: dict[str, ServerAnswer]
+    hopeless: bool = False
+
+
+class Injector:
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._journal = Journal(services.log, services.runtime.counters, services.clock)
+        self._notices = Notices(
+            services.config, services.spool, services.accounts, services.clock, self._wake, self._journal
+        )
+
+    def post(self, letter: SubmittedMessage, uid: int, arrival: float) -> InjectionResult:
+        """What the body of the letter raises is raised; then some recipients may have got it already."""
+        letter = _dated(letter, arrival)
+        fate, domain = self._submitted(letter, uid)
+        if fate.left and self._services.clock() - arrival > self._lifetime_s:
+            given_up = {each: ServerAnswer(answer.code, _EXPIRED, str(answer)) for each, answer in fate.left.items()}
+            fate.refused, fate.left = fate.refused | given_up, {}
+        if not fate.refused:
+            return InjectionResult(fate.queue_ids, fate.left)
+        verdict = self._tell(_Undelivered(letter, domain, fate.refused, arrival, self._services.clock()), uid)
+        if verdict is Verdict.LATER:
+            return InjectionResult(fate.queue_ids, fate.left | fate.refused)
+        return InjectionResult(fate.queue_ids, fate.left, hopeless=verdict is Verdict.HOLD)
+
+    @property
+    def _lifetime_s(self) -> float:
+        return self._services.config.basic.queue_lifetime.total_seconds()
+
+    def _submitted(self, letter: SubmittedMessage, uid: int) -> tuple[SubmissionResult, str]:
+        session = LocalSession(self._services, uid)
+        reason = "internal error"
+        try:
+            conversation = Conversation(session)
+            conversation.open()
+            fate = conversation.submit(letter)
+            conversation.close()
+            reason = "quit"
+        except ChannelBroken as problem:
+            fate = SubmissionResult()
+            fate.left = dict.fromkeys(letter.recipients, ServerAnswer(421, "4.3.0", str(problem)))
+        finally:
+            session.close(reason)
+        return fate, conversation.domain
+
+    def _tell(self, original: "_Undelivered", uid: int) -> Verdict:
+        entry, now, log = original.entry, self._services.clock(), self._services.log
+        told = list(zip(entry.envelope.recipients, original.fates, strict=True))
+        log.write("pickup", f"{entry.queue_id}: uid={uid} from=<{printable(entry.envelope.sender, 256)}>")
+        self._journal.active(entry)
+        waited = f"delay={now - entry.arrival:.2g}, delays={now - entry.arrival:.2g}/0/0/0"
+        for _, each in told:
+            status = f"dsn={each.status}, status=bounced ({printable(each.said, 900)})"
+            log.write(
+                "local", f"{entry.queue_id}: to=<{printable(each.recipient, 256)}>, relay=none, {waited}, {status}"
+            )
+        verdict = self._notices.failed(original, told)
+        if verdict is Verdict.TOLD:
+            self._services.runtime.counters.count("bounced", len(told))
+            self._journal.removed(entry)
+        return verdict
+
+    def _wake(self, queue_id: str) -> None:
+        self._services.runtime.wake(queue_id)
+
+
+def _dated(letter: SubmittedMessage, arrival: float) -> SubmittedMessage:
+    """With the time when it was written, not that of its delivery."""
+    if HeaderBlock(letter.header).has(b"date"):
+        return letter
+    return letter._replace(header=letter.header + f"Date: {date_text(arrival)}\n".encode())
+
+
+class _Undelivered:
+    """What a notice is about, for those who got no copy."""
+
+    def __init__(
+        self, letter: SubmittedMessage, domain: str, refused: dict[str, ServerAnswer], arrival: float, now: float
+    ) -> None:
+        self._letter = letter
+        self._domain = domain
+        sender = qualified(letter.sender, domain)
+        self.fates = tuple(
+            Told(qualified(recipient, domain), "failed", answer.enhanced or "5.0.0", str(answer), last_attempt=now)
+            for recipient, answer in refused.items()
+        )
+        notify = frozenset(letter.notify.split(",")) - {""}
+        recipients = tuple(Recipient(fate.recipient, notify) for fate in self.fates)
+        utf8 = not all(map(str.isascii, [sender, *(each.address for each in recipients)]))
+        envelope = Envelope(
+            sender, recipients, ret=letter.ret, envid=letter.envid, body_8bit=letter.eight_bit, smtputf8=utf8
+        )
+        self.entry = Entry(new_queue_id(now), arrival, envelope, letter.size)
+
+    def open_content(self) -> "_PieceReader":
+        return _PieceReader(content(self._letter, self._domain))
+
+
+class _PieceReader:
+    """The pieces of a content as a file to read."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._held = b""
+
+    def __enter__(self) -> "_PieceReader":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def read(self, size: int = -1, /) -> bytes:
+        while size < 0 or len(self._held) < size:
+            piece = next(self._pieces, b"")
+            if not piece:
+                size = len(self._held)
+                break
+            self._held += piece
+        data, self._held = self._held[:size], self._held[size:]
+        return data

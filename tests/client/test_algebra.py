@@ -1,0 +1,208 @@
+"""Fallback over every pair of fates, and what is remembered of hosts and connections."""
+
+import itertools
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from smtpd_classic.client.connections import Connections
+from smtpd_classic.client.fallback import FallbackTransport
+from smtpd_classic.client.health import Health
+from smtpd_classic.client.transport import Action, DeliveryJob, HostBusy, Outcome, Peer, Settle
+from smtpd_classic.runtime.hosts import read_marks
+from smtpd_classic.smtp.reply import Reply
+from tests.client.world import Clock, deliver, job_for
+
+FATES = {
+    "sent": (Action.DELIVERED, False),
+    "soft": (Action.DELAYED, True),
+    "hard": (Action.DELAYED, False),
+    "failed": (Action.FAILED, False),
+}
+
+
+@dataclass
+class Fixed:
+    """A transport with the fate of each recipient in its local part, `first-second@…`; `place` says which half."""
+
+    place: int
+    name: str
+    seen: list[str] = field(default_factory=list)
+
+    def deliver(self, job: DeliveryJob, settle: Settle) -> None:
+        for recipient in job.recipients:  # one by one, as hosts answer
+            self.seen.append(recipient.address)
+            action, soft = FATES[recipient.address.partition("@")[0].split("-")[self.place]]
+            settle([Outcome(recipient.address, action, Reply(250, "", self.name), soft=soft)])
+
+
+def test_the_second_gets_what_the_first_could_not_do_softly_and_nothing_else() -> None:
+    everybody = [f"{first}-{second}@example.org" for first, second in itertools.product(FATES, FATES)]
+    first, second = Fixed(0, "first"), Fixed(1, "second")
+    outcomes = deliver(FallbackTransport(first, second), job_for(*everybody))
+    assert first.seen == everybody
+    assert second.seen == [each for each in everybody if each.startswith("soft-")]
+    for address, outcome in outcomes.items():
+        one, two = address.partition("@")[0].split("-")
+        expected = FATES[two] if one == "soft" else FATES[one]
+        assert (outcome.action, outcome.soft) == expected
+        assert outcome.reply.text == ("second" if one == "soft" else "first")
+
+
+def test_fallback_is_a_transport_and_can_be_nested() -> None:
+    three = [Fixed(place, str(place)) for place in range(3)]
+    nested = FallbackTransport(three[0], FallbackTransport(three[1], three[2]))
+    flat = FallbackTransport(FallbackTransport(three[0], three[1]), three[2])
+    for expression in (nested, flat):
+        outcomes = deliver(
+            expression, job_for("soft-soft-sent@x.org", "soft-failed-sent@x.org", "hard-sent-sent@x.org")
+        )
+        found = {address: outcome.reply.text for address, outcome in outcomes.items()}
+        assert found == {"soft-soft-sent@x.org": "2", "soft-failed-sent@x.org": "1", "hard-sent-sent@x.org": "0"}
+
+
+def test_a_busy_host_is_no_reason_for_another_transport() -> None:
+    class Busy:
+        def deliver(self, job: DeliveryJob, settle: Settle) -> None:
+            raise HostBusy("host")
+
+    second = Fixed(0, "second")
+    with pytest.raises(HostBusy):
+        FallbackTransport(Busy(), second).deliver(job_for("sent@x.org"), lambda outcomes: None)
+    assert not second.seen
+
+
+# Health --------------------------------------------------------------------------------------------------------------
+
+PEER = Peer("mx.example.org", "192.0.2.1", 25)
+
+
+def test_a_dead_host_is_dead_for_so_long_and_a_troubled_one_is_not_dead() -> None:
+    clock = Clock(1000.0)
+    health = Health(clock, 300.0)
+    health.failed(PEER, "no route", dead=True)
+    other = PEER._replace(ip="192.0.2.2")
+    health.failed(other, "greeted with 421", dead=False)
+    assert health.dead(PEER) is not None
+    assert health.dead(other) is None
+    assert health.troubled(PEER)
+    clock.now = 1300.0
+    assert health.dead(PEER) is None
+    assert not health.troubled(PEER)
+
+
+def test_a_host_that_worked_is_well_again() -> None:
+    health = Health(Clock(), 300.0)
+    health.failed(PEER, "no route", dead=True)
+    health.worked(PEER)
+    assert health.dead(PEER) is None
+    assert not health.troubled(PEER)
+
+
+def test_a_clock_that_is_set_back_leaves_nobody_dead() -> None:
+    clock = Clock(1000.0)
+    health = Health(clock, 300.0)
+    health.failed(PEER, "no route", dead=True)
+    clock.now = 10.0
+    assert health.dead(PEER) is None
+
+
+def test_what_is_remembered_can_be_read_by_the_screens(tmp_path: Path) -> None:
+    clock = Clock(1000.0)
+    health = Health(clock, 300.0)
+    path = str(tmp_path / "hosts.json")
+    assert read_marks(path, 1000.0) == []
+    health.failed(PEER, "no route\x1b", dead=True)
+    health.save(path)
+    marks = read_marks(path, 1001.0)
+    assert [(mark.host, mark.dead, mark.until) for mark in marks] == [("mx.example.org:25", True, 1300.0)]
+    assert read_marks(path, 1300.0) == []
+    health.save(str(tmp_path / "missing" / "hosts.json"))
+    (tmp_path / "hosts.json").write_text("{")
+    assert read_marks(path, 1001.0) == []
+
+
+def test_memory_is_bounded() -> None:
+    clock = Clock(1000.0)
+    health = Health(clock, 300.0)
+    for number in range(25_000):
+        health.failed(Peer(f"mx{number}.example.org", f"2001:db8::{number:x}", 25), "no route", dead=True)
+        health.cannot_pipeline(Peer(f"mx{number}.example.org", f"2001:db8::{number:x}", 25))
+    assert health.dead(Peer("mx24999.example.org", "2001:db8::61a7", 25)) is not None
+    assert len(health._marks) <= 10_002
+    assert len(health._plain) <= 10_000
+
+
+# Connections ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Idle:
+    reusable: bool = True
+    ended: bool = False
+
+    def quit(self) -> None:
+        self.ended = True
+
+
+def test_kept_sessions_are_found_by_their_kind_only() -> None:
+    pool = Connections(5, 10.0, Clock(0.0))
+    assert pool.take("host", "plain") is None
+    session = Idle()
+    pool.give_back("host", "plain", session)
+    assert pool.take("host", "with login") is None
+    assert pool.take("host", "plain") is session
+    assert pool.open == 2
+
+
+def test_a_session_of_another_kind_makes_room() -> None:
+    pool = Connections(1, 10.0, Clock(0.0))
+    pool.take("host", "plain")
+    session = Idle()
+    pool.give_back("host", "plain", session)
+    assert pool.take("host", "with login") is None
+    assert (session.ended, pool.open) == (True, 1)
+    with pytest.raises(HostBusy):
+        pool.take("host", "plain")
+    assert pool.take("another", "plain") is None
+
+
+def test_sessions_end_when_nobody_uses_them() -> None:
+    clock = Clock(0.0)
+    pool = Connections(5, 10.0, clock)
+    sessions = [Idle(), Idle()]
+    for moment, session in enumerate(sessions):
+        clock.now = moment * 5.0
+        pool.take(f"host {moment}", "")
+        pool.give_back(f"host {moment}", "", session)
+    clock.now = 10.0
+    pool.close_idle()
+    assert [session.ended for session in sessions] == [True, False]
+    assert pool.open == 1
+    pool.close_idle(all_of_them=True)
+    assert (sessions[1].ended, pool.open) == (True, 0)
+    late = Idle()
+    pool.take("host", "")
+    pool.give_back("host", "", late)
+    assert (late.ended, pool.open) == (True, 0)
+
+
+def test_what_cannot_be_used_again_is_not_kept() -> None:
+    pool = Connections(5, 10.0, Clock(0.0))
+    pool.take("host", "")
+    spoiled = Idle(reusable=False)
+    pool.give_back("host", "", spoiled)
+    pool.take("host", "")
+    pool.give_back("host", "", None)
+    assert (spoiled.ended, pool.open) == (True, 0)
+
+
+def test_not_more_sessions_are_kept_than_there_is_room_for() -> None:
+    pool = Connections(1, 10.0, Clock(0.0))
+    sessions = [Idle() for _ in range(150)]
+    for number, session in enumerate(sessions):
+        pool.take(number, "")
+        pool.give_back(number, "", session)
+    assert pool.open == 100
+    assert sum(session.ended for session in sessions) == 50

@@ -1,0 +1,633 @@
+"""What hosts do to us, one fault each, and the outcome that every recipient must have of it."""
+
+import socket
+import threading
+from dataclasses import replace
+
+import pytest
+
+from smtpd_classic.client.mx import MxTransport
+from smtpd_classic.client.network import Network
+from smtpd_classic.client.transport import DeliveryJob, HostBusy, Outcome
+from smtpd_classic.smtp import events
+from smtpd_classic.smtp.events import Event
+from smtpd_classic.smtp.reply import Reply
+from spool import Recipient
+from tests.client.fake_host import DROP, SILENCE, FakeHost, RawHost, Script, Talk, hosts, own_ip
+from tests.client.world import MESSAGE, QUICK, Clock, config_of, deliver, job_for, network_of
+
+BOB, EVE = "bob@example.org", "eve@example.org"
+Any = FakeHost | RawHost
+
+
+def world(*made: Any, text: str = "") -> Network:
+    """The MX hosts of example.org, in this order."""
+    names = [f"mx{number}.example.org" for number in range(1, len(made) + 1)]
+    return network_of(
+        config_of(text),
+        mx={"example.org": [(10 * number, name) for number, name in enumerate(names)]},
+        addresses={name: [host.ip] for name, host in zip(names, made, strict=True)},
+        port=made[0].port,
+    )
+
+
+def send(network: Network, job: DeliveryJob) -> dict[str, Outcome]:
+    try:
+        return deliver(MxTransport(network), job)
+    finally:
+        network.connections.close_idle(all_of_them=True)
+
+
+def brief(outcome: Outcome) -> tuple[str, str, bool]:
+    return outcome.action.value, outcome.reply.enhanced, outcome.soft
+
+
+def when(kind: type, answer: Reply | str) -> Script:
+    return lambda event, talk: answer if isinstance(event, kind) else None
+
+
+def by_recipient(**replies: Reply) -> Script:
+    def script(event: Event, talk: Talk) -> Reply | None:
+        if isinstance(event, events.RcptTo):
+            return replies.get(event.forward_path.partition("@")[0])
+        return None
+
+    return script
+
+
+@pytest.mark.parametrize("hidden", [(), ("PIPELINING",)], ids=["pipelined", "one by one"])
+def test_each_recipient_has_its_own_fate(hidden: tuple[str, ...]) -> None:
+    script = by_recipient(greylisted=Reply(451, "4.7.1", "later"), nobody=Reply(550, "5.1.1", "no such user"))
+    host = FakeHost(script=script, hidden=hidden)
+    with hosts(host):
+        job = job_for("greylisted@example.org", "nobody@example.org", BOB)
+        outcomes = send(world(host), job)
+    assert brief(outcomes["greylisted@example.org"]) == ("delayed", "4.7.1", True)
+    assert brief(outcomes["nobody@example.org"]) == ("failed", "5.1.1", False)
+    assert brief(outcomes[BOB]) == ("delivered", "2.0.0", False)
+    assert host.envelopes == [("joe@us.test", (BOB,))]
+    assert host.got[0].content == MESSAGE
+
+
+@pytest.mark.parametrize("hidden", [(), ("PIPELINING",)], ids=["pipelined", "one by one"])
+@pytest.mark.parametrize(
+    ("kind", "code", "expected"),
+    [
+        (events.MailFrom, 451, "delayed"),
+        (events.MailFrom, 550, "failed"),
+        (events.RcptTo, 450, "delayed"),
+        (events.RcptTo, 550, "failed"),
+        (events.StartContent, 451, "delayed"),
+        (events.StartContent, 554, "failed"),
+        (events.EndContent, 452, "delayed"),
+        (events.EndContent, 552, "failed"),
+    ],
+)
+def test_a_reply_to_any_command(kind: type, code: int, expected: str, hidden: tuple[str, ...]) -> None:
+    host = FakeHost(script=when(kind, Reply(code, f"{code // 100}.0.9", "because")), hidden=hidden)
+    with hosts(host):
+        outcome = send(world(host), job_for(BOB))[BOB]
+    assert brief(outcome) == (expected, f"{code // 100}.0.9", expected == "delayed")
+    assert not host.got
+
+
+def test_a_host_that_takes_data_without_recipients_gets_an_empty_message_and_no_more() -> None:
+    def serve(connection: socket.socket) -> None:
+        connection.sendall(b"220 x\r\n")
+        connection.recv(999)
+        connection.sendall(b"250-x\r\n250 PIPELINING\r\n")
+        connection.recv(999)
+        connection.sendall(b"250 ok\r\n550 5.1.1 no\r\n354 go on\r\n")
+        heard.append(connection.recv(999))
+        connection.sendall(b"554 no valid recipients\r\n")
+
+    heard: list[bytes] = []
+    host = RawHost(serve)
+    with hosts(host):
+        assert brief(send(world(host), job_for(BOB))[BOB]) == ("failed", "5.1.1", False)
+    assert heard == [b".\r\n"]
+
+
+@pytest.mark.parametrize("kind", [events.Hello, events.MailFrom, events.RcptTo, events.StartContent])
+def test_a_host_that_hangs_up_leaves_the_message_to_the_next(kind: type) -> None:
+    first = FakeHost(script=when(kind, DROP))
+    second = FakeHost(port=first.port)
+    with hosts(first, second):
+        outcome = send(world(first, second), job_for(BOB))[BOB]
+    assert (brief(outcome)[0], len(second.got)) == ("delivered", 1)
+
+
+def test_a_host_that_hangs_up_in_the_middle_of_the_content_leaves_the_message_to_the_next() -> None:
+    first = FakeHost(script=when(events.Content, DROP))
+    second = FakeHost(port=first.port)
+    content = b"Subject: large\n\n" + b"0123456789\n" * 2_000_000
+    with hosts(first, second):
+        outcome = send(world(first, second), job_for(BOB, content=content))[BOB]
+    assert (brief(outcome)[0], [each.content == content for each in second.got]) == ("delivered", [True])
+
+
+def test_after_the_final_dot_nobody_else_is_tried() -> None:
+    first = FakeHost(script=when(events.EndContent, DROP))
+    second = FakeHost(port=first.port)
+    with hosts(first, second):
+        outcome = send(world(first, second), job_for(BOB))[BOB]
+    assert brief(outcome) == ("delayed", "4.4.2", False)
+    assert (second.connections, "twice" in outcome.reply.text) == (0, True)
+
+
+@pytest.mark.parametrize(
+    "kind", [events.Connected, events.Hello, events.MailFrom, events.StartContent, events.EndContent]
+)
+def test_a_host_that_never_answers_is_waited_for_no_longer_than_is_due(kind: type) -> None:
+    host = FakeHost(script=when(kind, SILENCE), hidden=("PIPELINING",))
+    network = world(host)
+    with hosts(host):
+        outcome = send(_hasty(network), job_for(BOB))[BOB]
+    assert (outcome.action.value, outcome.reply.enhanced) == ("delayed", "4.4.2")
+    assert "timed out" in outcome.reply.text
+
+
+def _hasty(network: Network) -> Network:
+    return replace(network, timeouts=QUICK.scaled(0.1))
+
+
+def test_one_message_has_a_time_limit_in_all() -> None:
+    """However slowly a host answers, each reply just in time."""
+    clock_ticks: list[int] = []
+
+    def script(event: Event, talk: Talk) -> None:
+        if isinstance(event, events.RcptTo):
+            clock_ticks.append(1)
+            socket_pause.recv(1)
+
+    socket_pause, other_end = socket.socketpair()
+    socket_pause.settimeout(0.1)
+
+    def slowly(event: Event, talk: Talk) -> None:
+        try:
+            script(event, talk)
+        except TimeoutError:
+            return
+
+    host = FakeHost(script=slowly, hidden=("PIPELINING",))
+    network = replace(world(host), timeouts=QUICK._replace(transaction=0.5))
+    with hosts(host), socket_pause, other_end:
+        outcomes = send(network, job_for(*(f"user{number}@example.org" for number in range(60))))
+    assert {outcome.action.value for outcome in outcomes.values()} == {"delayed"}
+    assert 1 < len(clock_ticks) < 30
+
+
+@pytest.mark.parametrize(
+    "said",
+    [b"hello\r\n", b"220" + b"x" * 5000, b"220-more\r\n" * 300, b"\0\0\0\r\n", b"2200 x\r\n", b"99 x\r\n"],
+    ids=["no code", "endless line", "endless reply", "NUL", "four digits", "two digits"],
+)
+def test_what_is_no_reply_ends_the_session(said: bytes) -> None:
+    host = RawHost(lambda connection: connection.sendall(said))
+    with hosts(host):
+        outcome = send(world(host), job_for(BOB))[BOB]
+    assert brief(outcome) == ("delayed", "4.4.2", True)
+    assert outcome.reply.text.isprintable()
+
+
+def test_control_characters_of_a_host_go_nowhere() -> None:
+    def serve(connection: socket.socket) -> None:
+        connection.sendall(b"554 \x1b[31mgo\x07 away\xe2\x80\xae\r\n")
+
+    host = RawHost(serve)
+    with hosts(host):
+        job = job_for(BOB)
+        outcome = send(world(host), job)[BOB]
+    assert outcome.reply.text.isprintable()
+    assert all(line.isprintable() for line in job.transcript.text.splitlines())
+
+
+def test_ehlo_refused_then_helo() -> None:
+    def script(event: Event, talk: Talk) -> Reply | None:
+        return Reply(502, "", "what?") if isinstance(event, events.Hello) and event.extended else None
+
+    host = FakeHost(script=script)
+    with hosts(host):
+        assert send(world(host), job_for(BOB))[BOB].action.value == "delivered"
+    assert host.got[0].mail == events.MailFrom("joe@us.test")
+
+
+# Liars --------------------------------------------------------------------------------
+
+
+def test_pipelining_announced_and_not_understood() -> None:
+    """It answers what came first and throws the rest away; the second session goes one by one."""
+
+    def serve(connection: socket.socket) -> None:
+        connection.sendall(b"220 x\r\n")
+        while data := connection.recv(9999):
+            command = data.partition(b"\r\n")[0]
+            commands.append(command.partition(b":")[0].decode())
+            if command == b"EHLO us.test":
+                connection.sendall(b"250-x\r\n250 PIPELINING\r\n")
+            elif command == b"DATA":
+                connection.sendall(b"354 go\r\n")
+            elif command == b"QUIT":
+                return
+            else:
+                connection.sendall(b"250 2.0.0 ok\r\n")
+
+    commands: list[str] = []
+    host = RawHost(serve)
+    network = _hasty(world(host))
+    with hosts(host):
+        first = send(network, job_for(BOB))[BOB]
+    assert (first.action.value, host.connections) == ("delivered", 2)
+    assert commands[:3] == ["EHLO us.test", "MAIL FROM", "EHLO us.test"]
+
+
+def test_size_and_dsn_announced_and_refused() -> None:
+    def script(event: Event, talk: Talk) -> Reply | None:
+        if isinstance(event, events.MailFrom) and (event.size is not None or event.ret):
+            return Reply(555, "5.5.4", "unknown parameter")
+        if isinstance(event, events.RcptTo) and event.notify:
+            return Reply(501, "5.5.4", "what is NOTIFY?")
+        return None
+
+    host = FakeHost(script=script)
+    with hosts(host):
+        job = job_for(Recipient(BOB, frozenset({"FAILURE"})), EVE)
+        outcomes = send(world(host), job)
+    assert {outcome.action.value for outcome in outcomes.values()} == {"delivered"}
+    assert not any(outcome.notifies for outcome in outcomes.values())
+    assert sorted(path for each in host.got for path in each.recipients) == [BOB, EVE]
+
+
+def test_notify_refused_for_one_recipient_only_repeats_that_one() -> None:
+    def script(event: Event, talk: Talk) -> Reply | None:
+        refused = isinstance(event, events.RcptTo) and event.notify and "bob" in event.forward_path
+        return Reply(504, "", "no NOTIFY") if refused else None
+
+    host = FakeHost(script=script)
+    with hosts(host):
+        send(world(host), job_for(Recipient(BOB, frozenset({"FAILURE"})), EVE))
+    assert [each.recipients for each in host.got] == [(EVE,), (BOB,)]
+
+
+def test_a_parameter_refused_for_ever_is_a_refusal() -> None:
+    host = FakeHost(script=when(events.MailFrom, Reply(501, "5.1.7", "bad sender")))
+    with hosts(host):
+        assert brief(send(world(host), job_for(BOB))[BOB]) == ("failed", "5.1.7", False)
+    assert sum(command.startswith("MAIL") for command in host.commands) == 3
+
+
+def test_starttls_announced_and_refused_goes_on_in_plaintext() -> None:
+    host = FakeHost(broken_tls=True, script=when(events.StartTls, Reply(454, "4.7.0", "no TLS today")))
+    with hosts(host):
+        assert send(world(host), job_for(BOB))[BOB].action.value == "delivered"
+    assert (host.connections, host.got[0].encrypted) == (1, False)
+
+
+def test_what_comes_in_the_clear_behind_the_answer_to_starttls_is_not_believed() -> None:
+    """Injected replies would be taken for the first ones under TLS."""
+
+    def serve(connection: socket.socket) -> None:
+        connection.sendall(b"220 x\r\n")
+        connection.recv(999)
+        connection.sendall(b"250-x\r\n250 STARTTLS\r\n")
+        connection.recv(999)
+        connection.sendall(b"220 go\r\n250-x\r\n250 AUTH PLAIN\r\n")
+
+    host = RawHost(serve)
+    with hosts(host):
+        outcome = send(world(host), job_for(BOB))[BOB]
+    assert outcome.action.value == "delayed"
+
+
+# What a host does not offer -----------------------------------------------------------------------
+
+
+def test_eight_bit_mail_is_converted_for_a_seven_bit_host() -> None:
+    host = FakeHost(hidden=("8BITMIME",))
+    content = "MIME-Version: 1.0\nContent-Type: text/plain; charset=utf-8\n\nGrüße\n".encode()
+    with hosts(host):
+        assert send(world(host), job_for(BOB, content=content))[BOB].action.value == "delivered"
+    assert b"Gr=C3=BC=C3=9Fe\n" in host.got[0].content
+    assert b"Content-Transfer-Encoding: quoted-printable\n" in host.got[0].content
+    assert not host.got[0].mail.body_8bit
+
+
+def test_eight_bit_mail_stays_for_a_host_that_takes_it() -> None:
+    host = FakeHost()
+    content = "Subject: x\n\nGrüße\n".encode()
+    with hosts(host):
+        send(world(host), job_for(BOB, content=content))
+    assert (host.got[0].content, host.got[0].mail.body_8bit) == (content, True)
+
+
+def test_eight_bit_mail_that_cannot_be_converted_is_returned() -> None:
+    host = FakeHost(hidden=("8BITMIME",))
+    content = "Subject: Grüße\n\nx\n".encode()
+    with hosts(host):
+        outcome = send(world(host), job_for(BOB, content=content))[BOB]
+    assert brief(outcome) == ("failed", "5.6.3", False)
+    assert not host.got
+
+
+@pytest.mark.parametrize(
+    ("recipient", "content", "hidden", "expected"),
+    [
+        ("jörg@example.org", MESSAGE, ("SMTPUTF8",), "5.6.7"),
+        ("jörg@example.org", MESSAGE, (), "2.0.0"),
+        (BOB, MESSAGE, ("SMTPUTF8",), "2.0.0"),
+        (BOB, "Subject: Grüße\n\nx\n".encode(), ("SMTPUTF8",), "5.6.7"),
+        (BOB, "Subject: x\n\nGrüße\n".encode(), ("SMTPUTF8",), "2.0.0"),
+    ],
+    ids=["address", "address, offered", "declared but not needed", "header", "body only"],
+)
+def test_internationalised_mail_where_smtputf8_is_missing(
+    recipient: str, content: bytes, hidden: tuple[str, ...], expected: str
+) -> None:
+    host = FakeHost(hidden=hidden)
+    with hosts(host):
+        job = replace(job_for(recipient, content=content), smtputf8=True)
+        outcome = send(world(host), job)[recipient]
+    assert outcome.reply.enhanced == expected
+    assert [each.mail.smtputf8 for each in host.got] == ([not hidden] if expected == "2.0.0" else [])
+
+
+def test_an_internationalised_domain_is_written_in_ascii_for_a_host_without_smtputf8() -> None:
+    host = FakeHost(hidden=("SMTPUTF8",))
+    network = network_of(config_of(), mx={"bücher.example": [(1, "mx")]}, addresses={"mx": [host.ip]}, port=host.port)
+    with hosts(host):
+        send(network, replace(job_for("bob@bücher.example"), smtputf8=True))
+    assert host.got[0].recipients == ("bob@xn--bcher-kva.example",)
+
+
+def test_a_message_over_the_hosts_limit_is_not_even_begun() -> None:
+    host = FakeHost(size=40)
+    with hosts(host):
+        assert brief(send(world(host), job_for(BOB))[BOB]) == ("failed", "5.3.4", False)
+    assert not any(command.startswith("MAIL") for command in host.commands)
+
+
+def test_dsn_parameters_are_passed_on() -> None:
+    host = FakeHost()
+    with hosts(host):
+        bob = Recipient(BOB, frozenset({"SUCCESS", "DELAY"}), "rfc822;bob+2Bx@old.example")
+        job = replace(job_for(bob), ret="HDRS", envid="a b+c=d")
+        outcome = send(world(host), job)[BOB]
+    assert outcome.notifies
+    assert (host.got[0].mail.ret, host.got[0].mail.envid) == ("HDRS", "a b+c=d")
+    assert host.got[0].rcpts == (events.RcptTo(BOB, frozenset({"SUCCESS", "DELAY"}), "rfc822;bob+2Bx@old.example"),)
+
+
+# Many recipients --------------------------------------------------------------------------------
+
+
+def test_recipients_over_the_hosts_limit_go_in_further_transactions() -> None:
+    everybody = [f"user{number}@example.org" for number in range(25)]
+
+    def script(event: Event, talk: Talk) -> Reply | None:
+        full = isinstance(event, events.RcptTo) and len(talk.rcpts) >= 10
+        return Reply(452, "4.5.3", "too many") if full else None
+
+    host = FakeHost(script=script)
+    with hosts(host):
+        outcomes = send(world(host), job_for(*everybody))
+    assert {outcome.action.value for outcome in outcomes.values()} == {"delivered"}
+    assert [len(each.recipients) for each in host.got] == [10, 10, 5]
+    assert sorted(path for each in host.got for path in each.recipients) == sorted(everybody)
+
+
+def test_an_announced_limit_of_recipients_is_kept() -> None:
+    host = FakeHost(most_recipients=7)
+    with hosts(host):
+        send(world(host), job_for(*(f"user{number}@example.org" for number in range(20))))
+    assert [len(each.recipients) for each in host.got] == [7, 7, 6]
+
+
+def test_a_session_that_ends_between_two_transactions_settles_everybody_once() -> None:
+    host = FakeHost(most_recipients=5, script=lambda event, talk: DROP if _second(event, talk) else None)
+    with hosts(host):
+        outcomes = send(world(host), job_for(*(f"user{number}@example.org" for number in range(10))))
+    actions = [outcome.action.value for outcome in outcomes.values()]
+    assert (actions.count("delivered"), actions.count("delayed")) == (5, 5)
+
+
+def _second(event: Event, talk: Talk) -> bool:
+    return isinstance(event, events.MailFrom) and talk.mail is not None
+
+
+def test_421_in_the_middle_defers_what_was_not_answered() -> None:
+    host = FakeHost(script=by_recipient(eve=Reply(421, "4.3.2", "shutting down")))
+    with hosts(host):
+        outcomes = send(world(host), job_for("nobody@example.org", EVE, BOB))
+    assert {brief(outcome) for outcome in outcomes.values()} == {("delayed", "4.3.2", True)}
+
+
+# Sessions --------------------------------------------------------------------------------
+
+
+def test_one_session_carries_many_messages() -> None:
+    host = FakeHost()
+    network = world(host)
+    with hosts(host):
+        for number in range(5):
+            job = job_for(BOB, content=f"Subject: {number}\n\n".encode())
+            assert deliver(MxTransport(network), job)[BOB].action.value == "delivered"
+        network.connections.close_idle(all_of_them=True)
+    assert (host.connections, len(host.got)) == (1, 5)
+
+
+def test_after_so_many_messages_a_session_ends() -> None:
+    host = FakeHost()
+    network = world(host, text="[remote]\nmax_messages_per_connection = 2\n")
+    with hosts(host):
+        for _ in range(5):
+            deliver(MxTransport(network), job_for(BOB))
+        network.connections.close_idle(all_of_them=True)
+    assert [each.connection for each in host.got] == [1, 1, 2, 2, 3]
+
+
+def test_a_refused_message_does_not_spoil_the_session() -> None:
+    host = FakeHost(script=by_recipient(nobody=Reply(550, "5.1.1", "no")))
+    network = world(host)
+    with hosts(host):
+        assert (
+            deliver(MxTransport(network), job_for("nobody@example.org"))["nobody@example.org"].action.value == "failed"
+        )
+        assert deliver(MxTransport(network), job_for(BOB))[BOB].action.value == "delivered"
+        network.connections.close_idle(all_of_them=True)
+    assert (host.connections, "RSET" in host.commands) == (1, True)
+
+
+@pytest.mark.parametrize("answer", [DROP, Reply(421, "4.4.2", "idle too long")], ids=["closed", "421"])
+def test_a_kept_session_that_is_gone_costs_nothing(answer: Reply | str) -> None:
+    def script(event: Event, talk: Talk) -> Reply | str | None:
+        if isinstance(event, events.MailFrom) and talk.mail is not None:
+            return answer
+        return None
+
+    host = FakeHost(script=script)
+    network = world(host)
+    with hosts(host):
+        for _ in range(3):
+            assert deliver(MxTransport(network), job_for(BOB))[BOB].action.value == "delivered"
+        network.connections.close_idle(all_of_them=True)
+    assert (host.connections, len(host.got)) == (3, 3)
+
+
+def test_no_more_connections_to_a_host_than_allowed() -> None:
+    ready, go = threading.Semaphore(0), threading.Event()
+
+    def script(event: Event, talk: Talk) -> None:
+        if isinstance(event, events.MailFrom):
+            ready.release()
+            go.wait(10)
+
+    host = FakeHost(script=script)
+    network = world(host, text="[remote]\nmax_connections_per_host = 2\n")
+    with hosts(host):
+        threads = [threading.Thread(target=deliver, args=(MxTransport(network), job_for(BOB))) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for _ in threads:
+            assert ready.acquire(timeout=10)
+        with pytest.raises(HostBusy):
+            MxTransport(network).deliver(job_for(EVE), lambda outcomes: pytest.fail(f"settled {outcomes}"))
+        go.set()
+        for thread in threads:
+            thread.join(10)
+        assert deliver(MxTransport(network), job_for(EVE))[EVE].action.value == "delivered"
+        network.connections.close_idle(all_of_them=True)
+    assert host.connections == 2
+    assert network.connections.open == 0
+
+
+# Which hosts --------------------------------------------------------------------------------
+
+
+def closed(port: int) -> str:
+    """An address at which nobody listens on that port."""
+    with socket.create_server((own_ip(), 0)) as probe:
+        return str(probe.getsockname()[0])
+
+
+def test_at_most_five_addresses() -> None:
+    host = FakeHost()
+    with hosts(host):
+        addresses = [closed(host.port) for _ in range(5)]
+        network = network_of(
+            config_of(), mx={"example.org": [(1, "mx")]}, addresses={"mx": [*addresses, host.ip]}, port=host.port
+        )
+        assert brief(send(network, job_for(BOB))[BOB]) == ("delayed", "4.4.1", True)
+        job = job_for(BOB)
+        assert send(network, job)[BOB].action.value == "delivered", "dead ones are remembered and do not count"
+
+
+def test_at_most_two_sessions_past_the_greeting() -> None:
+    first = FakeHost(script=when(events.RcptTo, Reply(450, "4.2.0", "later")))
+    second = FakeHost(script=when(events.MailFrom, Reply(451, "4.3.0", "later")), port=first.port)
+    third = FakeHost(port=first.port)
+    with hosts(first, second, third):
+        outcome = send(world(first, second, third), job_for(BOB))[BOB]
+    assert (brief(outcome), third.connections) == (("delayed", "4.3.0", True), 0)
+
+
+def test_a_dead_host_is_remembered_for_a_while_and_then_tried_again() -> None:
+    clock = Clock()
+    with socket.create_server((own_ip(), 0)) as probe:
+        ip, port = probe.getsockname()[:2]
+    network = network_of(config_of(), mx={"example.org": [(1, "mx")]}, addresses={"mx": [ip]}, port=port, clock=clock)
+    assert "refused" in send(network, job_for(BOB))[BOB].reply.text
+    host = FakeHost(ip=ip, port=port)
+    with hosts(host):
+        remembered = send(network, job_for(BOB))[BOB]
+        assert ("suspended" in remembered.reply.text, remembered.unreachable, host.connections) == (True, True, 0)
+        clock.now += 301
+        assert send(network, job_for(BOB))[BOB].action.value == "delivered"
+
+
+def test_a_person_may_have_a_dead_host_tried_at_once() -> None:
+    with socket.create_server((own_ip(), 0)) as probe:
+        ip, port = probe.getsockname()[:2]
+    network = network_of(config_of(), mx={"example.org": [(1, "mx")]}, addresses={"mx": [ip]}, port=port)
+    send(network, job_for(BOB))
+    host = FakeHost(ip=ip, port=port)
+    with hosts(host):
+        assert send(network, replace(job_for(BOB), forced=True))[BOB].action.value == "delivered"
+
+
+def test_ipv6_that_leads_nowhere_does_not_use_up_the_addresses() -> None:
+    host = FakeHost()
+    with hosts(host):
+        nowhere = [f"2001:db8::{number}" for number in range(1, 7)]
+        network = network_of(
+            config_of(), mx={"example.org": [(1, "mx")]}, addresses={"mx": [*nowhere, host.ip]}, port=host.port
+        )
+        assert send(_hasty(network), job_for(BOB))[BOB].action.value == "delivered"
+
+
+def test_an_address_literal_needs_no_dns() -> None:
+    host = FakeHost()
+    network = network_of(config_of(), port=host.port)
+    with hosts(host):
+        assert send(network, job_for(f"bob@[{host.ip}]"))[f"bob@[{host.ip}]"].action.value == "delivered"
+
+
+@pytest.mark.parametrize(
+    ("mx", "expected", "tried"),
+    [
+        ([(10, "us.test")], ("failed", "5.4.6", False), 0),
+        ([(10, "us.test"), (20, "mx.example.org")], ("failed", "5.4.6", False), 0),
+        ([(10, "us.test"), (10, "mx.example.org")], ("failed", "5.4.6", False), 0),
+        ([(10, "mx.example.org"), (20, "us.test")], ("delayed", "4.1.1", False), 1),
+        ([(10, "mx.example.org"), (20, "our-other-name.test")], ("delayed", "4.1.1", False), 1),
+        ([(10, "our-other-name.test"), (20, "mx.example.org")], ("failed", "5.4.6", False), 0),
+        ([(10, "mx.example.org"), (20, "mx.example.org")], ("delayed", "4.1.1", True), 1),
+    ],
+    ids=["alone", "best", "equal", "backup", "backup by address", "best by address", "not in it"],
+)
+def test_ourselves_in_the_list(mx: list[tuple[int, str]], expected: tuple[str, str, bool], tried: int) -> None:
+    host = FakeHost(script=when(events.RcptTo, Reply(450, "4.1.1", "later")))
+    ours = own_ip()
+    config = config_of(listeners=f"[listener smtp]\naddress = {ours}\nport = {host.port}\n")
+    addresses = {"us.test": [ours], "our-other-name.test": [ours], "mx.example.org": [host.ip]}
+    with hosts(host):
+        network = network_of(config, mx={"example.org": mx}, addresses=addresses, port=host.port)
+        outcome = send(network, job_for(BOB))[BOB]
+    assert (brief(outcome), min(host.connections, 1)) == (expected, tried)
+
+
+def test_a_listener_on_all_addresses_is_us_at_any_of_them() -> None:
+    host = FakeHost()
+    config = config_of(listeners=f"[listener smtp]\nport = {host.port}\n")
+    with hosts(host):
+        network = network_of(config, mx={"example.org": [(1, "mx")]}, addresses={"mx": [host.ip]}, port=host.port)
+        assert brief(send(network, job_for(BOB))[BOB]) == ("failed", "5.4.6", False)
+    assert not host.connections
+
+
+def test_a_host_that_calls_itself_as_we_do_is_a_loop_in_sight() -> None:
+    host = FakeHost("us.test")
+    with hosts(host):
+        outcome = send(world(host), job_for(BOB))[BOB]
+    assert brief(outcome) == ("delayed", "4.4.6", False)
+    assert not host.got
+
+
+@pytest.mark.parametrize("place", range(4), ids=["greeting", "EHLO", "STARTTLS", "HELO"])
+def test_an_answer_that_makes_no_sense_before_mail_is_no_yes(place: int) -> None:
+    answers = [b"220 x\r\n", b"250-x\r\n250 STARTTLS\r\n", b"454 no\r\n"]
+    if place == 3:
+        answers[1:] = [b"502 no\r\n", b"250 x\r\n"]
+    answers[min(place, 2)] = b"354 go on\r\n"
+
+    def serve(connection: socket.socket) -> None:
+        connection.sendall(answers[0])
+        for answer in answers[1:]:
+            connection.recv(999)
+            connection.sendall(answer)
+        while connection.recv(999):
+            pass
+
+    host = RawHost(serve)
+    with hosts(host):
+        outcome = send(_hasty(world(host)), job_for(BOB))[BOB]
+    assert (brief(outcome)[0], "makes no sense" in outcome.reply.text) == ("delayed", True)
