@@ -33,6 +33,7 @@ REQUIRED = [
     "ConfigUpdater>=4.1,<5",
     "argon2-cffi>=21.1",
     "compressed_rtf>=1.0.7,<2",
+    "cryptography>=38",
     "dnspython>=2.9,<3",
     "filelock>=4.2,<5",
     "idna>=3.10,<4",
@@ -66,7 +67,10 @@ setup(
     extras_require={
         "test": [
             "aiosmtpd",
+            "PyNaCl",
+            "PyYAML",
             "aiosmtplib",
+            "dkimpy",
             "flufl.bounce",
             "hypothesis",
             "mypy",
@@ -75,6 +79,7 @@ setup(
             "pytest",
             "pytest-xdist",
             "ruff",
+            "types-PyYAML",
             "types-pexpect",
             "types-setuptools",
         ],

@@ -23,50 +23,43 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     "domain_name": (set(), {"idna"}),
     "hosts_file": (set(), set()),
     "server.certificate": (set(), set()),
-    "reports": (set(), set()),
-    "reports.hosts": (set(), set()),
-    "reports.log_reader": (set(), set()),
+    "log_reader": (set(), set()),
+    "runtime.hosts": (set(), set()),
     # What knows.
     "accounts": ({"atomic_file", "config", "domain_name", "smtp"}, {"argon2"}),
     "dns": ({"domain_name", "hosts_file"}, {"dns"}),
+    "mailauth": ({"dns", "domain_name", "message"}, {"cryptography"}),
     "message": ({"config", "domain_name", "smtp"}, set()),
     "runtime": ({"config"}, {"filelock"}),
     "srs": (set(), set()),
     "tnef": (set(), {"tnefparse"}),
-    "reports.queue_rows": ({"spool"}, set()),
-    "reports.queue_selection": ({"reports.queue_rows", "spool"}, set()),
-    "delivery.folders": (set(), set()),
-    "delivery.quota": (set(), set()),
-    "delivery.incoming": ({"delivery.folders", "spool"}, {"filelock"}),
-    "delivery.maildir": ({"delivery.folders", "delivery.incoming", "delivery.quota"}, {"filelock"}),
+    "mailstore": ({"spool"}, {"filelock"}),
     # What decides. The transports: no disk but through what is handed in, no queue, no checks.
-    "delivery": (
-        {"accounts", "config", "delivery.folders", "delivery.maildir", "dns", "domain_name", "message"}
-        | {"reports.hosts", "smtp", "tnef"},
+    "client": (
+        {"accounts", "config", "dns", "domain_name", "mailstore", "message", "runtime.hosts", "smtp", "tnef"},
         set(),
     ),
     "schedule": ({"config"}, set()),
     "dsn": ({"message"}, set()),
     "policy": ({"accounts", "config", "dns", "domain_name", "message", "smtp"}, set()),
     "services": (
-        {"accounts", "config", "delivery.maildir", "dns", "log", "message", "policy", "runtime", "spool", "srs"},
+        {"accounts", "config", "dns", "log", "mailstore", "message", "policy", "runtime", "spool", "srs"},
         set(),
     ),
     "reception": (
-        {"accounts", "delivery.incoming", "delivery.maildir", "dns", "log", "message", "policy", "runtime"}
-        | {"services", "smtp", "spool", "tnef"},
+        {"accounts", "dns", "log", "mailstore", "message", "policy", "runtime"} | {"services", "smtp", "spool", "tnef"},
         set(),
     ),
     # sendmail runs as anybody, knows the socket and maildrop/, and asks the program itself for what needs more.
-    "submission": ({"accounts", "cli", "config", "message", "smtp"}, set()),
-    "sendmail": ({"submission"}, set()),
-    "reports.explanation": (
-        {"accounts", "config", "delivery.maildir", "dns", "log", "policy", "runtime", "services", "spool"},
+    "submission": ({"message", "smtp"}, set()),
+    "sendmail": ({"commands", "submission"}, set()),
+    "explanation": (
+        {"accounts", "config", "dns", "log", "mailstore", "policy", "runtime", "services", "spool"},
         set(),
     ),
     # What drives.
     "retry": (
-        {"accounts", "config", "delivery", "delivery.maildir", "dns", "dsn", "log", "reports.hosts", "runtime"}
+        {"accounts", "client", "config", "dns", "dsn", "log", "mailstore", "runtime", "runtime.hosts"}
         | {"schedule", "smtp", "spool", "srs"},
         set(),
     ),
@@ -75,12 +68,12 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
         {"config", "domain_name", "log", "policy", "reception", "runtime", "server.tls", "services", "smtp"},
         set(),
     ),
-    "pickup": ({"log", "posting", "services", "spool", "submission"}, set()),
-    "posting": ({"dsn", "log", "message", "retry", "server", "services", "spool", "submission"}, set()),
+    "submission.pickup": ({"log", "submission", "submission.inject", "services", "spool"}, set()),
+    "submission.inject": ({"dsn", "log", "message", "retry", "server", "services", "spool", "submission"}, set()),
     # The screens: files and a running instance's folder, never its sockets; the server's own code explains.
     "tui": (
-        {"accounts", "atomic_file", "config", "reports.explanation", "reports.hosts", "reports.log_reader"}
-        | {"reports.queue_rows", "runtime", "server.certificate", "spool"},
+        {"accounts", "atomic_file", "config", "explanation", "log_reader", "runtime", "runtime.hosts"}
+        | {"server.certificate", "spool"},
         {"urwid"},
     ),
     # What composes may know everything.

@@ -27,7 +27,7 @@ class SubmittedBody(Protocol):
 
 
 class Parts(NamedTuple):
-    """The header block, which the empty line is no part of, and where in the `SubmittedBody` the text behind it begins."""
+    """The header block without the empty line after it, and where in the `SubmittedBody` the text begins."""
 
     header: bytes
     text: int

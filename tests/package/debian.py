@@ -14,7 +14,7 @@ from tests.waiting import until
 __all__ = ["Debian", "build", "clean_debian", "version_changed"]
 
 ROOT = Path(__file__).parents[2]
-_NEEDS = "python3 python3-argon2 openssl adduser procps"
+_NEEDS = "python3 python3-argon2 python3-cryptography openssl adduser procps"
 # The first process of the namespace; as such it has to look after the children of others.
 _BEGIN = """
 ip link set lo up

@@ -84,13 +84,14 @@ def test_every_program_is_there_with_a_manual(package: Package) -> None:
 
 
 def test_every_library_is_there(package: Package) -> None:
-    """But for the one with native code, which Debian has."""
+    """But for those with native code, which Debian has."""
     modules = "/usr/lib/smtpd-classic/modules"
     for name in ("smtpd_classic", "spool", "tui", "dns", "urwid", "configupdater", "filelock", "idna", "tnefparse"):
         assert f"{modules}/{name}/__init__.py" in package.members
     for part in ("accounts", "commands", "reception", "retry", "submission", "tnef"):
         assert f"{modules}/smtpd_classic/{part}/__init__.py" in package.members
-    assert f"{modules}/argon2/__init__.py" not in package.members
+    for name in ("argon2", "cryptography"):
+        assert f"{modules}/{name}/__init__.py" not in package.members
     assert f"{modules}/tests/__init__.py" not in package.members
 
 

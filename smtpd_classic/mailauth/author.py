@@ -1,0 +1,50 @@
+"""The domain of a message's author, from its From fields (RFC 5322 3.6.2, RFC 6854)."""
+
+import re
+
+from smtpd_classic.mailauth.lookup import ascii_name
+from smtpd_classic.message.headers import HeaderBlock
+from smtpd_classic.message.mailboxes import Unreadable, mailboxes
+
+__all__ = ["AuthorProblem", "author_domain"]
+
+_ANGLE = re.compile(rb"<[^<>@]*@([^<>@,;:\s]+)>[ \t\n]*(?:\([^()]*\)[ \t\n]*)?$")
+
+
+class AuthorProblem(Exception):
+    """There is not exactly one domain of an author; `str()` says why."""
+
+
+def author_domain(header: HeaderBlock) -> str:
+    """Return the one domain of all authors as an A-label. Raises AuthorProblem."""
+    fields = header.fields(b"from")
+    if len(fields) != 1:
+        raise AuthorProblem("there is no From field" if not fields else "there is more than one From field")
+    domains = _domains(header.raw[fields[0].value : fields[0].end])
+    if not domains:
+        raise AuthorProblem("the From field has no address with a domain")
+    if len(domains) > 1:
+        raise AuthorProblem("the From field has authors of several domains")
+    return domains.pop()
+
+
+def _domains(value: bytes) -> set[str]:
+    try:
+        found = [each.address.rpartition("@")[2] for each in mailboxes(value)]
+    except Unreadable:
+        found = _angle_domain(value)
+    names = {ascii_name(domain) for domain in found}
+    if "" in names:
+        raise AuthorProblem("the From field has an address without a usable domain")
+    return names
+
+
+def _angle_domain(value: bytes) -> list[str]:
+    """Return the domain of the only address in angle brackets, for a display name that is not quoted as it should be.
+
+    Readers agree about such a field when it has one pair of brackets and one “@”.
+    """
+    match = _ANGLE.search(value)
+    if match is None or value.count(b"@") != 1 or value.count(b"<") != 1:
+        raise AuthorProblem("the From field cannot be read")
+    return [match[1].decode("utf-8", "replace")]

@@ -1,0 +1,121 @@
+"""The DKIM-Signature field of a message that leaves (RFC 6376 5, RFC 8463)."""
+
+import base64
+import hashlib
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from cryptography.hazmat.primitives.asymmetric import ed25519, padding, rsa
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from smtpd_classic.mailauth.body_hash import RELAXED, BodyHash
+from smtpd_classic.mailauth.canonical import SignedField, canonical_field, choose_fields, header_fields
+
+__all__ = ["BadKey", "SigningKey", "load_signing_key", "sign", "signature_field"]
+
+_SIGNED = (
+    b"from sender reply-to to cc subject date message-id in-reply-to references mime-version content-type"
+    b" content-transfer-encoding list-id list-unsubscribe list-unsubscribe-post"
+).split()
+_NONE_MAY_BE_ADDED = frozenset(b"from to cc subject date reply-to message-id".split())
+_LINE = 76
+_SHOWN_NAMES = {b"message-id": "Message-ID", b"mime-version": "MIME-Version", b"list-id": "List-Id"}
+
+PrivateKey = rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
+
+
+class BadKey(Exception):
+    """The key file holds no key that can sign; `str()` says why."""
+
+
+@dataclass(frozen=True)
+class SigningKey:
+    """One private key with its place in DNS, both in A-labels."""
+
+    domain: str
+    selector: str
+    private: PrivateKey
+
+    @property
+    def algorithm(self) -> str:
+        """The a= tag."""
+        return "rsa-sha256" if isinstance(self.private, rsa.RSAPrivateKey) else "ed25519-sha256"
+
+    def sign(self, data: bytes) -> bytes:
+        """Return the signature of the canonical header."""
+        if isinstance(self.private, rsa.RSAPrivateKey):
+            return self.private.sign(data, padding.PKCS1v15(), SHA256())
+        return self.private.sign(hashlib.sha256(data).digest())
+
+
+def load_signing_key(pem: bytes, domain: str, selector: str) -> SigningKey:
+    """Return the key in a PEM file. Raises BadKey."""
+    try:
+        key = load_pem_private_key(pem, password=None)
+    except (ValueError, TypeError) as problem:
+        raise BadKey(f"no private key can be read: {problem}") from None
+    except Exception as problem:  # what an unknown kind of key raises depends on the release
+        raise BadKey(f"the kind of key is not supported: {problem}") from None
+    if isinstance(key, (rsa.RSAPrivateKey, ed25519.Ed25519PrivateKey)):
+        return SigningKey(domain, selector, key)
+    raise BadKey("the key is neither RSA nor Ed25519")
+
+
+def sign(header: bytes, body: Iterable[bytes], keys: Iterable[SigningKey], *, now: int) -> bytes:
+    """Return one DKIM-Signature field for each key, with LF line ends, for the top of the message."""
+    hashed = BodyHash(RELAXED)
+    for piece in body:
+        hashed.update(piece)
+    digest = hashed.finish()
+    return b"".join(signature_field(header, digest, key, now=now) for key in keys)
+
+
+def signature_field(header: bytes, body_digest: bytes, key: SigningKey, *, now: int) -> bytes:
+    """Return the field for one key. `header` is the block with LF line ends as it leaves."""
+    fields = header_fields(header)
+    names = list(_signed_names(fields))
+    tags = [
+        "v=1",
+        f"a={key.algorithm}",
+        "c=relaxed/relaxed",
+        f"d={key.domain}",
+        f"s={key.selector}",
+        f"t={now}",
+        "h=" + ":".join(_shown(name) for name in names),
+        "bh=" + base64.b64encode(body_digest).decode(),
+        "b=",
+    ]
+    unsigned = b"DKIM-Signature: " + _folded(tags).encode()
+    data = b"".join(canonical_field(each, RELAXED) + b"\r\n" for each in choose_fields(fields, names))
+    data += canonical_field(SignedField(b"dkim-signature", unsigned), RELAXED)
+    signature = base64.b64encode(key.sign(data)).decode()
+    return unsigned + "".join(f"\n {signature[at : at + 72]}" for at in range(0, len(signature), 72)).encode() + b"\n"
+
+
+def _signed_names(fields: Iterable[SignedField]) -> Iterator[bytes]:
+    """Yield the names for h=: each as often as it is there, and once more where none may be added."""
+    counts: dict[bytes, int] = {}
+    for field in fields:
+        counts[field.name] = counts.get(field.name, 0) + 1
+    for name in _SIGNED:
+        yield from [name] * (counts.get(name, 0) + (name in _NONE_MAY_BE_ADDED))
+
+
+def _shown(name: bytes) -> str:
+    return _SHOWN_NAMES.get(name) or name.decode().title()
+
+
+def _folded(tags: Iterable[str]) -> str:
+    """Return the tags with `; ` between them, in lines that are not too long; h= may be cut behind a colon."""
+    lines = [""]
+    room = _LINE - len("DKIM-Signature: ")
+    for piece in re.findall(r"[^:]+:?| ", "; ".join(tags).replace("; ", ";\0")):
+        for number, part in enumerate(piece.split("\0")):
+            blank = " " if number and lines[-1] else ""
+            if lines[-1] and len(lines[-1]) + len(blank + part) > (room if len(lines) == 1 else _LINE):
+                lines.append("")
+                blank = ""
+            lines[-1] += blank + part
+    return "\n ".join(lines)

@@ -1,0 +1,57 @@
+"""A DMARC policy record in DNS (RFC 9989 4.7)."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+__all__ = ["DmarcRecord", "dmarc_records", "parse_dmarc_record"]
+
+NONE, QUARANTINE, REJECT = "none", "quarantine", "reject"
+_POLICIES = frozenset((NONE, QUARANTINE, REJECT))
+_VERSION = re.compile(rb"v[ \t]*=[ \t]*DMARC1[ \t]*(?:;|$)")
+_TAG = re.compile(r"[ \t]*([A-Za-z]+)[ \t]*=[ \t]*(.*?)[ \t]*", re.DOTALL)
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s,;]+")
+
+
+@dataclass(frozen=True, slots=True)
+class DmarcRecord:
+    """One policy record. `subdomains` and `missing` are blank when sp= and np= are absent."""
+
+    policy: str
+    subdomains: str = ""
+    missing: str = ""
+    strict_dkim: bool = False
+    strict_spf: bool = False
+    psd: str = "u"
+    testing: bool = False
+    reports_to: tuple[str, ...] = ()
+    usable: bool = True  # false: the receiver applies no DMARC because of this record
+
+
+def dmarc_records(texts: Sequence[bytes]) -> list[bytes]:
+    """Return the TXT records that are DMARC policy records: the version comes first, its value in upper case."""
+    return [text for text in texts if _VERSION.match(text)]
+
+
+def parse_dmarc_record(text: bytes) -> DmarcRecord:
+    """Return the record. Unknown tags, and values that cannot be read, are ignored (RFC 9989 4.8)."""
+    tags: dict[str, str] = {}
+    for part in text.decode("utf-8", "replace").split(";")[1:]:
+        if match := _TAG.fullmatch(part):
+            tags.setdefault(match[1].lower(), match[2])
+    reports_to = tuple(uri.strip() for uri in tags.get("rua", "").split(",") if _URI.fullmatch(uri.strip()))
+    policies = {tag: tags[tag].lower() for tag in ("p", "sp", "np") if tag in tags}
+    # RFC 9989 4.10.1: without a valid p=, or with a bad sp= or np=, the record asks for reports only, or for nothing.
+    valid = "p" in policies and _POLICIES.issuperset(policies.values())
+    psd = tags.get("psd", "").lower()
+    return DmarcRecord(
+        policies["p"] if valid else NONE,
+        policies.get("sp", "") if valid else "",
+        policies.get("np", "") if valid else "",
+        strict_dkim=tags.get("adkim", "").lower() == "s",
+        strict_spf=tags.get("aspf", "").lower() == "s",
+        psd=psd if psd in {"y", "n"} else "u",
+        testing=tags.get("t", "").lower() == "y",
+        reports_to=reports_to,
+        usable=valid or bool(reports_to),
+    )

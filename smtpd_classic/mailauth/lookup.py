@@ -1,0 +1,121 @@
+"""The questions of one message to DNS: counted, bounded in number and time, and each asked only once."""
+
+import re
+import time
+from collections.abc import Callable
+from typing import Protocol, TypeVar, cast
+
+from smtpd_classic.dns import DnsFailure, MxRecord, NoSuchDomain
+from smtpd_classic.domain_name import ascii_domain
+
+__all__ = ["DnsRecords", "Lookups", "TooManyQuestions", "ascii_name"]
+
+MAX_QUESTIONS = 60
+_LONGEST_NAME, _LONGEST_LABEL = 253, 63
+_LEAST_S = 0.05
+_HOST_NAME = re.compile(r"[a-z0-9_.-]+")
+_Answer = TypeVar("_Answer", tuple[bytes, ...], tuple[str, ...])
+
+
+class DnsRecords(Protocol):
+    """Source of DNS records: the part of `dns.Resolver` that is needed here.
+
+    Every method returns an empty tuple when the name exists without such a record, and raises NoSuchDomain when the
+    name does not exist, or DnsFailure when there is no usable answer.
+    """
+
+    def txt(self, name: str, *, timeout_s: float = 10.0) -> tuple[bytes, ...]:
+        """Return the TXT records, the strings of each joined."""
+
+    def address_records(self, host: str, version: int, *, timeout_s: float = 10.0) -> tuple[str, ...]:
+        """Return the addresses of the A records (`version` 4) or the AAAA records (6)."""
+
+    def mx_records(self, domain: str, *, timeout_s: float = 10.0) -> tuple[MxRecord, ...]:
+        """Return the MX records by preference; a null MX has a blank host."""
+
+    def ptr(self, ip: str, *, timeout_s: float = 10.0) -> tuple[str, ...]:
+        """Return the host names of the PTR records of an address."""
+
+
+class TooManyQuestions(DnsFailure):
+    """The message has asked as many questions as one message may."""
+
+
+class Lookups:
+    """The DNS questions of one message. An answer is kept, so that a repeated question costs nothing."""
+
+    def __init__(
+        self,
+        records: DnsRecords,
+        *,
+        deadline_s: float = 10.0,
+        max_questions: int = MAX_QUESTIONS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._records = records
+        self._clock = clock
+        self._end = clock() + deadline_s
+        self._max = max_questions
+        self._answers: dict[tuple[str, str], tuple[bytes, ...] | tuple[str, ...] | Exception] = {}
+        self.questions = 0
+
+    def txt(self, name: str) -> tuple[bytes, ...]:
+        """Return the TXT records of a name. Raises NoSuchDomain or DnsFailure, as all methods do."""
+        return self._ask("TXT", name, self._records.txt)
+
+    def ipv4(self, name: str) -> tuple[str, ...]:
+        """Return the addresses of the A records."""
+        return self._ask("A", name, lambda host, timeout_s: self._records.address_records(host, 4, timeout_s=timeout_s))
+
+    def ipv6(self, name: str) -> tuple[str, ...]:
+        """Return the addresses of the AAAA records."""
+        return self._ask(
+            "AAAA", name, lambda host, timeout_s: self._records.address_records(host, 6, timeout_s=timeout_s)
+        )
+
+    def exchangers(self, name: str) -> tuple[str, ...]:
+        """Return the host names of the MX records."""
+        return self._ask("MX", name, self._exchangers)
+
+    def ptr(self, ip: str) -> tuple[str, ...]:
+        """Return the names of the PTR records of an address."""
+        return self._ask("PTR", ip, self._records.ptr)
+
+    def _exchangers(self, name: str, timeout_s: float) -> tuple[str, ...]:
+        return tuple(each.host for each in self._records.mx_records(name, timeout_s=timeout_s))
+
+    def _ask(self, kind: str, name: str, question: Callable[..., _Answer]) -> _Answer:
+        key = (kind, name.lower().removesuffix("."))
+        kept = self._answers.get(key)
+        if kept is None:
+            kept = self._answers[key] = self._answer(kind, key[1], question)
+        if isinstance(kept, Exception):
+            raise kept
+        return cast(_Answer, kept)
+
+    def _answer(self, kind: str, name: str, question: Callable[..., _Answer]) -> _Answer | Exception:
+        if kind != "PTR" and not _is_name(name):
+            return NoSuchDomain(f"{name[:80]} is not a domain name")
+        rest_s = self._end - self._clock()
+        if rest_s < _LEAST_S:
+            return DnsFailure("the look-ups of this message took too long")
+        if self.questions >= self._max:
+            return TooManyQuestions(f"the message needs more than {self._max} DNS look-ups")
+        self.questions += 1
+        try:
+            return question(name, timeout_s=rest_s)
+        except (NoSuchDomain, DnsFailure) as problem:
+            return problem
+
+
+def _is_name(name: str) -> bool:
+    return len(name) <= _LONGEST_NAME and all(0 < len(label) <= _LONGEST_LABEL for label in name.split("."))
+
+
+def ascii_name(domain: str) -> str:
+    """Return a domain as DNS knows it, or blank when it cannot be one with at least two labels."""
+    try:
+        name = ascii_domain(domain)
+    except ValueError:
+        return ""
+    return name if "." in name and _HOST_NAME.fullmatch(name) and _is_name(name) else ""

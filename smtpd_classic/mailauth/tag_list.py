@@ -1,0 +1,40 @@
+"""Lists of `tag=value; tag=value`, the form of DKIM-Signature fields and of DKIM and DMARC records (RFC 6376 3.2)."""
+
+import base64
+import binascii
+import re
+
+__all__ = ["BadTagList", "decoded_base64", "parse_tags"]
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+_WHITE = " \t\r\n"
+_ANY_WHITE = re.compile(r"[ \t\r\n]+")
+
+
+class BadTagList(ValueError):
+    """The text is not a tag list; `str()` says where it is wrong."""
+
+
+def parse_tags(text: str) -> dict[str, str]:
+    """Return the values by tag, without the white space around them; an empty value stays. Raises BadTagList."""
+    parts = text.split(";")
+    if not parts[-1].strip(_WHITE):
+        parts.pop()
+    found: dict[str, str] = {}
+    for part in parts:
+        name, equals, value = part.partition("=")
+        name = name.strip(_WHITE)
+        if not equals or not _NAME.fullmatch(name):
+            raise BadTagList(f"“{part.strip(_WHITE)[:40]}” is not tag=value")
+        if name in found:
+            raise BadTagList(f"the tag {name}= occurs twice")
+        found[name] = value.strip(_WHITE)
+    return found
+
+
+def decoded_base64(value: str) -> bytes:
+    """Return the octets of a base64 value that may hold white space anywhere. Raises BadTagList."""
+    try:
+        return base64.b64decode(_ANY_WHITE.sub("", value), validate=True)
+    except (binascii.Error, ValueError):
+        raise BadTagList("a value is not base64") from None
