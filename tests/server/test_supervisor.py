@@ -15,7 +15,7 @@ from tests.waiting import until
 SCRIPT = """
 import os, signal, sys, time
 from smtpd_classic.daemon.instance import Instance
-from smtpd_classic.daemon.lifecycle import Orders
+from smtpd_classic.daemon.lifecycle import ControlChannel
 from smtpd_classic.daemon.startup import start
 from smtpd_classic.daemon.supervisor import Supervisor
 
@@ -23,7 +23,7 @@ def live(setting, link):
     with open(f"{setting.config.server.run_folder}/lives", "a") as lives:
         lives.write(f"{os.getpid()} {time.monotonic()}\\n")
     BEHAVIOUR
-    orders = Orders(link)
+    orders = ControlChannel(link)
     orders.ready()
     while not orders.word():
         orders.wait()
@@ -88,7 +88,7 @@ def test_a_generation_that_cannot_start_leaves_the_old_one_in_place() -> None:
 
 
 def test_children_that_die_again_and_again_are_not_forked_without_pause() -> None:
-    behaviour = "Orders(link).ready(); time.sleep(0.05); os._exit(7)"
+    behaviour = "ControlChannel(link).ready(); time.sleep(0.05); os._exit(7)"
     with supervised(behaviour) as found:
         lives = found.folder / "run/lives"
         until(lambda: len(lives.read_text().splitlines()) >= 8 if lives.exists() else False, 30)
