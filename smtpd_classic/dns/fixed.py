@@ -28,6 +28,7 @@ class FixedResolver:
         txt: Mapping[str, Sequence[bytes] | Exception] | None = None,
         pointers: Mapping[str, Sequence[str] | Exception] | None = None,
         tlsa: Mapping[str, TlsaAnswer | Exception] | None = None,
+        ns: Mapping[str, Sequence[str] | Exception] | None = None,
     ) -> None:
         self._mx = mx or {}
         self._addresses = addresses or {}
@@ -35,6 +36,7 @@ class FixedResolver:
         self._txt = txt or {}
         self._pointers = pointers or {}
         self._tlsa = tlsa or {}
+        self._ns = ns or {}
 
     def mx(self, domain: str, *, timeout_s: float = 10.0) -> tuple[MxRecord, ...]:
         found = _value(self._mx.get(domain))
@@ -93,13 +95,16 @@ class FixedResolver:
         found = self._known(domain, _value(self._mx.get(domain))) or ()
         return tuple(sorted(MxRecord(*each) for each in found))
 
+    def ns_records(self, domain: str, *, timeout_s: float = 10.0) -> tuple[str, ...]:
+        return tuple(self._known(domain, _value(self._ns.get(domain))) or ())
+
     def tlsa(self, host: str, port: int, *, timeout_s: float = 10.0) -> TlsaAnswer:
         name = f"_{port}._tcp.{host}"
         return self._known(name, _value(self._tlsa.get(name))) or TlsaAnswer((), secure=False)
 
     def _known(self, name: str, found: _T | None) -> _T | None:
         """Return `found`, or None for a name that exists with other records. Raises NoSuchDomain for any other."""
-        if found is None and not any(name in each for each in (self._mx, self._addresses, self._txt)):
+        if found is None and not any(name in each for each in (self._mx, self._addresses, self._txt, self._ns)):
             raise NoSuchDomain(f"{name} does not exist")
         return found
 

@@ -144,6 +144,10 @@ class DnsResolver:
         found = (MxRecord(each.preference, text(each.exchange).rstrip(".")) for each in answer.records)
         return tuple(sorted(found))
 
+    def ns_records(self, domain: str, *, timeout_s: float = 10.0) -> tuple[str, ...]:
+        answer = self._ask(record_name(domain), "NS", timeout_s)
+        return tuple(text(each.target) for each in answer.rrset or ())
+
     def tlsa(self, host: str, port: int, *, timeout_s: float = 10.0) -> TlsaAnswer:
         answer = self._ask(record_name(f"_{port}._tcp.{host}"), "TLSA", timeout_s)
         records = (TlsaRecord(each.usage, each.selector, each.mtype, each.cert) for each in answer.records)

@@ -82,3 +82,6 @@ class Resolver(Protocol):
 
     def tlsa(self, host: str, port: int, *, timeout_s: float = 10.0) -> TlsaAnswer:
         """Return the TLSA records of `_PORT._tcp.HOST`."""
+
+    def ns_records(self, domain: str, *, timeout_s: float = 10.0) -> tuple[str, ...]:
+        """Return the host names in the NS records of a zone."""
