@@ -85,10 +85,11 @@ class TlsContexts:
 
 
 class OwnHosts:
-    """Which hosts are ourselves: by name, or because one of our listeners is what answers there."""
+    """The hosts that are this server: by name, by public address, or because one of our listeners answers there."""
 
-    def __init__(self, helo_name: str, listeners: Iterable[Listener]) -> None:
+    def __init__(self, helo_name: str, listeners: Iterable[Listener], public: Iterable[str] = ()) -> None:
         self._name = helo_name.lower()
+        self._public = frozenset(ipaddress.ip_address(ip) for ip in public)
         self._listening = [(ipaddress.ip_address(ip), each.port) for each in listeners for ip in each.address]
 
     def named(self, host: str) -> bool:
@@ -96,6 +97,8 @@ class OwnHosts:
 
     def address(self, ip: str, port: int) -> bool:
         address = ipaddress.ip_address(ip)
+        if address in self._public:
+            return True
         return any(
             port == listening_port
             and (

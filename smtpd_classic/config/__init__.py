@@ -20,6 +20,7 @@ from smtpd_classic.config.schema import (
     Remote,
     Replacement,
     Server,
+    Signing,
     Trusted,
 )
 
@@ -37,6 +38,7 @@ __all__ = [
     "Remote",
     "Replacement",
     "Server",
+    "Signing",
     "Trusted",
     "check",
     "examine",

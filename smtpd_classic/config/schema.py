@@ -18,6 +18,7 @@ from smtpd_classic.config.schema_access import Access
 from smtpd_classic.config.schema_basic import Basic
 from smtpd_classic.config.schema_remote import Direct, DirectDomain, OpenRelay, Remote, Replacement, Trusted
 from smtpd_classic.config.schema_server import Domain, Listener, Server
+from smtpd_classic.config.schema_signing import Signing
 
 __all__ = [
     "SECTIONS",
@@ -32,6 +33,7 @@ __all__ = [
     "Remote",
     "Replacement",
     "Server",
+    "Signing",
     "Trusted",
     "section_of",
 ]
@@ -58,6 +60,7 @@ class Config:
     direct_domains: tuple[DirectDomain, ...] = ()
     replacements: tuple[Replacement, ...] = ()
     access: Access = Access()
+    signing: Signing = Signing()
     lines: Mapping[tuple[str, str], int] = field(default_factory=dict, repr=False, compare=False)
 
     def line(self, title: str, name: str = "") -> int:
@@ -120,6 +123,7 @@ SECTIONS = (
         "Access Control",
         "Who may connect, and how much one client may ask for.",
     ),
+    Section("signing", "signing", Signing, "Signing & DNS", "Signatures (DKIM) and the DNS records that are printed."),
 )
 
 

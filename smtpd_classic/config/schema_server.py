@@ -108,6 +108,14 @@ class Server:
         "Name servers",
         "The DNS servers to ask. Blank means those of /etc/resolv.conf.",
     )
+    public_addresses: tuple[str, ...] = option(
+        IP_ADDRESSES,
+        (),
+        "Public addresses",
+        "The IP addresses under which other servers know this one, where they are not on its interfaces (behind NAT or "
+        "a load balancer). They are written into the DNS records that are printed, and mail is never sent to them. "
+        "Blank: the addresses of the interfaces.",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,4 +178,11 @@ class Domain:
         "Catch-all address",
         "The address that gets mail for every address of this domain that exists neither as an account nor as an "
         "alias. Blank: such mail is refused.",
+    )
+    dkim_algorithm: str = option(
+        choice("rsa2048", "rsa3072", "ed25519", "rsa2048+ed25519"),
+        "rsa2048",
+        "Algorithm of new DKIM keys",
+        "The kind of the keys that are made for this domain from now on. Large providers verify RSA alone. Some relays "
+        "refuse a message with two signatures.",
     )

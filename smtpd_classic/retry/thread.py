@@ -73,7 +73,7 @@ def network_for(services: Services) -> Network:
         resolver=services.dns,
         health=Health(services.clock, remote.dead_host_time.total_seconds()),
         connections=Connections(remote.max_connections_per_host, _KEEP_SESSIONS_S, time.monotonic),
-        own=OwnHosts(config.helo_name, config.listeners),
+        own=OwnHosts(config.helo_name, config.listeners, config.server.public_addresses),
         clock=services.clock,
         max_messages=remote.max_messages_per_connection,
     )

@@ -1,0 +1,155 @@
+"""`smtpd-classic dkim`: the DKIM keys of the local domains."""
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from smtpd_classic.commands.failures import Refused, guarded
+from smtpd_classic.commands.signing import domain_argument, key_store, known_domain, publication_of, signing_domains
+from smtpd_classic.config import Config, load
+from smtpd_classic.keys.publication import Shown
+from smtpd_classic.keys.records import DnsRecord, quoted_strings, zone_fragment
+from smtpd_classic.keys.store import IN_USE, NEW, RETIRED, SEEN, DkimKey, KeyStore, KeysUnreadable, NoSuchKey
+
+__all__ = ["HELP", "add_arguments", "run"]
+
+HELP = "list, make and change the DKIM keys of the local domains"
+_ALGORITHMS = ("rsa2048", "rsa3072", "ed25519", "rsa2048+ed25519")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    listing = actions.add_parser("list", help="all keys, with their states")
+    listing.add_argument("--json", action="store_true", help="print JSON")
+    add = actions.add_parser("add", help="make a key and show its DNS record")
+    domain_argument(add)
+    add.add_argument("--algorithm", choices=_ALGORITHMS, help="else the dkim_algorithm of the domain")
+    use = actions.add_parser("use", help="sign with a key from now on; DNS must show it")
+    _add_selector(use)
+    use.add_argument("--force", action="store_true", help="even if DNS does not show the key")
+    _add_selector(actions.add_parser("retire", help="stop signing with a key"))
+    show = actions.add_parser("show", help="show the DNS record of a key")
+    _add_selector(show)
+
+
+def _add_selector(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("selector", metavar="SELECTOR")
+    parser.add_argument("--domain", default="", metavar="DOMAIN", help="where several domains have such a selector")
+
+
+def run(args: argparse.Namespace) -> int:
+    return guarded(lambda: _refusing(args))
+
+
+def _refusing(args: argparse.Namespace) -> int:
+    try:
+        config = load(args.config)
+        return _ACTIONS[args.action](config, key_store(config), args)
+    except KeysUnreadable as problem:
+        raise Refused(str(problem), os.EX_NOINPUT) from None
+    except NoSuchKey as problem:
+        raise Refused(f"{problem}.", os.EX_DATAERR) from None
+
+
+def _list(config: Config, store: KeyStore, args: argparse.Namespace) -> int:
+    names = dict.fromkeys([*signing_domains(config), *store.domains()])
+    keys = [key for domain in names for key in store.keys(domain)]
+    if args.json:
+        rows = [
+            {
+                "domain": key.domain,
+                "selector": key.selector,
+                "algorithm": key.algorithm,
+                "state": key.state,
+                "since": _time(key.since),
+                "name": key.dns_name,
+                "record": store.record(key),
+            }
+            for key in keys
+        ]
+        print(json.dumps(rows, indent=2))
+        return os.EX_OK
+    for key in keys:
+        print(f"{key.domain}  {key.selector}  {key.algorithm}  {key.state} since {_time(key.since)}")
+    for domain in names:
+        if not store.keys(domain):
+            print(f"{domain} has no key; “smtpd-classic dkim add {domain}” makes one.", file=sys.stderr)
+    return os.EX_OK
+
+
+def _time(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M")
+
+
+def _add(config: Config, store: KeyStore, args: argparse.Namespace) -> int:
+    domain = known_domain(config, args.domain)
+    algorithm = args.algorithm or next(
+        (each.dkim_algorithm for each in config.domains if args.domain in (each.name, *each.aliases)), _ALGORITHMS[0]
+    )
+    made = store.add(domain, algorithm, time.time())
+    _print_records(store, made)
+    print("Publish the record; mail is signed as soon as DNS shows it.", file=sys.stderr)
+    return os.EX_OK
+
+
+def _print_records(store: KeyStore, keys: tuple[DkimKey, ...]) -> None:
+    for key in keys:
+        record = store.record(key)
+        shown = DnsRecord(key.dns_name, "TXT", record, f"DKIM key {key.selector} of {key.domain}, {key.state}.")
+        print(zone_fragment([shown]), end="")
+        if quoted_strings(record).count('" "'):
+            print(f"; In one piece, for the forms of web sites:\n; {record}")
+
+
+def _show(config: Config, store: KeyStore, args: argparse.Namespace) -> int:
+    _print_records(store, (_chosen(store, args),))
+    return os.EX_OK
+
+
+def _use(config: Config, store: KeyStore, args: argparse.Namespace) -> int:
+    key = _chosen(store, args)
+    shown = publication_of(config, store).shown(key)
+    if shown is not Shown.YES and not args.force:
+        raise Refused(
+            f"{shown.value} ({key.dns_name}); with --force it is used all the same, and receivers will not be able to"
+            " verify the signatures.",
+            os.EX_TEMPFAIL if shown is Shown.UNKNOWN else os.EX_DATAERR,
+        )
+    store.set_state(key, IN_USE, time.time())
+    print(f"Mail of {key.domain} is signed with {key.selector} from now on.", file=sys.stderr)
+    return os.EX_OK
+
+
+def _retire(config: Config, store: KeyStore, args: argparse.Namespace) -> int:
+    key = _chosen(store, args)
+    store.set_state(key, RETIRED, time.time())
+    if key.state == IN_USE and not any(each.state == IN_USE for each in store.keys(key.domain)):
+        print(f"Mail of {key.domain} leaves without a signature from now on.", file=sys.stderr)
+    if key.state in {IN_USE, SEEN, NEW}:
+        print(f"Keep {key.dns_name} in DNS for 30 days, for mail that is on its way.", file=sys.stderr)
+    return os.EX_OK
+
+
+def _chosen(store: KeyStore, args: argparse.Namespace) -> DkimKey:
+    """Return the key with the selector that was given. Raises Refused."""
+    domains = [args.domain.lower().removesuffix(".")] if args.domain else store.domains()
+    found = [key for domain in domains for key in store.keys(domain) if key.selector == args.selector]
+    if len(found) > 1:
+        names = ", ".join(key.domain for key in found)
+        raise Refused(f"{names} have a key with that selector; choose one by --domain.", os.EX_DATAERR)
+    if not found:
+        raise Refused(f"there is no key with the selector {args.selector}.", os.EX_DATAERR)
+    return found[0]
+
+
+_ACTIONS: dict[str, Callable[[Config, KeyStore, argparse.Namespace], int]] = {
+    "list": _list,
+    "add": _add,
+    "use": _use,
+    "retire": _retire,
+    "show": _show,
+}

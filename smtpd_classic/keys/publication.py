@@ -1,0 +1,112 @@
+"""Whether DNS shows a key, and the change of its state that follows from it.
+
+A key is used after every name server of its zone has shown exactly its record. Where these cannot be asked, two good
+answers of our own resolver, an hour apart, stand for them.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from smtpd_classic.dns import DnsFailure, NoSuchDomain
+from smtpd_classic.keys.store import IN_USE, NEW, SEEN, DkimKey, KeyStore
+
+__all__ = ["Publication", "Shown", "ZoneRecords", "same_record"]
+
+BETWEEN_ANSWERS_S = 3600
+
+
+class Shown(Enum):
+    """The answer of DNS about one key."""
+
+    YES = "DNS shows this key"
+    NO = "DNS shows no key with this selector"
+    OTHER = "DNS shows another key with this selector"
+    UNKNOWN = "DNS could not be asked"
+
+
+class ZoneRecords(Protocol):
+    """The questions to one resolver or name server."""
+
+    def txt(self, name: str, *, timeout_s: float = 10.0) -> tuple[bytes, ...]: ...
+
+    def ns_records(self, domain: str, *, timeout_s: float = 10.0) -> tuple[str, ...]: ...
+
+    def addresses(self, host: str, *, timeout_s: float = 10.0) -> tuple[str, ...]: ...
+
+
+def same_record(shown: bytes, wanted: str) -> bool:
+    """Return whether a TXT record is the one of a key; blanks and the order of other tags do not matter."""
+    return _key_tags(shown.decode("utf-8", "replace")) == _key_tags(wanted)
+
+
+def _key_tags(text: str) -> tuple[str, str]:
+    tags = dict(part.partition("=")[::2] for part in "".join(text.split()).split(";"))
+    return tags.get("k", "rsa").lower(), tags.get("p", "")
+
+
+@dataclass(frozen=True)
+class Publication:
+    """The answers of DNS about the keys of a store. `name_server` makes the resolver that asks one address."""
+
+    store: KeyStore
+    resolver: ZoneRecords
+    name_server: Callable[[str], ZoneRecords]
+
+    def shown(self, key: DkimKey, by: ZoneRecords | None = None) -> Shown:
+        """Return the answer of our resolver, or of another one, about a key. Raises KeysUnreadable."""
+        wanted = self.store.record(key)
+        try:
+            records = (by or self.resolver).txt(key.dns_name)
+        except NoSuchDomain:
+            return Shown.NO
+        except DnsFailure:
+            return Shown.UNKNOWN
+        if not records:
+            return Shown.NO
+        return Shown.YES if len(records) == 1 and same_record(records[0], wanted) else Shown.OTHER
+
+    def shown_everywhere(self, key: DkimKey) -> Shown:
+        """Return the answer of all name servers of the zone: YES only when each shows the key.
+
+        A zone for which DNS names no servers has no other than our resolver.
+        """
+        try:
+            servers = self._name_servers(key.domain)
+        except (NoSuchDomain, DnsFailure):
+            return Shown.UNKNOWN
+        answers = {self.shown(key, self.name_server(address)) for address in servers}
+        return next((each for each in (Shown.OTHER, Shown.NO, Shown.UNKNOWN) if each in answers), Shown.YES)
+
+    def _name_servers(self, domain: str) -> list[str]:
+        """Return the addresses of the servers of the zone that the domain is in. Raises NoSuchDomain or DnsFailure."""
+        while "." in domain:
+            try:
+                hosts = self.resolver.ns_records(domain)
+            except NoSuchDomain:
+                hosts = ()
+            if hosts:
+                return [address for host in hosts for address in self.resolver.addresses(host)]
+            domain = domain.partition(".")[2]
+        return []
+
+    def advance(self, key: DkimKey, now: float) -> DkimKey:
+        """Ask DNS about a key that is not used yet, and give it the state that follows. Raises KeysUnreadable."""
+        if key.state not in {NEW, SEEN}:
+            return key
+        shown = self.shown(key)
+        if shown is not Shown.YES:
+            if shown is not Shown.UNKNOWN and (key.first_seen or key.state != NEW):
+                self.store.set_state(key, NEW, now, first_seen=0)
+        elif self._confirmed(key, now):
+            self.store.set_state(key, IN_USE, now)
+        elif not key.first_seen:
+            self.store.set_state(key, SEEN, now, first_seen=int(now))
+        return self.store.key(key.domain, key.selector)
+
+    def _confirmed(self, key: DkimKey, now: float) -> bool:
+        everywhere = self.shown_everywhere(key)
+        if everywhere is not Shown.UNKNOWN:
+            return everywhere is Shown.YES
+        return 0 < key.first_seen <= now - BETWEEN_ANSWERS_S

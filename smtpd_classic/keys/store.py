@@ -1,0 +1,204 @@
+"""The key files of one server, and the state of each key.
+
+Rule 1: a file is replaced whole; a private key is never written again after it was made.
+Rule 2: every change of a domain's state.json is made under the lock of its folder.
+"""
+
+import fcntl
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+
+from smtpd_classic import atomic_file
+from smtpd_classic.keys.generate import make_key, record_of
+
+__all__ = ["IN_USE", "NEW", "RETIRED", "SEEN", "DkimKey", "KeyStore", "KeysUnreadable", "NoSuchKey", "dkim_folder"]
+
+NEW, SEEN, IN_USE, RETIRED = "new", "seen", "in use", "retired"
+_STATES = frozenset((NEW, SEEN, IN_USE, RETIRED))
+_SELECTOR = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_STATE_FILE = "state.json"
+
+
+class KeysUnreadable(Exception):
+    """A file of the keys cannot be read; `str()` says which, and why."""
+
+
+class NoSuchKey(Exception):
+    """The domain has no key with this selector."""
+
+
+@dataclass(frozen=True, slots=True)
+class DkimKey:
+    """One key. `since` is the time of its state, `made` of the key, `first_seen` of the first good answer of DNS."""
+
+    domain: str
+    selector: str
+    algorithm: str
+    state: str
+    since: int
+    made: int
+    first_seen: int = 0
+
+    @property
+    def dns_name(self) -> str:
+        """The name of its record in DNS."""
+        return f"{self.selector}._domainkey.{self.domain}"
+
+
+def dkim_folder(config_path: str) -> str:
+    """Return the folder of the keys: `dkim` beside the configuration file."""
+    return os.path.join(os.path.dirname(config_path), "dkim")
+
+
+class KeyStore:
+    """The folder of the keys. `owner` is the user and group who shall own new files, None to keep the process's own."""
+
+    def __init__(self, folder: str, owner: tuple[int, int] | None = None) -> None:
+        self.folder = folder
+        self._owner = owner
+
+    def domains(self) -> list[str]:
+        """Return the domains that have keys."""
+        try:
+            names = os.listdir(self.folder)
+        except FileNotFoundError:
+            return []
+        except OSError as problem:
+            raise KeysUnreadable(f"{self.folder}: {problem.strerror}") from None
+        return sorted(name for name in names if os.path.exists(self._path(name, _STATE_FILE)))
+
+    def keys(self, domain: str) -> tuple[DkimKey, ...]:
+        """Return the keys of a domain, the oldest first. Raises KeysUnreadable."""
+        path = self._path(domain, _STATE_FILE)
+        try:
+            with open(path, encoding="utf-8") as file:
+                rows = json.load(file)["keys"]
+            return tuple(_key(domain, row) for row in rows)
+        except FileNotFoundError:
+            return ()
+        except OSError as problem:
+            raise KeysUnreadable(f"{path}: {problem.strerror}") from None
+        except (ValueError, KeyError, TypeError) as problem:
+            raise KeysUnreadable(f"{path} is damaged: {problem}") from None
+
+    def stamp(self, domain: str) -> tuple[int, int] | None:
+        """Return a value that changes with every change of the domain's state, None when it has no keys."""
+        try:
+            found = os.stat(self._path(domain, _STATE_FILE))
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_ino
+
+    def private(self, key: DkimKey) -> bytes:
+        """Return the private key in PEM form. Raises KeysUnreadable."""
+        path = self._path(key.domain, f"{key.selector}.pem")
+        try:
+            with open(path, "rb") as file:
+                return file.read(65_536)
+        except OSError as problem:
+            raise KeysUnreadable(f"{path}: {problem.strerror}") from None
+
+    def record(self, key: DkimKey) -> str:
+        """Return the DNS record of a key, made from the private key. Raises KeysUnreadable."""
+        try:
+            return record_of(self.private(key))
+        except (ValueError, TypeError) as problem:
+            path = self._path(key.domain, f"{key.selector}.pem")
+            raise KeysUnreadable(f"{path} holds no usable private key: {problem}") from None
+
+    def key(self, domain: str, selector: str) -> DkimKey:
+        """Return one key. Raises NoSuchKey or KeysUnreadable."""
+        for each in self.keys(domain):
+            if each.selector == selector:
+                return each
+        raise NoSuchKey(f"{domain} has no key with the selector {selector}")
+
+    def add(self, domain: str, algorithms: str, now: float) -> tuple[DkimKey, ...]:
+        """Make new keys, one for each algorithm in a list parted by “+”."""
+        with self._locked(domain):
+            known = self.keys(domain)
+            made: list[DkimKey] = []
+            for algorithm in algorithms.split("+"):
+                selector = _free_selector((*known, *made), algorithm, now)
+                pem = make_key(algorithm)
+                self._write(domain, f"{selector}.pem", pem)
+                self._write(domain, f"{selector}.txt", record_of(pem).encode("ascii") + b"\n")
+                made.append(DkimKey(domain, selector, algorithm, NEW, int(now), int(now)))
+            self._save(domain, (*known, *made))
+        return tuple(made)
+
+    def set_state(self, key: DkimKey, state: str, now: float, *, first_seen: int | None = None) -> None:
+        """Give a key another state. One that is used from now on retires those of its kind. Raises NoSuchKey."""
+
+        def changed(each: DkimKey) -> DkimKey:
+            if each.selector == key.selector:
+                seen = each.first_seen if first_seen is None else first_seen
+                since = each.since if each.state == state else int(now)
+                return replace(each, state=state, since=since, first_seen=seen)
+            if state == IN_USE and each.state == IN_USE and _kind(each) == _kind(key):
+                return replace(each, state=RETIRED, since=int(now))
+            return each
+
+        with self._locked(key.domain):
+            self.key(key.domain, key.selector)
+            self._change(key.domain, changed)
+
+    def _change(self, domain: str, changed: Callable[[DkimKey], DkimKey]) -> None:
+        self._save(domain, [changed(each) for each in self.keys(domain)])
+
+    def _save(self, domain: str, keys: Sequence[DkimKey]) -> None:
+        rows = [{name: value for name, value in asdict(key).items() if name != "domain"} for key in keys]
+        self._write(domain, _STATE_FILE, json.dumps({"keys": rows}, indent=1).encode("utf-8") + b"\n")
+
+    def _write(self, domain: str, name: str, data: bytes) -> None:
+        path = self._path(domain, name)
+        atomic_file.replace(path, data)
+        self._give(path)
+
+    def _give(self, path: str) -> None:
+        if self._owner is not None:
+            os.chown(path, *self._owner)
+
+    @contextmanager
+    def _locked(self, domain: str) -> Iterator[None]:
+        for folder in (self.folder, os.path.join(self.folder, domain)):
+            if not os.path.isdir(folder):
+                os.mkdir(folder, 0o700)
+                self._give(folder)
+        descriptor = os.open(os.path.join(self.folder, domain), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _path(self, domain: str, name: str) -> str:
+        return os.path.join(self.folder, domain, name)
+
+
+def _kind(key: DkimKey) -> str:
+    return "ed25519" if key.algorithm == "ed25519" else "rsa"
+
+
+def _free_selector(known: Sequence[DkimKey], algorithm: str, now: float) -> str:
+    """Return the year and month, with an “e” for Ed25519, and a number where that is taken."""
+    base = datetime.fromtimestamp(now, UTC).strftime("%Y%m") + ("e" if algorithm == "ed25519" else "")
+    taken = {each.selector for each in known}
+    number = 1
+    while (selector := base if number == 1 else f"{base}-{number}") in taken:
+        number += 1
+    return selector
+
+
+def _key(domain: str, row: dict[str, object]) -> DkimKey:
+    selector, algorithm, state = (str(row[name]) for name in ("selector", "algorithm", "state"))
+    if not _SELECTOR.fullmatch(selector) or state not in _STATES:
+        raise ValueError(f"the key “{selector[:40]}” is not described correctly")
+    times = [row.get(name, 0) for name in ("since", "made", "first_seen")]
+    since, made, first_seen = (each if isinstance(each, int) else 0 for each in times)
+    return DkimKey(domain, selector, algorithm, state, since, made, first_seen)

@@ -1,0 +1,105 @@
+"""`dkim` and `dns`: from no key to a key in use, with a real name server that has loaded what was printed."""
+
+import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from smtpd_classic.dns import DnsResolver
+from tests.instance import Instance, free_port
+from tests.keys.name_server import zone_server
+
+
+@pytest.fixture
+def instance() -> Iterator[Instance]:
+    """One that is not started; nobody answers at its name server."""
+    with tempfile.TemporaryDirectory(prefix="smtpd-classic-") as folder:
+        Path(folder).chmod(0o755)
+        found = Instance(Path(folder) / "instance")
+        found.set("server", "name_servers", f"127.0.0.1:{free_port()}")
+        found.set("server", "public_addresses", "192.0.2.1, 2001:db8::1")
+        found.set("basic", "helo_name", "mail.example.test")
+        yield found
+
+
+def output(instance: Instance, *words: str, code: int = 0) -> str:
+    done = instance.run(*words)
+    assert done.returncode == code, done.stderr + done.stdout
+    return done.stdout
+
+
+def test_the_whole_way_of_a_key(instance: Instance, tmp_path: Path) -> None:
+    output(instance, "dkim", "add", "example.test", "--algorithm", "rsa2048+ed25519")
+    keys = json.loads(output(instance, "dkim", "list", "--json"))
+    assert [(key["state"], key["algorithm"]) for key in keys] == [("new", "rsa2048"), ("new", "ed25519")]
+    selector = keys[0]["selector"]
+    refused = instance.run("dkim", "use", selector)
+    assert (refused.returncode, "could not be asked" in refused.stderr) == (75, True)
+    with zone_server(tmp_path / "empty", "example.test", "") as port:
+        instance.set("server", "name_servers", f"127.0.0.1:{port}")
+        refused = instance.run("dkim", "use", selector)
+        assert (refused.returncode, "shows no key" in refused.stderr) == (65, True)
+        assert instance.run("dns", "check", "example.test").returncode == 1
+    fragment = output(instance, "dns", "records", "example.test", "--zone")
+    with zone_server(tmp_path / "full", "example.test", fragment) as port:
+        instance.set("server", "name_servers", f"127.0.0.1:{port}")
+        assert "missing" not in output(instance, "dns", "check", "example.test")
+        output(instance, "dkim", "use", selector)
+        resolver = DnsResolver((("127.0.0.1", port),))
+        assert resolver.txt(keys[0]["name"]) == (keys[0]["record"].encode(),)
+        assert [each.host for each in resolver.mx_records("example.test")] == ["mail.example.test"]
+        assert resolver.txt("example.test") == (b"v=spf1 mx ~all",)
+        assert resolver.txt("mail.example.test") == (b"v=spf1 a -all",)
+        assert set(resolver.addresses("mail.example.test")) == {"192.0.2.1", "2001:db8::1"}
+    assert "in use" in output(instance, "dkim", "list")
+    output(instance, "dkim", "retire", selector)
+    assert "retired" in output(instance, "dkim", "list")
+    assert keys[0]["name"] not in output(instance, "dns", "records", "example.test")
+
+
+def test_use_may_be_forced(instance: Instance) -> None:
+    output(instance, "dkim", "add", "example.test")
+    (key,) = json.loads(output(instance, "dkim", "list", "--json"))
+    output(instance, "dkim", "use", key["selector"], "--force")
+    assert "in use" in output(instance, "dkim", "list")
+
+
+def test_a_name_that_is_a_mail_domain_has_one_spf_record(instance: Instance) -> None:
+    instance.set("basic", "helo_name", "example.test")
+    records = json.loads(output(instance, "dns", "records", "example.test", "--json"))
+    spf = [each["data"] for each in records if each["data"].startswith("v=spf1")]
+    assert spf == ["v=spf1 mx ~all"]
+
+
+def test_with_a_relay_its_spf_record_is_included(instance: Instance) -> None:
+    instance.set("remote", "relay_hosts", "smtp.relay.example")
+    assert "v=spf1 mx include:relay.example ~all" in output(instance, "dns", "records", "example.test")
+
+
+def test_a_domain_whose_host_is_in_another_zone_has_no_address_records(instance: Instance) -> None:
+    output(instance, "domain", "add", "example.net")
+    records = json.loads(output(instance, "dns", "records", "example.net", "--json"))
+    assert not [each for each in records if each["kind"] in {"A", "AAAA"} or each["name"] == "mail.example.test"]
+
+
+def test_long_keys_are_split_and_shown_in_one_piece_too(instance: Instance) -> None:
+    shown = output(instance, "dkim", "add", "example.test", "--algorithm", "rsa3072")
+    line = next(line for line in shown.splitlines() if " IN TXT " in line)
+    strings = line.split(" IN TXT ")[1].strip('"').split('" "')
+    assert len(strings) == 3
+    assert all(len(each) <= 255 for each in strings)
+    assert f"; {''.join(strings)}" in shown.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("dkim", "add", "elsewhere.test"), 65),
+        (("dkim", "use", "nosuch"), 65),
+        (("dns", "records", "elsewhere.test"), 65),
+    ],
+)
+def test_an_unknown_name_is_refused(instance: Instance, words: tuple[str, ...], code: int) -> None:
+    assert instance.run(*words).returncode == code

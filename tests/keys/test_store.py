@@ -1,0 +1,83 @@
+"""Key files and their states."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from smtpd_classic.keys.store import IN_USE, NEW, RETIRED, KeyStore, KeysUnreadable, NoSuchKey
+from smtpd_classic.mailauth.dkim_key import parse_key_record
+from smtpd_classic.mailauth.dkim_sign import load_signing_key
+
+NOW = 1_795_900_000  # November 2026
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> KeyStore:
+    return KeyStore(str(tmp_path / "dkim"))
+
+
+def test_a_new_key_has_files_that_only_the_service_may_read(store: KeyStore) -> None:
+    (key,) = store.add("example.org", "rsa2048", NOW)
+    assert (key.selector, key.state, key.dns_name) == ("202611", NEW, "202611._domainkey.example.org")
+    folder = Path(store.folder)
+    assert [path.stat().st_mode & 0o777 for path in (folder, folder / "example.org")] == [0o700, 0o700]
+    files = {path.name: path.stat().st_mode & 0o777 for path in (folder / "example.org").iterdir()}
+    assert files == {"202611.pem": 0o600, "202611.txt": 0o600, "state.json": 0o600}
+    assert store.keys("example.org") == (key,)
+    assert store.domains() == ["example.org"]
+
+
+@pytest.mark.parametrize(("algorithms", "kinds"), [("rsa3072", ["rsa"]), ("rsa2048+ed25519", ["rsa", "ed25519"])])
+def test_the_record_is_that_of_the_private_key(store: KeyStore, algorithms: str, kinds: list[str]) -> None:
+    made = store.add("example.org", algorithms, NOW)
+    assert [parse_key_record(store.record(key).encode()).key_type for key in made] == kinds
+    for key in made:
+        assert load_signing_key(store.private(key), key.domain, key.selector).algorithm.startswith(
+            "rsa" if key.algorithm.startswith("rsa") else "ed"
+        )
+
+
+def test_selectors_of_one_month_differ(store: KeyStore) -> None:
+    made = [store.add("example.org", algorithm, NOW)[0] for algorithm in ("ed25519", "ed25519", "rsa2048")]
+    assert [key.selector for key in made] == ["202611e", "202611e-2", "202611"]
+
+
+def test_a_key_that_is_used_retires_the_other_of_its_kind(store: KeyStore) -> None:
+    old, other = store.add("example.org", "rsa2048+ed25519", NOW)
+    for key in (old, other):
+        store.set_state(key, IN_USE, NOW)
+    (new,) = store.add("example.org", "rsa2048", NOW + 5)
+    store.set_state(new, IN_USE, NOW + 10)
+    states = {key.selector: (key.state, key.since) for key in store.keys("example.org")}
+    assert states == {
+        old.selector: (RETIRED, NOW + 10),
+        other.selector: (IN_USE, NOW),
+        new.selector: (IN_USE, NOW + 10),
+    }
+
+
+def test_an_unknown_key_or_a_damaged_file_says_so(store: KeyStore) -> None:
+    (key,) = store.add("example.org", "ed25519", NOW)
+    with pytest.raises(NoSuchKey):
+        store.key("example.org", "other")
+    state = Path(store.folder, "example.org", "state.json")
+    for damage in ("", "{}", '{"keys": [{"selector": "../x", "algorithm": "rsa", "state": "new"}]}', "[1]"):
+        state.write_text(damage)
+        with pytest.raises(KeysUnreadable):
+            store.keys("example.org")
+    os.unlink(Path(store.folder, "example.org", f"{key.selector}.pem"))
+    with pytest.raises(KeysUnreadable, match="pem"):
+        store.record(key)
+
+
+def test_two_processes_at_once_lose_no_key(store: KeyStore) -> None:
+    for _ in range(4):
+        if os.fork() == 0:
+            KeyStore(store.folder).add("example.org", "ed25519", NOW)
+            os._exit(0)
+    for _ in range(4):
+        os.wait()
+    rows = json.loads(Path(store.folder, "example.org", "state.json").read_text())["keys"]
+    assert len({row["selector"] for row in rows}) == 4
