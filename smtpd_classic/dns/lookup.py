@@ -146,7 +146,7 @@ class DnsResolver:
 
     def ns_records(self, domain: str, *, timeout_s: float = 10.0) -> tuple[str, ...]:
         answer = self._ask(record_name(domain), "NS", timeout_s)
-        return tuple(text(each.target) for each in answer.rrset or ())
+        return tuple(text(each.target) for each in answer.records)
 
     def tlsa(self, host: str, port: int, *, timeout_s: float = 10.0) -> TlsaAnswer:
         answer = self._ask(record_name(f"_{port}._tcp.{host}"), "TLSA", timeout_s)
