@@ -39,6 +39,11 @@ def addresses_of(like: Target, network: Network) -> Iterator[Candidate]:
         network.health.failed(like.peer, words, dead=False)
         yield put_off("4.4.4" if gone else "4.4.3", words)
         return
+    if found != (name,):
+        found = network.local.usable(found)
+    if not found:
+        yield put_off("4.4.4", f"host {name} has no address of an IP version in use (ip_versions)")
+        return
     first = ":" in found[0]
     families = ([ip for ip in found if (":" in ip) is first], [ip for ip in found if (":" in ip) is not first])
     for ip in chain.from_iterable(zip_longest(*families)):

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from smtpd_classic.client.connections import Connections
 from smtpd_classic.client.health import Health
+from smtpd_classic.client.local_addresses import LocalAddresses
 from smtpd_classic.client.transport import Peer
 from smtpd_classic.config.schema import Listener
 from smtpd_classic.dns import Resolver
@@ -85,20 +86,26 @@ class TlsContexts:
 
 
 class OwnHosts:
-    """The hosts that are this server: by name, by public address, or because one of our listeners answers there."""
+    """The hosts that are this server: by name, by a listener of ours at the address, or by a public address."""
 
     def __init__(self, helo_name: str, listeners: Iterable[Listener], public: Iterable[str] = ()) -> None:
         self._name = helo_name.lower()
-        self._public = frozenset(ipaddress.ip_address(ip) for ip in public)
+        self._public = {ipaddress.ip_address(each) for each in public}
         self._listening = [(ipaddress.ip_address(ip), each.port) for each in listeners for ip in each.address]
 
     def named(self, host: str) -> bool:
         return host.lower().removesuffix(".") == self._name
 
     def address(self, ip: str, port: int) -> bool:
+        """Return True if a connection to that address and port reaches this server.
+
+        0.0.0.0 and :: connect to this machine, and an IPv4-mapped address (::ffff:127.0.0.1) is the IPv4 address.
+        """
         address = ipaddress.ip_address(ip)
-        if address in self._public:
+        address = getattr(address, "ipv4_mapped", None) or address
+        if address.is_unspecified or address in self._public:
             return True
+        ip = str(address)
         return any(
             port == listening_port
             and (
@@ -131,6 +138,7 @@ class Network:
     connections: Connections
     own: OwnHosts
     clock: Callable[[], float]
+    local: LocalAddresses = field(default_factory=LocalAddresses)
     timeouts: Timeouts = field(default_factory=Timeouts)
     tls: TlsContexts = field(default_factory=TlsContexts)
     smtp_port: int = 25

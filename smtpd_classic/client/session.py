@@ -145,7 +145,7 @@ class _Opening:
     def run(self) -> Session:
         peer = self._peer
         try:
-            wire = connect(peer, self._timeouts.connect, self._transcript)
+            wire = connect(peer, self._timeouts.connect, self._transcript, self._network.local.source(peer.ip))
         except ConnectionLost as lost:
             raise _put_off("4.4.1", f"connect to {peer}: {lost}", dead=True) from None
         try:

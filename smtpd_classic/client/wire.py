@@ -4,6 +4,7 @@ Rule 1: every wait has an end, and all waits of one message together have one.
 Rule 2: what a secret is, the caller says; it never reaches the transcript.
 """
 
+import errno
 import socket
 import ssl
 import time
@@ -29,12 +30,16 @@ class ConnectionLost(Exception):
         self.timed_out = timed_out
 
 
-def connect(peer: Peer, timeout_s: float, transcript: Transcript) -> "ClientWire":
-    """Raises Lost."""
+def connect(peer: Peer, timeout_s: float, transcript: Transcript, source: str = "") -> "ClientWire":
+    """Connect, from the address `source` if it is given. Raises ConnectionLost."""
     transcript.happened(f"connecting to {peer}")
     try:
-        connection = socket.create_connection((peer.ip, peer.port), timeout_s)
+        connection = socket.create_connection((peer.ip, peer.port), timeout_s, (source, 0) if source else None)
     except OSError as problem:
+        if source and problem.errno == errno.EADDRNOTAVAIL:
+            words = f"cannot connect from source_address {source}, which is no address of this machine"
+            transcript.happened(words)
+            raise ConnectionLost(words) from None
         transcript.happened(reason(problem))
         raise ConnectionLost(reason(problem)) from None
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

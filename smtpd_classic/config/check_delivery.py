@@ -18,6 +18,13 @@ def remote_mail_has_a_way(config: Config) -> Iterator[Finding]:
         yield Finding("remote", "look_up_mx", said)
 
 
+def one_source_address_a_version(config: Config) -> Iterator[Finding]:
+    versions = [ipaddress.ip_address(each).version for each in config.remote.source_address]
+    if len(versions) != len(set(versions)):
+        said = "only one address for IPv4 and one for IPv6 can be the source of connections."
+        yield Finding("remote", "source_address", said)
+
+
 def a_relay_has_a_host(config: Config) -> Iterator[Finding]:
     for option in ("relay_always", "relay_when_delivery_fails"):
         if getattr(config.remote, option) and not config.remote.relay_hosts:
@@ -107,6 +114,7 @@ def _takes_loopback(address: str, name: str) -> bool:
 
 RULES = (
     remote_mail_has_a_way,
+    one_source_address_a_version,
     a_relay_has_a_host,
     a_relay_login_is_whole,
     passwords_go_to_the_right_host,

@@ -10,6 +10,7 @@ from smtpd_classic.config.kinds import (
     DOMAIN_PATTERNS,
     DURATION,
     HOSTS,
+    IP_ADDRESSES,
     NETWORKS,
     PORT,
     POSITIVE_DURATION,
@@ -135,6 +136,22 @@ class Remote:
         timedelta(seconds=30),
         "Connect timeout",
         "How long a host may take to accept a connection.",
+    )
+    source_address: tuple[str, ...] = option(
+        IP_ADDRESSES,
+        (),
+        "Connect from",
+        "The address of this machine from which connections to other servers are made, one for IPv4 and one for IPv6. "
+        "Blank: the system chooses. Its PTR record must lead to the HELO name, or large receivers refuse the mail.",
+    )
+    ip_versions: str = option(
+        choice("auto", "both", "ipv4", "ipv6"),
+        "auto",
+        "IP versions",
+        "The IP versions of connections to hosts with addresses of both. auto: IPv6 is left out while the PTR record "
+        "of our own IPv6 address is missing or does not lead back to it, the commonest reason for a refusal of a new "
+        "server; a host with IPv6 addresses alone is tried all the same. both: IPv6 first. ipv4 and ipv6: never the "
+        "other one. A host that is written as an IP address is always used.",
     )
     srs: bool = option(
         BOOLEAN,

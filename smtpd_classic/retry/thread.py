@@ -18,6 +18,7 @@ from smtpd_classic.client.attempt import AttemptPlanner
 from smtpd_classic.client.connections import Connections
 from smtpd_classic.client.health import Health
 from smtpd_classic.client.local import MaildirTransport
+from smtpd_classic.client.local_addresses import LocalAddresses
 from smtpd_classic.client.network import Network, OwnHosts
 from smtpd_classic.client.routes import Routes
 from smtpd_classic.config.schema import Config
@@ -74,6 +75,7 @@ def network_for(services: Services) -> Network:
         health=Health(services.clock, remote.dead_host_time.total_seconds()),
         connections=Connections(remote.max_connections_per_host, _KEEP_SESSIONS_S, time.monotonic),
         own=OwnHosts(config.helo_name, config.listeners, config.server.public_addresses),
+        local=LocalAddresses(remote.source_address, remote.ip_versions, services.dns),
         clock=services.clock,
         max_messages=remote.max_messages_per_connection,
     )

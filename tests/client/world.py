@@ -9,6 +9,7 @@ from functools import cache
 from smtpd_classic.client.connections import Connections
 from smtpd_classic.client.content import MessageContent
 from smtpd_classic.client.health import Health
+from smtpd_classic.client.local_addresses import LocalAddresses
 from smtpd_classic.client.network import Network, OwnHosts, Timeouts, TlsContexts
 from smtpd_classic.client.routes import Routes
 from smtpd_classic.client.transport import DeliveryJob, Outcome, Settle, Transport
@@ -53,7 +54,8 @@ def network_of(
         resolver=resolver or FixedResolver(mx, addresses),
         health=Health(clock or time.time, config.remote.dead_host_time.total_seconds()),
         connections=Connections(config.remote.max_connections_per_host, 5.0, time.monotonic),
-        own=OwnHosts(config.helo_name, config.listeners),
+        own=OwnHosts(config.helo_name, config.listeners, config.server.public_addresses),
+        local=LocalAddresses(config.remote.source_address, config.remote.ip_versions, resolver),
         clock=clock or time.time,
         timeouts=timeouts,
         tls=replace(tls, verified=verified) if verified else tls,

@@ -3,7 +3,7 @@
 import socket
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 from smtpd_classic.config.option import options_of
 from smtpd_classic.config.schema import Remote
@@ -11,7 +11,7 @@ from tests.client.fake_host import FakeHost, Got, RawHost, certificate, hosts, o
 from tests.waiting import until
 from tests.wire.panel import options
 from tests.wire.test_basic import FAR, LATER, STRANGER, refusing
-from tests.wire.world import AWAY, DEAD_MX, JOE, Sections, World, to
+from tests.wire.world import AWAY, BOTH_IPV4, DEAD_MX, JOE, Sections, World, to
 
 PAGE = "Remote Delivery"
 REMOTE = options("remote")
@@ -326,6 +326,55 @@ def test_connect_timeout(world: World) -> None:
         set_(world, "connect_timeout", "1s")
         assert world.log(f"{queue_id}: to=") == ""  # it still waits its 30 seconds
         assert "timed out" in reason(world, world.send("sue@away.test"))
+
+
+def test_source_address(world: World) -> None:
+    found: list[str] = []
+    peer = RawHost(lambda connection: found.append(connection.getpeername()[0]))
+    with hosts(peer):
+        world.given({"remote": {"dead_host_time": "0"}, "direct away.test": {"hosts": f"{peer.ip}:{peer.port}"}})
+        world.deferred(world.send(AWAY))
+        ours = own_ip()
+        set_(world, "source_address", ours)
+        world.deferred(world.send(AWAY))
+        assert found[-1] == ours
+        assert ours not in found[:-1]
+
+
+def test_ip_versions(world: World) -> None:
+    """The name has an address of each version, and each listens on the same port."""
+    found: list[str] = []
+    with (
+        socket.create_server((BOTH_IPV4, 0)) as ipv4,
+        socket.create_server(("::1", ipv4.getsockname()[1]), family=socket.AF_INET6) as ipv6,
+        ExitStack() as ends,
+    ):
+
+        def serve(listening: socket.socket) -> None:
+            with suppress(OSError):
+                while True:
+                    connection, address = listening.accept()
+                    found.append(address[0])
+                    connection.close()
+
+        for each in (ipv4, ipv6):
+            thread = threading.Thread(target=serve, args=(each,))
+            thread.start()
+            ends.callback(thread.join)
+            ends.callback(each.shutdown, socket.SHUT_RDWR)
+        port = ipv4.getsockname()[1]
+        world.given({"remote": {"dead_host_time": "0"}, "direct away.test": {"hosts": f"both.test:{port}"}})
+
+        def reached() -> set[bool]:
+            found.clear()
+            world.deferred(world.send(AWAY))
+            return {":" in each for each in found}
+
+        assert reached() == {True, False}
+        set_(world, "ip_versions", "both")
+        assert reached() == {True, False}
+        set_(world, "ip_versions", "ipv4")
+        assert reached() == {False}
 
 
 def test_srs(world: World) -> None:

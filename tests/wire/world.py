@@ -21,15 +21,16 @@ from tests.test_dns import name_server
 from tests.waiting import until
 from tests.wire.panel import Panel
 
-__all__ = ["ANN", "AWAY", "DEAD_MX", "JOE", "Client", "Sections", "World", "to", "world"]
+__all__ = ["ANN", "AWAY", "BOTH_IPV4", "DEAD_MX", "JOE", "Client", "Sections", "World", "to", "world"]
 
 JOE, ANN = "joe@example.test", "ann@example.test"
 AWAY = "bob@away.test"
-DEAD_MX = own_ip()
+DEAD_MX, BOTH_IPV4 = own_ip(), own_ip()
 ZONE = [
     "mx-host=mx.test,mail.mx.test,10",
     f"host-record=mail.mx.test,{DEAD_MX}",
     "host-record=there.test,127.0.0.1",
+    f"host-record=both.test,{BOTH_IPV4},::1",
     "dns-rr=null.test,15,000000",
 ]
 Sections = Mapping[str, Mapping[str, str]]
