@@ -8,7 +8,7 @@ from setuptools import find_packages, setup
 # What every message passes through: with SMTPD_CLASSIC_COMPILE=1 it is compiled by mypyc, from the same source, which
 # goes along and is what another Python runs. tests/test_compiled.py says what such a module must keep to.
 COMPILED = {
-    "smtpd_classic": "log services",
+    "smtpd_classic": "durable log services",
     "smtpd_classic/accounts": "account accounts address login passwords reading resolution",
     "smtpd_classic/client": (
         "answers attempt connections health hosts relay remote routes session transaction"

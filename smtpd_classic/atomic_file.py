@@ -9,6 +9,8 @@ import secrets
 from contextlib import suppress
 from stat import S_IMODE
 
+from smtpd_classic.durable import sync_folder, write_all
+
 __all__ = ["replace"]
 
 _NEW_FILE_MODE = 0o600  # a file that did not exist before may hold secrets
@@ -26,7 +28,7 @@ def replace(path: str | os.PathLike[str], data: bytes) -> None:
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         try:
-            _write_all(descriptor, data)
+            write_all(descriptor, data)
             _take_over_owner_and_mode(descriptor, target)
             os.fsync(descriptor)
         finally:
@@ -36,13 +38,7 @@ def replace(path: str | os.PathLike[str], data: bytes) -> None:
         with suppress(OSError):
             os.unlink(draft)
         raise
-    _sync_folder(folder)
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(descriptor, rest) :]
+    sync_folder(folder)
 
 
 def _take_over_owner_and_mode(descriptor: int, target: str) -> None:
@@ -56,11 +52,3 @@ def _take_over_owner_and_mode(descriptor: int, target: str) -> None:
         # Before the mode: a change of owner takes set-id bits away, and the mode must never be wider than the owner.
         os.fchown(descriptor, old.st_uid, old.st_gid)
     os.fchmod(descriptor, S_IMODE(old.st_mode))
-
-
-def _sync_folder(folder: str) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -14,7 +14,8 @@ from typing import Any, Self
 
 from filelock import lock_descriptor, unlock_descriptor
 
-from spool.disk import Folders, NoSuchEntry, SpoolBroken, close, failure, readable
+from smtpd_classic.durable import close, readable
+from spool.disk import Folders, NoSuchEntry, SpoolBroken, failure
 from spool.entry import Entry, State, untried
 from spool.form import CorruptFile, decode_trailer, footer_length, trailer_start
 from spool.state_file import read_state, write_state

@@ -12,9 +12,10 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
-from filelock import lock_descriptor, unlock_descriptor
+from filelock import unlock_descriptor
 
-from spool.disk import COMPLETE, DRAFT, Folders, close, failure, sync, sync_folder, write_all
+from smtpd_classic.durable import COMPLETE, DRAFT, close, create_locked, sync, sync_folder, write_all
+from spool.disk import Folders, failure
 from spool.entry import Entry, Envelope, untried
 from spool.form import encode_trailer
 from spool.state_file import write_state
@@ -23,7 +24,6 @@ __all__ = ["Draft"]
 
 # What is held in memory before it is written: most messages are one write.
 _BUFFER = 64 * 1024
-_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Draft:
@@ -96,21 +96,11 @@ class Draft:
 
     def _flush(self) -> None:
         if self._descriptor < 0:
-            self._create()
+            self._descriptor = create_locked(self._path)
         data = self._pending[0] if len(self._pending) == 1 else b"".join(self._pending)
         self._pending.clear()
         self._pending_size = 0
         write_all(self._descriptor, data)
-
-    def _create(self) -> None:
-        while self._descriptor < 0:
-            descriptor = self._descriptor = os.open(self._path, _CREATE, DRAFT)
-            # A sweep may look at the new name before we have its lock, and even take it for abandoned.
-            if not lock_descriptor(descriptor, blocking=False):
-                lock_descriptor(descriptor, poll_interval=0.001)
-            if os.fstat(descriptor).st_nlink == 0:
-                close(descriptor)
-                self._descriptor = -1
 
     def _release(self) -> None:
         self._over = True

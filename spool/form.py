@@ -16,6 +16,7 @@ from spool.entry import DELIVERED, FAILED, WAITING, Entry, Envelope, Recipient, 
 
 __all__ = [
     "CorruptFile",
+    "NeverSynced",
     "decode_state",
     "decode_trailer",
     "encode_state",
@@ -39,7 +40,11 @@ _Record = TypeVar("_Record", Envelope, Recipient, RecipientState, State)
 
 
 class CorruptFile(Exception):
-    """A file that does not say what it should."""
+    """Raised when the content of a file is not in the expected form."""
+
+
+class NeverSynced(CorruptFile):
+    """Raised when a file ends in NULs or is empty: the power failed before its fsync, so it was never acknowledged."""
 
 
 class _Key(NamedTuple):
@@ -80,6 +85,8 @@ def encode_trailer(envelope: Envelope, arrival: float, size: int) -> bytes:
 def trailer_start(footer: bytes, file_size: int) -> int:
     """Where the trailer begins, which is the length of the content; `footer`: the last `footer_length` octets of the
     file."""
+    if not footer.strip(b"\0"):
+        raise NeverSynced("it is empty, or ends in NULs")
     digits = footer[:12]
     if footer[12:] != b" END\n" or not digits.isdigit():
         raise CorruptFile("it has no END mark")

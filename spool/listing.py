@@ -5,7 +5,8 @@ import os
 import stat
 from collections.abc import Iterator
 
-from spool.disk import Folders, readable
+from smtpd_classic.durable import readable
+from spool.disk import Folders
 from spool.entry import Listed
 from spool.queue_id import arrival_of, is_queue_id
 from spool.state_file import held

@@ -21,22 +21,13 @@ import stat
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+from smtpd_classic.durable import close, names_need_sync, sync_folder
 from spool import sweep
 from spool.claim import Claim, EntryContent, give_back, lock_entry, open_entry, read_entry
-from spool.disk import (
-    Folders,
-    NoSuchEntry,
-    NotClaimed,
-    SpoolBroken,
-    close,
-    failure,
-    folders_in,
-    names_need_sync,
-    sync_folder,
-)
+from spool.disk import Folders, NoSuchEntry, NotClaimed, SpoolBroken, failure, folders_in
 from spool.draft import Draft
 from spool.entry import Entry, Listed, State, untried
-from spool.form import CorruptFile
+from spool.form import CorruptFile, NeverSynced
 from spool.listing import due_times, rows
 from spool.quarantine import set_aside
 from spool.queue_id import is_queue_id
@@ -112,7 +103,11 @@ class Spool:
         except NoSuchEntry:
             pass
         except CorruptFile as why:
-            set_aside(self.folders, path, why, self._complain)
+            if isinstance(why, NeverSynced) and path.startswith(self.folders.new):  # what is in cur/ was synced once
+                os.unlink(path)
+                self._complain(f"{path}: {why}; the power failed before it was acknowledged, so it is removed")
+            else:
+                set_aside(self.folders, path, why, self._complain)
             set_aside(self.folders, f"{self.folders.state}/{queue_id}", "its entry is damaged", self._complain)
         finally:
             if taken is None:

@@ -8,7 +8,8 @@ import stat
 from collections.abc import Mapping
 from typing import Any
 
-from spool.disk import Folders, close, failure, sync_folder, write_all
+from smtpd_classic.durable import close, sync_folder, write_all
+from spool.disk import Folders, failure
 from spool.entry import WAITING, Entry, State
 from spool.form import CorruptFile, decode_state, encode_state
 

@@ -7,8 +7,9 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator
 
+from smtpd_classic.durable import COMPLETE, readable
 from spool.claim import give_back, lock_entry
-from spool.disk import COMPLETE, Folders, readable
+from spool.disk import Folders
 from spool.quarantine import set_aside
 from spool.queue_id import is_queue_id
 

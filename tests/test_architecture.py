@@ -15,10 +15,11 @@ OURS = ("smtpd_classic", "spool", "tui")
 ARROWS: dict[str, tuple[set[str], set[str]]] = {
     # Leaves.
     "smtp": (set(), set()),
-    "spool": (set(), {"filelock"}),
+    "durable": (set(), set()),
+    "spool": ({"durable"}, {"filelock"}),
     "config": ({"atomic_file"}, {"configupdater", "filelock"}),
     "smtpd_classic": (set(), set()),
-    "atomic_file": (set(), set()),
+    "atomic_file": ({"durable"}, set()),
     "log": (set(), set()),
     "domain_name": (set(), {"idna"}),
     "hosts_file": (set(), set()),
@@ -34,7 +35,7 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     "runtime": ({"config"}, {"filelock"}),
     "srs": (set(), set()),
     "tnef": (set(), {"tnefparse"}),
-    "mailstore": ({"spool"}, {"filelock"}),
+    "mailstore": ({"durable"}, {"filelock"}),
     # What decides. The transports: no disk but through what is handed in, no queue, no checks.
     "client": (
         {"accounts", "config", "dns", "domain_name", "mailstore", "message", "runtime.hosts", "smtp", "tnef"},

@@ -1,87 +1,34 @@
-"""Maildirs and what their disk may say. One user owns them all, and nobody else may look into them."""
+"""The folders of Maildirs, and the errors of their disk. One user owns all Maildirs, with access for no other."""
 
 import contextlib
 import errno
 import os
 import stat
 
-__all__ = [
-    "MailStoreBroken",
-    "MailStoreFull",
-    "failure",
-    "look_at_maildir",
-    "make_folder",
-    "make_maildir",
-    "names_need_sync",
-    "sync_folder",
-    "write_all",
-]
+from smtpd_classic.durable import Broken, Full, advice, is_full, sync_folder
 
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-_ADVICE = {
-    errno.EMFILE: "this process may open no more files; raise its limit (ulimit -n, LimitNOFILE=)",
-    errno.ENFILE: "the system may open no more files; raise fs.file-max",
-    errno.EACCES: "the service user has no right to; look at the owner and mode of the mail folder",
-    errno.EPERM: "the service user has no right to; look at the owner and mode of the mail folder",
-    errno.EROFS: "the file system is read-only; the kernel log says why",
-    errno.EIO: "the disk fails; the kernel log says where",
-    errno.ELOOP: "it is a symbolic link",
-}
-# Where the fsync of a new file makes its name durable too: power cut tried.
-_SYNCS_NEW_NAMES = frozenset({"ext4", "xfs"})
+__all__ = ["MailStoreBroken", "MailStoreFull", "check_maildir", "failure", "make_folder", "make_maildir"]
+
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-# How long the Maildir standard leaves a file in tmp/.
-_TMP_AGE_S = 36 * 3600
+_TMP_AGE_S = 36 * 3600  # after this time the Maildir standard allows to remove a file from tmp/
 
 
-class MailStoreFull(Exception):
-    """There is no room in the mailboxes' file system; there may be, later."""
+class MailStoreFull(Full):
+    """Raised when the file system of the mailboxes has no room. Room may come back later."""
 
 
-class MailStoreBroken(Exception):
-    """The disk, the rights or a limit of the system do not let us; the text says what to look at."""
+class MailStoreBroken(Broken):
+    """Raised when the disk, the permissions or a limit of the system prevent the work; the text names the remedy."""
 
 
-def failure(error: OSError, what: str) -> MailStoreFull | MailStoreBroken:
-    """The exception to raise from `error`, which happened to the file or folder `what`."""
-    number = error.errno or 0
-    if number in _FULL:
-        return MailStoreFull(f"{what}: {os.strerror(number)}")
-    return MailStoreBroken(f"{what}: {_ADVICE.get(number) or error.strerror or os.strerror(number)}")
-
-
-def write_all(descriptor: int, data: bytes) -> None:
-    written = os.write(descriptor, data)
-    while written < len(data):  # a disk that fills up takes a part first, and says so at the next write
-        written += os.write(descriptor, data[written:])
-
-
-def sync_folder(path: str) -> None:
-    """Make the names in a folder durable."""
-    descriptor = os.open(path, _FOLDER)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def names_need_sync(path: str) -> bool:
-    """Whether the name of a file that was fsynced is safe only after an fsync of its folder."""
-    device = os.stat(path).st_dev
-    number = f"{os.major(device)}:{os.minor(device)}"
-    try:
-        with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as mounts:
-            for line in mounts:
-                before, _, after = line.partition(" - ")  # proc(5): optional fields end with a hyphen
-                if before.split(" ", 3)[2] == number:
-                    return after.split(" ", 1)[0] not in _SYNCS_NEW_NAMES
-    except OSError:
-        pass
-    return True
+def failure(error: OSError, place: str) -> MailStoreFull | MailStoreBroken:
+    """Return the exception to raise from `error`, which happened to the file or folder `place`."""
+    words = f"{place}: {advice(error, 'the mail folder')}"
+    return MailStoreFull(words) if is_full(error) else MailStoreBroken(words)
 
 
 def make_folder(path: str) -> None:
-    """Make a folder and those above it, each 0700 and its name durable."""
+    """Make a folder and those above it, each with mode 0700 and a durable name. Raises OSError."""
     try:
         os.mkdir(path, 0o700)
     except FileExistsError:
@@ -94,15 +41,15 @@ def make_folder(path: str) -> None:
 
 
 def make_maildir(folder: str) -> None:
-    """`new` comes last: where it stands, the Maildir is complete."""
+    """Make a Maildir. `new` is made last: where it exists, the Maildir is complete. Raises OSError."""
     for name in ("tmp", "cur", "new"):
         make_folder(f"{folder}/{name}")
 
 
-def look_at_maildir(folder: str, now: float) -> None:
-    """Refuse a Maildir that is not ours; remove from its tmp/ what the standard calls stale. Raises OSError.
+def check_maildir(folder: str, now: float) -> None:
+    """Check the owner and mode of a Maildir, and remove stale files from its tmp/. Raises OSError.
 
-    The mailbox itself may be a link that an administrator has made to another disk; what it leads to must be ours.
+    The mailbox itself may be a symbolic link to another disk; the folders in it must belong to the service user.
     """
     for name in ("new", "cur", "tmp"):
         path = f"{folder}/{name}"
@@ -112,7 +59,7 @@ def look_at_maildir(folder: str, now: float) -> None:
         finally:
             os.close(descriptor)
         if status.st_uid != os.geteuid() or status.st_mode & stat.S_IWOTH:
-            raise PermissionError(errno.EACCES, "it is not a folder of the service user's alone", path)
+            raise PermissionError(errno.EACCES, "the folder must belong to the service user alone", path)
     with os.scandir(os.path.join(folder, "tmp")) as items:
         for item in items:
             with contextlib.suppress(OSError):

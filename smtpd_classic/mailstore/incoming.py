@@ -14,15 +14,10 @@ from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Self
 
-from filelock import lock_descriptor
+from smtpd_classic.durable import COMPLETE, close, create_locked, sync, sync_folder, write_all
+from smtpd_classic.mailstore.folders import failure, make_maildir
 
-from smtpd_classic.mailstore.folders import failure, make_maildir, sync_folder, write_all
-from spool.disk import close, sync
-
-__all__ = ["COMPLETE", "DRAFT", "Incoming", "copy_into", "envelope_to"]
-
-DRAFT = 0o200
-COMPLETE = 0o600
+__all__ = ["Incoming", "copy_into", "envelope_to"]
 
 # What is held in memory before it is written: most messages are one write.
 _BUFFER = 64 * 1024
@@ -251,15 +246,7 @@ class Incoming:
         write_all(self._descriptor, data)
 
     def _create(self, path: str) -> None:
-        while self._descriptor < 0:
-            descriptor = os.open(path, _CREATE, DRAFT)
-            self._descriptor, self._path = descriptor, path
-            # A sweep may look at the new name before we have its lock, and even take it for abandoned.
-            if not lock_descriptor(descriptor, blocking=False):
-                lock_descriptor(descriptor, poll_interval=0.001)
-            if os.fstat(descriptor).st_nlink == 0:
-                os.close(descriptor)
-                self._descriptor = -1
+        self._descriptor, self._path = create_locked(path), path
 
     def _remove_name(self) -> None:
         if self._path:

@@ -14,15 +14,14 @@ from collections.abc import Callable, Iterable
 
 from filelock import lock_descriptor
 
+from smtpd_classic.durable import names_need_sync, sync_folder
 from smtpd_classic.mailstore.folders import (
     MailStoreBroken,
     MailStoreFull,
+    check_maildir,
     failure,
-    look_at_maildir,
     make_folder,
     make_maildir,
-    names_need_sync,
-    sync_folder,
 )
 from smtpd_classic.mailstore.incoming import Incoming, copy_into, envelope_to
 from smtpd_classic.mailstore.quota import QuotaCache
@@ -110,7 +109,7 @@ class MailStore:
     def _look_at(self, folder: str) -> None:
         """Once for every Maildir in the life of a process: nobody but us can change it afterwards."""
         if folder not in self._seen:
-            look_at_maildir(folder, time.time())
+            check_maildir(folder, time.time())
             if len(self._seen) >= _MAX_SEEN:
                 self._seen.clear()
             self._seen.add(folder)

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from smtpd_classic.mailstore.folders import make_maildir, names_need_sync
+from smtpd_classic.durable import names_need_sync
+from smtpd_classic.mailstore.folders import make_maildir
 from smtpd_classic.mailstore.incoming import envelope_to
 from smtpd_classic.mailstore.store import MailStore, MailStoreBroken, MailStoreFull
 from tests.spool.faults import descriptors, failing
@@ -393,20 +394,6 @@ def test_draft_taken_for_abandoned_before_its_lock_is_made_again(
     monkeypatch.setattr(os, "open", open_and_lose)
     assert put(store, ONE, folder(store)) == []
     assert messages(folder(store)) == [ONE] * 2
-
-
-def test_lock_that_a_sweep_has_for_a_moment_is_waited_for(store: MailStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    answers = iter([False, True])
-    asked: list[bool] = []
-
-    def lock(_descriptor: int, *, blocking: bool = True, poll_interval: float = 0.05) -> bool:
-        asked.append(blocking)
-        assert poll_interval <= 0.05
-        return next(answers)
-
-    monkeypatch.setattr("smtpd_classic.mailstore.incoming.lock_descriptor", lock)
-    assert put(store, ONE, folder(store)) == []
-    assert asked == [False, True]
 
 
 def test_file_systems_that_are_not_known_get_their_folders_synced(

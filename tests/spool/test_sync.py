@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from spool.disk import sync
+from smtpd_classic.durable import sync
 from tests.waiting import until
 
 

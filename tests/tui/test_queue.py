@@ -214,7 +214,7 @@ def test_nothing_a_stranger_wrote_gets_through(text: str, tmp_path: Path, spool:
 
 def test_no_spool_is_said(tmp_path: Path) -> None:
     tui = Tui(made(tmp_path)).go("Queue")
-    assert "the spool folder is not there or not complete" in tui.text
+    assert "the spool folder is missing or incomplete" in tui.text
 
 
 @pytest.mark.parametrize("number", [20_000, pytest.param(100_000, marks=pytest.mark.torture)])
