@@ -15,7 +15,7 @@ COMPILED = {
         " transcript transport wire wording"
     ),
     "smtpd_classic/mailstore": "folders incoming store",
-    "smtpd_classic/message": "headers mailboxes phrase rewriting trace",
+    "smtpd_classic/message": "authors encoded_words headers mailboxes phrase rewriting trace",
     "smtpd_classic/policy": (
         "__init__ addressees answers checks client limits networks patterns relaying rules sender transaction trust"
     ),

@@ -146,7 +146,9 @@ class Basic:
         True,
         "From and account must be the same",
         "Users who have logged in can only send from their own addresses, in the envelope and in the From and Sender "
-        "headers: the login, its plus-addresses, aliases that lead to it alone, and what it may send as.",
+        "headers: the login, its plus-addresses, aliases that lead to it alone, and what it may send as. The form of "
+        "the From header does not matter, but every address in it must be the user's, also in the display name. A "
+        "local part alone gets the primary domain, and a missing From is added from the envelope sender.",
     )
     require_auth_for_local_sender: bool = option(
         BOOLEAN,

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from smtpd_classic.smtp.address import parse_address
 
-__all__ = ["Mailbox", "Unreadable", "mailboxes"]
+__all__ = ["Mailbox", "Unreadable", "comment_end", "mailboxes"]
 
 _LONGEST = 65_536
 _TOKEN = re.compile(
@@ -47,7 +47,7 @@ class _Token(NamedTuple):
     end: int
 
 
-def _comment_end(value: bytes, start: int) -> int:
+def comment_end(value: bytes, start: int) -> int:
     depth = 0
     for match in _IN_COMMENT.finditer(value, start):
         depth += {b"(": 1, b")": -1}.get(match[0], 0)
@@ -66,7 +66,7 @@ def _tokens(value: bytes) -> list[_Token]:
             raise Unreadable("a quotation is not closed, or there is a character that does not belong there")
         kind = match.lastgroup or ""
         if kind == "comment":
-            at = _comment_end(value, at)
+            at = comment_end(value, at)
             continue
         at = match.end()
         if kind != "space":

@@ -1,7 +1,7 @@
 """Mail Header Replace: addresses in `From:`, `Sender:` and `Reply-To:` of mail that originates here, per destination.
 
-Only the octets of a replaced address change, and its display name when the replacement brings one. A field that cannot
-be read for sure stays as it came.
+Only the octets of a replaced address change, and its display name when the replacement brings one. Of a field that does
+not keep to the grammar only the addresses are replaced; a field that shows none stays as it came.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 from smtpd_classic.config import Replacement
 from smtpd_classic.domain_name import ascii_domain, spellings
+from smtpd_classic.message.authors import read_authors
 from smtpd_classic.message.headers import HeaderBlock
-from smtpd_classic.message.mailboxes import Mailbox, Unreadable, mailboxes
+from smtpd_classic.message.mailboxes import Mailbox, Unreadable, comment_end, mailboxes
 from smtpd_classic.message.phrase import phrase
 
 __all__ = ["NO_REWRITING", "Rewriting", "rewriting_for"]
@@ -48,19 +49,34 @@ class Rewriting(NamedTuple):
 
     def _edits(self, block: HeaderBlock, name: bytes) -> "Iterator[_Edit]":
         for field in block.fields(name):
+            value = block.raw[field.value : field.end]
             try:
-                found = mailboxes(block.raw[field.value : field.end])
+                edits = self._edits_of(value, mailboxes(value))
             except Unreadable:
-                continue
-            yield from _apart([edit for mailbox in found if (edit := self._edit(mailbox, field.value)) is not None])
+                edits = self._edits_of_odd_field(value)
+            for edit in edits:
+                yield _Edit(field.value + edit.start, field.value + edit.end, edit.text)
 
-    def _edit(self, mailbox: Mailbox, offset: int) -> "_Edit | None":
-        new = self.replacements.get(mailbox.address.lower())
-        if new is None:
-            return None
-        if not new.display:
-            return _Edit(offset + mailbox.start, offset + mailbox.end, new.address)
-        return _Edit(offset + mailbox.outer, offset + mailbox.outer_end, new.display + b" <" + new.address + b">")
+    def _edits_of(self, value: bytes, found: list[Mailbox]) -> "list[_Edit]":
+        edits: list[_Edit] = []
+        before = 0
+        for mailbox in found:
+            new = self.replacements.get(mailbox.address.lower())
+            if new is not None and not new.display:
+                edits.append(_Edit(mailbox.start, mailbox.end, new.address))
+            elif new is not None:
+                start, end = _with_comments(value, mailbox, before)
+                edits.append(_Edit(start, end, new.display + b" <" + new.address + b">"))
+            before = mailbox.outer_end
+        return _apart(edits)
+
+    def _edits_of_odd_field(self, value: bytes) -> "list[_Edit]":
+        try:
+            found = read_authors(value).addresses
+        except Unreadable:
+            return []
+        edits = [(each, self.replacements.get(each.address.lower())) for each in found]
+        return [_Edit(each.start, each.end, new.address) for each, new in edits if new is not None]
 
 
 NO_REWRITING = Rewriting({}, {})
@@ -80,6 +96,26 @@ def _apart(edits: list[_Edit]) -> list[_Edit]:
             kept.pop()
         kept.append(edit)
     return kept
+
+
+def _with_comments(value: bytes, mailbox: Mailbox, before: int) -> tuple[int, int]:
+    """Return where the mailbox begins and ends, comments included that stand for its display name: `ann@x (Ann)`."""
+    start, end = mailbox.outer, mailbox.outer_end
+    if mailbox.named and value[start : start + 1] != b"<":
+        return start, end
+    after = _behind_comments(value, end)
+    lead = before + len(value[before:start]) - len(value[before:start].lstrip(b", \t\n"))
+    behind = _behind_comments(value, lead) if lead < start else lead
+    if behind > lead and not value[behind:start].strip():
+        start = lead
+    return start, after
+
+
+def _behind_comments(value: bytes, at: int) -> int:
+    """Return the end of the comments at `at` (with white space before them), or `at` when there is none."""
+    while value[at:].lstrip(b" \t\n")[:1] == b"(":
+        at = comment_end(value, value.index(b"(", at))
+    return at
 
 
 def _new(name: str) -> _New:

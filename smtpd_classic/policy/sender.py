@@ -1,16 +1,17 @@
 """Checks of the sender, in the envelope and in the header."""
 
+from smtpd_classic.message.authors import Author, read_authors
 from smtpd_classic.message.headers import HeaderBlock
-from smtpd_classic.message.mailboxes import Mailbox, Unreadable, mailboxes
+from smtpd_classic.message.mailboxes import Unreadable
 from smtpd_classic.policy.transaction import Transaction
 from smtpd_classic.smtp.events import Event, MailFrom
 from smtpd_classic.smtp.replies import (
-    FROM_MISSING,
-    FROM_NOT_YOURS,
+    FROM_NOT_ONE,
     FROM_UNREADABLE,
     LOGIN_REQUIRED_FOR_SENDER,
     SENDER_NOT_LOCAL,
     SENDER_NOT_YOURS,
+    from_not_yours,
 )
 from smtpd_classic.smtp.reply import Reply
 
@@ -18,7 +19,7 @@ __all__ = ["require_auth_for_local_sender", "require_local_sender", "require_own
 
 
 def require_auth_for_local_sender(transaction: Transaction, event: Event) -> Reply | None:
-    """Nobody sends with an address of ours without a login or trust; the null sender is nobody's address."""
+    """Refuse an envelope sender of a local domain from a client that is neither logged in nor trusted."""
     sender = transaction.sender
     if not sender or not transaction.rules.accounts.is_local_domain(sender.rpartition("@")[2]):
         return None
@@ -26,7 +27,7 @@ def require_auth_for_local_sender(transaction: Transaction, event: Event) -> Rep
 
 
 def require_local_sender(transaction: Transaction, event: Event) -> Reply | None:
-    """Who has logged in sends with an address that exists here, or with the null sender."""
+    """Refuse a logged-in client's envelope sender that exists on no local domain; the null sender passes."""
     sender = transaction.sender
     if transaction.visitor.login is None or not sender:
         return None
@@ -34,7 +35,7 @@ def require_local_sender(transaction: Transaction, event: Event) -> Reply | None
 
 
 def require_own_sender(transaction: Transaction, event: Event) -> Reply | None:
-    """Who has logged in sends with addresses of its own: at MAIL, and in From and Sender when the header is there."""
+    """Refuse addresses that the login does not own: at MAIL, and in From and Sender once the header is there."""
     login = transaction.visitor.login
     if login is None:
         return None
@@ -43,27 +44,35 @@ def require_own_sender(transaction: Transaction, event: Event) -> Reply | None:
         return None if not transaction.sender or owns(login, transaction.sender) else SENDER_NOT_YOURS
     assert transaction.header is not None
     try:
-        named = _from_and_sender(transaction.header)
+        named = _from_and_sender(transaction.header, transaction.rules.config.server.primary_domain)
     except Unreadable:
         return FROM_UNREADABLE
     if named is None:
-        return FROM_MISSING
-    return None if all(owns(login, mailbox.address) for mailbox in named) else FROM_NOT_YOURS
+        return FROM_NOT_ONE
+    foreign = next((address for address in named if not owns(login, address)), None)
+    return None if foreign is None else from_not_yours(foreign)
 
 
-def _from_and_sender(header: HeaderBlock) -> list[Mailbox] | None:
-    """All mailboxes of From and Sender; None unless there is exactly one From, which names somebody. Raises Unreadable.
+def _from_and_sender(header: HeaderBlock, primary_domain: str) -> list[str] | None:
+    """Return every address that From and Sender show, display names included; None if there are several From fields.
 
-    A reader that stops at the first line that is no field must see the same From as one that reads on behind it.
+    A header without From is right: one is added from the envelope sender, which has been checked at MAIL. A reader that
+    stops at the first line that is no field must see the same From as one that reads on behind it. Raises Unreadable.
     """
     authors = header.fields(b"from")
-    if len(authors) != 1:
+    if len(authors) > 1:
         return None
-    if header.strict_end < authors[0].end or not header.whole:
+    if authors and (header.strict_end < authors[0].end or not header.whole):
         raise Unreadable("From stands behind a line that is no field")
-    found = mailboxes(header.raw[authors[0].value : authors[0].end])
-    if not found:
-        return None
-    for field in header.fields(b"sender"):
-        found += mailboxes(header.raw[field.value : field.end])
-    return found
+    named: list[str] = []
+    for field in [*authors, *header.fields(b"sender")]:
+        found = read_authors(header.raw[field.value : field.end])
+        shown = [_completed(author, primary_domain) for author in found.addresses] + list(found.display_names)
+        if not shown:
+            raise Unreadable("the field shows no address")
+        named += shown
+    return named
+
+
+def _completed(author: Author, domain: str) -> str:
+    return f"{author.address}@{domain}" if author.bare else author.address

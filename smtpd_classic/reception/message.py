@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from smtpd_classic.message.authors import complete as complete_authors
 from smtpd_classic.message.headers import HeaderBlock
 from smtpd_classic.message.trace import Hop, date_text, envelope_to, received, return_path
 from smtpd_classic.policy import ResolvedRecipient, Transaction
@@ -100,9 +101,11 @@ class IncomingMessage:
         if self._originates_here:
             arrived += self._missing_fields(header)
         convert = self._services.config.basic.convert_tnef and _may_hold_tnef(header, content, complete=complete)
+        raw = complete_authors(header.raw, self._primary_domain) if self._originates_here else header.raw
         if not self._all_here or convert:
-            return arrived + header.raw, QueueDestination(self._services, self.queue_id)
-        raw = self._services.rewriting.header(header.raw) if self._originates_here else header.raw
+            return arrived + raw, QueueDestination(self._services, self.queue_id)
+        if self._originates_here:
+            raw = self._services.rewriting.header(raw)
         on_top = return_path(self._mail.reverse_path)
         if len(self._named) == 1 == len(self._mailboxes):
             on_top += envelope_to(self._named[0])
@@ -137,11 +140,23 @@ class IncomingMessage:
         )
 
     def _missing_fields(self, header: HeaderBlock) -> bytes:
-        """RFC 6409 8.1 to 8.3: what a submission server may add."""
+        """Return the fields that a submission server may add (RFC 6409 8.1 to 8.3)."""
         fields = "" if header.has(b"date") else f"Date: {date_text(self._arrival)}\n"
+        if not header.has(b"from"):
+            fields += f"From: {self._author()}\n"
         if not header.has(b"message-id"):
             fields += f"Message-ID: {self._own_id().decode()}\n"
         return fields.encode()
+
+    def _author(self) -> str:
+        """Return the address for a missing From: the envelope sender, else the login, else the postmaster."""
+        login = self._transaction.visitor.login
+        default = login.address if login is not None else self._services.config.postmaster
+        return f"<{self._mail.reverse_path or default}>"
+
+    @property
+    def _primary_domain(self) -> str:
+        return self._services.config.server.primary_domain
 
     def _own_id(self) -> bytes:
         """What Message-ID a message gets that came without one; blank for those that get none."""

@@ -131,9 +131,14 @@ LOGIN_REQUIRED_FOR_SENDER = Reply(530, "5.7.0", "Log in to send with an address 
 
 SENDER_NOT_LOCAL = Reply(550, "5.1.0", "Send with an address of this server's own domains.")
 SENDER_NOT_YOURS = Reply(553, "5.7.1", "Send with an address that belongs to your login.")
-FROM_NOT_YOURS = Reply(550, "5.7.1", "Write an address that belongs to your login into From and Sender.")
-FROM_MISSING = Reply(550, "5.7.1", "Write exactly one From field, with an address that belongs to your login.")
-FROM_UNREADABLE = Reply(550, "5.7.1", "The From or Sender field cannot be read; write plain addresses into it.")
+FROM_NOT_ONE = Reply(550, "5.7.1", "The message has more than one From field; send it with one.")
+FROM_UNREADABLE = Reply(550, "5.7.1", "No valid address can be read in From or Sender; write a plain one there.")
+
+
+def from_not_yours(address: str) -> Reply:
+    shown = address[:254].encode("ascii", "backslashreplace").decode()
+    return Reply(550, "5.7.1", f"<{shown}> in From or Sender is not an address of your login; use your own address.")
+
 
 # Recipients.
 

@@ -11,6 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from smtpd_classic.config.schema import Replacement
+from smtpd_classic.message.authors import complete, read_authors
 from smtpd_classic.message.headers import HeaderBlock, end_of_header_block
 from smtpd_classic.message.mailboxes import Unreadable, mailboxes
 from smtpd_classic.message.rewriting import rewriting_for
@@ -191,6 +192,114 @@ def test_any_octets_are_read_or_refused(value: bytes) -> None:
         assert 0 <= each.outer <= each.start < each.end <= each.outer_end <= len(value)
 
 
+# Authors of any form ---------------------------------------------------------------------------------------------
+
+OWN = "joe@example.org"
+ODD = [
+    (b" Doe, Joe <joe@example.org>", [OWN], []),
+    (b" Joe @ Acme Inc. <joe@example.org>", [OWN], []),
+    (b" Joe @acme <joe@example.org>", [OWN], []),
+    (b" =?utf-8?q?Doe,_J=C3=B6?= <joe@example.org>", [OWN], []),
+    (b" joe@example.org;", [OWN], []),
+    (b" Joe <joe@example.org>;", [OWN], []),
+    (b" ACME\\joe <joe@example.org>", [OWN], []),
+    (b" joe\\@example.org", [OWN], []),
+    (b" Joe <joe@Example.org.>", [OWN], []),
+    (b" joe@example.org.", [OWN], []),
+    (b" joe", ["joe"], []),
+    (b" Joe Doe <joe>", ["joe"], []),
+    (b" root (Cron Daemon)", ["root"], []),
+    (b" team: Joe <joe@example.org>;", [OWN], []),
+    (b" <joe@example.org> Joe Doe", [OWN], []),
+    (b" \"'joe@example.org'\" <joe@example.org>", [OWN], [OWN]),
+    (b' "boss@other.test" <joe@example.org>', [OWN], ["boss@other.test"]),
+    (b" joe@example.org (boss@other.test)", [OWN], ["boss@other.test"]),
+    (b" =?utf-8?q?boss?= =?utf-8?b?QG90aGVyLnRlc3Q=?= <joe@example.org>", [OWN], ["boss@other.test"]),
+    (b' "=?utf-8?q?boss=40other=2Etest?=" <joe@example.org>', [OWN], ["boss@other.test"]),
+    (" boss＠other.test <joe@example.org>".encode(), [OWN], ["boss@other.test"]),
+    (b" boss @ other . test <joe@example.org>", [OWN], ["boss@other.test"]),
+    (b' "boss"@other.test <joe@example.org>', [OWN], ["boss@other.test"]),
+    (b" boss@other.test <joe@example.org", [], ["boss@other.test", OWN]),
+    (b" boss @ other . test", ["boss@other.test"], []),
+    (b" <joe@example.org> <boss@other.test>", [OWN, "boss@other.test"], []),
+    (b" joe@example.org boss@other.test", [], [OWN, "boss@other.test"]),
+    (b" Joe Doe", [], []),
+    (b"", [], []),
+]
+
+
+@pytest.mark.parametrize(("value", "addresses", "names"), ODD, ids=[repr(value) for value, _, _ in ODD])
+def test_every_address_that_a_reader_could_see_is_found(value: bytes, addresses: list[str], names: list[str]) -> None:
+    found = read_authors(value + b"\n")
+    assert [each.address for each in found.addresses] == addresses
+    assert list(found.display_names) == names
+    for each in found.addresses:
+        assert value[each.start : each.end].strip() == value[each.start : each.end]
+
+
+@pytest.mark.parametrize("value", [b" a@b@example.org", b" Joe <joe doe@x@y>", b" joe@\xf6.example", b"x" * 70_000])
+def test_an_address_that_cannot_be_read_makes_the_field_unreadable(value: bytes) -> None:
+    with pytest.raises(Unreadable):
+        read_authors(value)
+
+
+PIECES = st.sampled_from(
+    [b"joe@a.test", b"boss@b.test", b"x", b"[192.0.2.1]", b"team:", b"boss", b"b.test", b"<boss@b.test>", b"\n "]
+    + [bytes([octet]) for octet in b'<>"(),;:@. \\']
+)
+
+
+@given(st.lists(PIECES, max_size=10).map(b"".join))
+def test_an_address_that_the_grammar_allows_is_never_overlooked(value: bytes) -> None:
+    try:
+        strict = {each.address for each in mailboxes(value)}
+        found = read_authors(value)
+    except Unreadable:
+        return
+    assert strict <= {each.address for each in found.addresses} | set(found.display_names)
+
+
+@given(st.binary(max_size=300))
+def test_any_octets_have_authors_or_are_refused(value: bytes) -> None:
+    with contextlib.suppress(Unreadable):
+        for each in read_authors(value).addresses:
+            assert 0 <= each.start < each.end <= len(value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"<" * 60_000,
+        b"(" * 60_000,
+        b'"\\' * 30_000,
+        b"a@" * 30_000,
+        b"a@b." * 16_000,
+        b"," * 60_000,
+        b"x" * 60_000,
+        b"a." * 30_000,
+    ],
+)
+def test_hostile_fields_are_read_in_linear_time(value: bytes) -> None:
+    began = time.monotonic()
+    with contextlib.suppress(Unreadable):
+        read_authors(value)
+    assert time.monotonic() - began < 2.0
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (b"From: joe\nTo: ann\n", b"From: joe@us.test\nTo: ann\n"),
+        (b"From: Joe <joe >\n", b"From: Joe <joe@us.test >\n"),
+        (b"From: root (Cron)\nSender:\n root\n", b"From: root@us.test (Cron)\nSender:\n root@us.test\n"),
+        (b"From: Doe, Joe <joe@x.test>\n", b"From: Doe, Joe <joe@x.test>\n"),
+        (b"From: Joe Doe\n", b"From: Joe Doe\n"),
+    ],
+)
+def test_only_a_local_part_alone_gets_the_domain(before: bytes, after: bytes) -> None:
+    assert complete(before, "us.test") == after
+
+
 # Mail Header Replace ---------------------------------------------------------------------------------------------
 
 RULES = (
@@ -218,7 +327,15 @@ REWRITTEN = [
     (b"From: joe@pc.lan.example\n", b"From: joe@pc.lan.example\n"),
     (b"From: bigjoe@pc.lan\n", b"From: bigjoe@pc.lan\n"),
     (b'From: "joe@pc.lan" <x@y.z>\n', b'From: "joe@pc.lan" <x@y.z>\n'),
-    (b"From: Joe Doe, joe@pc.lan\n", b"From: Joe Doe, joe@pc.lan\n"),
+    (b"From: Joe Doe, joe@pc.lan\n", b"From: Joe Doe, sales@example.org\n"),
+    (b"From: Doe, Joe <joe@pc.lan>;\n", b"From: Doe, Joe <sales@example.org>;\n"),
+    (b"From: ann@pc.lan (Annie)\n", b"From: =?utf-8?b?SsO2cmcsIFN1cHBvcnQ=?= <help@example.org>\n"),
+    (b"From: (Annie) ann@pc.lan\n", b"From: =?utf-8?b?SsO2cmcsIFN1cHBvcnQ=?= <help@example.org>\n"),
+    (b"From: <ann@pc.lan>\n (Annie (Lee))\n", b"From: =?utf-8?b?SsO2cmcsIFN1cHBvcnQ=?= <help@example.org>\n"),
+    (
+        b"From: x@y.z (X), ann@pc.lan (Annie), (J) joe@pc.lan\n",
+        b"From: x@y.z (X), =?utf-8?b?SsO2cmcsIFN1cHBvcnQ=?= <help@example.org>, (J) sales@example.org\n",
+    ),
     (b"From: <joe@pc.lan\n", b"From: <joe@pc.lan\n"),
     (b"From: bob@pc.lan\n", b"From: in@example.org\n"),
 ]

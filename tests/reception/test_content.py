@@ -1,5 +1,6 @@
 """What becomes of the content: transparency, destinations, limits that are found on the way, and bounded memory."""
 
+import base64
 import re
 import tracemalloc
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from smtpd_classic.message.headers import HeaderBlock, end_of_header_block
 from smtpd_classic.smtp.content import stuff
 from tests.reception.world import PASSWORD, Talk, World, world
 
@@ -152,6 +154,36 @@ def test_missing_fields_are_added_to_mail_of_our_own(tmp_path: Path, header: byt
         assert {line.partition(b":")[0] for line in above.split(b"\n")} >= added
         assert len([line for line in above.split(b"\n") if line.startswith((b"Date:", b"Message-ID:"))]) == len(added)
     assert below_trace(here.mailbox("joe@example.org")[1]) == content
+
+
+def authors(here: World, message: bytes) -> list[bytes]:
+    return HeaderBlock(message[: end_of_header_block(message)]).values(b"from")
+
+
+@pytest.mark.parametrize("login", ["", "joe@example.org"], ids=["trusted", "logged in"])
+def test_a_missing_from_is_added_from_the_envelope_sender(tmp_path: Path, login: str) -> None:
+    here = world(tmp_path, TRUSTED)
+    for sender, header in (("sales@example.org", b""), ("", b""), ("joe@example.org", b"From: joe (Joe)\n")):
+        talk = here.talk("203.0.113.5" if login else "192.0.2.7", tls=True)
+        talk()
+        talk.line("EHLO client.example")
+        if login:
+            credentials = base64.b64encode(f"\0{login}\0{PASSWORD}".encode()).decode()
+            assert talk.line(f"AUTH PLAIN {credentials}").startswith("235")
+        talk.line(f"MAIL FROM:<{sender}>")
+        talk.line("RCPT TO:<ann@example.org>")
+        talk.line("DATA")
+        assert talk(header.replace(b"\n", b"\r\n") + b"Subject: x\r\n\r\nbody\r\n.\r\n").startswith(b"250"), here.log()
+    found = [authors(here, message) for message in here.mailbox("ann@example.org")]
+    default = f"<{login or 'postmaster@example.org'}>".encode()
+    assert sorted(found) == sorted([[b"<sales@example.org>"], [default], [b"joe@example.org (Joe)"]])
+
+
+def test_a_strangers_from_stays_as_it_came(tmp_path: Path) -> None:
+    here = world(tmp_path)
+    sent(here, b"Subject: x\n\nbody\n", "joe@example.org")
+    sent(here, b"From: root\n\nbody\n", "joe@example.org")
+    assert sorted(authors(here, message) for message in here.mailbox("joe@example.org")) == [[], [b"root"]]
 
 
 REPLACE = "[replace Sales <sales@example.org>]\naddresses = joe@pc.lan\nlocal = yes\nremote = no\n"
