@@ -1,7 +1,8 @@
-"""The client's side of the wire: replies out of octets, and what EHLO was answered.
+"""The client's side of the wire: replies out of octets, and the extensions that EHLO announces.
 
-A server is a stranger too: lines and replies have limits, and the text of a reply holds nothing that is not printable,
-so that it may go into logs, notifications and terminals. Line ends are taken as they come.
+A server is a stranger too: a line of any length and a reply of any number of lines are read, and a bounded beginning of
+their text is kept. The text holds printable characters alone, so that it may go into logs, notifications and terminals.
+A line may end with LF alone.
 """
 
 import re
@@ -11,65 +12,87 @@ from smtpd_classic.smtp.reply import Reply
 
 __all__ = ["BadReply", "Offered", "ReplyParser", "parse_ehlo"]
 
-_MAX_LINE = 2000  # RFC 5321 4.5.3.1.5 says 512
-_MAX_LINES = 200
+_KEPT_OF_LINE = 2000  # octets; RFC 5321 4.5.3.1.5 allows 512
+_KEPT_LINES = 200
+_KEPT = 8 * 1024  # octets of one reply
 _LINE = re.compile(r"([2-5][0-9]{2})(?:([ -])(.*))?", re.DOTALL)
 _ENHANCED = re.compile(r"([245])\.[0-9]{1,3}\.[0-9]{1,3}(?= |$)")  # RFC 2034 4
 
 
 class BadReply(Exception):
-    """What came is no reply of SMTP."""
+    """The octets are no reply of SMTP."""
 
 
 class ReplyParser:
-    """`receive_data()`, then `next_reply()` until it is None. After BadReply the connection is of no use."""
+    """The parser of one connection: `receive_data()`, then `next_reply()` until it is None.
+
+    After BadReply the connection is of no use.
+    """
 
     def __init__(self) -> None:
         self._buffer = b""
+        self._line = b""  # the beginning of the current line
         self._lines: list[str] = []
+        self._kept = 0
 
     def receive_data(self, data: bytes) -> None:
         self._buffer += data
 
     def next_reply(self) -> Reply | None:
-        """The next whole reply; the code of its last line counts. Raises BadReply."""
+        """Return the next whole reply, with the code of its last line. Raises BadReply."""
         while True:
-            line, end, rest = self._buffer.partition(b"\n")
-            if len(line) > _MAX_LINE:
-                raise BadReply(f"a line of more than {_MAX_LINE} octets")
+            piece, end, self._buffer = self._buffer.partition(b"\n")
+            self._line += piece[: _KEPT_OF_LINE - len(self._line)]
             if not end:
+                if len(self._line) == _KEPT_OF_LINE:
+                    _parsed(self._line)  # a line without an end is given up as soon as it is known to be no reply
                 return None
-            self._buffer = rest
-            text = _printable(line.removesuffix(b"\r").decode("utf-8", "replace"))
-            match = _LINE.fullmatch(text)
-            if match is None:
-                raise BadReply(f"“{text[:80]}”")
-            self._lines.append(match[3] or "")
-            if len(self._lines) > _MAX_LINES:
-                raise BadReply(f"more than {_MAX_LINES} lines")
-            if match[2] != "-":
-                lines, self._lines = self._lines, []
-                return _reply(int(match[1]), lines)
+            code, more, text = _parsed(self._line)
+            self._line = b""
+            self._keep(text)
+            if not more:
+                lines, self._lines, self._kept = self._lines, [], 0
+                return _reply(code, lines, text)
+
+    def _keep(self, text: str) -> None:
+        if len(self._lines) == _KEPT_LINES or self._kept >= _KEPT:
+            return
+        octets = text.encode()
+        if self._kept + len(octets) > _KEPT:
+            octets = octets[: _KEPT - self._kept]
+            text = octets.decode("utf-8", "ignore")
+        self._kept += len(octets) + 1
+        self._lines.append(text)
+
+
+def _parsed(line: bytes) -> tuple[int, bool, str]:
+    """Return code, whether more lines follow, and text of a line. Raises BadReply."""
+    cut = len(line) == _KEPT_OF_LINE
+    text = _printable(line.removesuffix(b"\r").decode("utf-8", "ignore" if cut else "replace"))
+    match = _LINE.fullmatch(text)
+    if match is None:
+        raise BadReply(f"“{text[:80]}”")
+    return int(match[1]), match[2] == "-", match[3] or ""
 
 
 def _printable(text: str) -> str:
     return text if text.isprintable() else "".join(char if char.isprintable() else "?" for char in text)
 
 
-def _reply(code: int, lines: list[str]) -> Reply:
+def _reply(code: int, lines: list[str], last: str) -> Reply:
     """With the enhanced status code taken out of the text, where it fits the code."""
-    match = _ENHANCED.match(lines[-1])
+    match = _ENHANCED.match(last)
     if match is None or match[1] != str(code)[0]:
         return Reply(code, "", "\n".join(lines))
     enhanced = match[0]
     if len(lines) == 1:
-        return Reply(code, enhanced, lines[0][len(enhanced) :].removeprefix(" "))
+        return Reply(code, enhanced, lines[0].removeprefix(enhanced).removeprefix(" "))
     return Reply(code, enhanced, "\n".join(line.removeprefix(enhanced).removeprefix(" ") for line in lines))
 
 
 @dataclass(frozen=True, slots=True)
 class Offered:
-    """What a server announces; nothing after HELO. `size` and `max_recipients` are 0 when no limit is named."""
+    """The extensions that a server announces, none after HELO. `size` and `max_recipients` are 0 without a limit."""
 
     names: frozenset[str] = frozenset()
     has_size: bool = False
@@ -86,10 +109,10 @@ class Offered:
 
 
 def parse_ehlo(reply: Reply) -> Offered:
-    """The lines behind the first (RFC 5321 4.1.1.1). What cannot be read is not offered."""
+    """Return what the lines behind the first announce (RFC 5321 4.1.1.1). An unreadable line announces nothing."""
     keywords: dict[str, list[str]] = {}
     for line in reply.text.split("\n")[1:]:
-        words = line.replace("AUTH=", "AUTH ").upper().split()  # AUTH=LOGIN: what old servers say to old clients
+        words = line.replace("AUTH=", "AUTH ").upper().split()  # AUTH=LOGIN: the form of old servers for old clients
         if words:
             keywords.setdefault(words[0], []).extend(words[1:])
     return Offered(
@@ -109,7 +132,7 @@ def parse_ehlo(reply: Reply) -> Offered:
 
 
 def _max_recipients(limits: list[str]) -> int:
-    """LIMITS RCPTMAX=n (RFC 9422 4.2)."""
+    """Return n of LIMITS RCPTMAX=n (RFC 9422 4.2)."""
     for limit in limits:
         name, _, value = limit.partition("=")
         if name == "RCPTMAX":
