@@ -22,7 +22,7 @@ from tui.source import Source, read_source
 from tui.text import clean
 from tui.writing import write_into
 
-__all__ = ["apply", "do"]
+__all__ = ["apply", "do", "settle", "tell"]
 
 _LOCK_PATIENCE_S = 2.0
 
@@ -78,7 +78,7 @@ def _nothing_changed(desk: Desk) -> None:
 
 def _reload_only(desk: Desk) -> None:
     desk.stage.close()
-    desk.run(lambda: reload(desk.runtime, desk.path, desk.source.digest), lambda answer: _tell(desk, answer, None))
+    desk.run(lambda: reload(desk.runtime, desk.path, desk.source.digest), lambda answer: tell(desk, answer, None))
 
 
 def _begin(desk: Desk, go_on: Callable[[Prepared], None]) -> None:
@@ -200,16 +200,20 @@ def _write(desk: Desk, edited: Edited) -> None:
     before = desk.source
 
     def work() -> tuple[Source, Answer]:
-        version = edited.apply(_LOCK_PATIENCE_S)
-        written = read_source(before.path)
-        answer = reload(desk.runtime, before.path, written.digest)
-        if answer.took is Took.REFUSED and version is not None:
-            restore(before.path, version, even_if_refused=True)
-            reload(desk.runtime, before.path, before.digest, patience_s=5)
-            written = read_source(before.path)
-        return written, answer
+        return settle(desk, before, edited.apply(_LOCK_PATIENCE_S))
 
     desk.run(work, lambda result: _written(desk, *result), lambda problem: _not_written(desk, problem))
+
+
+def settle(desk: Desk, before: Source, version: str | None) -> tuple[Source, Answer]:
+    """Reload the server after the file was written; put `version`, the former file, back if the server refuses it."""
+    written = read_source(before.path)
+    answer = reload(desk.runtime, before.path, written.digest)
+    if answer.took is Took.REFUSED and version is not None:
+        restore(before.path, version, even_if_refused=True)
+        reload(desk.runtime, before.path, before.digest, patience_s=5)
+        written = read_source(before.path)
+    return written, answer
 
 
 def _written(desk: Desk, source: Source, answer: Answer) -> None:
@@ -218,10 +222,10 @@ def _written(desk: Desk, source: Source, answer: Answer) -> None:
         desk.take(source, desk.draft.rebase(source.text))
     else:
         desk.take(source)
-    _tell(desk, answer, source)
+    tell(desk, answer, source)
 
 
-def _tell(desk: Desk, answer: Answer, source: Source | None) -> None:
+def tell(desk: Desk, answer: Answer, source: Source | None) -> None:
     if answer.took is Took.REFUSED:
         text = f"The daemon refused the file, and runs on as before:\n\n{clean(answer.text, 900)}"
         back = "\n\nThe old file is back in its place. Your changes are still on the screen."

@@ -8,17 +8,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from smtpd_classic import atomic_file
-from smtpd_classic.accounts import EditRefused, add_account, generate_password, hash_password, set_alias
+from smtpd_classic.accounts import (
+    add_account,
+    delete_account,
+    generate_password,
+    hash_password,
+    list_accounts,
+    list_aliases,
+    set_alias,
+)
 from smtpd_classic.config import Config, ConfigProblems, parse
-from smtpd_classic.config.editing import Edited
+from smtpd_classic.config.editing import Edited, create, start_over
 from smtpd_classic.config.kinds import DOMAIN_NAME, OPTIONAL_DOMAIN_NAME, RELAY_HOSTS, SECRET, TEXT, choice
 from smtpd_classic.config.option import Option
 from smtpd_classic.config.sample import sample
 from tui.sheet import Values, entry
 from tui.source import checked
 
-__all__ = ["PAGES", "Made", "Page", "as_rows", "guesses", "make", "text_of", "user_exists"]
+__all__ = ["PAGES", "Made", "Page", "as_rows", "guesses", "make", "make_again", "text_of", "user_exists"]
 
 DIRECT, RELAY = "to the servers of the recipients", "through a relay (smarthost)"
 NETWORK, LOOPBACK = "everybody, on ports 25, 587, 465", "this machine, on ports 2525, 2587, 2465"
@@ -81,12 +88,13 @@ PAGES = (
 
 
 class Made(NamedTuple):
-    """What there is now. `password` is blank unless it was made up here."""
+    """The result. `made_up`: the password was generated here. `existed`: the account was there and was not changed."""
 
     config: Config
     login: str
     password: str
     made_up: bool
+    existed: bool = False
 
 
 def guesses() -> dict[str, str]:
@@ -172,23 +180,63 @@ def _settings(answers: Values, path: str) -> list[tuple[str, str, str]]:
 
 
 def make(answers: Values, path: str) -> Made:
-    """Write the file, the account and postmaster's alias. Raises ConfigProblems, EditRefused or OSError."""
+    """Write the file, the account and the alias of postmaster; change nothing that exists.
+
+    Raises ConfigProblems, EditRefused or OSError (FileExistsError if there is a configuration already). After a failure
+    there is nothing left of this run.
+    """
     text = text_of(answers, path)
     config = parse(text, path)
-    password = answers["password"] or generate_password()
-    stored = hash_password(password)
     os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-    atomic_file.replace(path, text.encode())
-    _give_to_service(path, config)
-    login = f"{answers['user']}@{answers['domain']}" if "@" not in answers["user"] else answers["user"]
+    create(path, text)
     try:
-        login = add_account(config, login, stored, full_name=answers["full_name"])
-        if login.partition("@")[0] != "postmaster":
-            set_alias(config, f"postmaster@{answers['domain']}", [login])
-    except EditRefused:
-        os.unlink(path)  # as if nothing had been begun, so that the questions can be answered again
+        _give_to_service(path, config)
+        return _make_account(answers, config)
+    except BaseException:
+        os.unlink(path)  # made above, under the lock
         raise
-    return Made(config, login, password, made_up=not answers["password"])
+
+
+def make_again(answers: Values, path: str) -> tuple[Made, str]:
+    """Replace an existing file by the answers; return the result and the name of the version that was kept.
+
+    Accounts and aliases that exist stay as they are. Raises ConfigProblems, EditRefused, LockHeld or OSError; the file
+    is unchanged then.
+    """
+    text = text_of(answers, path)
+    config = parse(text, path)
+    made = _make_account(answers, config)
+    try:
+        return made, start_over(path, text)
+    except BaseException:
+        if not made.existed:
+            delete_account(config, made.login)
+        raise
+
+
+def _make_account(answers: Values, config: Config) -> Made:
+    """Add the first account and the alias of postmaster, unless they exist. Raises EditRefused or OSError."""
+    login = f"{answers['user']}@{answers['domain']}" if "@" not in answers["user"] else answers["user"]
+    if os.path.exists(config.server.users_file) and any(
+        account.address == login.lower() for account in list_accounts(config)
+    ):
+        made = Made(config, login.lower(), answers["password"], made_up=False, existed=True)
+    else:
+        password = answers["password"] or generate_password()
+        login = add_account(config, login, hash_password(password), full_name=answers["full_name"])
+        made = Made(config, login, password, made_up=not answers["password"])
+    postmaster = f"postmaster@{answers['domain']}"
+    try:
+        known = os.path.exists(config.server.aliases_file) and any(
+            name == postmaster for name, _ in list_aliases(config)
+        )
+        if made.login != postmaster and not known:
+            set_alias(config, postmaster, [made.login])
+    except BaseException:
+        if not made.existed:
+            delete_account(config, made.login)
+        raise
+    return made
 
 
 def _give_to_service(path: str, config: Config) -> None:

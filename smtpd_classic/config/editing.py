@@ -4,6 +4,7 @@ Who applies holds a lock; a file that somebody else changed meanwhile is never o
 force is kept; a text that the daemon would refuse is never written. Comments and order stay as they are.
 """
 
+import errno
 import os
 import re
 
@@ -20,7 +21,7 @@ from smtpd_classic.config.restart import restart_reasons
 from smtpd_classic.config.titles import clean_or_raw, clean_title, is_table, titled_option, titled_section
 from smtpd_classic.config.versions import Version, keep, versions
 
-__all__ = ["Change", "ChangedMeanwhile", "Edited", "LockHeld", "Version", "restore", "versions"]
+__all__ = ["Change", "ChangedMeanwhile", "Edited", "LockHeld", "Version", "create", "restore", "start_over", "versions"]
 
 
 class ChangedMeanwhile(Exception):
@@ -213,8 +214,35 @@ def restore(path: str | os.PathLike[str], name: str, timeout_s: float = 10, *, e
         config_errors = [] if even_if_refused else _errors(decoded(data, chosen.path), target)
         if config_errors:
             raise ConfigProblems(config_errors)
-        kept = keep(target, content(target)[0])
-        atomic_file.replace(target, data)
+        return _replace(target, data)
+
+
+def create(path: str | os.PathLike[str], text: str, timeout_s: float = 10) -> None:
+    """Make the file. Raises FileExistsError if there is one, LockHeld or OSError; nothing is written then."""
+    target = os.path.abspath(path)
+    with locked(target, timeout_s):
+        if os.path.lexists(target):
+            raise FileExistsError(errno.EEXIST, "the file exists already; it was not changed", target)
+        atomic_file.replace(target, text.encode())
+
+
+def start_over(path: str | os.PathLike[str], text: str, timeout_s: float = 10) -> str:
+    """Replace the whole file. Return the name of the version under which the present file is kept.
+
+    Raises ConfigProblems (the server would refuse the text), LockHeld or OSError; the file is unchanged then.
+    """
+    target = os.path.abspath(path)
+    with locked(target, timeout_s):
+        config_errors = _errors(text, target)
+        if config_errors:
+            raise ConfigProblems(config_errors)
+        return _replace(target, text.encode())
+
+
+def _replace(target: str, data: bytes) -> str:
+    """Replace a file, under its lock; return the name of the version that is kept."""
+    kept = keep(target, content(target)[0])
+    atomic_file.replace(target, data)
     return kept
 
 

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from smtpd_classic.accounts import list_accounts, list_aliases
+from smtpd_classic.accounts import EditRefused, list_accounts, list_aliases
 from smtpd_classic.accounts.passwords import verify
 from smtpd_classic.config import ConfigProblems, load, parse
+from smtpd_classic.config.editing import versions
 from tests.instance import running
-from tests.tui.desk import Tui
+from tests.tui.desk import CONFIG, Tui, made
 from tui.assistant_file import BESIDE, DIRECT, LOOPBACK, NETWORK, RELAY, SYSTEM, guesses, make, text_of
 from tui.trial import run_trial
 
@@ -137,6 +138,72 @@ def test_whoever_wants_none_of_it_may_look_around(path: Path) -> None:
     assert "assistant" in tui.status_line
     tui.press("meta g")
     assert "There is no configuration" in tui.dialog_text
+
+
+def test_over_an_existing_file_the_assistant_offers_only_the_settings_or_to_start_over(tmp_path: Path) -> None:
+    file = made(tmp_path)
+    before = {each.name: each.read_bytes() for each in tmp_path.iterdir() if each.is_file()}
+    tui = Tui(file).press("meta g")
+    assert "There is a configuration at" in tui.dialog_text
+    assert "no configuration" not in tui.dialog_text
+    assert "Write and start" not in tui.dialog_text
+    tui.choose("Open the settings")
+    assert not tui.dialog()
+    assert "Basic Parameters" in tui.text
+    tui.press("meta g").choose("Start over …")
+    assert "kept as a version" in tui.dialog_text
+    tui.choose("No, keep the settings")
+    assert not tui.dialog()
+    assert {each.name: each.read_bytes() for each in tmp_path.iterdir() if each.name in before} == before
+
+
+def test_starting_over_keeps_the_former_file_as_a_version_and_accounts_as_they_are(tmp_path: Path) -> None:
+    file = made(tmp_path)
+    users, aliases = (tmp_path / "users").read_bytes(), (tmp_path / "aliases").read_bytes()
+    tui = Tui(file).press("meta g").choose("Start over …").choose("Yes, start over")
+    tui.press("ctrl u").type("example.org").press("tab", "ctrl u").choose("Next")
+    tui.press("ctrl u").type("joe").choose("Next").choose("Next").choose("Next")
+    if os.geteuid() == 0:
+        tui.press("right", "tab", "right", "tab", "ctrl u").type("nobody")
+    tui.choose("Next")
+    assert file.read_text(encoding="utf-8") == CONFIG
+    tui.choose("Replace the file")
+    assert load(file).server.primary_domain == "example.org"
+    assert file.read_text(encoding="utf-8") != CONFIG
+    (version,) = versions(file)
+    assert Path(version.path).read_text(encoding="utf-8") == CONFIG
+    assert (tmp_path / "users").read_bytes() == users
+    assert (tmp_path / "aliases").read_bytes() == aliases
+    assert "keeps its password" in tui.dialog_text
+
+
+def test_a_file_that_somebody_made_meanwhile_is_neither_replaced_nor_removed(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_bytes(b"[server]\n")
+    with pytest.raises(FileExistsError):
+        make(ANSWERS, str(path))
+    assert path.read_bytes() == b"[server]\n"
+    assert not (path.parent / "users").exists()
+
+
+def test_an_account_that_exists_is_kept_with_its_password(path: Path) -> None:
+    make(ANSWERS, str(path))
+    users = (path.parent / "users").read_bytes()
+    path.unlink()
+    again = make(ANSWERS | {"password": "another"}, str(path))
+    assert again.existed
+    assert path.exists()
+    assert (path.parent / "users").read_bytes() == users
+
+
+def test_an_account_that_cannot_be_made_leaves_no_file_of_this_run_and_all_others(path: Path) -> None:
+    make(ANSWERS, str(path))
+    path.unlink()
+    (path.parent / "users").write_bytes(b"\xff broken\n")
+    with pytest.raises(EditRefused):
+        make(ANSWERS, str(path))
+    assert not path.exists()
+    assert (path.parent / "users").read_bytes() == b"\xff broken\n"
 
 
 def test_a_test_message_really_goes_through() -> None:

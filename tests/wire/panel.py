@@ -91,7 +91,11 @@ class Panel:
         """Press a key, and wait until the cursor has moved, or the list below it, and the screen is drawn."""
         before = self._cursor, self._row(), self._entry()
         self.press(key)
-        until(lambda: (self._cursor, self._row(), self._entry()) != before, _PATIENCE_S, lambda: f"the cursor has not moved by {key}:\n{self.text}")
+        until(
+            lambda: (self._cursor, self._row(), self._entry()) != before,
+            _PATIENCE_S,
+            lambda: f"the cursor has not moved by {key}:\n{self.text}",
+        )
 
     def _walk(self, key: str, there: Callable[[], bool], what: str) -> None:
         for _ in range(_MOST_STEPS):
