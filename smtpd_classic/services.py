@@ -12,6 +12,7 @@ from smtpd_classic.log import WARNING, Log
 from smtpd_classic.mailstore.store import MailStore
 from smtpd_classic.message.rewriting import Rewriting, rewriting_for
 from smtpd_classic.policy import Client, Policy, PolicySources, Trust, rules_for
+from smtpd_classic.policy.networks import Networks
 from smtpd_classic.runtime import Runtime
 from smtpd_classic.srs import Srs, srs_secret
 from spool import Spool
@@ -62,6 +63,7 @@ class Services:
     """Mail Header Replace for copies that stay here."""
     _policies: dict[str, Policy] = field(init=False, default_factory=dict)
     _trust: Trust = field(init=False)
+    _signing_hosts: Networks = field(init=False)
 
     def __post_init__(self) -> None:
         facts = PolicySources(
@@ -74,6 +76,7 @@ class Services:
         object.__setattr__(self, "facts", facts)
         object.__setattr__(self, "rewriting", rewriting_for(self.config.replacements, local=True))
         object.__setattr__(self, "_trust", Trust(self.config, self.dns))
+        object.__setattr__(self, "_signing_hosts", Networks(self.config.signing.sign_for_hosts))
 
     def policy(self, listener: Listener) -> Policy:
         """The checks of a listener, made when its first client comes."""
@@ -82,6 +85,10 @@ class Services:
             rules = rules_for(self.config, listener, self.accounts, self.dns, self.facts, self._trust)
             found = self._policies[listener.name] = Policy(rules, self._complain)
         return found
+
+    def signs_for(self, ip: str) -> bool:
+        """Return whether mail that a trusted host passes on is signed as if it had been made there."""
+        return self._signing_hosts.find(ip) is not None
 
     def folder_of(self, recipient: str) -> str | None:
         """The Maildir of an address that `Envelope-To:` may name: one that leads to a single mailbox."""

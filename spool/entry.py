@@ -36,7 +36,8 @@ class Envelope:
     """Sender, recipients and what else the attempt must know; `ret` and `envid` are RFC 3461's.
 
     `originates_here`: from an authenticated, trusted or local client, so that header replacement applies.
-    `forwarded_from`: the local alias through which the message leaves again.
+    `forwarded_from`: the local alias through which the message leaves again. `sign`: its copies for other servers get
+    a signature of the author's domain (DKIM).
     """
 
     sender: str
@@ -49,6 +50,7 @@ class Envelope:
     client: str = ""
     originates_here: bool = False
     forwarded_from: str = ""
+    sign: bool = False
 
 
 class Entry(NamedTuple):

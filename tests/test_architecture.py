@@ -29,7 +29,7 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     # What knows.
     "accounts": ({"atomic_file", "config", "domain_name", "smtp"}, {"argon2"}),
     "dns": ({"domain_name", "hosts_file"}, {"dns"}),
-    "keys": ({"atomic_file", "dns"}, {"cryptography"}),
+    "keys": ({"atomic_file", "dns", "mailauth"}, {"cryptography"}),
     "mailauth": ({"dns", "domain_name", "message"}, {"cryptography"}),
     "message": ({"config", "domain_name", "smtp"}, set()),
     "runtime": ({"config"}, {"filelock"}),
@@ -38,7 +38,8 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     "mailstore": ({"durable"}, {"filelock"}),
     # What decides. The transports: no disk but through what is handed in, no queue, no checks.
     "client": (
-        {"accounts", "config", "dns", "domain_name", "mailstore", "message", "runtime.hosts", "smtp", "tnef"},
+        {"accounts", "config", "dns", "domain_name", "keys", "mailauth", "mailstore", "message", "runtime.hosts"}
+        | {"smtp", "tnef"},
         set(),
     ),
     "schedule": ({"config"}, set()),
@@ -61,7 +62,7 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     ),
     # What drives.
     "retry": (
-        {"accounts", "client", "config", "dns", "dsn", "log", "mailstore", "runtime", "runtime.hosts"}
+        {"accounts", "client", "config", "dns", "dsn", "keys", "log", "mailstore", "runtime", "runtime.hosts"}
         | {"schedule", "smtp", "spool", "srs"},
         set(),
     ),

@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol
 from smtpd_classic.accounts import Accounts
 from smtpd_classic.client.content import ContentSource, MessageContent, Opener
 from smtpd_classic.client.routes import Route, Routes
+from smtpd_classic.client.signing import MessageSigner, unsigned
 from smtpd_classic.client.transport import Action, DeliveryJob, JobRecipient, Outcome, Settle
 from smtpd_classic.config.schema import Config
 from smtpd_classic.message.rewriting import NO_REWRITING, rewriting_for
@@ -40,6 +41,8 @@ class EnvelopeView(Protocol):
     def smtputf8(self) -> bool: ...
     @property
     def originates_here(self) -> bool: ...
+    @property
+    def sign(self) -> bool: ...
 
 
 class QueuedMessage(NamedTuple):
@@ -89,7 +92,9 @@ class AttemptPlanner:
         accounts: Accounts,
         forward: Callable[[str], str],
         complain: Callable[[str], None],
+        signer: MessageSigner,
     ) -> None:
+        self._signer = signer
         self._config = config
         self._routes = routes
         self._is_local_domain = accounts.is_local_domain
@@ -107,15 +112,16 @@ class AttemptPlanner:
             sender = message.envelope.sender if route.local else self._sender(message.envelope, forwarded_by)
             key = (route.destination, sender, forwarded_by)
             groups.setdefault(key, (route, []))[1].append(each.recipient)
-        contents: dict[tuple[bool, str], MessageContent] = {}
+        contents: dict[tuple[bool, str], tuple[MessageContent, Callable[[MessageContent], MessageContent]]] = {}
         errands: list[RoutedJob] = []
         for (_, sender, forwarded_by), (route, recipients) in groups.items():
             kind = (route.local, forwarded_by)
             if kind not in contents:
-                contents[kind] = self._content(message, forwarded_by, local=route.local)
+                sign = unsigned if route.local else self._signer.signer(message.envelope, message.note)
+                contents[kind] = self._content(message, forwarded_by, local=route.local), sign
             for at in range(0, len(recipients), _MOST_RECIPIENTS):
                 batch = tuple(recipients[at : at + _MOST_RECIPIENTS])
-                job = _job(message, sender, batch, contents[kind])
+                job = _job(message, sender, batch, *contents[kind])
                 errands.append(RoutedJob(self._checked(route, message), job))
         return errands
 
@@ -190,7 +196,11 @@ def _forwarded_by(recipient: JobRecipient) -> str:
 
 
 def _job(
-    message: QueuedMessage, sender: str, recipients: tuple[JobRecipient, ...], content: MessageContent
+    message: QueuedMessage,
+    sender: str,
+    recipients: tuple[JobRecipient, ...],
+    content: MessageContent,
+    sign: Callable[[MessageContent], MessageContent],
 ) -> DeliveryJob:
     envelope = message.envelope
     return DeliveryJob(
@@ -204,4 +214,5 @@ def _job(
         message.alone,
         message.forced,
         note=message.note,
+        sign=sign,
     )

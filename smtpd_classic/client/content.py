@@ -53,6 +53,14 @@ class MessageContent:
         content._whole = whole
         return content
 
+    def topped(self, fields: bytes) -> "MessageContent":
+        """Return the same content with further fields on top of it."""
+        content = MessageContent(self.open, self._edit, fields + self._on_top)
+        content._whole = None if self._whole is None else fields + self._whole
+        facts = self.facts()
+        content._facts = facts._replace(size=facts.size + len(fields) + fields.count(b"\n"))
+        return content
+
     def chunks(self) -> Iterator[bytes]:
         """All of it, in pieces, with LF line ends; the header block is whole within the first."""
         if self._whole is not None:

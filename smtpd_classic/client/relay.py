@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from smtpd_classic.client.hosts import Candidate, addresses_of, in_turn, put_off
 from smtpd_classic.client.network import Encryption, Network, RelayLogin, Target
+from smtpd_classic.client.signing import unsigned
 from smtpd_classic.client.transport import DeliveryJob, Outcome, Peer, Settle
 from smtpd_classic.config.kinds import Host
 from smtpd_classic.config.schema import DirectDomain, Remote
@@ -15,16 +16,20 @@ __all__ = ["RelayTransport", "direct_hosts", "smarthost"]
 
 @dataclass(frozen=True, slots=True)
 class RelayTransport:
-    """`sender` replaces the envelope sender, but never the null one. Tries through a `smarthost` are counted."""
+    """`sender` replaces the envelope sender, but never the null one. Tries through a `smarthost` are counted.
+    `signs` is false where the relay refuses signed mail."""
 
     hosts: tuple[Target, ...]
     network: Network
     smarthost: bool = False
     sender: str = ""
+    signs: bool = True
 
     def deliver(self, job: DeliveryJob, settle: Settle) -> None:
         if self.sender and job.sender != NULL_SENDER:
             job = replace(job, sender=self.sender)
+        if not self.signs:
+            job = replace(job, sign=unsigned)
 
         def count(outcomes: list[Outcome]) -> None:
             settle(
@@ -40,7 +45,7 @@ class RelayTransport:
             yield from addresses_of(host, self.network)
 
 
-def smarthost(remote: Remote, network: Network) -> RelayTransport:
+def smarthost(remote: Remote, network: Network, *, signs: bool = True) -> RelayTransport:
     login = None
     if remote.relay_auth:
         login = RelayLogin(remote.relay_user, remote.relay_password, remote.relay_token_command)
@@ -54,7 +59,7 @@ def smarthost(remote: Remote, network: Network) -> RelayTransport:
         )
         for host in remote.relay_hosts
     )
-    return RelayTransport(hosts, network, smarthost=True, sender=remote.relay_mail_from)
+    return RelayTransport(hosts, network, smarthost=True, sender=remote.relay_mail_from, signs=signs)
 
 
 def direct_hosts(direct: DirectDomain, remote: Remote, network: Network) -> RelayTransport:

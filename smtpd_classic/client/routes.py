@@ -44,7 +44,7 @@ class Routes:
         remote = config.remote
         encryption = Encryption.OFFERED if remote.opportunistic_tls else Encryption.NEVER
         self._mx = MxTransport(network, encryption)
-        self._relay = smarthost(remote, network)
+        self._relay = smarthost(remote, network, signs=config.signing.sign_relayed)
         self._direct = [(direct, direct_hosts(direct, remote, network)) for direct in config.direct_domains]
 
     def route(self, address: str, *, relay_exhausted: bool = False) -> Route:

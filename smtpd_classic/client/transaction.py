@@ -16,6 +16,7 @@ from smtpd_classic.client.answers import PARAMETER_REFUSED, check, too_many
 from smtpd_classic.client.content import MessageContent
 from smtpd_classic.client.network import Timeouts
 from smtpd_classic.client.session import Session
+from smtpd_classic.client.signing import CannotSign
 from smtpd_classic.client.transport import Action, DeliveryJob, JobRecipient, Outcome, Settle
 from smtpd_classic.client.wire import ConnectionLost
 from smtpd_classic.client.wording import fitting, mail_command, rcpt_command
@@ -77,7 +78,11 @@ class ClientTransaction:
             for recipient in self.job.recipients:
                 self.found[recipient.address] = self._outcome(recipient, Action.FAILED, content, command="")
             return
-        self.content = content
+        try:
+            self.content = self.job.sign(content)
+        except CannotSign as problem:
+            self._wait_for_key(str(problem))
+            return
         if self.session.needs_reset:
             self._reset()
         try:
@@ -86,6 +91,12 @@ class ClientTransaction:
             # A host that announces PIPELINING and drops what comes behind the first command lets us wait for ever.
             self.session.choked = lost.timed_out and self.session.pipelining
             self._broken(str(lost))
+
+    def _wait_for_key(self, words: str) -> None:
+        reply = Reply(451, "4.7.5", f"the message cannot be signed: {words}")
+        for recipient in self.job.recipients:
+            outcome = self._outcome(recipient, Action.DELAYED, reply, command="")
+            self.found[recipient.address] = replace(outcome, soft=False)
 
     def outcomes(self) -> list[Outcome]:
         return list(self.found.values())

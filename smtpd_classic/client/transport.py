@@ -13,6 +13,7 @@ from enum import Enum
 from typing import NamedTuple, Protocol
 
 from smtpd_classic.client.content import MessageContent
+from smtpd_classic.client.signing import unsigned
 from smtpd_classic.client.transcript import Transcript
 from smtpd_classic.smtp.reply import Reply
 
@@ -105,7 +106,8 @@ class DeliveryJob:
     """Some recipients of one message with the same next hop.
 
     `alone`: the message has no other recipient. `forced`: a person wants it tried now, whatever is remembered of the
-    hosts. `note` gets a sentence that the log should tell.
+    hosts. `note` gets a sentence that the log should tell. `sign` gives a content, as the host takes it, with its
+    signature on top; it raises CannotSign.
     """
 
     queue_id: str
@@ -119,6 +121,7 @@ class DeliveryJob:
     forced: bool = False
     transcript: Transcript = field(default_factory=Transcript)
     note: Callable[[str], None] = lambda sentence: None
+    sign: Callable[[MessageContent], MessageContent] = unsigned
 
     def only(self, addresses: set[str]) -> "DeliveryJob":
         """The same job for some of its recipients."""

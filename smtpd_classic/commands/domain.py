@@ -4,13 +4,16 @@ import argparse
 import json
 import os
 import sys
+import time
 from collections.abc import Callable
 from typing import NamedTuple
 
 from smtpd_classic.accounts import Accounts, list_accounts, list_aliases
 from smtpd_classic.commands.failures import Refused, guarded
+from smtpd_classic.commands.signing import key_store
 from smtpd_classic.config import Config, ConfigProblems, load, parse
 from smtpd_classic.config.editing import ChangedMeanwhile, Edited, LockHeld
+from smtpd_classic.domain_name import ascii_domain
 
 __all__ = ["HELP", "add_arguments", "run"]
 
@@ -86,7 +89,13 @@ def _add(config: Config, args: argparse.Namespace) -> int:
     edited.add(f"domain {args.domain}")
     if args.catch_all:
         edited.set(f"domain {args.domain}", "catch_all", args.catch_all)
-    return _applied(edited)
+    status = _applied(edited)
+    store = key_store(config)
+    domain = ascii_domain(args.domain)
+    if not store.keys(domain):
+        store.add(domain, "rsa2048", time.time())
+        print(f"A DKIM key is made; “smtpd-classic dns records {domain}” shows what to publish.", file=sys.stderr)
+    return status
 
 
 def _delete(config: Config, args: argparse.Namespace) -> int:

@@ -9,6 +9,7 @@ import pwd
 import re
 import shutil
 import sys
+import time
 
 from smtpd_classic.accounts import add_account, generate_password, hash_password, set_alias
 from smtpd_classic.accounts.address import account_problem
@@ -16,6 +17,8 @@ from smtpd_classic.commands.failures import Refused, guarded
 from smtpd_classic.config import load
 from smtpd_classic.config.kinds import DOMAIN_NAME
 from smtpd_classic.daemon.privileges import unreachable_for
+from smtpd_classic.domain_name import ascii_domain
+from smtpd_classic.keys.store import KeyStore, dkim_folder
 from smtpd_classic.server import tls
 
 __all__ = ["HELP", "add_arguments", "run"]
@@ -169,6 +172,7 @@ def _fill(folder: str, domain: str, address: str, stored: str) -> None:
     config = load(os.path.join(folder, _NAME))
     add_account(config, address, stored)
     set_alias(config, f"postmaster@{domain}", [address])
+    KeyStore(dkim_folder(config.path)).add(ascii_domain(domain), "rsa2048", time.time())
     _make_certificate(config.server.certificate, config.server.private_key, domain)
 
 

@@ -1,10 +1,12 @@
 """The options of the server itself: where it keeps things, on which ports it listens, whose mail it takes."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from smtpd_classic.config.kinds import (
     DOMAIN_NAME,
     DOMAINS,
+    DURATION,
     IP_ADDRESSES,
     LOG_TARGET,
     NAME_SERVERS,
@@ -179,10 +181,23 @@ class Domain:
         "The address that gets mail for every address of this domain that exists neither as an account nor as an "
         "alias. Blank: such mail is refused.",
     )
+    sign: str = option(
+        choice("auto", "no"),
+        "auto",
+        "Sign mail (DKIM)",
+        "auto: mail of this domain is signed as soon as DNS shows its key. no: it is never signed.",
+    )
     dkim_algorithm: str = option(
         choice("rsa2048", "rsa3072", "ed25519", "rsa2048+ed25519"),
         "rsa2048",
         "Algorithm of new DKIM keys",
         "The kind of the keys that are made for this domain from now on. Large providers verify RSA alone. Some relays "
         "refuse a message with two signatures.",
+    )
+    dkim_rotate: timedelta = option(
+        DURATION,
+        timedelta(0),
+        "Change the DKIM key after",
+        "The age of a key at which the next one is made. The log and “smtpd-classic dkim list” show it, and it is used "
+        "as soon as DNS shows it. Keep the old record for 30 days. 0: never.",
     )

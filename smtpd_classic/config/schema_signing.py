@@ -1,8 +1,8 @@
-"""The options of signing: reports that the printed DNS records ask for."""
+"""The options of signing, and of the reports that the printed DNS records ask for."""
 
 from dataclasses import dataclass
 
-from smtpd_classic.config.kinds import SENDER_ADDRESS
+from smtpd_classic.config.kinds import BOOLEAN, NETWORKS, SENDER_ADDRESS, Network
 from smtpd_classic.config.option import option
 
 __all__ = ["Signing"]
@@ -10,6 +10,20 @@ __all__ = ["Signing"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signing:
+    sign_relayed: bool = option(
+        BOOLEAN,
+        True,
+        "Sign mail that leaves through the relay",
+        "Switch this off for a relay that refuses signed mail.",
+    )
+    sign_for_hosts: tuple[Network, ...] = option(
+        NETWORKS,
+        (),
+        "Sign for these trusted hosts",
+        "Trusted Hosts that pass on mail of other programs or servers of yours. Their mail is signed although it has a "
+        "Received or a DKIM-Signature field. Mail of other Trusted Hosts is signed only when it has neither: a filter "
+        "that passes on mail of strangers must not make it yours.",
+    )
     dmarc_reports_to: str = option(
         SENDER_ADDRESS,
         "",

@@ -91,18 +91,21 @@ def receive(setting: Generation, supervisor: socket.socket) -> None:
 def deliver(setting: Generation, supervisor: socket.socket) -> None:
     """The process that sends what is queued."""
     # Here, because it takes a fifth of the start, and the receivers do not have to wait for it.
+    from smtpd_classic.daemon.keys import key_watch  # noqa: PLC0415
     from smtpd_classic.retry import RetryThread  # noqa: PLC0415
     from smtpd_classic.submission.pickup import Pickup  # noqa: PLC0415
 
     orders = ControlChannel(supervisor)
     services = services_for(setting)
-    retry, pickup = RetryThread(services), Pickup(services)
+    retry, pickup, keys = RetryThread(services), Pickup(services), key_watch(services)
     retry.start()
     pickup.start()
+    keys.start()
     orders.ready()
     while not (word := orders.word()):
         orders.wait()
     orders.detach()
+    keys.stop(0.0)
     pickup.stop(PICKUP_S)
     retry.stop(STOP_S if word == STOP else HAND_OVER_S)
 

@@ -9,8 +9,10 @@ from smtpd_classic.accounts import AccountsUnreadable
 from smtpd_classic.daemon import notify
 from smtpd_classic.daemon.children import receiver_for, services_for, sweep_up
 from smtpd_classic.daemon.instance import Generation, Instance
+from smtpd_classic.daemon.keys import key_watch
 from smtpd_classic.daemon.lifecycle import HAND_OVER_S, PICKUP_S, STOP_S, Draining
 from smtpd_classic.daemon.signals import Signals
+from smtpd_classic.keys.watch import KeyWatch
 from smtpd_classic.retry import RetryThread
 from smtpd_classic.server.acceptor import Acceptor
 from smtpd_classic.server.listener_server import Receiver
@@ -29,12 +31,15 @@ class _Sending(NamedTuple):
 
     retry: RetryThread
     pickup: Pickup
+    keys: KeyWatch
 
     def start(self) -> None:
+        self.keys.start()
         self.retry.start()
         self.pickup.start()
 
     def stop(self, timeout_s: float) -> None:
+        self.keys.stop(0.0)
         self.pickup.stop(PICKUP_S)
         self.retry.stop(timeout_s)
 
@@ -68,7 +73,8 @@ class Single:
 
     def _begin(self, setting: Generation) -> tuple[Receiver, _Sending]:
         services = services_for(setting)
-        receiver, sending = receiver_for(services, setting.sockets), _Sending(RetryThread(services), Pickup(services))
+        receiver = receiver_for(services, setting.sockets)
+        sending = _Sending(RetryThread(services), Pickup(services), key_watch(services))
         self._acceptor.serve(receiver.servers)
         sending.start()
         threading.Thread(target=sweep_up, args=(services,), daemon=True).start()

@@ -40,6 +40,7 @@ class IncomingMessage:
         "_recipients",
         "_services",
         "_session",
+        "_sign",
         "_transaction",
         "queue_id",
     )
@@ -60,6 +61,7 @@ class IncomingMessage:
         self._mail = mail
         self._named = [each.address for each in transaction.recipients]
         self._originates_here = transaction.visitor.originates_here
+        self._sign = False
         self._recipients: list[Recipient] = []
         self._mailboxes: list[MailboxDestination] = []
         self._expand(zip(asked, transaction.recipients, strict=True))
@@ -98,6 +100,7 @@ class IncomingMessage:
     def place(self, header: HeaderBlock, content: bytes, *, complete: bool) -> tuple[bytes, Destination]:
         """The header block as it is written, and where. `content` is as much as there is yet, header included."""
         arrived = received(self._hop(), self._arrival)
+        self._sign = self._may_be_signed(header)
         if self._originates_here:
             arrived += self._missing_fields(header)
         convert = self._services.config.basic.convert_tnef and _may_hold_tnef(header, content, complete=complete)
@@ -110,6 +113,17 @@ class IncomingMessage:
         if len(self._named) == 1 == len(self._mailboxes):
             on_top += envelope_to(self._named[0])
         return arrived + raw, MailboxesDestination(self._services, self.queue_id, self._mailboxes, on_top)
+
+    def _may_be_signed(self, header: HeaderBlock) -> bool:
+        """Return whether copies for other servers are to be signed: mail of our own users, and of a trusted host when
+        it was made there. Mail that such a host passes on must not become ours by our signature."""
+        visitor = self._transaction.visitor
+        if visitor.login is not None or visitor.client.local:
+            return True
+        if not self._originates_here:
+            return False
+        made_there = not header.has(b"received") and not header.has(b"dkim-signature")
+        return made_there or self._services.signs_for(visitor.client.ip)
 
     def commit(self, destination: Destination, size: int, header: HeaderBlock) -> Reply:
         """Returns when the message would survive a power cut. Raises what the disk said."""
@@ -174,6 +188,7 @@ class IncomingMessage:
             login=login.address if login is not None else "",
             client=str(self._transaction.visitor.client),
             originates_here=self._originates_here,
+            sign=self._sign,
         )
 
     def _tell(self, delivered: Sequence[Recipient], size: int, message_id: bytes, came: float) -> None:

@@ -221,7 +221,7 @@ class Notices:
         self, queue_id: str, recipients: tuple[Recipient, ...], pieces: Iterable[bytes], now: float, *, body_8bit: bool
     ) -> None:
         utf8 = any(not recipient.address.isascii() for recipient in recipients)
-        envelope = Envelope(NULL_SENDER, recipients, body_8bit=body_8bit, smtputf8=utf8)
+        envelope = Envelope(NULL_SENDER, recipients, body_8bit=body_8bit, smtputf8=utf8, sign=True)
         with self._spool.draft(queue_id) as draft:
             for piece in pieces:
                 draft.write(piece)

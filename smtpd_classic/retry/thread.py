@@ -21,8 +21,11 @@ from smtpd_classic.client.local import MaildirTransport
 from smtpd_classic.client.local_addresses import LocalAddresses
 from smtpd_classic.client.network import Network, OwnHosts
 from smtpd_classic.client.routes import Routes
+from smtpd_classic.client.signing import MessageSigner
 from smtpd_classic.config.schema import Config
 from smtpd_classic.dns import Resolver
+from smtpd_classic.keys.ring import KeyRing
+from smtpd_classic.keys.store import KeyStore, dkim_folder
 from smtpd_classic.log import Log
 from smtpd_classic.mailstore.store import MailStore
 from smtpd_classic.retry.deliverers import Deliverers
@@ -104,7 +107,12 @@ class RetryThread:
             services.accounts.is_local_domain,
         )
         attempts = AttemptPlanner(
-            config, routes, services.accounts, self._forward, lambda words: self._journal.warning("", words)
+            config,
+            routes,
+            services.accounts,
+            self._forward,
+            lambda words: self._journal.warning("", words),
+            MessageSigner(config, KeyRing(KeyStore(dkim_folder(config.path)), time.monotonic), services.clock),
         )
         threads = remote.delivery_threads
         self._works = WorkQueue(time.monotonic)

@@ -31,7 +31,7 @@ def output(instance: Instance, *words: str, code: int = 0) -> str:
 
 
 def test_the_whole_way_of_a_key(instance: Instance, tmp_path: Path) -> None:
-    output(instance, "dkim", "add", "example.test", "--algorithm", "rsa2048+ed25519")
+    output(instance, "dkim", "add", "example.test", "--algorithm", "ed25519")
     keys = json.loads(output(instance, "dkim", "list", "--json"))
     assert [(key["state"], key["algorithm"]) for key in keys] == [("new", "rsa2048"), ("new", "ed25519")]
     selector = keys[0]["selector"]
@@ -60,7 +60,6 @@ def test_the_whole_way_of_a_key(instance: Instance, tmp_path: Path) -> None:
 
 
 def test_use_may_be_forced(instance: Instance) -> None:
-    output(instance, "dkim", "add", "example.test")
     (key,) = json.loads(output(instance, "dkim", "list", "--json"))
     output(instance, "dkim", "use", key["selector"], "--force")
     assert "in use" in output(instance, "dkim", "list")

@@ -1,0 +1,101 @@
+"""The DKIM signature of a message that leaves, put on top of each variant of its content."""
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from smtpd_classic.client.content import MessageContent
+from smtpd_classic.config.schema import Config
+from smtpd_classic.domain_name import ascii_domain
+from smtpd_classic.keys.ring import KeyRing
+from smtpd_classic.keys.store import KeysUnreadable
+from smtpd_classic.mailauth.author import AuthorProblem, author_domain
+from smtpd_classic.mailauth.dkim_sign import SigningKey, sign
+from smtpd_classic.message.headers import HeaderBlock, end_of_header_block
+
+__all__ = ["CannotSign", "ContentSigner", "MessageSigner", "unsigned"]
+
+
+class CannotSign(Exception):
+    """The domain's mail is to be signed, but its key cannot be used; `str()` says why. The message waits."""
+
+
+class SignedEnvelope(Protocol):
+    """The part of an envelope that decides about signing."""
+
+    @property
+    def sign(self) -> bool: ...
+
+
+def unsigned(content: MessageContent) -> MessageContent:
+    """Return the content as it is: no signature is wanted."""
+    return content
+
+
+class MessageSigner:
+    """The keys and rules of signing. `signer()` makes the function that signs the variants of one content."""
+
+    def __init__(self, config: Config, ring: KeyRing, clock: Callable[[], float]) -> None:
+        self._ring = ring
+        self._clock = clock
+        self._off = {
+            ascii_domain(name) for each in config.domains if each.sign == "no" for name in (each.name, *each.aliases)
+        }
+
+    def signer(
+        self, envelope: SignedEnvelope, note: Callable[[str], None]
+    ) -> Callable[[MessageContent], MessageContent]:
+        """Return the function that gives a content with its signature on top. It raises CannotSign."""
+        return ContentSigner(self, note) if envelope.sign else unsigned
+
+    def signature(self, content: MessageContent) -> tuple[bytes, tuple[SigningKey, ...]]:
+        """Return the fields for the top of a content, and the keys that made them. Raises CannotSign."""
+        header = content.header()
+        keys = self._keys(header)
+        if not keys:
+            return b"", ()
+        fields = sign(header, _body(content), keys, now=int(self._clock()))
+        return fields, keys
+
+    def _keys(self, header: bytes) -> tuple[SigningKey, ...]:
+        try:
+            domain = author_domain(HeaderBlock(header))
+        except AuthorProblem:
+            return ()
+        if domain in self._off:
+            return ()
+        try:
+            return self._ring.keys(domain)
+        except KeysUnreadable as problem:
+            raise CannotSign(str(problem)) from None
+
+
+class ContentSigner:
+    """The signatures of one content: its 8-bit and its 7-bit variant are signed once each, also for several threads."""
+
+    def __init__(self, signer: MessageSigner, note: Callable[[str], None]) -> None:
+        self._signer = signer
+        self._note = note
+        self._lock = threading.Lock()
+        self._fields: dict[bool, bytes] = {}
+
+    def __call__(self, content: MessageContent) -> MessageContent:
+        """Return the content with its signature on top. Raises CannotSign."""
+        eight_bit = content.facts().eight_bit
+        with self._lock:
+            fields = self._fields.get(eight_bit)
+            if fields is None:
+                fields, keys = self._signer.signature(content)
+                self._fields[eight_bit] = fields
+                if keys:
+                    self._note("signed " + ", ".join(f"d={key.domain} s={key.selector}" for key in keys))
+        return content.topped(fields) if fields else content
+
+
+def _body(content: MessageContent) -> Iterator[bytes]:
+    pieces = content.chunks()
+    first = next(pieces, b"")
+    end = end_of_header_block(first)
+    if end >= 0:
+        yield first[end + 1 :]
+    yield from pieces

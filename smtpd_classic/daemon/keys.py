@@ -1,0 +1,33 @@
+"""The thread that watches the DKIM keys of this server."""
+
+from smtpd_classic.config.check_domains import local_domains
+from smtpd_classic.dns import DnsResolver
+from smtpd_classic.domain_name import ascii_domain
+from smtpd_classic.keys.publication import Publication
+from smtpd_classic.keys.store import KeyStore, dkim_folder
+from smtpd_classic.keys.watch import DomainKeys, KeyWatch
+from smtpd_classic.services import Services
+
+__all__ = ["key_watch"]
+
+
+def key_watch(services: Services) -> KeyWatch:
+    """Return the watch over the keys of all local domains."""
+    config = services.config
+    store = KeyStore(dkim_folder(config.path))
+    sections = {name: each for each in config.domains for name in (each.name, *each.aliases)}
+    domains: list[DomainKeys] = []
+    for name in sorted(local_domains(config)):
+        section = sections.get(name)
+        if section is None:
+            domains.append(DomainKeys(ascii_domain(name), "rsa2048", 0.0))
+        elif section.sign != "no":
+            rotate_s = section.dkim_rotate.total_seconds()
+            domains.append(DomainKeys(ascii_domain(name), section.dkim_algorithm, rotate_s))
+
+    def publication() -> Publication:
+        """Return one whose resolvers remember nothing."""
+        resolver = DnsResolver(config.server.name_servers)
+        return Publication(store, resolver, lambda address: DnsResolver(((address, 53),)))
+
+    return KeyWatch(store, publication, domains, services.clock, lambda words: services.log.write("keys", words))

@@ -1,0 +1,87 @@
+"""Rotation on a clock of its own: the next key is made in time, and used when every name server shows it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from smtpd_classic.dns import FixedResolver
+from smtpd_classic.keys.publication import Publication
+from smtpd_classic.keys.ring import KeyRing
+from smtpd_classic.keys.store import IN_USE, NEW, RETIRED, KeyStore
+from smtpd_classic.keys.watch import DomainKeys, KeyWatch
+
+DAY = 86_400.0
+
+
+class Domain:
+    """A domain whose two name servers may lag behind one another."""
+
+    def __init__(self, folder: Path) -> None:
+        self.now = 1_795_900_000.0
+        self.views: dict[str, dict[str, Sequence[bytes] | Exception]] = {
+            name: {"other.example": ()} for name in ("resolver", "192.0.2.1", "192.0.2.2")
+        }
+        self.store = KeyStore(str(folder))
+        self.said: list[str] = []
+        self.watch = KeyWatch(
+            self.store,
+            self._publication,
+            [DomainKeys("example.org", "ed25519", 90 * DAY)],
+            lambda: self.now,
+            self.said.append,
+        )
+        self.ring = KeyRing(self.store, lambda: self.now)
+
+    def _publication(self) -> Publication:
+        resolver = FixedResolver(
+            addresses={"ns1.example.net": ["192.0.2.1"], "ns2.example.net": ["192.0.2.2"]},
+            txt=self.views["resolver"],
+            ns={"example.org": ("ns1.example.net", "ns2.example.net")},
+        )
+        return Publication(self.store, resolver, lambda ip: FixedResolver(txt=self.views[ip]))
+
+    def publish(self, *views: str) -> None:
+        for key in self.store.keys("example.org"):
+            for view in views:
+                self.views[view][key.dns_name] = (self.store.record(key).encode(),)
+
+    def step(self, days: float = 0.1) -> list[str]:
+        """Let time pass; the selectors that sign then, each of which every name server shows."""
+        self.now += days * DAY
+        self.watch.step()
+        used = [key.selector for key in self.ring.keys("example.org")]
+        for selector in used:
+            assert all(f"{selector}._domainkey.example.org" in view for view in self.views.values())
+        return used
+
+
+def test_a_year_of_rotation_with_name_servers_that_lag(tmp_path: Path) -> None:
+    domain = Domain(tmp_path)
+    domain.store.add("example.org", "ed25519", domain.now)
+    assert domain.step() == []
+    domain.publish("resolver", "192.0.2.1")
+    assert domain.step() == []
+    domain.publish("192.0.2.2")
+    (first,) = domain.step()
+    assert domain.step(89) == [first]
+    assert domain.step(1) == [first]
+    states = {key.selector: key.state for key in domain.store.keys("example.org")}
+    assert sorted(states.values()) == [IN_USE, NEW]
+    domain.publish("resolver", "192.0.2.2")
+    for _ in range(30):
+        assert domain.step(1) == [first]
+    domain.publish("192.0.2.1")
+    (second,) = domain.step()
+    assert second != first
+    assert {key.selector: key.state for key in domain.store.keys("example.org")} == {first: RETIRED, second: IN_USE}
+    assert any("the next DKIM key" in sentence for sentence in domain.said)
+    assert domain.step(80) == [second]
+
+
+def test_a_damaged_file_is_told_once(tmp_path: Path) -> None:
+    domain = Domain(tmp_path)
+    domain.store.add("example.org", "ed25519", domain.now)
+    Path(tmp_path, "example.org", "state.json").write_text("{")
+    domain.watch.step()
+    domain.watch.step()
+    assert len(domain.said) == 1
+    assert "damaged" in domain.said[0]

@@ -1,0 +1,170 @@
+"""Copies that leave a running server: signed, above everything else, as they are on the wire."""
+
+import json
+import smtplib
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from smtpd_classic.mailauth.words import ResultWord
+from tests.client.fake_host import FakeHost
+from tests.instance import Instance, running
+from tests.keys.name_server import zone_server
+from tests.mailauth.messages import only, verify
+from tests.mailauth.test_dkimpy import accepted_by_dkimpy
+from tests.waiting import until
+
+DOMAIN = "example.test"
+TEXT = "From: Joe <joe@example.test>\nTo: bob@away.test\nSubject: Hello\n\nA line.\n..\n\n\n"
+
+
+class Sender:
+    """A server with a key in use, and a host that all mail for away.test goes to."""
+
+    def __init__(self, instance: Instance, peer: FakeHost) -> None:
+        self.instance = instance
+        self.peer = peer
+        (key,) = json.loads(instance.run("dkim", "list", "--json").stdout)
+        self.selector = key["selector"]
+        self.txt: dict[str, tuple[bytes, ...]] = {key["name"]: (key["record"].encode(),)}
+
+    def submit(self, text: str, *, options: tuple[str, ...] = (), to: str = "bob@away.test") -> None:
+        with smtplib.SMTP("127.0.0.1", self.instance.ports["submission"], timeout=20) as client:
+            client.starttls(context=self.instance.tls())
+            client.login(self.instance.login, self.instance.password)
+            client.sendmail(self.instance.login, [to], text.encode(), mail_options=options)
+
+    def left(self, count: int = 1) -> bytes:
+        """The message that the host got last, with LF line ends."""
+        until(lambda: len(self.peer.got) >= count, 20, self.instance.log)
+        return self.peer.got[-1].content.replace(b"\r\n", b"\n")
+
+    def reload(self) -> None:
+        before = self.instance.log().count("reload -- ")
+        self.instance.reload()
+        until(lambda: self.instance.log().count("reload -- ") > before, 20, self.instance.log)
+
+
+@pytest.fixture
+def peer() -> Iterator[FakeHost]:
+    host = FakeHost()
+    yield host
+    host.close()
+
+
+@pytest.fixture
+def sender(peer: FakeHost) -> Iterator[Sender]:
+    with running(DOMAIN, **{"direct away.test__hosts": f"{peer.ip}:{peer.port}"}) as instance:
+        found = Sender(instance, peer)
+        assert instance.run("dkim", "use", found.selector, "--force").returncode == 0
+        yield found
+
+
+def test_submitted_mail_is_signed_on_top(sender: Sender) -> None:
+    sender.submit(TEXT)
+    message = sender.left()
+    assert message.startswith(b"DKIM-Signature: v=1; a=rsa-sha256; c=relaxed/relaxed; d=example.test;")
+    assert only(verify(message, sender.txt, author=DOMAIN, now=0)).word is ResultWord.PASS
+    assert accepted_by_dkimpy(message, sender.txt)
+    assert f"signed d=example.test s={sender.selector}" in sender.instance.log()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        TEXT.replace("Hello", "Hello\n\t" + " ".join(f"word{n}" for n in range(200))),
+        TEXT.partition("\n\n")[0] + "\n\n",
+        TEXT.partition("\n\n")[0] + "\n\n\n\n\n",
+        TEXT + "0123456789 abcdef  \n" * 50_000,
+        TEXT.replace("A line.", "Grüße"),
+    ],
+    ids=["long header", "no body", "empty lines", "1 MB", "8-bit"],
+)
+def test_every_kind_of_content_verifies(sender: Sender, text: str) -> None:
+    sender.submit(text, options=("body=8bitmime",))
+    assert only(verify(sender.left(), sender.txt, author=DOMAIN, now=0)).word is ResultWord.PASS
+
+
+def test_mail_of_sendmail_and_of_the_mailer_itself_is_signed(sender: Sender) -> None:
+    run = subprocess.run(
+        ["sh", "-c", f"{Path(__file__).parents[2]}/.venv/bin/sendmail -f joe@{DOMAIN} bob@away.test"],
+        input=TEXT.encode(),
+        env={"SMTPD_CLASSIC_CONFIG": str(sender.instance.file), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        timeout=60,
+    )
+    assert run.returncode == 0, run.stderr
+    assert only(verify(sender.left(), sender.txt, author=DOMAIN, now=0)).word is ResultWord.PASS
+
+
+def test_seven_bit_and_replaced_copies_verify(sender: Sender) -> None:
+    sender.instance.set(f"replace news@{DOMAIN}", "addresses", f"joe@{DOMAIN}")
+    sender.peer.close()
+    narrow = FakeHost(hidden=("8BITMIME",))
+    sender.instance.set("direct away.test", "hosts", f"{narrow.ip}:{narrow.port}")
+    sender.reload()
+    sender.peer = narrow
+    sender.submit(TEXT.replace("A line.", "Grüße"), options=("body=8bitmime",))
+    message = sender.left()
+    narrow.close()
+    assert message.isascii()
+    assert b"From: Joe <news@example.test>" in message
+    assert only(verify(message, sender.txt, author=DOMAIN, now=0)).word is ResultWord.PASS
+
+
+def trusted(sender: Sender, header: str = "") -> bytes:
+    with smtplib.SMTP("127.0.0.1", sender.instance.ports["smtp"], timeout=20) as client:
+        client.sendmail("app@example.test", ["bob@away.test"], header + TEXT)
+    return sender.left(len(sender.peer.got) + 1)
+
+
+def test_what_a_trusted_host_passes_on_is_not_made_ours(sender: Sender) -> None:
+    sender.instance.set("trusted", "hosts", "127.0.0.1")
+    sender.reload()
+    assert trusted(sender).startswith(b"DKIM-Signature")
+    assert not trusted(sender, "Received: from a by b; Fri, 11 Jul 2025 21:00:37 +0000\n").startswith(b"DKIM")
+    assert b"d=example.test; s=2" not in trusted(sender, "DKIM-Signature: v=1; d=x.test\n")
+    sender.instance.set("signing", "sign_for_hosts", "127.0.0.0/8")
+    sender.reload()
+    assert trusted(sender, "Received: from a by b; Fri, 11 Jul 2025 21:00:37 +0000\n").startswith(b"DKIM-Signature")
+
+
+def test_forwarded_mail_of_strangers_and_unsigned_domains_stay_as_they_are(sender: Sender) -> None:
+    instance = sender.instance
+    assert instance.run("alias", "set", "away@example.test", "bob@away.test").returncode == 0
+    with smtplib.SMTP("127.0.0.1", instance.ports["smtp"], timeout=20) as client:
+        client.sendmail("x@stranger.test", ["away@example.test"], TEXT.replace("joe@example", "x@stranger"))
+    assert b"DKIM-Signature" not in sender.left(1)
+    instance.set("domain example.test", "sign", "no")
+    sender.reload()
+    sender.submit(TEXT)
+    assert b"DKIM-Signature" not in sender.left(2)
+
+
+def test_a_key_that_cannot_be_read_makes_the_mail_wait(sender: Sender) -> None:
+    pem = sender.instance.folder / "dkim" / DOMAIN / f"{sender.selector}.pem"
+    good = pem.read_bytes()
+    pem.write_bytes(b"nonsense")
+    sender.submit(TEXT)
+    until(lambda: "the message cannot be signed" in sender.instance.log(), 20, sender.instance.log)
+    assert "status=deferred" in sender.instance.log()
+    assert not sender.peer.got
+    pem.write_bytes(good)
+    until(lambda: sender.instance.run("queue", "retry", "--all").returncode == 0, 20)
+    sender.left(1)
+
+
+def test_a_key_is_used_when_dns_shows_it_and_not_before(sender: Sender, tmp_path: Path) -> None:
+    instance = sender.instance
+    assert instance.run("dkim", "retire", sender.selector).returncode == 0
+    assert instance.run("dkim", "add", DOMAIN, "--algorithm", "ed25519").returncode == 0
+    sender.submit(TEXT)
+    assert b"DKIM-Signature" not in sender.left(1)
+    zone = instance.run("dns", "records", DOMAIN, "--zone").stdout
+    with zone_server(tmp_path / "nsd", DOMAIN, zone) as port:
+        # The name server is the zone's only one, but not at port 53: the key is only seen until an hour has passed.
+        instance.set("server", "name_servers", f"127.0.0.1:{port}")
+        sender.reload()
+        until(lambda: "seen since" in instance.run("dkim", "list").stdout, 30, instance.log)
