@@ -97,7 +97,7 @@ class State:
 
 
 class Listed(NamedTuple):
-    """A row of the queue, known without opening a file; `size` is that of the file, envelope included."""
+    """A row of the queue, known without opening a file; `size` and `inode` are those of the file."""
 
     queue_id: str
     arrival: float
@@ -105,6 +105,7 @@ class Listed(NamedTuple):
     next_attempt: float
     attempted: bool
     held: bool
+    inode: int = 0
 
 
 def untried(entry: Entry) -> State:

@@ -1,5 +1,4 @@
-"""The queue as scandir and stat see it. 100,000 entries are listed without opening a file; the state folder is read
-once and joined."""
+"""The queue as directory listings and stat show it. 100,000 entries are listed without opening a file."""
 
 import os
 import stat
@@ -11,7 +10,49 @@ from spool.entry import Listed
 from spool.queue_id import arrival_of, is_queue_id
 from spool.state_file import held
 
-__all__ = ["due_times", "rows"]
+__all__ = ["count", "due_times", "in_order", "rows"]
+
+
+def count(folders: Folders) -> int:
+    """Return the number of entries. An entry in cur/ is complete, one in new/ may be a draft."""
+    found = {queue_id for queue_id in os.listdir(folders.cur) if is_queue_id(queue_id)}
+    with os.scandir(folders.new) as items:
+        for item in items:
+            if item.name not in found and is_queue_id(item.name) and _is_complete(item):
+                found.add(item.name)
+    return len(found)
+
+
+def _is_complete(item: os.DirEntry[str]) -> bool:
+    try:
+        return readable(item.stat(follow_symlinks=False).st_mode)
+    except FileNotFoundError:
+        return False
+
+
+def in_order(folders: Folders) -> Iterator[Listed]:
+    """Return the entries by arrival. Only names are read in advance, so that the first one comes at once."""
+    new = frozenset(filter(is_queue_id, os.listdir(folders.new)))
+    cur = filter(is_queue_id, os.listdir(folders.cur))
+    for queue_id in sorted(new.union(cur)):
+        found = _listed(folders, queue_id, new=queue_id in new)
+        if found is not None:
+            yield found
+
+
+def _listed(folders: Folders, queue_id: str, *, new: bool) -> Listed | None:
+    """Return the row of one entry; None for a draft and for an entry that is gone by now. It may have moved to cur/."""
+    for folder, attempted in ((folders.new, False), (folders.cur, True)) if new else ((folders.cur, True),):
+        try:
+            status = os.stat(f"{folder}/{queue_id}", follow_symlinks=False)
+        except FileNotFoundError:
+            continue
+        if not readable(status.st_mode):
+            return None
+        when = _state_now(folders.state, queue_id)
+        arrival = arrival_of(queue_id)
+        return Listed(queue_id, arrival, status.st_size, abs(when), attempted, _is_held(when), status.st_ino)
+    return None
 
 
 def rows(folders: Folders) -> Iterator[Listed]:
@@ -34,7 +75,15 @@ def rows(folders: Folders) -> Iterator[Listed]:
                 when = states.get(queue_id)
                 if when is None:
                     when = _state_now(folders.state, queue_id) if attempted else 0.0
-                yield Listed(queue_id, arrival_of(queue_id), status.st_size, abs(when), attempted, _is_held(when))
+                yield Listed(
+                    queue_id,
+                    arrival_of(queue_id),
+                    status.st_size,
+                    abs(when),
+                    attempted,
+                    _is_held(when),
+                    status.st_ino,
+                )
 
 
 def due_times(folders: Folders) -> dict[str, float]:

@@ -28,7 +28,7 @@ from spool.disk import Folders, NoSuchEntry, NotClaimed, SpoolBroken, failure, f
 from spool.draft import Draft
 from spool.entry import Entry, Listed, State, untried
 from spool.form import CorruptFile, NeverSynced
-from spool.listing import due_times, rows
+from spool.listing import count, due_times, in_order, rows
 from spool.quarantine import set_aside
 from spool.queue_id import is_queue_id
 from spool.state_file import make_due, read_state
@@ -128,6 +128,21 @@ class Spool:
         except OSError as error:
             raise failure(error, self.path) from error
 
+    def list_by_arrival(self) -> Iterator[Listed]:
+        """Return every entry, the oldest first. The first row comes at once however long the queue is. Raises
+        SpoolBroken."""
+        try:
+            yield from in_order(self.folders)
+        except OSError as error:
+            raise failure(error, self.path) from error
+
+    def count(self) -> int:
+        """Return the number of entries. Raises SpoolBroken."""
+        try:
+            return count(self.folders)
+        except OSError as error:
+            raise failure(error, self.path) from error
+
     def schedule(self) -> dict[str, float]:
         """When each entry that is not held is due; 0.0: at once. Cheaper than `list()`; may name drafts, which cannot
         be claimed."""
@@ -145,7 +160,7 @@ class Spool:
             yield queue_id
 
     def read(self, queue_id: str) -> tuple[Entry, State]:
-        """For people: no lock is taken. Raises NoSuchEntry and SpoolBroken."""
+        """Return an entry and its state without taking its lock. Raises NoSuchEntry and SpoolBroken."""
         descriptor, entry = self._open(queue_id)
         close(descriptor)
         try:

@@ -1,4 +1,4 @@
-"""`smtpd-classic queue`: what waits, why, and what is to become of it."""
+"""`smtpd-classic queue`: list, show and change the messages that wait, and the next hops they wait for."""
 
 import argparse
 import json
@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 
+from smtpd_classic.commands import queue_hosts
 from smtpd_classic.commands.failures import Refused, guarded
 from smtpd_classic.commands.queue_selection import QueueSelection
 from smtpd_classic.commands.queue_text import as_json, as_mailq, as_message, as_table
@@ -15,11 +16,12 @@ from smtpd_classic.config.kinds import DURATION
 from smtpd_classic.daemon.privileges import PrivilegeProblem, drop, service_user
 from smtpd_classic.runtime import Runtime
 from spool import Listed, NoSuchEntry, NotClaimed, Spool, SpoolBroken, SpoolFull
-from spool.rows import STATES, in_delivery, row_of, rows
+from spool.rows import STATES, is_in_delivery, row_of, rows
 
 __all__ = ["HELP", "add_arguments", "run"]
 
-HELP = "list, retry, hold, release and delete what waits in the queue"
+HELP = "list, retry, hold, release and delete the messages that wait in the queue"
+_FLUSH_S = 0.5
 _SUMMARIES = {
     "retry": "try to deliver now",
     "hold": "keep from being delivered until released",
@@ -43,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     show.add_argument("--content", action="store_true", help="the message itself and nothing else")
     for name, summary in _SUMMARIES.items():
         _add_selection(actions.add_parser(name, help=summary))
+    queue_hosts.add_arguments(actions)
 
 
 def _add_selection(parser: argparse.ArgumentParser) -> None:
@@ -77,6 +80,8 @@ def _run(config: Config, args: argparse.Namespace) -> int:
     try:
         if args.action == "show":
             return _show(spool, args)
+        if args.action in queue_hosts.ACTIONS:
+            return queue_hosts.run(config, spool, args)
         selection = QueueSelection.of(args, time.time())
         if args.action == "list":
             return _list(spool, selection, args)
@@ -90,16 +95,14 @@ def _run(config: Config, args: argparse.Namespace) -> int:
 
 
 def _list(spool: Spool, selection: QueueSelection, args: argparse.Namespace) -> int:
-    found = _listed(spool, selection)
     if args.count and not selection.needs_envelope:
-        print(len(found))
+        print(sum(1 for _ in _listed(spool, selection)) if selection.narrows else spool.count())
         return os.EX_OK
-    chosen = (row for row in rows(spool, found) if selection.matches(row))
+    chosen = (row for row in rows(spool, _listed(spool, selection)) if selection.matches(row))
     if args.count:
         print(sum(1 for _ in chosen))
     elif args.json:
-        for row in chosen:
-            print(as_json(row))
+        _print(map(as_json, chosen))
     elif args.mailq:
         _print(as_mailq(chosen))
     else:
@@ -108,17 +111,23 @@ def _list(spool: Spool, selection: QueueSelection, args: argparse.Namespace) -> 
 
 
 def _print(lines: Iterable[str]) -> None:
+    """Print the lines as they come: the first ones at once, also into a pipe, then in blocks of half a second."""
+    flush_at = 0.0
     for line in lines:
         print(line)
+        if (now := time.monotonic()) >= flush_at:
+            sys.stdout.flush()
+            flush_at = now + _FLUSH_S
 
 
-def _listed(spool: Spool, selection: QueueSelection) -> list[Listed]:
-    """The oldest first, as far as that can be said without opening a file."""
-    return sorted(each for each in spool.list() if selection.may_match(each))
+def _listed(spool: Spool, selection: QueueSelection) -> Iterator[Listed]:
+    """Return the messages that may match, the oldest first, without opening a file."""
+    if not selection.ids:
+        return filter(selection.may_match, spool.list_by_arrival())
+    return filter(selection.may_match, iter(sorted(spool.list())))
 
 
 def _show(spool: Spool, args: argparse.Namespace) -> int:
-    locked = in_delivery()
     shown = []
     for queue_id in args.ids:
         try:
@@ -129,7 +138,7 @@ def _show(spool: Spool, args: argparse.Namespace) -> int:
         except NoSuchEntry:
             raise Refused(f"There is no message {queue_id} in the queue.", os.EX_NOINPUT) from None
         with spool.open_content(queue_id) as content:
-            row = row_of(entry, state, active=bool(locked) and _locked(spool, queue_id))
+            row = row_of(entry, state, active=is_in_delivery(spool, queue_id))
             shown.append(as_message(row, entry, state, content.read(256 * 1024)))
     if args.json:
         print(json.dumps([each.fields for each in shown], indent=2, ensure_ascii=False))
@@ -139,11 +148,6 @@ def _show(spool: Spool, args: argparse.Namespace) -> int:
     return os.EX_OK
 
 
-def _locked(spool: Spool, queue_id: str) -> bool:
-    listed = Listed(queue_id, 0.0, 0, 0.0, True, False)
-    return any(row.state == "active" for row in rows(spool, [listed]))
-
-
 def _copy(spool: Spool, queue_id: str) -> None:
     with spool.open_content(queue_id) as content:
         for chunk in content.chunks():
@@ -151,7 +155,7 @@ def _copy(spool: Spool, queue_id: str) -> None:
 
 
 def _act(spool: Spool, runtime: Runtime, selection: QueueSelection, action: str) -> int:
-    """Do it to each; one that cannot be had does not keep the others from it."""
+    """Apply the action to each message; one that is busy or gone does not stop the others."""
     done, busy, missing = 0, 0, 0
     for queue_id in _chosen(spool, selection):
         try:
@@ -185,7 +189,8 @@ def _chosen(spool: Spool, selection: QueueSelection) -> Iterator[str]:
     if selection.only_ids:
         yield from selection.ids
         return
-    found = _listed(spool, selection)
+    # All of them before the first is changed: a message that is retried may be gone before its turn to be listed.
+    found = list(_listed(spool, selection))
     if not selection.needs_envelope:
         yield from (each.queue_id for each in found)
         return

@@ -1,4 +1,4 @@
-"""Which messages of the queue are meant."""
+"""The messages of the queue that a command is about."""
 
 from argparse import Namespace
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ class QueueSelection:
 
     @property
     def chosen(self) -> bool:
-        """Whether anything says which ones; nobody deletes the whole queue by leaving out a word."""
+        """True if the command line names messages: leaving out a word must not delete the whole queue."""
         return self.everything or bool(self.ids) or self._conditions
 
     @property
@@ -47,16 +47,21 @@ class QueueSelection:
         return bool(self.ids) and not self._conditions
 
     @property
+    def narrows(self) -> bool:
+        """True if some messages of the queue may be left out."""
+        return bool(self.ids) or self._conditions
+
+    @property
     def _conditions(self) -> bool:
         return self.needs_envelope or any(each is not None for each in (self.since, self.until, self.state))
 
     @property
     def needs_envelope(self) -> bool:
-        """Whether the files have to be opened to tell."""
+        """True if the files must be opened to decide."""
         return self.state == ACTIVE or any(each is not None for each in (self.sender, self.recipient, self.domain))
 
     def may_match(self, listed: Listed) -> bool:
-        """By what is known without opening the file."""
+        """Return False if the message is known to be another one without opening its file."""
         if self.ids and listed.queue_id not in self.ids:
             return False
         if self.since is not None and listed.arrival < self.since:
@@ -69,7 +74,7 @@ class QueueSelection:
         return state == self.state
 
     def matches(self, row: QueueRow) -> bool:
-        """What `may_match` let through, by its envelope."""
+        """Return True if the envelope of a message that `may_match` let through fits too."""
         if self.state == ACTIVE and row.state != ACTIVE:
             return False
         if self.sender is not None and not fnmatchcase(row.sender.lower(), self.sender):

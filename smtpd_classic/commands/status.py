@@ -4,10 +4,13 @@ import argparse
 import json
 import os
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from smtpd_classic.commands.failures import guarded
+from smtpd_classic.commands.queue_hosts import backing_off
 from smtpd_classic.config import Config, load
+from smtpd_classic.log import printable
 from smtpd_classic.runtime import COUNTED, Runtime
 from smtpd_classic.server.listening import places
 from smtpd_classic.server.tls import days_left
@@ -18,6 +21,7 @@ __all__ = ["HELP", "add_arguments", "run"]
 HELP = "how the server is"
 
 NOT_RUNNING = 3  # as systemctl and init scripts have it (LSB)
+_MOST_HOSTS = 10
 _SHOWN_TOTALS = ("received", "delivered", "deferred", "rejected", "bounced")
 
 
@@ -60,6 +64,7 @@ def gathered(config: Config, now: float) -> dict[str, Any]:
         "totals": runtime.counters.totals(),
         "last_hour": {name: sum(minute.counts[name] for minute in hour) for name in COUNTED},
         "queue": _queue(config, now),
+        "hosts": _hosts(config, runtime, now),
     }
 
 
@@ -83,6 +88,23 @@ def _queue(config: Config, now: float) -> dict[str, int] | None:
     return counts
 
 
+def _hosts(config: Config, runtime: Runtime, now: float) -> list[dict[str, Any]]:
+    """Return the next hops that back off: the reasons why mail waits."""
+    try:
+        return backing_off(runtime, Spool(config.server.spool_folder), now)
+    except (OSError, SpoolBroken):
+        return []
+
+
+def _host_lines(found: list[dict[str, Any]]) -> Iterator[str]:
+    for number, each in enumerate(found[:_MOST_HOSTS]):
+        until = time.strftime("%H:%M:%S", time.localtime(each["until"]))
+        words = f"{each['host']} until {until}, {each['waiting']} waiting: {each['reason']}"
+        yield f"{'' if number else 'backing off':15}{printable(words, 400)}"
+    if len(found) > _MOST_HOSTS:
+        yield f"{'':15}and {len(found) - _MOST_HOSTS} more (smtpd-classic queue hosts)"
+
+
 def _lines(found: dict[str, Any]) -> list[str]:
     if found["running"]:
         since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(found["since"]))
@@ -96,6 +118,7 @@ def _lines(found: dict[str, Any]) -> list[str]:
         lines.append(f"{'certificate':15}{found['certificate_days_left']} days left")
     queue = found["queue"]
     lines.append(f"{'queue':15}{_counts(queue) if queue is not None else 'cannot be read'}")
+    lines += _host_lines(found["hosts"])
     lines.append(f"{'connections':15}{found['connections']} open; {found['blocked_clients']} clients blocked")
     lines.append(f"{'last hour':15}{_counts({name: found['last_hour'][name] for name in _SHOWN_TOTALS})}")
     lines.append(f"{'in all':15}{_counts({name: found['totals'][name] for name in _SHOWN_TOTALS})}")

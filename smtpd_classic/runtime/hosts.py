@@ -1,7 +1,7 @@
-"""Other hosts that failed of late, as the delivering process writes them down in the run folder."""
+"""Next hops that back off, as the delivering process writes them into the run folder."""
 
 import json
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 __all__ = ["HOSTS_FILE", "HostMark", "read_marks"]
 
@@ -9,25 +9,38 @@ HOSTS_FILE = "hosts.json"
 
 
 class HostMark(NamedTuple):
-    """One failure of a host (`name:port`); times are wall-clock."""
+    """The last failure of a host. Times are wall-clock.
+
+    `dead`: not tried until then, else tried last. `limit` is the number of sessions that it may have now, `waiting` the
+    number of messages that wait for it; 0 if the writer did not count them.
+    """
 
     host: str
     since: float
     until: float
     reason: str
     dead: bool
+    port: int = 0
+    limit: int = 0
+    waiting: int = 0
+
+    @property
+    def place(self) -> str:
+        return f"{self.host}:{self.port}" if self.port else self.host
 
 
 def read_marks(path: str, now: float) -> list[HostMark]:
-    """What `save` wrote, as far as it still holds; nothing when there is none."""
+    """Return the marks that still hold, none without a file. Unknown keys are ignored."""
     try:
         with open(path, encoding="utf-8") as file:
-            marks = [
-                HostMark(
-                    str(row["host"]), float(row["since"]), float(row["until"]), str(row["reason"]), bool(row["dead"])
-                )
-                for row in json.load(file)
-            ]
+            marks = [_mark(row) for row in json.load(file)]
     except (OSError, ValueError, TypeError, KeyError):
         return []
     return [mark for mark in marks if now < mark.until]
+
+
+def _mark(row: dict[str, Any]) -> HostMark:
+    numbers = (int(row.get(name, 0)) for name in ("port", "limit", "waiting"))
+    return HostMark(
+        str(row["host"]), float(row["since"]), float(row["until"]), str(row["reason"]), bool(row["dead"]), *numbers
+    )

@@ -175,3 +175,73 @@ def test_a_message_in_delivery_is_left_alone(place: Place) -> None:
         done = place.run("delete", place.new, place.list)
         assert (done.returncode, "delivered just now" in done.stderr) == (75, True)
     assert place.ids() == [place.held, place.tried, place.new]
+
+
+def test_rows_are_printed_while_the_next_ones_are_read(place: Place) -> None:
+    """The reader has the first row although the queue goes on for ever."""
+    for number in range(300):
+        place.put("joe@us.test", f"user{number}@example.org", at=NOW - 600 + number)
+    place.give()
+    command = [sys.executable, "-m", "smtpd_classic", "--config", str(place.file), "queue", "list", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as listing:
+        assert listing.stdout is not None
+        first = b""
+        while b"\n" not in first:
+            first += os.read(listing.stdout.fileno(), 65536)
+        assert first.count(b"\n") < 100, "the first block is small"
+        assert len(listing.stdout.read().splitlines()) > 200
+    assert place.run("list", "--count").stdout == "304\n"
+    assert place.run("list", "--count", "--state", "new").stdout == "302\n"
+
+
+def hosts_file(place: Place, *rows: dict[str, object]) -> None:
+    folder = place.folder / "run"
+    folder.mkdir(exist_ok=True)
+    (folder / "hosts.json").write_text(json.dumps(list(rows)))
+    place.give()
+
+
+def mark(host: str, **more: object) -> dict[str, object]:
+    return {"host": host, "since": NOW - 60, "until": NOW + 600, "reason": "timed \x1b[31m out", "dead": True, **more}
+
+
+def test_hosts_that_back_off_are_shown_with_the_number_of_messages_that_wait(place: Place) -> None:
+    assert place.run("hosts").stdout == "No next hop backs off.\n"
+    hosts_file(place, mark("mx.second.example:25"), mark("over.example:25", until=NOW - 1), mark("other.example:25"))
+    shown = place.run("hosts").stdout.splitlines()
+    assert len(shown) == 3
+    assert "mx.second.example:25: timed \\x1b[31m out" in shown[1] or "mx.second.example:25: timed" in shown[1]
+    assert "\x1b" not in "".join(shown)
+    found = {row["host"]: row for row in json.loads(place.run("hosts", "--json").stdout)}
+    assert {host: row["waiting"] for host, row in found.items()} == {"mx.second.example:25": 1, "other.example:25": 0}
+    hosts_file(place, mark("mx.second.example", port=25, waiting=77, limit=2, new_key="ignored"))
+    (row,) = json.loads(place.run("hosts", "--json").stdout)
+    assert (row["host"], row["waiting"], row["limit"]) == ("mx.second.example:25", 77, 2)
+
+
+def test_status_says_why_mail_waits(place: Place) -> None:
+    hosts_file(place, *(mark(f"mx{number}.example:25", waiting=number) for number in range(12)))
+    command = [sys.executable, "-m", "smtpd_classic", "--config", str(place.file), "status"]
+    shown = subprocess.run(command, capture_output=True, text=True, timeout=60).stdout
+    assert "backing off    mx0.example:25 until " in shown
+    assert ", 7 waiting: timed " in shown
+    assert "and 2 more (smtpd-classic queue hosts)" in shown
+    found = json.loads(subprocess.run([*command, "--json"], capture_output=True, text=True, timeout=60).stdout)
+    assert [row["waiting"] for row in found["hosts"]] == sorted(range(12), key=str)
+
+
+@pytest.mark.parametrize(
+    "next_hop",
+    ["second.example", "SECOND.example", "mx.second.example", "mx.second.example:25", "192.0.2.9", "192.0.2.9:25"],
+)
+def test_flushing_a_next_hop_makes_its_messages_due(place: Place, next_hop: str) -> None:
+    done = place.run("flush", next_hop)
+    assert (done.returncode, done.stderr) == (0, "To be tried now: 1.\n")
+    assert {each.queue_id for each in place.spool.list() if each.attempted and not each.next_attempt} == {place.tried}
+    assert place.run("flush", "mx.example").stderr == "To be tried now: 0.\n"
+
+
+def test_flushing_makes_everything_due_that_is_not_held(place: Place) -> None:
+    done = place.run("flush")
+    assert (done.returncode, done.stderr) == (0, "To be tried now: 3.\n")
+    assert place.ids("--state", "held") == [place.held]

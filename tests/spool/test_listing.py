@@ -4,12 +4,14 @@ import os
 import resource
 import time
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from spool import Envelope, Listed, Recipient, RecipientState, Spool, State, new_queue_id
 from spool.form import encode_state, encode_trailer
+from spool.rows import row_of, rows
 from tests.spool.messages import NOW, commit, made
 
 
@@ -34,15 +36,35 @@ def test_rows_tell_all_that_stat_knows(tmp_path: Path) -> None:
     held = commit(spool, now=NOW - 30, hold=True)
     size = {queue_id: os.stat(f"{spool.folders.new}/{queue_id}").st_size for queue_id in (new, held)}
     size[tried] = os.stat(f"{spool.folders.cur}/{tried}").st_size
+    inode = {queue_id: os.stat(f"{spool.folders.new}/{queue_id}").st_ino for queue_id in (new, held)}
+    inode[tried] = os.stat(f"{spool.folders.cur}/{tried}").st_ino
     rows = {item.queue_id: item for item in spool.list()}
     assert rows == {
-        tried: Listed(tried, rows[tried].arrival, size[tried], NOW, attempted=True, held=False),
-        new: Listed(new, rows[new].arrival, size[new], 0.0, attempted=False, held=False),
-        held: Listed(held, rows[held].arrival, size[held], 0.0, attempted=False, held=True),
+        tried: Listed(tried, rows[tried].arrival, size[tried], NOW, attempted=True, held=False, inode=inode[tried]),
+        new: Listed(new, rows[new].arrival, size[new], 0.0, attempted=False, held=False, inode=inode[new]),
+        held: Listed(held, rows[held].arrival, size[held], 0.0, attempted=False, held=True, inode=inode[held]),
     }
     assert [rows[queue_id].arrival for queue_id in (new, held, tried)] == pytest.approx(
         [NOW - 60, NOW - 30, NOW], abs=1e-5
     )
+
+
+def test_rows_by_arrival_come_one_at_a_time_and_without_what_is_gone(tmp_path: Path) -> None:
+    spool = made(tmp_path / "spool")
+    tried = fill(spool, 3)
+    new, old = commit(spool, now=NOW + 9), commit(spool, now=NOW - 9)
+    with spool.draft(new_queue_id(NOW)) as draft:
+        assert [each.queue_id for each in spool.list_by_arrival()] == [old, *tried, new]
+        assert set(spool.list_by_arrival()) == set(spool.list())
+        assert spool.count() == 5
+        draft.write(b"not yet complete")
+    rows = spool.list_by_arrival()
+    assert next(rows).queue_id == old
+    spool.delete(tried[0])
+    os.rename(f"{spool.folders.new}/{new}", f"{spool.folders.cur}/{new}")
+    left = list(rows)
+    assert [each.queue_id for each in left] == [*tried[1:], new]
+    assert left[-1].attempted
 
 
 def test_due_ones_come_longest_due_first(tmp_path: Path) -> None:
@@ -162,3 +184,34 @@ def test_hundred_thousand_entries(tmp_path: Path) -> None:
     assert (rows, due) == (len(ids), 50_000)
     assert listed - began < 3.0
     assert ended - listed < 2.0
+
+
+STATES = ("waiting", "failed", "delivered")
+
+
+def test_a_row_that_is_read_quickly_says_what_the_thorough_reading_says(tmp_path: Path) -> None:
+    spool = made(tmp_path / "spool")
+    commit(spool, now=NOW)
+    held = commit(spool, now=NOW + 1, hold=True)
+    many = Envelope(
+        "", tuple(Recipient(f"user{number}@example.org", original="ünï@example.org") for number in range(90))
+    )
+    with spool.draft(new_queue_id(NOW + 2)) as draft:
+        long = draft.commit(Envelope("", everyone), NOW + 2)
+    for number, queue_id in enumerate([held, long]):
+        claim = spool.claim(queue_id)
+        assert claim is not None
+        with claim:
+            states = tuple(
+                replace(
+                    each, state=("waiting", "failed", "delivered")[place % 3], last_reply="451 no", host="h[::1]:25"
+                )
+                for place, each in enumerate(claim.state.recipients)
+            )
+            claim.record(replace(claim.state, attempts=3, recipients=states, next_attempt=NOW + number))
+    thorough = [row_of(*spool.read(each.queue_id)) for each in spool.list_by_arrival()]
+    assert list(rows(spool, spool.list_by_arrival())) == thorough
+    Path(spool.folders.state, long).write_bytes(b"[]")
+    assert [row.queue_id for row in rows(spool, spool.list_by_arrival())] == [row.queue_id for row in thorough]
+    Path(spool.folders.cur, long).write_bytes(b"damaged")
+    assert [row.queue_id for row in rows(spool, spool.list_by_arrival())] == [row.queue_id for row in thorough[:-1]]
