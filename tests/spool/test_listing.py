@@ -193,9 +193,7 @@ def test_a_row_that_is_read_quickly_says_what_the_thorough_reading_says(tmp_path
     spool = made(tmp_path / "spool")
     commit(spool, now=NOW)
     held = commit(spool, now=NOW + 1, hold=True)
-    many = Envelope(
-        "", tuple(Recipient(f"user{number}@example.org", original="ünï@example.org") for number in range(90))
-    )
+    everyone = tuple(Recipient(f"user{number}@example.org", original="ünï@example.org") for number in range(90))
     with spool.draft(new_queue_id(NOW + 2)) as draft:
         long = draft.commit(Envelope("", everyone), NOW + 2)
     for number, queue_id in enumerate([held, long]):
