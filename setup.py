@@ -11,7 +11,7 @@ COMPILED = {
     "smtpd_classic": "durable log services",
     "smtpd_classic/accounts": "account accounts address login passwords reading resolution",
     "smtpd_classic/client": (
-        "answers attempt connections health hosts relay remote routes session transaction"
+        "answers attempt connections dialect health hosts outcomes relay remote routes session transaction"
         " transcript transport wire wording"
     ),
     "smtpd_classic/mailstore": "folders incoming store",

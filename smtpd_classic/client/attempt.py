@@ -211,6 +211,7 @@ def _job(
         envelope.ret,
         envelope.envid,
         envelope.smtputf8,
+        envelope.originates_here,
         message.alone,
         message.forced,
         note=message.note,

@@ -2,15 +2,28 @@
 large.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
 from smtpd_classic.message.headers import HeaderBlock, end_of_header_block
 
-__all__ = ["ContentFacts", "ContentSource", "MessageContent", "Opener"]
+__all__ = [
+    "LONGEST_LINE",
+    "ContentFacts",
+    "ContentSource",
+    "MessageContent",
+    "Opener",
+    "folded",
+    "has_long_line",
+    "packets",
+]
+
+LONGEST_LINE = 998
+"""Octets of a line, its end not counted (RFC 5321 4.5.3.1.6)."""
 
 _CHUNK = 64 * 1024
+_PACKET = 32 * 1024
 _LONGEST_HEADER = 512 * 1024
 
 
@@ -22,15 +35,25 @@ Opener = Callable[[], AbstractContextManager[ContentSource]]
 
 
 class ContentFacts(NamedTuple):
-    """`size` in octets on the wire (CRLF line ends, without stuffed dots), and where there is 8-bit text."""
+    """Properties of a content that decide how it is sent.
+
+    `size` is in octets on the wire (CRLF line ends, without stuffed dots). A long line has more than 998 octets
+    (RFC 5321 4.5.3.1.6).
+    """
 
     size: int
     header_8bit: bool
     body_8bit: bool
+    header_long: bool = False
+    body_long: bool = False
 
     @property
     def eight_bit(self) -> bool:
         return self.header_8bit or self.body_8bit
+
+    @property
+    def long_lines(self) -> bool:
+        return self.header_long or self.body_long
 
 
 class MessageContent:
@@ -104,16 +127,115 @@ class MessageContent:
 
     def _look(self) -> ContentFacts:
         size, header_8bit, body_8bit, last = 0, False, False, b"\n"
+        header_lines, body_lines = _LongLines(), _LongLines()
         for number, chunk in enumerate(self.chunks()):
             size += len(chunk) + chunk.count(b"\n")
             last = chunk[-1:] or last
-            if chunk.isascii():
-                continue
             end = end_of_header_block(chunk) if number == 0 else 0
             end = len(chunk) if end < 0 else end
+            if number == 0:
+                header_lines.look(chunk[:end])
+            body_lines.look(chunk[end:] if end else chunk)
+            if chunk.isascii():
+                continue
             header_8bit = header_8bit or not chunk[:end].isascii()
             body_8bit = body_8bit or not chunk[end:].isascii()
-        return ContentFacts(size if last == b"\n" else size + 2, header_8bit, body_8bit)
+        size = size if last == b"\n" else size + 2
+        return ContentFacts(size, header_8bit, body_8bit, header_lines.found, body_lines.found)
+
+
+def has_long_line(piece: bytes, at: int = 0) -> bool:
+    """Return True if a line behind `at` has more than 998 octets."""
+    while len(piece) - at > LONGEST_LINE:
+        end = piece.rfind(b"\n", at, at + LONGEST_LINE + 1)
+        if end < 0:
+            return True
+        at = end + 1
+    return False
+
+
+class _LongLines:
+    """A search for a line over 998 octets in a content that comes in pieces."""
+
+    def __init__(self) -> None:
+        self.found = False
+        self._held = 0  # octets of the line at the end of the last piece
+
+    def look(self, piece: bytes) -> None:
+        if self.found:
+            return
+        first = piece.find(b"\n")
+        self.found = self._held + (len(piece) if first < 0 else first) > LONGEST_LINE
+        if first < 0:
+            self._held += len(piece)
+            return
+        self.found = self.found or has_long_line(piece, first + 1)
+        self._held = len(piece) - piece.rfind(b"\n") - 1
+
+
+def folded(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield a content whose lines over 998 octets are broken by a line end and a space, as Postfix sends them.
+
+    A character of UTF-8 is never cut.
+    """
+    held = 0  # octets of the current line that have been yielded
+    begun = b""  # the beginning of a character whose end comes with the next chunk
+    for chunk in chunks:
+        text = begun + chunk
+        whole = _whole_characters(text)
+        text, begun = text[:whole], text[whole:]
+        made, held = _folded(text, held)
+        yield made
+    yield _folded(begun, held)[0]
+
+
+def _folded(chunk: bytes, held: int) -> tuple[bytes, int]:
+    pieces: list[bytes] = []
+    at = 0
+    while at < len(chunk):
+        end = chunk.find(b"\n", at) + 1 or len(chunk)
+        text = chunk[at:end]
+        while held + len(text) - text.endswith(b"\n") > LONGEST_LINE:
+            cut = _cut(text, max(0, LONGEST_LINE - held))
+            pieces += [text[:cut], b"\n "]
+            text, held = text[cut:], 1
+        pieces.append(text)
+        held = 0 if text.endswith(b"\n") else held + len(text)
+        at = end
+    return b"".join(pieces), held
+
+
+def _whole_characters(text: bytes) -> int:
+    """Return the length of the text without a character of UTF-8 that is cut at its end."""
+    for back in range(1, min(4, len(text) + 1)):
+        octet = text[-back]
+        if octet >= 0xC0:
+            return len(text) - back if back < (2 if octet < 0xE0 else 3 if octet < 0xF0 else 4) else len(text)
+        if octet < 0x80:
+            break
+    return len(text)
+
+
+def _cut(text: bytes, most: int) -> int:
+    """Return where to break within the first `most` octets: before a character, not in it."""
+    for at in range(most, max(most - 4, -1), -1):
+        if text[at] & 0xC0 != 0x80:
+            return at
+    return most
+
+
+def packets(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the pieces joined to packets: a small message leaves in one, final dot included."""
+    held: list[bytes] = []
+    length = 0
+    for piece in pieces:
+        held.append(piece)
+        length += len(piece)
+        if length >= _PACKET:
+            yield b"".join(held)
+            held, length = [], 0
+    if held:
+        yield b"".join(held)
 
 
 class _Memory:

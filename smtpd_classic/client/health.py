@@ -17,6 +17,7 @@ __all__ = ["Health"]
 
 _MOST = 10_000
 _PLAIN_S = 86_400.0
+_MOST_RECIPIENTS = 100  # RFC 5321 4.5.3.1.8
 
 
 class Health:
@@ -27,6 +28,7 @@ class Health:
         self._dead_s = dead_s
         self._marks: dict[tuple[str, int], HostMark] = {}
         self._plain: dict[tuple[str, int], float] = {}
+        self._few: dict[tuple[str, int], tuple[int, float]] = {}
         self._lock = threading.Lock()
         self._changed = False
 
@@ -67,6 +69,18 @@ class Health:
             if len(self._plain) >= _MOST:
                 self._plain.clear()
             self._plain[_key(peer)] = self._clock()
+
+    def most_recipients(self, peer: Peer) -> int:
+        """Return the number of recipients of one transaction that the host is known to accept."""
+        most, since = self._few.get(_key(peer), (_MOST_RECIPIENTS, 0.0))
+        return most if 0 <= self._clock() - since < _PLAIN_S else _MOST_RECIPIENTS
+
+    def takes_at_most(self, peer: Peer, recipients: int) -> None:
+        """Note that the host ended a session behind this number of recipients."""
+        with self._lock:
+            if len(self._few) >= _MOST:
+                self._few.clear()
+            self._few[_key(peer)] = (recipients, self._clock())
 
     def save(self, path: str) -> None:
         """Write down what has changed since the last time, for the screens; a missing folder costs nothing."""

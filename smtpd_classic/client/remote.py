@@ -48,7 +48,6 @@ def deliver_to(target: Target, job: DeliveryJob, settle: Settle, network: Networ
     for _ in range(3):
         if not _one_session(target, delivery, network):
             break
-        delivery.again()
     delivery.finish()
 
 
@@ -63,15 +62,16 @@ def _one_session(target: Target, delivery: _Delivery, network: Network) -> bool:
                 session = open_session(target, network, job.transcript, job.note)
             else:
                 session.resume(job.transcript)
-            transact(session, job, delivery.settle, network.timeouts)
+            transact(session, job, delivery.settle, network.timeouts, network.health.most_recipients(target.peer))
         except NotReady as problem:
             network.health.failed(target.peer, str(problem), dead=problem.dead)
             delivery.settle(job.all(replace(problem.outcome, peer=target.peer)))
             return False
         except StaleConnection:
             network.connections.forget(address)  # what was kept as long as this one is gone too
+            delivery.again()
             return True
-        return _look_back(target, session, network)
+        return _look_back(target, session, delivery, network)
     except BaseException:
         if session is not None:
             session.end()  # in the middle of a message, perhaps: of no use for the next
@@ -80,11 +80,17 @@ def _one_session(target: Target, delivery: _Delivery, network: Network) -> bool:
         network.connections.give_back(address, target, session)
 
 
-def _look_back(target: Target, session: Session, network: Network) -> bool:
+def _look_back(target: Target, session: Session, delivery: _Delivery, network: Network) -> bool:
     if session.choked:
         network.health.cannot_pipeline(target.peer)
         session.choked = False
+        delivery.again()
         return True
+    if session.recipients_taken:
+        network.health.takes_at_most(target.peer, session.recipients_taken)
+        session.recipients_taken = 0
+        if delivery.left:
+            return True
     if session.lost:
         network.health.failed(target.peer, "lost connection", dead=False)
     else:

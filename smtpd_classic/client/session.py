@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from smtpd_classic.client.answers import check
+from smtpd_classic.client.dialect import Dialect
 from smtpd_classic.client.login import LoginProblem, log_in
 from smtpd_classic.client.network import Encryption, Network, Target
 from smtpd_classic.client.transcript import Transcript
@@ -63,6 +64,8 @@ class Session:
         self.needs_reset = False
         self.choked = False
         self.lost = False
+        self.dialect = Dialect.SMTP
+        self.recipients_taken = 0  # before the host said 421 to a RCPT
         self._pipelining = pipelining
         self._messages_left = most_messages - 1
         self._ended = False

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from smtpd_classic.client.content import MessageContent
+from smtpd_classic.client.content import ContentFacts, MessageContent
 from smtpd_classic.config.schema import Config
 from smtpd_classic.domain_name import ascii_domain
 from smtpd_classic.keys.ring import KeyRing
@@ -71,22 +71,22 @@ class MessageSigner:
 
 
 class ContentSigner:
-    """The signatures of one content: its 8-bit and its 7-bit variant are signed once each, also for several threads."""
+    """The signatures of one content, one for each variant (8-bit, 7-bit, ASCII header), also for several threads."""
 
     def __init__(self, signer: MessageSigner, note: Callable[[str], None]) -> None:
         self._signer = signer
         self._note = note
         self._lock = threading.Lock()
-        self._fields: dict[bool, bytes] = {}
+        self._fields: dict[ContentFacts, bytes] = {}
 
     def __call__(self, content: MessageContent) -> MessageContent:
         """Return the content with its signature on top. Raises CannotSign."""
-        eight_bit = content.facts().eight_bit
+        facts = content.facts()
         with self._lock:
-            fields = self._fields.get(eight_bit)
+            fields = self._fields.get(facts)
             if fields is None:
                 fields, keys = self._signer.signature(content)
-                self._fields[eight_bit] = fields
+                self._fields[facts] = fields
                 if keys:
                     self._note("signed " + ", ".join(f"d={key.domain} s={key.selector}" for key in keys))
         return content.topped(fields) if fields else content

@@ -1,46 +1,52 @@
-"""One message at one host: MAIL, RCPT, DATA, and what became of each recipient.
+"""One message at one host: MAIL, RCPT, DATA, and the outcome of each recipient.
 
-Rule 1: every recipient of the job has exactly one outcome at the end, whatever the host does.
-Rule 2: what the host announced and then refuses is left out and tried again without, in the same session.
+Rule 1: every recipient of the job has exactly one outcome at the end, whatever the host does. Recipients that the host
+accepted before it closed the session have none yet: their message is sent in another session.
+Rule 2: an extension that the host announced and then refuses is left out, and the command repeated without it in the
+same session.
 Rule 3: only 2xx to the final dot is a delivery. An answer that has no meaning where it comes (250 to DATA, 354 to RCPT)
 decides nothing: the two sides are out of step, and the message is tried again later.
-Rule 4: once the final dot is sent and no reply has come, nobody knows (RFC 1047): it is tried again later, and by no
-other way in the same attempt.
+Rule 4: once the final dot is sent and no reply has come, the outcome is unknown (RFC 1047): the message is tried again
+later, and by no other way in the same attempt.
+Rule 5: 421 to a RCPT ends the list of recipients there. The content is sent to those that were accepted; the rest waits
+for the next attempt.
 """
 
-import time
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from smtpd_classic.client.answers import PARAMETER_REFUSED, check, too_many
-from smtpd_classic.client.content import MessageContent
+from smtpd_classic.client.content import MessageContent, folded, packets
 from smtpd_classic.client.network import Timeouts
+from smtpd_classic.client.outcomes import TransactionOutcomes
 from smtpd_classic.client.session import Session
 from smtpd_classic.client.signing import CannotSign
 from smtpd_classic.client.transport import Action, DeliveryJob, JobRecipient, Outcome, Settle
 from smtpd_classic.client.wire import ConnectionLost
-from smtpd_classic.client.wording import fitting, mail_command, rcpt_command
+from smtpd_classic.client.wording import fitting, mail_command, rcpt_command, windows
 from smtpd_classic.smtp.content import stuff
 from smtpd_classic.smtp.reply import Reply
 
 __all__ = ["ClientTransaction", "StaleConnection", "transact"]
 
-_MOST_RECIPIENTS = 100  # RFC 5321 4.5.3.1.8: what every server takes
-_PACKET = 32 * 1024
-_WINDOW = 8 * 1024  # octets of pipelined commands, so that neither side waits for the other to read
+MOST_RECIPIENTS = 100  # RFC 5321 4.5.3.1.8: what every server takes
 
 
 class StaleConnection(Exception):
     """A session that was kept open is gone; nothing has been sent of this message."""
 
 
-def transact(session: Session, job: DeliveryJob, settle: Settle, timeouts: Timeouts) -> None:
-    """Deliver the job in as many transactions as the host wants. Raises Unbegun."""
+def transact(
+    session: Session, job: DeliveryJob, settle: Settle, timeouts: Timeouts, most_recipients: int = MOST_RECIPIENTS
+) -> None:
+    """Deliver the job in as many transactions as the host wants. Raises StaleConnection.
+
+    A recipient that is not settled at the end was accepted by the host, which then closed the session before DATA.
+    """
     session.wire.limit(timeouts.transaction)
     left = list(job.recipients)
     stripped = 0
     while left:
-        most = min(_MOST_RECIPIENTS, session.offered.max_recipients or _MOST_RECIPIENTS)
+        most = min(most_recipients, session.offered.max_recipients or MOST_RECIPIENTS)
         batch, later = left[:most], left[most:]
         part = job if len(batch) == len(job.recipients) else replace(job, recipients=tuple(batch))
         transaction = ClientTransaction(session, part, timeouts)
@@ -59,50 +65,54 @@ def transact(session: Session, job: DeliveryJob, settle: Settle, timeouts: Timeo
 
 @dataclass(slots=True)
 class ClientTransaction:
+    """One MAIL command and the commands up to its end."""
+
     session: Session
     job: DeliveryJob
     timeouts: Timeouts
     content: MessageContent = field(init=False)
-    found: dict[str, Outcome] = field(default_factory=dict)
-    accepted: list[JobRecipient] = field(default_factory=list)
+    record: TransactionOutcomes = field(init=False)
     repeat: list[JobRecipient] = field(default_factory=list)
     without_dsn: list[JobRecipient] = field(default_factory=list)
-    begun: bool = False
+    refused: bool = False
+    closing: Reply | None = None
     lost: str = ""
-    started: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        self.record = TransactionOutcomes(self.session, self.job)
 
     def run(self) -> None:
-        """Raises Unbegun."""
+        """Hold the conversation; the outcomes are there afterwards. Raises StaleConnection."""
         content = fitting(self.job, self.session.offered, self.session.peer.name)
         if isinstance(content, Reply):
             for recipient in self.job.recipients:
-                self.found[recipient.address] = self._outcome(recipient, Action.FAILED, content, command="")
+                self.record.found[recipient.address] = self.record.outcome(
+                    recipient, Action.FAILED, content, command=""
+                )
             return
         try:
             self.content = self.job.sign(content)
         except CannotSign as problem:
-            self._wait_for_key(str(problem))
+            reply = Reply(451, "4.7.5", f"the message cannot be signed: {problem}")
+            self.record.settle_all(Action.DELAYED, reply)
             return
         if self.session.needs_reset:
             self._reset()
         try:
             self._converse()
         except ConnectionLost as lost:
+            if self.closing is not None:
+                self._closed_before_data(self.closing)
+                return
             # A host that announces PIPELINING and drops what comes behind the first command lets us wait for ever.
             self.session.choked = lost.timed_out and self.session.pipelining
             self._broken(str(lost))
 
-    def _wait_for_key(self, words: str) -> None:
-        reply = Reply(451, "4.7.5", f"the message cannot be signed: {words}")
-        for recipient in self.job.recipients:
-            outcome = self._outcome(recipient, Action.DELAYED, reply, command="")
-            self.found[recipient.address] = replace(outcome, soft=False)
-
     def outcomes(self) -> list[Outcome]:
-        return list(self.found.values())
+        return list(self.record.found.values())
 
     def again(self) -> list[JobRecipient]:
-        """Whom to try again at once in this session."""
+        """Return the recipients to try again at once in this session."""
         if not self.session.usable:
             return []
         if self.without_dsn:
@@ -110,7 +120,9 @@ class ClientTransaction:
         return self.repeat + self.without_dsn
 
     def lost_outcome(self, recipient: JobRecipient) -> Outcome:
-        return self._delayed(recipient, self.lost or "the session ended")
+        if self.closing is not None:
+            return self.record.by_reply(recipient, self.closing, "RCPT TO")
+        return self.record.delayed(recipient, self.lost or "the session ended")
 
     # The conversation --------------------------------------------------------------------------------------------
 
@@ -123,188 +135,165 @@ class ClientTransaction:
         self.session.needs_reset = False
 
     def _converse(self) -> None:
-        offered, wanted = self.session.offered, list(self.job.recipients)
+        offered, wanted = self.session.offered, self.job.recipients
         commands = [mail_command(self.job, self.content, offered)]
         commands += [*(rcpt_command(recipient, offered) for recipient in wanted), "DATA"]
-        replies = self._pipelined(commands) if self.session.pipelining else self._one_by_one(commands)
-        first = next(replies)
-        if not first.positive:
-            self._refused_sender(first, replies)
-            return
-        for recipient, reply in zip(wanted, replies, strict=False):
-            self._answer(recipient, reply)
-        self.session.needs_reset = True
-        data = next(replies, None)
-        if data is None:  # nobody was accepted
-            return
-        if data.code == 354:
+        for group in windows(commands) if self.session.pipelining else [[number] for number in range(len(commands))]:
+            if group == [len(commands) - 1] and not self.record.accepted:  # every recipient was refused
+                return
+            for number in group:
+                reply = self._command(number, [commands[each] for each in group] if number == group[0] else [])
+                self._take(number, reply)
+            if self.refused or len(commands) - 1 in group:
+                return
+            if self.closing is not None:
+                self._take(len(commands) - 1, self._command(len(commands) - 1, ["DATA"]))
+                return
+
+    def _take(self, number: int, reply: Reply) -> None:
+        """Take the reply to command `number`."""
+        recipients = self.job.recipients
+        if number == 0:
+            self.session.needs_reset = reply.positive
+            if not reply.positive:
+                self._refused_sender(reply)
+        elif number <= len(recipients):
+            if not self.refused:  # commands behind a refused MAIL are answered all the same
+                self._answer(recipients[number - 1], reply)
+        elif reply.code == 354:
             self._send_content()
-        else:
-            self._settle_accepted(data, "DATA")
-
-    def _one_by_one(self, commands: list[str]) -> Iterator[Reply]:
-        for number, command in enumerate(commands):
-            if command == "DATA" and number == len(commands) - 1 and not self.accepted:
-                return
-            reply = self._command(number, [command])
-            yield reply
-            if number == 0 and not reply.positive:
-                return
-
-    def _pipelined(self, commands: list[str]) -> Iterator[Reply]:
-        """RFC 2920 3.1. DATA is the last of the last group; a host that goes ahead without recipients gets an empty
-        message."""
-        at = 0
-        while at < len(commands):
-            end, size = at + 1, len(commands[at])
-            while end < len(commands) and size + len(commands[end]) < _WINDOW:
-                size += len(commands[end])
-                end += 1
-            for number in range(at, end):
-                yield self._command(number, commands[at:end] if number == at else [])
-            at = end
+        elif not self.refused:
+            self.record.settle_accepted(reply, "DATA")
+            if reply.code == 421:
+                self.session.end()
 
     def _command(self, number: int, send: list[str]) -> Reply:
-        """Send, when there is something to send, and read the reply to command `number`. Raises Lost or Unbegun."""
+        """Send, if there is something to send, and return the reply to command `number`.
+
+        Raises ConnectionLost or StaleConnection.
+        """
         wire, first = self.session.wire, number == 0
         timeout_s = self.timeouts.mail if first else self.timeouts.rcpt
         if first and self.session.reused:
             timeout_s = min(timeout_s, self.timeouts.reset)
+        command = "MAIL FROM" if first else "RCPT TO" if number <= len(self.job.recipients) else "DATA"
         try:
             if send:
                 wire.send_lines(send, timeout_s)
             reply = wire.reply(timeout_s)
-            check(reply, ("MAIL FROM" if first else "RCPT TO") if number <= len(self.job.recipients) else "DATA")
+            check(reply, command)
         except ConnectionLost as lost:
             if first and self.session.reused:
                 self.session.end()
                 raise StaleConnection(str(lost)) from None
             raise
-        if reply.code == 421:
-            self.session.end()
-            if first and self.session.reused:
-                raise StaleConnection(str(reply))
-            self._closing(reply, "MAIL FROM" if first else "RCPT TO")
-        self.begun = True
+        if reply.code == 421 and command != "DATA":
+            self._closing(reply, command)
+        self.record.begun = True
         self.session.reused = False
         return reply
 
     def _closing(self, reply: Reply, command: str) -> None:
-        """421: the host ends the session, and with it everything that has not been answered (RFC 5321 3.8)."""
-        self.begun = True
-        for recipient in self.job.recipients:
-            if recipient.address not in self.found:
-                self.found[recipient.address] = self._by_reply(recipient, reply, command)
+        """Take 421: the host ends the session (RFC 5321 3.8). Recipients that it has accepted may still get theirs."""
+        if self.record.accepted:
+            self.closing = reply
+            self.session.recipients_taken = len(self.record.accepted)
+            return
+        self.session.end()
+        if command == "MAIL FROM" and self.session.reused:
+            raise StaleConnection(str(reply))
+        self.record.begun = True
+        self.record.settle_rest(reply, command)
         raise ConnectionLost(str(reply))
 
-    def _refused_sender(self, reply: Reply, rest: Iterator[Reply]) -> None:
-        for recipient in self.job.recipients:
-            self.found[recipient.address] = self._by_reply(recipient, reply, "MAIL FROM")
-        answers = list(rest)  # pipelined commands are answered all the same
-        if answers and answers[-1].code == 354:
-            self._empty_message()
+    def _closed_before_data(self, reply: Reply) -> None:
+        """The host closed behind its 421: what it had accepted is left for another session."""
+        self.session.end()
+        self.record.settle_rest(reply, "RCPT TO", but=self.record.accepted)
+
+    def _refused_sender(self, reply: Reply) -> None:
+        self.refused = True
+        self.record.settle_rest(reply, "MAIL FROM")
         if reply.code in PARAMETER_REFUSED and self.session.strip():
             self.repeat = list(self.job.recipients)
 
     def _answer(self, recipient: JobRecipient, reply: Reply) -> None:
         if reply.positive:
-            self.accepted.append(recipient)
+            self.record.accepted.append(recipient)
             return
-        outcome = self._by_reply(recipient, reply, "RCPT TO")
+        outcome = self.record.by_reply(recipient, reply, "RCPT TO")
         if reply.code in PARAMETER_REFUSED and (recipient.notify or recipient.orcpt) and self.session.offered.dsn:
             self.without_dsn.append(recipient)
         elif too_many(reply):
             outcome = replace(outcome, action=Action.DELAYED, soft=True)
-            if self.accepted:
+            if self.record.accepted:
                 self.repeat.append(recipient)
-        self.found[recipient.address] = outcome
+        self.record.found[recipient.address] = outcome
 
-    def _empty_message(self) -> None:
-        self.session.wire.send(b".\r\n", self.timeouts.block)
-        self.session.wire.reply(self.timeouts.end)
+    # The content -------------------------------------------------------------------------------------------------
 
     def _send_content(self) -> None:
         wire = self.session.wire
-        if not self.accepted:
+        if not self.record.accepted:
             self._empty_message()
             return
+        if self.closing is not None:
+            self.record.settle_rest(self.closing, "RCPT TO", but=self.record.accepted)
+        facts, chunks = self.content.facts(), self.content.chunks()
         sent = 0
         try:
-            for piece in _gathered(stuff(self.content.chunks())):
+            for piece in packets(stuff(folded(chunks) if facts.long_lines else chunks)):
                 wire.send(piece, self.timeouts.block)
                 sent += len(piece)
         except ConnectionLost as lost:
             said = wire.last_words()
             if said is not None and not said.positive:
-                self._settle_accepted(said, "DATA")
+                self.record.settle_accepted(said, "DATA")
             self._broken(str(lost))
             return
         wire.transcript.said(f"({sent} octets of content, and the final dot)")
-        try:
-            reply = wire.reply(self.timeouts.end)
-            check(reply, "end of DATA")
-        except ConnectionLost as lost:
-            self._uncertain(str(lost))
-            return
-        self._settle_accepted(reply, "end of DATA")
-        self.session.needs_reset = not reply.positive
-        if reply.code == 421:
+        self._content_answered()
+
+    def _content_answered(self) -> None:
+        """Read the reply to the final dot, or with LMTP one for each accepted recipient (RFC 2033 4.2)."""
+        groups = [self.record.accepted]
+        if self.session.dialect.replies_to_content(2) > 1:
+            groups = [[recipient] for recipient in self.record.accepted]
+        for number, recipients in enumerate(groups):
+            try:
+                reply = self.session.wire.reply(self.timeouts.end)
+                check(reply, "end of DATA")
+            except ConnectionLost as lost:
+                self._uncertain(str(lost), [recipient for group in groups[number:] for recipient in group])
+                return
+            for recipient in recipients:
+                self.record.found[recipient.address] = self.record.by_reply(recipient, reply, "end of DATA")
+            self.session.needs_reset = not reply.positive
+            if reply.code == 421:
+                self.closing = reply
+        if self.closing is not None:
             self.session.end()
 
-    # What became of it -------------------------------------------------------------------------------------------
+    def _empty_message(self) -> None:
+        """End a content that the host asked for although it has accepted no recipient."""
+        self.session.wire.send(b".\r\n", self.timeouts.block)
+        if self.session.dialect.replies_to_content(0):
+            self.session.wire.reply(self.timeouts.end)
 
-    def _settle_accepted(self, reply: Reply, command: str) -> None:
-        for recipient in self.accepted:
-            self.found[recipient.address] = self._by_reply(recipient, reply, command)
+    # The connection is gone --------------------------------------------------------------------------------------
 
-    def _uncertain(self, words: str) -> None:
+    def _uncertain(self, words: str, recipients: list[JobRecipient]) -> None:
         self.session.end()
         self.lost = words
-        for recipient in self.accepted:
+        for recipient in recipients:
             text = f"lost connection with {self.session.peer} after the final dot: {words}; it may be delivered twice"
-            outcome = self._outcome(recipient, Action.DELAYED, Reply(451, "4.4.2", text), command="")
-            self.found[recipient.address] = replace(outcome, soft=False)
+            outcome = self.record.outcome(recipient, Action.DELAYED, Reply(451, "4.4.2", text), command="")
+            self.record.found[recipient.address] = replace(outcome, soft=False)
 
     def _broken(self, words: str) -> None:
-        """The connection is gone; whoever has no answer yet is put off."""
+        """The connection is gone: defer every recipient that has no answer yet."""
         self.session.end()
         self.lost = words
         for recipient in self.job.recipients:
-            if recipient.address not in self.found:
-                self.found[recipient.address] = self._delayed(recipient, words)
-
-    def _delayed(self, recipient: JobRecipient, words: str) -> Outcome:
-        text = f"lost connection with {self.session.peer}: {words}"
-        return self._outcome(recipient, Action.DELAYED, Reply(451, "4.4.2", text), command="")
-
-    def _by_reply(self, recipient: JobRecipient, reply: Reply, command: str) -> Outcome:
-        action = Action.DELIVERED if reply.positive else Action.DELAYED if reply.transient else Action.FAILED
-        return self._outcome(recipient, action, reply, command=command)
-
-    def _outcome(self, recipient: JobRecipient, action: Action, reply: Reply, *, command: str) -> Outcome:
-        return Outcome(
-            recipient.address,
-            action,
-            reply,
-            self.session.peer,
-            command=command,
-            soft=action is Action.DELAYED,
-            begun=self.begun,
-            notifies=self.session.offered.dsn,
-            connected_s=self.session.connected_s,
-            sent_s=time.monotonic() - self.started,
-        )
-
-
-def _gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Small pieces together: a small message leaves in one packet, final dot and all."""
-    held: list[bytes] = []
-    length = 0
-    for piece in pieces:
-        held.append(piece)
-        length += len(piece)
-        if length >= _PACKET:
-            yield b"".join(held)
-            held, length = [], 0
-    if held:
-        yield b"".join(held)
+            if recipient.address not in self.record.found:
+                self.record.found[recipient.address] = self.record.delayed(recipient, words)

@@ -105,9 +105,9 @@ Settle = Callable[[list[Outcome]], None]
 class DeliveryJob:
     """Some recipients of one message with the same next hop.
 
-    `alone`: the message has no other recipient. `forced`: a person wants it tried now, whatever is remembered of the
-    hosts. `note` gets a sentence that the log should tell. `sign` gives a content, as the host takes it, with its
-    signature on top; it raises CannotSign.
+    `originates_here`: the message was submitted here, so that it may be converted for a host. `alone`: the message has
+    no other recipient. `forced`: an administrator wants it tried now, even at hosts that are backing off. `note` gets a
+    sentence for the log. `sign` gives a content, as the host takes it, with its signature on top; it raises CannotSign.
     """
 
     queue_id: str
@@ -117,6 +117,7 @@ class DeliveryJob:
     ret: str = ""
     envid: str = ""
     smtputf8: bool = False
+    originates_here: bool = False
     alone: bool = False
     forced: bool = False
     transcript: Transcript = field(default_factory=Transcript)

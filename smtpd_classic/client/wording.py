@@ -1,36 +1,56 @@
-"""What is said to a host, given what it has announced: the content it can take, and MAIL and RCPT with their
-parameters.
-"""
+"""The content that a host can take, and MAIL and RCPT with their parameters, by its extensions."""
 
 import re
+from contextlib import suppress
 
-from smtpd_classic.client.content import ContentFacts, MessageContent
-from smtpd_classic.client.downgrade import CannotDowngrade, seven_bit
+from smtpd_classic.client.content import ContentFacts, MessageContent, folded
+from smtpd_classic.client.downgrade import CannotDowngrade, Limits, converted
 from smtpd_classic.client.transport import DeliveryJob, JobRecipient
 from smtpd_classic.domain_name import ascii_domain
 from smtpd_classic.smtp.address import split_address
 from smtpd_classic.smtp.client import Offered
 from smtpd_classic.smtp.reply import Reply
 
-__all__ = ["fitting", "mail_command", "rcpt_command"]
+__all__ = ["fitting", "mail_command", "rcpt_command", "windows"]
 
+_WINDOW = 8 * 1024  # octets of pipelined commands, so that neither side waits for the other to read
 _NOT_XTEXT = re.compile(r"[^!-*,-<>-~]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def fitting(job: DeliveryJob, offered: Offered, host: str) -> MessageContent | Reply:
-    """The content as this host can take it, or why it never will, in our own words."""
-    facts = job.content.facts()
-    if _needs_utf8(job, offered, facts) and not offered.smtputf8:
-        return Reply(554, "5.6.7", f"{host} does not take internationalised addresses (SMTPUTF8)")
+    """Return the content as this host can take it, or why it never will, in our own words.
+
+    Mail of others stays as it came, unless the host takes 7-bit mail alone. Mail that originates here is converted:
+    UTF-8 in header fields for a host without SMTPUTF8, and lines that are too long.
+    """
+    facts, ours = job.content.facts(), job.originates_here
+    if not offered.smtputf8:
+        address = next((path for path in _paths(job) if not _path(path, offered).isascii()), None)
+        if address is not None:
+            words = f"{host} accepts no internationalised addresses (SMTPUTF8) such as {address}"
+            return Reply(554, "5.6.7", words)
+        if job.smtputf8 and facts.header_8bit and not ours:
+            return Reply(
+                554, "5.6.9", f"{host} accepts no UTF-8 in header fields (SMTPUTF8), and this message has some"
+            )
     if offered.size and facts.size > offered.size:
         return Reply(554, "5.3.4", f"{host} takes at most {offered.size} octets, and the message has {facts.size}")
-    if facts.eight_bit and not offered.eight_bit_mime:
-        try:
-            return MessageContent.of(seven_bit(job.content.whole()))
-        except CannotDowngrade as problem:
+    seven_bit = facts.eight_bit and not offered.eight_bit_mime
+    utf8_header = facts.header_8bit and not offered.smtputf8 and ours and (job.smtputf8 or seven_bit)
+    limits = Limits(seven_bit, utf8_header, ours and facts.long_lines)
+    return _converted(job.content, limits, host) if any(limits) else job.content
+
+
+def _converted(content: MessageContent, limits: Limits, host: str) -> MessageContent | Reply:
+    try:
+        return MessageContent.of(b"".join(folded([converted(content.whole(), limits)])))
+    except CannotDowngrade as problem:
+        if limits.seven_bit:
             return Reply(554, "5.6.3", f"{host} takes 7-bit mail only, and {problem}")
-    return job.content
+        if limits.ascii_header:
+            return Reply(554, "5.6.9", f"{host} accepts no UTF-8 in header fields (SMTPUTF8), and {problem}")
+        return content  # its long lines are folded on the way
 
 
 def mail_command(job: DeliveryJob, content: MessageContent, offered: Offered) -> str:
@@ -58,31 +78,51 @@ def rcpt_command(recipient: JobRecipient, offered: Offered) -> str:
     return " ".join(words)
 
 
+def _paths(job: DeliveryJob) -> tuple[str, ...]:
+    return (job.sender, *(recipient.address for recipient in job.recipients))
+
+
 def _needs_utf8(job: DeliveryJob, offered: Offered, facts: ContentFacts) -> bool:
-    """Whether it was declared and is really needed: many declare it just in case."""
-    if not job.smtputf8:
+    """Return True if the extension is offered and needed; many clients declare it for every message."""
+    if not offered.smtputf8:
         return False
-    paths = (job.sender, *(recipient.address for recipient in job.recipients))
-    return facts.header_8bit or any(not _path(path, offered).isascii() for path in paths)
+    return (job.smtputf8 and facts.header_8bit) or any(not _path(path, offered).isascii() for path in _paths(job))
 
 
 def _path(address: str, offered: Offered) -> str:
-    """The address as the host can read it: without SMTPUTF8 the domain is written in ASCII."""
-    address = _clean(address)
-    if address.isascii() or offered.smtputf8:
-        return address
-    local, domain = split_address(address)
-    try:
-        return f"{local}@{ascii_domain(domain)}"
-    except ValueError:
-        return address
+    """Return the address as the host can read it.
+
+    Without SMTPUTF8 the domain is written in ASCII. A local part with dots at odd places is quoted (RFC 5321 4.1.2).
+    """
+    local, domain = split_address(_clean(address))
+    if not local.startswith('"') and "" in local.split(".") and local:
+        local = f'"{local}"'
+    if not domain:
+        return local
+    if not domain.isascii() and not offered.smtputf8:
+        with suppress(ValueError):
+            domain = ascii_domain(domain)
+    return f"{local}@{domain}"
 
 
 def _clean(text: str) -> str:
-    """Without what could end the command; an address with such a thing in it cannot have been accepted."""
+    """Replace what could end the command; no address with a control character has been accepted."""
     return _CONTROL.sub("?", text)
 
 
 def _xtext(text: str) -> str:
-    """RFC 3461 4."""
+    """Return the text as xtext (RFC 3461 4)."""
     return _NOT_XTEXT.sub(lambda found: f"+{ord(found[0]) & 0xFF:02X}", text)
+
+
+def windows(commands: list[str]) -> list[list[int]]:
+    """Return the numbers of the commands that go out together (RFC 2920 3.1); DATA is the last of the last group."""
+    groups: list[list[int]] = []
+    size = _WINDOW
+    for number, command in enumerate(commands):
+        if size + len(command) >= _WINDOW:
+            groups.append([])
+            size = 0
+        groups[-1].append(number)
+        size += len(command)
+    return groups

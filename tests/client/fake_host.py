@@ -92,7 +92,8 @@ class Talk:
 
 
 class FakeHost:
-    """`script` may answer any event, DROP it or be SILENT; `hidden` keywords are not announced, `lies` are on top."""
+    """`script` may answer any event, DROP it or be SILENT; `hidden` keywords are not announced, `lies` are on top.
+    One that `stays_open` goes on after its 421."""
 
     def __init__(
         self,
@@ -114,6 +115,7 @@ class FakeHost:
         size: int = 0,
         most_recipients: int = 0,
         wait: Callable[[], None] = lambda: None,
+        stays_open: bool = False,
     ) -> None:
         self.name = name
         self.got: list[Got] = []
@@ -129,6 +131,7 @@ class FakeHost:
         self._broken_tls = broken_tls
         self._hidden, self._lies = hidden, lies
         self._wait = wait
+        self._stays_open = stays_open
         self._listening = socket.create_server((ip or own_ip(), port), backlog=100)
         self.ip, self.port = self._listening.getsockname()[:2]
         self._sockets: set[socket.socket] = set()
@@ -203,6 +206,13 @@ class FakeHost:
                                 pass
                         connection.shutdown(socket.SHUT_RDWR)
                         return
+                    if self._stays_open and answer.code == 421:  # our session would close
+                        connection.sendall(self._said(session))
+                        connection.sendall(answer.wire)
+                        answer = Reply(450, "4.3.2", "")
+                        session.answer(answer)
+                        session.data_to_send()
+                        continue
                     session.answer(answer)
                     if isinstance(event, events.StartTls) and answer.positive:
                         connection.sendall(self._said(session))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smtpd_classic.client.content import ContentFacts, MessageContent
+from smtpd_classic.client.content import ContentFacts, MessageContent, folded, packets
 from smtpd_classic.client.transcript import Transcript
 from smtpd_classic.smtp.content import stuff
 
@@ -41,7 +41,9 @@ def test_without_an_empty_line_nothing_below_the_fields_is_edited() -> None:
         (b"Subject: x\n\nbody", ContentFacts(20, False, False)),
         ("Subject: ü\n\nbody\n".encode(), ContentFacts(21, True, False)),
         ("Subject: x\n\nbüdy\n".encode(), ContentFacts(21, False, True)),
-        (b"Subject: x\n\n" + b"a" * 70_000 + b"\xff\n", ContentFacts(70_017, False, True)),
+        (b"Subject: x\n\n" + b"a" * 70_000 + b"\xff\n", ContentFacts(70_017, False, True, body_long=True)),
+        (b"Subject: " + b"x" * 989 + b"\n\n" + b"y" * 998 + b"\n", ContentFacts(2002, False, False)),
+        (b"Subject: " + b"x" * 990 + b"\n\n", ContentFacts(1003, False, False, header_long=True)),
         (b"", ContentFacts(0, False, False)),
     ],
 )
@@ -72,3 +74,22 @@ def test_a_transcript_holds_nothing_that_moves_a_cursor() -> None:
     transcript.heard("250 \x1b[2J\u202e" + "x" * 9999)
     transcript.add("one\ntwo\x07")
     assert all(line.isprintable() and len(line) < 700 for line in transcript.text.splitlines())
+
+
+@pytest.mark.parametrize("cut", [1, 7, 998, 999, 5000])
+@pytest.mark.parametrize("text", [b"x" * 998 + b"\n", b"x" * 999 + b"\ny\n", b"a\n" + "ü".encode() * 3000, b"x" * 4000])
+def test_lines_are_folded_at_998_octets_and_between_characters(text: bytes, cut: int) -> None:
+    made = b"".join(folded(text[at : at + cut] for at in range(0, len(text), cut)))
+    assert all(len(line) <= 998 for line in made.split(b"\n"))
+    assert made.replace(b"\n ", b"") == text
+    if len(text) < 1000:
+        assert made == text
+    if cut > 3:
+        made.decode()
+
+
+def test_a_message_leaves_in_few_large_pieces() -> None:
+    pieces = list(packets([b"x" * 100] * 2000))
+    assert b"".join(pieces) == b"x" * 200_000
+    assert len(pieces) <= 7
+    assert list(packets([b"header", b"body", b".\r\n"])) == [b"headerbody.\r\n"]

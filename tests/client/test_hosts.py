@@ -1,5 +1,7 @@
 """What hosts do to us, one fault each, and the outcome that every recipient must have of it."""
 
+import email
+import email.policy
 import socket
 import threading
 from dataclasses import replace
@@ -335,7 +337,7 @@ def test_eight_bit_mail_that_cannot_be_converted_is_returned() -> None:
         ("jörg@example.org", MESSAGE, ("SMTPUTF8",), "5.6.7"),
         ("jörg@example.org", MESSAGE, (), "2.0.0"),
         (BOB, MESSAGE, ("SMTPUTF8",), "2.0.0"),
-        (BOB, "Subject: Grüße\n\nx\n".encode(), ("SMTPUTF8",), "5.6.7"),
+        (BOB, "Subject: Grüße\n\nx\n".encode(), ("SMTPUTF8",), "5.6.9"),
         (BOB, "Subject: x\n\nGrüße\n".encode(), ("SMTPUTF8",), "2.0.0"),
     ],
     ids=["address", "address, offered", "declared but not needed", "header", "body only"],
@@ -414,11 +416,142 @@ def _second(event: Event, talk: Talk) -> bool:
     return isinstance(event, events.MailFrom) and talk.mail is not None
 
 
-def test_421_in_the_middle_defers_what_was_not_answered() -> None:
-    host = FakeHost(script=by_recipient(eve=Reply(421, "4.3.2", "shutting down")))
+SHUTTING_DOWN = Reply(421, "4.3.2", "shutting down")
+
+
+@pytest.mark.parametrize("hidden", [(), ("PIPELINING",)], ids=["pipelined", "one by one"])
+def test_421_to_the_first_recipient_defers_all(hidden: tuple[str, ...]) -> None:
+    host = FakeHost(script=by_recipient(eve=SHUTTING_DOWN), hidden=hidden)
     with hosts(host):
-        outcomes = send(world(host), job_for("nobody@example.org", EVE, BOB))
+        outcomes = send(world(host), job_for(EVE, BOB))
     assert {brief(outcome) for outcome in outcomes.values()} == {("delayed", "4.3.2", True)}
+    assert host.got == []
+
+
+@pytest.mark.parametrize("hidden", [(), ("PIPELINING",)], ids=["pipelined", "one by one"])
+@pytest.mark.parametrize("closes", [True, False], ids=["closes", "goes on"])
+def test_421_in_the_middle_of_the_recipients_ends_the_list_there(closes: bool, hidden: tuple[str, ...]) -> None:
+    """What was accepted is sent; the rest comes with the next attempt, in groups of that size."""
+    everybody = [f"user{number}@example.org" for number in range(7)]
+
+    def script(event: Event, talk: Talk) -> Reply | str | None:
+        if isinstance(event, events.RcptTo) and len(talk.rcpts) >= 3:
+            return SHUTTING_DOWN if closes else Reply(421, "4.3.2", "too many for now")
+        return None
+
+    host = FakeHost(script=script, hidden=hidden, stays_open=not closes)
+    network = world(host)
+    with hosts(host):
+        first = send(network, job_for(*everybody))
+        left = [name for name, outcome in first.items() if outcome.action.value == "delayed"]
+        assert left == everybody[3:]
+        assert {brief(first[name]) for name in left} == {("delayed", "4.3.2", True)}
+        assert [each.recipients for each in host.got] == [tuple(everybody[:3])]
+        second = send(network, job_for(*left))
+    assert {outcome.action.value for outcome in second.values()} == {"delivered"}
+    assert [len(each.recipients) for each in host.got] == [3, 3, 1]
+
+
+def test_two_batches_of_recipients_with_the_whole_first_refused() -> None:
+    """Nothing of the first is left in the second: there is an RSET between them."""
+    nobody = [f"nobody{number}@example.org" for number in range(5)]
+    script = by_recipient(**{name.partition("@")[0]: Reply(550, "5.1.1", "no such user") for name in nobody})
+    for hidden in ((), ("PIPELINING",)):
+        host = FakeHost(script=script, most_recipients=5, hidden=hidden)
+        with hosts(host):
+            outcomes = send(world(host), job_for(*nobody, BOB))
+        assert {outcomes[name].reply.enhanced for name in nobody} == {"5.1.1"}
+        assert outcomes[BOB].action.value == "delivered"
+        assert host.envelopes == [("joe@us.test", (BOB,))]
+        verbs = [command.partition(" ")[0] for command in host.commands]
+        assert "RSET" in verbs[verbs.index("MAIL") : len(verbs) - verbs[::-1].index("MAIL")]
+        assert host.connections == 1
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"250 " + b"x" * 100_000 + b"\r\n",
+        b"250-" + b"x" * 3000 + b"\r\n250 2.0.0 done\r\n",
+        b"250-line\r\n" * 5000 + b"250 2.0.0 done\r\n",
+    ],
+    ids=["a long line", "a long first line", "many lines"],
+)
+def test_a_long_reply_to_the_final_dot_is_a_delivery(reply: bytes) -> None:
+    def serve(connection: socket.socket) -> None:
+        file = connection.makefile("rwb")
+        file.write(b"220 mx.example.org\r\n")
+        file.flush()
+        for line in file:
+            verb = line[:4].upper()
+            if verb == b"DATA":
+                file.write(b"354 go\r\n")
+                file.flush()
+                while file.readline() != b".\r\n":
+                    pass
+                file.write(reply)
+            else:
+                file.write(b"250 ok\r\n")
+            file.flush()
+            if verb == b"QUIT":
+                return
+
+    host = RawHost(serve)
+    with hosts(host):
+        outcome = send(world(host), job_for(BOB))[BOB]
+    assert outcome.action.value == "delivered"
+    assert len(outcome.reply.text) <= 8192
+
+
+LONG = b"Subject: x\n\n" + b"word " * 500 + b"\n"
+
+
+def test_long_lines_of_our_own_mail_are_encoded_and_those_of_others_folded() -> None:
+    host = FakeHost()
+    with hosts(host):
+        for ours in (True, False):
+            send(world(host), replace(job_for(BOB, content=LONG), originates_here=ours))
+    own, foreign = (each.content for each in host.got)
+    for content in (own, foreign):
+        assert max(map(len, content.split(b"\n"))) <= 998
+    assert b"Content-Transfer-Encoding: quoted-printable\n" in own
+    assert email.message_from_bytes(own).get_payload(decode=True) == LONG.partition(b"\n\n")[2]
+    assert foreign.replace(b"\n ", b"") == LONG
+    assert b"\n " in foreign
+
+
+def test_a_utf8_header_of_our_own_mail_is_converted_for_a_host_without_smtputf8() -> None:
+    content = "From: Jörg <joe@us.test>\nSubject: Grüße\n\nGrüße\n".encode()
+    host = FakeHost(hidden=("SMTPUTF8",))
+    with hosts(host):
+        job = replace(job_for(BOB, content=content), smtputf8=True, originates_here=True)
+        assert send(world(host), job)[BOB].action.value == "delivered"
+        refused = send(world(host), replace(job, originates_here=False))[BOB]
+    header, _, body = host.got[0].content.partition(b"\n\n")
+    assert header.isascii()
+    assert str(email.message_from_bytes(header, policy=email.policy.default)["Subject"]) == "Grüße"
+    assert body == "Grüße\n".encode()
+    assert len(host.got) == 1
+    assert (refused.reply.enhanced, "UTF-8 in header fields" in refused.reply.text) == ("5.6.9", True)
+
+
+@pytest.mark.parametrize(
+    ("address", "written"),
+    [
+        ("a" * 200 + "@example.org", None),
+        ("a..b@example.org", '"a..b"@example.org'),
+        (".a@example.org", '".a"@example.org'),
+        ("a.@example.org", '"a."@example.org'),
+        ('"a b"@example.org', None),
+    ],
+)
+def test_addresses_leave_as_a_strict_host_reads_them(address: str, written: str | None) -> None:
+    host = FakeHost()
+    with hosts(host):
+        send(world(host), job_for(address, sender="bounce-" + "v" * 100 + "@us.test"))
+    expected = f"RCPT TO:<{written or address}>"
+    assert expected in host.commands
+    assert any(command.startswith("MAIL FROM:<bounce-" + "v" * 100) for command in host.commands)
 
 
 # Sessions --------------------------------------------------------------------------------
