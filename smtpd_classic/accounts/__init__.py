@@ -13,6 +13,7 @@ from smtpd_classic.accounts.account import (
 from smtpd_classic.accounts.accounts import Accounts
 from smtpd_classic.accounts.edit_accounts import add_account, change_account, delete_account, list_accounts, the_account
 from smtpd_classic.accounts.edit_aliases import delete_alias, list_aliases, set_alias
+from smtpd_classic.accounts.edit_forward import Forwarding, forwarding, set_forwarding
 from smtpd_classic.accounts.locked_file import EditRefused, NotThere
 from smtpd_classic.accounts.passwords import generate_password, hash_password, scram_hash
 
@@ -25,6 +26,7 @@ __all__ = [
     "Accounts",
     "AccountsUnreadable",
     "EditRefused",
+    "Forwarding",
     "NotThere",
     "ResolvedAddress",
     "StoredScramKeys",
@@ -32,11 +34,13 @@ __all__ = [
     "change_account",
     "delete_account",
     "delete_alias",
+    "forwarding",
     "generate_password",
     "hash_password",
     "list_accounts",
     "list_aliases",
     "scram_hash",
     "set_alias",
+    "set_forwarding",
     "the_account",
 ]

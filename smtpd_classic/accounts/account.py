@@ -23,7 +23,8 @@ class Account:
     """A mailbox with a password.
 
     `status`: a disabled account gets no mail and cannot log in, a suspended one gets mail and cannot log in. `quota`
-    is in bytes, 0 for none. `folder` is the absolute name of the Maildir.
+    is in bytes, 0 for none. `folder` is the absolute name of the Maildir. `forward_only`: an alias of the same name
+    takes the place of the mailbox.
     """
 
     address: str
@@ -33,6 +34,7 @@ class Account:
     quota: int = 0
     may_send_as: tuple[str, ...] = ()
     folder: str = ""
+    forward_only: bool = False
 
 
 class ResolvedAddress(NamedTuple):

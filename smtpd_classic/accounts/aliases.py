@@ -116,7 +116,7 @@ def _target(item: str) -> str:
     if item.startswith('"') and item.endswith('"') and _closing_quote(item, 0) == len(item) - 1:
         bare = item[1:-1].strip()
         item = bare if bare.startswith(("|", "/", ":")) or is_address(bare) else item
-    item = item.removeprefix("\\")  # sendmail: not expanded again, which an account never is
+    item = item.removeprefix("\\")  # sendmail: the mailbox itself; without it the target is the same here
     if item.startswith("<") and item.endswith(">"):
         item = item[1:-1].strip()
     for beginning, does in _FORBIDDEN:

@@ -95,14 +95,17 @@ def _service_user_may_read(name: str, found: os.stat_result) -> bool:
 
 
 def _alias_problems(path: str, table: DomainTable, book: AddressBook, aliases: AliasTable) -> Iterator[Problem]:
-    for loop in _loops(table, aliases.targets):
+    for loop in _loops(table, book, aliases.targets):
         said = f"this alias goes round in a circle: {' → '.join([*loop, loop[0]])}."
         yield Problem(path, aliases.lines[loop[0]], said)
     many = sum(map(len, aliases.targets.values())) > MAX_TARGETS
     for key, targets in aliases.targets.items():
         line = aliases.lines[key]
-        if key in book.accounts:
-            said = f"there is an account {key}, which comes first; the alias is not used."
+        if key in book.accounts and book.forwards(key) is None and book.accounts[key].status != DISABLED:
+            said = (
+                f"there is an account {key}, which comes first; the alias is not used. “smtpd-classic user forward” "
+                "forwards the mail of an account."
+            )
             yield Problem(path, line, said, "warning")
         if dead := [target for target in targets if not _exists(book, target)]:
             left = "mail for this alias is refused." if len(dead) == len(targets) else "the others get the mail."
@@ -137,8 +140,11 @@ def _is_too_many(book: AddressBook, targets: tuple[str, ...]) -> bool:
     return False
 
 
-def _loops(table: DomainTable, targets: dict[str, tuple[str, ...]]) -> Iterator[list[str]]:
-    """Each circle of aliases once, as the keys on it. Depth first, without recursion, however deep it is."""
+def _loops(table: DomainTable, book: AddressBook, targets: dict[str, tuple[str, ...]]) -> Iterator[list[str]]:
+    """Yield each circle of aliases once, as the keys on it. Depth first, without recursion, at any depth.
+
+    A mailbox that keeps its mail ends the way through it.
+    """
     done: set[str] = set()
     for start in targets:
         path: dict[str, Iterator[str]] = {}
@@ -148,7 +154,7 @@ def _loops(table: DomainTable, targets: dict[str, tuple[str, ...]]) -> Iterator[
                 keys = list(path)
                 yield keys[keys.index(key) :]
             elif key not in done:
-                path[key] = _next_keys(table, targets, key)
+                path[key] = _next_keys(table, book, targets, key)
             key = _next_on(path, done)
 
 
@@ -164,9 +170,11 @@ def _next_on(path: dict[str, Iterator[str]], done: set[str]) -> str | None:
     return None
 
 
-def _next_keys(table: DomainTable, targets: dict[str, tuple[str, ...]], key: str) -> Iterator[str]:
+def _next_keys(table: DomainTable, book: AddressBook, targets: dict[str, tuple[str, ...]], key: str) -> Iterator[str]:
     for target in targets[key]:
         local, domain = split_address(target)
+        if target in book.accounts and target in (book.forwards(target) or (target,)):
+            continue
         if table.local(domain) is not None:
             if target in targets:
                 yield target

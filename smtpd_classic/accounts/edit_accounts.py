@@ -78,8 +78,9 @@ def change_account(
     status: str | None = None,
     quota: int | None = None,
     may_send_as: Sequence[str] | None = None,
+    forward_only: bool | None = None,
 ) -> None:
-    """Change what is given of an account, and nothing else; `password` is a hash."""
+    """Change the given fields of an account, and nothing else; `password` is a hash."""
     table = domain_table(config)
     name = table.canonical(address)
 
@@ -90,6 +91,7 @@ def change_account(
             status=user.status if status is None else status,
             quota=user.quota if quota is None else quota,
             may_send_as=user.may_send_as if may_send_as is None else tuple(may_send_as),
+            forward_only=user.forward_only if forward_only is None else forward_only,
         )
 
     def change(text: str) -> str:

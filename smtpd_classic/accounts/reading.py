@@ -99,7 +99,9 @@ def read_users(path: str, text: str, table: DomainTable, mail_folder: str) -> Us
         if table.local(domain) is not None:
             folder = os.path.join(mail_folder, domain, local)
             grants = tuple(map(table.canonical, user.may_send_as))
-            accounts[address] = Account(address, user.full_name, user.password, user.status, user.quota, grants, folder)
+            accounts[address] = Account(
+                address, user.full_name, user.password, user.status, user.quota, grants, folder, user.forward_only
+            )
     return UserTable(accounts, lines, tuple(problems), whole)
 
 

@@ -1,13 +1,17 @@
-"""Whom an address stands for: account → alias → plus-address → postmaster → catch-all, and never round in a circle.
+"""Resolves a local address: account → alias → plus-address → postmaster → catch-all, each address once at most.
 
-An `AddressBook` is what both files and the configuration said at one moment. It does not change; a changed file makes
-another one.
+An `AddressBook` holds the content of both files and of the configuration at one moment. It never changes; a changed
+file makes another one.
+
+An account comes before an alias of the same name, with one exception: an alias that names the account itself as one of
+its targets (`ann: \\ann, else@where`) forwards. The mailbox keeps its copy, and the other targets get one each. When
+the users file says `userdb_smtpd_forward_only=yes`, the mailbox keeps none.
 """
 
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from smtpd_classic.accounts.account import Account, AccountsUnreadable, ResolvedAddress
+from smtpd_classic.accounts.account import DISABLED, Account, AccountsUnreadable, ResolvedAddress
 from smtpd_classic.accounts.address import DomainTable, local_key
 from smtpd_classic.accounts.reading import AliasTable, UserTable
 from smtpd_classic.config.schema import Config
@@ -23,14 +27,20 @@ class TooManyTargets(AccountsUnreadable):
 
 
 class _Step(NamedTuple):
-    """One step of resolution: `final` targets are where mail ends, others are looked up in turn."""
+    """One step of resolution: mail ends at `mailbox`, if there is one, and at the ends of `targets`.
+
+    `owner` is the address of the account that the looked-up address belongs to, blank for any other.
+    """
 
     how: str
-    targets: tuple[str, ...]
-    final: bool = False
+    targets: tuple[str, ...] = ()
+    mailbox: str = ""
+    owner: str = ""
 
 
 class AddressBook:
+    """The accounts and aliases of all local domains."""
+
     def __init__(
         self,
         table: DomainTable,
@@ -42,11 +52,11 @@ class AddressBook:
         *,
         postmaster_set: bool = False,
     ) -> None:
-        """`catch_all` is by canonical domain; its addresses, the targets of aliases and `postmaster` are canonical.
-        `postmaster_set`: somebody chose it, so it comes before an alias of that name.
+        """`catch_all` maps a canonical domain to an address. It, the targets of aliases and `postmaster` are canonical.
 
-        `doubt`, unless blank, says why a local address that is not here may exist all the same: asked for such a one,
-        the book raises AccountsUnreadable.
+        `postmaster_set` is True when the configuration names the postmaster, who then comes before an alias of that
+        name. `doubt` is blank, or the reason why an address that is not found here may exist: a part of the files
+        could not be read. A look-up of such an address raises AccountsUnreadable.
         """
         self.accounts = accounts
         self._doubt = doubt
@@ -55,10 +65,27 @@ class AddressBook:
         self._catch_all = catch_all
         self._postmaster = postmaster
         self._chosen = postmaster if postmaster_set else ""
-        # Accounts from the beginning, aliases once they were asked for: nearly every look-up ends here.
+        # Accounts are here from the beginning, aliases after their first look-up: nearly every look-up ends here.
         self.known = {address: ResolvedAddress("account", (address,)) for address in accounts}
+        for key in aliases:
+            for each in [key] if "@" in key else [f"{key}@{name}" for name in table.names]:
+                if each in accounts and self.forwards(each) is not None:
+                    del self.known[each]
+
+    def forwards(self, address: str) -> tuple[str, ...] | None:
+        """Return the targets of the alias that forwards the mail of this account, or None when no alias does.
+
+        The account itself is among them when it keeps a copy.
+        """
+        account = self.accounts[address]
+        local, domain = split_address(address)
+        targets = self.alias(local, domain)
+        if targets is None or account.status == DISABLED:
+            return None
+        return targets if account.forward_only or address in targets else None
 
     def find(self, address: str) -> ResolvedAddress | None:
+        """Return the targets of an address, None when it does not exist. Raises AccountsUnreadable."""
         local, domain = split_address(address)
         key = local_key(local)
         name = self._table.local(domain) if domain else (self._table.primary if key == "postmaster" else None)
@@ -68,17 +95,25 @@ class AddressBook:
         if known := self.known.get(exact):
             return known
         step = self._step(key, name)
-        if step is None or step.final:
-            return step and ResolvedAddress(step.how, step.targets)
-        targets = self.expanded(step.targets, exact)
-        if not targets and key == "postmaster":  # it is always reachable, whatever its alias says (RFC 5321 4.5.1)
-            step, targets = _Step("postmaster", ()), self.expanded((self._postmaster,), exact)
+        if step is None:
+            return None
+        targets = self._ends(step, exact)
+        if not targets and key == "postmaster":  # it is always reachable, whichever alias it has (RFC 5321 4.5.1)
+            step, targets = _Step("postmaster"), self.expanded((self._postmaster,), exact)
         if not targets:
             return None
         found = ResolvedAddress(step.how, targets)
-        if step.how == "alias":
+        if step.how == "alias" or step.owner == exact:
             self.known[exact] = found
         return found
+
+    def _ends(self, step: _Step, origin: str) -> tuple[str, ...]:
+        if not step.targets:
+            return (step.mailbox,) if step.mailbox else ()
+        others = self.expanded(step.targets, origin)
+        if step.owner and not others:
+            return (origin,)  # forwarding that leads nowhere must not lose the mail
+        return tuple(dict.fromkeys((step.mailbox, *others))) if step.mailbox else others
 
     def exists(self, canonical: str) -> bool:
         """Whether it is an address elsewhere, or one here that is at least an alias, wherever that leads."""
@@ -89,7 +124,7 @@ class AddressBook:
         """The first that applies to a local address."""
         address = f"{key}@{domain}"
         if address in self.accounts:
-            return _Step("account", (address,), final=True)
+            return self._account_step("account", address, address)
         if key == "postmaster" and self._chosen not in {"", address}:
             return _Step("postmaster", (self._chosen,))
         if (targets := self.alias(key, domain)) is not None:
@@ -97,7 +132,7 @@ class AddressBook:
         base, plus, _ = key.partition("+")
         if plus:
             if f"{base}@{domain}" in self.accounts:
-                return _Step("plus address", (address,), final=True)
+                return self._account_step("plus address", address, f"{base}@{domain}")
             if (targets := self.alias(base, domain)) is not None:
                 return _Step("plus address", targets)
         self._raise_doubt()
@@ -106,13 +141,24 @@ class AddressBook:
         catch_all = self._catch_all.get(domain)
         return _Step("catch-all", (catch_all,)) if catch_all else None
 
+    def _account_step(self, how: str, address: str, owner: str) -> _Step:
+        """The step for an address of an account, which keeps its tag."""
+        targets = self.forwards(owner)
+        if targets is None:
+            return _Step(how, (), address, owner)
+        others = tuple(target for target in targets if target != owner)
+        return _Step(how, others, address if len(others) < len(targets) else "", owner)
+
     def alias(self, key: str, domain: str) -> tuple[str, ...] | None:
-        """The targets as the file names them; an alias of the very domain comes before one of every domain."""
+        """Return the targets of an alias as in the file. One of this domain comes before one of every domain."""
         targets = self._aliases.get(f"{key}@{domain}")
         return targets if targets is not None else self._aliases.get(key)
 
-    def expanded(self, targets: Iterable[str], origin: str = "") -> tuple[str, ...]:
-        """Where mail for these targets ends, in order. No address is visited twice, so a loop ends by itself."""
+    def expanded(self, targets: Iterable[str], origin: str = "", *, forwarded: bool = True) -> tuple[str, ...]:
+        """Return the ends of these targets, in order. No address is visited twice, so a loop ends by itself.
+
+        `forwarded=False` stops at the accounts that aliases lead to, although they forward their mail.
+        """
         ends: dict[str, None] = {}
         seen = {origin}
         waiting = list(targets)[::-1]
@@ -125,9 +171,9 @@ class AddressBook:
             if self._table.local(domain) is None:
                 ends[address] = None
             elif (step := self._step(local, domain)) is not None:
-                if step.final:
+                if step.mailbox or (step.owner and not forwarded):
                     ends[address] = None
-                else:
+                if forwarded or not step.owner:
                     waiting += step.targets[::-1]
             if len(ends) > MAX_TARGETS:
                 raise TooManyTargets(f"{origin} stands for more than {MAX_TARGETS} addresses")
@@ -168,10 +214,14 @@ class AddressBook:
         granted = {grant.lower() for grant in owner.may_send_as}
         if canonical.lower() in granted or f"*@{split_address(canonical)[1]}" in granted:
             return True
-        found = self.find(canonical)
-        if found is None or found.how not in {"account", "plus address", "alias"}:
+        local, domain = split_address(canonical)
+        step = self._step(local, domain) if self._table.local(domain) is not None else None
+        if step is None or step.how not in {"account", "plus address", "alias"}:
             return False
-        return all(self._account_of(target) is owner for target in found.targets)
+        if step.owner:
+            return step.owner == owner.address
+        ends = self.expanded(step.targets, canonical, forwarded=False)
+        return bool(ends) and all(self._account_of(target) is owner for target in ends)
 
     def members(self, name: str) -> tuple[str, ...] | None:
         """What an alias stands for; None when it is none."""

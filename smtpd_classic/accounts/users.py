@@ -11,6 +11,7 @@ A Dovecot beside us reads the same file: `driver = passwd-file` and `args = user
   /etc/shadow: Dovecot then takes it for a crypt(3) hash that no password fits, and the hash is still there for the day
   when the account is normal again. A “!” alone, or Dovecot's `nologin`, means suspended.
 - `userdb_smtpd_may_send_as=a@example.org,*@example.net`: Dovecot hands such a field on, and nobody asks for it.
+- `userdb_smtpd_forward_only=yes`: an alias of the same name takes the place of the mailbox.
 - Fields that are none of these, comments and the order of lines survive every edit.
 """
 
@@ -23,6 +24,7 @@ from smtpd_classic.accounts.passwords import LOCK
 __all__ = ["UserLine", "edited_line", "is_locked", "new_line", "parse_line"]
 
 QUOTA, STATUS, MAY_SEND_AS = "userdb_quota_rule", "userdb_smtpd_status", "userdb_smtpd_may_send_as"
+FORWARD_ONLY = "userdb_smtpd_forward_only"
 _UNITS = {"": 1, "B": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 
 
@@ -35,6 +37,7 @@ class UserLine(NamedTuple):
     status: str = NORMAL
     quota: int = 0
     may_send_as: tuple[str, ...] = ()
+    forward_only: bool = False
 
 
 def parse_line(line: str) -> UserLine:
@@ -45,6 +48,7 @@ def parse_line(line: str) -> UserLine:
     name, password, full_name = fields[0], fields[1], fields[4] if len(fields) > 4 else ""
     status, quota = NORMAL, 0
     grants: tuple[str, ...] = ()
+    forward_only = False
     for word in fields[7].split() if len(fields) > 7 else ():
         key, _, value = word.partition("=")
         if key == QUOTA:
@@ -53,11 +57,13 @@ def parse_line(line: str) -> UserLine:
             status = _status(value)
         elif key == MAY_SEND_AS:
             grants = tuple(item for item in value.split(",") if item)
+        elif key == FORWARD_ONLY:
+            forward_only = value == "yes"
         elif key == "nologin" and status == NORMAL:
             status = SUSPENDED
     if password.startswith(LOCK):
         password, status = password[len(LOCK) :], DISABLED if status == DISABLED else SUSPENDED
-    return UserLine(name, password, full_name, status, quota, grants)
+    return UserLine(name, password, full_name, status, quota, grants, forward_only)
 
 
 def is_locked(line: str) -> bool:
@@ -105,6 +111,7 @@ def _extra(words: list[str], user: UserLine) -> list[str]:
         QUOTA: f"*:bytes={user.quota}" if user.quota else "",
         STATUS: user.status if user.status != NORMAL else "",
         MAY_SEND_AS: ",".join(user.may_send_as),
+        FORWARD_ONLY: "yes" if user.forward_only else "",
     }
     kept = []
     for word in words:

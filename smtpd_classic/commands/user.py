@@ -11,11 +11,14 @@ from typing import Any
 from smtpd_classic.accounts import (
     STATUSES,
     Account,
+    Forwarding,
     add_account,
     change_account,
     delete_account,
+    forwarding,
     list_accounts,
     list_aliases,
+    set_forwarding,
     the_account,
 )
 from smtpd_classic.commands.failures import Refused, guarded
@@ -56,6 +59,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_grant_arguments(
         actions.add_parser("may-send-as", help="addresses that the account may send from besides its own")
     )
+    _add_forward_arguments(
+        actions.add_parser("forward", help="forward the mail of an account; without TARGET: show where it goes")
+    )
     delete = actions.add_parser("delete", help="delete an account; its mail stays")
     _add_address(delete)
     delete.add_argument("--force", action="store_true", help="even if an alias or the postmaster then leads nowhere")
@@ -69,6 +75,16 @@ def _add_grant_arguments(parser: argparse.ArgumentParser) -> None:
     _add_address(parser)
     parser.add_argument("--add", action="append", default=[], metavar="ADDRESS", help="an address, or *@domain")
     parser.add_argument("--remove", action="append", default=[], metavar="ADDRESS")
+
+
+def _add_forward_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.usage = "%(prog)s [-h] ADDRESS [--keep] [TARGET ...] | ADDRESS --off"
+    parser.add_argument(
+        "words", nargs="*", metavar="ADDRESS TARGET", help="the account, and the addresses that get its mail"
+    )
+    # Each takes the words behind it, because argparse does not look for more of them behind an option otherwise.
+    parser.add_argument("--keep", nargs="*", metavar="TARGET", help="keep a copy of each message in the mailbox")
+    parser.add_argument("--off", nargs="*", metavar="ADDRESS", help="end it: the mailbox alone gets the mail")
 
 
 def _size(text: str) -> int:
@@ -98,6 +114,7 @@ def _list(config: Config, args: argparse.Namespace) -> int:
 def _shown(account: Account) -> dict[str, Any]:
     """All but the hash, of which only the scheme is anybody's business."""
     fields = asdict(account)
+    del fields["forward_only"]  # half of what `forwarding` says
     password = fields.pop("password")
     scheme = password[1 : password.find("}")] if password.startswith("{") else ("CRYPT" if password else "")
     return fields | {"password_scheme": scheme.upper()}
@@ -106,10 +123,14 @@ def _shown(account: Account) -> dict[str, Any]:
 def _show(config: Config, args: argparse.Namespace) -> int:
     account = the_account(config, args.address)
     fields = _shown(account)
+    found = forwarding(config, account.address)
+    fields |= {"forward_to": list(found.targets), "keeps_copy": found.keep}
     fields["aliases"] = [name for name, targets in list_aliases(config) if account.address in targets]
     if args.json:
         print(json.dumps(fields, indent=2, ensure_ascii=False))
         return os.EX_OK
+    fields["forward_to"] = _forwarding_text(found)
+    del fields["keeps_copy"]
     fields["quota"] = SIZE.format(account.quota) if account.quota else "none"
     for key, value in fields.items():
         text = ", ".join(value) if isinstance(value, list | tuple) else str(value)
@@ -161,6 +182,28 @@ def _may_send_as(config: Config, args: argparse.Namespace) -> int:
     return os.EX_OK
 
 
+def _forward(config: Config, args: argparse.Namespace) -> int:
+    words = [*args.words, *(args.keep or ()), *(args.off or ())]
+    if not words:
+        raise Refused("name the account: smtpd-classic user forward ADDRESS [--keep] TARGET.", os.EX_USAGE)
+    address, *targets = words
+    keep, off = args.keep is not None, args.off is not None
+    if off and (targets or keep):
+        raise Refused("--off ends the forwarding; give it without targets and --keep.", os.EX_USAGE)
+    if keep and not targets:
+        raise Refused("--keep needs at least one target.", os.EX_USAGE)
+    if targets or off:
+        set_forwarding(config, address, targets, keep=keep or off)
+    print(_forwarding_text(forwarding(config, address)))
+    return os.EX_OK
+
+
+def _forwarding_text(found: Forwarding) -> str:
+    if not found.targets:
+        return "not forwarded"
+    return f"{', '.join(found.targets)}; {'a copy stays in the mailbox' if found.keep else 'no copy is kept'}"
+
+
 def _delete(config: Config, args: argparse.Namespace) -> int:
     account = the_account(config, args.address)
     delete_account(config, args.address, force=args.force)
@@ -177,5 +220,6 @@ _ACTIONS: dict[str, Callable[[Config, argparse.Namespace], int]] = {
     "status": _status,
     "quota": _quota,
     "may-send-as": _may_send_as,
+    "forward": _forward,
     "delete": _delete,
 }
