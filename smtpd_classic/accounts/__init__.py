@@ -16,6 +16,7 @@ from smtpd_classic.accounts.edit_aliases import delete_alias, list_aliases, set_
 from smtpd_classic.accounts.edit_forward import Forwarding, forwarding, set_forwarding
 from smtpd_classic.accounts.locked_file import EditRefused, NotThere
 from smtpd_classic.accounts.passwords import generate_password, hash_password, scram_hash
+from smtpd_classic.accounts.weakness import weakness
 
 __all__ = [
     "DISABLED",
@@ -43,4 +44,5 @@ __all__ = [
     "set_alias",
     "set_forwarding",
     "the_account",
+    "weakness",
 ]

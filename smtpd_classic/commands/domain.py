@@ -90,12 +90,19 @@ def _add(config: Config, args: argparse.Namespace) -> int:
     if args.catch_all:
         edited.set(f"domain {args.domain}", "catch_all", args.catch_all)
     status = _applied(edited)
-    store = key_store(config)
-    domain = ascii_domain(args.domain)
-    if not store.keys(domain):
-        store.add(domain, "rsa2048", time.time())
-        print(f"A DKIM key is made; “smtpd-classic dns records {domain}” shows what to publish.", file=sys.stderr)
+    _make_key(config, ascii_domain(args.domain))
     return status
+
+
+def _make_key(config: Config, domain: str) -> None:
+    """Make the DKIM key of a new domain. The domain is in the file already: a failure is told and changes nothing."""
+    try:
+        store = key_store(config)
+        if not store.keys(domain):
+            store.add(domain, "rsa2048", time.time())
+            print(f"A DKIM key is made; “smtpd-classic dns records {domain}” shows the DNS records.", file=sys.stderr)
+    except (Refused, OSError) as problem:
+        print(f"No DKIM key was made, “smtpd-classic dkim add {domain}” makes one: {problem}", file=sys.stderr)
 
 
 def _delete(config: Config, args: argparse.Namespace) -> int:

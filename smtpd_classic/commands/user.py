@@ -21,6 +21,7 @@ from smtpd_classic.accounts import (
     set_forwarding,
     the_account,
 )
+from smtpd_classic.accounts.resolution import domain_table
 from smtpd_classic.commands.failures import Refused, guarded
 from smtpd_classic.commands.new_password import add_password_arguments, new_password
 from smtpd_classic.config import Config, load
@@ -139,18 +140,18 @@ def _show(config: Config, args: argparse.Namespace) -> int:
 
 
 def _add(config: Config, args: argparse.Namespace) -> int:
-    password = new_password(args)
+    password = new_password(args, domain_table(config).canonical(args.address))
     address = add_account(config, args.address, password.stored, full_name=args.name, quota=args.quota)
     print(f"Added {address}.", file=sys.stderr)
-    print(password.made_up, end="\n" if password.made_up else "")
+    print(password.generated, end="\n" if password.generated else "")
     return os.EX_OK
 
 
 def _password(config: Config, args: argparse.Namespace) -> int:
-    the_account(config, args.address)  # before anybody types a password for nothing
-    password = new_password(args)
+    account = the_account(config, args.address)  # before a password is typed in vain
+    password = new_password(args, account.address)
     change_account(config, args.address, password=password.stored)
-    print(password.made_up, end="\n" if password.made_up else "")
+    print(password.generated, end="\n" if password.generated else "")
     return os.EX_OK
 
 

@@ -11,8 +11,9 @@ __all__ = ["HASH", "PASSWORD", "Clock", "Place"]
 PASSWORD = "pässword 1"
 HASH = hash_password(PASSWORD)
 
-INI = """
-[server]
+# The service user is one that no machine has: a test that runs as root must not ask the rights of the installed one.
+INI = """[server]
+user = smtpd-classic-test
 primary_domain = example.org
 mail_folder = mail
 [domain example.org]

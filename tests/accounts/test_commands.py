@@ -107,14 +107,14 @@ def test_user_add_with_a_hash(shell: Shell) -> None:
 
 
 def test_user_password_status_quota_and_name(shell: Shell) -> None:
-    assert shell("user password joe --password-stdin", "another\n").code == 0
-    assert shell.accounts.authenticate("joe", "another")
+    assert shell("user password joe --password-stdin", "another word\n").code == 0
+    assert shell.accounts.authenticate("joe", "another word")
     assert shell("user status joe disabled").code == 0
-    assert shell.accounts.authenticate("joe", "another") is None
+    assert shell.accounts.authenticate("joe", "another word") is None
     assert shell("user status joe normal").code == 0
     assert shell("user quota joe 2G").code == 0
     assert shell("user name joe Joseph").code == 0
-    account = shell.accounts.authenticate("joe", "another")
+    account = shell.accounts.authenticate("joe", "another word")
     assert account is not None
     assert (account.quota, account.full_name, account.status) == (2 * 1024**3, "Joseph", "normal")
 
