@@ -14,7 +14,7 @@ from smtpd_classic.message.rewriting import Rewriting, rewriting_for
 from smtpd_classic.policy import Client, Policy, PolicySources, Trust, rules_for
 from smtpd_classic.policy.networks import Networks
 from smtpd_classic.runtime import Runtime
-from smtpd_classic.srs import Srs, srs_secret
+from smtpd_classic.srs import srs_for
 from spool import Spool
 
 __all__ = ["Client", "Services"]
@@ -107,5 +107,5 @@ class Services:
         folder = self.config.server.spool_folder
         if not os.path.exists(os.path.join(folder, "srs-secret")):
             return None
-        srs = Srs(srs_secret(folder), self.config.server.primary_domain)
+        srs = srs_for(folder, self.config.server.primary_domain)
         return srs.reverse(address, datetime.fromtimestamp(self.clock(), UTC).date())

@@ -33,7 +33,8 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     "mailauth": ({"dns", "domain_name", "message"}, {"cryptography"}),
     "message": ({"config", "domain_name", "smtp"}, set()),
     "runtime": ({"config"}, {"filelock"}),
-    "srs": (set(), set()),
+    "srs": ({"srs_senders"}, set()),
+    "srs_senders": (set(), set()),
     "tnef": (set(), {"tnefparse"}),
     "mailstore": ({"durable"}, {"filelock"}),
     # What decides. The transports: no disk but through what is handed in, no queue, no checks.

@@ -1,18 +1,25 @@
 import os
 import stat
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 from pathlib import Path
+from tempfile import mkdtemp
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from smtpd_classic.smtp.address import is_address
-from smtpd_classic.srs import VALID_DAYS, Srs, srs_secret
+from smtpd_classic.srs import VALID_DAYS, Srs, srs_for, srs_secret
+from smtpd_classic.srs_senders import SenderStore
 
 TODAY = date(2026, 3, 14)
-US, THEM, OTHERS = Srs(b"u" * 32, "us.example"), Srs(b"t" * 32, "them.example"), Srs(b"o" * 32, "others.example")
+FOLDER = Path(mkdtemp(prefix="srs-"))
+US, THEM, OTHERS = (
+    Srs(name.encode() * 16, f"{name}.example", SenderStore(str(FOLDER / name))) for name in ("us", "them", "others")
+)
 
 LOCAL = st.one_of(
     st.from_regex(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]{1,20}(\.[A-Za-z0-9=+-]{1,9})?", fullmatch=True),
@@ -46,7 +53,7 @@ def test_three_forwarders_in_a_row_lead_back_one_by_one(sender: str, day: date) 
     second = THEM.forward(first, day)
     assume(second != first)
     third = OTHERS.forward(second, day)
-    assume(third != second)
+    assume(second.startswith("SRS1=") and third.startswith("SRS1="))
     assert second.endswith("@them.example")
     assert third.endswith("@others.example")
     assert len(third) <= len(second) + 3, "a fourth hop would be no longer"
@@ -72,11 +79,64 @@ def test_nothing_to_rewrite(sender: str) -> None:
     assert US.forward(sender, TODAY) == sender
 
 
-def test_a_sender_that_would_become_too_long_stays() -> None:
+def test_a_sender_that_is_too_long_for_the_classic_form_gets_a_short_one() -> None:
     longest = "x" * (64 - len("SRS0=HHHHHH=TT=example.org=")) + "@example.org"
-    assert US.forward(longest, TODAY).startswith("SRS0=")
+    assert US.forward(longest, TODAY).endswith(f"=example.org={'x' * 37}@us.example")
     assert len(US.forward(longest, TODAY).partition("@")[0]) == 64
-    assert US.forward("x" + longest, TODAY) == "x" + longest
+    for sender in (
+        "x" + longest,
+        "bounce+" + "v" * 200 + "@lists.example.org",
+        f"SRS1=abcdef=a.example=={'y' * 60}@b.example",
+    ):
+        ours = US.forward(sender, TODAY)
+        assert len(ours) == len("SRS0=HHHHHH=TT=KKKKKKKKKKKKKKKK@us.example")
+        assert US.forward(sender, TODAY) == ours
+        for written in (ours, ours.upper(), ours.lower()):
+            assert US.reverse(written, TODAY + timedelta(VALID_DAYS)) == sender
+        assert US.reverse(ours, TODAY + timedelta(VALID_DAYS + 1)) is None
+        assert US.reverse(ours.replace(ours[5], "a" if ours[5] != "A" else "b", 1), TODAY) is None
+        assert THEM.reverse(THEM.forward(ours, TODAY), TODAY) == ours
+
+
+LONG = "bounce+" + "v" * 80 + "@lists.example.org"
+KEEP = "import sys; from datetime import date; from smtpd_classic.srs import srs_for\n"
+KEEP += "srs = srs_for(sys.argv[1], 'us.example')\n"
+KEEP += "for n in range(30): print(srs.forward(f'{sys.argv[2]}-{n}-{\"v\" * 80}@lists.example.org', date(2026, 3, 14)))"
+
+
+def test_stored_senders_survive_a_restart_and_serve_several_processes(tmp_path: Path) -> None:
+    children = [
+        subprocess.Popen([sys.executable, "-c", KEEP, str(tmp_path), name], stdout=subprocess.PIPE, text=True)
+        for name in ("a", "b", "c")
+    ]
+    said = [child.communicate(timeout=60)[0].split() for child in children]
+    for name, addresses in zip("abc", said, strict=True):
+        for number, address in enumerate(addresses):
+            expected = f"{name}-{number}-{'v' * 80}@lists.example.org"
+            assert srs_for(str(tmp_path), "us.example").reverse(address, TODAY) == expected
+        assert len(addresses) == 30
+    assert stat.S_IMODE((tmp_path / "srs-senders").stat().st_mode) == 0o600
+
+
+def test_expired_senders_are_dropped_and_those_in_use_stay(tmp_path: Path) -> None:
+    srs = srs_for(str(tmp_path), "us.example")
+    once, often = srs.forward("once" + LONG, TODAY), ""
+    for days in range(0, 100, 10):
+        often = srs.forward("often" + LONG, TODAY + timedelta(days))
+    assert srs.reverse(often, TODAY + timedelta(100)) == "often" + LONG
+    store = SenderStore(str(tmp_path / "srs-senders"))
+    keys = [address.partition("@")[0][-16:].lower() for address in (once, often)]
+    assert [store.sender(key) for key in keys] == [None, "often" + LONG]
+
+
+def test_a_store_that_cannot_be_read_decides_nothing(tmp_path: Path) -> None:
+    srs = srs_for(str(tmp_path), "us.example")
+    ours = srs.forward(LONG, TODAY)
+    (tmp_path / "srs-senders").write_bytes(b"this is no database" * 100)
+    with pytest.raises(OSError, match="srs-senders"):
+        srs.reverse(ours, TODAY)
+    with pytest.raises(OSError, match="srs-senders"):
+        srs.forward(LONG, TODAY)
 
 
 def test_the_form_is_the_one_that_others_know() -> None:
@@ -117,7 +177,12 @@ def test_what_is_not_ours_leads_nowhere(address: str) -> None:
 
 def test_another_servers_address_leads_nowhere() -> None:
     assert US.reverse(THEM.forward("joe@example.org", TODAY), TODAY) is None
-    assert Srs(b"x" * 32, "us.example").reverse(US.forward("joe@example.org", TODAY), TODAY) is None
+    assert (
+        Srs(b"x" * 32, "us.example", SenderStore(str(FOLDER / "us"))).reverse(
+            US.forward("joe@example.org", TODAY), TODAY
+        )
+        is None
+    )
 
 
 @given(st.integers(0, 200), st.characters(codec="ascii"))

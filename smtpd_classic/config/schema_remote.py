@@ -158,7 +158,8 @@ class Remote:
         True,
         "Rewrite the sender of forwarded mail",
         "Mail that an alias sends on to another server leaves with a sender of our own (SRS), so that the other "
-        "server's SPF check does not refuse it. Bounces come back through us to the real sender.",
+        "server's SPF check does not refuse it. Bounces come back through us to the real sender. A sender too long for "
+        "that form gets a short one, and is kept in the file srs-senders of the spool folder for three weeks.",
     )
 
 

@@ -26,7 +26,7 @@ from smtpd_classic.config.schema import Config
 from smtpd_classic.dns import Resolver
 from smtpd_classic.keys.ring import KeyRing
 from smtpd_classic.keys.store import KeyStore, dkim_folder
-from smtpd_classic.log import Log
+from smtpd_classic.log import Log, printable
 from smtpd_classic.mailstore.store import MailStore
 from smtpd_classic.retry.deliverers import Deliverers
 from smtpd_classic.retry.dispatch import Dispatcher
@@ -37,7 +37,7 @@ from smtpd_classic.retry.ticket import Desk
 from smtpd_classic.runtime import Runtime, Wakes
 from smtpd_classic.runtime.hosts import HOSTS_FILE
 from smtpd_classic.schedule import Schedule
-from smtpd_classic.srs import Srs, srs_secret
+from smtpd_classic.srs import srs_for
 from spool import Spool, SpoolBroken
 
 __all__ = ["RetryThread", "Services", "network_for"]
@@ -248,11 +248,13 @@ class RetryThread:
         """The sender under which somebody else's mail is sent on; unchanged when the secret cannot be had."""
         server = self._services.config.server
         try:
-            srs = Srs(srs_secret(server.spool_folder), server.primary_domain)
+            srs = srs_for(server.spool_folder, server.primary_domain)
+            return srs.forward(sender, datetime.fromtimestamp(self._services.clock(), UTC).date())
         except OSError as problem:
-            self._journal.warning("", f"the sender of forwarded mail is not rewritten: {problem}")
+            self._journal.warning(
+                "", f"the sender {printable(sender, 256)} of forwarded mail is not rewritten: {problem}"
+            )
             return sender
-        return srs.forward(sender, datetime.fromtimestamp(self._services.clock(), UTC).date())
 
 
 class _Chores:

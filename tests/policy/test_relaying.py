@@ -8,7 +8,7 @@ import pytest
 
 from smtpd_classic.policy import ClientContext, Transaction
 from smtpd_classic.smtp.events import MailFrom, RcptTo
-from smtpd_classic.srs import Srs, srs_secret
+from smtpd_classic.srs import srs_for
 from tests.reception.world import World, world
 
 TRUSTING = """\
@@ -135,9 +135,7 @@ def expected_mail(sender: str, who: str, listener: str, on: tuple[bool, ...]) ->
 @pytest.mark.parametrize("on", list(itertools.product([True, False], repeat=3)), ids=str)
 def test_every_combination_is_decided_as_the_tables_say(tmp_path: Path, on: tuple[bool, ...], *, closed: bool) -> None:
     here = build(tmp_path, closed=closed, on=on)
-    srs = Srs(srs_secret(str(tmp_path / "spool")), "example.org").forward(
-        "someone@elsewhere.example", date_of(here.clock.now)
-    )
+    srs = srs_for(str(tmp_path / "spool"), "example.org").forward("someone@elsewhere.example", date_of(here.clock.now))
     joe = here.services.accounts.account("joe@example.org")
     wrong = []
     combinations = itertools.product(CLIENTS.items(), (None, joe), ("smtp", "submission"), SENDERS, RECIPIENTS)

@@ -8,7 +8,7 @@ import pytest
 
 from smtpd_classic.smtp import events
 from smtpd_classic.smtp.reply import Reply
-from smtpd_classic.srs import Srs, srs_secret
+from smtpd_classic.srs import srs_for
 from spool import Recipient
 from tests.client.fake_host import FakeHost
 from tests.client.test_hosts import when
@@ -34,7 +34,7 @@ def test_what_an_alias_sends_on_has_a_sender_of_ours_and_names_the_alias(tmp_pat
     host = FakeHost()
     with running(tmp_path, host) as world:
         world.gone(world.send(forwarded(BOB, "sales@us.test"), sender=STRANGER))
-        srs = Srs(srs_secret(str(tmp_path / "spool")), "us.test")
+        srs = srs_for(str(tmp_path / "spool"), "us.test")
         assert srs.reverse(host.got[0].sender, today(world)) == STRANGER
     assert host.got[0].content == b"Delivered-To: sales@us.test\n" + MESSAGE
 
