@@ -15,8 +15,8 @@ from smtpd_classic.client.routes import Route, Routes
 from smtpd_classic.client.signing import MessageSigner, unsigned
 from smtpd_classic.client.transport import Action, DeliveryJob, JobRecipient, Outcome, Settle
 from smtpd_classic.config.schema import Config
-from smtpd_classic.message.rewriting import NO_REWRITING, rewriting_for
-from smtpd_classic.message.trace import delivered_to
+from smtpd_classic.message.rewriting import NO_REWRITING, Rewriting, rewriting_for
+from smtpd_classic.message.trace import delivered_to, without_delivery_fields
 from smtpd_classic.smtp.address import NULL_SENDER, split_address
 from smtpd_classic.smtp.reply import Reply
 from smtpd_classic.tnef import convert, suspect
@@ -127,7 +127,9 @@ class AttemptPlanner:
 
     def _checked(self, route: Route, message: QueuedMessage) -> Route:
         limit = self._config.basic.max_outgoing_size
-        if route.local or not 0 < limit < message.size - _OWN_TRACE:
+        # Mail of others was measured when it came; a bounce to a stranger would be backscatter.
+        ours = message.envelope.originates_here
+        if route.local or not ours or not 0 < limit < message.size - _OWN_TRACE:
             return route
         reply = Reply(552, "5.3.4", f"the message is too big: mail for other servers may have {limit} octets")
         return route._replace(transport=_Refuse(Outcome("", Action.FAILED, reply)))
@@ -149,7 +151,11 @@ class AttemptPlanner:
         open_content = message.open_content
         if self._config.basic.convert_tnef and (local or message.envelope.originates_here):
             open_content = _Converted(message, self._complain).open
-        return MessageContent(open_content, rewriting.header, on_top)
+        edit = (lambda raw: self._delivered(rewriting, raw)) if local else rewriting.header
+        return MessageContent(open_content, edit, on_top)
+
+    def _delivered(self, rewriting: Rewriting, raw: bytes) -> bytes:
+        return without_delivery_fields(rewriting.header(raw), self._is_local_domain)
 
 
 class _Converted:

@@ -2,13 +2,23 @@
 
 import re
 import time
+from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
 from smtpd_classic.message.headers import HeaderBlock
 from smtpd_classic.smtp.events import TlsInfo
 
-__all__ = ["Hop", "date_text", "delivered_to", "envelope_to", "hops", "received", "return_path"]
+__all__ = [
+    "Hop",
+    "date_text",
+    "delivered_to",
+    "envelope_to",
+    "hops",
+    "received",
+    "return_path",
+    "without_delivery_fields",
+]
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -83,6 +93,23 @@ def envelope_to(recipient: str) -> bytes:
 def delivered_to(recipient: str) -> bytes:
     """On copies that leave through an alias, so that one that comes back is known (see max_hops)."""
     return f"Delivered-To: {recipient}\n".encode("utf-8", "replace")
+
+
+def without_delivery_fields(raw: bytes, is_local_domain: Callable[[str], bool]) -> bytes:
+    """Return the header block for final delivery, without the trace of other deliveries.
+
+    Return-Path and Envelope-To are written anew, and a sweep after a crash reads the latter: one of a stranger must not
+    stay. Delivered-To goes where it names an address of this server.
+    """
+    block = HeaderBlock(raw)
+    found = [field for name in (b"return-path", b"envelope-to") for field in block.fields(name)]
+    for field in block.fields(b"delivered-to"):
+        domain = raw[field.value : field.end].decode("utf-8", "replace").rpartition("@")[2].strip("<> \t\n.")
+        if is_local_domain(domain.lower()):
+            found.append(field)
+    for field in sorted(found, key=lambda each: each.start, reverse=True):
+        raw = raw[: field.start] + raw[field.end :]
+    return raw
 
 
 def hops(header: HeaderBlock) -> int:

@@ -49,19 +49,25 @@ def max_incoming_size(transaction: Transaction, event: Event) -> Reply | None:
 
 
 def max_outgoing_size(transaction: Transaction, event: Event) -> Reply | None:
-    """For remote recipients, at RCPT when the size was declared."""
+    """For mail that leaves, forwarded mail included, at RCPT when the size was declared."""
     limit = transaction.rules.config.basic.max_outgoing_size
     addressee = transaction.addressee
-    if addressee is None or not addressee.remote or not 0 < limit < transaction.size:
+    if addressee is None or not 0 < limit < transaction.size or not _leaves(transaction, addressee):
         return None
     return too_big(limit)
+
+
+def _leaves(transaction: Transaction, addressee: ResolvedRecipient) -> bool:
+    """Return True if a copy goes to another server, because the address is remote or an alias leads to one that is."""
+    is_local_domain = transaction.rules.accounts.is_local_domain
+    return addressee.remote or any(not is_local_domain(target.rpartition("@")[2]) for target in addressee.targets)
 
 
 def content_limit(transaction: Transaction) -> int:
     """How many octets the content may have on the wire, 0 for any number."""
     basic = transaction.rules.config.basic
     limits = {basic.max_message_size}
-    if basic.max_outgoing_size and any(each.remote for each in transaction.recipients):
+    if basic.max_outgoing_size and any(_leaves(transaction, each) for each in transaction.recipients):
         limits.add(basic.max_outgoing_size)
     strangers = basic.max_incoming_size and any(not each.remote for each in transaction.recipients)
     if strangers and not transaction.visitor.authorised_by():

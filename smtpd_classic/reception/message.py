@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from smtpd_classic.message.authors import complete as complete_authors
 from smtpd_classic.message.headers import HeaderBlock
-from smtpd_classic.message.trace import Hop, date_text, envelope_to, received, return_path
+from smtpd_classic.message.trace import Hop, date_text, envelope_to, received, return_path, without_delivery_fields
 from smtpd_classic.policy import ResolvedRecipient, Transaction
 from smtpd_classic.reception.destination import (
     Destination,
@@ -109,6 +109,7 @@ class IncomingMessage:
             return arrived + raw, QueueDestination(self._services, self.queue_id)
         if self._originates_here:
             raw = self._services.rewriting.header(raw)
+        raw = without_delivery_fields(raw, self._services.accounts.is_local_domain)
         on_top = return_path(self._mail.reverse_path)
         if len(self._named) == 1 == len(self._mailboxes):
             on_top += envelope_to(self._named[0])

@@ -208,6 +208,19 @@ def test_the_declared_size_is_measured_at_each_recipient(tmp_path: Path, size: i
         assert short(reply) == wanted
 
 
+def test_forwarded_mail_obeys_the_limit_of_outgoing_mail(tmp_path: Path) -> None:
+    policy = world(tmp_path, "[basic]\nmax_outgoing_size = 60\n").policy()
+    visitor = ClientContext(Client("203.0.113.5", 1, "x", policy.rules.listener), policy.rules)
+    for recipient, wanted in (("forward", "552 5.3.4"), ("mix", "552 5.3.4"), ("sales", "None")):
+        transaction = Transaction(visitor, policy.rules, "", 61)
+        assert short(policy.first_objection(transaction, RcptTo(f"{recipient}@example.org"))) == wanted
+        transaction = Transaction(visitor, policy.rules, "", 0)
+        assert policy.first_objection(transaction, RcptTo(f"{recipient}@example.org")) is None
+        assert transaction.addressee is not None
+        transaction.recipients = [transaction.addressee]
+        assert content_limit(transaction) == (25 * 1024**2 if wanted == "None" else 60)
+
+
 class Asked(FixedResolver):
     """A resolver that remembers how long it was given."""
 

@@ -156,6 +156,34 @@ def test_missing_fields_are_added_to_mail_of_our_own(tmp_path: Path, header: byt
     assert below_trace(here.mailbox("joe@example.org")[1]) == content
 
 
+FOREIGN_TRACE = (
+    b"Return-Path: <evil@far.example>\nEnvelope-To: ann@example.org\nDelivered-To: <ann@Example.org>\n"
+    b"Delivered-To: list@far.example\nreturn-path\t: <second@far.example>\nX-Return-Path: stays\n"
+)
+
+
+def test_the_trace_of_other_deliveries_goes_at_final_delivery(tmp_path: Path) -> None:
+    here = world(tmp_path)
+    sent(here, FOREIGN_TRACE + b"\nbody\n", "joe@example.org")
+    sent(here, FOREIGN_TRACE + b"\nbody\n", "joe@example.org", "ann@example.org")
+    for message in here.mailbox("joe@example.org"):
+        assert below_trace(message) == b"Delivered-To: list@far.example\nX-Return-Path: stays\n\nbody\n"
+        block = HeaderBlock(message[: end_of_header_block(message)])
+        assert block.values(b"return-path") == [b"<x@elsewhere.example>"]
+        assert block.values(b"envelope-to") in ([b"joe@example.org"], [])
+    sent(here, FOREIGN_TRACE + b"\nbody\n", "forward@example.org")
+    assert queued(here)[0].endswith(FOREIGN_TRACE + b"\nbody\n")
+
+
+def test_forwarded_mail_over_the_limit_is_refused_in_the_session(tmp_path: Path) -> None:
+    here = world(tmp_path, "[basic]\nmax_outgoing_size = 1000\n")
+    content = b"Subject: x\n\n" + b"x" * 76 + b"\n"
+    fits = content + b"y" * (1000 - len(content) - content.count(b"\n") - 2) + b"\n"
+    assert sent(here, fits, "forward@example.org").startswith("250")
+    assert sent(here, b"z" + fits[1:-1] + b"z\n", "forward@example.org").startswith("552 5.3.4")
+    assert sent(here, fits * 2, "joe@example.org").startswith("250")
+
+
 def authors(here: World, message: bytes) -> list[bytes]:
     return HeaderBlock(message[: end_of_header_block(message)]).values(b"from")
 

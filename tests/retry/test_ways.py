@@ -103,10 +103,28 @@ def test_a_message_too_big_for_other_servers_is_returned_and_its_local_copy_deli
     host = FakeHost()
     content = MESSAGE + b"0123456789\n" * 2000
     with running(tmp_path, host, text="[basic]\nmax_outgoing_size = 10K\n") as world:
-        world.gone(world.send(BOB, "ann@us.test", content=content))
+        world.gone(world.send(BOB, "ann@us.test", content=content, originates_here=True))
         assert b"Status: 5.3.4" in world.arrived(JOE)[0]
         assert len(world.arrived("ann@us.test")) == 1
     assert not host.connections
+
+
+def test_mail_of_others_is_never_returned_for_its_size(tmp_path: Path) -> None:
+    """It was measured when it came; a limit that was lowered since makes no backscatter."""
+    host = FakeHost()
+    with running(tmp_path, host, text="[basic]\nmax_outgoing_size = 10K\n") as world:
+        world.gone(
+            world.send(forwarded(BOB, "sales@us.test"), sender=STRANGER, content=MESSAGE + b"0123456789\n" * 2000)
+        )
+    assert len(host.got) == 1
+
+
+def test_the_trace_of_other_deliveries_goes_when_queued_mail_is_delivered(tmp_path: Path) -> None:
+    with running(tmp_path) as world:
+        content = b"Return-Path: <evil@far.example>\nEnvelope-To: root@us.test\nDelivered-To: ann@us.test\n" + MESSAGE
+        world.gone(world.send("ann@us.test", sender=STRANGER, content=content))
+        [message] = world.mailbox("ann@us.test")
+    assert message == b"Return-Path: <stranger@far.example>\nEnvelope-To: ann@us.test\n" + MESSAGE
 
 
 # The relay -----------------------------------------------------------------------------------------------------------
