@@ -25,6 +25,7 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     "hosts_file": (set(), set()),
     "server.certificate": (set(), set()),
     "log_reader": (set(), set()),
+    "log_source": ({"log_reader"}, set()),
     "runtime.hosts": (set(), set()),
     # What knows.
     "accounts": ({"atomic_file", "config", "domain_name", "smtp"}, {"argon2"}),
@@ -76,7 +77,7 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     "submission.inject": ({"dsn", "log", "message", "retry", "server", "services", "spool", "submission"}, set()),
     # The screens: files and a running instance's folder, never its sockets; the server's own code explains.
     "tui": (
-        {"accounts", "atomic_file", "config", "explanation", "log_reader", "runtime", "runtime.hosts"}
+        {"accounts", "atomic_file", "config", "explanation", "log_reader", "log_source", "runtime", "runtime.hosts"}
         | {"server.certificate", "spool"},
         {"urwid"},
     ),

@@ -9,13 +9,12 @@ from collections.abc import Callable
 from smtpd_classic.commands.failures import Refused, guarded
 from smtpd_classic.config import load
 from smtpd_classic.log import printable
-from smtpd_classic.log_reader import LogFollower, last_lines, lines
+from smtpd_classic.log_source import JournalLog, LogSource, NoLog, log_source
 
-__all__ = ["HELP", "add_arguments", "log_file", "run"]
+__all__ = ["HELP", "add_arguments", "run"]
 
 HELP = "show or follow the log"
 _OURS = " smtpd-classic/"
-_SYSTEM_LOGS = ("/var/log/mail.log", "/var/log/maillog", "/var/log/syslog", "/var/log/messages")
 _LONGEST_LINE = 8000
 
 
@@ -30,33 +29,31 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _show(args: argparse.Namespace) -> int:
-    path = log_file(load(args.config).server.log)
+    try:
+        return _show_from(log_source(load(args.config).server.log), args)
+    except NoLog as problem:
+        raise Refused(str(problem), os.EX_NOINPUT) from None
+
+
+def _show_from(source: LogSource, args: argparse.Namespace) -> int:
     wanted = _wanted(args.id)
-    follower = LogFollower(path)  # first, so that no line falls between what was and what comes
-    if args.id:
-        found = [line for each in (path + ".1", path) for line in lines(each) if wanted(line)]
-    else:
-        found = last_lines(path, max(0, args.number), wanted, follower.offset)
-    for line in found:
-        _put(line)
-    if not args.follow:
-        return os.EX_OK if found or not args.id else os.EX_DATAERR
-    while True:
-        for line in follower.wait():
-            if wanted(line):
-                _put(line)
-
-
-def log_file(target: str) -> str:
-    """The file to read for what `[server] log` says. Raises Refused."""
-    if target.startswith("/"):
-        return target
-    if target == "syslog":
-        found = next((path for path in _SYSTEM_LOGS if os.access(path, os.R_OK)), None)
-        if found is not None:
-            return found
-        raise Refused("no log of the system can be read here; try “journalctl -t smtpd-classic”.", os.EX_NOINPUT)
-    raise Refused("the server logs to standard error; under systemd, see “journalctl -u smtpd-classic”.", os.EX_NOINPUT)
+    following = source.follow() if args.follow else None  # first, so that no line is missed
+    try:
+        found = False
+        for line in source.every(wanted) if args.id else source.last(max(0, args.number), wanted):
+            _put(line)
+            found = True
+        if not found and following is None and isinstance(source, JournalLog) and not args.id:
+            raise NoLog("the journal shows you no line of the server; try “sudo journalctl -u smtpd-classic”.")
+        if following is None:
+            return os.EX_OK if found or not args.id else os.EX_DATAERR
+        while True:
+            for line in following.wait():
+                if wanted(line):
+                    _put(line)
+    finally:
+        if following is not None:
+            following.close()
 
 
 def _wanted(queue_id: str | None) -> Callable[[str], bool]:
@@ -67,6 +64,6 @@ def _wanted(queue_id: str | None) -> Callable[[str], bool]:
 
 
 def _put(line: str) -> None:
-    # A log of the system holds others' lines too, and ours may have been tampered with: the terminal is not theirs.
+    # A log may hold lines of other programs: escape what would control the terminal.
     sys.stdout.write(printable(line, _LONGEST_LINE) + "\n")
     sys.stdout.flush()

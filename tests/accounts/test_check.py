@@ -149,7 +149,7 @@ def test_the_rights_to_the_files(tmp_path: Path, name: str, mode: int, severity:
 @pytest.mark.parametrize(("mode", "group", "readable"), [(0o600, 0, False), (0o640, 0, False), (0o640, 65534, True)])
 def test_files_that_the_service_user_cannot_read(tmp_path: Path, mode: int, group: int, *, readable: bool) -> None:
     """What an ordinary user's check cannot read, it says anyway; root's must look at the rights."""
-    place = Place(tmp_path, "joe@example.org", POSTMASTER, INI.replace("[server]", "[server]\nuser = nobody"))
+    place = Place(tmp_path, "joe@example.org", POSTMASTER, INI.replace("smtpd-classic-test", "nobody"))
     os.chmod(place.users_file, mode)
     if os.geteuid() == 0:
         os.chown(place.users_file, 0, group)
