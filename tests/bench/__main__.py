@@ -8,7 +8,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from tests.bench import report
+from tests.bench import destinations, report
 from tests.bench.bounds import bounds
 from tests.bench.calls import calls_per_message
 from tests.bench.disk import fresh_disk
@@ -60,6 +60,8 @@ def main() -> int:
         for load in (each for each in loads if not args.no_calls and each.name in _TRACED):
             few = load.scaled(_TRACED_DELIVERIES / load.recipients / load.messages)
             page.add(report.calls_table(few, bench.calls(few)))
+        if not args.only or "W9" in args.only.split(","):
+            page.add(destinations.table(destinations.results(args.scale)))
         page.add(report.bounds_table(bounds(disk), measured["W6a"][1][Ours.name] if "W6a" in measured else []))
     page.add(report.goals_table(measured, growth), at=1)
     return 0
