@@ -273,7 +273,7 @@ def _place() -> Iterator[tuple[Path, Arrivals]]:
 def results(scale: float) -> dict[tuple[str, str], Result]:
     """Measure all variants at this server and at Postfix."""
     number = max(int(5000 * scale), DESTINATIONS)
-    makers = {Ours.name: Ours, Postfix.name: Postfix}
+    makers: dict[str, Callable[[], Server]] = {Ours.name: Ours, Postfix.name: Postfix}
     return {(variant, name): measure(maker, variant, number) for variant in VARIANTS for name, maker in makers.items()}
 
 
