@@ -76,8 +76,8 @@ class Basic:
         SIZE,
         0,
         "Max. outgoing size",
-        "The size of a message for recipients on other servers, also through an alias here. 0: no limit of its own. The "
-        "smallest limit wins.",
+        "The size of a message for recipients on other servers, also through an alias here. 0: no limit of its own. "
+        "The smallest limit wins.",
     )
     max_hops: int = option(
         number(1, 1000),

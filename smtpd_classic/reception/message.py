@@ -217,6 +217,6 @@ class IncomingMessage:
 def _may_hold_tnef(header: HeaderBlock, content: bytes, *, complete: bool) -> bool:
     """Wrong only on the safe side, unless the message is signed or encrypted and thus not converted anyway."""
     kind = header.first(b"content-type").lower()
-    if kind.startswith(_PROTECTED):
+    if kind.startswith(_PROTECTED) or header.has(b"dkim-signature"):
         return False
     return suspect(content) or (not complete and kind.startswith(b"multipart/"))

@@ -1,4 +1,4 @@
-"""A MIME entity (RFC 2045) with LF line ends from what a TNEF stream held."""
+"""A MIME entity (RFC 2045) with LF line ends from the content of a TNEF stream."""
 
 import base64
 import binascii
@@ -13,24 +13,38 @@ from smtpd_classic.tnef.decode import Attachment, Decoded
 __all__ = ["entity"]
 
 _MEDIA_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,60}/[a-z0-9][a-z0-9!#$&^_.+-]{0,60}")
+_WORD = re.compile(r"\w+")
 _CONTENT_ID = re.compile(r"[!#-;=?-~]{1,200}")
 
 
-def entity(found: Decoded, original: bytes, *, with_text: bool) -> bytes:
-    """Header fields, blank line and body. `with_text` false: a text stands beside it, only what is more is added.
+def entity(found: Decoded, original: bytes, beside: str | None) -> bytes:
+    """Return header fields, blank line and body.
 
+    `beside` is the text that the message shows already, None when there is none; a body that says the same is left out.
     The original file is attached when something in it has no form in MIME.
     """
-    parts = _bodies(found, with_text=with_text)
+    parts = _bodies(found, with_text=beside is None)
     related = [each for each in found.attachments if _referred(each, found.html)]
     if related and parts:
         parts = [_multipart("related", [*parts, *(_attachment(each) for each in related)])]
     parts += [_attachment(each) for each in found.attachments if each not in related or not parts]
-    if found.rtf and with_text:
+    if found.rtf and _says_more(found, beside):
         parts.append(_attachment(Attachment("message.rtf", found.rtf, "application/rtf")))
     if not found.complete or not parts:
         parts.append(_attachment(Attachment("winmail.dat", original, "application/ms-tnef")))
     return parts[0] if len(parts) == 1 else _multipart("mixed", parts)
+
+
+def _says_more(found: Decoded, beside: str | None) -> bool:
+    """Return True if the RTF body would be missed: by its form, or because its words are others."""
+    if beside is None and not found.rtf_plain:
+        return True
+    shown = found.text if beside is None else beside
+    return _words(found.rtf_text) != _words(shown)
+
+
+def _words(text: str) -> list[str]:
+    return _WORD.findall(text.casefold())
 
 
 def _bodies(found: Decoded, *, with_text: bool) -> list[bytes]:
@@ -57,7 +71,7 @@ def _text(subtype: str, text: str) -> bytes:
     unix = text.replace("\r\n", "\n").replace("\r", "\n").encode("utf-8", "replace")
     head = f"Content-Type: text/{subtype}; charset=utf-8\nContent-Transfer-Encoding: quoted-printable\n\n"
     if subtype == "html":
-        # The part says which charset it is in; what the page says of itself was true of another encoding.
+        # The part names its charset; the one that the page names was that of another encoding.
         unix = re.sub(rb"(?i)(<meta[^>]{0,300}charset=[\"']?)[\w-]{1,40}", rb"\1utf-8", unix)
     return head.encode() + binascii.b2a_qp(unix, istext=True).replace(b"\r\n", b"\n") + b"\n"
 
@@ -81,13 +95,13 @@ def _attachment(each: Attachment) -> bytes:
 
 def _message(each: Attachment, message: Decoded) -> bytes:
     subject = binascii.b2a_base64(message.subject.encode("utf-8", "replace")[:45], newline=False).decode()
-    inner = entity(message, each.data, with_text=True)
+    inner = entity(message, each.data, None)
     head = f"Content-Type: message/rfc822\nContent-Disposition: attachment;{_file_name(each.name)}\n\n"
     return head.encode() + f"Subject: =?utf-8?B?{subject}?=\nMIME-Version: 1.0\n".encode() + inner
 
 
 def _file_name(name: str) -> str:
-    """RFC 2231: the name without any folder, control character or trick; ASCII names also in the plain form."""
+    """Return the parameter (RFC 2231) without folder or control character; an ASCII name in the plain form."""
     base = re.split(r"[/\\]", name)[-1]
     base = "".join(char for char in base if char.isprintable()).strip(" .")[:150] or "attachment"
     if base.isascii() and '"' not in base:

@@ -1,4 +1,4 @@
-"""What a TNEF stream holds, through tnefparse, with the repairs that real files need."""
+"""The content of a TNEF stream, through tnefparse, with the repairs that real files need."""
 
 import logging
 import struct
@@ -19,7 +19,7 @@ _INTERFACE = 16  # the identifier of its interface stands before an object's byt
 
 
 class NothingInside(Exception):
-    """There is neither text nor an attachment that could stand for the file."""
+    """Raised when there is neither text nor an attachment that could stand for the file."""
 
 
 @dataclass(slots=True)
@@ -33,18 +33,24 @@ class Attachment:
 
 @dataclass(slots=True)
 class Decoded:
-    """`complete` is false when something is in the file that MIME has no form for; the file is then kept beside it."""
+    """The content of a file.
+
+    `rtf` is a body that is no HTML, `rtf_text` its text, `rtf_plain` tells that it was plain text from the start.
+    `complete` is false when the file holds something without a form in MIME; the file is then kept beside it.
+    """
 
     text: str = ""
     html: str = ""
     rtf: bytes = b""
+    rtf_text: str = ""
+    rtf_plain: bool = False
     subject: str = ""
     attachments: list[Attachment] = field(default_factory=list)
     complete: bool = True
 
 
 def decode(data: bytes, depth: int = 0) -> Decoded:
-    """Raises NothingInside, and whatever tnefparse raises."""
+    """Return the content of a file. Raises NothingInside, and any exception of tnefparse."""
     logging.disable()  # it writes a line for every property that it does not know
     tnef = TNEF(data, do_checksum=False)
     codepage = tnef.codepage or "cp1252"
@@ -72,8 +78,8 @@ def _read_rtf_body(tnef: TNEF, found: Decoded) -> None:
     read: Rtf = read_rtf(rtf)
     found.html = read.html
     found.text = found.text or read.text
-    if not read.html and not read.plain:
-        found.rtf = rtf
+    if not read.html:
+        found.rtf, found.rtf_text, found.rtf_plain = rtf, read.text, read.plain
 
 
 def _text(value: object, codepage: str) -> str:
@@ -92,7 +98,7 @@ def _subject(tnef: TNEF, codepage: str) -> str:
 
 
 def _attachment_blocks(tnef: TNEF) -> list[bytes]:
-    """The raw property block of each attachment, in order; tnefparse keeps only values with their ends cut off."""
+    """Return the raw property block of each attachment; tnefparse keeps only values with their ends cut off."""
     blocks: list[bytes] = []
     for each in tnef.objects:
         if each.name == TNEF.ATTATTACHRENDDATA:
@@ -138,7 +144,7 @@ def _nested(data: bytes, depth: int) -> Decoded | None:
 
 
 def _value(block: bytes, kind: int) -> bytes | None:
-    """PidTagAttachDataObject with all its bytes: kind and tag, a count of one, the length, the bytes."""
+    """Return PidTagAttachDataObject with all its bytes: kind and tag, a count of one, the length, the bytes."""
     at = block.find(struct.pack("<HHI", kind, mapi.MAPI_ATTACH_DATA_OBJ, 1))
     if at < 0 or at + 12 > len(block):
         return None

@@ -6,8 +6,11 @@ only the structure is walked, with bounds on depth and number.
 
 import binascii
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+
+from smtpd_classic.tnef.rtf import words_of
 
 __all__ = ["MAX_SIZE", "TnefPart", "find_tnef"]
 
@@ -23,6 +26,8 @@ _SIGNED = {
     "application/x-pkcs7-mime",
     "application/pgp-encrypted",
 }
+_MAX_TEXT = 1024**2
+_DKIM = re.compile(rb"^dkim-signature[ \t]*:", re.IGNORECASE | re.MULTILINE)
 _SIGNATURE = bytes.fromhex("789f3e22")
 
 
@@ -30,14 +35,14 @@ _SIGNATURE = bytes.fromhex("789f3e22")
 class TnefPart:
     """A part to be replaced: the range of the content, the decoded TNEF, the header fields to keep.
 
-    `alone` says that no text stands beside it in the message, so that the text inside TNEF is wanted.
+    `text` is the text beside it in the message; without one (None) the text inside TNEF is wanted.
     """
 
     start: int
     end: int
     tnef: bytes
     kept_headers: bytes
-    alone: bool
+    text: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,21 +64,60 @@ class _Protected(Exception):
     """The message is signed or encrypted."""
 
 
-def find_tnef(content: bytes) -> tuple[TnefPart, ...]:
-    """The TNEF parts of a message with LF line ends, in order. Empty for signed and encrypted mail and for riddles."""
+def find_tnef(content: bytes, complain: Callable[[str], None]) -> tuple[TnefPart, ...]:
+    """Return the TNEF parts of a message with LF line ends, in order.
+
+    There are none in mail that is signed or encrypted, DKIM included. `complain` gets a sentence about TNEF that cannot
+    be read out of its part.
+    """
     if len(content) > MAX_SIZE:
+        complain("the message is too large.")
+        return ()
+    whole = _part(content, 0, len(content), 0)
+    if _DKIM.search(content, 0, whole.body):
         return ()
     try:
-        parts = list(_walk(content, _part(content, 0, len(content), 0), [0]))
-    except (_TooMuch, _Protected):
+        parts = list(_walk(content, whole, [0]))
+    except _Protected:
         return ()
-    has_text = any(part.media_type in {"text/plain", "text/html"} for part in parts)
+    except _TooMuch:
+        complain("the message has too many parts.")
+        return ()
+    text = _text_beside(content, parts)
     found = []
     for part in parts:
-        tnef = _tnef_in(content, part)
-        if tnef is not None:
-            found.append(TnefPart(part.start, part.end, tnef, _kept(content, part), not has_text))
+        if not _is_tnef(part):
+            continue
+        try:
+            tnef = _decoded(content, part)
+        except ValueError as problem:
+            complain(f"{problem}.")
+            continue
+        found.append(TnefPart(part.start, part.end, tnef, _kept(content, part), text))
     return tuple(found)
+
+
+def _text_beside(content: bytes, parts: list[_Part]) -> str | None:
+    """Return the text that a reader is shown beside the TNEF parts; None when there is no text part."""
+    for media_type in ("text/plain", "text/html"):
+        found = [part for part in parts if part.media_type == media_type]
+        if found:
+            return "\n".join(_text_of(content, part) for part in found)[:_MAX_TEXT]
+    return None
+
+
+def _text_of(content: bytes, part: _Part) -> str:
+    body = content[part.body : part.end]
+    with suppress(binascii.Error):
+        if part.encoding == "base64":
+            body = binascii.a2b_base64(body)
+        elif part.encoding == "quoted-printable":
+            body = binascii.a2b_qp(body)
+    try:
+        text = body.decode(part.parameters.get("charset") or "utf-8", "replace")
+    except (LookupError, ValueError):
+        text = body.decode("utf-8", "replace")
+    return words_of(text) if part.media_type == "text/html" else text
 
 
 def _walk(content: bytes, part: _Part, count: list[int]) -> Iterator[_Part]:
@@ -162,12 +206,15 @@ def _content_type(value: str) -> tuple[str, dict[str, str]]:
     return words[0].strip().lower(), parameters
 
 
-def _tnef_in(content: bytes, part: _Part) -> bytes | None:
-    if (
-        part.media_type not in {"application/ms-tnef", "application/vnd.ms-tnef"}
-        and part.parameters["name"] != "winmail.dat"
-    ):
-        return None
+def _is_tnef(part: _Part) -> bool:
+    return (
+        part.media_type in {"application/ms-tnef", "application/vnd.ms-tnef"}
+        or part.parameters["name"] == "winmail.dat"
+    )
+
+
+def _decoded(content: bytes, part: _Part) -> bytes:
+    """Return the TNEF stream in a part. Raises ValueError."""
     body = content[part.body : part.end]
     try:
         if part.encoding == "base64":
@@ -175,10 +222,12 @@ def _tnef_in(content: bytes, part: _Part) -> bytes | None:
         elif part.encoding == "quoted-printable":
             data = binascii.a2b_qp(body)
         else:  # its line ends are not what they were
-            return None
+            raise ValueError(f"its transfer encoding is {part.encoding[:40] or '7bit'}, not base64")
     except binascii.Error:
-        return None
-    return data if data.startswith(_SIGNATURE) else None
+        raise ValueError("its base64 is broken") from None
+    if not data.startswith(_SIGNATURE):
+        raise ValueError("it does not begin as TNEF does")
+    return data
 
 
 def _kept(content: bytes, part: _Part) -> bytes:

@@ -8,7 +8,7 @@ import html
 import re
 from dataclasses import dataclass, replace
 
-__all__ = ["Rtf", "read_rtf"]
+__all__ = ["Rtf", "read_rtf", "words_of"]
 
 MAX_SIZE = 16 * 1024**2
 _TOKEN = re.compile(
@@ -62,12 +62,12 @@ def read_rtf(data: bytes) -> Rtf:
     wraps_html = b"\\fromhtml1" in head
     text = _RtfReader(data, wraps_html=wraps_html).read().replace("\r\n", "\n")
     if wraps_html:
-        return Rtf(html=text, text=_words_of(text))
+        return Rtf(html=text, text=words_of(text))
     return Rtf(text=text, plain=b"\\fromtext" in head)
 
 
-def _words_of(markup: str) -> str:
-    """A readable text/plain twin of the HTML; clients that show HTML never see it."""
+def words_of(markup: str) -> str:
+    """Return the text of HTML, as a text/plain part beside it."""
     text = re.sub(r"(?is)<(script|style|head)\b.{0,200000}?</\1\s*>", "", markup)
     text = re.sub(r"[ \t\r\n]+", " ", text)
     text = re.sub(r"(?i)<br\b[^>]{0,1000}>|</(?:p|div|tr|li|h\d)\s*>", "\n", text)

@@ -1,6 +1,7 @@
 """The decoder's own process: TNEF on standard input, a MIME entity with LF line ends on standard output.
 
-It bounds itself before it reads a byte, because tnefparse believes every count that it is told.
+The argument is the length of the text that stands beside the TNEF, which comes first on standard input, or “alone”. The
+process bounds itself before it reads a byte, because tnefparse believes every count in a file.
 """
 
 import resource
@@ -21,13 +22,14 @@ if __name__ == "__main__":
     from smtpd_classic.tnef.decode import NothingInside, decode
     from smtpd_classic.tnef.mime import MAX_SIZE
 
+    beside = None if sys.argv[1] == "alone" else sys.stdin.buffer.read(int(sys.argv[1])).decode("utf-8", "replace")
     tnef = sys.stdin.buffer.read(MAX_SIZE + 1)
     try:
-        sys.stdout.buffer.write(entity(decode(tnef), tnef, with_text=sys.argv[1:] == ["alone"]))
+        sys.stdout.buffer.write(entity(decode(tnef), tnef, beside))
         sys.stdout.buffer.flush()
     except NothingInside as problem:
         sys.exit(str(problem))
     except MemoryError:
         sys.exit("it asks for more memory than it may have.")
-    except Exception as problem:  # tnefparse fails in every way there is; the parent delivers the original
+    except Exception as problem:  # tnefparse raises any exception; the parent delivers the original
         sys.exit(f"it cannot be decoded ({type(problem).__name__}).")

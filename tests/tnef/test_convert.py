@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from smtpd_classic.tnef import convert, suspect
+from smtpd_classic.tnef.decode import decode
+from smtpd_classic.tnef.rtf import read_rtf
 from tests.tools import TOOLS, need
 
 SAMPLES = TOOLS / "tnefparse" / "tests" / "examples"
@@ -121,6 +123,55 @@ def test_signed_and_encrypted_mail_stays_as_it_came(top: bytes) -> None:
         + b"\n--s--\n"
     )
     assert convert(whole, pytest.fail) is None
+
+
+@pytest.mark.parametrize("field", [b"DKIM-Signature: v=1;\n d=example.org\n", b"dkim-signature : v=1\n"])
+def test_mail_with_a_dkim_signature_stays_as_it_came(field: bytes) -> None:
+    assert convert(field + message((SAMPLES / "one-file.tnef").read_bytes()), pytest.fail) is None
+
+
+@pytest.mark.parametrize(
+    ("part", "words"),
+    [
+        (b"Content-Transfer-Encoding: base64\n\neJ8+I\n", "base64 is broken"),
+        (b"Content-Transfer-Encoding: base64\n\nQUJDREVGR0g=\n", "does not begin as TNEF does"),
+        (b"Content-Transfer-Encoding: 8bit\n\nx\x9f>\x22\n", "transfer encoding is 8bit"),
+        (b"\nx\n", "transfer encoding is 7bit"),
+    ],
+)
+def test_tnef_that_cannot_be_read_out_of_its_part_is_told(part: bytes, words: str) -> None:
+    said: list[str] = []
+    assert convert(b'Content-Type: application/ms-tnef; name="winmail.dat"\n' + part, said.append) is None
+    assert len(said) == 1
+    assert words in said[0]
+
+
+def rtf_attached(text: str) -> bool:
+    made = convert(message((SAMPLES / "rtf.tnef").read_bytes(), text=text), pytest.fail)
+    assert made is not None
+    return any(part.get_filename() == "message.rtf" for part in leaves(made))
+
+
+def test_an_rtf_body_is_kept_when_it_says_something_else_than_the_text() -> None:
+    decoded = decode((SAMPLES / "rtf.tnef").read_bytes())
+    assert decoded.rtf_text.strip()
+    assert not rtf_attached(decoded.rtf_text)
+    assert not rtf_attached("  ".join(decoded.rtf_text.upper().split()))
+    assert rtf_attached("An older text, from another mail.")
+
+
+@pytest.mark.parametrize(
+    "silent",
+    [
+        rb"{\fonttbl{\f0\fswiss{\*\panose 020b}Arial;}{\f1 {\b Deep} Times;}}",
+        rb"{\*\unknown {\b {Deep} er} still}",
+        rb"{\info {\author {\b Deep}}{\title {{Deep}}}}",
+        rb"{\pict {\b {\i Deep}} 0102}",
+    ],
+)
+def test_nested_groups_of_a_silent_destination_stay_silent(silent: bytes) -> None:
+    found = read_rtf(rb"{\rtf1\ansi " + silent + rb"{\b loud {\i and} clear}}")
+    assert found.text.strip() == "loud and clear"
 
 
 def test_mail_without_tnef_starts_no_decoder() -> None:
