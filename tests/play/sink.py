@@ -13,17 +13,18 @@ import re
 import struct
 import sys
 import time
+from collections import Counter
 from typing import TextIO, cast
 
 __all__ = ["BEHAVIOURS", "BLACK_HOLES", "address_of", "domain_of"]
 
 BEHAVIOURS = (
     *("good", "blackhole", "greeting", "implicit", "ehlo", "tls", "drip", "mail", "data", "dot", "slow", "nodns"),
-    "slowdns",
+    *("slowdns", "two"),
 )
 """Where a host falls silent: at the greeting, in the handshake of port 465, behind EHLO, STARTTLS, MAIL, DATA or the
 final dot. `drip`: one octet a second. `slow`: five seconds a reply. `nodns`: its name servers say nothing; `slowdns`:
-they need four seconds. `blackhole`: packets to it are lost."""
+they need four seconds. `blackhole`: packets to it are lost. `two`: a third connection is refused."""
 BLACK_HOLES = "198.18"
 _SILENT_AT = {"ehlo": b"EHLO", "tls": b"STARTTLS", "mail": b"MAIL", "data": b"DATA"}
 _SLOW_S, _SLOW_DNS_S = 5.0, 4.0
@@ -44,8 +45,14 @@ class Events:
     def __init__(self, file: TextIO) -> None:
         self._file = file
         self._lines: list[str] = []
+        self._open: Counter[str] = Counter()
+
+    def open_at(self, ip: str) -> int:
+        """Return the number of connections that are open to a host."""
+        return self._open[ip]
 
     def add(self, event: str, ip: str, tag: str = "") -> None:
+        self._open[ip] += {"open": 1, "close": -1}.get(event, 0)
         if not self._lines:
             asyncio.get_running_loop().call_later(0.01, self._write)
         self._lines.append(json.dumps([round(time.time(), 4), event, ip, tag]))
@@ -73,6 +80,11 @@ class Host(asyncio.Protocol):
         if self._behaviour == "slow":
             self._delay_s = _SLOW_S
         self._events.add("open", self._ip)
+        if self._behaviour == "two" and self._events.open_at(self._ip) > 2:
+            self._transport.write(b"421 4.7.0 too many connections\r\n")
+            self._transport.close()
+            self._silent = True
+            return
         self._silent = self._behaviour == "greeting" or port == 465
         self._reply(b"220 mx.test ESMTP\r\n")
 
