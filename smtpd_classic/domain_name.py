@@ -2,12 +2,19 @@
 
 import idna
 
-__all__ = ["ascii_domain", "spellings", "tidy_domain"]
+__all__ = ["ascii_domain", "domain_of_host", "spellings", "tidy_domain"]
 
 
 def tidy_domain(domain: str) -> str:
     """Lower case, without the dot that ends a fully qualified name."""
     return domain.lower().removesuffix(".")
+
+
+def domain_of_host(fqdn: str) -> str:
+    """Return the mail domain to propose for a host name: without its first label if it has three or more."""
+    name = tidy_domain(fqdn)
+    _, _, rest = name.partition(".")
+    return rest if "." in rest else name
 
 
 def ascii_domain(domain: str) -> str:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 
 from smtpd_classic.accounts import Accounts
-from smtpd_classic.config import Config, Problem, examine
+from smtpd_classic.config import Config, Problem, examine, is_untouched
 from smtpd_classic.runtime import StatusFile
 from smtpd_classic.server.tls import Certificate, CertificateProblem, problem_with
 
@@ -47,7 +47,17 @@ def all_problems(path: str) -> tuple[Config | None, tuple[Problem, ...]]:
     config, problems = examine(path)
     if config is None:
         return None, problems
-    return config, (*problems, *_certificate(config), *Accounts.check(config))
+    return config, (*problems, *_guessed(config), *_certificate(config), *Accounts.check(config))
+
+
+def _guessed(config: Config) -> Iterator[Problem]:
+    if is_untouched(config.path):
+        domain = config.server.primary_domain
+        said = (
+            f"the installation guessed the domain {domain}; smtpd-classic-tui asks for the right one, and so does "
+            "“smtpd-classic domain primary NAME”."
+        )
+        yield Problem(config.path, config.line("server", "primary_domain"), said, "warning")
 
 
 def _certificate(config: Config) -> Iterator[Problem]:

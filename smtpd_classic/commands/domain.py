@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from smtpd_classic.accounts import Accounts, list_accounts, list_aliases
+from smtpd_classic.accounts.move_domain import first_account, move_first_account
 from smtpd_classic.commands.failures import Refused, guarded
 from smtpd_classic.commands.signing import key_store
 from smtpd_classic.config import Config, ConfigProblems, load, parse
@@ -37,6 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     catch_all = actions.add_parser("catch-all", help="set or end the catch-all address of a domain")
     _add_domain(catch_all)
     catch_all.add_argument("address", nargs="?", default="", metavar="ADDRESS", help="none: unknown users are refused")
+    primary = actions.add_parser("primary", help="set the primary domain; postmaster, root and the first account move")
+    _add_domain(primary)
 
 
 def _add_domain(parser: argparse.ArgumentParser) -> None:
@@ -145,6 +148,29 @@ def _alias(config: Config, args: argparse.Namespace) -> int:
     return _applied(edited)
 
 
+def _primary(config: Config, args: argparse.Namespace) -> int:
+    old = config.server.primary_domain
+    if args.domain == old:
+        print("Nothing changed.", file=sys.stderr)
+        return os.EX_OK
+    edited = Edited(config.path)
+    edited.set("server", "primary_domain", args.domain)
+    local, _, domain = config.basic.postmaster.rpartition("@")
+    if local and domain == old:
+        edited.set("basic", "postmaster", f"{local}@{args.domain}")
+    staying = [each.address for each in list_accounts(config) if each.address.endswith(f"@{old}")]
+    staying = [each for each in staying if each != first_account(config)]
+    if staying and not edited.has(f"domain {old}"):
+        edited.add(f"domain {old}")
+    moved = move_first_account(config, args.domain, edited.apply)
+    if moved:
+        print(f"{moved} is the first account now.", file=sys.stderr)
+    if staying:
+        print(f"{old} stays a local domain, with {', '.join(staying[:3])}.", file=sys.stderr)
+    print("It takes effect with the next reload of the server.", file=sys.stderr)
+    return os.EX_OK
+
+
 def _catch_all(config: Config, args: argparse.Namespace) -> int:
     edited = Edited(config.path)
     if args.address:
@@ -184,4 +210,5 @@ _ACTIONS: dict[str, Callable[[Config, argparse.Namespace], int]] = {
     "delete": _delete,
     "alias": _alias,
     "catch-all": _catch_all,
+    "primary": _primary,
 }

@@ -23,6 +23,7 @@ from smtpd_classic.config.schema import (
     Signing,
     Trusted,
 )
+from smtpd_classic.config.untouched import is_untouched
 
 __all__ = [
     "Access",
@@ -42,6 +43,7 @@ __all__ = [
     "Trusted",
     "check",
     "examine",
+    "is_untouched",
     "load",
     "open_relay_reasons",
     "parse",
