@@ -127,3 +127,10 @@ def test_no_host_has_more_sessions_than_its_limit_during_reloads() -> None:
             assert world.latency(tag, 120.0) < 120.0
         assert max(world.arrivals.most_open.values()) <= limit, world.arrivals.most_open
         assert world.arrivals.copies == 400
+
+
+@pytest.mark.torture
+def test_mail_leaves_although_its_name_servers_need_four_seconds_an_answer() -> None:
+    with place() as world:
+        world.send_all([f"bob@{domain_of('slowdns', number)}" for number in range(50)])
+        assert [tag for tag in world.sent if world.latency(tag, 30.0) >= 30.0] == []
