@@ -5,21 +5,22 @@ import os
 import shlex
 import subprocess
 from base64 import b64encode
+from contextlib import suppress
 
 from smtpd_classic.client.network import RelayLogin
-from smtpd_classic.client.wire import ClientWire
+from smtpd_classic.client.wire import ClientWire, ConnectionLost
 from smtpd_classic.smtp import sasl
 from smtpd_classic.smtp.reply import Reply
 
 __all__ = ["LoginProblem", "log_in"]
 
 _TOKEN_S = 30.0
-_NOT_MEANT = {500, 502, 504, 534}  # the mechanism is announced and not taken: the next one may be
+_NOT_MEANT = {500, 502, 504, 534}  # the mechanism is announced but not accepted: the next one is tried
 _HIDDEN = "********"
 
 
 class LoginProblem(Exception):
-    """`reply` is what the server said, or None when it is our own sentence."""
+    """Raised when the login fails; `str()` says why. `reply` is the server's, None when the reason is ours."""
 
     def __init__(self, words: str, reply: Reply | None = None) -> None:
         super().__init__(words)
@@ -56,17 +57,18 @@ def _client(name: str, login: RelayLogin) -> sasl.Client:
 
 
 def _exchange(wire: ClientWire, name: str, login: RelayLogin, timeout_s: float) -> Reply:
-    """The conversation of one mechanism, to its 235 or whatever else ends it."""
+    """Hold the conversation of one mechanism and return the reply that ends it. Raises LoginProblem."""
     client = _client(name, login)
     first = next(client)
     line = f"AUTH {name}" if first is None else f"AUTH {name} {_base64(first)}"
     reply = wire.command(line, timeout_s, f"AUTH {name}" if first is None else f"AUTH {name} {_HIDDEN}")
     while reply.code == 334:
         try:
-            response = client.send(binascii.a2b_base64(reply.text))
-        except (StopIteration, sasl.BadChallenge, binascii.Error) as problem:
-            wire.command("*", timeout_s)
-            raise LoginProblem(f"{name}: {problem or 'the server does not come to an end'}") from None
+            response = client.send(_challenge(name, reply.text))
+        except StopIteration:
+            raise _cancelled(wire, timeout_s, f"{name}: the server asks for more than the mechanism has") from None
+        except sasl.BadChallenge as problem:
+            raise _cancelled(wire, timeout_s, f"{name}: {problem}") from None
         reply = wire.command(b64encode(response or b"").decode("ascii"), timeout_s, _HIDDEN)
     if reply.positive and reply.code != 235:
         raise LoginProblem(f"{name}: the server answered {reply}")
@@ -75,14 +77,31 @@ def _exchange(wire: ClientWire, name: str, login: RelayLogin, timeout_s: float) 
     return reply
 
 
+def _challenge(name: str, text: str) -> bytes:
+    """Return the octets of a challenge. Only SCRAM looks at them; odd servers write others without base64."""
+    try:
+        return binascii.a2b_base64(text, strict_mode=name == "SCRAM-SHA-256")
+    except ValueError:
+        if name != "SCRAM-SHA-256":
+            return b""
+        raise sasl.BadChallenge(f"the server's challenge is not base64: “{text[:80]}”") from None
+
+
+def _cancelled(wire: ClientWire, timeout_s: float, words: str) -> LoginProblem:
+    """Cancel the exchange (RFC 4954 4). The reason counts, and no longer the server's answer."""
+    with suppress(ConnectionLost):
+        wire.command("*", timeout_s)
+    return LoginProblem(words)
+
+
 def _finish(client: sasl.Client) -> None:
-    """A server that says 235 before it has shown that it knows the password does not know it (RFC 5802 3)."""
+    """Check that the server has shown that it knows the password before its 235 (RFC 5802 3). Raises LoginProblem."""
     try:
         client.send(b"")
     except StopIteration:
         return
-    except sasl.BadChallenge as problem:
-        raise LoginProblem(f"SCRAM-SHA-256: {problem}") from None
+    except sasl.BadChallenge:
+        pass
     raise LoginProblem("SCRAM-SHA-256: the server did not show that it knows the password")
 
 
@@ -91,11 +110,17 @@ def _base64(response: bytes) -> str:
 
 
 def _token(command: str) -> str:
-    """Run without a shell; what it prints is a secret and appears nowhere."""
+    """Return the output of the command, which runs without a shell. The output is a secret and is written nowhere."""
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        raise LoginProblem("the token command cannot be run: a quotation in it is not closed") from None
+    if not words:
+        raise LoginProblem("the token command cannot be run: it is empty")
     environment = {"PATH": os.environ.get("PATH", os.defpath), "HOME": os.environ.get("HOME", "/")}
     try:
         done = subprocess.run(
-            shlex.split(command),
+            words,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=_TOKEN_S,
@@ -104,8 +129,8 @@ def _token(command: str) -> str:
         )
     except subprocess.TimeoutExpired:
         raise LoginProblem(f"the token command took longer than {_TOKEN_S:g} s") from None
-    except (OSError, ValueError) as problem:
-        raise LoginProblem(f"the token command cannot be run: {problem}") from None
+    except OSError as problem:
+        raise LoginProblem(f"the token command {words[0]} cannot be run: {problem.strerror}") from None
     token = done.stdout.decode("utf-8", "replace").strip()
     if done.returncode or not token or not token.isprintable():
         raise LoginProblem(f"the token command ended with {done.returncode} and {len(token)} characters of token")

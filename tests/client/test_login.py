@@ -1,6 +1,8 @@
 """Our login at another server: mechanisms, tokens, refusals; and nothing of it in a transcript."""
 
+import socket
 import sys
+import threading
 from dataclasses import dataclass, replace
 from hashlib import pbkdf2_hmac, sha256
 from hmac import digest
@@ -9,8 +11,12 @@ from typing import Any
 
 import pytest
 
+from smtpd_classic.client.login import LoginProblem, log_in
+from smtpd_classic.client.network import RelayLogin
 from smtpd_classic.client.relay import smarthost
+from smtpd_classic.client.transcript import Transcript
 from smtpd_classic.client.transport import DeliveryJob, Outcome
+from smtpd_classic.client.wire import ClientWire
 from smtpd_classic.smtp import events
 from smtpd_classic.smtp.events import Event
 from smtpd_classic.smtp.reply import Reply
@@ -126,7 +132,7 @@ def test_a_server_that_does_not_know_the_password_is_not_believed() -> None:
 
     outcome, _ = send(relay(auth=("SCRAM-SHA-256",), script=script))
     assert (outcome.action.value, outcome.soft) == ("delayed", False)
-    assert "does not know the password" in outcome.reply.text
+    assert "did not show that it knows the password" in outcome.reply.text
 
 
 def test_a_token_from_a_command(tmp_path: Path) -> None:
@@ -142,16 +148,72 @@ def test_a_token_from_a_command(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("command", "said"),
     [
-        ("/nonexistent/program", "cannot be run"),
+        ("/nonexistent/program", "the token command /nonexistent/program cannot be run: No such file or directory"),
         ("false", "ended with 1"),
         ("true", "0 characters"),
-        ("'", "cannot be run"),
+        ("'", "cannot be run: a quotation in it is not closed"),
     ],
 )
 def test_a_token_command_that_fails_defers(command: str, said: str) -> None:
     outcome, _ = send(relay(auth=("XOAUTH2",)), token_command=command)
     assert (outcome.action.value, outcome.soft) == ("delayed", False)
     assert said in outcome.reply.text
+
+
+def refusal(mechanism: str, answers: list[bytes]) -> str:
+    """The reason that a login fails with, when the server gives these answers; the last one again and again."""
+    ours, theirs = socket.socketpair()
+
+    def serve() -> None:
+        with theirs, theirs.makefile("rwb") as file:
+            for number, line in enumerate(file):
+                last = b"501 cancelled" if line == b"*\r\n" else answers[min(number, len(answers) - 1)]
+                file.write(last + b"\r\n")
+                file.flush()
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    wire = ClientWire(ours, Transcript())
+    with pytest.raises(LoginProblem) as problem:
+        log_in(wire, (mechanism,), RelayLogin("us", "secret"), 5.0)
+    wire.close()
+    thread.join()
+    return str(problem.value)
+
+
+@pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN"])
+@pytest.mark.parametrize("challenge", [b"334 ", b"334 VXNlcm5hbWU6", b"334 Username:", b"334", b"334 \xff"])
+def test_a_server_that_asks_for_ever_is_named_as_the_reason(mechanism: str, challenge: bytes) -> None:
+    assert refusal(mechanism, [challenge]) == f"{mechanism}: the server asks for more than the mechanism has"
+
+
+@pytest.mark.parametrize("challenge", [b"334 Username:", b"334 a", b"334 \xc3\xa4"])
+def test_a_challenge_that_is_not_base64_is_named_as_the_reason(challenge: bytes) -> None:
+    text = challenge.decode().partition(" ")[2]
+    assert refusal("SCRAM-SHA-256", [challenge]) == f"SCRAM-SHA-256: the server's challenge is not base64: “{text}”"
+
+
+@pytest.mark.parametrize(
+    ("answers", "said"),
+    [
+        ([b"334 "], "the server's first SCRAM message cannot be read"),
+        ([b"334 cj0x"], "the server's first SCRAM message cannot be read"),
+        ([b"334 /w=="], "the server's SCRAM message is not UTF-8"),
+        ([b"235 welcome"], "the server did not show that it knows the password"),
+        ([b"250 fine"], "the server answered 250 fine"),
+    ],
+)
+def test_every_failure_of_scram_has_a_reason(answers: list[bytes], said: str) -> None:
+    assert refusal("SCRAM-SHA-256", answers) == f"SCRAM-SHA-256: {said}"
+
+
+def test_a_challenge_without_base64_does_not_stop_login() -> None:
+    """Some servers write “334 Username:” as it is."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(b"334 Username:\r\n334 Password:\r\n235 welcome\r\n")
+        log_in(ClientWire(ours, Transcript()), ("LOGIN",), RelayLogin("us", "secret"), 5.0)
+        assert theirs.recv(1000) == b"AUTH LOGIN\r\ndXM=\r\nc2VjcmV0\r\n"
 
 
 def test_with_a_token_command_the_password_is_not_used() -> None:
