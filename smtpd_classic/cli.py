@@ -5,6 +5,7 @@ person who has not asked for it with --debug.
 """
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -27,6 +28,8 @@ COMMANDS = (
 
 def main(words: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if words is None else words)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # addresses outside ASCII on a terminal without UTF-8
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         args = _parser(given).parse_args(given)
     except SystemExit as end:  # argparse has said what was wrong, with a status of its own

@@ -8,6 +8,7 @@ no lock.
 import os
 import select
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -18,19 +19,31 @@ ERROR, WARNING, INFO, DEBUG = 3, 4, 6, 7  # syslog's severities
 _MAIL = 2 << 3  # syslog's facility "mail"
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _LONGEST_LINE = 3900  # with its stamp within PIPE_BUF, so that a pipe that polls writable takes it whole
+_LONGEST_OCTETS = 4050
 _SYSLOG = "/dev/log"
 _STDERR = 2
 
 
 def printable(text: str | bytes, limit: int = 512) -> str:
-    """What a stranger sent, fit for a log: control characters and all that is not ASCII escaped, cut to `limit`."""
+    """Return a stranger's text fit for a log: characters that cannot be printed are escaped, and it is cut to `limit`.
+
+    Addresses outside ASCII stand as they were typed; octets that are no UTF-8 are escaped.
+    """
     if isinstance(text, bytes):
-        text = text.decode("latin-1")
+        text = text.decode("utf-8", "backslashreplace")
     if len(text) > limit:
         text = text[: max(0, limit - 3)] + "..."
-    if text.isascii() and text.isprintable():
+    if text.isprintable():
         return text
-    return "".join(char if " " <= char <= "~" else _escaped(char) for char in text)
+    return "".join(char if char.isprintable() else _escaped(char) for char in text)
+
+
+def _octets(text: str, encoding: str = "utf-8") -> bytes:
+    """Return the octets of a line, within the longest; a sink that is not UTF-8 gets the rest escaped."""
+    octets = text.encode(encoding, "backslashreplace")
+    if len(octets) > _LONGEST_OCTETS and len(octets) > len(text):
+        octets = text.encode("ascii", "backslashreplace")[:_LONGEST_OCTETS]
+    return octets
 
 
 def _escaped(char: str) -> str:
@@ -56,7 +69,7 @@ class Log:
 
     def write(self, part: str, text: str, level: int = INFO) -> None:
         """Log `text` as coming from `part` ("smtpd", "delivery", …)."""
-        if not (text.isascii() and text.isprintable()) or len(text) > _LONGEST_LINE:
+        if not text.isprintable() or len(text) > _LONGEST_LINE:
             text = printable(text, _LONGEST_LINE)
         if self._lost:
             self._tell_lost(part)
@@ -130,7 +143,7 @@ class _LogFile:
             self._look(now)
         if self._fd < 0:
             return False
-        data = whole_lines.encode("ascii", "replace")
+        data = whole_lines.encode("utf-8", "backslashreplace")
         if self._torn:
             data = b"\n" + data
         try:
@@ -187,7 +200,7 @@ class _Syslog:
 
     def put(self, stamp: str, host: str, tag: str, level: int) -> bool:
         del host
-        datagram = f"<{_MAIL | level}>{stamp} {tag}".encode("ascii", "replace")
+        datagram = _octets(f"<{_MAIL | level}>{stamp} {tag}")
         if self._socket is not None:
             try:
                 self._socket.send(datagram)
@@ -231,6 +244,7 @@ class _Stderr:
 
     def __init__(self) -> None:
         self._journal = _is_journal(_STDERR)
+        self._encoding = "utf-8" if self._journal else getattr(sys.stderr, "encoding", None) or "ascii"
 
     def put(self, stamp: str, host: str, tag: str, level: int) -> bool:
         del host
@@ -238,7 +252,7 @@ class _Stderr:
         if not select.select((), (_STDERR,), (), 0)[1]:
             return False
         line = f"<{level}>{tag}\n" if self._journal else f"{stamp} {tag}\n"
-        os.write(_STDERR, line.encode("ascii", "replace"))
+        os.write(_STDERR, _octets(line, self._encoding))
         return True
 
     def close(self) -> None:
