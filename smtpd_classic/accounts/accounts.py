@@ -3,13 +3,13 @@
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple, Protocol, TypeVar
 
 from smtpd_classic.accounts.account import NORMAL, Account, ResolvedAddress, StoredScramKeys
 from smtpd_classic.accounts.checks import check
 from smtpd_classic.accounts.login import Logins
-from smtpd_classic.accounts.passwords import scram_keys
+from smtpd_classic.accounts.passwords import DUMMY_HASH, cost_class, scram_keys
 from smtpd_classic.accounts.reading import (
     AliasTable,
     NotText,
@@ -28,6 +28,7 @@ __all__ = ["Accounts"]
 F = TypeVar("F", bound="_WatchedFile")
 _Signature = tuple[int, int, int, int] | None
 _LOOK_INTERVAL_S = 1.0
+_MOST_COST_CLASSES = 8
 
 
 class _WatchedFile(Protocol):
@@ -47,6 +48,7 @@ class _State(NamedTuple):
     signatures: tuple[_Signature, _Signature]
     book: AddressBook
     all_scram: bool
+    cost_samples: tuple[str, ...]
 
 
 class Accounts:
@@ -109,8 +111,9 @@ class Accounts:
 
     def authenticate(self, login: str, password: str) -> Account | None:
         """The account when it may log in and the password fits. All failures look the same and take the same time."""
-        account = self._current(at_once=True).book.login(login)
-        return account if self._logins.succeeds(account, password, self._clock()) else None
+        state = self._current(at_once=True)
+        account = state.book.login(login)
+        return account if self._logins.succeeds(account, password, self._clock(), state.cost_samples) else None
 
     def scram_keys(self, login: str) -> StoredScramKeys | None:
         """What SCRAM-SHA-256 needs for an account that may log in and is stored so."""
@@ -209,7 +212,18 @@ class Accounts:
         book = address_book(self._config, self._table, users, aliases)
         able = [each for each in users.accounts.values() if each.status == NORMAL and each.password]
         all_scram = bool(able) and all(scram_keys(each.password) is not None for each in able)
-        return _State(users, aliases, signatures, book, all_scram)
+        return _State(users, aliases, signatures, book, all_scram, _cost_samples(users.accounts.values()))
+
+
+def _cost_samples(accounts: Iterable[Account]) -> tuple[str, ...]:
+    """Return one hash of each cost class, the one of unknown accounts first."""
+    found = {cost_class(DUMMY_HASH): DUMMY_HASH}
+    for each in accounts:
+        if each.password and len(found) < _MOST_COST_CLASSES:
+            kind = cost_class(each.password)
+            if kind:
+                found.setdefault(kind, each.password)
+    return tuple(found.values())
 
 
 def _signature(path: str) -> _Signature:

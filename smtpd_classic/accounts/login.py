@@ -3,11 +3,12 @@
 import hmac
 import os
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from smtpd_classic.accounts.account import NORMAL, Account
-from smtpd_classic.accounts.passwords import DUMMY_HASH, verify
+from smtpd_classic.accounts.passwords import DUMMY_HASH, cost_class, verify
 
 __all__ = ["CORES", "Logins"]
 
@@ -21,6 +22,16 @@ def _spread() -> None:
     """Let this thread run on any core, although its process keeps to one: it needs no turn of the interpreter's."""
     with suppress(OSError):
         os.sched_setaffinity(0, _PROCESSORS)
+
+
+def _fits(stored: str, password: str, samples: Sequence[str], *, usable: bool) -> bool:
+    if verify(stored, password) and usable:
+        return True
+    own = cost_class(stored)
+    for sample in samples:
+        if cost_class(sample) != own:
+            verify(sample, password)
+    return False
 
 
 class Logins:
@@ -40,19 +51,26 @@ class Logins:
         with self._lock:
             self._kept.clear()
 
-    def succeeds(self, account: Account | None, password: str, now: float) -> bool:
-        """Whether the account exists, may log in, and this is its password."""
+    def succeeds(
+        self, account: Account | None, password: str, now: float, samples: Sequence[str] = (DUMMY_HASH,)
+    ) -> bool:
+        """Return True if the account exists, may log in, and this is its password.
+
+        `samples` has one hash of each cost class in the users file. Every failure verifies one of each, so that its
+        time tells neither the scheme of an account nor whether the account exists.
+        """
         stored = account.password if account is not None and account.password else DUMMY_HASH
         address = account.address if account is not None else ""
         # The hash is part of the key, so that an old password cannot be remembered beyond its end.
         text = "\0".join((address, stored, password))
         key = hmac.digest(self._secret, text.encode("utf-8", "surrogatepass"), "sha256")
-        if not self._remembers(key, now):
-            fits = self._verifiers.submit(verify, stored, password).result()
-            if not fits or stored is DUMMY_HASH:
-                return False
-            self._remember(key, now)
-        return account is not None and account.status == NORMAL
+        if self._remembers(key, now):
+            return True
+        usable = account is not None and account.status == NORMAL and stored is not DUMMY_HASH
+        if not self._verifiers.submit(_fits, stored, password, samples, usable=usable).result():
+            return False
+        self._remember(key, now)
+        return True
 
     def _remembers(self, key: bytes, now: float) -> bool:
         with self._lock:

@@ -7,6 +7,7 @@ import functools
 import hashlib
 import hmac
 import os
+import re
 import secrets
 from collections.abc import Callable
 
@@ -20,8 +21,10 @@ from smtpd_classic.smtp.scram import saslprep
 __all__ = [
     "DUMMY_HASH",
     "LOCK",
+    "cost_class",
     "generate_password",
     "hash_password",
+    "is_old_scheme",
     "scheme_problem",
     "scram_hash",
     "scram_keys",
@@ -178,6 +181,28 @@ _SCHEMES: dict[str, Callable[[str, bytes], bool]] = {
     "CRYPT": _crypt,
     "SCRAM-SHA-256": _scram,
 }
+_COST = re.compile(r"\$argon2id?\$(?:v=\d+\$)?[^$]*\$|\$2[abxy]?\$\d\d\$|\$[56y]\$rounds=\d+\$|\$\w+\$")
+
+
+def cost_class(stored: str) -> str:
+    """Return a text that is equal for two hashes when it takes equally long to verify a password against them.
+
+    Blank for a hash that no password fits, which takes no time.
+    """
+    if scheme_problem(stored) is not None:
+        return ""
+    scheme, rest = _split(stored.removeprefix(LOCK))
+    if scheme == "SCRAM-SHA-256":
+        return f"{scheme} {rest.partition(',')[0]}"
+    found = _COST.match(rest)
+    return found[0] if found else f"{scheme} {len(rest)}"
+
+
+def is_old_scheme(stored: str) -> bool:
+    """Return True for a hash of a scheme that new passwords are not stored with."""
+    return bool(stored) and _split(stored.removeprefix(LOCK))[0] not in {"ARGON2ID", "SCRAM-SHA-256"}
+
+
 _PLAIN = {"PLAIN", "CLEAR", "CLEARTEXT", "PLAIN-TRUNC"}
 _BEGINNINGS = {"ARGON2ID": "$argon2id$", "ARGON2I": "$argon2i$", "SHA512-CRYPT": "$6$", "SHA256-CRYPT": "$5$"}
 

@@ -21,6 +21,7 @@ from smtpd_classic.accounts import (
     set_forwarding,
     the_account,
 )
+from smtpd_classic.accounts.passwords import is_old_scheme
 from smtpd_classic.accounts.resolution import domain_table
 from smtpd_classic.commands.failures import Refused, guarded
 from smtpd_classic.commands.new_password import add_password_arguments, new_password
@@ -109,6 +110,10 @@ def _list(config: Config, args: argparse.Namespace) -> int:
     for each in accounts:
         quota = SIZE.format(each.quota) if each.quota else "-"
         print(f"{each.address:{width}}  {each.status:9}  {quota:>8}  {each.full_name}".rstrip())
+    if old := [each.address for each in accounts if is_old_scheme(each.password)]:
+        print(
+            f"Stored with an old scheme, replaced by “smtpd-classic user password”: {', '.join(old)}.", file=sys.stderr
+        )
     return os.EX_OK
 
 
@@ -118,7 +123,7 @@ def _shown(account: Account) -> dict[str, Any]:
     del fields["forward_only"]  # half of what `forwarding` says
     password = fields.pop("password")
     scheme = password[1 : password.find("}")] if password.startswith("{") else ("CRYPT" if password else "")
-    return fields | {"password_scheme": scheme.upper()}
+    return fields | {"password_scheme": scheme.upper(), "old_scheme": is_old_scheme(account.password)}
 
 
 def _show(config: Config, args: argparse.Namespace) -> int:

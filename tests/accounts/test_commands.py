@@ -73,8 +73,19 @@ def test_user_list_json_has_everything_but_the_hash(shell: Shell) -> None:
         "may_send_as": ["*@shop.example"],
         "folder": str(shell.place.folder / "mail" / "example.org" / "ann"),
         "password_scheme": "ARGON2ID",
+        "old_scheme": False,
     }
     assert "argon2id$" not in answer.out
+
+
+def test_user_list_names_old_schemes_and_user_password_replaces_them(shell: Shell) -> None:
+    stored = "{SHA512-CRYPT}$6$saltsalt$" + "a" * 86
+    shell.place.users(USERS.replace(f"joe@other.org:{HASH}", f"joe@other.org:{stored}"))
+    assert "old scheme" in (said := shell("user list").err)
+    assert "joe@other.org" in said
+    assert [each["old_scheme"] for each in json.loads(shell("user list --json").out)] == [False, False, True]
+    assert shell("user password joe@other.org --password-stdin", "another word\n").code == 0
+    assert shell("user list").err == ""
 
 
 def test_user_show(shell: Shell) -> None:
