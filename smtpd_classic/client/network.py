@@ -13,6 +13,7 @@ from typing import NamedTuple
 from smtpd_classic.client.connections import Connections
 from smtpd_classic.client.health import Health
 from smtpd_classic.client.local_addresses import LocalAddresses
+from smtpd_classic.client.slots import TransactionSlots
 from smtpd_classic.client.transport import Peer
 from smtpd_classic.config.schema import Listener
 from smtpd_classic.dns import Resolver
@@ -63,6 +64,7 @@ class Timeouts(NamedTuple):
     mail: float = 300.0
     rcpt: float = 300.0
     data: float = 120.0
+    handshake: float = 30.0
     block: float = 180.0
     end: float = 600.0
     reset: float = 20.0
@@ -144,5 +146,6 @@ class Network:
     smtp_port: int = 25
     smtps_port: int = 465
     max_messages: int = 100
+    slots: TransactionSlots = field(default_factory=lambda: TransactionSlots(1000))
     login_refused: Callable[[Target, str], None] = lambda target, reply: None
     login_accepted: Callable[[Target], None] = lambda target: None

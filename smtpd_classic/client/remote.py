@@ -62,7 +62,11 @@ def _one_session(target: Target, delivery: _Delivery, network: Network) -> bool:
                 session = open_session(target, network, job.transcript, job.note)
             else:
                 session.resume(job.transcript)
-            transact(session, job, delivery.settle, network.timeouts, network.health.most_recipients(target.peer))
+            network.slots.enter(session.wire)
+            try:
+                transact(session, job, delivery.settle, network.timeouts, network.health.most_recipients(target.peer))
+            finally:
+                network.slots.leave(session.wire)
         except NotReady as problem:
             network.health.failed(target.peer, str(problem), dead=problem.dead)
             delivery.settle(job.all(replace(problem.outcome, peer=target.peer)))

@@ -34,7 +34,11 @@ class NotReady(Exception):
 
 
 class _HandshakeFailed(Exception):
-    pass
+    """Raised when TLS fails on a host where it is not required."""
+
+
+class _EhloDropped(Exception):
+    """Raised when the host closes the connection at EHLO, as some old servers and firewalls do."""
 
 
 def _put_off(enhanced: str, words: str, *, dead: bool = False, login_failed: bool = False) -> NotReady:
@@ -126,6 +130,11 @@ def open_session(target: Target, network: Network, transcript: Transcript, note:
     started = time.monotonic()
     try:
         session = _Opening(target, network, transcript).run()
+    except _EhloDropped as problem:
+        words = f"{target.peer} closed the connection at EHLO ({problem}), trying again with HELO"
+        transcript.happened(words)
+        note(words)
+        session = _Opening(target, network, transcript, extended=False).run()
     except _HandshakeFailed as problem:
         words = f"TLS with {target.peer} failed ({problem}), trying again in plaintext"
         transcript.happened(words)
@@ -138,8 +147,9 @@ def open_session(target: Target, network: Network, transcript: Transcript, note:
 class _Opening:
     """The steps of one session until it is ready."""
 
-    def __init__(self, target: Target, network: Network, transcript: Transcript) -> None:
+    def __init__(self, target: Target, network: Network, transcript: Transcript, *, extended: bool = True) -> None:
         self._target = target
+        self._extended = extended
         self._peer = target.peer
         self._network = network
         self._timeouts = network.timeouts
@@ -153,13 +163,13 @@ class _Opening:
             raise _put_off("4.4.1", f"connect to {peer}: {lost}", dead=True) from None
         try:
             self._greet(wire)
-            offered = self._hello(wire)
+            offered = self._first_hello(wire)
             offered = self._encrypt(wire, offered)
             self._log_in(wire, offered)
         except ConnectionLost as lost:
             wire.close()
             raise _put_off("4.4.2", f"lost connection with {peer} before MAIL: {lost}") from None
-        except (NotReady, _HandshakeFailed):
+        except (NotReady, _HandshakeFailed, _EhloDropped):
             wire.close()
             raise
         pipelining = not self._network.health.one_at_a_time(peer)
@@ -177,16 +187,32 @@ class _Opening:
         if not reply.positive:
             raise _refused(reply, GREETING, self._peer)
 
-    def _hello(self, wire: ClientWire) -> Offered:
-        name = self._network.helo_name
-        reply = wire.command(f"EHLO {name}", self._timeouts.hello)
+    def _first_hello(self, wire: ClientWire) -> Offered:
+        if not self._extended:
+            return self._helo(wire)
+        try:
+            reply = wire.command(f"EHLO {self._network.helo_name}", self._timeouts.hello)
+        except ConnectionLost as lost:
+            if lost.timed_out:
+                raise
+            raise _EhloDropped(str(lost)) from None
+        return self._offered(wire, reply)
+
+    def _hello(self, wire: ClientWire, timeout_s: float) -> Offered:
+        return self._offered(wire, wire.command(f"EHLO {self._network.helo_name}", timeout_s))
+
+    def _offered(self, wire: ClientWire, reply: Reply) -> Offered:
+        """Return the extensions in the reply to EHLO; say HELO where it was refused."""
         check(reply, "EHLO")
         if reply.positive:
             self._not_ourselves(reply)
             return parse_ehlo(reply)
         if reply.code == 421 or reply.transient:
             raise _refused(reply, "EHLO", self._peer)
-        reply = wire.command(f"HELO {name}", self._timeouts.hello)
+        return self._helo(wire)
+
+    def _helo(self, wire: ClientWire) -> Offered:
+        reply = wire.command(f"HELO {self._network.helo_name}", self._timeouts.hello)
         check(reply, "HELO")
         if not reply.positive:
             raise _refused(reply, "HELO", self._peer)
@@ -210,7 +236,12 @@ class _Opening:
             if encryption.required:
                 raise _put_off("4.7.4", f"TLS is required, but was not offered by {self._peer}")
             return offered
-        reply = wire.command("STARTTLS", self._timeouts.hello)
+        try:
+            reply = wire.command("STARTTLS", self._timeouts.hello)
+        except ConnectionLost as lost:
+            if encryption.required:
+                raise
+            raise _HandshakeFailed(str(lost)) from None
         check(reply, "STARTTLS")
         if not reply.positive:
             if encryption.required or reply.code == 421:
@@ -218,7 +249,7 @@ class _Opening:
             return offered
         self._handshake(wire)
         try:
-            return self._hello(wire)
+            return self._hello(wire, self._timeouts.handshake)
         except ConnectionLost as lost:
             if encryption.required:
                 raise
@@ -228,7 +259,7 @@ class _Opening:
         verified = self._target.encryption is Encryption.VERIFIED
         context: ssl.SSLContext = self._network.tls.verified if verified else self._network.tls.any_certificate
         try:
-            wire.start_tls(context, self._peer.name, self._timeouts.hello)
+            wire.start_tls(context, self._peer.name, self._timeouts.handshake)
         except ConnectionLost as lost:
             if self._target.encryption.required:
                 raise _put_off("4.7.5", f"{lost} with {self._peer}") from None

@@ -252,7 +252,11 @@ class ClientTransaction:
             self._broken(str(lost))
             return
         wire.transcript.said(f"({sent} octets of content, and the final dot)")
-        self._content_answered()
+        wire.committing = True
+        try:
+            self._content_answered()
+        finally:
+            wire.committing = False
 
     def _content_answered(self) -> None:
         """Read the reply to the final dot, or with LMTP one for each accepted recipient (RFC 2033 4.2)."""

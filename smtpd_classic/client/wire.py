@@ -4,6 +4,7 @@ Rule 1: every wait has an end, and all waits of one message together have one.
 Rule 2: what a secret is, the caller says; it never reaches the transcript.
 """
 
+import contextlib
 import errno
 import socket
 import ssl
@@ -59,13 +60,20 @@ def reason(problem: OSError) -> str:
 
 
 class ClientWire:
-    """`transcript` may be changed between messages. `tls` is what the handshake agreed on, or None."""
+    """`transcript` may be changed between messages. `tls` holds the result of the handshake, or None.
+
+    `progressed` is the monotonic time of the last reply or accepted write; `committing` is True between the final dot
+    and its reply (`slots.Progress`).
+    """
 
     def __init__(self, connection: socket.socket, transcript: Transcript) -> None:
         self._socket = connection
         self._parser = ReplyParser()
         self._deadline = time.monotonic() + 3600.0
         self._waits = -1.0
+        self._aborted = ""
+        self.progressed = time.monotonic()
+        self.committing = False
         self.transcript = transcript
         self.tls: TlsInfo | None = None
 
@@ -90,6 +98,7 @@ class ClientWire:
         try:
             self._wait(timeout_s)
             self._socket.sendall(data)
+            self.progressed = time.monotonic()
         except OSError as problem:
             raise self._lost(reason(problem)) from None
 
@@ -107,6 +116,7 @@ class ClientWire:
             raise self._lost(reason(problem), timed_out=isinstance(problem, TimeoutError)) from None
         except BadReply as bad:
             raise self._lost(f"no SMTP reply: {bad}") from None
+        self.progressed = time.monotonic()
         before, _, last = found.text.rpartition("\n")
         status = f"{found.enhanced} " if found.enhanced else ""
         for line in before.split("\n") if before else ():
@@ -141,6 +151,13 @@ class ClientWire:
     def close(self) -> None:
         self._socket.close()
 
+    def abort(self, words: str) -> None:
+        """End the connection from another thread; the thread that uses it gets ConnectionLost with these words."""
+        self._aborted = words
+        with contextlib.suppress(OSError):
+            # Of the base class: that of ssl would take the TLS state away from the thread that reads.
+            socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+
     def _wait(self, timeout_s: float) -> None:
         """What follows may take so long, give or take a tenth: each change is a system call."""
         left = min(timeout_s, self._deadline - time.monotonic())
@@ -151,6 +168,7 @@ class ClientWire:
             self._waits = left
 
     def _lost(self, words: str, *, timed_out: bool = False) -> ConnectionLost:
+        words = self._aborted or words
         self.transcript.happened(words)
         self._socket.close()
         return ConnectionLost(words, timed_out=timed_out)

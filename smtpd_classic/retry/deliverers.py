@@ -1,9 +1,9 @@
-"""The delivery threads: each takes work, has it delivered, and sees to what is said about it."""
+"""The delivery threads: each takes a job, delivers it, and records the outcomes."""
 
+import itertools
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from smtpd_classic.client.transport import Action, HostBusy, Outcome
 from smtpd_classic.retry.journal import said
@@ -13,50 +13,69 @@ from smtpd_classic.smtp.reply import Reply
 
 __all__ = ["Deliverers"]
 
+_KEEP = 4  # threads that stay when there is nothing to do
 _BUSY_S = 0.2
 _MOST_HOSTS = 10_000
 _TROUBLE_S = 300.0
 
 
-@dataclass(frozen=True, slots=True)
 class Deliverers:
-    """`rest_s` is how long a destination rests of which nobody could be reached. `finished` is told of every attempt's
-    end, when the message is to be looked at again, and who has it although the disk could not be told so."""
+    """The delivery threads of one work queue, started as they are needed.
 
-    works: WorkQueue
-    desk: Desk
-    rest_s: float
-    finished: Callable[[str, float | None, frozenset[str]], None]
-    _threads: list[threading.Thread] = field(default_factory=list)
-    _hosts: dict[object, Gate] = field(default_factory=dict)
+    At most `most` jobs run at once, and none begins while `crowded()` is true. `rest_s` is the longest time for which a
+    next hop backs off after none of its hosts could be reached. `finished` is called at the end of each attempt with
+    the time of the next look at the message, and the recipients that have it although that could not be written down.
+    """
 
-    def start(self, number: int) -> None:
-        for each in range(number):
-            thread = threading.Thread(target=self._run, name=f"delivery {each}", daemon=True)
-            self._threads.append(thread)
+    def __init__(
+        self,
+        desk: Desk,
+        finished: Callable[[str, float | None, frozenset[str]], None],
+        name: str,
+        most: int,
+        *,
+        rest_s: float = 0.0,
+        crowded: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.works = WorkQueue(time.monotonic, most, crowded, self._spawn, keep=_KEEP)
+        self._desk = desk
+        self._rest_s = rest_s
+        self._finished = finished
+        self._name = name
+        self._numbers = itertools.count()
+        self._threads: set[threading.Thread] = set()
+        self._hosts: dict[object, Gate] = {}
+
+    def _spawn(self) -> None:
+        thread = threading.Thread(target=self._run, name=f"{self._name} {next(self._numbers)}", daemon=True)
+        self._threads.add(thread)
+        try:
             thread.start()
+        except RuntimeError as problem:  # the system's limit of threads; those that run go on
+            self._threads.discard(thread)
+            self.works.thread_lost()
+            self._desk.journal.warning("", f"no more delivery threads can be started: {problem}")
 
     def stop(self, timeout_s: float) -> list[str]:
-        """Begin nothing more, wait for what runs, and let go of the rest. Returns the ids that somebody else may take
-        on now."""
+        """Begin no job, wait for those that run, and give the others back. Return the ids that are free again."""
         end = time.monotonic() + timeout_s
-        left = self._let_go(self.works.stop())
-        for thread in self._threads:
+        left = self._give_back(self.works.stop())
+        for thread in list(self._threads):
             thread.join(max(end - time.monotonic(), 0.0))
-        return left + self._let_go(self.works.stop())  # what was put back meanwhile
+        return left + self._give_back(self.works.stop())  # jobs that were put back meanwhile
 
-    def _let_go(self, works: list[Work]) -> list[str]:
+    def _give_back(self, works: list[Work]) -> list[str]:
         ended = [work.ticket for work in works if work.ticket.errand_done(cut_short=True)]
         for ticket in ended:
             if ticket.untouched:
                 ticket.release()
             else:
-                self._finish(ticket)
+                self._end(ticket)
         return [ticket.queue_id for ticket in ended]
 
     @property
     def busy(self) -> bool:
-        return any(thread.is_alive() for thread in self._threads)
+        return any(thread.is_alive() for thread in list(self._threads))
 
     def _run(self) -> None:
         while (work := self.works.take()) is not None:
@@ -64,6 +83,8 @@ class Deliverers:
                 self._carry_out(work)
             finally:
                 self.works.done(work)
+                work = None  # an idle thread keeps nothing of its last message
+        self._threads.discard(threading.current_thread())
 
     def _carry_out(self, work: Work) -> None:
         ticket, errand, lane = work.ticket, work.errand, work.lane
@@ -91,7 +112,7 @@ class Deliverers:
             ticket.settle(errand, job.only(ticket.unsettled(errand)).all(Outcome("", Action.DELAYED, words)))
         ticket.forget_success(errand)
         if ticket.errand_done():
-            self._finish(ticket)
+            self._end(ticket)
 
     def _share(self, lane: Lane, address: object) -> None:
         """From now on the destinations at this host wait at one gate, and not by asking again and again."""
@@ -105,20 +126,20 @@ class Deliverers:
         if outcomes and all(outcome.unreachable for outcome in outcomes):
             words = f"{said(outcomes[-1])} (not tried again at once)"
             reply = Reply(451, outcomes[-1].reply.enhanced or "4.4.1", words)
-            lane.outcome = Outcome("", Action.DELAYED, reply, outcomes[-1].peer, unreachable=True)
-            lane.rests_until = time.monotonic() + self.rest_s
-        else:
-            lane.rests_until = 0.0
+            outcome = Outcome("", Action.DELAYED, reply, outcomes[-1].peer, unreachable=True)
+            lane.failed(outcome, time.monotonic(), self._rest_s)
+        elif outcomes:
+            lane.succeeded()
 
-    def _finish(self, ticket: Ticket) -> None:
-        when: float | None = self.desk.clock() + _TROUBLE_S
+    def _end(self, ticket: Ticket) -> None:
+        when: float | None = self._desk.clock() + _TROUBLE_S
         try:
             when = ticket.finish()
         except Exception as problem:
             self._complain(ticket, problem)
         finally:
             ticket.release()
-            self.finished(ticket.queue_id, when, ticket.unwritten)
+            self._finished(ticket.queue_id, when, ticket.unwritten)
 
     def _complain(self, ticket: Ticket, problem: Exception) -> None:
-        self.desk.journal.warning(ticket.queue_id, f"the attempt broke off: {type(problem).__name__}: {problem}")
+        self._desk.journal.warning(ticket.queue_id, f"the attempt broke off: {type(problem).__name__}: {problem}")

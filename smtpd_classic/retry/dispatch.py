@@ -17,7 +17,23 @@ from smtpd_classic.retry.ticket import Desk, Ticket
 from smtpd_classic.retry.waiting import Waiting
 from spool import Claim, NoSuchEntry, Spool, SpoolBroken
 
-__all__ = ["Dispatcher"]
+__all__ = ["Dispatcher", "Shares"]
+
+
+_FIRST_SESSIONS = 2
+_MAILBOX_LANE = 64
+
+
+class Shares(NamedTuple):
+    """Parts of the delivery threads: for retries, for next hops that failed last time, and for notices to strangers."""
+
+    retries: Gate
+    doubtful: Gate
+    notices: Gate
+
+    @classmethod
+    def of(cls, most: int) -> "Shares":
+        return cls(Gate(max(1, most * 3 // 4)), Gate(max(1, most // 2)), Gate(max(1, most // 8)))
 
 
 class _Finished(NamedTuple):
@@ -28,6 +44,7 @@ class _Finished(NamedTuple):
 
 _TROUBLE_S = 60.0
 _ELSEWHERE_S = 5.0
+_LONGEST_LOOK_S = 3600.0
 _FORCED = 1.0  # a person has set the next attempt to the beginning of time
 
 
@@ -38,9 +55,10 @@ class Dispatcher:
     spool: Spool
     desk: Desk
     attempts: AttemptPlanner
-    works: WorkQueue
+    remote: WorkQueue
+    local: WorkQueue
     lane_limit: int
-    retries: Gate
+    shares: "Shares"
     most_open: int
     monotonic: Callable[[], float]
     waiting: Waiting = field(default_factory=Waiting)
@@ -92,15 +110,26 @@ class Dispatcher:
         self._close_finished()
         if all(self._begin_next() for _ in range(most)):
             return True
-        self._curious = bool(self.fresh or self.parking) or self.next_look(self.desk.clock()) <= 0
+        self._curious = bool(self.fresh or self.parking) or self._due(self.desk.clock())
         return self._curious and bool(self._finished)  # one that was over before we were curious has told nobody
 
     def next_look(self, now: float) -> float:
         """Seconds until something is due that nobody tells us of."""
+        if self._full:  # the end of an attempt wakes the scheduler; until then nothing can begin
+            return _LONGEST_LOOK_S
         due = self.waiting.next
-        first = 3600.0 if due is None else max(due - now, 0.0)
+        first = _LONGEST_LOOK_S if due is None else max(due - now, 0.0)
         parked = self.parking.next_look(self.monotonic())
         return first if parked is None else min(first, parked)
+
+    @property
+    def _full(self) -> bool:
+        """True while so many entries are open that no old one may be opened."""
+        return len(self._open) >= self.most_open
+
+    def _due(self, now: float) -> bool:
+        due = self.waiting.next
+        return due is not None and due <= now
 
     def tidy(self) -> None:
         """Forget the lanes that nobody uses."""
@@ -127,12 +156,11 @@ class Dispatcher:
 
     def _begin_next(self) -> bool:
         if self.fresh:
-            # New mail has room of its own, or a host that is slow with old mail would be slow with everything.
-            if len(self._open) >= 2 * self.most_open:
-                return False
-            self._begin(self.fresh.popleft())
+            # New mail has room of its own, or a host that is slow with old mail would be slow with everything. Beyond
+            # that room it is sorted into the queues of its next hops, and only local recipients get it at once.
+            self._begin(self.fresh.popleft(), crowded=len(self._open) >= 2 * self.most_open)
             return True
-        if len(self._open) >= self.most_open:
+        if self._full:
             return False
         queue_id = self.parking.take(self.monotonic())
         if queue_id is None:
@@ -144,7 +172,7 @@ class Dispatcher:
         self._begin(queue_id)
         return True
 
-    def _begin(self, queue_id: str) -> None:
+    def _begin(self, queue_id: str, *, crowded: bool = False) -> None:
         if queue_id in self._open:
             return
         try:
@@ -158,7 +186,7 @@ class Dispatcher:
                 self.waiting.add(queue_id, self.desk.clock() + _ELSEWHERE_S)
             return
         try:
-            if self._take(claim):
+            if self._take(claim, crowded=crowded):
                 claim = None
         finally:
             if claim is not None:
@@ -171,7 +199,7 @@ class Dispatcher:
             return False
         return True
 
-    def _take(self, claim: Claim) -> bool:
+    def _take(self, claim: Claim, *, crowded: bool) -> bool:
         """Whether the claim is in the hands of the delivery threads now."""
         queue_id, now = claim.entry.queue_id, self.desk.clock()
         due = self.desk.schedule.mended(claim.state.next_attempt, now)
@@ -187,19 +215,25 @@ class Dispatcher:
             return False
         errands = self.attempts.errands(ticket.message(), ticket.wanted())
         lanes = [self._lane(errand) for errand in errands]
+        if crowded and not any(errand.route.local for errand in errands):
+            self._put_aside(ticket, lanes[0])
+            return False
         if not forced and self._park(ticket, lanes):
             return False
         self._open.add(queue_id)
         ticket.begin(errands)
         for errand, lane in zip(errands, lanes, strict=True):
-            self.works.put(self._work(ticket, errand, lane))
+            (self.local if errand.route.local else self.remote).put(self._work(ticket, errand, lane))
         return True
 
     def _lane(self, errand: RoutedJob) -> Lane:
         name = errand.route.destination
         lane = self.lanes.get(name)
         if lane is None:
-            lane = self.lanes[name] = Lane(name, Gate(self.lane_limit))
+            most = self.lane_limit
+            lane = Lane(name, Gate(min(_FIRST_SESSIONS, most)), most)
+            self.lanes[name] = Lane(name, Gate(_MAILBOX_LANE)) if errand.route.local else lane
+            lane = self.lanes[name]
         return lane
 
     def _park(self, ticket: Ticket, lanes: list[Lane]) -> bool:
@@ -212,12 +246,22 @@ class Dispatcher:
         if not full and ticket.must_be_told:
             return False
         lane = next(iter(full.values()), None) or min(stopped.values(), key=lambda each: each.rests_until)
+        self._put_aside(ticket, lane)
+        return True
+
+    def _put_aside(self, ticket: Ticket, lane: Lane) -> None:
+        """Queue the message at its next hop by its id alone."""
         self.parking.park(ticket.queue_id, lane, new=not ticket.claim.state.attempts)
         self.waiting.add(ticket.queue_id, ticket.must_be_seen)
-        return True
 
     def _work(self, ticket: Ticket, errand: RoutedJob, lane: Lane) -> Work:
         gates = [lane.gate] if lane.shared is None else [lane.gate, lane.shared]
+        if errand.route.local:
+            return Work(ticket, errand, lane, tuple(gates))
         if ticket.claim.state.attempts and not ticket.forced:
-            gates.append(self.retries)
+            gates.append(self.shares.retries)
+        if lane.failures:
+            gates.append(self.shares.doubtful)
+        if ticket.is_notice:
+            gates.append(self.shares.notices)
         return Work(ticket, errand, lane, tuple(gates))

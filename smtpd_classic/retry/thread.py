@@ -4,6 +4,7 @@ mail.
 
 import os
 import random
+import resource
 import select
 import threading
 import time
@@ -22,6 +23,7 @@ from smtpd_classic.client.local_addresses import LocalAddresses
 from smtpd_classic.client.network import Network, OwnHosts
 from smtpd_classic.client.routes import Routes
 from smtpd_classic.client.signing import MessageSigner
+from smtpd_classic.client.slots import TransactionSlots
 from smtpd_classic.config.schema import Config
 from smtpd_classic.dns import Resolver
 from smtpd_classic.keys.ring import KeyRing
@@ -29,9 +31,8 @@ from smtpd_classic.keys.store import KeyStore, dkim_folder
 from smtpd_classic.log import Log, printable
 from smtpd_classic.mailstore.store import MailStore
 from smtpd_classic.retry.deliverers import Deliverers
-from smtpd_classic.retry.dispatch import Dispatcher
+from smtpd_classic.retry.dispatch import Dispatcher, Shares
 from smtpd_classic.retry.journal import Journal
-from smtpd_classic.retry.lanes import Gate, WorkQueue
 from smtpd_classic.retry.notices import Notices
 from smtpd_classic.retry.ticket import Desk
 from smtpd_classic.runtime import Runtime, Wakes
@@ -42,6 +43,9 @@ from spool import Spool, SpoolBroken
 
 __all__ = ["RetryThread", "Services", "network_for"]
 
+_MOST_SESSIONS = 1000
+_MAILBOX_THREADS = 8
+_OTHER_FILES = 200
 _SCAN_S = 120.0
 _STEP = 20
 _KEEP_SESSIONS_S = 5.0
@@ -81,8 +85,18 @@ def network_for(services: Services) -> Network:
         local=LocalAddresses(remote.source_address, remote.ip_versions, services.dns),
         clock=services.clock,
         max_messages=remote.max_messages_per_connection,
+        slots=TransactionSlots(remote.delivery_threads),
     )
     return replace(network, timeouts=network.timeouts._replace(connect=remote.connect_timeout.total_seconds()))
+
+
+def most_sessions(threads: int) -> int:
+    """Return how many sessions may be opened or used at once, given so many transactions at once.
+
+    A session that is being opened costs a waiting thread and three descriptors, so the limit of descriptors bounds it.
+    """
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(threads, min(_MOST_SESSIONS, (descriptors - _OTHER_FILES) // 3))
 
 
 class RetryThread:
@@ -114,20 +128,30 @@ class RetryThread:
             lambda words: self._journal.warning("", words),
             MessageSigner(config, KeyRing(KeyStore(dkim_folder(config.path)), time.monotonic), services.clock),
         )
-        threads = remote.delivery_threads
-        self._works = WorkQueue(time.monotonic)
         self._desk = Desk(Schedule.of(config.basic, remote), notices, self._journal, services.clock, chance)
+        slots = self._network.slots
+        most = most_sessions(slots.limit)
+        self._remote = Deliverers(
+            self._desk,
+            self._finished,
+            "delivery",
+            most,
+            rest_s=remote.dead_host_time.total_seconds(),
+            crowded=lambda: slots.crowded,
+        )
+        self._local = Deliverers(self._desk, self._finished, "mailbox", _MAILBOX_THREADS)
         self._dispatcher = Dispatcher(
             services.spool,
             self._desk,
             attempts,
-            self._works,
+            self._remote.works,
+            self._local.works,
             remote.max_connections_per_host,
-            Gate(max(1, threads * 3 // 4)),
-            max(4 * threads, 100),
+            Shares.of(most),
+            most,
             time.monotonic,
         )
-        self._deliverers = Deliverers(self._works, self._desk, remote.dead_host_time.total_seconds(), self._finished)
+        self.wakeups = 0  # turns of the scheduler's loop
         self._event = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._wakes: Wakes | None = None
         self._own_wakes: list[str] = []
@@ -140,7 +164,6 @@ class RetryThread:
         """From now on wakes are heard."""
         self._wakes = self._open_wakes()
         self._runner.start()
-        self._deliverers.start(self._services.config.remote.delivery_threads)
 
     def stop(self, timeout_s: float) -> bool:
         """Begin nothing more, and wait for what runs. Whether all of it came to its end; what did not is in the
@@ -149,14 +172,18 @@ class RetryThread:
         self._stopping.set()
         self._signal()
         self._runner.join(timeout_s)
-        left = self._deliverers.stop(max(end - time.monotonic(), 0.0))
+        left = [
+            queue_id
+            for deliverers in (self._local, self._remote)
+            for queue_id in deliverers.stop(max(end - time.monotonic(), 0.0))
+        ]
         for queue_id in (*self._dispatcher.fresh, *self._own_wakes, *left):
             self._services.runtime.wake(queue_id)
         self._network.connections.close_idle(all_of_them=True)
         if self._scanner is not None:
             self._scanner.join(max(end - time.monotonic(), 0.0))
         ended = not any(thread.is_alive() for thread in (self._runner, self._scanner or self._runner))
-        ended = ended and not self._deliverers.busy
+        ended = ended and not self._remote.busy and not self._local.busy
         if ended:  # else somebody would write into whatever has the number by then
             os.close(self._event)
         return ended
@@ -171,6 +198,7 @@ class RetryThread:
         chores = _Chores(self._services.clock, time.monotonic)
         self._scan()
         while not self._stopping.is_set():
+            self.wakeups += 1
             try:
                 more = self._dispatcher.step(_STEP)
                 self._do(chores)

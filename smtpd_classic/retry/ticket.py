@@ -17,6 +17,7 @@ from smtpd_classic.retry.journal import Journal, Stopwatch
 from smtpd_classic.retry.notices import Notices, Verdict
 from smtpd_classic.retry.rows import Rows, effective, fate_of, lists_in
 from smtpd_classic.schedule import Schedule
+from smtpd_classic.smtp.address import NULL_SENDER
 from spool import WAITING, Claim, Recipient, SpoolBroken, SpoolFull, State
 
 __all__ = ["Desk", "Ticket"]
@@ -61,6 +62,12 @@ class Ticket:
     @property
     def done(self) -> bool:
         return self._rows.done
+
+    @property
+    def is_notice(self) -> bool:
+        """True for a notification that this server made: it has a null reverse-path and no client."""
+        envelope = self.entry.envelope
+        return envelope.sender == NULL_SENDER and not envelope.client
 
     @property
     def unwritten(self) -> frozenset[str]:

@@ -21,7 +21,7 @@ from spool import Recipient
 __all__ = ["MESSAGE", "QUICK", "Clock", "Nobody", "config_of", "deliver", "job_for", "network_of", "routes_of"]
 
 MESSAGE = b"From: joe@us.test\nSubject: hello\n\n.A line with a dot.\n\nThe end.\n"
-QUICK = Timeouts(2, 2, 2, 2, 2, 2, 2, 2, 2, 20)
+QUICK = Timeouts(2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 20)
 
 
 class Clock:

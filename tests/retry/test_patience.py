@@ -105,7 +105,7 @@ def test_a_fresh_message_does_not_wait_for_a_slow_destination(tmp_path: Path) ->
         slow_host = FakeHost(script=gate, ip=slow.ip, port=live.port)
         try:
             ids = [world.send(f"user{number}@slow.example") for number in range(30)]
-            for _ in range(3):
+            for _ in range(2):  # the sessions that a next hop gets before its first success
                 assert gate.waiting.acquire(timeout=10)
             world.gone(world.send(BOB))
             assert len(live.got) == 1

@@ -1,0 +1,102 @@
+"""Slots for transactions: how many messages are on their way to other hosts at the same time.
+
+A session takes a slot when the host is ready for MAIL, and gives it back after the transaction. A host that makes no
+progress for a while is *stalled*: its transaction no longer counts, so that silent hosts cannot hold all slots.
+The hard cap bounds stalled transactions too: when it is reached and work waits, the one that stalled longest is
+closed, but never after its final dot (RFC 1047).
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+__all__ = ["Progress", "TransactionSlots"]
+
+STALLED_S = 20.0
+_LOOK_S = 1.0
+_CAP = 4
+
+
+class Progress(Protocol):
+    """A connection with a transaction; `progressed` is the monotonic time of its last reply or accepted write."""
+
+    progressed: float
+    committing: bool
+    """True between the final dot and its reply."""
+
+    def abort(self, words: str) -> None: ...
+
+
+class TransactionSlots:
+    """Thread-safe; `clock` is monotonic."""
+
+    def __init__(self, limit: int, clock: Callable[[], float] = time.monotonic, stalled_s: float = STALLED_S) -> None:
+        self.limit = limit
+        self._clock = clock
+        self._stalled_s = stalled_s
+        self._running: dict[int, Progress] = {}
+        self._waiting: deque[threading.Event] = deque()
+        self._lock = threading.Lock()
+
+    @property
+    def crowded(self) -> bool:
+        """Return True if as many ready sessions wait for a slot as there are slots."""
+        return len(self._waiting) >= self.limit
+
+    @property
+    def running(self) -> int:
+        return len(self._running)
+
+    def enter(self, connection: Progress) -> None:
+        """Wait for a slot and take it; sessions get their slots in the order in which they asked."""
+        with self._lock:
+            connection.progressed = self._clock()
+            if not self._waiting and self._has_room():
+                self._running[id(connection)] = connection
+                return
+            turn = threading.Event()
+            self._waiting.append(turn)
+        while True:
+            turn.wait(_LOOK_S)  # a stalled transaction frees its slot without an event
+            with self._lock:
+                turn.clear()
+                if self._waiting[0] is turn and self._has_room():
+                    self._waiting.popleft()
+                    connection.progressed = self._clock()
+                    self._running[id(connection)] = connection
+                    self._call_next()
+                    return
+                if self._waiting[0] is turn:
+                    self._close_longest_stalled()
+
+    def leave(self, connection: Progress) -> None:
+        """Give the slot back."""
+        with self._lock:
+            self._running.pop(id(connection), None)
+            self._call_next()
+
+    def _call_next(self) -> None:
+        if self._waiting:
+            self._waiting[0].set()
+
+    def _has_room(self) -> bool:
+        number = len(self._running)
+        if number < self.limit:
+            return True
+        if number >= _CAP * self.limit:
+            return False
+        late = self._clock() - self._stalled_s
+        return sum(each.progressed > late for each in self._running.values()) < self.limit
+
+    def _close_longest_stalled(self) -> None:
+        if len(self._running) < _CAP * self.limit:
+            return
+        late = self._clock() - self._stalled_s
+        stalled = [each for each in self._running.values() if each.progressed <= late and not each.committing]
+        if stalled:
+            longest = min(stalled, key=lambda each: each.progressed)
+            seconds = int(self._clock() - longest.progressed)
+            longest.abort(f"no progress for {seconds} s while other mail waited; closed")
+            del self._running[id(longest)]
