@@ -62,6 +62,7 @@ class HostsEditor:
             Secret(host.password, _nothing),
         ]
         rows = [_labelled(label, editor) for label, editor in zip(_LABELS, editors, strict=True)]
+        rows.append(urwid.Text(" SSL: on port 465 TLS from the first byte, else STARTTLS."))
         error = urwid.Text("")
 
         def accept() -> None:

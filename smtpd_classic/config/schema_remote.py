@@ -202,8 +202,8 @@ class DirectDomain:
         HOSTS,
         "Hosts",
         "The servers for this domain, one a line, tried in this order: a name or IP address, :PORT when it is not 25,"
-        " ssl for TLS, user=NAME and password=SECRET for a login. What holds blanks or quotation marks is quoted as "
-        "for a shell.",
+        " ssl for TLS (on port 465 from the first byte, on any other port by STARTTLS), user=NAME and password=SECRET "
+        "for a login. A value with blanks or quotation marks is quoted as for a shell.",
     )
     trust_hosts: str = option(
         choice("automatic", "yes", "no"),

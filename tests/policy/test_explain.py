@@ -36,6 +36,22 @@ def test_the_explanation_is_what_the_server_does(tmp_path: Path, ip: str) -> Non
             assert found.accepted == bool(found.targets)
 
 
+@pytest.mark.parametrize("ip", ["203.0.113.5", "192.0.2.1"], ids=["stranger", "trusted"])
+@pytest.mark.parametrize("sender", ["jörg@far.example", "joe@müller.example", "jörg@example.org"])
+@pytest.mark.parametrize("recipient", ["joe@example.org", "x@elsewhere.example", "jörg@elsewhere.example"])
+def test_a_utf8_sender_is_explained_as_the_server_answers(tmp_path: Path, ip: str, sender: str, recipient: str) -> None:
+    here = world(tmp_path, EXTRA)
+    talk: Talk = here.talk(ip)
+    talk()
+    talk.line("EHLO client.example")
+    reply = talk.line(f"MAIL FROM:<{sender}> SMTPUTF8")
+    if reply.startswith("250"):
+        reply = talk.line(f"RCPT TO:<{recipient}>")
+    found = explain(here.policy().rules, Question(ip, sender, recipient))
+    assert str(found.reply) == reply
+    assert not any(step.check == "syntax" for step in found.steps)
+
+
 @pytest.mark.parametrize(
     ("question", "section", "option"),
     [
