@@ -1,18 +1,23 @@
 """Replaces a file in one step: a reader sees the old one or the new one, whole, also after a power cut.
 
 The new content is written beside the old file, synced, and renamed over it; then the folder is synced, so that the new
-name is durable too. Every failure before the rename removes the new file and leaves the old one as it was.
+name is durable too. Every failure before the rename removes the new file and leaves the old one as it was. A process
+that was killed on the way leaves its draft; the next replacement in the folder removes drafts that are an hour old.
 """
 
 import os
+import re
 import secrets
+import stat
+import time
 from contextlib import suppress
-from stat import S_IMODE
 
 from smtpd_classic.durable import sync_folder, write_all
 
-__all__ = ["replace"]
+__all__ = ["replace", "sweep"]
 
+_DRAFT = re.compile(r"\..+\.[0-9a-f]{16}")
+_DRAFT_AGE_S = 3600.0
 _NEW_FILE_MODE = 0o600  # a file that did not exist before may hold secrets
 
 
@@ -39,6 +44,19 @@ def replace(path: str | os.PathLike[str], data: bytes) -> None:
             os.unlink(draft)
         raise
     sync_folder(folder)
+    sweep(folder)
+
+
+def sweep(folder: str, *, now: float | None = None) -> None:
+    """Remove the drafts that killed processes have left in the folder. Never raises OSError."""
+    oldest = (time.time() if now is None else now) - _DRAFT_AGE_S
+    with suppress(OSError), os.scandir(folder) as items:
+        for item in items:
+            if _DRAFT.fullmatch(item.name):
+                with suppress(OSError):
+                    found = item.stat(follow_symlinks=False)
+                    if stat.S_ISREG(found.st_mode) and found.st_mtime < oldest:
+                        os.unlink(item.path)
 
 
 def _take_over_owner_and_mode(descriptor: int, target: str) -> None:
@@ -51,4 +69,4 @@ def _take_over_owner_and_mode(descriptor: int, target: str) -> None:
     if (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid):
         # Before the mode: a change of owner takes set-id bits away, and the mode must never be wider than the owner.
         os.fchown(descriptor, old.st_uid, old.st_gid)
-    os.fchmod(descriptor, S_IMODE(old.st_mode))
+    os.fchmod(descriptor, stat.S_IMODE(old.st_mode))

@@ -29,6 +29,7 @@ F = TypeVar("F", bound="_WatchedFile")
 _Signature = tuple[int, int, int, int] | None
 _LOOK_INTERVAL_S = 1.0
 _MOST_COST_CLASSES = 8
+_FEW = 3  # fewer accounts than these may all be replaced at once
 
 
 class _WatchedFile(Protocol):
@@ -53,6 +54,9 @@ class _State(NamedTuple):
 
 class Accounts:
     """Looks at both files at most once a second, and at once when something is not found. Thread-safe.
+
+    A users file that becomes empty or loses more than half of its accounts is not taken before the next start or
+    reload, which makes new `Accounts`.
 
     A file that has become unreadable leaves in force what it said before. Where there is no before, what can be read is
     used, and for what is not in it `AccountsUnreadable` is raised, so that mail waits instead of coming back.
@@ -172,6 +176,12 @@ class Accounts:
             users = read_users(path, self._text(path), self._table, self._config.server.mail_folder)
         except (OSError, NotText) as problem:
             users = UserTable({}, {}, (unreadable(path, problem),), whole=False)
+        if old is not None and users.whole and (lost := _lost(old.users, users)):
+            self._complain(
+                f"{path}: {lost} of {len(old.users.accounts)} accounts are gone; the file as it was before stays in "
+                "force until “smtpd-classic reload” confirms the new one."
+            )
+            return old.users
         return self._kept(path, users, old.users if old else None)
 
     def _read_aliases(self, old: _State | None) -> AliasTable:
@@ -213,6 +223,13 @@ class Accounts:
         able = [each for each in users.accounts.values() if each.status == NORMAL and each.password]
         all_scram = bool(able) and all(scram_keys(each.password) is not None for each in able)
         return _State(users, aliases, signatures, book, all_scram, _cost_samples(users.accounts.values()))
+
+
+def _lost(old: UserTable, new: UserTable) -> int:
+    """Return how many accounts are gone if that looks like an accident: all, or more than half of three or more."""
+    lost = len(old.accounts.keys() - new.accounts.keys())
+    suspicious = lost * 2 > len(old.accounts) and (not new.accounts or len(old.accounts) >= _FEW)
+    return lost if suspicious else 0
 
 
 def _cost_samples(accounts: Iterable[Account]) -> tuple[str, ...]:

@@ -214,6 +214,8 @@ def _delete(config: Config, args: argparse.Namespace) -> int:
     account = the_account(config, args.address)
     delete_account(config, args.address, force=args.force)
     print(f"Deleted {account.address}; its mail is still in {account.folder}.", file=sys.stderr)
+    if not list_accounts(config):
+        print("It was the last account; a running server keeps it until “smtpd-classic reload”.", file=sys.stderr)
     return os.EX_OK
 
 

@@ -46,14 +46,47 @@ def test_a_changed_alias_counts_a_second_later(tmp_path: Path) -> None:
 
 
 def test_the_files_are_looked_at_once_a_second(tmp_path: Path) -> None:
-    place = Place(tmp_path, "joe@example.org")
+    place = Place(tmp_path, "joe@example.org\nann@example.org")
     accounts = place.accounts()
-    place.users("")
+    place.users("ann@example.org")
     assert accounts.find("joe@example.org"), "not yet looked at"
     place.clock.now += 0.9
     assert accounts.find("joe@example.org")
     place.clock.now += 0.2
     assert accounts.find("joe@example.org") is None
+
+
+@pytest.mark.parametrize(
+    "left", ["", "# all gone\n", "a@example.org\n", "new@example.org\na@example.org\nb@example.org\n"]
+)
+def test_a_users_file_that_loses_most_accounts_waits_for_a_reload(tmp_path: Path, left: str) -> None:
+    place = Place(tmp_path, "".join(f"{name}@example.org\n" for name in "abcde"))
+    accounts = place.accounts()
+    place.users(left)
+    place.later()
+    for name in "abcde":
+        assert accounts.find(f"{name}@example.org")
+        assert accounts.authenticate(name, PASSWORD)
+    assert accounts.find("new@example.org") is None
+    assert len(place.complaints) == 1
+    assert "of 5 accounts are gone" in place.complaints[0]
+    assert "reload" in place.complaints[0]
+    place.later()
+    assert accounts.find("e@example.org")
+    assert len(place.complaints) == 1, "said once"
+    assert place.accounts().find("e@example.org") is None, "a reload confirms it"
+    place.users("".join(f"{name}@example.org\n" for name in "abcdef"))
+    place.later()
+    assert accounts.find("f@example.org"), "what is restored counts at once"
+
+
+def test_half_of_the_accounts_may_go_at_once(tmp_path: Path) -> None:
+    place = Place(tmp_path, "".join(f"{name}@example.org\n" for name in "abcd"))
+    accounts = place.accounts()
+    place.users("a@example.org\nb@example.org\n")
+    place.later()
+    assert accounts.find("d@example.org") is None
+    assert place.complaints == []
 
 
 def test_a_file_replaced_by_one_of_the_same_size_and_time_is_read_again(tmp_path: Path) -> None:

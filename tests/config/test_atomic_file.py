@@ -127,7 +127,7 @@ def test_content_is_synced_before_the_rename_and_the_folder_after(tmp_path: Path
     found = [
         call for call in calls(folder / "file") if call in {"write", "fsync", "rename", "fchmod", "openat", "unlink"}
     ]
-    assert re.fullmatch("openat (write )+fchmod fsync rename openat fsync", " ".join(found))
+    assert re.fullmatch("openat (write )+fchmod fsync rename openat fsync openat", " ".join(found))
 
 
 # The calls that may fail; the program makes none of them elsewhere.
@@ -166,3 +166,36 @@ def test_killed_process_leaves_a_whole_file(tmp_path: Path, call: str, number: i
     result = subprocess.run([*strace, *inject, *command(file)], capture_output=True, text=True, check=False)
     assert result.returncode != 0
     assert file.read_bytes() in {OLD, NEW}
+
+
+def test_drafts_of_killed_processes_are_swept(file: Path) -> None:
+    """Of any file in the folder; what is younger, or only looks like a draft, stays."""
+    folder = file.parent
+    old = [folder / f".{name}.{'0123456789abcdef'}" for name in ("file", "other.conf")]
+    young = folder / f".file.{'f' * 16}"
+    others = [folder / ".hidden", folder / ".file.notahexnumber000", folder / "file.0123456789abcdef"]
+    for path in (*old, young, *others):
+        path.write_bytes(b"half")
+    for path in (*old, *others):
+        os.utime(path, (1000, 1000))
+    (folder / f".folder.{'a' * 16}").mkdir()
+    os.utime(folder / f".folder.{'a' * 16}", (1000, 1000))
+    replace(file, NEW)
+    assert not any(path.exists() for path in old)
+    assert young.exists()
+    assert all(path.exists() for path in others)
+    assert (folder / f".folder.{'a' * 16}").is_dir()
+    assert file.read_bytes() == NEW
+
+
+def test_a_process_killed_in_the_middle_leaves_a_draft_that_the_next_one_sweeps(file: Path) -> None:
+    code = (
+        "import os, signal, sys; from smtpd_classic import atomic_file;"
+        "atomic_file.os.rename = lambda *names: os.kill(os.getpid(), signal.SIGKILL);"
+        "atomic_file.replace(sys.argv[1], b'x')"
+    )
+    subprocess.run([sys.executable, "-c", code, str(file)], check=False)
+    (draft,) = set(names(file.parent)) - {"file"}
+    os.utime(file.parent / draft, (1000, 1000))
+    replace(file, NEW)
+    assert names(file.parent) == ["file"]
