@@ -200,7 +200,14 @@ class Ticket:
         return None
 
     def release(self) -> None:
+        """Give the entry back, and let go of everything that the hosts said.
+
+        The jobs refer to this attempt by their `note`: without this the garbage collector alone would free them, and a
+        hostile host's replies would stay for long.
+        """
         self.claim.release()
+        self._errands = []
+        self._outcomes = {}
 
     # ---------------------------------------------------------------------------------------------------------------
 
