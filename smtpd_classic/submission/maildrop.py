@@ -18,10 +18,11 @@ from typing import BinaryIO, NamedTuple
 
 from smtpd_classic.submission.message import SubmittedMessage, split
 
-__all__ = ["CorruptMaildropFile", "MaildropMessage", "folder_in", "is_name", "leave", "make", "read"]
+__all__ = ["MOST_RECIPIENTS", "CorruptMaildropFile", "MaildropMessage", "folder_in", "is_name", "leave", "make", "read"]
 
 LONGEST_LINE = 2048
-MOST_LINES = 200_000
+MOST_RECIPIENTS = 1000  # of one letter; `sendmail` leaves several letters for more
+MOST_LINES = MOST_RECIPIENTS + 10
 _MAGIC = b"smtpd-classic maildrop 1\n"
 _DRAFT = 0o200
 _CHUNK = 64 * 1024
@@ -149,6 +150,8 @@ def read(fd: int) -> MaildropMessage:
         for name, value in _lines(file):
             if name == "recipient":
                 recipients.append(value)
+                if len(recipients) > MOST_RECIPIENTS:
+                    raise CorruptMaildropFile(f"it names more than {MOST_RECIPIENTS} recipients")
             elif name == "sender":
                 sender = "" if value == "<>" else value
             elif name in others:

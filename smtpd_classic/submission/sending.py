@@ -3,7 +3,7 @@
 import os
 import pwd
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import NamedTuple
 
@@ -183,20 +183,29 @@ def _hand_over(letter: SubmittedMessage, path: str, tell: Callable[[str], None] 
         channel.close()
 
 
+def _groups(recipients: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    most = maildrop.MOST_RECIPIENTS
+    for start in range(0, len(recipients), most):
+        yield recipients[start : start + most]
+
+
 def _leave(
     letter: SubmittedMessage, left: dict[str, ServerAnswer], folder: str, tell: Callable[[str], None] | None
 ) -> None:
-    """In maildrop/, from where the server fetches it. Not when its disk is full: that would make it fuller."""
+    """Leave the letter in maildrop/, from where the server fetches it, in several files for very many recipients.
+
+    Not when the disk of the server is full: that would make it fuller.
+    """
     full = next((answer for answer in left.values() if answer.enhanced == _DISK_FULL), None)
     why = full or next(iter(left.values()))
     if full is None:
         try:
-            name = maildrop.leave(folder, letter._replace(recipients=tuple(left)))
+            names = [maildrop.leave(folder, letter._replace(recipients=some)) for some in _groups(tuple(left))]
         except OSError as problem:
             said = f"{folder}: {problem.strerror}"
         else:
             if tell:
-                tell(f"{why}; the message waits as {name} in {folder}")
+                tell(f"{why}; the message waits as {', '.join(names)} in {folder}")
             return
         raise SubmissionFailed(
             os.EX_TEMPFAIL, f"The message was not taken: {why}; nor can it wait for the server: {said}."

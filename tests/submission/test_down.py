@@ -65,6 +65,13 @@ def test_a_message_waits_and_arrives_after_the_start(programs: Programs) -> None
     until(lambda: not list(programs.maildrop.iterdir()))
 
 
+def test_very_many_recipients_wait_in_several_files(down: Programs) -> None:
+    words = [f"u{number}@elsewhere.example" for number in range(2100)]
+    assert down.run("sendmail", *words, message=b"Subject: x\n\ntext\n").returncode == 0
+    counts = [path.read_bytes().count(b"\nrecipient ") for path in down.maildrop.iterdir()]
+    assert sorted(counts) == [100, 1000, 1000]
+
+
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_it_is_fetched_while_the_server_runs_too(workers: str) -> None:
     """However the message came there; also after a reload."""

@@ -342,7 +342,7 @@ def test_what_has_another_name_is_set_aside_once(place: Place, name: str) -> Non
     place.look()
     assert len(place.here.mailbox("joe@example.org")) == 1
     place.look()
-    assert sum("its name is not that of a letter" in line for line in place.log()) == 1
+    assert sum("its name is not that of a message" in line for line in place.log()) == 1
     assert all(line.isprintable() for line in place.log())
 
 
@@ -414,3 +414,51 @@ def test_an_error_in_one_letter_does_not_stop_the_others(place: Place, monkeypat
     assert place.files() == [first]
     assert second not in place.files()
     assert "RecursionError" in place.log()[0]
+
+
+# One user among others ---------------------------------------------------------------------------------------------
+
+pytest_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs files of several users")
+
+
+def _letters_of(place: Place, uid: int, number: int, first: int = 0) -> None:
+    for each in range(first, first + number):
+        name = place.leave("joe", message=b"X-Number: %d.%d\n\n" % (uid, each))
+        os.chown(place.folder / name, uid, -1)
+        os.utime(place.folder / name, (NOON, NOON + each))
+
+
+@pytest_root
+def test_users_take_turns_and_a_look_takes_few_of_each(place: Place) -> None:
+    _letters_of(place, 4001, 30)
+    _letters_of(place, 4002, 2, first=100)
+    assert place.pickup.look(), "there is more"
+    numbers = [line.rpartition("X-Number: ")[2].split("\n")[0] for line in _sent_in_order(place)]
+    assert numbers[:5] == ["4001.0", "4002.100", "4001.1", "4002.101", "4001.2"]
+    assert len(numbers) == 22
+    assert not place.pickup.look()
+    assert place.files() == []
+
+
+@pytest_root
+def test_files_of_a_user_beyond_the_limit_are_set_aside(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("smtpd_classic.submission.pickup.MOST_OF_A_USER", 3)
+    _letters_of(place, 4001, 5)
+    _letters_of(place, 4002, 2)
+    place.look()
+    assert len(place.here.mailbox("joe@example.org")) == 5
+    assert place.files() == []
+    assert len(place.set_aside()) == 2
+    assert sum("more than 3 messages" in line for line in place.log()) == 2
+
+
+def test_a_letter_names_a_thousand_recipients_at_most(place: Place) -> None:
+    place.leave(*(f"u{number}@elsewhere.example" for number in range(1001)))
+    place.look()
+    assert place.here.queue() == []
+    assert len(place.set_aside()) == 1
+    assert "more than 1000 recipients" in "".join(place.log())
+    place.leave(*(f"u{number}@elsewhere.example" for number in range(1000)))
+    place.look()
+    assert place.here.queue() != []
+    assert place.files() == []
