@@ -1,9 +1,9 @@
-"""Delivery status notifications: what became of a message, for its sender (RFC 3464), and for a person first of all.
+"""Delivery status notifications (RFC 3464): the outcome of a message for its sender, in plain words first.
 
-Rule 1: whatever came from outside (addresses, replies, envelope ids) is made one printable line before it is written
-into a field; nothing a stranger says can end a field or a part.
-Rule 2: a notification is ASCII but for the address it goes to, the words about such addresses, and what it quotes.
-Rule 3: it goes out from the null sender. Whom it must not be sent to, and when, the caller knows (RFC 3461 5.2).
+Rule 1: text from outside (addresses, replies, envelope ids) is made one printable line before it is written into a
+field, so that it cannot end a field or a part.
+Rule 2: a notification is ASCII but for the address it goes to, the words about such addresses, and quoted text.
+Rule 3: it is sent from the null sender. The caller decides whether it may be sent at all (RFC 3461 5.2).
 """
 
 import re
@@ -16,7 +16,7 @@ from smtpd_classic.message.trace import date_text
 
 __all__ = ["Notification", "RecipientStatus", "compose", "eight_bit", "plain_notice"]
 
-_LONGEST_VALUE = 1800
+_LONGEST_VALUE = 8 * 1024
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _BIDI = re.compile("[\u061c\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]")
 _MESSAGE_ID = re.compile(rb"<[!-;=?-~]{1,240}>")
@@ -28,10 +28,10 @@ _CLASSES = {"failed": "5", "delayed": "4"}
 
 @dataclass(frozen=True, slots=True)
 class RecipientStatus:
-    """What became of one recipient. `action` is failed, delayed, delivered, relayed or expanded (RFC 3464 2.3.3).
+    """The status of one recipient. `action` is failed, delayed, delivered, relayed or expanded (RFC 3464 2.3.3).
 
-    `original` is the address that was written to, when an alias led from it to `recipient`; `orcpt` what the sender's
-    software called it. `said` is the complete reply of `host`, or, with a blank `host`, our own words.
+    `original` is the address that the sender named, when an alias led from it to `recipient`; `orcpt` is the original
+    recipient of RFC 3461. `said` is the complete reply of `host`, or our own words when `host` is blank.
     """
 
     recipient: str
@@ -58,13 +58,13 @@ class Notification:
     to: str
     arrival: float
     now: float
-    fates: tuple[RecipientStatus, ...]
+    statuses: tuple[RecipientStatus, ...]
     envid: str = ""
     preface: str = ""  # a paragraph before all others, for the postmaster's copies
 
 
 def one_line(text: str, limit: int = _LONGEST_VALUE) -> str:
-    """Text of a stranger as one line without anything that moves a cursor or reorders letters."""
+    """Return a stranger's text as one line without characters that move a cursor or reorder letters."""
     return _BIDI.sub("", _CONTROL.sub(" ", text[:limit])).strip()
 
 
@@ -73,7 +73,7 @@ def _ascii_line(text: str) -> str:
 
 
 def _typed_address(address: str) -> str:
-    """`rfc822; address`, or for an address that is not ASCII its 7-bit form (RFC 6533 3)."""
+    """Return `rfc822; address`, or the 7-bit form of an address that is not ASCII (RFC 6533 3)."""
     line = one_line(address)
     if line.isascii():
         return f"rfc822; {line}"
@@ -81,7 +81,7 @@ def _typed_address(address: str) -> str:
 
 
 def _original_recipient(orcpt: str) -> str:
-    """RFC 3461 4.2: `addr-type;xtext`, written decoded (6.3 of RFC 3461)."""
+    """Return `addr-type;xtext` (RFC 3461 4.2) decoded (RFC 3461 6.3)."""
     kind, _, text = orcpt.partition(";")
     if kind.lower() == "utf-8":
         return _ascii_line(f"{kind}; {text}")
@@ -90,37 +90,36 @@ def _original_recipient(orcpt: str) -> str:
 
 
 def _field(name: str, value: str) -> str:
-    """One field, folded where there is white space; RFC 5322 2.1.1 allows no line over 998. None at all without a
-    value: an empty line would end the block."""
+    """Return a field folded at white space (RFC 5322 2.1.1), blank without a value."""
     if not value.strip():
         return ""
     words = textwrap.wrap(value, 900, initial_indent=f"{name}: ", subsequent_indent="    ", break_on_hyphens=False)
     return "\n".join(words) + "\n"
 
 
-def status_of(fate: RecipientStatus) -> str:
-    """The status code, of the class that the action demands (RFC 3463 2): nothing failed with 2.0.0."""
-    found = fate.status if _STATUS.fullmatch(fate.status) else "0.0.0"
-    if fate.action == "failed":
-        # 4.4.7, "delivery time expired", is what a message that waited too long ends with: it stays.
+def status_of(status: RecipientStatus) -> str:
+    """Return the status code in the class of the action (RFC 3463 2): a failure never has 2.0.0."""
+    found = status.status if _STATUS.fullmatch(status.status) else "0.0.0"
+    if status.action == "failed":
+        # 4.4.7, "delivery time expired", stays: a message that waited too long ends with it.
         return found if found[0] in "45" else f"5.{found[2:]}"
-    return _CLASSES.get(fate.action, "2") + found[1:]
+    return _CLASSES.get(status.action, "2") + found[1:]
 
 
-def _fields_of(fate: RecipientStatus) -> str:
-    lines = [_field("Final-Recipient", _typed_address(fate.recipient))]
-    if fate.orcpt:
-        lines.insert(0, _field("Original-Recipient", _original_recipient(fate.orcpt)))
-    lines += [_field("Action", fate.action), _field("Status", status_of(fate))]
-    if fate.host:
-        lines.append(_field("Remote-MTA", f"dns; {_ascii_line(fate.host)}"))
-    if fate.said:
-        kind = "smtp" if fate.host else "x-smtpd-classic"
-        lines.append(_field("Diagnostic-Code", f"{kind}; {_ascii_line(fate.said)}"))
-    if fate.last_attempt:
-        lines.append(_field("Last-Attempt-Date", date_text(fate.last_attempt)))
-    if fate.action == "delayed" and fate.retry_until:
-        lines.append(_field("Will-Retry-Until", date_text(fate.retry_until)))
+def _fields_of(status: RecipientStatus) -> str:
+    lines = [_field("Final-Recipient", _typed_address(status.recipient))]
+    if status.orcpt:
+        lines.insert(0, _field("Original-Recipient", _original_recipient(status.orcpt)))
+    lines += [_field("Action", status.action), _field("Status", status_of(status))]
+    if status.host:
+        lines.append(_field("Remote-MTA", f"dns; {_ascii_line(status.host)}"))
+    if status.said:
+        kind = "smtp" if status.host else "x-smtpd-classic"
+        lines.append(_field("Diagnostic-Code", f"{kind}; {_ascii_line(status.said)}"))
+    if status.last_attempt:
+        lines.append(_field("Last-Attempt-Date", date_text(status.last_attempt)))
+    if status.action == "delayed" and status.retry_until:
+        lines.append(_field("Will-Retry-Until", date_text(status.retry_until)))
     return "".join(lines)
 
 
@@ -129,7 +128,7 @@ def _status_part(note: Notification) -> str:
     if note.envid:
         lines.insert(0, _field("Original-Envelope-Id", _ascii_line(note.envid)))
     lines.append(_field("Arrival-Date", date_text(note.arrival)))
-    return "\n".join(["".join(lines), *(_fields_of(fate) for fate in note.fates)])
+    return "\n".join(["".join(lines), *(_fields_of(status) for status in note.statuses)])
 
 
 _SUBJECTS = {
@@ -141,10 +140,10 @@ _SUBJECTS = {
 }
 _FIRST_SENTENCES = {
     "failed": "Your message could not be delivered to {}.",
-    "delayed": "Your message to {} has not been delivered yet. There is nothing you need to do: it is tried again.",
+    "delayed": "Your message to {} has not been delivered yet. You need not do anything: it is tried again.",
     "delivered": "Your message to {} has been delivered.",
     "relayed": "Your message to {} has been passed on to a server that sends no notices of delivery.",
-    "expanded": "Your message to {} has been passed on to everybody whom this address stands for.",
+    "expanded": "Your message to {} has been passed on to all members of this list.",
 }
 _LAST_SENTENCES = {
     "failed": "It will not be tried again. Details for your administrator, and your message or its headers, follow.",
@@ -152,27 +151,27 @@ _LAST_SENTENCES = {
 }
 
 
-def _whom(fate: RecipientStatus) -> str:
-    recipient, original = one_line(fate.recipient, 320), one_line(fate.original, 320)
+def _whom(status: RecipientStatus) -> str:
+    recipient, original = one_line(status.recipient, 320), one_line(status.original, 320)
     if original and original.lower() != recipient.lower():
         return f"<{original}>, which leads to <{recipient}>,"
     return f"<{recipient}>"
 
 
-def _reason(fate: RecipientStatus) -> list[str]:
-    """The lines about one recipient: who said what to which command."""
-    said = one_line(fate.said)
-    if not said or fate.action not in _CLASSES:
+def _reason(status: RecipientStatus) -> list[str]:
+    """Return the lines about one recipient: the host, its reply, and the command."""
+    said = one_line(status.said)
+    if not said or status.action not in _CLASSES:
         return []
-    if not fate.host:
+    if not status.host:
         return _wrapped("The reason:") + _quoted(said)
-    place = one_line(fate.host, 255) + (f" ({fate.ip})" if fate.ip else "")
-    after = f" in answer to {one_line(fate.command, 60)}" if fate.command else ""
+    place = one_line(status.host, 255) + (f" ({status.ip})" if status.ip else "")
+    after = f" in answer to {one_line(status.command, 60)}" if status.command else ""
     return _wrapped(f"The mail server {place} said{after}:") + _quoted(said)
 
 
 def _wrapped(text: str, indent: str = "") -> list[str]:
-    """Lines of a comfortable length; words such as addresses stay whole up to what RFC 5322 2.1.1 allows in a line."""
+    """Return lines of a readable length; a word stays whole up to the longest line of RFC 5322 2.1.1."""
     text = _LONGEST_WORD.sub(r"\1 ", text)
     lines = textwrap.wrap(
         text, 72, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False
@@ -185,19 +184,19 @@ def _quoted(text: str) -> list[str]:
 
 
 def _words(note: Notification) -> str:
-    """What a person reads first."""
-    action = note.fates[0].action
+    """Return the text part."""
+    action = note.statuses[0].action
     lines = [*_wrapped(note.preface), ""] if note.preface else []
-    if len(note.fates) == 1:
-        whom = _whom(note.fates[0])
+    if len(note.statuses) == 1:
+        whom = _whom(note.statuses[0])
         lines += [*_wrapped(_FIRST_SENTENCES[action].format(whom).replace(",.", ".")), ""]
-        lines += _reason(note.fates[0])
+        lines += _reason(note.statuses[0])
     else:
-        lines += [*_wrapped(_FIRST_SENTENCES[action].format(f"{len(note.fates)} of its recipients")), ""]
-        for fate in note.fates:
-            lines += [*_wrapped(_whom(fate).rstrip(",")), *_reason(fate)]
+        lines += [*_wrapped(_FIRST_SENTENCES[action].format(f"{len(note.statuses)} of its recipients")), ""]
+        for status in note.statuses:
+            lines += [*_wrapped(_whom(status).rstrip(",")), *_reason(status)]
         lines += [] if lines[-1] == "" else [""]
-    until = max(fate.retry_until for fate in note.fates)
+    until = max(status.retry_until for status in note.statuses)
     if action == "delayed" and until:
         lines += [*_wrapped(f"It is tried until {date_text(until)}."), ""]
     if action in _LAST_SENTENCES:
@@ -207,7 +206,7 @@ def _words(note: Notification) -> str:
 
 
 def _reference(header: bytes) -> str:
-    """The Message-ID of the original, so that the notification is shown beside it."""
+    """Return the Message-ID of the original, so that mail programs show the notification beside it."""
     found = _MESSAGE_ID.fullmatch(HeaderBlock(header).first(b"message-id"))
     return found[0].decode("ascii") if found else ""
 
@@ -238,23 +237,22 @@ def _text_part(words: str) -> str:
 
 
 def eight_bit(note: Notification, quoted: bytes, *, content_8bit: bool = False) -> bool:
-    """Whether the notification needs 8BITMIME on its way: `quoted` and `content_8bit` tell of what it will quote."""
+    """Return True if the notification needs 8BITMIME because of its words, the quoted header or the quoted body."""
     return content_8bit or not quoted.isascii() or not _words(note).isascii() or not note.to.isascii()
 
 
 def compose(
     note: Notification, header: bytes, content: Iterable[bytes] | None = None, *, content_8bit: bool = False
 ) -> Iterator[bytes]:
-    """The notification in pieces, with LF line ends; every fate in it has the same action.
+    """Yield the notification in pieces, with LF line ends; all recipients in it have the same action.
 
-    `header` is the header block of the original message; `content`, when the sender wants the message back (RET=FULL),
-    all of it. Piece by piece, for it may be large.
+    `header` is the header block of the original message. `content` is the whole message in pieces, for RET=FULL.
     """
     outer_8bit = eight_bit(note, header, content_8bit=content_8bit)
     boundary = f"=_{note.token}"
     encoding = "Content-Transfer-Encoding: 8bit\n" if outer_8bit else ""
     kind = f'Content-Type: multipart/report; report-type=delivery-status;\n\tboundary="{boundary}"\n{encoding}\n'
-    top = _top(note, _SUBJECTS[note.fates[0].action], kind, header)
+    top = _top(note, _SUBJECTS[note.statuses[0].action], kind, header)
     yield (
         f"{top}This is a delivery status notification in MIME form.\n\n--{boundary}\n{_text_part(_words(note))}\n"
         f"--{boundary}\nContent-Type: message/delivery-status\nContent-Description: Delivery report\n\n"
@@ -274,6 +272,6 @@ def compose(
 
 
 def plain_notice(note: Notification, subject: str, words: str) -> bytes:
-    """A message in plain words to the postmaster, who has to do something. `note.fates` is not looked at."""
+    """Return a message in plain words to the postmaster. `note.statuses` is not used."""
     text = "\n\n".join("\n".join(_wrapped(one_line(part, 4000))) for part in words.split("\n\n")) + "\n"
     return (_top(note, _ascii_line(subject), _text_part(text), b"")).encode()

@@ -84,7 +84,7 @@ def test_the_frame() -> None:
 
 def test_the_fields_of_rfc_3464() -> None:
     fate = replace(FAILED, orcpt="rfc822;bob+2Bx@old.example", original="alias@us.test")
-    message, recipient = fields(replace(NOTE, envid="QQ314159", fates=(fate,)))
+    message, recipient = fields(replace(NOTE, envid="QQ314159", statuses=(fate,)))
     assert (message["Reporting-MTA"], message["Original-Envelope-Id"]) == ("dns; mail.us.test", "QQ314159")
     assert email.utils.parsedate_to_datetime(message["Arrival-Date"]).timestamp() == NOW - 60
     assert recipient["Final-Recipient"] == "rfc822; bob@example.org"
@@ -98,21 +98,21 @@ def test_the_fields_of_rfc_3464() -> None:
 
 def test_an_independent_reader_finds_the_failures() -> None:
     second = replace(FAILED, recipient="eve@second.example", status="4.4.7", said="no answer for five days", host="")
-    found = all_failures(email.message_from_bytes(whole(replace(NOTE, fates=(FAILED, second)))))
+    found = all_failures(email.message_from_bytes(whole(replace(NOTE, statuses=(FAILED, second)))))
     assert found == (frozenset(), frozenset({b"bob@example.org", b"eve@second.example"}))
 
 
 def test_a_delay_is_no_failure_for_it() -> None:
     late = replace(FAILED, action="delayed", status="4.7.1", retry_until=NOW + 86400)
-    note = replace(NOTE, fates=(late,))
+    note = replace(NOTE, statuses=(late,))
     assert all_failures(email.message_from_bytes(whole(note))) == (frozenset({b"bob@example.org"}), frozenset())
     assert fields(note)[1]["Will-Retry-Until"]
-    assert "There is nothing you need to do" in words(note).replace("\n", " ")
+    assert "You need not do anything" in words(note).replace("\n", " ")
 
 
 @pytest.mark.parametrize("action", ["delivered", "relayed", "expanded"])
 def test_good_news(action: str) -> None:
-    note = replace(NOTE, fates=(replace(FAILED, action=action, status="2.0.0", said="250 2.0.0 OK"),))
+    note = replace(NOTE, statuses=(replace(FAILED, action=action, status="2.0.0", said="250 2.0.0 OK"),))
     assert fields(note)[1]["Action"] == action
     assert fields(note)[1]["Status"] == "2.0.0"
     assert all_failures(email.message_from_bytes(whole(note)))[1] == set()
@@ -132,19 +132,19 @@ def test_good_news(action: str) -> None:
     ],
 )
 def test_the_status_fits_the_action(action: str, status: str, expected: str) -> None:
-    assert fields(replace(NOTE, fates=(replace(FAILED, action=action, status=status),)))[1]["Status"] == expected
+    assert fields(replace(NOTE, statuses=(replace(FAILED, action=action, status=status),)))[1]["Status"] == expected
 
 
 def test_our_own_words_are_not_put_into_a_servers_mouth() -> None:
     ours = replace(FAILED, host="", said="the domain example.org does not exist")
-    note = replace(NOTE, fates=(ours,))
+    note = replace(NOTE, statuses=(ours,))
     assert fields(note)[1]["Diagnostic-Code"] == "x-smtpd-classic; the domain example.org does not exist"
     assert fields(note)[1]["Remote-MTA"] is None
     assert "The reason:\n    the domain example.org does not exist\n" in words(note)
 
 
 def test_an_alias_is_named_beside_the_address_that_it_leads_to() -> None:
-    note = replace(NOTE, fates=(replace(FAILED, original="sales@us.test"),))
+    note = replace(NOTE, statuses=(replace(FAILED, original="sales@us.test"),))
     assert "to <sales@us.test>, which leads to\n<bob@example.org>." in words(note)
 
 
@@ -167,7 +167,7 @@ def test_eight_bit_headers_are_declared() -> None:
 
 
 def test_internationalised_addresses_have_a_seven_bit_form_in_the_report() -> None:
-    note = replace(NOTE, fates=(replace(FAILED, recipient="jörg@bücher.example"),))
+    note = replace(NOTE, statuses=(replace(FAILED, recipient="jörg@bücher.example"),))
     report = parts(note)[1].as_bytes()
     assert report.isascii()
     assert b"Final-Recipient: utf-8; j\\x{F6}rg@b\\x{FC}cher.example" in report
@@ -184,7 +184,7 @@ def test_nothing_that_strangers_say_ends_a_field_or_a_part(
     fate = RecipientStatus(
         recipient, "failed", said[:7], said, host, command=envid, original=host, orcpt=orcpt, last_attempt=NOW
     )
-    note = replace(NOTE, fates=(fate,), envid=envid)
+    note = replace(NOTE, statuses=(fate,), envid=envid)
     header, report = whole(note).split(b"\n\n", 1)[0], parts(note)[1]
     assert [line.split(b":")[0] for line in header.split(b"\n") if line[:1] != b"\t"][:4] == [
         b"Date",
@@ -214,10 +214,11 @@ def test_a_hostile_header_of_the_original_stays_where_it_is(junk: bytes) -> None
     }
 
 
-def test_a_long_reply_is_cut_and_folded() -> None:
-    note = replace(NOTE, fates=(replace(FAILED, said="550 " + "x" * 5000),))
+@pytest.mark.parametrize(("length", "shown"), [(5000, 5000), (50_000, 8188)])
+def test_a_reply_is_quoted_whole_up_to_8_kib_and_folded(length: int, shown: int) -> None:
+    note = replace(NOTE, statuses=(replace(FAILED, said="550 " + "Z" * length),))
     assert max(map(len, whole(note).split(b"\n"))) <= 998
-    assert len(whole(note)) < 8000
+    assert whole(note).count(b"Z") == 2 * shown  # for people, and in Diagnostic-Code
 
 
 def test_a_plain_notice_is_a_message_in_plain_words() -> None:

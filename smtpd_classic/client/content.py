@@ -1,5 +1,6 @@
-"""The content of a message as it leaves for one kind of destination: edited on the way, never held whole when it is
-large.
+"""The content of a message as it leaves for one kind of destination.
+
+It is edited while it is read; a large one is never held in memory as a whole.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -57,8 +58,11 @@ class ContentFacts(NamedTuple):
 
 
 class MessageContent:
-    """`open_source` opens the stored content (LF line ends) from its beginning; `edit` gets the header block and
-    gives what is sent instead; `on_top` is put before it. Threads may share one."""
+    """The content for one kind of destination. Thread-safe.
+
+    `open_source` opens the stored content (LF line ends) from its beginning. `edit` takes the header block and returns
+    the one to send; `on_top` is put before it.
+    """
 
     def __init__(
         self, open_source: Opener, edit: Callable[[bytes], bytes] = lambda header: header, on_top: bytes = b""
@@ -71,7 +75,7 @@ class MessageContent:
 
     @classmethod
     def of(cls, whole: bytes) -> "MessageContent":
-        """A content that is in memory already."""
+        """Return a content that is in memory already."""
         content = cls(lambda: _Memory(whole))
         content._whole = whole
         return content
@@ -85,7 +89,7 @@ class MessageContent:
         return content
 
     def chunks(self) -> Iterator[bytes]:
-        """All of it, in pieces, with LF line ends; the header block is whole within the first."""
+        """Yield the content in pieces, with LF line ends; the header block is whole within the first."""
         if self._whole is not None:
             yield self._whole
             return
@@ -93,14 +97,14 @@ class MessageContent:
             first = self._first(source)
             following = source.read(_CHUNK)
             if not following:
-                self._whole = first  # small: read once for looking at it and for sending it
+                self._whole = first  # small: read once, for its properties and for sending
             yield first
             while following:
                 yield following
                 following = source.read(_CHUNK)
 
     def header(self) -> bytes:
-        """The header block, edited."""
+        """Return the edited header block."""
         for first in self.chunks():
             end = end_of_header_block(first)
             return first if end < 0 else first[:end]
@@ -121,7 +125,7 @@ class MessageContent:
             searched = len(data)
             data += more
             end = end_of_header_block(data, searched)
-        if end < 0:  # no empty line: what is not a field any more is not to be edited
+        if end < 0:  # no empty line: the text behind the last field is not edited
             end = HeaderBlock(bytes(data)).strict_end
         return self._on_top + self._edit(bytes(data[:end])) + bytes(data[end:])
 
@@ -174,12 +178,12 @@ class _LongLines:
 
 
 def folded(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield a content whose lines over 998 octets are broken by a line end and a space, as Postfix sends them.
+    """Yield a content with its long lines broken by a line end and a space, as Postfix sends them.
 
     A character of UTF-8 is never cut.
     """
     held = 0  # octets of the current line that have been yielded
-    begun = b""  # the beginning of a character whose end comes with the next chunk
+    begun = b""  # the beginning of a character that ends in the next chunk
     for chunk in chunks:
         text = begun + chunk
         whole = _whole_characters(text)

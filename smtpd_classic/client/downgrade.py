@@ -115,12 +115,12 @@ def _leaf(entity: _Entity, header: bytes) -> bytes:
     if encoding == b"quoted-printable":  # with 8-bit octets or a long line in it: only those are encoded
         body = _EIGHT_BIT.sub(lambda octet: b"=%02X" % octet[0][0], entity.body)
         return header + b"\n" + b"".join(_soft_lines(body))
-    if encoding == b"base64":  # decoders skip what is not of the alphabet (RFC 2045 6.8)
+    if encoding == b"base64":  # decoders skip octets outside the alphabet (RFC 2045 6.8)
         body = _EIGHT_BIT.sub(b"", entity.body)
         return header + b"\n" + (_base64_again(body) if has_long_line(body) else body)
     if entity.media_type.startswith(b"text/") or not entity.media_type:
         return _encoded(header, b"quoted-printable") + b"\n" + binascii.b2a_qp(entity.body, istext=True)
-    # The canonical form has CRLF line ends (RFC 2049 4); what is no text must come out of base64 as it went in.
+    # The canonical form has CRLF line ends (RFC 2049 4), and base64 keeps every octet of a part that is no text.
     canonical = entity.body.replace(b"\n", b"\r\n")
     return _encoded(header, b"base64") + b"\n" + b"".join(_base64_lines(canonical))
 

@@ -1,4 +1,4 @@
-"""Into mailboxes here, for what had to wait in the queue. Most local mail never comes this way."""
+"""Delivery of queued mail into mailboxes on this machine. Most local mail is delivered during reception."""
 
 from dataclasses import dataclass
 
@@ -23,7 +23,7 @@ class MaildirTransport:
     mail_store: MailStore
 
     def deliver(self, job: DeliveryJob, settle: Settle) -> None:
-        """One copy is written and linked into all mailboxes; what one of them does not take keeps nobody waiting."""
+        """Write one copy and link it into all mailboxes; a failure of one mailbox does not delay the others."""
         folders: dict[str, list[JobRecipient]] = {}
         for recipient in job.recipients:
             found = self._mailbox(recipient.address, job.content.facts().size)
@@ -38,7 +38,7 @@ class MaildirTransport:
         try:
             account = self.accounts.account(address)
         except AccountsUnreadable as problem:
-            return _put_off("4.3.0", str(problem))
+            return _deferred("4.3.0", str(problem))
         if account is None:
             return _NO_SUCH_USER
         if account.status == DISABLED:
@@ -46,7 +46,7 @@ class MaildirTransport:
         try:
             full = account.quota and self.mail_store.quota_used(account.folder) + size > account.quota
         except MailStoreBroken as problem:
-            return _put_off("4.3.0", str(problem))
+            return _deferred("4.3.0", str(problem))
         return _FULL if full else account
 
     def _write(self, job: DeliveryJob, folders: dict[str, list[JobRecipient]]) -> list[Outcome]:
@@ -59,12 +59,12 @@ class MaildirTransport:
                 incoming.write(on_top)
                 for chunk in job.content.chunks():
                     incoming.write(chunk)
-                # Envelope-To may name an alias of several, by which no sweep could find the mailbox.
+                # Envelope-To may name an alias of several mailboxes, from which a sweep could not find this one.
                 left = set(incoming.deliver(list(folders), sync_names=True))
         except (MailStoreFull, MailStoreBroken) as problem:
             enhanced = "4.3.1" if isinstance(problem, MailStoreFull) else "4.3.0"
-            return job.only(_addresses(folders)).all(_put_off(enhanced, str(problem)))
-        missed = _put_off("4.3.0", "the mailbox could not be written to")
+            return job.only(_addresses(folders)).all(_deferred(enhanced, str(problem)))
+        missed = _deferred("4.3.0", "the mailbox could not be written to")
         return [
             (missed if folder in left else _DELIVERED).of(recipient.address)
             for folder, recipients in folders.items()
@@ -76,5 +76,5 @@ def _addresses(folders: dict[str, list[JobRecipient]]) -> set[str]:
     return {recipient.address for recipients in folders.values() for recipient in recipients}
 
 
-def _put_off(enhanced: str, words: str) -> Outcome:
+def _deferred(enhanced: str, words: str) -> Outcome:
     return Outcome("", Action.DELAYED, Reply(451, enhanced, words), _HERE)

@@ -1,7 +1,7 @@
 """One message at one host: MAIL, RCPT, DATA, and the outcome of each recipient.
 
-Rule 1: every recipient of the job has exactly one outcome at the end, whatever the host does. Recipients that the host
-accepted before it closed the session have none yet: their message is sent in another session.
+Rule 1: every recipient of the job has exactly one outcome at the end, for every behaviour of the host. Recipients that
+the host accepted before it closed the session have none yet: their message is sent in another session.
 Rule 2: an extension that the host announced and then refuses is left out, and the command repeated without it in the
 same session.
 Rule 3: only 2xx to the final dot is a delivery. An answer that has no meaning where it comes (250 to DATA, 354 to RCPT)
@@ -28,17 +28,17 @@ from smtpd_classic.smtp.reply import Reply
 
 __all__ = ["ClientTransaction", "StaleConnection", "transact"]
 
-MOST_RECIPIENTS = 100  # RFC 5321 4.5.3.1.8: what every server takes
+MOST_RECIPIENTS = 100  # every server accepts so many (RFC 5321 4.5.3.1.8)
 
 
 class StaleConnection(Exception):
-    """A session that was kept open is gone; nothing has been sent of this message."""
+    """Raised when a kept session is gone and nothing of this message has been sent."""
 
 
 def transact(
     session: Session, job: DeliveryJob, settle: Settle, timeouts: Timeouts, most_recipients: int = MOST_RECIPIENTS
 ) -> None:
-    """Deliver the job in as many transactions as the host wants. Raises StaleConnection.
+    """Deliver the job, in several transactions if the host takes fewer recipients at once. Raises StaleConnection.
 
     A recipient that is not settled at the end was accepted by the host, which then closed the session before DATA.
     """
@@ -104,7 +104,7 @@ class ClientTransaction:
             if self.closing is not None:
                 self._closed_before_data(self.closing)
                 return
-            # A host that announces PIPELINING and drops what comes behind the first command lets us wait for ever.
+            # A host that announces PIPELINING and drops the commands behind the first never answers them.
             self.session.choked = lost.timed_out and self.session.pipelining
             self._broken(str(lost))
 
@@ -207,7 +207,7 @@ class ClientTransaction:
         raise ConnectionLost(str(reply))
 
     def _closed_before_data(self, reply: Reply) -> None:
-        """The host closed behind its 421: what it had accepted is left for another session."""
+        """Settle the rest behind a 421; recipients that the host had accepted are left for another session."""
         self.session.end()
         self.record.settle_rest(reply, "RCPT TO", but=self.record.accepted)
 

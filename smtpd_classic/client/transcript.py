@@ -1,4 +1,4 @@
-"""The record of what was said in an attempt, bounded and without passwords."""
+"""The record of the commands and replies of an attempt, bounded and without passwords."""
 
 import threading
 
@@ -11,7 +11,7 @@ _CUT = "…"
 
 
 class Transcript:
-    """Lines marked `C: ` (we), `S: ` (the other side) and `-- ` (what happened). Thread-safe."""
+    """Lines marked `C: ` (client), `S: ` (server) and `-- ` (events). Thread-safe."""
 
     def __init__(self, limit: int = _LONGEST) -> None:
         self._limit = limit
@@ -30,7 +30,7 @@ class Transcript:
         self._add("-- ", line)
 
     def add(self, text: str) -> None:
-        """Another transcript, whole."""
+        """Append another transcript."""
         for line in text.splitlines():
             self._add("", line)
 
@@ -40,11 +40,11 @@ class Transcript:
             self._length, self._cut = 0, False
 
     def _add(self, mark: str, line: str) -> None:
-        """Most transcripts are never looked at: what is written down here is made readable only when one is."""
+        """Append a line. It is made printable only when the transcript is read, since most never are."""
         with self._lock:
             self._lines.append((mark, line[:_LONGEST_LINE]))
             self._length += min(len(line), _LONGEST_LINE) + 4
-            # The end says what became of it: the middle goes, from behind the first lines.
+            # The end holds the outcome: lines are dropped from the middle.
             while self._length > self._limit and len(self._lines) > _KEPT + 1:
                 self._length -= len(self._lines.pop(_KEPT)[1]) + 4
                 self._cut = True

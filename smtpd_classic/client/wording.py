@@ -106,7 +106,7 @@ def _path(address: str, offered: Offered) -> str:
 
 
 def _clean(text: str) -> str:
-    """Replace what could end the command; no address with a control character has been accepted."""
+    """Replace control characters, which could end the command; no accepted address has one."""
     return _CONTROL.sub("?", text)
 
 

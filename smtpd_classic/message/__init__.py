@@ -1,1 +1,1 @@
-"""A message as bytes: its header block, the addresses and phrases in it, and the trace that we leave there."""
+"""A message as bytes: its header block, the addresses and phrases in it, and the trace fields."""

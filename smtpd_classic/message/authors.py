@@ -1,8 +1,8 @@
 """The addresses in a From or Sender field as any reader may see them, for a field of any form.
 
-`mailboxes` reads what the grammar allows and refuses the rest. Real programs write more: an unquoted comma or “@” in
-a display name, a “;” at the end, a backslash, a dot behind the domain, a local part alone. This reader finds every
-address that a field shows, so that a sender with one address plain to see is not refused for the form of the field.
+`mailboxes` reads the fields that the grammar allows and refuses the rest. Real programs write more: an unquoted comma
+or “@” in a display name, a “;” at the end, a backslash, a dot behind the domain, a local part alone. This reader finds
+every address that a field shows, so that a sender with one address plain to see is not refused for the form of it.
 
 Rule 1: an address that a reader could take for the author is in `addresses` or in `display_names`; if that is in doubt,
 the field is Unreadable.
@@ -195,7 +195,7 @@ def _parsed(text: bytes) -> str | None:
 
 
 def _addresses_in(text: str) -> Iterator[str]:
-    """Yield what looks like an address within a text."""
+    """Yield the addresses within a text, as a reader would see them."""
     at = text.find("@")
     while at >= 0:
         local = _REVERSED_LOCAL.match(text[max(0, at - 128) : at][::-1])

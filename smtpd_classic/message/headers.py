@@ -1,8 +1,8 @@
 """The header block of a message, read and edited as bytes.
 
-Rule 1: what is not edited stays as it came. Python's `email` changes most real messages when it writes them again, and
-takes seconds for hostile ones; nothing here uses it.
-Rule 2: every step is linear in the length of the block, and the block is bounded by whoever holds it.
+Rule 1: every octet that is not edited stays as it came. Python's `email` changes most real messages when it writes
+them again, and takes seconds for hostile ones; nothing here uses it.
+Rule 2: every step is linear in the length of the block, and the caller bounds the block.
 Rule 3: a block has LF line ends, and ends before the empty line that parts it from the body.
 """
 
@@ -20,7 +20,7 @@ _COLON = re.compile(rb"[ \t]+:")
 
 
 class HeaderField(NamedTuple):
-    """One field: `block[start:end]` is all of it, `block[value:end]` what stands behind its colon, LF included."""
+    """One field: `block[start:end]` is all of it, `block[value:end]` its value behind the colon, LF included."""
 
     name: bytes
     start: int
@@ -29,7 +29,7 @@ class HeaderField(NamedTuple):
 
 
 def end_of_header_block(content: bytes | bytearray, searched: int = 0) -> int:
-    """Where the empty line begins, or -1. `searched` octets have been looked at before."""
+    """Return where the empty line begins, or -1. `searched` octets have been searched before."""
     if content[:1] == b"\n":
         return 0
     found = content.find(b"\n\n", max(0, searched - 1))
@@ -46,20 +46,20 @@ class HeaderBlock:
     __slots__ = ("_lowered", "raw", "whole")
 
     def __init__(self, raw: bytes, *, whole: bool = True) -> None:
-        """`whole` is False when the lenient reader would go on behind `raw`, which holds all that anybody looks at."""
+        """`whole` is False when the lenient reader would go on behind `raw`."""
         self.raw = raw
         self.whole = whole
         self._lowered = b"\n" + raw.lower()
 
     def count(self, name: bytes) -> int:
-        """How often the field occurs; `name` is lower case."""
+        """Return how often the field occurs; `name` is lower case."""
         return self._lowered.count(b"\n" + name + b":") + sum(1 for _ in self._spaced(name))
 
     def has(self, name: bytes) -> bool:
         return self._lowered.find(b"\n" + name + b":") >= 0 or any(True for _ in self._spaced(name))
 
     def _spaced(self, name: bytes) -> Iterator[int]:
-        """Where `name` stands with white space before its colon, which is rare."""
+        """Yield the places of `name` with white space before its colon, which is rare."""
         lowered = self._lowered
         for space in (b" ", b"\t"):
             at = lowered.find(b"\n" + name + space)
@@ -70,7 +70,7 @@ class HeaderBlock:
                 at = lowered.find(b"\n" + name + space, end)
 
     def fields(self, name: bytes) -> list[HeaderField]:
-        """The fields of that name, in order."""
+        """Return the fields of that name, in order."""
         starts = list(self._spaced(name))
         at = self._lowered.find(b"\n" + name + b":")
         while at >= 0:
@@ -85,11 +85,11 @@ class HeaderBlock:
         return HeaderField(match[1].lower(), start, match.start(2), match.end()) if match else None
 
     def values(self, name: bytes) -> list[bytes]:
-        """The values, unfolded (RFC 5322 2.2.3), without white space around them."""
+        """Return the values, unfolded (RFC 5322 2.2.3), without white space around them."""
         return [self.raw[field.value : field.end].replace(b"\n", b"").strip() for field in self.fields(name)]
 
     def first(self, name: bytes) -> bytes:
-        """The first value, or b"" when there is none."""
+        """Return the first value, or b"" when there is none."""
         at = self._lowered.find(b"\n" + name + b":")
         if at < 0:
             return (self.values(name) or [b""])[0]
@@ -98,7 +98,7 @@ class HeaderBlock:
 
     @property
     def strict_end(self) -> int:
-        """Where the first line begins that is neither a field nor of an mbox file; the block's length if none."""
+        """Return where the first line begins that is neither a field nor of an mbox file, else the block's length."""
         raw = self.raw
         mbox = _MBOX_LINE.match(raw)
         at = mbox.end() if mbox else 0

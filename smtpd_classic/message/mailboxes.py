@@ -1,8 +1,8 @@
 """The addresses in a From, Sender or Reply-To field, each with the place where it stands (RFC 5322 3.4 and 4.4).
 
 One pass from left to right without recursion, over a value of bounded length: comments may nest as deep as they like.
-What two readers could understand differently is `Unreadable`: an unclosed quotation or comment, two angle addresses in
-one mailbox, something behind an angle address.
+A field that two readers could understand differently is `Unreadable`: an unclosed quotation or comment, two angle
+addresses in one mailbox, something behind an angle address.
 """
 
 import re
@@ -22,7 +22,7 @@ _IN_COMMENT = re.compile(rb"[()]|\\[\x00-\xff]")
 
 
 class Unreadable(ValueError):
-    """The value is no list of mailboxes, or one that readers would understand in different ways."""
+    """Raised for a value that is no list of mailboxes, or that readers would understand in different ways."""
 
 
 class Mailbox(NamedTuple):
@@ -48,6 +48,7 @@ class _Token(NamedTuple):
 
 
 def comment_end(value: bytes, start: int) -> int:
+    """Return the end of the comment that begins at `start`. Raises Unreadable."""
     depth = 0
     for match in _IN_COMMENT.finditer(value, start):
         depth += {b"(": 1, b")": -1}.get(match[0], 0)
@@ -57,7 +58,7 @@ def comment_end(value: bytes, start: int) -> int:
 
 
 def _tokens(value: bytes) -> list[_Token]:
-    """The tokens without white space and comments."""
+    """Return the tokens without white space and comments."""
     tokens: list[_Token] = []
     at = 0
     while at < len(value):
@@ -76,7 +77,7 @@ def _tokens(value: bytes) -> list[_Token]:
 
 
 def _address(tokens: list[_Token]) -> str:
-    """The canonical address in the tokens of an addr-spec, whose parts alternate with dots (RFC 5322 3.4.1, 4.4)."""
+    """Return the canonical address of an addr-spec, made of parts that alternate with dots (RFC 5322 3.4.1, 4.4)."""
     signs = [number for number, token in enumerate(tokens) if token.kind == "@"]
     if len(signs) != 1:
         raise Unreadable("an address has no “@”, or more than one")
@@ -92,7 +93,7 @@ def _address(tokens: list[_Token]) -> str:
 
 
 def _without_route(tokens: list[_Token]) -> list[_Token]:
-    """RFC 5322 4.4: `<@one,@two:local@domain>`."""
+    """Return an addr-spec without its route, as in `<@one,@two:local@domain>` (RFC 5322 4.4)."""
     if tokens and tokens[0].kind == "@":
         colons = [number for number, token in enumerate(tokens) if token.kind == ":"]
         return tokens[colons[0] + 1 :] if colons else tokens
@@ -101,7 +102,7 @@ def _without_route(tokens: list[_Token]) -> list[_Token]:
 
 @dataclass(slots=True)
 class _MailboxParser:
-    """What has been read of the current mailbox."""
+    """A reader of mailboxes, and the parts of the current one."""
 
     found: list[Mailbox] = field(default_factory=list)
     outside: list[_Token] = field(default_factory=list)
@@ -147,7 +148,7 @@ class _MailboxParser:
         self.in_group = True
 
     def finish(self) -> None:
-        """The mailbox ends here; an empty one is nothing (RFC 5322 4.4)."""
+        """End the mailbox; an empty one is left out (RFC 5322 4.4)."""
         outside, inside = self.outside, self.inside
         if inside is not None:
             if self.closed < 0:
@@ -167,7 +168,7 @@ class _MailboxParser:
 
 
 def mailboxes(value: bytes) -> list[Mailbox]:
-    """The mailboxes of a field's value, those inside groups too. Raises Unreadable."""
+    """Return the mailboxes of a field's value, those inside groups too. Raises Unreadable."""
     if len(value) > _LONGEST:
         raise Unreadable("the field is too long")
     reader = _MailboxParser()

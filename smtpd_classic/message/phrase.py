@@ -1,4 +1,4 @@
-"""A name in front of an address, as a header takes it."""
+"""A display name in the form that a header takes."""
 
 import re
 from binascii import b2a_base64
@@ -10,8 +10,10 @@ _WORD_OCTETS = 42  # encoded as base64 with its frame it stays within the 75 cha
 
 
 def phrase(text: str) -> bytes:
-    """A phrase of RFC 5322 3.2.5, as encoded words (RFC 2047) when it is not ASCII. The text holds no control
-    characters."""
+    """Return a phrase of RFC 5322 3.2.5, as encoded words (RFC 2047) unless it is ASCII.
+
+    The text holds no control characters.
+    """
     if _ATOMS.fullmatch(text):
         return text.encode("ascii")
     if text.isascii():

@@ -26,13 +26,13 @@ class _New(NamedTuple):
 
 
 class Rewriting(NamedTuple):
-    """What is replaced in copies for one kind of destination: `{address in lower case: what comes instead}`."""
+    """The replacements in copies for one kind of destination, by address in lower case."""
 
     replacements: dict[str, _New]
     senders: dict[str, str]
 
     def header(self, raw: bytes) -> bytes:
-        """The header block with its addresses replaced."""
+        """Return the header block with its addresses replaced."""
         if not self.replacements:
             return raw
         block = HeaderBlock(raw)
@@ -44,7 +44,7 @@ class Rewriting(NamedTuple):
         return b"".join([*pieces, raw[done:]]) if pieces else raw
 
     def sender(self, sender: str) -> str:
-        """The envelope sender; only rules that say so replace it, and the null sender never changes."""
+        """Return the envelope sender. Only rules with `envelope_sender` replace it; the null sender never changes."""
         return self.senders.get(sender.lower(), sender)
 
     def _edits(self, block: HeaderBlock, name: bytes) -> "Iterator[_Edit]":
@@ -89,7 +89,7 @@ class _Edit(NamedTuple):
 
 
 def _apart(edits: list[_Edit]) -> list[_Edit]:
-    """An address in a display name lies within the mailbox that it names: the wider edit counts."""
+    """Return edits that do not overlap. An address in a display name lies within its mailbox: the wider edit counts."""
     kept: list[_Edit] = []
     for edit in edits:
         if kept and edit.start < kept[-1].end:
@@ -119,7 +119,7 @@ def _behind_comments(value: bytes, at: int) -> int:
 
 
 def _new(name: str) -> _New:
-    """Of the name of a `[replace …]` section: an address, or `Name <address>`."""
+    """Parse the name of a `[replace …]` section: an address, or `Name <address>`."""
     display, bracket, address = name.rpartition("<")
     local, _, domain = address.rstrip("> ").rpartition("@")
     with suppress(ValueError):  # in a header only SMTPUTF8 mail may hold it as people write it
@@ -128,13 +128,13 @@ def _new(name: str) -> _New:
 
 
 def _keys(address: str) -> list[str]:
-    """All spellings under which an address may stand in a header, in lower case."""
+    """Return all spellings of an address in a header, in lower case."""
     local, _, domain = address.lower().rpartition("@")
     return [f"{local}@{each}" for each in spellings(domain)]
 
 
 def rewriting_for(replacements: Sequence[Replacement], *, local: bool) -> Rewriting:
-    """The rules for copies of local, or of remote, recipients; the first that names an address counts."""
+    """Return the rules for copies of local, or of remote, recipients; the first that names an address counts."""
     rules = [rule for rule in replacements if (rule.local if local else rule.remote)]
     new: dict[str, _New] = {}
     senders: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""Trace headers: `Received:` and what stands on top at final delivery (RFC 5321 4.4), and the count of hops."""
+"""Trace headers: `Received:`, the fields of final delivery (RFC 5321 4.4), and the count of hops."""
 
 import re
 import time
@@ -27,11 +27,10 @@ _LONGEST_NAME = 255
 
 
 class Hop(NamedTuple):
-    """What one `Received:` tells.
+    """The values of one `Received:` field.
 
-    `hello` is the client's own word and not believed, `name` its verified host name. `recipient` is blank when there
-    are several, who must not learn of one another. `uid` is the user of local submission, -1 for a client of the
-    network.
+    `hello` is the unverified argument of EHLO, `name` the verified host name. `recipient` is blank when there are
+    several, since they must not learn of one another. `uid` is the user of local submission, -1 for a network client.
     """
 
     hello: str
@@ -46,7 +45,7 @@ class Hop(NamedTuple):
 
 
 def date_text(now: float) -> str:
-    """RFC 5322 3.3, in local time; `time.strftime` would write the names of the locale."""
+    """Return a date of RFC 5322 3.3 in local time; `time.strftime` would write the names of the locale."""
     return _date_text(int(now))
 
 
@@ -61,12 +60,12 @@ def _date_text(second: int) -> str:
 
 
 def _harmless(name: str) -> str:
-    """What a stranger calls itself, without what could end the field or look like more of it."""
+    """Return a stranger's name for itself without characters that could end the field or imitate another."""
     return _FOREIGN.sub("?", name[:_LONGEST_NAME]) or "unknown"
 
 
 def received(hop: Hop, now: float) -> bytes:
-    """The field, folded as Postfix does it, with LF line ends."""
+    """Return the field, folded as Postfix does it, with LF line ends."""
     if hop.uid >= 0:
         lines = [f"Received: by {hop.by} (smtpd-classic, from userid {hop.uid})", f"\tid {hop.queue_id}"]
     else:
@@ -91,7 +90,7 @@ def envelope_to(recipient: str) -> bytes:
 
 
 def delivered_to(recipient: str) -> bytes:
-    """On copies that leave through an alias, so that one that comes back is known (see max_hops)."""
+    """Return the field for copies that leave through an alias, which detects a loop (see max_hops)."""
     return f"Delivered-To: {recipient}\n".encode("utf-8", "replace")
 
 

@@ -109,7 +109,7 @@ class Offered:
 
 
 def parse_ehlo(reply: Reply) -> Offered:
-    """Return what the lines behind the first announce (RFC 5321 4.1.1.1). An unreadable line announces nothing."""
+    """Return the extensions in the lines behind the first (RFC 5321 4.1.1.1). An unreadable line announces none."""
     keywords: dict[str, list[str]] = {}
     for line in reply.text.split("\n")[1:]:
         words = line.replace("AUTH=", "AUTH ").upper().split()  # AUTH=LOGIN: the form of old servers for old clients

@@ -1,4 +1,4 @@
-"""Finds the parts of a message that hold TNEF, as ranges of bytes. Nothing is parsed that need not be.
+"""The parts of a message that hold TNEF, as ranges of bytes.
 
 Python's `email` changes most real messages when it writes them again, and hostile ones keep it busy for minutes; here
 only the structure is walked, with bounds on depth and number.
@@ -154,7 +154,7 @@ def _split(content: bytes, part: _Part, boundary: bytes) -> Iterator[tuple[int, 
                 return
             start = line_end + 1
         at = line_end + 1 if line_end + 1 > at else part.end
-    # A part without its closing boundary is not cut: who knows what is missing.
+    # A part without its closing boundary is not cut: its end may be missing.
 
 
 def _part(content: bytes, start: int, end: int, depth: int) -> _Part:
@@ -221,7 +221,7 @@ def _decoded(content: bytes, part: _Part) -> bytes:
             data = binascii.a2b_base64(body)
         elif part.encoding == "quoted-printable":
             data = binascii.a2b_qp(body)
-        else:  # its line ends are not what they were
+        else:  # its line ends have been changed
             raise ValueError(f"its transfer encoding is {part.encoding[:40] or '7bit'}, not base64")
     except binascii.Error:
         raise ValueError("its base64 is broken") from None

@@ -1,7 +1,7 @@
 """Text out of RTF: the HTML or plain text that Outlook wrapped in it (MS-OXRTFEX), or the words of a plain RTF body.
 
-One pass over the tokens. A group remembers what its end must restore; a destination that holds no text (fonts, colours,
-pictures) is passed over whole.
+One pass over the tokens. The state before a group is restored at its end. A destination without text (fonts,
+colours, pictures) is skipped with all groups in it.
 """
 
 import html
@@ -33,7 +33,7 @@ _CHARSETS = {
 
 @dataclass(frozen=True, slots=True)
 class Rtf:
-    """What came out. `plain` says that it was plain text from the start, so that nothing of the form is lost."""
+    """The text of an RTF body. `plain`: it was plain text from the start, so that no formatting is lost."""
 
     html: str = ""
     text: str = ""
@@ -54,7 +54,7 @@ class _Group:
 
 
 def read_rtf(data: bytes) -> Rtf:
-    """Raises ValueError when there is more of it than a person would write."""
+    """Return the text of an RTF body. Raises ValueError when it is too large."""
     if len(data) > MAX_SIZE:
         raise ValueError("the RTF body is too large.")
     data = data.rstrip(b"\0")
@@ -92,7 +92,7 @@ class _RtfReader:
         for token in _TOKEN.finditer(self._data):
             self._take(token)
         self._flush()
-        # \u writes what is outside the first plane as two halves
+        # \u writes a character outside the first plane as two surrogates
         return "".join(self._out).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
     def _take(self, token: "re.Match[bytes]") -> None:
@@ -188,7 +188,7 @@ class _RtfReader:
             self._out.append(self._escaped(text))
 
     def _escaped(self, text: str) -> str:
-        """In wrapped HTML the markup is all in htmltag groups; what stands between them is text."""
+        """Escape text between htmltag groups, which hold all the markup of wrapped HTML."""
         return html.escape(text, quote=False) if self._wraps_html and not self._group.in_tag else text
 
 
