@@ -6,13 +6,13 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from smtpd_classic.client.fallback import FallbackTransport
-from smtpd_classic.client.hosts import put_off
 from smtpd_classic.client.mx import MxTransport
 from smtpd_classic.client.network import Encryption, Network
 from smtpd_classic.client.relay import direct_hosts, smarthost
-from smtpd_classic.client.transport import DeliveryJob, Settle, Transport
+from smtpd_classic.client.transport import Action, DeliveryJob, Outcome, Settle, Transport
 from smtpd_classic.config.schema import Config, DirectDomain
 from smtpd_classic.smtp.address import split_address
+from smtpd_classic.smtp.reply import Reply
 
 __all__ = ["Route", "Routes"]
 
@@ -28,10 +28,11 @@ class Route(NamedTuple):
 
 
 class _Nowhere:
-    """What the configuration check refuses: neither MX nor relay. The mail waits until somebody decides."""
+    """The transport of an internal server, which uses neither MX records nor a relay: the mail bounces at once."""
 
     def deliver(self, job: DeliveryJob, settle: Settle) -> None:
-        settle(job.all(put_off("4.3.5", "remote delivery is configured to use neither MX records nor a relay")))
+        words = "this server sends to its own and to direct domains only: it uses neither MX records nor a relay"
+        settle(job.all(Outcome("", Action.FAILED, Reply(550, "5.4.4", words))))
 
 
 class Routes:

@@ -164,7 +164,13 @@ def _set(args: argparse.Namespace) -> int:
     if args.stdin == bool(args.value):
         raise Refused("write the value behind the option, or use --stdin.", os.EX_USAGE)
     text = sys.stdin.read().removesuffix("\n") if args.stdin else "\n".join(args.value)
-    return _changed(args, lambda edited: edited.set(args.section, args.option, text))
+    broken_before = any(problem.is_error for problem in Edited(args.config).problems())
+    try:
+        return _changed(args, lambda edited: edited.set(args.section, args.option, text))
+    except ConfigProblems as wrong:
+        if broken_before:
+            raise
+        raise ValueError(str(wrong)) from None  # the value is at fault, and not the file
 
 
 def _unset(args: argparse.Namespace) -> int:

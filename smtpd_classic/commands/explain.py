@@ -13,6 +13,7 @@ from smtpd_classic.policy.explain import Step
 
 __all__ = ["HELP", "add_arguments", "run"]
 
+REFUSED = 1
 HELP = "say whether a message would be accepted, and why"
 
 
@@ -21,9 +22,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--from", required=True, dest="sender", metavar="SENDER", help="the sender; <> for none")
     parser.add_argument("--to", required=True, dest="recipient", metavar="RECIPIENT", help="the recipient")
     parser.add_argument("--login", default="", metavar="USER", help="the user who has logged in")
-    parser.add_argument("--listener", default="", metavar="NAME", help="the listener; else the one that fits")
+    parser.add_argument("--listener", default="", metavar="NAME", help="the listener; automatic when not given")
     parser.add_argument("--size", default=0, type=_size, metavar="SIZE", help="the declared size, as in 5M")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    output = parser.add_mutually_exclusive_group()
+    output.add_argument("--json", action="store_true", help="print JSON")
+    output.add_argument("--quiet", action="store_true", help="print nothing: the exit status is 1 when it is refused")
 
 
 def _ip(text: str) -> str:
@@ -54,9 +57,9 @@ def _explain(config: Config, args: argparse.Namespace) -> int:
         raise Refused(f"there is no listener “{args.listener}”; there are: {names}.", os.EX_DATAERR) from None
     if args.json:
         print(json.dumps(_shown(found), indent=2, ensure_ascii=False))
-    else:
+    elif not args.quiet:
         print("\n".join(_lines(found)))
-    return os.EX_OK
+    return os.EX_OK if found.accepted else REFUSED
 
 
 def _shown(found: Explanation) -> dict[str, object]:

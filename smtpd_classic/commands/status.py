@@ -75,6 +75,8 @@ def _place(each: Any) -> dict[str, Any]:
 def _queue(config: Config, now: float) -> dict[str, int] | None:
     """How many messages are in which state; None when the spool cannot be read."""
     counts = {"new": 0, "due": 0, "waiting": 0, "held": 0}
+    if not os.path.lexists(config.server.spool_folder):
+        return counts  # the first start makes it
     try:
         for entry in Spool(config.server.spool_folder).list():
             if entry.held:

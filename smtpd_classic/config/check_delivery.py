@@ -12,9 +12,10 @@ __all__ = ["RULES"]
 
 
 def remote_mail_has_a_way(config: Config) -> Iterator[Finding]:
+    """An internal server may have none but the hosts of its direct domains."""
     remote = config.remote
-    if not (remote.look_up_mx or remote.relay_always or remote.relay_when_delivery_fails):
-        said = "mail for other servers has no way out: look_up_mx is off, and no relay is used."
+    if not (remote.look_up_mx or remote.relay_always or remote.relay_when_delivery_fails or config.direct_domains):
+        said = "mail for other servers has no way out: look_up_mx is off, no relay is used, and there is no [direct]."
         yield Finding("remote", "look_up_mx", said)
 
 
@@ -30,6 +31,37 @@ def a_relay_has_a_host(config: Config) -> Iterator[Finding]:
         if getattr(config.remote, option) and not config.remote.relay_hosts:
             yield Finding("remote", option, f"{option} is on, but relay_hosts is blank.")
             return
+
+
+def a_relay_is_used(config: Config) -> Iterator[Finding]:
+    remote = config.remote
+    if remote.relay_hosts and not (remote.relay_always or remote.relay_when_delivery_fails):
+        said = "the relay is configured, but never used: relay_always and relay_when_delivery_fails are off."
+        yield Finding("remote", "relay_hosts", said, "warning")
+
+
+def boxes_do_not_contradict(config: Config) -> Iterator[Finding]:
+    """Options that another option makes useless. Nothing breaks, but the administrator expects something else."""
+    remote = config.remote
+    if remote.relay_always and remote.relay_when_delivery_fails:
+        said = "relay_when_delivery_fails has no effect while relay_always is on."
+        yield Finding("remote", "relay_when_delivery_fails", said, "warning")
+    if remote.relay_when_delivery_fails and not remote.relay_always and not remote.look_up_mx:
+        said = "relay_when_delivery_fails sends everything to the relay while look_up_mx is off, as relay_always does."
+        yield Finding("remote", "relay_when_delivery_fails", said, "warning")
+    tls = remote.relay_ssl or remote.relay_auth
+    if remote.relay_accept_any_certificate and not tls:
+        said = (
+            "relay_accept_any_certificate has no effect: the certificate of the relay is only verified with relay_ssl."
+        )
+        yield Finding("remote", "relay_accept_any_certificate", said, "warning")
+    unused = [name for name in ("relay_ssl", "relay_mail_from") if getattr(remote, name) and not remote.relay_hosts]
+    if unused:
+        said = f"{' and '.join(unused)} has no effect: relay_hosts is blank."
+        yield Finding("remote", unused[0], said, "warning")
+    if config.open_relay.domains and not config.basic.close_open_relay:
+        said = "the domains of [open_relay] have no effect: close_open_relay is off, so everyone may send everywhere."
+        yield Finding("open_relay", "domains", said, "warning")
 
 
 def a_relay_login_is_whole(config: Config) -> Iterator[Finding]:
@@ -48,11 +80,11 @@ def a_relay_login_is_whole(config: Config) -> Iterator[Finding]:
 
 def passwords_go_to_the_right_host(config: Config) -> Iterator[Finding]:
     if config.remote.relay_auth and config.remote.relay_accept_any_certificate:
-        said = "whoever is between can read the password for the relay: any certificate is accepted."
+        said = "the password for the relay can be intercepted, because any certificate is accepted."
         yield Finding("remote", "relay_accept_any_certificate", said, "warning")
     for direct in config.direct_domains:
         if direct.accept_any_certificate and any(host.user for host in direct.hosts):
-            said = f"whoever is between can read the password for {direct.name}: any certificate is accepted."
+            said = f"the password for {direct.name} can be intercepted, because any certificate is accepted."
             yield Finding(f"direct {direct.name}", "accept_any_certificate", said, "warning")
 
 
@@ -116,6 +148,8 @@ RULES = (
     remote_mail_has_a_way,
     one_source_address_a_version,
     a_relay_has_a_host,
+    a_relay_is_used,
+    boxes_do_not_contradict,
     a_relay_login_is_whole,
     passwords_go_to_the_right_host,
     implicit_tls_ports_use_tls,

@@ -108,6 +108,7 @@ def deliver(setting: Generation, supervisor: socket.socket) -> None:
     keys.stop(0.0)
     pickup.stop(PICKUP_S)
     retry.stop(STOP_S if word == STOP else HAND_OVER_S)
+    setting.runtime.wake()  # for the successor, which could not claim the messages of the last attempts
 
 
 def sweep(setting: Generation, supervisor: socket.socket) -> None:

@@ -14,6 +14,7 @@ from smtpd_classic.daemon.lifecycle import HAND_OVER_S, PICKUP_S, STOP_S, Draini
 from smtpd_classic.daemon.signals import Signals
 from smtpd_classic.keys.watch import KeyWatch
 from smtpd_classic.retry import RetryThread
+from smtpd_classic.runtime import Runtime
 from smtpd_classic.server.acceptor import Acceptor
 from smtpd_classic.server.listener_server import Receiver
 from smtpd_classic.server.tls import CertificateProblem
@@ -27,11 +28,12 @@ _REST_S = 60.0
 
 
 class _Sending(NamedTuple):
-    """The threads that send what is queued, and fetch what was left for us."""
+    """The threads that deliver the queue, empty maildrop/, and watch the keys."""
 
     retry: RetryThread
     pickup: Pickup
     keys: KeyWatch
+    runtime: Runtime
 
     def start(self) -> None:
         self.keys.start()
@@ -42,9 +44,13 @@ class _Sending(NamedTuple):
         self.keys.stop(0.0)
         self.pickup.stop(PICKUP_S)
         self.retry.stop(timeout_s)
+        # A successor could not claim the messages of attempts that ran until now, and does not know their next time.
+        self.runtime.wake()
 
 
 class Single:
+    """The whole server in this process: `run()` once."""
+
     def __init__(self, instance: Instance) -> None:
         self._instance = instance
         self._signals = Signals({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
@@ -53,7 +59,7 @@ class Single:
         self._sending: _Sending
 
     def run(self) -> int:
-        """Until SIGTERM; the exit status."""
+        """Serve until SIGTERM, and return the exit status."""
         setting = self._instance.setting
         setting.runtime.counters.attach(_COLUMN)
         receiver, self._sending = self._begin(setting)
@@ -74,14 +80,14 @@ class Single:
     def _begin(self, setting: Generation) -> tuple[Receiver, _Sending]:
         services = services_for(setting)
         receiver = receiver_for(services, setting.sockets)
-        sending = _Sending(RetryThread(services), Pickup(services), key_watch(services))
+        sending = _Sending(RetryThread(services), Pickup(services), key_watch(services), setting.runtime)
         self._acceptor.serve(receiver.servers)
         sending.start()
         threading.Thread(target=sweep_up, args=(services,), daemon=True).start()
         return receiver, sending
 
     def _reload(self, receiver: Receiver) -> Receiver:
-        """New clients find the new setting; those that are here keep the old one."""
+        """Give new clients the new configuration; connected ones keep the old one."""
         notify.reloading()
         fresh = self._instance.load_again()
         if fresh is not None:

@@ -259,7 +259,13 @@ ROWS = [
         To("relay.test"),
         untouched=("mx1.test",),
     ),
-    Row("neither MX nor relay: it waits", MX_OFF, {"mx1.test": UP}, Not("delayed", "4.3.5"), untouched=("mx1.test",)),
+    Row(
+        "neither MX nor relay: it bounces",
+        MX_OFF,
+        {"mx1.test": UP},
+        Not("failed", "5.4.4", soft=False),
+        untouched=("mx1.test",),
+    ),
     # direct domains
     Row("direct", "", {"mx1.test": UP, "a.test": UP}, To("a.test"), A, untouched=("mx1.test",)),
     Row("direct, relay always", ALWAYS, {"relay.test": UP, "a.test": UP}, To("a.test"), A, untouched=("relay.test",)),

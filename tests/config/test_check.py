@@ -63,7 +63,7 @@ FINDINGS = {
     ),
     "everybody refused at a port": ("refuse = ::/0", "warning 7: ::/0 refuses every client with an IPv6 address."),
     "relay on port 465 without TLS": (
-        "[remote]\nrelay_hosts = a.example:465",
+        "[remote]\nrelay_always = yes\nrelay_hosts = a.example:465",
         "warning 7: the relay is reached on port 465, which needs relay_ssl = yes.",
     ),
     "direct host on port 465 without TLS": (
@@ -103,6 +103,23 @@ FINDINGS = {
         "warning 9: Trusted Hosts hold a loopback address while a listener is behind a proxy",
     ),
     "no way out": ("[remote]\nlook_up_mx = no", "error 8: mail for other servers has no way out"),
+    "a relay that is never used": (
+        "[remote]\nrelay_hosts = a.example",
+        "warning 8: the relay is configured, but never used",
+    ),
+    "both relay boxes": (
+        "[remote]\nrelay_hosts = a.example\nrelay_always = yes\nrelay_when_delivery_fails = yes",
+        "warning 10: relay_when_delivery_fails has no effect",
+    ),
+    "the relay as second way without a first": (
+        "[remote]\nlook_up_mx = no\nrelay_hosts = a.example\nrelay_when_delivery_fails = yes",
+        "warning 10: relay_when_delivery_fails sends everything to the relay",
+    ),
+    "any certificate of a relay without TLS": (
+        "[remote]\nrelay_hosts = a.example\nrelay_always = yes\nrelay_accept_any_certificate = yes",
+        "warning 10: relay_accept_any_certificate has no effect",
+    ),
+    "TLS for no relay": ("[remote]\nrelay_ssl = yes", "warning 8: relay_ssl has no effect: relay_hosts is blank."),
     "relay without a host": ("[remote]\nrelay_always = yes", "error 8: relay_always is on, but relay_hosts is blank."),
     "relay as second without a host": (
         "[remote]\nrelay_when_delivery_fails = yes",
@@ -119,19 +136,22 @@ FINDINGS = {
     "relay login not used": ("[remote]\nrelay_user = joe", "warning 7: the login for the relay is not used"),
     "relay login to anybody": (
         "[remote]\nrelay_auth = yes\nrelay_user = joe\nrelay_password = x\nrelay_accept_any_certificate = yes",
-        "warning 11: whoever is between can read the password for the relay",
+        "warning 11: the password for the relay can be intercepted",
     ),
     "direct login to anybody": (
         "[direct a.example]\nhosts = b.example user=joe password=x\naccept_any_certificate = yes",
-        "warning 9: whoever is between can read the password for a.example",
+        "warning 9: the password for a.example can be intercepted",
     ),
     "direct login for strangers": (
         "[direct a.example]\nhosts = b.example user=joe password=x\nopen = yes",
         "error 9: [direct a.example] is open to everybody and logs in with a password",
     ),
-    "relay is ourselves": ("[remote]\nrelay_hosts = 127.0.0.1", "error 8: the relay 127.0.0.1 is this server itself"),
+    "relay is ourselves": (
+        "[remote]\nrelay_hosts = 127.0.0.1\nrelay_always = yes",
+        "error 8: the relay 127.0.0.1 is this server itself",
+    ),
     "relay is ourselves by name": (
-        "[remote]\nrelay_hosts = localhost:25",
+        "[remote]\nrelay_hosts = localhost:25\nrelay_always = yes",
         "error 8: the relay localhost is this server",
     ),
     "direct host is ourselves": ("[direct a.example]\nhosts = ::1", "error 8: ::1 is this server itself"),
@@ -225,6 +245,7 @@ SOUND_COMBINATIONS = [
     "[remote]\nrelay_auth = yes\nrelay_user = joe\nrelay_token_command = /bin/token",
     "[remote]\nrelay_when_delivery_fails = yes\nrelay_hosts = 127.0.0.1:2525, localhost:26, 192.0.2.1:25",
     "[remote]\nrelay_hosts = a.example, b.example:26\nrelay_port = 465\nrelay_ssl = yes\nrelay_always = yes",
+    "[remote]\nlook_up_mx = no\n[direct a.example]\nhosts = b.example",
     "[direct a.example]\nhosts = 127.0.0.1:2525 user=joe password=x",
     "[domain a.example]\naliases = b.example\ncatch_all = joe@b.example\n[direct .b.example]\nhosts = c.example",
     "[basic]\npostmaster = joe@a.example\n[domain a.example]",

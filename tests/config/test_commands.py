@@ -238,9 +238,9 @@ def test_set_reads_a_password_from_standard_input(place: Place, monkeypatch: pyt
 
 
 REFUSED = [
-    (["set", "basic", "max_hops", "many"], os.EX_CONFIG, "smtpd-classic.conf:10: max_hops: “many” is not"),
-    (["set", "basic", "close_open_relay", "no"], os.EX_CONFIG, "smtpd-classic.conf:10: close_open_relay is off"),
-    (["set", "basic", "postmaster", "x@example.org"], os.EX_CONFIG, "smtpd-classic.conf:10: the postmaster x@"),
+    (["set", "basic", "max_hops", "many"], os.EX_DATAERR, "smtpd-classic.conf:10: max_hops: “many” is not"),
+    (["set", "basic", "close_open_relay", "no"], os.EX_DATAERR, "smtpd-classic.conf:10: close_open_relay is off"),
+    (["set", "basic", "postmaster", "x@example.org"], os.EX_DATAERR, "smtpd-classic.conf:10: the postmaster x@"),
     (["set", "basic", "max_hop", "5"], os.EX_DATAERR, "“max_hop” is no option of [basic]."),
     (["set", "basic", "max_hops"], os.EX_USAGE, "Write the value behind the option, or use --stdin."),
     (["set", "basic", "max_hops", "5", "--stdin"], os.EX_USAGE, "Write the value behind the option"),

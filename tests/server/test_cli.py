@@ -277,3 +277,36 @@ def test_init_that_fails_leaves_nothing_in_the_way(
     assert "install openssl" in capsys.readouterr().err
     assert list((folder / "mine").iterdir()) == []
     assert main(["init", str(folder / "mine")]) == 0
+
+
+# exit statuses that scripts read --------------------------------------------------------------------------------------
+
+
+def test_explain_exits_1_when_it_is_refused(folder: Path) -> None:
+    command = [sys.executable, "-m", "smtpd_classic", "--config", str(folder / "mine/smtpd-classic.conf"), "explain"]
+    line = [sys.executable, "-m", "smtpd_classic", "init", str(folder / "mine"), "--user", "joe"]
+    assert subprocess.run(line, capture_output=True, check=False).returncode == 0
+
+    def explain(recipient: str, *words: str) -> tuple[int, str]:
+        words = ("--ip", "203.0.113.9", "--from", "x@remote.example", "--to", recipient, *words)
+        done = subprocess.run([*command, *words], capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout
+
+    assert explain("joe@example.test", "--quiet") == (0, "")
+    assert explain("nobody@example.test", "--quiet") == (1, "")
+    assert explain("y@elsewhere.example")[0] == 1
+    assert explain("y@elsewhere.example", "--json")[0] == 1
+    assert explain("joe@example.test")[1].startswith("accepted")
+
+
+def test_status_before_the_first_start_has_an_empty_queue(folder: Path) -> None:
+    config = folder / "smtpd-classic.conf"
+    config.write_text(
+        "[server]\nprimary_domain = example.org\nspool_folder = none/spool\nrun_folder = none/run\n"
+        "mail_folder = none/mail\n[listener smtp]\nport = 2525\naddress = 127.0.0.1\n"
+    )
+    command = [sys.executable, "-m", "smtpd_classic", "--config", str(config), "status"]
+    done = subprocess.run([*command, "--json"], capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    assert json.loads(done.stdout)["queue"] == {"new": 0, "due": 0, "waiting": 0, "held": 0}
+    assert "cannot be read" not in subprocess.run(command, capture_output=True, text=True, check=False).stdout
