@@ -99,13 +99,18 @@ class Place:
             client.ehlo()
         return client
 
+    def hang_up(self) -> None:
+        """Close the connection of this thread."""
+        self._connected().close()
+        del self._clients.client
+
     def send_all(self, recipients: Sequence[str], sender: str = SENDER, notify: str = "") -> None:
         """Send a message to each over many connections: a look-up at RCPT may take two seconds."""
 
         def send(share: Sequence[str]) -> None:
             for each in share:
                 self.send(each, sender, notify)
-            self._connected().close()
+            self.hang_up()
 
         with ThreadPoolExecutor(CLIENTS) as pool:
             for done in [pool.submit(send, recipients[first::CLIENTS]) for first in range(CLIENTS)]:
@@ -198,9 +203,11 @@ def place(
             with server.file.open("a", encoding="utf-8") as file:
                 file.write(text)
             server.start()
+            world = Place(server, arrivals)
             try:
-                yield Place(server, arrivals)
+                yield world
             finally:
+                world.hang_up()
                 _end(server)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -211,7 +218,7 @@ def _end(server: Instance) -> None:
     assert server.process is not None
     server.process.terminate()
     try:
-        server.process.wait(60)
+        server.process.wait(5)
     except subprocess.TimeoutExpired:
         for pid in reversed(family(server.process.pid)):
             os.kill(pid, 9)

@@ -86,11 +86,10 @@ def play(counts: Mapping[str, int], rounds: int, fresh: int) -> tuple[list[float
         return remote, local
 
 
-@pytest.mark.torture
-def test_a_hundred_dead_and_silent_hosts_keep_no_fresh_message_waiting() -> None:
-    remote, local = play(SHORT, 2, 8)
+def test_two_hundred_dead_and_silent_hosts_keep_no_fresh_message_waiting() -> None:
+    remote, local = play(SHORT, 1, 10)
     assert percentile(remote, 0.99) <= 2.0
-    assert max(local) <= 0.5
+    assert max(local) <= 1.0
 
 
 @pytest.mark.torture
