@@ -16,6 +16,17 @@ from tests.waiting import until
 __all__ = ["dovecot"]
 
 
+SHIPPED = Path(__file__).parent.parent / "conf" / "dovecot" / "smtpd-classic-2.3.conf"
+
+
+def _shipped(folder: Path, owner: str) -> str:
+    """The file that is shipped for Dovecot 2.3, with the places and the user of an instance."""
+    text = SHIPPED.read_text(encoding="utf-8")
+    text = text.replace("/var/mail/smtpd-classic", f"{folder}/mail").replace("/etc/smtpd-classic", str(folder))
+    text = text.replace("mail_gid = smtpdc", f"mail_gid = {pwd.getpwnam(owner).pw_gid}").replace("smtpdc", owner)
+    return text.replace("first_valid_uid = 100", "first_valid_uid = 1")
+
+
 @contextmanager
 def dovecot(instance: Instance) -> Iterator[int]:
     """The port of a running IMAP server on 127.0.0.1. Dovecot itself wants root."""
@@ -34,18 +45,7 @@ listen = 127.0.0.1
 ssl = no
 disable_plaintext_auth = no
 auth_mechanisms = plain login
-first_valid_uid = 1
-mail_uid = {owner}
-mail_gid = {pwd.getpwnam(owner).pw_gid}
-mail_location = maildir:{instance.folder}/mail/%d/%n
-passdb {{
-  driver = passwd-file
-  args = username_format=%u {instance.folder}/users
-}}
-userdb {{
-  driver = passwd-file
-  args = username_format=%u {instance.folder}/users
-}}
+{_shipped(instance.folder, owner)}
 service imap-login {{
   inet_listener imap {{
     port = {port}
@@ -53,12 +53,6 @@ service imap-login {{
   inet_listener imaps {{
     port = 0
   }}
-}}
-service auth {{
-  user = {owner}
-}}
-service auth-worker {{
-  user = {owner}
 }}
 """,
         encoding="utf-8",

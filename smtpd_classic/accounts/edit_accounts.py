@@ -53,7 +53,12 @@ def add_account(
     name = table.canonical(address)
     if problem := account_problem(name):
         raise EditRefused(problem)
-    domain = split_address(name)[1]
+    local, domain = split_address(name)
+    if "'" in local:
+        raise EditRefused(
+            f"“{local}” holds “'”, and a Dovecot beside this server could not let such a user in: name the account "
+            f"{local.replace(chr(39), '')}, and make {local} an alias for it."
+        )
     if table.local(domain) is None:
         raise EditRefused(f"{domain} is not a local domain; “smtpd-classic domain add {domain}” makes it one.")
     user = _checked(UserLine(name, password, full_name, status, quota, tuple(may_send_as)))

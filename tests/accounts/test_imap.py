@@ -1,0 +1,81 @@
+"""A real Dovecot with the file that we ship: every kind of name logs in, and both count a mailbox alike."""
+
+import imaplib
+import re
+import smtplib
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from smtpd_classic.mailstore.quota import QuotaCache
+from tests.dovecot import dovecot
+from tests.instance import Instance, running
+from tests.tools import need
+
+NAMES = [
+    "a.b",
+    "x_y-z",
+    "a&b",
+    "a=b",
+    "müller",
+    "a!b",
+    "a#b",
+    "a$b",
+    "a%b",
+    "a*b",
+    "a?b",
+    "a^b",
+    "a`b",
+    "a{b}",
+    "a|b",
+    "a~b",
+]
+PASSWORD = "secret word"
+LIMIT = 100_000
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Instance]:
+    version = subprocess.run([need("dovecot"), "--version"], capture_output=True, text=True, check=True).stdout
+    if not version.startswith("2.3"):
+        pytest.skip(f"the fixture is written for Dovecot 2.3, and this is {version}")
+    with running(domain="bücher.example") as instance:
+        for name in NAMES:
+            made = instance.run("user", "add", name, "--quota", str(LIMIT), "--password-stdin", input=PASSWORD)
+            assert made.returncode == 0, made.stderr
+        yield instance
+
+
+def test_every_kind_of_name_logs_in_by_imap_and_the_quota_is_one(server: Instance) -> None:
+    address = f"a=b@{server.domain}"
+    with smtplib.SMTP("127.0.0.1", server.ports["smtp"]) as client:
+        client.ehlo()
+        for number in range(3):
+            text = f"From: x@remote.example\r\nSubject: {number}\r\n\r\n" + "line\r\n" * 2000
+            client.sendmail("x@remote.example", "a=b@xn--bcher-kva.example", text)
+    server.wait_for_mail(3, "a=b")
+    with dovecot(server) as port:
+        for name in NAMES:
+            with imaplib.IMAP4("127.0.0.1", port, timeout=20) as client:
+                login = f"\0{name}@{server.domain}\0{PASSWORD}".encode()
+                status, _ = client.authenticate("PLAIN", lambda _, login=login: login)  # type: ignore[misc]
+                assert status == "OK", name
+                assert client.select("INBOX")[0] == "OK", name
+        with imaplib.IMAP4("127.0.0.1", port, timeout=20) as client:
+            client.authenticate("PLAIN", lambda _: f"\0{address}\0{PASSWORD}".encode())
+            _, (_, found) = client.getquotaroot("INBOX")
+            numbers = re.search(rb"STORAGE (\d+) (\d+)", found[0] or b"")
+            assert numbers is not None, found
+            used, limit = map(int, numbers.groups())
+        ours = QuotaCache().used(str(server.folder / "mail" / server.domain / "a=b"))
+    assert ours > 30_000
+    assert abs(used * 1024 - ours) <= 1024, (used, ours)
+    assert limit == -(-LIMIT // 1024) or limit == LIMIT // 1024
+
+
+def test_a_name_that_dovecot_cannot_look_up_is_refused_in_words(server: Instance) -> None:
+    refused = server.run("user", "add", "o'brien", "--password-stdin", input=PASSWORD)
+    assert refused.returncode == 65
+    assert "Dovecot" in refused.stderr
+    assert "obrien" in refused.stderr
