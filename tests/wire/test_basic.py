@@ -280,6 +280,38 @@ def test_require_own_sender(world: World) -> None:
     assert answers() == ["250 2.1.0", "250 2.0.0"]
 
 
+@pytest.mark.parametrize(
+    ("field", "answer"),
+    [
+        (f"Doe, Joe <{JOE}>", "250 2.0.0"),
+        (f"Joe @ Work <{JOE}>;", "250 2.0.0"),
+        (f"=?utf-8?q?Doe,_Joe?= <{JOE}.>", "250 2.0.0"),
+        (f"HOME\\joe <{JOE}>", "250 2.0.0"),
+        (f"team: {JOE};", "250 2.0.0"),
+        ("joe", "250 2.0.0"),
+        ("", "250 2.0.0"),
+        (f'"boss@other.test" <{JOE}>', "550 5.7.1"),
+        (f"{JOE}, boss@other.test", "550 5.7.1"),
+    ],
+)
+def test_one_address_of_the_user_in_from_is_enough(world: World, field: str, answer: str) -> None:
+    world.given({})
+    tag = world.tag()
+    header = f"From: {field}\n" if field else ""
+    with world.client(JOE) as client:
+        client.envelope(JOE, JOE)
+        said = client.content(f"{header}Subject: {tag}\n\nx")
+    assert said[:9] == answer, said
+    if answer.startswith("2"):
+        delivered = world.arrives("joe", tag)
+        expected = {"joe": JOE, "": f"<{JOE}>"}.get(field, field)
+        assert f"\nFrom: {expected}\n" in delivered
+        assert "\nDate: " in delivered
+        assert "\nMessage-ID: " in delivered
+    else:
+        assert "<boss@other.test>" in said
+
+
 def test_require_auth_for_local_sender(world: World) -> None:
     world.given({})
     with world.client() as client:
