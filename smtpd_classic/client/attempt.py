@@ -15,6 +15,7 @@ from smtpd_classic.client.routes import Route, Routes
 from smtpd_classic.client.signing import MessageSigner, unsigned
 from smtpd_classic.client.transport import Action, DeliveryJob, JobRecipient, Outcome, Settle
 from smtpd_classic.config.schema import Config
+from smtpd_classic.message.headers import HeaderBlock
 from smtpd_classic.message.rewriting import NO_REWRITING, Rewriting, rewriting_for
 from smtpd_classic.message.trace import delivered_to, without_delivery_fields
 from smtpd_classic.smtp.address import NULL_SENDER, split_address
@@ -155,7 +156,7 @@ class AttemptPlanner:
         return MessageContent(open_content, edit, on_top)
 
     def _delivered(self, rewriting: Rewriting, raw: bytes) -> bytes:
-        return without_delivery_fields(rewriting.header(raw), self._is_local_domain)
+        return without_delivery_fields(HeaderBlock(rewriting.header(raw)), self._is_local_domain)
 
 
 class _Converted:

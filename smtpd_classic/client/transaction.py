@@ -22,7 +22,7 @@ from smtpd_classic.client.session import Session
 from smtpd_classic.client.signing import CannotSign
 from smtpd_classic.client.transport import Action, DeliveryJob, JobRecipient, Outcome, Settle
 from smtpd_classic.client.wire import ConnectionLost
-from smtpd_classic.client.wording import fitting, mail_command, rcpt_command, windows
+from smtpd_classic.client.wording import compatible, mail_command, rcpt_command, windows
 from smtpd_classic.smtp.content import stuff
 from smtpd_classic.smtp.reply import Reply
 
@@ -83,7 +83,7 @@ class ClientTransaction:
 
     def run(self) -> None:
         """Hold the conversation; the outcomes are there afterwards. Raises StaleConnection."""
-        content = fitting(self.job, self.session.offered, self.session.peer.name)
+        content = compatible(self.job, self.session.offered, self.session.peer.name)
         if isinstance(content, Reply):
             for recipient in self.job.recipients:
                 self.record.found[recipient.address] = self.record.outcome(

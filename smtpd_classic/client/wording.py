@@ -11,14 +11,14 @@ from smtpd_classic.smtp.address import split_address
 from smtpd_classic.smtp.client import Offered
 from smtpd_classic.smtp.reply import Reply
 
-__all__ = ["fitting", "mail_command", "rcpt_command", "windows"]
+__all__ = ["compatible", "mail_command", "rcpt_command", "windows"]
 
 _WINDOW = 8 * 1024  # octets of pipelined commands, so that neither side waits for the other to read
 _NOT_XTEXT = re.compile(r"[^!-*,-<>-~]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
-def fitting(job: DeliveryJob, offered: Offered, host: str) -> MessageContent | Reply:
+def compatible(job: DeliveryJob, offered: Offered, host: str) -> MessageContent | Reply:
     """Return the content as this host can take it, or why it never will, in our own words.
 
     Mail of others stays as it came, unless the host takes 7-bit mail alone. Mail that originates here is converted:
@@ -37,7 +37,7 @@ def fitting(job: DeliveryJob, offered: Offered, host: str) -> MessageContent | R
     if offered.size and facts.size > offered.size:
         return Reply(554, "5.3.4", f"{host} takes at most {offered.size} octets, and the message has {facts.size}")
     seven_bit = facts.eight_bit and not offered.eight_bit_mime
-    utf8_header = facts.header_8bit and not offered.smtputf8 and ours and (job.smtputf8 or seven_bit)
+    utf8_header = facts.header_8bit and ours and (seven_bit or (job.smtputf8 and not offered.smtputf8))
     limits = Limits(seven_bit, utf8_header, ours and facts.long_lines)
     return _converted(job.content, limits, host) if any(limits) else job.content
 

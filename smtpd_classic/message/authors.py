@@ -226,9 +226,9 @@ def _joined(text: bytes) -> str:
     return _parsed(_compact(text)) or ""
 
 
-def complete(raw: bytes, domain: str) -> bytes:
+def complete(block: HeaderBlock, domain: str) -> bytes:
     """Return the header block with the domain behind every From and Sender that is a local part alone."""
-    block = HeaderBlock(raw)
+    raw = block.raw
     places: list[int] = []
     for name in (b"from", b"sender"):
         for field in block.fields(name):

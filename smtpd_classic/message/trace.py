@@ -94,13 +94,13 @@ def delivered_to(recipient: str) -> bytes:
     return f"Delivered-To: {recipient}\n".encode("utf-8", "replace")
 
 
-def without_delivery_fields(raw: bytes, is_local_domain: Callable[[str], bool]) -> bytes:
+def without_delivery_fields(block: HeaderBlock, is_local_domain: Callable[[str], bool]) -> bytes:
     """Return the header block for final delivery, without the trace of other deliveries.
 
     Return-Path and Envelope-To are written anew, and a sweep after a crash reads the latter: one of a stranger must not
     stay. Delivered-To goes where it names an address of this server.
     """
-    block = HeaderBlock(raw)
+    raw = block.raw
     found = [field for name in (b"return-path", b"envelope-to") for field in block.fields(name)]
     for field in block.fields(b"delivered-to"):
         domain = raw[field.value : field.end].decode("utf-8", "replace").rpartition("@")[2].strip("<> \t\n.")

@@ -104,12 +104,13 @@ class IncomingMessage:
         if self._originates_here:
             arrived += self._missing_fields(header)
         convert = self._services.config.basic.convert_tnef and _may_hold_tnef(header, content, complete=complete)
-        raw = complete_authors(header.raw, self._primary_domain) if self._originates_here else header.raw
+        raw = complete_authors(header, self._primary_domain) if self._originates_here else header.raw
         if not self._all_here or convert:
             return arrived + raw, QueueDestination(self._services, self.queue_id)
         if self._originates_here:
             raw = self._services.rewriting.header(raw)
-        raw = without_delivery_fields(raw, self._services.accounts.is_local_domain)
+        final = header if raw is header.raw else HeaderBlock(raw)
+        raw = without_delivery_fields(final, self._services.accounts.is_local_domain)
         on_top = return_path(self._mail.reverse_path)
         if len(self._named) == 1 == len(self._mailboxes):
             on_top += envelope_to(self._named[0])

@@ -297,7 +297,7 @@ def test_hostile_fields_are_read_in_linear_time(value: bytes) -> None:
     ],
 )
 def test_only_a_local_part_alone_gets_the_domain(before: bytes, after: bytes) -> None:
-    assert complete(before, "us.test") == after
+    assert complete(HeaderBlock(before), "us.test") == after
 
 
 # Mail Header Replace ---------------------------------------------------------------------------------------------
