@@ -1,5 +1,5 @@
-"""What the transports need of the world: names, time, TLS, and what is remembered of other hosts. Passed in, so that
-tests have a world of their own.
+"""The surroundings of the transports: names, time, TLS, and the memory of other hosts. They are passed in, so that
+tests can have their own.
 """
 
 import ipaddress
@@ -22,7 +22,7 @@ __all__ = ["Encryption", "Network", "OwnHosts", "RelayLogin", "Target", "Timeout
 
 
 class Encryption(Enum):
-    """How much TLS a session must have."""
+    """The TLS that a session must have."""
 
     NEVER = "never"
     OFFERED = "when offered"
@@ -35,7 +35,7 @@ class Encryption(Enum):
 
 
 class RelayLogin(NamedTuple):
-    """With a token command, XOAUTH2 and no password. Never in a repr."""
+    """A user name and password, or a token command for XOAUTH2. The repr holds no secret."""
 
     user: str
     password: str = ""
@@ -46,7 +46,7 @@ class RelayLogin(NamedTuple):
 
 
 class Target(NamedTuple):
-    """One address of one host, and how to speak to it. `from_mx`: DNS named it, so it may turn out to be ourselves."""
+    """One address of one host, with the terms of a session. `from_mx`: DNS named it, so it may be this server."""
 
     peer: Peer
     encryption: Encryption
@@ -119,7 +119,7 @@ class OwnHosts:
 
 
 def _is_ours(ip: str) -> bool:
-    """Whether this machine has the address: only then can it be bound."""
+    """Return True if this machine has the address: only then can it be bound."""
     family = socket.AF_INET6 if ":" in ip else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as probe:
         try:
@@ -132,7 +132,7 @@ def _is_ours(ip: str) -> bool:
 @dataclass(frozen=True, slots=True)
 class Network:
     """`clock` is the wall clock. The ports are others only in tests; `max_messages` are sent over one connection.
-    `login_refused` hears of a name and password that another server did not take."""
+    `login_refused` is called when the remote server rejects our credentials."""
 
     helo_name: str
     resolver: Resolver

@@ -26,7 +26,7 @@ _SUMMARIES = {
     "retry": "try to deliver now",
     "hold": "keep from being delivered until released",
     "release": "end a hold",
-    "delete": "delete, without telling anybody",
+    "delete": "delete, without a notice to the sender",
 }
 _DONE = {"retry": "To be tried now", "hold": "Held", "release": "Released", "delete": "Deleted"}
 

@@ -1,6 +1,6 @@
-"""How the queue looks on paper: as a table, as mailq shows it, as JSON, and one message in full.
+"""The queue as text: a table, the form of mailq, JSON, and one message in full.
 
-What a stranger wrote is made printable; JSON escapes it itself.
+Control characters in text of other people are made visible; JSON escapes them itself.
 """
 
 import json
@@ -30,7 +30,7 @@ class Shown(NamedTuple):
 
 
 def as_json(row: QueueRow) -> str:
-    """The keys of postqueue(1) -j, and some more."""
+    """Return a row with the keys of postqueue(1) -j, and more."""
     return json.dumps(
         {
             "queue_name": _POSTFIX_QUEUES.get(row.state, "deferred"),
@@ -55,7 +55,7 @@ def as_json(row: QueueRow) -> str:
 
 
 def as_mailq(rows: Iterable[QueueRow]) -> Iterator[str]:
-    """As Postfix's mailq, for programs that read that."""
+    """Return the lines of Postfix's mailq, for programs that read them."""
     number, size = 0, 0
     for row in rows:
         if not number:
@@ -97,7 +97,7 @@ def as_table(rows: Iterable[QueueRow], now: float) -> Iterator[str]:
 
 
 def as_message(row: QueueRow, entry: Entry, state: State, content: bytes) -> Shown:
-    """`content` is the beginning of the message, with its header block."""
+    """Return one message in full. `content` is its beginning, with the header block."""
     end = end_of_header_block(content)
     header = (content if end < 0 else content[:end]).decode("utf-8", "replace")
     lines = [*_about(row, entry, state), *_recipients(entry, state)]

@@ -218,7 +218,7 @@ def _end(server: Instance) -> None:
     assert server.process is not None
     server.process.terminate()
     try:
-        server.process.wait(5)
+        server.process.wait(2)
     except subprocess.TimeoutExpired:
         for pid in reversed(family(server.process.pid)):
             os.kill(pid, 9)
