@@ -17,6 +17,7 @@ __all__ = ["Health"]
 
 _MOST = 10_000
 _PLAIN_S = 86_400.0
+_FEW_S = 7200.0
 _MOST_RECIPIENTS = 100  # RFC 5321 4.5.3.1.8
 
 
@@ -73,7 +74,7 @@ class Health:
     def most_recipients(self, peer: Peer) -> int:
         """Return the number of recipients of one transaction that the host is known to accept."""
         most, since = self._few.get(_key(peer), (_MOST_RECIPIENTS, 0.0))
-        return most if 0 <= self._clock() - since < _PLAIN_S else _MOST_RECIPIENTS
+        return most if 0 <= self._clock() - since < _FEW_S else _MOST_RECIPIENTS
 
     def takes_at_most(self, peer: Peer, recipients: int) -> None:
         """Note that the host ended a session behind this number of recipients."""

@@ -44,20 +44,20 @@ def transact(
     """
     session.wire.limit(timeouts.transaction)
     left = list(job.recipients)
-    stripped = 0
+    rounds = 0
     while left:
         most = min(most_recipients, session.offered.max_recipients or MOST_RECIPIENTS)
         batch, later = left[:most], left[most:]
         part = job if len(batch) == len(job.recipients) else replace(job, recipients=tuple(batch))
         transaction = ClientTransaction(session, part, timeouts)
         transaction.run()
-        again = transaction.again() if stripped < len(job.recipients) + 3 else []
-        stripped += 1
-        names = {recipient.address for recipient in again}
+        repeated = transaction.to_repeat() if rounds < len(job.recipients) + 3 else []
+        rounds += 1
+        names = {recipient.address for recipient in repeated}
         outcomes = [outcome for outcome in transaction.outcomes() if outcome.recipient not in names]
         if outcomes:
             settle(outcomes)
-        left = again + later
+        left = repeated + later
         if left and not session.usable:
             settle([transaction.lost_outcome(recipient) for recipient in left])
             return
@@ -111,7 +111,7 @@ class ClientTransaction:
     def outcomes(self) -> list[Outcome]:
         return list(self.record.found.values())
 
-    def again(self) -> list[JobRecipient]:
+    def to_repeat(self) -> list[JobRecipient]:
         """Return the recipients to try again at once in this session."""
         if not self.session.usable:
             return []
