@@ -6,12 +6,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from smtpd_classic.accounts import Accounts, AccountsUnreadable
+from smtpd_classic.config.check_domains import local_domains
 from smtpd_classic.config.schema import Config, Listener
 from smtpd_classic.dns import Resolver
+from smtpd_classic.domain_name import ascii_domain
+from smtpd_classic.keys.store import IN_USE, KeyStore, KeysUnreadable, dkim_folder
 from smtpd_classic.log import WARNING, Log
 from smtpd_classic.mailstore.store import MailStore
 from smtpd_classic.message.rewriting import Rewriting, rewriting_for
 from smtpd_classic.policy import Client, Policy, PolicySources, Trust, rules_for
+from smtpd_classic.policy.hosts import HostPatterns
 from smtpd_classic.policy.networks import Networks
 from smtpd_classic.runtime import Runtime
 from smtpd_classic.srs import srs_for
@@ -64,6 +68,9 @@ class Services:
     _policies: dict[str, Policy] = field(init=False, default_factory=dict)
     _trust: Trust = field(init=False)
     _signing_hosts: Networks = field(init=False)
+    trusted_results: HostPatterns = field(init=False)
+    own_ids: frozenset[str] = field(init=False)
+    """The names under which only servers of ours may write Authentication-Results."""
 
     def __post_init__(self) -> None:
         facts = PolicySources(
@@ -76,19 +83,29 @@ class Services:
         object.__setattr__(self, "facts", facts)
         object.__setattr__(self, "rewriting", rewriting_for(self.config.replacements, local=True))
         object.__setattr__(self, "_trust", Trust(self.config, self.dns))
+        object.__setattr__(self, "trusted_results", HostPatterns(self.config.authentication.trusted_results))
+        object.__setattr__(self, "own_ids", _own_ids(self.config))
         object.__setattr__(self, "_signing_hosts", Networks(self.config.signing.sign_for_hosts))
 
     def policy(self, listener: Listener) -> Policy:
         """The checks of a listener, made when its first client comes."""
         found = self._policies.get(listener.name)
         if found is None or found.rules.listener is not listener:
-            rules = rules_for(self.config, listener, self.accounts, self.dns, self.facts, self._trust)
+            rules = rules_for(self.config, listener, self.accounts, self.dns, self.facts, self._trust, self._signs)
             found = self._policies[listener.name] = Policy(rules, self._complain)
         return found
 
     def signs_for(self, ip: str) -> bool:
         """Return whether mail that a trusted host passes on is signed as if it had been made there."""
         return self._signing_hosts.find(ip) is not None
+
+    def _signs(self, domain: str) -> bool:
+        """Return whether a domain has a key in use; not when its keys cannot be read."""
+        try:
+            keys = KeyStore(dkim_folder(self.config.path)).keys(domain)
+        except KeysUnreadable:
+            return False
+        return any(key.state == IN_USE for key in keys)
 
     def folder_of(self, recipient: str) -> str | None:
         """The Maildir of an address that `Envelope-To:` may name: one that leads to a single mailbox."""
@@ -109,3 +126,8 @@ class Services:
             return None
         srs = srs_for(folder, self.config.server.primary_domain)
         return srs.reverse(address, datetime.fromtimestamp(self.clock(), UTC).date())
+
+
+def _own_ids(config: Config) -> frozenset[str]:
+    names = {config.helo_name, *local_domains(config), *config.server.authserv_ids}
+    return frozenset(ascii_domain(name) for name in names)

@@ -8,6 +8,7 @@ file.
 
 import contextlib
 import os
+from collections.abc import Iterator
 from dataclasses import replace
 from types import TracebackType
 from typing import Self
@@ -73,6 +74,18 @@ class Draft:
             except OSError as error:
                 self.abandon()
                 raise failure(error, self._path) from error
+
+    def content(self) -> Iterator[bytes]:
+        """Yield what was written so far. Raises SpoolFull or SpoolBroken."""
+        try:
+            self._flush()
+            position = 0
+            while piece := os.pread(self._descriptor, _BUFFER, position):
+                position += len(piece)
+                yield piece
+        except OSError as error:
+            self.abandon()
+            raise failure(error, self._path) from error
 
     def commit(self, envelope: Envelope, now: float, hold: bool = False) -> str:
         """Return the queue id once the message is on disk. After SpoolFull or SpoolBroken it is not in the queue."""

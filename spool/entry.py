@@ -37,7 +37,8 @@ class Envelope:
 
     `originates_here`: from an authenticated, trusted or local client, so that header replacement applies.
     `forwarded_from`: the local alias through which the message leaves again. `sign`: its copies for other servers get
-    a signature of the author's domain (DKIM).
+    a signature of the author's domain (DKIM). `fields` are put on top of every copy; `junk` sends the copies for
+    mailboxes here into the junk folders.
     """
 
     sender: str
@@ -51,6 +52,8 @@ class Envelope:
     originates_here: bool = False
     forwarded_from: str = ""
     sign: bool = False
+    fields: str = ""
+    junk: bool = False
 
 
 class Entry(NamedTuple):

@@ -46,13 +46,27 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     ),
     "schedule": ({"config"}, set()),
     "dsn": ({"message"}, set()),
-    "policy": ({"accounts", "config", "dns", "domain_name", "message", "smtp"}, set()),
+    "policy": ({"accounts", "config", "dns", "domain_name", "mailauth", "message", "smtp"}, set()),
     "services": (
-        {"accounts", "config", "dns", "log", "mailstore", "message", "policy", "runtime", "spool", "srs"},
+        {
+            "accounts",
+            "config",
+            "dns",
+            "domain_name",
+            "keys",
+            "log",
+            "mailstore",
+            "message",
+            "policy",
+            "runtime",
+            "spool",
+            "srs",
+        },
         set(),
     ),
     "reception": (
-        {"accounts", "dns", "log", "mailstore", "message", "policy", "runtime"} | {"services", "smtp", "spool", "tnef"},
+        {"accounts", "dns", "domain_name", "mailauth", "log", "mailstore", "message", "policy", "runtime"}
+        | {"services", "smtp", "spool", "tnef"},
         set(),
     ),
     # sendmail runs as anybody, knows the socket and maildrop/, and asks the program itself for what needs more.

@@ -44,6 +44,10 @@ class EnvelopeView(Protocol):
     def originates_here(self) -> bool: ...
     @property
     def sign(self) -> bool: ...
+    @property
+    def fields(self) -> str: ...
+    @property
+    def junk(self) -> bool: ...
 
 
 class QueuedMessage(NamedTuple):
@@ -148,7 +152,9 @@ class AttemptPlanner:
         rewriting = self._local if local else self._remote
         if not message.envelope.originates_here:
             rewriting = NO_REWRITING
-        on_top = delivered_to(forwarded_by) if forwarded_by else b""
+        on_top = message.envelope.fields.encode("utf-8")
+        if forwarded_by:
+            on_top = delivered_to(forwarded_by) + on_top
         open_content = message.open_content
         if self._config.basic.convert_tnef and (local or message.envelope.originates_here):
             open_content = _Converted(message, self._complain).open
@@ -223,4 +229,5 @@ def _job(
         message.forced,
         note=message.note,
         sign=sign,
+        junk=envelope.junk,
     )

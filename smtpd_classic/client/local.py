@@ -21,6 +21,7 @@ _FULL = Outcome("", Action.DELAYED, Reply(452, "4.2.2", "the mailbox is full"), 
 class MaildirTransport:
     accounts: Accounts
     mail_store: MailStore
+    junk_folder: str = ""
 
     def deliver(self, job: DeliveryJob, settle: Settle) -> None:
         """Write one copy and link it into all mailboxes; a failure of one mailbox does not delay the others."""
@@ -51,6 +52,7 @@ class MaildirTransport:
 
     def _write(self, job: DeliveryJob, folders: dict[str, list[JobRecipient]]) -> list[Outcome]:
         on_top = return_path(job.sender)
+        junk_folder = self.junk_folder if job.junk else ""
         if job.alone:
             only = job.recipients[0]
             on_top += envelope_to(only.original or only.address)
@@ -60,7 +62,7 @@ class MaildirTransport:
                 for chunk in job.content.chunks():
                     incoming.write(chunk)
                 # Envelope-To may name an alias of several mailboxes, from which a sweep could not find this one.
-                left = set(incoming.deliver(list(folders), sync_names=True))
+                left = set(incoming.deliver(list(folders), sync_names=True, junk_folder=junk_folder))
         except (MailStoreFull, MailStoreBroken) as problem:
             enhanced = "4.3.1" if isinstance(problem, MailStoreFull) else "4.3.0"
             return job.only(_addresses(folders)).all(_deferred(enhanced, str(problem)))

@@ -108,6 +108,7 @@ class DeliveryJob:
     `originates_here`: the message was submitted here, so that it may be converted for a host. `alone`: the message has
     no other recipient. `forced`: an administrator wants it tried now, even at hosts that are backing off. `note` gets a
     sentence for the log. `sign` gives a content, as the host takes it, with its signature on top; it raises CannotSign.
+    `junk`: mailboxes here take it into their junk folders.
     """
 
     queue_id: str
@@ -123,6 +124,7 @@ class DeliveryJob:
     transcript: Transcript = field(default_factory=Transcript)
     note: Callable[[str], None] = lambda sentence: None
     sign: Callable[[MessageContent], MessageContent] = unsigned
+    junk: bool = False
 
     def only(self, addresses: set[str]) -> "DeliveryJob":
         """The same job for some of its recipients."""

@@ -10,6 +10,7 @@ from smtpd_classic.config.problem import ConfigProblems, Problem
 from smtpd_classic.config.restart import restart_reasons
 from smtpd_classic.config.schema import (
     Access,
+    Authentication,
     Basic,
     Config,
     Direct,
@@ -27,6 +28,7 @@ from smtpd_classic.config.untouched import is_untouched
 
 __all__ = [
     "Access",
+    "Authentication",
     "Basic",
     "Config",
     "ConfigProblems",

@@ -11,6 +11,7 @@ from smtpd_classic.config.values import whole_number
 
 __all__ = [
     "HOSTS",
+    "HOST_PATTERNS",
     "IP_ADDRESSES",
     "NAME_SERVERS",
     "NETWORKS",
@@ -62,6 +63,22 @@ NETWORKS = list_of(
     _network,
     _network_text,
     "192.0.2.7, 192.168., 2001:db8::/32",
+)
+
+
+def _host_pattern(text: str) -> str:
+    """An address or network, a host name, or `.domain` for all hosts below it."""
+    word = text.strip()
+    if re.fullmatch(r"[0-9.]+(/[0-9]+)?|[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*(/[0-9]+)?", word):
+        return _network_text(_network(word))
+    return "." + domain_name(word[1:]) if word.startswith(".") else domain_name(word)
+
+
+HOST_PATTERNS = list_of(
+    "list of IP addresses, networks, host names and .domains",
+    _host_pattern,
+    str,
+    "192.0.2.7, lists.example.net, .example.org",
 )
 
 

@@ -1,6 +1,7 @@
 """All kinds of option, under one name for those who declare or show options."""
 
 from smtpd_classic.config.hosts import (
+    HOST_PATTERNS,
     HOSTS,
     IP_ADDRESSES,
     NAME_SERVERS,
@@ -28,6 +29,7 @@ from smtpd_classic.config.values import (
     COMMAND,
     DURATION,
     FACTOR,
+    JUNK_FOLDER,
     LOG_TARGET,
     PATH,
     PORT,
@@ -53,7 +55,9 @@ __all__ = [
     "DURATION",
     "FACTOR",
     "HOSTS",
+    "HOST_PATTERNS",
     "IP_ADDRESSES",
+    "JUNK_FOLDER",
     "LOG_TARGET",
     "MASK",
     "NAME_SERVERS",

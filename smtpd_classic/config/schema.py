@@ -15,6 +15,7 @@ from smtpd_classic.config.kinds import (
 )
 from smtpd_classic.config.option import Section
 from smtpd_classic.config.schema_access import Access
+from smtpd_classic.config.schema_authentication import Authentication
 from smtpd_classic.config.schema_basic import Basic
 from smtpd_classic.config.schema_remote import Direct, DirectDomain, OpenRelay, Remote, Replacement, Trusted
 from smtpd_classic.config.schema_server import Domain, Listener, Server
@@ -23,6 +24,7 @@ from smtpd_classic.config.schema_signing import Signing
 __all__ = [
     "SECTIONS",
     "Access",
+    "Authentication",
     "Basic",
     "Config",
     "Direct",
@@ -61,6 +63,7 @@ class Config:
     replacements: tuple[Replacement, ...] = ()
     access: Access = Access()
     signing: Signing = Signing()
+    authentication: Authentication = Authentication()
     lines: Mapping[tuple[str, str], int] = field(default_factory=dict, repr=False, compare=False)
 
     def line(self, title: str, name: str = "") -> int:
@@ -124,6 +127,13 @@ SECTIONS = (
         "Who may connect, and how much one client may ask for.",
     ),
     Section("signing", "signing", Signing, "Signing & DNS", "Signatures (DKIM) and the DNS records that are printed."),
+    Section(
+        "authentication",
+        "authentication",
+        Authentication,
+        "Authentication",
+        "Checks of incoming mail: SPF, DKIM and DMARC.",
+    ),
 )
 
 

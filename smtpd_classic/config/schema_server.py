@@ -8,6 +8,7 @@ from smtpd_classic.config.kinds import (
     DOMAINS,
     DURATION,
     IP_ADDRESSES,
+    JUNK_FOLDER,
     LOG_TARGET,
     NAME_SERVERS,
     NETWORKS,
@@ -109,6 +110,20 @@ class Server:
         (),
         "Name servers",
         "The DNS servers to ask. Blank means those of /etc/resolv.conf.",
+    )
+    authserv_ids: tuple[str, ...] = option(
+        DOMAINS,
+        (),
+        "Names in Authentication-Results",
+        "Further names under which servers of yours write Authentication-Results. Such fields are removed from mail of "
+        "others, as are those with the HELO name or a local domain.",
+    )
+    junk_folder: str = option(
+        JUNK_FOLDER,
+        ".Junk",
+        "Junk folder",
+        "The folder of each mailbox for mail that looks forged, in the form of Maildir++. Blank: such mail is marked "
+        "and goes to the inbox.",
     )
     public_addresses: tuple[str, ...] = option(
         IP_ADDRESSES,

@@ -11,6 +11,7 @@ __all__ = [
     "COMMAND",
     "DURATION",
     "FACTOR",
+    "JUNK_FOLDER",
     "LOG_TARGET",
     "PATH",
     "PORT",
@@ -171,6 +172,16 @@ def _path(text: str) -> str:
 
 
 PATH = Kind("path", _path, str, "/etc/smtpd-classic/users")
+
+
+def _junk_folder(text: str) -> str:
+    name = text.strip()
+    if name and not re.fullmatch(r"\.[^\s./\x00-\x1f\x7f][^/\x00-\x1f\x7f]{0,60}", name):
+        raise ValueError(f"“{text}” is not the name of a Maildir++ folder, such as .Junk.")
+    return name
+
+
+JUNK_FOLDER = Kind("name of a Maildir++ folder, or blank", _junk_folder, str, ".Junk")
 
 
 def _log_target(text: str) -> str:

@@ -42,7 +42,12 @@ def services_for(setting: Generation) -> Services:
         dns=DnsResolver(config.server.name_servers),
         runtime=setting.runtime,
         spool=Spool(config.server.spool_folder, complain("qmgr")),
-        mail_store=MailStore(config.server.mail_folder, config.helo_name, complain("local")),
+        mail_store=MailStore(
+            config.server.mail_folder,
+            config.helo_name,
+            complain("local"),
+            junk_folder=config.server.junk_folder,
+        ),
         log=log,
         clock=time.time,
     )

@@ -16,13 +16,17 @@ class AuthorProblem(Exception):
 
 
 def author_domain(header: HeaderBlock) -> str:
-    """Return the one domain of all authors as an A-label. Raises AuthorProblem."""
+    """Return the one domain of all authors as an A-label; blank for one that cannot be in DNS, such as localhost.
+
+    Raises AuthorProblem when there is no From field, more than one, or one that names several domains or that readers
+    could understand in different ways.
+    """
     fields = header.fields(b"from")
     if len(fields) != 1:
         raise AuthorProblem("there is no From field" if not fields else "there is more than one From field")
     domains = _domains(header.raw[fields[0].value : fields[0].end])
     if not domains:
-        raise AuthorProblem("the From field has no address with a domain")
+        raise AuthorProblem("the From field has no address")
     if len(domains) > 1:
         raise AuthorProblem("the From field has authors of several domains")
     return domains.pop()
@@ -33,10 +37,7 @@ def _domains(value: bytes) -> set[str]:
         found = [each.address.rpartition("@")[2] for each in mailboxes(value)]
     except Unreadable:
         found = _angle_domain(value)
-    names = {ascii_name(domain) for domain in found}
-    if "" in names:
-        raise AuthorProblem("the From field has an address without a usable domain")
-    return names
+    return {ascii_name(domain) for domain in found}
 
 
 def _angle_domain(value: bytes) -> list[str]:

@@ -41,7 +41,15 @@ def make_folder(path: str) -> None:
 
 
 def make_maildir(folder: str) -> None:
-    """Make a Maildir. `new` is made last: where it exists, the Maildir is complete. Raises OSError."""
+    """Make a Maildir. `new` is made last: where it exists, the Maildir is complete. Raises OSError.
+
+    A folder of a Maildir (`.Junk`, Maildir++) gets the file by which other programs know it, after its Maildir.
+    """
+    if os.path.basename(folder).startswith("."):
+        if not os.path.isdir(f"{os.path.dirname(folder)}/new"):
+            make_maildir(os.path.dirname(folder))
+        make_folder(folder)
+        os.close(os.open(f"{folder}/maildirfolder", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
     for name in ("tmp", "cur", "new"):
         make_folder(f"{folder}/{name}")
 

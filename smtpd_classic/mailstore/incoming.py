@@ -17,8 +17,10 @@ from typing import Self
 from smtpd_classic.durable import COMPLETE, close, create_locked, sync, sync_folder, write_all
 from smtpd_classic.mailstore.folders import failure, make_maildir
 
-__all__ = ["Incoming", "copy_into", "envelope_to"]
+__all__ = ["JUNK", "Incoming", "copy_into", "envelope_to"]
 
+# Besides COMPLETE: the message is for the junk folder, also for a sweep after a crash.
+JUNK = 0o040
 # What is held in memory before it is written: most messages are one write.
 _BUFFER = 64 * 1024
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -113,18 +115,37 @@ class Incoming:
                 self.abandon()
                 raise failure(error, self._root) from error
 
-    def deliver(self, folders: Sequence[str], *, sync_names: bool = False) -> list[str]:
+    def overwrite(self, position: int, data: bytes) -> None:
+        """Replace octets that were written, before the message is complete. Raises MailStoreFull or MailStoreBroken."""
+        try:
+            if self._pending:
+                self._flush(self._name)
+            while data:
+                written = os.pwrite(self._descriptor, data, position)
+                data, position = data[written:], position + written
+        except OSError as error:
+            self.abandon()
+            raise failure(error, self._root) from error
+
+    def deliver(self, folders: Sequence[str], *, sync_names: bool = False, junk_folder: str = "") -> list[str]:
         """Put the message into these Maildirs, durably. Returns those that could not be served; the others have it.
         Raises MailStoreFull or MailStoreBroken when none has it; then `chunks()` can still be had, unless it is the
         writing that failed. `sync_names`: the address in Envelope-To does not lead to the Maildir by itself, so that a
-        sweep could not deliver by it.
+        sweep could not deliver by it. `junk_folder`: the folder of each Maildir that gets it; blank is the inbox.
         """
         if self._over:
             raise ValueError("the message is given up")
         if not folders:
             raise ValueError("no Maildir to deliver to")
         if not self._finished:
-            self._finish()
+            self._finish(COMPLETE | JUNK if junk_folder else COMPLETE)
+        if junk_folder:
+            inboxes = {f"{folder}/{junk_folder}": folder for folder in folders}
+            left = self._deliver(list(inboxes), sync_names=sync_names)
+            return [inboxes[folder] for folder in left]
+        return self._deliver(folders, sync_names=sync_names)
+
+    def _deliver(self, folders: Sequence[str], *, sync_names: bool) -> list[str]:
         name = f"{self._name},S={self.size}"
         if len(folders) == 1:
             return self._deliver_one(
@@ -225,11 +246,11 @@ class Incoming:
         self._placed.append(target)
         return True
 
-    def _finish(self) -> None:
+    def _finish(self, mode: int) -> None:
         """Write what is pending; complete and durable in .incoming/."""
         try:
             self._flush(f"{self._name},S={self.size}")
-            os.fchmod(self._descriptor, COMPLETE)
+            os.fchmod(self._descriptor, mode)
             sync(self._descriptor)
         except OSError as error:
             self.abandon()

@@ -23,7 +23,7 @@ from smtpd_classic.mailstore.folders import (
     make_folder,
     make_maildir,
 )
-from smtpd_classic.mailstore.incoming import Incoming, copy_into, envelope_to
+from smtpd_classic.mailstore.incoming import JUNK, Incoming, copy_into, envelope_to
 from smtpd_classic.mailstore.quota import QuotaCache
 
 __all__ = ["Incoming", "MailStore", "MailStoreBroken", "MailStoreFull"]
@@ -40,7 +40,16 @@ def _say_nothing(_text: str) -> None:
 class MailStore:
     """May be used by several threads. `complain` is told, in a sentence, of what a sweep had to leave."""
 
-    def __init__(self, mail_folder: str, host_name: str, complain: Callable[[str], None] = _say_nothing) -> None:
+    def __init__(
+        self,
+        mail_folder: str,
+        host_name: str,
+        complain: Callable[[str], None] = _say_nothing,
+        *,
+        junk_folder: str = "",
+    ) -> None:
+        """`junk_folder` is the folder of each Maildir for junk that a dead process had begun to deliver."""
+        self._junk_folder = junk_folder
         self.mail_folder = os.path.abspath(mail_folder)
         self._root = f"{self.mail_folder}/.incoming"
         # As the Maildir standard writes what a file name, or its own separator, could not hold.
@@ -131,11 +140,13 @@ class MailStore:
             if not complete:
                 os.unlink(path)
                 return 0
-            return self._sweep_complete(descriptor, path, status.st_size, folder_of)
+            return self._sweep_complete(descriptor, path, status, folder_of)
         finally:
             os.close(descriptor)
 
-    def _sweep_complete(self, descriptor: int, path: str, size: int, folder_of: Callable[[str], str | None]) -> int:
+    def _sweep_complete(
+        self, descriptor: int, path: str, status: os.stat_result, folder_of: Callable[[str], str | None]
+    ) -> int:
         address = envelope_to(os.pread(descriptor, _HEAD, 0))
         if not address:
             os.unlink(path)
@@ -144,7 +155,9 @@ class MailStore:
         if folder is None:
             self._complain(f"{path}: it is for {address!r}, who has no mailbox here (any more), and left")
             return 0
-        name = os.path.basename(path).partition(",S=")[0] + f",S={size}"
+        if status.st_mode & JUNK and self._junk_folder:
+            folder = f"{folder}/{self._junk_folder}"
+        name = os.path.basename(path).partition(",S=")[0] + f",S={status.st_size}"
         try:
             os.fsync(descriptor)  # its writer may have died before it did
             self._move(descriptor, path, folder, name)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from smtpd_classic.policy.addressees import addressee_of
+from smtpd_classic.policy.authentication import dmarc_quarantine, dmarc_reject, own_domains, spf_fail
 from smtpd_classic.policy.client import allow_only, auth, auto_block, refuse
 from smtpd_classic.policy.limits import (
     bare_line_feeds,
@@ -79,11 +80,21 @@ CHECKS = (
         lambda rules: rules.config.remote.look_up_mx and not rules.config.remote.relay_always,
     ),
     PolicyCheck(
+        RcptTo,
+        "authentication",
+        spf_fail,
+        lambda rules: rules.config.authentication.check and rules.config.authentication.spf_fail == "refuse",
+    ),
+    PolicyCheck(
         StartContent, "basic", over_max_recipients, lambda rules: rules.config.basic.over_max_recipients != "defer"
     ),
     PolicyCheck(Content, "basic", max_hops, _always),
     PolicyCheck(Content, "basic", delivered_to, _always),
     PolicyCheck(Content, "basic", require_own_sender, lambda rules: rules.config.basic.require_own_sender),
+    *(
+        PolicyCheck(EndContent, "authentication", check, lambda rules: rules.config.authentication.check)
+        for check in (own_domains, dmarc_quarantine, dmarc_reject)
+    ),
     PolicyCheck(EndContent, "basic", bare_line_feeds, lambda rules: rules.config.basic.bare_line_feeds == "reject"),
 )
 

@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from smtpd_classic.accounts import Accounts
+from smtpd_classic.config.check_domains import local_domains
 from smtpd_classic.config.kinds import Network
 from smtpd_classic.config.schema import Config, DirectDomain, Listener
 from smtpd_classic.dns import Resolver
+from smtpd_classic.domain_name import ascii_domain
+from smtpd_classic.policy.hosts import HostPatterns
 from smtpd_classic.policy.networks import Networks
 from smtpd_classic.policy.patterns import Patterns
 from smtpd_classic.policy.trust import Trust
@@ -39,6 +42,11 @@ class Rules:
     open_relay: Patterns
     direct: Patterns
     direct_domains: dict[str, DirectDomain]
+    forwarders: HostPatterns
+    own_domains: frozenset[str]
+    """All local domains in A-labels."""
+    signs: Callable[[str], bool]
+    """Whether a domain has a key in use."""
 
     def direct_domain(self, domain: str) -> DirectDomain | None:
         """The first `[direct …]` section for the domain."""
@@ -47,7 +55,13 @@ class Rules:
 
 
 def rules_for(
-    config: Config, listener: Listener, accounts: Accounts, dns: Resolver, facts: PolicySources, trust: Trust
+    config: Config,
+    listener: Listener,
+    accounts: Accounts,
+    dns: Resolver,
+    facts: PolicySources,
+    trust: Trust,
+    signs: Callable[[str], bool] = lambda domain: False,
 ) -> Rules:
     place = f"listener {listener.name}"
     return Rules(
@@ -62,6 +76,9 @@ def rules_for(
         open_relay=Patterns(config.open_relay.domains),
         direct=Patterns(each.name for each in config.direct_domains),
         direct_domains={each.name: each for each in config.direct_domains},
+        forwarders=HostPatterns(config.authentication.trusted_forwarders),
+        own_domains=frozenset(ascii_domain(name) for name in local_domains(config)),
+        signs=signs,
     )
 
 

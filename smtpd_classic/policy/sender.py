@@ -1,8 +1,10 @@
 """Checks of the sender, in the envelope and in the header."""
 
+from smtpd_classic.mailauth.words import ResultWord
 from smtpd_classic.message.authors import Author, read_authors
 from smtpd_classic.message.headers import HeaderBlock
 from smtpd_classic.message.mailboxes import Unreadable
+from smtpd_classic.policy.authentication import is_checked, spf_of
 from smtpd_classic.policy.transaction import Transaction
 from smtpd_classic.smtp.events import Event, MailFrom
 from smtpd_classic.smtp.replies import (
@@ -23,7 +25,12 @@ def require_auth_for_local_sender(transaction: Transaction, event: Event) -> Rep
     sender = transaction.sender
     if not sender or not transaction.rules.accounts.is_local_domain(sender.rpartition("@")[2]):
         return None
-    return None if transaction.visitor.authorised_by() else LOGIN_REQUIRED_FOR_SENDER
+    if transaction.visitor.authorised_by():
+        return None
+    # A service that the SPF record of our domain authorises sends in its name.
+    if is_checked(transaction) and spf_of(transaction).word is ResultWord.PASS:
+        return None
+    return LOGIN_REQUIRED_FOR_SENDER
 
 
 def require_local_sender(transaction: Transaction, event: Event) -> Reply | None:

@@ -6,10 +6,14 @@ from typing import NamedTuple
 from smtpd_classic.accounts import Account
 from smtpd_classic.config.schema import Listener
 from smtpd_classic.dns import DnsFailure
+from smtpd_classic.mailauth.lookup import Lookups
+from smtpd_classic.mailauth.message_check import MessageResults
+from smtpd_classic.mailauth.spf import SpfResult
 from smtpd_classic.message.headers import HeaderBlock
 from smtpd_classic.policy.rules import Rules
+from smtpd_classic.smtp.reply import Reply
 
-__all__ = ["Client", "ClientContext", "ResolvedRecipient", "Transaction"]
+__all__ = ["AuthenticationVerdict", "Client", "ClientContext", "ResolvedRecipient", "Transaction"]
 
 
 class Client(NamedTuple):
@@ -34,6 +38,7 @@ class ClientContext:
     client: Client
     rules: Rules
     login: Account | None = None
+    hello: str = ""
     _trust: str | None = None
 
     def trust(self) -> str:
@@ -78,14 +83,36 @@ class ResolvedRecipient(NamedTuple):
         return self.how != "remote" and self.address.rpartition("@")[0].lower() == "postmaster"
 
 
+class AuthenticationVerdict(NamedTuple):
+    """The results of SPF, DKIM and DMARC, the action that follows, and the reason for it; `reply` refuses it."""
+
+    results: MessageResults
+    action: str
+    reason: str
+    reply: Reply | None = None
+
+
 class Transaction:
     """From MAIL to the end of the content; before MAIL it is empty.
 
     `size` is what was declared, 0 for nothing. `addressee` is the recipient that is being decided about, `header` the
-    header block while it is. `excess` tells that a recipient was turned away because there are too many.
+    header block while it is. `excess` tells that a recipient was turned away because there are too many. `lookups`,
+    `spf` and `verdict` are set by the checks of authentication.
     """
 
-    __slots__ = ("addressee", "excess", "header", "recipients", "rules", "sender", "size", "visitor")
+    __slots__ = (
+        "addressee",
+        "excess",
+        "header",
+        "lookups",
+        "recipients",
+        "rules",
+        "sender",
+        "size",
+        "spf",
+        "verdict",
+        "visitor",
+    )
 
     def __init__(self, visitor: ClientContext, rules: Rules, sender: str = "", size: int = 0) -> None:
         self.visitor = visitor
@@ -96,3 +123,6 @@ class Transaction:
         self.addressee: ResolvedRecipient | None = None
         self.header: HeaderBlock | None = None
         self.excess = False
+        self.lookups: Lookups | None = None
+        self.spf: SpfResult | None = None
+        self.verdict: AuthenticationVerdict | None = None

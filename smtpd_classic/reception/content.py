@@ -28,6 +28,7 @@ class ContentReader:
     """`take()` every piece, `finish()` at the end; or `abandon()`."""
 
     __slots__ = (
+        "_authentication",
         "_destination",
         "_header",
         "_held",
@@ -49,6 +50,7 @@ class ContentReader:
         self._header: HeaderBlock | None = None
         self._destination: Destination | None = None
         self._refusal: Reply | None = None
+        self._authentication = message.authentication
 
     def take(self, data: bytes) -> None:
         """Never raises: what goes wrong is the answer to the end of the content."""
@@ -59,6 +61,8 @@ class ContentReader:
             self._refuse(too_big(self._limit))
             return
         try:
+            if self._authentication is not None and self._header is not None:
+                self._authentication.update(data)
             if self._destination is not None:
                 self._destination.write(data)
             else:
@@ -72,6 +76,9 @@ class ContentReader:
                 content = bytes(self._held)
                 lenient = HeaderBlock(content)
                 self._header_read(content, HeaderBlock(content[: lenient.strict_end]), lenient)
+            if self._refusal is None and self._authentication is not None:
+                self._authentication.finish()
+                self._refusal = self.message.junk_objection()
             if self._refusal is None and self._destination is None:
                 self._place(bytes(self._held), complete=True)
             if self._refusal is None:
@@ -140,10 +147,18 @@ class ContentReader:
             self._refuse(objection)
             return
         self._header = header
-        if self.message.looks_at_body and len(content) < _LOOKED_AT:
+        if self._authentication is not None:
+            self._authentication.begin(self._transaction.header)
+            self._authentication.update(content[len(header.raw) :].removeprefix(b"\n"))
+        if self._held_back and len(content) < _LOOKED_AT:
             self._held[:] = content
         else:
             self._place(content, complete=False)
+
+    @property
+    def _held_back(self) -> bool:
+        """Whether a small message is held until its end, because of its body or its results."""
+        return self._authentication is not None or self.message.looks_at_body
 
     def _place(self, content: bytes, *, complete: bool) -> None:
         header = self._header

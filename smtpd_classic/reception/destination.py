@@ -14,7 +14,7 @@ from smtpd_classic.log import WARNING
 from smtpd_classic.mailstore.incoming import Incoming
 from smtpd_classic.mailstore.store import MailStoreBroken, MailStoreFull
 from smtpd_classic.services import Services
-from spool import Draft, Envelope, Recipient, SpoolBroken, SpoolFull
+from spool import Draft, Envelope, Recipient, SpoolBroken, SpoolFull, new_queue_id
 
 __all__ = [
     "DISK_TROUBLE",
@@ -36,6 +36,13 @@ DISK_TROUBLE = (SpoolFull, MailStoreFull, SpoolBroken, MailStoreBroken, OSError)
 
 class Destination(Protocol):
     def write(self, data: bytes) -> None: ...
+
+    def fill(self, position: int, data: bytes) -> None:
+        """Replace octets that were written to keep room for fields."""
+
+    def junk(self, folder: str, held: tuple[Recipient, ...]) -> None:
+        """Put the message into this folder of each Maildir (blank: the inbox). Copies for `held` wait in the queue for
+        a person."""
 
     def commit(self, envelope: Callable[[], Envelope], now: float) -> tuple[Recipient, ...]:
         """Returns the recipients that have the message already; the others' is in the queue, with the envelope."""
@@ -63,18 +70,36 @@ class IoSlot:
 class QueueDestination:
     """A queue file; the retry thread is woken."""
 
-    __slots__ = ("_draft", "_services")
+    __slots__ = ("_draft", "_held", "_services")
 
     def __init__(self, services: Services, queue_id: str) -> None:
+        self._held: tuple[Recipient, ...] = ()
         self._services = services
         self._draft: Draft = services.spool.draft(queue_id)
 
     def write(self, data: bytes) -> None:
         self._draft.write(data)
 
+    def fill(self, position: int, data: bytes) -> None:
+        raise ValueError("a queue file keeps the fields in its trailer")
+
+    def junk(self, folder: str, held: tuple[Recipient, ...]) -> None:
+        self._held = held
+
     def commit(self, envelope: Callable[[], Envelope], now: float) -> tuple[Recipient, ...]:
+        if self._held:
+            self._hold(replace(envelope(), recipients=self._held), now)
         self._services.runtime.wake(self._draft.commit(envelope(), now))
         return ()
+
+    def _hold(self, envelope: Envelope, now: float) -> None:
+        """Put a copy into the queue that is delivered only when a person releases it."""
+        with self._services.spool.draft(new_queue_id(now)) as draft:
+            for chunk in self._draft.content():
+                draft.write(chunk)
+            queue_id = draft.commit(envelope, now, hold=True)
+        said = f"{queue_id}: held: junk is not forwarded to {', '.join(each.address for each in self._held)}"
+        self._services.log.write("smtpd", said)
 
     def abandon(self) -> None:
         self._draft.__exit__(None, None, None)
@@ -90,7 +115,7 @@ class MailboxDestination(NamedTuple):
 class MailboxesDestination:
     """The Maildirs of all recipients. `on_top` is what final delivery puts before the content, and not the queue."""
 
-    __slots__ = ("_incoming", "_mailboxes", "_on_top", "_queue_id", "_services")
+    __slots__ = ("_incoming", "_junk", "_mailboxes", "_on_top", "_queue_id", "_services")
 
     def __init__(
         self, services: Services, queue_id: str, mailboxes: Iterable[MailboxDestination], on_top: bytes
@@ -99,6 +124,7 @@ class MailboxesDestination:
         self._queue_id = queue_id
         self._mailboxes = tuple(mailboxes)
         self._on_top = on_top
+        self._junk = ""
         self._incoming: Incoming = services.mail_store.incoming()
 
     def write(self, data: bytes) -> None:
@@ -106,13 +132,19 @@ class MailboxesDestination:
             data = self._on_top + data
         self._incoming.write(data)
 
+    def fill(self, position: int, data: bytes) -> None:
+        self._incoming.overwrite(position, data)
+
+    def junk(self, folder: str, held: tuple[Recipient, ...]) -> None:
+        self._junk = folder
+
     def commit(self, envelope: Callable[[], Envelope], now: float) -> tuple[Recipient, ...]:
         """Those that no Maildir takes are queued. Should that fail too, the others' copies are taken back, so that the
         client's next try does not multiply them."""
         folders = [mailbox.folder for mailbox in self._mailboxes]
         with self._incoming:
             try:
-                left = self._incoming.deliver(folders)
+                left = self._incoming.deliver(folders, junk_folder=self._junk)
             except (MailStoreFull, MailStoreBroken) as problem:
                 self._queue(envelope(), folders, now, problem)
                 left = folders

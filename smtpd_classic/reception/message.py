@@ -2,10 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 
+from smtpd_classic.log import printable
 from smtpd_classic.message.authors import complete as complete_authors
 from smtpd_classic.message.headers import HeaderBlock
 from smtpd_classic.message.trace import Hop, date_text, envelope_to, received, return_path, without_delivery_fields
 from smtpd_classic.policy import ResolvedRecipient, Transaction
+from smtpd_classic.policy.authentication import is_checked
+from smtpd_classic.policy.transaction import AuthenticationVerdict
+from smtpd_classic.reception.authentication import Authentication, trusts_results, without_foreign_results
 from smtpd_classic.reception.destination import (
     Destination,
     IoSlot,
@@ -16,7 +20,7 @@ from smtpd_classic.reception.destination import (
 from smtpd_classic.reception.journal import ReceptionLog
 from smtpd_classic.services import Services
 from smtpd_classic.smtp.events import MailFrom, RcptTo
-from smtpd_classic.smtp.replies import accepted
+from smtpd_classic.smtp.replies import JUNK_IS_NOT_FORWARDED, accepted
 from smtpd_classic.smtp.reply import Reply
 from smtpd_classic.smtp.session import ServerSession
 from smtpd_classic.tnef import suspect
@@ -32,16 +36,19 @@ class IncomingMessage:
 
     __slots__ = (
         "_arrival",
+        "_fields_at",
         "_journal",
         "_mail",
         "_mailboxes",
         "_named",
         "_originates_here",
         "_recipients",
+        "_room",
         "_services",
         "_session",
         "_sign",
         "_transaction",
+        "authentication",
         "queue_id",
     )
 
@@ -66,6 +73,10 @@ class IncomingMessage:
         self._mailboxes: list[MailboxDestination] = []
         self._expand(zip(asked, transaction.recipients, strict=True))
         self._arrival = services.clock()
+        self._fields_at = self._room = 0
+        self.authentication: Authentication | None = None
+        if is_checked(transaction):
+            self.authentication = Authentication(transaction, services.helo_name, self._arrival)
         self.queue_id = new_queue_id(self._arrival)
 
     def _expand(self, pairs: "Iterator[tuple[RcptTo, ResolvedRecipient]]") -> None:
@@ -104,6 +115,7 @@ class IncomingMessage:
         if self._originates_here:
             arrived += self._missing_fields(header)
         convert = self._services.config.basic.convert_tnef and _may_hold_tnef(header, content, complete=complete)
+        header = self._cleaned(header)
         raw = complete_authors(header, self._primary_domain) if self._originates_here else header.raw
         if not self._all_here or convert:
             return arrived + raw, QueueDestination(self._services, self.queue_id)
@@ -114,7 +126,40 @@ class IncomingMessage:
         on_top = return_path(self._mail.reverse_path)
         if len(self._named) == 1 == len(self._mailboxes):
             on_top += envelope_to(self._named[0])
+        on_top += self._fields_on_top(len(on_top))
         return arrived + raw, MailboxesDestination(self._services, self.queue_id, self._mailboxes, on_top)
+
+    def _cleaned(self, header: HeaderBlock) -> HeaderBlock:
+        """Return the header block without results of others that claim to be ours."""
+        services = self._services
+        if trusts_results(services.trusted_results, self._transaction):
+            return header
+        raw = without_foreign_results(header, services.own_ids)
+        return header if raw is header.raw else HeaderBlock(raw)
+
+    def _fields_on_top(self, at: int) -> bytes:
+        """Return the fields with the results, or room for them while these are not known."""
+        checks = self.authentication
+        if checks is None:
+            return b""
+        if checks.verdict is not None:
+            return checks.fields()
+        self._fields_at, self._room = at, checks.room()
+        return b" " * (self._room - 1) + b"\n"
+
+    def junk_objection(self) -> Reply | None:
+        """Refuse a message for the junk folder when all its recipients are elsewhere: junk is never forwarded."""
+        if self._is_junk and not self._mailboxes and all(self._is_forwarded(each) for each in self._recipients):
+            return JUNK_IS_NOT_FORWARDED
+        return None
+
+    @property
+    def _is_junk(self) -> bool:
+        return self.authentication is not None and self.authentication.is_junk
+
+    def _is_forwarded(self, recipient: Recipient) -> bool:
+        """Whether an address of ours stands for this one elsewhere."""
+        return bool(recipient.original) and all(each.recipient is not recipient for each in self._mailboxes)
 
     def _may_be_signed(self, header: HeaderBlock) -> bool:
         """Return whether copies for other servers are to be signed: mail of our own users, and of a trusted host when
@@ -130,12 +175,28 @@ class IncomingMessage:
     def commit(self, destination: Destination, size: int, header: HeaderBlock) -> Reply:
         """Returns when the message would survive a power cut. Raises what the disk said."""
         came = self._services.clock()
+        checks = self.authentication
+        if self._room and checks is not None:
+            destination.fill(self._fields_at, checks.fields(self._room))
+        if self._is_junk:
+            self._keep_junk_here(destination)
         with IoSlot():
             delivered = destination.commit(self._envelope, self._arrival)
         self._tell(delivered, size, header.first(b"message-id") or self._own_id(), came)
         return accepted(self.queue_id)
 
+    def _keep_junk_here(self, destination: Destination) -> None:
+        """Let junk go into the junk folders; copies for elsewhere are dropped where the address keeps one, else held
+        for a decision of the administrator."""
+        kept_by = {each.recipient.original for each in self._mailboxes}
+        forwarded = [each for each in self._recipients if self._is_forwarded(each)]
+        held = tuple(each for each in forwarded if each.original not in kept_by)
+        self._recipients = [each for each in self._recipients if each not in forwarded]
+        destination.junk(self._services.config.server.junk_folder, held)
+
     def refused(self, reply: Reply) -> None:
+        if self.authentication is not None and self.authentication.verdict is not None:
+            self._journal.write([self._authentication_line(self.authentication.verdict, "refused")])
         self._journal.rejected("DATA", reply, self._mail.reverse_path, ", ".join(self._named[:1]), self.queue_id)
 
     def complain(self, problem: Exception) -> None:
@@ -179,7 +240,7 @@ class IncomingMessage:
         return f"<{self.queue_id}@{self._services.helo_name}>".encode() if self._originates_here else b""
 
     def _envelope(self) -> Envelope:
-        login, mail = self._transaction.visitor.login, self._mail
+        login, mail, checks = self._transaction.visitor.login, self._mail, self.authentication
         return Envelope(
             sender=mail.reverse_path,
             recipients=tuple(self._recipients),
@@ -191,6 +252,8 @@ class IncomingMessage:
             client=str(self._transaction.visitor.client),
             originates_here=self._originates_here,
             sign=self._sign,
+            fields="" if checks is None or checks.verdict is None else checks.fields().decode("utf-8"),
+            junk=self._is_junk,
         )
 
     def _tell(self, delivered: Sequence[Recipient], size: int, message_id: bytes, came: float) -> None:
@@ -201,6 +264,9 @@ class IncomingMessage:
         lines = journal.message(
             self.queue_id, self._mail.reverse_path, size, message_id, len(self._recipients), visitor.login
         )
+        if self.authentication is not None and self.authentication.verdict is not None:
+            place = self._services.config.server.junk_folder.lstrip(".").lower() if self._is_junk else ""
+            lines.append(self._authentication_line(self.authentication.verdict, place or "inbox"))
         if delivered:
             journal.count("delivered", len(delivered))
             now = self._services.clock()
@@ -213,6 +279,9 @@ class IncomingMessage:
             if len(delivered) == len(self._recipients):
                 lines.append(("qmgr", f"{self.queue_id}: removed"))
         journal.write(lines)
+
+    def _authentication_line(self, verdict: AuthenticationVerdict, place: str) -> tuple[str, str]:
+        return "smtpd", f"{self.queue_id}: auth: {printable(verdict.results.summary(), 900)} -> {place}"
 
 
 def _may_hold_tnef(header: HeaderBlock, content: bytes, *, complete: bool) -> bool:

@@ -132,6 +132,7 @@ class Reception:
 
     def _hello(self, event: Hello) -> Reply:
         self._end_transaction()
+        self._visitor.hello = event.name
         return hello(self._services.helo_name)
 
     def _start_tls(self, event: StartTls) -> Reply:

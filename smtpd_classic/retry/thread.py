@@ -117,7 +117,7 @@ class RetryThread:
         routes = Routes(
             config,
             self._network,
-            MaildirTransport(services.accounts, services.mail_store),
+            MaildirTransport(services.accounts, services.mail_store, config.server.junk_folder),
             services.accounts.is_local_domain,
         )
         attempts = AttemptPlanner(

@@ -170,6 +170,31 @@ TOO_MANY_HOPS = Reply(554, "5.4.6", "Too many hops, a mail loop; check the forwa
 MAIL_LOOP = Reply(554, "5.4.6", "A mail loop: this recipient had the message before; check its forwarding.")
 BARE_LINE_ENDS = Reply(554, "5.6.0", "The message holds CR, LF or NUL alone; send lines that end with CR LF.")
 
+JUNK_IS_NOT_FORWARDED = Reply(
+    550, "5.7.1", "The message looks forged, and its recipient is elsewhere; nothing is sent."
+)
+
+
+def spf_refused(domain: str, ip: str) -> Reply:
+    return Reply(550, "5.7.23", f"The SPF record of {_shown(domain)} does not allow {ip} to send for it")
+
+
+def own_domain_refused(domain: str) -> Reply:
+    return Reply(550, "5.7.26", f"Mail from {_shown(domain)} must be sent after a login")
+
+
+def dmarc_refused(domain: str) -> Reply:
+    return Reply(
+        550,
+        "5.7.26",
+        f"{_shown(domain)}'s DMARC policy asks us to refuse mail that neither SPF nor DKIM confirms",
+    )
+
+
+def _shown(text: str) -> str:
+    return text[:254].encode("ascii", "backslashreplace").decode()
+
+
 # Our own troubles: temporary, and said without details.
 
 DISK_FULL = Reply(452, "4.3.1", "No space for messages at the moment; try again later.")

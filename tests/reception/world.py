@@ -64,6 +64,8 @@ auth = offered
 [listener submission]
 port = 587
 auth = required
+[authentication]
+check = no
 """
 RESOLVER = FixedResolver(
     mx={

@@ -32,6 +32,10 @@ ZONE = [
     "host-record=there.test,127.0.0.1",
     f"host-record=both.test,{BOTH_IPV4},::1",
     "dns-rr=null.test,15,000000",
+    'txt-record=closed.test,"v=spf1 -all"',
+    'txt-record=_dmarc.quarantine.test,"v=DMARC1; p=quarantine"',
+    'txt-record=_dmarc.reject.test,"v=DMARC1; p=reject"',
+    'txt-record=own.test,"v=spf1 -all"',
 ]
 Sections = Mapping[str, Mapping[str, str]]
 _numbers = itertools.count(1)

@@ -52,6 +52,7 @@ PLACES = (
     Place("Mail Header Replace", "server", replace.screen, ("replacements",)),
     Place("Listeners & TLS", "server", listeners.screen, ("listeners",)),
     Place("Access Control", "server", access.Access, ("access",)),
+    Place("Authentication", "server", partial(settings.Settings, attribute="authentication"), ("authentication",)),
     Place("Signing & DNS", "server", partial(settings.Settings, attribute="signing"), ("signing",)),
     Place("Server", "server", partial(settings.Settings, attribute="server"), ("server",)),
     Place("Domains", "mail", domains.screen, ("domains",)),
