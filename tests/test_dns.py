@@ -485,7 +485,50 @@ def test_hundreds_of_silent_names_keep_no_other_name_waiting(servers: list[Serve
     before = threading.active_count()
     resolver.begin_mx("one-more.test", begun.put)
     assert threading.active_count() == before, "a look-up costs no thread"
-    server.answer_late()
+    until(lambda: server.answer_late() or begun.qsize() == 401, 40)  # type: ignore[func-returns-value]
+
+
+def test_names_that_failed_hold_half_of_the_questions_at_most(
+    servers: list[Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("smtpd_classic.dns.questions.MOST_UNDER_WAY", 8)
+    servers.append(server := Server(dns.rcode.SERVFAIL))
+    clock = Clock()
+    resolver = DnsResolver([("127.0.0.1", server.port)], clock=clock)
+    names = [f"failing-{number}.test" for number in range(7)]
+    for name in names:
+        with pytest.raises(DnsFailure):
+            resolver.mx(name)
+    clock.now += 31
+    server.silent.add(MX)
+    begun: SimpleQueue[object] = SimpleQueue()
+    for name in names:
+        resolver.begin_mx(name, begun.put)
+    for number in range(2):
+        resolver.begin_mx(f"fresh-{number}.test", begun.put)
+    until(lambda: len(server._unanswered) == 4 + 2)
+    server.rcode = dns.rcode.NXDOMAIN
+    until(lambda: server.answer_late() or begun.qsize() == 9)  # type: ignore[func-returns-value]
+    assert server.questions == 7 + 9
+
+
+def test_the_oldest_of_too_many_questions_makes_room_for_a_new_name(
+    servers: list[Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("smtpd_classic.dns.questions.MOST_UNDER_WAY", 4)
+    monkeypatch.setattr("smtpd_classic.dns.questions.TRY_S", 0.5)
+    servers.append(server := Server(dns.rcode.NXDOMAIN))
+    server.silent.add(MX)
+    resolver = DnsResolver([("127.0.0.1", server.port)])
+    begun: SimpleQueue[object] = SimpleQueue()
+    for number in range(4):
+        resolver.begin_mx(f"silent-{number}.test", begun.put)
+    until(lambda: server.questions == 4)
+    with pytest.raises(NoSuchDomain):
+        resolver.txt("fresh.test", timeout_s=4.0)
+    assert isinstance(begun.get(timeout=1), DnsFailure)
+    assert begun.empty(), "only the oldest was ended"
+    until(lambda: server.answer_late() or begun.qsize() == 3)  # type: ignore[func-returns-value]
 
 
 def test_the_memory_of_failures_is_bounded(servers: list[Server], monkeypatch: pytest.MonkeyPatch) -> None:

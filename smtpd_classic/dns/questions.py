@@ -92,6 +92,7 @@ class Questions:
         self._exchanges: dict[Question, Exchange] = {}  # the oldest first
         self._waiting: tuple[deque[_Lookup], deque[_Lookup]] = (deque(), deque())  # the second: failed before
         self._new = self._under_way = self._doubtful = 0
+        self._crowded = False
         self._silent: dict[Server, float] = {}
         self._last_answer = 0.0
 
@@ -145,10 +146,18 @@ class Questions:
             exchange.start()
 
     def _end_oldest(self) -> None:
-        """Make room for a name that is asked for the first time, if the oldest question has had its time."""
+        """Make room for a name that is asked for the first time, as soon as the oldest question has had its time."""
         question = next(iter(self._exchanges))
-        if self.age(question) > TRY_S:
+        left_s = TRY_S - self.age(question)
+        if left_s <= 0:
             self._exchanges[question].give_up()
+        elif not self._crowded:
+            self._crowded = True
+            self.loop.after(left_s, self._look_again)
+
+    def _look_again(self) -> None:
+        self._crowded = False
+        self._start_some()
 
     def _next(self) -> _Lookup | None:
         if self._new >= MOST_NEW or self._under_way >= MOST_UNDER_WAY:
