@@ -10,8 +10,7 @@ JOBS ?= 4
 .PHONY: run test check tests torture compiled test-compiled bench tools generated deb clean
 
 run: .venv/run.stamp
-	@test -e instance/smtpd-classic.conf || $(BIN)/smtpd-classic init instance
-	@exec $(BIN)/smtpd-classic --config instance/smtpd-classic.conf serve --hints
+	@exec conf/run $(BIN)/python
 
 test: check tests
 
@@ -28,6 +27,7 @@ torture: .venv/test.stamp tools
 
 # The same source in .compiled, with machine code for what every message passes through.
 compiled: .venv/test.stamp tools
+	@command -v $(firstword $(CC) gcc) >/dev/null || { echo "Compiling needs a C compiler (Debian: apt-get install gcc python3-dev)." >&2; exit 1; }
 	@mkdir -p .compiled
 	@find .compiled -name '*.py' -delete
 	@cp -pR pyproject.toml setup.py *.md Makefile smtpd_classic spool tui tests conf man .compiled

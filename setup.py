@@ -1,4 +1,5 @@
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,9 @@ COMPILE = os.environ.get("SMTPD_CLASSIC_COMPILE") == "1"
 def machine_code() -> list[Any]:
     if not COMPILE or {"egg_info", "dist_info"} & set(sys.argv):  # which ask what is needed, before it is there
         return []
+    compiler = os.environ.get("CC", "gcc").split()[0]
+    if shutil.which(compiler) is None:
+        sys.exit(f"Compiling needs a C compiler, and there is no {compiler} (Debian: apt-get install gcc python3-dev).")
     from mypyc.build import mypycify  # noqa: PLC0415 - only then is it needed
 
     modules = [f"{folder}/{name}.py" for folder, names in COMPILED.items() for name in names.split()]

@@ -1,6 +1,6 @@
-"""`smtpd-classic init`: a server of one's own in one folder, on high ports of this machine alone.
+"""`smtpd-classic init`: a server in one folder, on high ports of this machine alone.
 
-Everything is in the folder, so that it can be tried and thrown away; nothing else of the machine is touched.
+Everything is in the folder, so that it can be tried and thrown away. Nothing else of the machine is changed.
 """
 
 import argparse
@@ -71,6 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--domain", type=_domain, default="example.test", help="the primary domain (%(default)s)")
     parser.add_argument("--user", metavar="NAME", help="the name of the first account (yours)")
     parser.add_argument("--password-stdin", action="store_true", help="read its password from the first line of stdin")
+    parser.add_argument("--no-hint", action="store_true", help="do not say how to start the server")
 
 
 def _domain(text: str) -> str:
@@ -102,16 +103,17 @@ def _init(args: argparse.Namespace) -> int:
     except BaseException:
         _clear(folder)  # half an instance would be in the way of the next try
         raise
-    print(f"Made {folder}. Start it with: smtpd-classic --config {folder}/{_NAME} serve", file=sys.stderr)
     print(f"login:    {address}")
     if not args.password_stdin:
         print(f"password: {password}", flush=True)
         print("The password is not shown again; “smtpd-classic user password” sets another.", file=sys.stderr)
+    if not args.no_hint:
+        print(f"Made {folder}. Next, start it: smtpd-classic --config {folder}/{_NAME} serve", file=sys.stderr)
     return os.EX_OK
 
 
 def _owner(folder: str) -> pwd.struct_passwd | None:
-    """Whose the instance is to be: ours (None), or when we are root somebody's, for the server does not stay root."""
+    """Return the owner of a new instance: None for ourselves, or an ordinary user when we are root."""
     if os.geteuid() != 0:
         return None
     names = (os.environ.get("SUDO_USER", ""), "nobody")
@@ -137,13 +139,13 @@ def _user(name: str) -> pwd.struct_passwd | None:
 
 
 def _login_name() -> str:
-    """Whoever types this, as a local part that nobody can take offence at."""
+    """Return the login name of the user, reduced to a valid local part."""
     name = re.sub(r"[^a-z0-9_.-]", "", (os.environ.get("SUDO_USER") or _own_name()).lower()).strip(".-")
     return name if name and ".." not in name else "you"
 
 
 def _own_name() -> str:
-    """A container may run us under a number that has no name."""
+    """Return the user name of this process. A container may run it under a number that has none."""
     try:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
@@ -193,7 +195,7 @@ def _make_certificate(certificate: str, key: str, domain: str) -> None:
 
 
 def _give_all(folder: str, owner: pwd.struct_passwd) -> None:
-    """Nobody else could have written into the folder so far: it was empty, and root's."""
+    """Give the folder to its owner. No other user could write into it so far: it was empty, and owned by root."""
     os.chown(folder, owner.pw_uid, owner.pw_gid)
     for place, folders, files in os.walk(folder):
         for name in (*folders, *files):

@@ -7,7 +7,7 @@ import stat
 
 from smtpd_classic.durable import Broken, Full, advice, is_full, sync_folder
 
-__all__ = ["MailStoreBroken", "MailStoreFull", "check_maildir", "failure", "make_folder", "make_maildir"]
+__all__ = ["MailStoreBroken", "MailStoreFull", "check_maildir", "failure", "forget_sum", "make_folder", "make_maildir"]
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _TMP_AGE_S = 36 * 3600  # after this time the Maildir standard allows to remove a file from tmp/
@@ -52,6 +52,15 @@ def make_maildir(folder: str) -> None:
         os.close(os.open(f"{folder}/maildirfolder", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
     for name in ("tmp", "cur", "new"):
         make_folder(f"{folder}/{name}")
+
+
+def forget_sum(folder: str) -> None:
+    """Remove the sum of the sizes that a Dovecot beside keeps in the Maildir: it is wrong after a delivery of ours.
+
+    Dovecot then adds up the file names again, as this server does.
+    """
+    with contextlib.suppress(OSError):
+        os.unlink(f"{folder}/maildirsize")
 
 
 def check_maildir(folder: str, now: float) -> None:

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Self
 
 from smtpd_classic.durable import COMPLETE, close, create_locked, sync, sync_folder, write_all
-from smtpd_classic.mailstore.folders import failure, make_maildir
+from smtpd_classic.mailstore.folders import failure, forget_sum, make_maildir
 
 __all__ = ["JUNK", "Incoming", "copy_into", "envelope_to"]
 
@@ -202,6 +202,7 @@ class Incoming:
         except OSError as error:
             self.undo()
             raise failure(error, target) from error
+        forget_sum(folder)
         return []
 
     def _deliver_several(self, folders: list[str], name: str) -> list[str]:
@@ -227,6 +228,8 @@ class Incoming:
         if len(refused) == len(folders):
             raise failure(refused[folders[0]], folders[0])
         self._remove_name()
+        for folder in folders:
+            forget_sum(folder)
         return list(refused)
 
     def _place(self, link: Callable[[str, str], None], folder: str, target: str) -> bool:

@@ -20,6 +20,7 @@ from smtpd_classic.mailstore.folders import (
     MailStoreFull,
     check_maildir,
     failure,
+    forget_sum,
     make_folder,
     make_maildir,
 )
@@ -179,6 +180,7 @@ class MailStore:
                 os.unlink(os.path.join(folder, "tmp", name))  # a copy that its writer, now dead, had begun
             copy_into(folder, name, iter(lambda: os.read(descriptor, _CHUNK), b""))
             os.unlink(path)
+        forget_sum(folder)
 
 
 def _unchanged(descriptor: int, path: str, before: os.stat_result) -> bool:

@@ -118,3 +118,13 @@ class TestCertbotHook:
         before = (instance.folder / "tls" / "certificate.pem").read_text()
         assert self.renewed(instance, "www.elsewhere.example").returncode == 0
         assert (instance.folder / "tls" / "certificate.pem").read_text() == before
+
+
+def test_the_lock_names_every_bundled_library_with_its_hash() -> None:
+    """“conf/debian/lock” writes it."""
+    required = re.findall(r'^    "([\w-]+)[<>=]', (CONF.parent / "setup.py").read_text(), re.M)
+    lines = (CONF / "debian" / "requirements.lock").read_text().splitlines()
+    locked = {line.partition("==")[0].lower() for line in lines if not line.startswith("#")}
+    assert {name.lower() for name in required} - {"argon2-cffi", "cryptography"} <= locked
+    for line in lines:
+        assert line.startswith("#") or re.fullmatch(r"\w+==[\d.]+ --hash=sha256:[0-9a-f]{64}", line)
