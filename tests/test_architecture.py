@@ -89,6 +89,10 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     ),
     "submission.pickup": ({"log", "submission", "submission.inject", "services", "spool"}, set()),
     "submission.inject": ({"dsn", "log", "message", "retry", "server", "services", "spool", "submission"}, set()),
+    "doctor": (
+        {"config", "dns", "domain_name", "keys", "mailauth", "runtime", "server.tls", "spool"},
+        set(),
+    ),
     # The screens: files and a running instance's folder, never its sockets; the server's own code explains.
     "tui": (
         {"accounts", "atomic_file", "config", "explanation", "log_reader", "log_source", "runtime", "runtime.hosts"}

@@ -1,0 +1,84 @@
+"""`smtpd-classic doctor`: everything that keeps mail from landing, each with advice."""
+
+import argparse
+import json
+import os
+import socket
+import sys
+import time
+from collections.abc import Sequence
+
+from smtpd_classic.commands.failures import guarded
+from smtpd_classic.commands.signing import key_store, own_addresses, publication_of, signing_domains
+from smtpd_classic.config import Config, load
+from smtpd_classic.dns import DnsResolver
+from smtpd_classic.doctor import Examination, Finding, State, examine
+
+__all__ = ["HELP", "add_arguments", "run"]
+
+HELP = "examine this server, its DNS records and the way out"
+_MARKS = {State.GOOD: "[ok]", State.WRONG: "[!!]", State.UNKNOWN: "[??]"}
+_PATIENCE_S = 10.0
+_LONGEST_BANNER = 512
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--quiet", action="store_true", help="print only what changed since the last time (for cron)")
+    parser.add_argument("--probe", action="append", default=[], metavar="HOST", help="a host to reach at port 25")
+    parser.add_argument("--list", action="append", default=[], metavar="ZONE", help="a block list to ask")
+
+
+def run(args: argparse.Namespace) -> int:
+    return guarded(lambda: _examine(load(args.config), args))
+
+
+def _examine(config: Config, args: argparse.Namespace) -> int:
+    store = key_store(config)
+    facts = Examination(
+        config=config,
+        resolver=DnsResolver(config.server.name_servers),
+        store=store,
+        publication=publication_of(config, store),
+        public=own_addresses(config),
+        domains=tuple(signing_domains(config)),
+        clock=time.time,
+        banner=_banner,
+        probe_hosts=tuple(args.probe),
+        lists=tuple(args.list),
+    )
+    findings = examine(facts)
+    shown = _changed(config, findings) if args.quiet else findings
+    if args.json:
+        print(json.dumps([each._asdict() for each in shown], indent=2, ensure_ascii=False))
+    else:
+        for each in shown:
+            print(f"{_MARKS[each.state]} {each.subject}: {each.found}")
+            if each.advice:
+                print(f"     {each.advice}")
+    return 1 if any(each.state is State.WRONG for each in findings) else os.EX_OK
+
+
+def _changed(config: Config, findings: Sequence[Finding]) -> list[Finding]:
+    """Return the findings whose state is another than the last time, and remember this time's."""
+    path = os.path.join(config.server.run_folder, "doctor.json")
+    try:
+        with open(path, encoding="utf-8") as file:
+            before = dict(json.load(file))
+    except (OSError, ValueError, TypeError):
+        before = {}
+    now = {each.subject: str(each.state) for each in findings}
+    try:
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump(now, file)
+    except OSError as problem:
+        print(f"{path}: {problem.strerror}", file=sys.stderr)
+    return [each for each in findings if before.get(each.subject, str(State.GOOD)) != str(each.state)]
+
+
+def _banner(host: str) -> str:
+    """Return the greeting of a host at port 25. Raises OSError."""
+    with socket.create_connection((host, 25), _PATIENCE_S) as connection:
+        banner = connection.recv(_LONGEST_BANNER).decode("ascii", "replace").strip()
+        connection.sendall(b"QUIT\r\n")
+    return banner

@@ -1,0 +1,226 @@
+"""Checks of the records in DNS: names, MX, SPF, DKIM, DMARC."""
+
+from collections.abc import Iterator
+
+from smtpd_classic.dns import DnsFailure, NoSuchDomain
+from smtpd_classic.doctor.finding import Examination, Finding, good, unknown, wrong
+from smtpd_classic.domain_name import ascii_domain
+from smtpd_classic.keys.publication import Shown
+from smtpd_classic.keys.store import IN_USE, RETIRED, DkimKey, KeysUnreadable
+from smtpd_classic.mailauth.dmarc_record import dmarc_records, parse_dmarc_record
+from smtpd_classic.mailauth.lookup import Lookups
+from smtpd_classic.mailauth.spf import SpfQuery, check_spf
+from smtpd_classic.mailauth.words import ResultWord
+
+__all__ = ["dkim", "dmarc", "dmarc_reports", "helo_address", "mx", "ptr", "resolver", "retired_keys", "spf"]
+
+_NOT_USED = "not used: mail leaves by the relay"
+_KEPT_S = 30 * 86_400
+
+
+def resolver(facts: Examination) -> Iterator[Finding]:
+    """The name servers answer."""
+    servers = ", ".join(address for address, _ in facts.config.server.name_servers) or "those of /etc/resolv.conf"
+    try:
+        facts.resolver.ns_records(facts.domains[0])
+    except NoSuchDomain:
+        pass
+    except DnsFailure as problem:
+        yield unknown(
+            "resolver", f"the name servers ({servers}) do not answer: {problem}", "Check [server] name_servers."
+        )
+        return
+    yield good("resolver", f"the name servers ({servers}) answer")
+
+
+def helo_address(facts: Examination) -> Iterator[Finding]:
+    """The HELO name leads to our addresses."""
+    name = ascii_domain(facts.config.helo_name)
+    subject = f"address of {name}"
+    try:
+        found = {address for version in (4, 6) for address in _addresses(facts, name, version)}
+    except DnsFailure as problem:
+        yield unknown(subject, str(problem))
+        return
+    if not found:
+        yield wrong(subject, "the name has no address", f"Publish A and AAAA records for {name}.")
+    elif not facts.public:
+        yield unknown(subject, f"DNS shows {', '.join(sorted(found))}; no own address is known", _SET_ADDRESSES)
+    elif found - set(facts.public):
+        other = ", ".join(sorted(found - set(facts.public)))
+        yield wrong(
+            subject, f"DNS shows {other}, which is not ours", f"Correct the record, or {_SET_ADDRESSES.lower()}"
+        )
+    else:
+        yield good(subject, ", ".join(sorted(found)))
+
+
+_SET_ADDRESSES = "Set [server] public_addresses."
+
+
+def _addresses(facts: Examination, name: str, version: int) -> tuple[str, ...]:
+    try:
+        return facts.resolver.address_records(name, version)
+    except NoSuchDomain:
+        return ()
+
+
+def ptr(facts: Examination) -> Iterator[Finding]:
+    """The address leads back to the HELO name."""
+    if facts.by_relay:
+        yield good("reverse name", _NOT_USED)
+        return
+    wanted = ascii_domain(facts.config.helo_name)
+    for address in facts.public:
+        subject = f"reverse name of {address}"
+        try:
+            names = facts.resolver.ptr(address)
+        except NoSuchDomain:
+            names = ()
+        except DnsFailure as problem:
+            yield unknown(subject, str(problem))
+            continue
+        if wanted in names:
+            yield good(subject, wanted)
+        else:
+            found = ", ".join(names) or "there is none"
+            yield wrong(subject, f"{found}, not {wanted}", f"Let your provider set the PTR record to {wanted}.")
+
+
+def mx(facts: Examination) -> Iterator[Finding]:
+    """Mail for each domain comes here."""
+    for domain in facts.domains:
+        subject = f"MX of {domain}"
+        try:
+            hosts = [each.host for each in facts.resolver.mx_records(domain)]
+            leads = [host for host in hosts if host and _leads_here(facts, host)]
+        except NoSuchDomain:
+            hosts, leads = [], []
+        except DnsFailure as problem:
+            yield unknown(subject, str(problem))
+            continue
+        advice = f"Publish “{domain}. MX 10 {ascii_domain(facts.config.helo_name)}.”."
+        if not hosts:
+            yield wrong(subject, "there is none", advice)
+        elif not leads:
+            yield wrong(subject, f"{', '.join(hosts)} is not this server", advice)
+        else:
+            yield good(subject, ", ".join(hosts))
+
+
+def _leads_here(facts: Examination, host: str) -> bool:
+    if host == ascii_domain(facts.config.helo_name):
+        return True
+    found = {address for version in (4, 6) for address in _addresses(facts, host, version)}
+    return bool(found & set(facts.public))
+
+
+def spf(facts: Examination) -> Iterator[Finding]:
+    """Each domain lets our addresses send for it."""
+    for domain in facts.domains:
+        for address in facts.public or ("192.0.2.0",):
+            subject = f"SPF of {domain}" + (f" for {address}" if facts.public else "")
+            query = SpfQuery(address, f"postmaster@{domain}", domain)
+            result = check_spf(query, Lookups(facts.resolver))
+            advice = f"See “smtpd-classic dns records {domain}”."
+            if result.word is ResultWord.TEMPERROR:
+                yield unknown(subject, result.reason)
+            elif result.word in {ResultWord.NONE, ResultWord.PERMERROR}:
+                yield wrong(subject, result.reason, advice)
+            elif facts.by_relay or not facts.public:
+                yield good(subject, _NOT_USED if facts.by_relay else "there is one record that can be read")
+            elif result.word is ResultWord.PASS:
+                yield good(subject, result.reason)
+            else:
+                yield wrong(subject, f"{result.word}: {result.reason}", advice)
+
+
+def dkim(facts: Examination) -> Iterator[Finding]:
+    """DNS shows each key that is used or waits."""
+    for domain in facts.domains:
+        try:
+            keys = [key for key in facts.store.keys(domain) if key.state != RETIRED]
+            findings = [_key(facts, key) for key in keys]
+        except KeysUnreadable as problem:
+            yield wrong(f"DKIM of {domain}", str(problem), "Correct the owner and mode of the file, or make a new key.")
+            continue
+        if not keys:
+            yield wrong(f"DKIM of {domain}", "there is no key", f"Use “smtpd-classic dkim add {domain}”.")
+        yield from findings
+
+
+def _key(facts: Examination, key: DkimKey) -> Finding:
+    subject = f"DKIM key {key.selector} of {key.domain}"
+    shown = facts.publication.shown(key)
+    if shown is Shown.YES:
+        return good(subject, f"DNS shows it; {key.state}")
+    if shown is Shown.UNKNOWN:
+        return unknown(subject, shown.value)
+    signs = " and mail is signed with it" if key.state == IN_USE else ""
+    return wrong(subject, f"{shown.value}{signs}", f"Publish {key.dns_name}: “smtpd-classic dkim show {key.selector}”.")
+
+
+def retired_keys(facts: Examination) -> Iterator[Finding]:
+    """Records of old keys may go after thirty days."""
+    for domain in facts.domains:
+        try:
+            old = [key for key in facts.store.keys(domain) if key.state == RETIRED]
+        except KeysUnreadable:
+            continue  # told by `dkim`
+        for key in old:
+            subject = f"retired key {key.selector} of {domain}"
+            if key.since + _KEPT_S > facts.clock():
+                yield good(subject, "keep its record in DNS until 30 days have passed")
+            else:
+                yield good(subject, f"{key.dns_name} may be removed from DNS")
+
+
+def dmarc(facts: Examination) -> Iterator[Finding]:
+    """Each domain has one DMARC record."""
+    for domain in facts.domains:
+        subject, advice = f"DMARC of {domain}", f"See “smtpd-classic dns records {domain}”."
+        try:
+            records = dmarc_records(facts.resolver.txt(f"_dmarc.{domain}"))
+        except NoSuchDomain:
+            records = []
+        except DnsFailure as problem:
+            yield unknown(subject, str(problem))
+            continue
+        if len(records) != 1:
+            yield wrong(subject, f"there are {len(records)} records" if records else "there is no record", advice)
+            continue
+        record = parse_dmarc_record(records[0])
+        if record.usable:
+            yield good(subject, f"p={record.policy}")
+        else:
+            yield wrong(subject, "the record has no valid p=", advice)
+
+
+def dmarc_reports(facts: Examination) -> Iterator[Finding]:
+    """A domain elsewhere that gets our reports allows it (RFC 9990)."""
+    for domain in facts.domains:
+        try:
+            records = dmarc_records(facts.resolver.txt(f"_dmarc.{domain}"))
+        except (NoSuchDomain, DnsFailure):
+            continue  # told by `dmarc`
+        targets = {
+            uri.rpartition("@")[2].partition("!")[0].lower()
+            for record in records[:1]
+            for uri in parse_dmarc_record(record).reports_to
+        }
+        for target in sorted(targets):
+            if target != domain and not target.endswith(f".{domain}") and not domain.endswith(f".{target}"):
+                yield _reports_allowed(facts, domain, target)
+
+
+def _reports_allowed(facts: Examination, domain: str, target: str) -> Finding:
+    subject, name = f"DMARC reports of {domain} to {target}", f"{domain}._report._dmarc.{target}"
+    try:
+        allowed = bool(dmarc_records(facts.resolver.txt(name)))
+    except NoSuchDomain:
+        allowed = False
+    except DnsFailure as problem:
+        return unknown(subject, str(problem))
+    if allowed:
+        return good(subject, "allowed")
+    return wrong(subject, "not allowed there", f"Let {target} publish the TXT record v=DMARC1 at {name}.")

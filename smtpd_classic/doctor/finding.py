@@ -1,0 +1,65 @@
+"""The result of a check, and the facts that checks are given."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+from smtpd_classic.config.schema import Config
+from smtpd_classic.dns import Resolver
+from smtpd_classic.keys.publication import Publication
+from smtpd_classic.keys.store import KeyStore
+
+__all__ = ["Examination", "Finding", "State", "good", "unknown", "wrong"]
+
+
+class State(StrEnum):
+    """The three results of a check."""
+
+    GOOD = "good"
+    WRONG = "wrong"
+    UNKNOWN = "could not be asked"
+
+
+class Finding(NamedTuple):
+    """One row: what was looked at, what was found, and what to do."""
+
+    state: State
+    subject: str
+    found: str
+    advice: str = ""
+
+
+@dataclass(frozen=True)
+class Examination:
+    """The facts and tools of one examination. `banner` returns the greeting of a host at port 25 and raises OSError;
+    `public` are the addresses under which other servers know this one."""
+
+    config: Config
+    resolver: Resolver
+    store: KeyStore
+    publication: Publication
+    public: tuple[str, ...]
+    domains: tuple[str, ...]
+    clock: Callable[[], float]
+    banner: Callable[[str], str]
+    probe_hosts: tuple[str, ...] = ()
+    lists: tuple[str, ...] = ()
+
+    @property
+    def by_relay(self) -> bool:
+        """True when all mail leaves through a relay: then the own address counts for nothing."""
+        remote = self.config.remote
+        return remote.relay_always or (remote.relay_when_delivery_fails and not remote.look_up_mx)
+
+
+def good(subject: str, found: str) -> Finding:
+    return Finding(State.GOOD, subject, found)
+
+
+def wrong(subject: str, found: str, advice: str) -> Finding:
+    return Finding(State.WRONG, subject, found, advice)
+
+
+def unknown(subject: str, found: str, advice: str = "") -> Finding:
+    return Finding(State.UNKNOWN, subject, found, advice)

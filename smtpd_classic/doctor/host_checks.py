@@ -1,0 +1,143 @@
+"""Checks of this machine and of its way out: certificate, disk, queue, log, port 25, block lists."""
+
+import ipaddress
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from smtpd_classic.dns import DnsFailure, NoSuchDomain
+from smtpd_classic.doctor.finding import Examination, Finding, good, unknown, wrong
+from smtpd_classic.runtime import StatusFile
+from smtpd_classic.server.tls import days_left, problem_with
+from spool import Spool, SpoolBroken
+
+__all__ = ["block_lists", "certificate", "clock", "daemon", "disk", "log", "port_25_out", "queue"]
+
+_SOON_DAYS = 14
+_FEW_INODES = 1000
+_NOT_USED = "not used: mail leaves by the relay"
+_WRITTEN = datetime(2026, 11, 1, tzinfo=UTC).timestamp()
+
+
+def daemon(facts: Examination) -> Iterator[Finding]:
+    """The server runs, with the file as it is."""
+    status = StatusFile(os.path.join(facts.config.server.run_folder, "status.json")).running()
+    if status is None:
+        yield wrong("server", "it does not run", "Start it: “service smtpd-classic start”.")
+    elif status.digest != facts.config.digest:
+        yield wrong("server", "it runs with an older version of the file", "Use “smtpd-classic reload”.")
+    else:
+        yield good("server", "it runs with this file")
+
+
+def certificate(facts: Examination) -> Iterator[Finding]:
+    """The certificate can be used, and has days left."""
+    server = facts.config.server
+    if not facts.config.basic.allow_tls:
+        yield wrong("certificate", "TLS is switched off", "Switch on [basic] allow_tls.")
+        return
+    problem = problem_with(server.certificate, server.private_key)
+    left = days_left(server.certificate)
+    if problem:
+        yield wrong("certificate", problem, "Renew the certificate, or correct the files.")
+    elif left is not None and left < _SOON_DAYS:
+        yield wrong("certificate", f"it expires in {left} days", "Renew the certificate.")
+    else:
+        yield good("certificate", f"{left} days left")
+
+
+def disk(facts: Examination) -> Iterator[Finding]:
+    """The folders have room, and inodes."""
+    for name in ("spool_folder", "mail_folder"):
+        folder = getattr(facts.config.server, name)
+        try:
+            found = os.statvfs(folder)
+        except OSError as problem:
+            yield unknown(f"disk of {folder}", problem.strerror or str(problem))
+            continue
+        free = found.f_bavail * found.f_frsize
+        if free < facts.config.basic.min_free_space:
+            yield wrong(f"disk of {folder}", f"{free >> 20} MiB free: mail is deferred", "Make room on the disk.")
+        elif found.f_files and found.f_favail < _FEW_INODES:
+            yield wrong(f"disk of {folder}", f"{found.f_favail} inodes left", "Remove small files from the disk.")
+        else:
+            yield good(f"disk of {folder}", f"{free >> 20} MiB free")
+
+
+def queue(facts: Examination) -> Iterator[Finding]:
+    """No message waits for most of its life time."""
+    try:
+        arrivals = [each.arrival for each in Spool(facts.config.server.spool_folder).list() if not each.held]
+    except (SpoolBroken, OSError) as problem:
+        yield unknown("queue", str(problem))
+        return
+    waited = facts.clock() - min(arrivals, default=facts.clock())
+    hours = f"the oldest message waits for {waited / 3600:.0f} hours"
+    if waited > facts.config.basic.queue_lifetime.total_seconds() / 2:
+        yield wrong("queue", hours, "“smtpd-classic queue list” shows why.")
+    else:
+        yield good("queue", hours if arrivals else "empty")
+
+
+def log(facts: Examination) -> Iterator[Finding]:
+    """A log in a file can be read."""
+    target = facts.config.server.log
+    if not target.startswith("/"):
+        yield good("log", f"it goes to {target}")
+    elif os.access(target, os.R_OK):
+        yield good("log", target)
+    else:
+        yield wrong("log", f"{target} cannot be read", "Correct its owner and mode.")
+
+
+def clock(facts: Examination) -> Iterator[Finding]:
+    """The clock is not years behind: certificates and signatures depend on it."""
+    if facts.clock() < _WRITTEN:
+        yield wrong("clock", "it is before the release of this program", "Set the clock, and run an NTP client.")
+    elif os.path.exists("/run/systemd/timesync/synchronized"):
+        yield good("clock", "synchronised")
+    else:
+        yield unknown("clock", "no sign of an NTP client of systemd")
+
+
+def port_25_out(facts: Examination) -> Iterator[Finding]:
+    """Other servers can be reached at port 25."""
+    if facts.by_relay:
+        yield good("port 25 out", _NOT_USED)
+        return
+    if not facts.probe_hosts:
+        yield unknown("port 25 out", "no host to ask", "Name hosts of others: --probe HOST.")
+    for host in facts.probe_hosts:
+        try:
+            banner = facts.banner(host)
+        except OSError as problem:
+            said = f"{host} cannot be reached: {problem.strerror or problem}"
+            yield wrong("port 25 out", said, "Ask your provider to open port 25, or set a relay.")
+            continue
+        yield good("port 25 out", f"{host}: {banner[:60]}")
+
+
+def block_lists(facts: Examination) -> Iterator[Finding]:
+    """No list of senders of spam has our address."""
+    if facts.by_relay:
+        yield good("block lists", _NOT_USED)
+        return
+    for zone in facts.lists:
+        for address in facts.public:
+            yield _listed(facts, zone, address)
+
+
+def _listed(facts: Examination, zone: str, address: str) -> Finding:
+    subject = f"{address} in {zone}"
+    name = ipaddress.ip_address(address).reverse_pointer.rsplit(".", 2)[0]
+    try:
+        found = facts.resolver.address_records(f"{name}.{zone}", 4)
+    except NoSuchDomain:
+        return good(subject, "not listed")
+    except DnsFailure as problem:
+        return unknown(subject, str(problem))
+    if any(each.startswith("127.255.255.") for each in found):
+        return unknown(subject, "the list refuses to answer your resolver", "Use a resolver of your own.")
+    if found:
+        return wrong(subject, f"listed ({', '.join(found)})", f"Ask {zone} for the reason, and to be removed.")
+    return good(subject, "not listed")
