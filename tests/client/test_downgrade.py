@@ -6,7 +6,7 @@ from contextlib import suppress
 from email.message import EmailMessage
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smtpd_classic.client.ascii_header import ascii_header
@@ -116,6 +116,7 @@ def test_long_lines_are_encoded_and_short_parts_stay() -> None:
     assert b"\nshort \xfc\n" in made
 
 
+@settings(deadline=None)
 @given(st.text(st.sampled_from("aZ .=\t\nü"), max_size=60), st.integers(900, 1100))
 def test_a_long_text_reads_as_before(text: str, length: int) -> None:
     content = b"MIME-Version: 1.0\nContent-Type: text/plain; charset=utf-8\n\n" + (text + "=" * length + text).encode()

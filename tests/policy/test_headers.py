@@ -283,7 +283,7 @@ def test_hostile_fields_are_read_in_linear_time(value: bytes) -> None:
     began = time.monotonic()
     with contextlib.suppress(Unreadable):
         read_authors(value)
-    assert time.monotonic() - began < 2.0
+    assert time.monotonic() - began < 10.0  # quadratic ones take minutes
 
 
 @pytest.mark.parametrize(
