@@ -11,13 +11,18 @@ from smtpd_classic.accounts import Accounts
 from smtpd_classic.config.schema import Config
 from smtpd_classic.dns import DnsResolver, Resolver
 from smtpd_classic.log import Log
+from smtpd_classic.mailauth.message_check import MessageCheck
 from smtpd_classic.mailstore.store import MailStore
+from smtpd_classic.message.headers import HeaderBlock, end_of_header_block
+from smtpd_classic.policy import Client, ClientContext, Rules, Transaction
+from smtpd_classic.policy.authentication import lookups_of, spf_of, verdict_on
 from smtpd_classic.policy.explain import Explanation, Question, explain, likely_listener
+from smtpd_classic.policy.transaction import AuthenticationVerdict
 from smtpd_classic.runtime import Runtime
 from smtpd_classic.services import Services
 from spool import Spool, SpoolBroken
 
-__all__ = ["Explanation", "NoSuchListener", "Question", "explanation"]
+__all__ = ["Explanation", "NoSuchListener", "Question", "authentication_of", "explanation"]
 
 
 class NoSuchListener(Exception):
@@ -26,6 +31,25 @@ class NoSuchListener(Exception):
 
 def explanation(config: Config, question: Question, listener: str = "", *, dns: Resolver | None = None) -> Explanation:
     """A blank `listener`: the one that such a client would use. Raises NoSuchListener."""
+    return explain(_rules(config, question, listener, dns), question)
+
+
+def authentication_of(
+    config: Config, question: Question, content: bytes, *, hello: str = "", dns: Resolver | None = None
+) -> AuthenticationVerdict:
+    """Return the results of SPF, DKIM and DMARC for a message as the server would get it, and its action."""
+    rules = _rules(config, question, "", dns)
+    client = Client(question.ip, 0, rules.dns.host_name(question.ip) or "unknown", rules.listener)
+    transaction = Transaction(ClientContext(client, rules, hello=hello), rules, question.sender)
+    content = content.replace(b"\r\n", b"\n")
+    end = end_of_header_block(content)
+    header, body = (content, b"") if end < 0 else (content[:end], content[end + 1 :])
+    check = MessageCheck(HeaderBlock(header), spf_of(transaction), lookups_of(transaction), int(time.time()))
+    check.update(body)
+    return verdict_on(transaction, check.finish())
+
+
+def _rules(config: Config, question: Question, listener: str, dns: Resolver | None) -> Rules:
     services = Services(
         config=config,
         accounts=Accounts(config),
@@ -44,7 +68,7 @@ def explanation(config: Config, question: Question, listener: str = "", *, dns: 
         found = named
     rules = services.policy(found).rules
     facts = services.facts._replace(free_bytes=lambda: _free_bytes(services))
-    return explain(replace(rules, facts=facts), question)
+    return replace(rules, facts=facts)
 
 
 def _free_bytes(services: Services) -> int:

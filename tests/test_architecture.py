@@ -73,7 +73,8 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     "submission": ({"message", "smtp"}, set()),
     "sendmail": ({"commands", "submission"}, set()),
     "explanation": (
-        {"accounts", "config", "dns", "log", "mailstore", "policy", "runtime", "services", "spool"},
+        {"accounts", "config", "dns", "log", "mailauth", "mailstore", "message", "policy", "runtime", "services"}
+        | {"spool"},
         set(),
     ),
     # What drives.

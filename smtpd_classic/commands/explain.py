@@ -8,8 +8,10 @@ import os
 from smtpd_classic.commands.failures import Refused, guarded
 from smtpd_classic.config import Config, load
 from smtpd_classic.config.kinds import SIZE
-from smtpd_classic.explanation import Explanation, NoSuchListener, Question, explanation
+from smtpd_classic.explanation import Explanation, NoSuchListener, Question, authentication_of, explanation
+from smtpd_classic.log import printable
 from smtpd_classic.policy.explain import Step
+from smtpd_classic.policy.transaction import AuthenticationVerdict
 
 __all__ = ["HELP", "add_arguments", "run"]
 
@@ -24,6 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--login", default="", metavar="USER", help="the user who has logged in")
     parser.add_argument("--listener", default="", metavar="NAME", help="the listener; automatic when not given")
     parser.add_argument("--size", default=0, type=_size, metavar="SIZE", help="the declared size, as in 5M")
+    parser.add_argument("--message", metavar="FILE", help="a message: show the results of SPF, DKIM and DMARC for it")
+    parser.add_argument("--helo", default="", metavar="NAME", help="the name in EHLO, for SPF of the null sender")
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--json", action="store_true", help="print JSON")
     output.add_argument("--quiet", action="store_true", help="print nothing: the exit status is 1 when it is refused")
@@ -55,10 +59,16 @@ def _explain(config: Config, args: argparse.Namespace) -> int:
     except NoSuchListener:
         names = ", ".join(each.name for each in config.listeners) or "none"
         raise Refused(f"there is no listener “{args.listener}”; there are: {names}.", os.EX_DATAERR) from None
+    shown, lines = _shown(found), _lines(found)
+    if args.message:
+        with open(args.message, "rb") as file:
+            verdict = authentication_of(config, question, file.read(), hello=args.helo)
+        shown["authentication"] = {"action": verdict.action, "reason": verdict.reason, "results": _results(verdict)}
+        lines += ["", f"action: {verdict.action} ({verdict.reason})", *_results(verdict)]
     if args.json:
-        print(json.dumps(_shown(found), indent=2, ensure_ascii=False))
+        print(json.dumps(shown, indent=2, ensure_ascii=False))
     elif not args.quiet:
-        print("\n".join(_lines(found)))
+        print("\n".join(lines))
     return os.EX_OK if found.accepted else REFUSED
 
 
@@ -70,6 +80,20 @@ def _shown(found: Explanation) -> dict[str, object]:
         "steps": [step._asdict() for step in found.steps],
         "targets": list(found.targets),
     }
+
+
+def _results(verdict: AuthenticationVerdict) -> list[str]:
+    """Return one line for each word, with the reason for it."""
+    results = verdict.results
+    spf, dmarc = results.spf, results.dmarc
+    lines = [f"spf={spf.word} {spf.domain}: {spf.reason}"]
+    lines += [
+        f"dkim={each.word} {each.domain}/{each.selector}: {each.reason or 'the signature is good'}"
+        for each in results.dkim
+    ] or ["dkim=none: there is no signature"]
+    policy = f" p={dmarc.policy} ({dmarc.record_domain})" if dmarc.policy else ""
+    lines.append(f"dmarc={dmarc.word} {dmarc.domain}{policy}: {dmarc.reason or 'the author is confirmed'}")
+    return [printable(line, 500) for line in lines]
 
 
 def _lines(found: Explanation) -> list[str]:

@@ -294,3 +294,16 @@ def test_junk_is_never_forwarded(world: World) -> None:
         assert b"Authentication-Results: example.test;" in peer.got[0].content
     finally:
         peer.close()
+
+
+def test_explain_shows_each_word_and_why(world: World, tmp_path: Path) -> None:
+    path = tmp_path / "message"
+    path.write_bytes(signed(TEXT.partition(b"\n\n")[0] + b"\n", b"changed\n").replace(b"changed", b"another"))
+    said = world.instance.run(
+        *("explain", "--ip", "127.0.0.5", "--from", "ann@example.org", "--to", "joe@example.test"),
+        *("--message", str(path)),
+    ).stdout
+    assert "action: junk (dmarc=fail p=reject)" in said
+    assert "spf=fail example.org: example.org: -all" in said
+    assert "dkim=fail example.org/sel: the body has been changed" in said
+    assert "dmarc=fail example.org p=reject (example.org): neither SPF nor DKIM confirms the author's domain" in said
