@@ -91,7 +91,7 @@ class Log:
                 self._lost += len(lines)
 
     def warning(self, part: str, text: str) -> None:
-        """Log `text` with the word that Postfix puts before what somebody should look at."""
+        """Log `text` behind the word that Postfix uses for warnings."""
         self.write(part, f"warning: {text}", WARNING)
 
     def close(self) -> None:
@@ -233,7 +233,7 @@ class _Syslog:
                 return False
             if self._socket is None:
                 self._socket = fresh
-            else:  # as for a file: the number stays, whoever is using it
+            else:  # as for a file: the number stays, also while another thread uses it
                 os.dup2(fresh.fileno(), self._socket.fileno(), inheritable=False)
                 fresh.close()
             return True

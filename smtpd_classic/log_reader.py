@@ -1,4 +1,4 @@
-"""Reading a log file: its end without its beginning, and what is appended, also after it has been rotated."""
+"""Reads a log file: its last lines, and appended lines, also after a rotation."""
 
 import os
 import time
@@ -41,7 +41,7 @@ def last_lines(path: str, number: int, wanted: Callable[[str], bool], end: int |
 
 
 class LogFollower:
-    """What is appended to a file from now on. A file that is not there is waited for."""
+    """Follows a file from now on. It waits for a file that does not exist yet."""
 
     def __init__(self, path: str) -> None:
         self._path = path

@@ -1,6 +1,6 @@
 """Finds the log of the server, for a command and for a screen: its own file, a file of syslog, or the journal.
 
-Debian 12 and newer install no rsyslog. There, what goes to syslog or to standard error is in the journal alone.
+Debian 12 and newer install no rsyslog. There, messages to syslog and to standard error are in the journal alone.
 """
 
 import fcntl
@@ -18,7 +18,7 @@ from smtpd_classic.log_reader import LogFollower, last_lines, lines
 __all__ = ["FileLog", "Following", "JournalLog", "LogSource", "NoLog", "log_source"]
 
 _SYSTEM_LOGS = ("/var/log/mail.log", "/var/log/maillog", "/var/log/syslog", "/var/log/messages")
-_TO_SYSLOG = "/run/systemd/journal/syslog"  # there while a syslog daemon takes what the journal hands on
+_TO_SYSLOG = "/run/systemd/journal/syslog"  # exists while a syslog daemon takes messages from the journal
 _JOURNAL = "/run/systemd/journal"
 _UNIT = "smtpd-classic"
 _PARTS = ("smtpd", "smtp", "qmgr", "local", "pickup", "master", "bounce", "keys", "cleanup", "lmtp")

@@ -74,7 +74,7 @@ def _converse(where: Places) -> int:
 
 
 def _tell(line: str) -> None:
-    """Without Python's buffer, whose last flush would change the exit status when nobody can be told."""
+    """Write without Python's buffer: a failing flush at the end would change the exit status."""
     if sys.stderr is not None:
         with suppress(OSError):
             os.write(2, f"{_printable(line)}\n".encode("utf-8", "replace"))

@@ -1,4 +1,4 @@
-"""The records of this package: what an account is, and what became of an address."""
+"""The records of this package: accounts, and resolved addresses."""
 
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -38,7 +38,7 @@ class Account:
 
 
 class ResolvedAddress(NamedTuple):
-    """Whom an address of ours stands for.
+    """The targets of an address of a local domain.
 
     `how` is "account", "alias", "plus address", "catch-all" or "postmaster". `targets` are the addresses of accounts,
     with the tag of a plus-address kept (user+tag@domain), and remote addresses: aliases expanded, in order, none twice.
@@ -49,7 +49,7 @@ class ResolvedAddress(NamedTuple):
 
 
 class StoredScramKeys(NamedTuple):
-    """What SCRAM-SHA-256 stores in place of a password (RFC 5802 3)."""
+    """The keys that SCRAM-SHA-256 stores in place of a password (RFC 5802 3)."""
 
     salt: bytes
     iterations: int
@@ -58,7 +58,7 @@ class StoredScramKeys(NamedTuple):
 
 
 class AccountsUnreadable(Exception):
-    """The users or aliases file is broken, and nothing before it is known that could say whether the address exists.
+    """Raised when the users or aliases file is broken and no earlier good copy of it exists.
 
-    Whoever asks defers (invariant 9): the address may be on the very line that cannot be read.
+    The caller defers (invariant 9): the address may be on the very line that cannot be read.
     """

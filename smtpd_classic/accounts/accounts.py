@@ -33,7 +33,7 @@ _FEW = 3  # fewer accounts than these may all be replaced at once
 
 
 class _WatchedFile(Protocol):
-    """What was read of one: the users or the aliases."""
+    """The content of one file: the users or the aliases."""
 
     @property
     def whole(self) -> bool: ...
@@ -42,7 +42,7 @@ class _WatchedFile(Protocol):
 
 
 class _State(NamedTuple):
-    """What is known at one moment."""
+    """The content of both files at one moment."""
 
     users: UserTable
     aliases: AliasTable
@@ -53,7 +53,7 @@ class _State(NamedTuple):
 
 
 class Accounts:
-    """Looks at both files at most once a second, and at once when something is not found. Thread-safe.
+    """The accounts and aliases of a running server. Thread-safe.
 
     A users file that becomes empty or loses more than half of its accounts is not taken before the next start or
     reload, which makes new `Accounts`.
@@ -101,7 +101,7 @@ class Accounts:
         return self._current().book.accounts.get(address) or self._current(at_once=True).book.account(address)
 
     def full_name(self, address: str) -> str:
-        """Blank for what is not the address of an account."""
+        """Return the full name of an account; blank for any other address."""
         account = self.account(address)
         return account.full_name if account is not None else ""
 
@@ -120,7 +120,7 @@ class Accounts:
         return account if self._logins.succeeds(account, password, self._clock(), state.cost_samples) else None
 
     def scram_keys(self, login: str) -> StoredScramKeys | None:
-        """What SCRAM-SHA-256 needs for an account that may log in and is stored so."""
+        """Return the keys of an account that may log in and is stored for SCRAM-SHA-256."""
         account = self._current(at_once=True).book.login(login)
         return scram_keys(account.password) if account is not None and account.status == NORMAL else None
 
@@ -135,14 +135,14 @@ class Accounts:
 
     @staticmethod
     def check(config: Config) -> list[Problem]:
-        """What is wrong with both files under this configuration, and with the addresses that it names itself."""
+        """Return the problems of both files under this configuration, and of the addresses in the configuration."""
         return check(config, domain_table(config))
 
     def _current(self, *, at_once: bool = False) -> _State:
         state = self._state
         if state is not None and not at_once and self._clock() < self._look_at:
             return state
-        # One thread reads. The others go on with what is known, unless that is nothing, or not what they look for.
+        # One thread reads. The others use the old state, unless there is none or the address is not in it.
         if self._reloading.acquire(blocking=at_once or state is None):
             try:
                 self._look()
@@ -196,7 +196,7 @@ class Accounts:
         return self._kept(path, aliases, old.aliases if old else None)
 
     def _text(self, path: str) -> str:
-        """What the system could not do (too many open files) it may do the next time, with the file unchanged."""
+        """Read a file. A failure of the system (too many open files) is tried again, with the file unchanged."""
         self._failed.discard(path)
         try:
             return read_text(path)
@@ -207,7 +207,7 @@ class Accounts:
             raise
 
     def _kept(self, path: str, new: F, old: F | None) -> F:
-        """The new content of a file, or what is in force when that is broken. Says so either way, once."""
+        """Return the new content of a file, or the one in force when the new one is broken, and log that once."""
         broken = not new.whole and old is not None and old.whole
         if new.problems != self._said.get(path):
             self._said[path] = new.problems
@@ -215,7 +215,7 @@ class Accounts:
                 if problem.is_error:
                     self._complain(str(problem))
             if broken:
-                self._complain(f"{path}: what it said before stays in force.")
+                self._complain(f"{path}: the last good version stays in force.")
         return old if old is not None and broken else new
 
     def _state_of(self, users: UserTable, aliases: AliasTable, signatures: tuple[_Signature, _Signature]) -> _State:

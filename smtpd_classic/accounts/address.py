@@ -8,7 +8,7 @@ from smtpd_classic.smtp.address import split_address
 
 __all__ = ["DomainTable", "account_problem", "local_key"]
 
-# What a Maildir's folder, a Dovecot login and a field of the users file can all be: no “/”, “:” or blank, nothing that
+# A name for a Maildir's folder, a Dovecot login and a field of the users file: no “/”, “:” or blank, nothing that
 # begins with “.”, “-” or “#”. “+” begins the tag of a plus-address.
 _DOT_STRING = re.compile(r"[^\s\"(),:;<>@\[\\\].]+(?:\.[^\s\"(),:;<>@\[\\\].]+)*")
 _LOCAL_PART = re.compile(r"(?![.#-])(?!.*\.\.)[\w!#$%&'*=?^`{|}~.-]{1,64}(?<!\.)")
@@ -17,7 +17,7 @@ _LOCAL_PART = re.compile(r"(?![.#-])(?!.*\.\.)[\w!#$%&'*=?^`{|}~.-]{1,64}(?<!\.)
 def local_key(local: str) -> str:
     """The local part as it is looked up: case aside, which RFC 5321 2.4 leaves to us, and without needless quotes."""
     if local.startswith('"') and local.endswith('"') and len(local) > 2:
-        # RFC 5321 4.1.2: the quoted form is the same mailbox. What needs its quotes keeps them, as "a@b" does.
+        # RFC 5321 4.1.2: the quoted form is the same mailbox. One that needs them keeps them, as "a@b" does.
         bare = re.sub(r"\\(.)", r"\1", local[1:-1])
         local = bare if _DOT_STRING.fullmatch(bare) else local
     return local.lower() if local.isascii() else unicodedata.normalize("NFC", local).lower()

@@ -39,7 +39,7 @@ def check(config: Config, table: DomainTable) -> list[Problem]:
 
 
 def findings(config: Config, table: DomainTable, users: UserTable, aliases: AliasTable) -> Iterator[Problem]:
-    """What is wrong with accounts, aliases and configuration taken together."""
+    """Yield the problems of accounts, aliases and configuration taken together."""
     book = address_book(config, table, users, aliases)
     yield from _alias_problems(config.server.aliases_file, table, book, aliases)
     yield from _config_problems(config, table, book)
@@ -77,9 +77,9 @@ def _modes(config: Config, path: str, *, secret: bool) -> Iterator[Problem]:
         said = f"the service user {config.server.user} cannot read the file; chgrp and chmod g+r give it that right."
         yield Problem(path, 0, said, "warning")
     if mode & stat.S_IWOTH:
-        yield Problem(path, 0, "everybody may write to the file; chmod o-w takes that right away.")
+        yield Problem(path, 0, "every user may write to the file; chmod o-w takes that right away.")
     if secret and mode & stat.S_IROTH:
-        said = "everybody may read the file, and guess at the password hashes in it; chmod o-rwx ends that."
+        said = "every user may read the file, and guess at the password hashes in it; chmod o-rwx ends that."
         yield Problem(path, 0, said, "warning")
 
 
@@ -186,7 +186,7 @@ def _config_problems(config: Config, table: DomainTable, book: AddressBook) -> I
     """The postmaster and the catch-alls must lead somewhere."""
     postmaster = table.canonical(config.postmaster)
     if _leads_nowhere(table, book, postmaster):
-        said = f"the postmaster {postmaster} is neither an account nor an alias here; nobody would get bounces."
+        said = f"the postmaster {postmaster} is neither an account nor an alias here; bounces would be lost."
         yield Problem(config.path, config.line("basic", "postmaster"), said)
     elif (account := book.accounts.get(postmaster)) is not None and account.status == DISABLED:
         said = f"the account of the postmaster {postmaster} is disabled."

@@ -1,4 +1,4 @@
-"""What an edit would break elsewhere: an alias that leads nowhere any more, a circle, a postmaster out of reach."""
+"""Refuses an edit that breaks an address: an alias that leads nowhere, a circle, an unreachable postmaster."""
 
 from smtpd_classic.accounts.address import DomainTable
 from smtpd_classic.accounts.checks import findings, load_aliases, load_users

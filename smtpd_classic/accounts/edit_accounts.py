@@ -1,6 +1,6 @@
 """Adds, changes and deletes accounts. Every change is one atomic replacement of the users file, under its lock.
 
-What could not work is refused with a sentence (`EditRefused`) before anything is written. The server notices by itself.
+An edit that could not work is refused (`EditRefused`) before a file is written. The server picks up the change itself.
 """
 
 import os
@@ -130,7 +130,7 @@ def delete_account(config: Config, address: str, *, force: bool = False) -> None
 
 
 def _checked(user: UserLine) -> UserLine:
-    """Raises EditRefused for what the file cannot hold or nobody could use."""
+    """Raise EditRefused for a value that the file cannot hold or that makes the account useless."""
     if any(char == ":" or not char.isprintable() for char in user.full_name):
         raise EditRefused("a full name cannot hold “:” or control characters.")
     if user.status not in STATUSES:

@@ -1,6 +1,6 @@
 """Sets and deletes aliases. Every change is one atomic replacement of the aliases file, under its lock.
 
-What could not work is refused with a sentence (`EditRefused`) before anything is written. The server notices by itself.
+An edit that could not work is refused (`EditRefused`) before a file is written. The server picks up the change itself.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Changes one of the files in one step, alone: nobody loses what somebody else wrote at the same moment."""
+"""Changes one of the files in one step, under its lock, so that concurrent edits do not overwrite each other."""
 
 import os
 from collections.abc import Callable
@@ -24,7 +24,7 @@ class NotThere(EditRefused):
 
 
 def change_file(path: str, beside: str, change: Callable[[str], str]) -> None:
-    """Replace the text of the file by what `change` makes of it. A file that is not there yet is made with the owner
+    """Replace the text of the file by the result of `change`. A file that is not there yet is made with the owner
     and the rights of `beside`, the configuration. Raises EditRefused or OSError."""
     try:
         with locked(path):
@@ -55,7 +55,7 @@ def _has_crlf(path: str) -> bool:
 
 
 def _make_like(path: str, beside: str) -> None:
-    """An empty file: the server must be able to read what root makes, and nobody else more than the configuration."""
+    """Make an empty file that the server can read, with the owner and at most the rights of the configuration."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         like = os.stat(beside)

@@ -35,7 +35,7 @@ def _fits(stored: str, password: str, samples: Sequence[str], *, usable: bool) -
 
 
 class Logins:
-    """Remembers for a short while which passwords fitted, as HMACs under a secret that nobody else has.
+    """The logins of a process. It remembers accepted passwords for a short while, as HMACs under a secret.
 
     One verification a core at a time, since each takes 19 MiB and all of a core, and in threads of their own: the C
     library keeps such a block for every thread that once had one, which for 200 clients would be gigabytes.

@@ -36,7 +36,7 @@ MAX_PASSWORD = 1024  # bytes; SHA-512-crypt takes time in proportion to the leng
 
 # OWASP's first choice: 19 MiB, two passes, one lane.
 _ARGON2 = PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1, type=Type.ID)
-# Verified for a login that does not exist, so that it takes as long as one that does. Nobody knows its password.
+# Verified for a login that does not exist, so that it takes as long as one that does. Its password is unknown.
 DUMMY_HASH = "{ARGON2ID}$argon2id$v=19$m=19456,t=2,p=1$c210cGQtY2xhc3NpYw$FWo5bk1DNV8dx2cUTVSmbcDkDFvSOFGYsCeJ0rXPGjk"
 _SCRAM_ITERATIONS = 4096  # RFC 7677 4
 _MAX_SCRAM_ITERATIONS = 10_000_000
@@ -119,7 +119,7 @@ def _crypt(rest: str, password: bytes) -> bool:
 
 
 def scram_keys(stored: str) -> StoredScramKeys | None:
-    """What a SCRAM exchange needs, when that is what is stored."""
+    """Return the keys for a SCRAM exchange, or None for a hash of another scheme."""
     scheme, rest = _split(stored)
     if scheme != "SCRAM-SHA-256":
         return None

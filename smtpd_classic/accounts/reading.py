@@ -1,4 +1,4 @@
-"""Reads the users and the aliases file: what they say, and what is wrong with them."""
+"""Reads the users and the aliases file, with their problems."""
 
 import os
 from collections.abc import Iterator
@@ -113,7 +113,7 @@ def _account_address(name: str, table: DomainTable) -> str:
 
 
 def _remarks(user: UserLine, address: str, table: DomainTable) -> Iterator[tuple[str, str]]:
-    """What is odd about a line that can be used."""
+    """Yield the warnings about a line that can be used."""
     if table.local(split_address(address)[1]) is None:
         yield "warning", f"the domain of {address} is not a local one; the account is not used."
     elif user.name != address:

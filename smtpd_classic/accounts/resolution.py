@@ -206,7 +206,7 @@ class AddressBook:
 
     def owns(self, account: Account, address: str) -> bool:
         """Whether mail from this address is this account's: its own and its plus-addresses, aliases that lead to it
-        alone, all of it under domain aliases too, and what it was granted."""
+        alone, all of it under domain aliases too, and its grants."""
         owner = self.accounts.get(account.address)
         if owner is None or not address:
             return False
@@ -224,7 +224,7 @@ class AddressBook:
         return bool(ends) and all(self._account_of(target) is owner for target in ends)
 
     def members(self, name: str) -> tuple[str, ...] | None:
-        """What an alias stands for; None when it is none."""
+        """Return the targets of an alias, None for any other name."""
         found = self.find(self._table.canonical(name))
         return found.targets if found is not None and found.how == "alias" else None
 

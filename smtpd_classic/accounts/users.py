@@ -3,14 +3,14 @@
     joe@example.org:{ARGON2ID}$argon2id$…:uid:gid:Joe Doe:home::userdb_quota_rule=*:bytes=1000000 …
 
 A Dovecot beside us reads the same file: `driver = passwd-file` and `args = username_format=%u FILE` in `passdb` and in
-`userdb`. What it would not understand is written so that it does the right thing all the same:
+`userdb`. The fields that Dovecot does not know are written so that it still does the right thing:
 
 - The full name is the gecos field. uid, gid, home and shell are Dovecot's: kept as they are, blank in new lines.
 - `userdb_quota_rule=*:bytes=N` is the quota for both.
 - `userdb_smtpd_status=disabled` or `suspended` is our status. Such an account also has “!” in front of its hash, as in
   /etc/shadow: Dovecot then takes it for a crypt(3) hash that no password fits, and the hash is still there for the day
   when the account is normal again. A “!” alone, or Dovecot's `nologin`, means suspended.
-- `userdb_smtpd_may_send_as=a@example.org,*@example.net`: Dovecot hands such a field on, and nobody asks for it.
+- `userdb_smtpd_may_send_as=a@example.org,*@example.net`: Dovecot ignores it.
 - `userdb_smtpd_forward_only=yes`: an alias of the same name takes the place of the mailbox.
 - Fields that are none of these, comments and the order of lines survive every edit.
 """
@@ -29,7 +29,7 @@ _UNITS = {"": 1, "B": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 
 
 class UserLine(NamedTuple):
-    """What one line says; addresses are not yet completed, and the hash is without its lock."""
+    """The fields of one line; addresses are not yet completed, and the hash is without its lock."""
 
     name: str
     password: str
@@ -44,7 +44,7 @@ def parse_line(line: str) -> UserLine:
     """Raises ValueError with one sentence. The line is neither blank nor a comment."""
     fields = line.split(":", 7)
     if len(fields) < 2 or not fields[0]:
-        raise ValueError("this is not an account: write user@domain:{ARGON2ID}hash and what follows it.")
+        raise ValueError("this is not an account: write user@domain:{ARGON2ID}hash.")
     name, password, full_name = fields[0], fields[1], fields[4] if len(fields) > 4 else ""
     status, quota = NORMAL, 0
     grants: tuple[str, ...] = ()
@@ -67,7 +67,7 @@ def parse_line(line: str) -> UserLine:
 
 
 def is_locked(line: str) -> bool:
-    """Whether a Dovecot beside us lets nobody in on this line."""
+    """Return True if a Dovecot beside us refuses every login of this line."""
     return line.split(":", 2)[1].startswith(LOCK) or "nologin" in line
 
 
@@ -97,7 +97,7 @@ def new_line(user: UserLine) -> str:
 
 
 def edited_line(line: str, user: UserLine) -> str:
-    """The line with what `user` says in place of what it said; fields that are not ours stay as they are."""
+    """Return the line with the fields of `user`; fields that are not ours stay as they are."""
     fields = line.split(":", 7)
     fields += [""] * (8 - len(fields))
     fields[1] = (LOCK if user.status != NORMAL else "") + user.password

@@ -17,7 +17,7 @@ HELP = "list, set and delete the aliases"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    listing = actions.add_parser("list", help="all aliases and what they stand for")
+    listing = actions.add_parser("list", help="all aliases and their targets")
     listing.add_argument("--json", action="store_true", help="print JSON")
     setting = actions.add_parser("set", help="add an alias, or give one other targets")
     setting.add_argument("name", metavar="NAME", help="user@domain, or user for an alias in every local domain")

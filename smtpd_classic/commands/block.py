@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = actions.add_parser("add", help="block a client; of IPv6 its /64")
     add.add_argument("ip", type=_ip, metavar="IP")
     add.add_argument("--for", dest="duration", type=_duration, metavar="TIME", help="as in 30m or 7d (block_time)")
-    add.add_argument("--reason", default="by hand", metavar="TEXT", help="what the list is to say")
+    add.add_argument("--reason", default="by hand", metavar="TEXT", help="a reason for the list")
     remove = actions.add_parser("remove", help="let a client in again")
     remove.add_argument("ip", type=_ip, metavar="IP")
 

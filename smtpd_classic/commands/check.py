@@ -14,7 +14,7 @@ from smtpd_classic.server.tls import Certificate, CertificateProblem, problem_wi
 
 __all__ = ["HELP", "add_arguments", "all_problems", "run"]
 
-HELP = "say what is wrong with the configuration"
+HELP = "show the problems of the configuration"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +43,7 @@ def _counted(number: int, noun: str) -> str:
 
 
 def all_problems(path: str) -> tuple[Config | None, tuple[Problem, ...]]:
-    """What is wrong with the file, with the accounts and aliases that it names, and with the certificate."""
+    """Return the problems of the file, of the accounts and aliases that it names, and of the certificate."""
     config, problems = examine(path)
     if config is None:
         return None, problems
@@ -90,7 +90,7 @@ def _signs_itself(path: str) -> bool:
 
 
 def _notes(config: Config) -> Iterator[str]:
-    """What the running server does not know yet."""
+    """Yield the changes that the running server has not read yet."""
     status = StatusFile(os.path.join(config.server.run_folder, "status.json")).running()
     if status is None or status.config_path != config.path or status.digest == config.digest:
         return

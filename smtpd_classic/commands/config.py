@@ -31,7 +31,7 @@ def _add_views(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     get = actions.add_parser("get", help="an option, a section, or all that the file sets")
     get.add_argument("section", nargs="?", metavar="SECTION", help=_SECTION)
     get.add_argument("option", nargs="?", metavar="OPTION")
-    diff = actions.add_parser("diff", help="what differs from the defaults")
+    diff = actions.add_parser("diff", help="the options that differ from the defaults")
     for view in (get, diff):
         view.add_argument("--json", action="store_true", help="print JSON")
         view.add_argument("--show-secrets", action="store_true", help="do not mask passwords")
@@ -210,7 +210,7 @@ def _changed(args: argparse.Namespace, change: Callable[[Edited], None]) -> int:
 
 
 def _refuse_bad_addresses(edited: Edited, before: Sequence[Problem] | None) -> None:
-    """Addresses that the change names must exist; what was wrong before is not its business."""
+    """Refuse addresses that the change names and that do not exist. Older problems do not count."""
     errors = [problem for problem in edited.problems() if problem.is_error]
     if not errors and before is not None:
         known = {problem.text for problem in before}
@@ -230,7 +230,7 @@ def _address_problems(edited: Edited) -> Sequence[Problem] | None:
 
 def _restore(args: argparse.Namespace) -> int:
     kept = restore(args.config, args.version)
-    print(f"{args.version} is in force with the next reload; what it replaced is kept as {kept}.", file=sys.stderr)
+    print(f"{args.version} is in force with the next reload; the replaced file is kept as {kept}.", file=sys.stderr)
     return os.EX_OK
 
 

@@ -1,4 +1,4 @@
-"""`smtpd-classic explain`: who may send what to whom, and which line says so."""
+"""`smtpd-classic explain`: whether a message would be accepted, and which line of the file decides that."""
 
 import argparse
 import ipaddress

@@ -1,4 +1,4 @@
-"""What a command answers when it cannot do what it was asked: a sentence on stderr, an exit code of sysexits(3)."""
+"""The failure of a command: a sentence on stderr, and an exit code of sysexits(3)."""
 
 import os
 import sys
@@ -19,7 +19,7 @@ class Refused(Exception):
 
 
 def guarded(action: Callable[[], int]) -> int:
-    """What the action returns, or the exit code of its failure."""
+    """Return the result of the action, or the exit code of its failure."""
     try:
         return action()
     except ConfigProblems as problem:
@@ -30,7 +30,7 @@ def guarded(action: Callable[[], int]) -> int:
         return _said(str(refused), os.EX_NOUSER)
     except EditRefused as refused:
         return _said(str(refused), os.EX_TEMPFAIL if refused.temporary else os.EX_DATAERR)
-    except BrokenPipeError:  # whoever reads our output has seen enough
+    except BrokenPipeError:  # the reader of our output has closed it
         raise
     except PermissionError as problem:
         return _said(f"{problem.filename}: {problem.strerror}.", os.EX_NOPERM)

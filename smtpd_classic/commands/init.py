@@ -125,7 +125,7 @@ def _owner(folder: str) -> pwd.struct_passwd | None:
         if closed:
             raise Refused(
                 f"the server does not stay root but becomes {owner.pw_name}, who cannot enter {closed}: "
-                "choose a place that everybody may enter, such as below /srv or /tmp, or do this as an ordinary user.",
+                "choose a place that every user may enter, such as below /srv or /tmp, or do this as an ordinary user.",
                 os.EX_NOPERM,
             )
     return owner

@@ -64,6 +64,6 @@ def _wanted(queue_id: str | None) -> Callable[[str], bool]:
 
 
 def _put(line: str) -> None:
-    # A log may hold lines of other programs: escape what would control the terminal.
+    # A log may hold lines of other programs: escape characters that control the terminal.
     sys.stdout.write(printable(line, _LONGEST_LINE) + "\n")
     sys.stdout.flush()

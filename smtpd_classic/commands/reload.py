@@ -1,4 +1,4 @@
-"""`smtpd-classic reload`: have the server read its configuration again, and say what came of it."""
+"""`smtpd-classic reload`: have the server read its configuration again, and show the result."""
 
 import argparse
 import os

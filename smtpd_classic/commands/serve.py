@@ -48,7 +48,7 @@ def _announce(instance: Instance, warnings: tuple[str, ...], *, hints: bool) -> 
     said += [f"warning: {sentence}" for sentence in warnings]
     if hints:
         said += ["", *_hints(config, status.listening)]
-    # One write, and none that matters: whoever started us may have closed the terminal.
+    # One write, whose failure does not matter: the terminal may be closed.
     with suppress(OSError):
         sys.stderr.write("\n".join(said) + "\n")
         sys.stderr.flush()

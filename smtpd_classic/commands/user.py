@@ -120,7 +120,7 @@ def _list(config: Config, args: argparse.Namespace) -> int:
 def _shown(account: Account) -> dict[str, Any]:
     """All but the hash, of which only the scheme is anybody's business."""
     fields = asdict(account)
-    del fields["forward_only"]  # half of what `forwarding` says
+    del fields["forward_only"]  # `forwarding` has it, with the targets
     password = fields.pop("password")
     scheme = password[1 : password.find("}")] if password.startswith("{") else ("CRYPT" if password else "")
     return fields | {"password_scheme": scheme.upper(), "old_scheme": is_old_scheme(account.password)}

@@ -1,1 +1,1 @@
-"""The processes: what is done as root before it is given up, the supervisor, and the lives of its children."""
+"""The processes: the start as root, the supervisor, and its children."""

@@ -1,4 +1,4 @@
-"""What the processes of a server do: receive, deliver, sweep; each from its birth to its end."""
+"""The child processes of a server: receivers, the delivering process, and the sweeper."""
 
 import socket
 import sys
@@ -94,7 +94,7 @@ def receive(setting: Generation, supervisor: socket.socket) -> None:
 
 
 def deliver(setting: Generation, supervisor: socket.socket) -> None:
-    """The process that sends what is queued."""
+    """Run the process that delivers the queue."""
     # Here, because it takes a fifth of the start, and the receivers do not have to wait for it.
     from smtpd_classic.daemon.keys import key_watch  # noqa: PLC0415
     from smtpd_classic.retry import RetryThread  # noqa: PLC0415
@@ -123,12 +123,12 @@ def sweep(setting: Generation, supervisor: socket.socket) -> None:
 
 
 def sweep_up(services: Services) -> None:
-    """Put in order what processes that died have left in the spool and in the mail folder."""
+    """Sweep the files that dead processes have left in the spool and in the mail folder."""
     try:
         services.spool.sweep(time.time())
         delivered = services.mail_store.sweep(services.folder_of)
     except (SpoolBroken, MailStoreBroken) as problem:
-        services.log.warning("master", f"what dead processes left cannot be put in order: {problem}")
+        services.log.warning("master", f"the files of dead processes cannot be swept: {problem}")
         return
     if delivered:
         services.log.write("local", f"delivered {delivered} messages that a dead process had left")

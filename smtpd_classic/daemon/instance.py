@@ -1,4 +1,4 @@
-"""One running server as a whole: the setting in force, how it is replaced, and what is told about it.
+"""One running server as a whole: the generation in force, its replacement, and status.json.
 
 A `Generation` never changes; a reload makes another, and the one before stays in force until the new one has proved
 itself.
@@ -24,7 +24,7 @@ __all__ = ["Generation", "Instance"]
 
 
 class Generation(NamedTuple):
-    """What one generation of processes lives with. `waiting` are sentences on what a restart would still change."""
+    """The configuration and sockets of one generation of processes. `waiting`: sentences about pending restarts."""
 
     config: Config
     sockets: Sockets
@@ -98,7 +98,7 @@ class Instance:
         self._refuse(error)
 
     def close(self) -> None:
-        """The last thing of all: whoever looks sees no server any more."""
+        """Close the sockets, then report that the server has stopped."""
         self.setting.sockets.close()
         local_listener.unbind(self.setting.runtime.submission_socket)
         self.say("stopped")

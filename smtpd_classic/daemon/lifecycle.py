@@ -1,4 +1,4 @@
-"""How a process that receives comes to its end: what it can be told, and how long it may take."""
+"""The end of a child process: its orders and its deadlines."""
 
 import select
 import signal
@@ -23,17 +23,17 @@ __all__ = [
 ]
 
 READY, DRAIN, STOP, DETACH = b"r", b"d", b"s", b"l"  # one octet each, between the supervisor and a child
-STOP_S = 5.0  # after SIGTERM, what runs may go on for so long
+STOP_S = 5.0  # for sessions and deliveries after SIGTERM
 DRAIN_CONTENT_S = 300.0  # after a reload, a message that is being sent
-HAND_OVER_S = 20.0  # after a reload, deliveries; what is not done by then, the successor does
-PICKUP_S = 1.0  # what is being fetched from maildrop/; what is not done by then is fetched again
+HAND_OVER_S = 20.0  # for deliveries after a reload; the successor does the rest
+PICKUP_S = 1.0  # for a message from maildrop/; an unfinished one is fetched again
 _DRAIN_S = 30.0  # after a reload, everything else
 _DRAIN_SILENCE_S = 3.0  # after a reload, a client that says nothing
 _LAST_WORDS_S = 1.0
 
 
 class ControlChannel:
-    """What a child is told: by the supervisor, by the supervisor's end, by SIGTERM."""
+    """The orders to a child: from the supervisor, by the supervisor's end, or by SIGTERM."""
 
     def __init__(self, supervisor: socket.socket) -> None:
         self._supervisor = supervisor

@@ -22,11 +22,11 @@ def status(text: str) -> None:
 
 
 def stopping() -> None:
-    _notify("STOPPING=1\nSTATUS=Finishing what runs\n")
+    _notify("STOPPING=1\nSTATUS=Finishing open sessions\n")
 
 
 def _notify(message: str) -> None:
-    """Nobody is told when nobody asked; nothing is wrong when the telling fails."""
+    """Do nothing without NOTIFY_SOCKET, and ignore failures."""
     path = os.environ.get("NOTIFY_SOCKET", "")
     if not path.startswith(("/", "@")):
         return

@@ -55,7 +55,7 @@ def _can_be_root() -> bool:
 def make_folder(path: str, user: pwd.struct_passwd | None, mode: int) -> None:
     """Make a folder, with those above it, that the service user owns. Raises PrivilegeProblem.
 
-    One that root owns is given away; one that belongs to somebody else is left alone and refused.
+    One that root owns is given away; one that belongs to another user is left alone and refused.
     """
     try:
         parent = os.path.dirname(path)
@@ -70,7 +70,7 @@ def make_folder(path: str, user: pwd.struct_passwd | None, mode: int) -> None:
     mine = os.geteuid() if user is None else user.pw_uid
     if owner != mine:
         raise PrivilegeProblem(
-            f"{path} belongs to user {_name_of(owner)} and not to {_name_of(mine)}, as whom the server runs."
+            f"{path} belongs to user {_name_of(owner)} and not to {_name_of(mine)}, the user of the server."
         )
 
 
@@ -101,7 +101,7 @@ def _name_of(uid: int) -> str:
 def unreachable_for(user: pwd.struct_passwd, path: str) -> str:
     """The first folder on the way to `path`, or `path` itself, that the user may not enter; blank when there is none.
 
-    By the mode bits alone: what an access list allows besides, or a mount forbids, shows when it is tried.
+    By the mode bits alone: access lists and mount options are not looked at.
     """
     groups = set(os.getgrouplist(user.pw_name, user.pw_gid))
     parts = os.path.realpath(path).split(os.sep)

@@ -2,10 +2,10 @@
 
 Only one thread of a Python process runs at a time, so that a second processor gives it nothing; but a turn that goes to
 a thread on another processor waits for that one to wake up, which takes longer than a command of SMTP. Therefore each
-child keeps to one processor. A thread that is woken there waits until the one that runs has to wait, too: whoever sends
+child keeps to one processor. A thread that is woken there waits until the one that runs has to wait, too: a sender
 a reply would otherwise lose its turn by it.
 
-Receivers also step back behind the process that delivers: what has been taken goes out before more is taken, and the
+Receivers also step back behind the process that delivers: accepted mail goes out before more is accepted, and the
 queue stays short when more comes in than can leave.
 """
 
@@ -31,7 +31,7 @@ def least_used(processors: Iterable[int], used: Iterable[int]) -> int:
 
 
 def settle(processor: int, *, steps_back: bool) -> None:
-    """Let this process, which has one thread as yet, keep to it. What of that is forbidden is left out: nothing but
+    """Let this process, which has one thread as yet, keep to it. Where the system forbids it, nothing but
     time is lost."""
     with suppress(OSError):
         os.sched_setaffinity(0, {processor})

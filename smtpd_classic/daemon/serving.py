@@ -13,7 +13,7 @@ __all__ = ["CannotStart", "run"]
 def run(path: str, announce: Callable[[Instance, tuple[str, ...]], None]) -> int:
     """Serve until SIGTERM; the exit status. Raises CannotStart.
 
-    `announce` is called when the ports are open and root is given up, with what an administrator should know.
+    `announce` is called when the ports are open and root is given up, with warnings for the administrator.
     """
     started = start(path)
     instance = Instance(started)
@@ -31,7 +31,7 @@ def run(path: str, announce: Callable[[Instance, tuple[str, ...]], None]) -> int
 
 def _serve(instance: Instance, receivers: int) -> int:
     if receivers == 1:
-        # Here, because it delivers too, and what that takes need not be imported for the others' start.
+        # Here, because it imports the delivery too, which the start of several processes does not need.
         from smtpd_classic.daemon.single import Single  # noqa: PLC0415
 
         return Single(instance).run()

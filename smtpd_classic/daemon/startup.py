@@ -1,6 +1,6 @@
 """From the configuration file to a process that may serve: everything that needs root, then root given up for good.
 
-What stands in the way ends the start with one sentence; half a server is never started.
+An obstacle ends the start with one sentence; half a server is never started.
 """
 
 import os
@@ -39,7 +39,7 @@ class CannotStart(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """What a started server has. `lock` is the descriptor of the pid file, locked as long as the server lives."""
+    """The parts of a started server. `lock` is the descriptor of the pid file, locked as long as the server lives."""
 
     config: Config
     sockets: Sockets
@@ -83,7 +83,7 @@ def start(path: str) -> Started:
 
 
 def reloaded(running: Config) -> tuple[Config, Config]:
-    """The file as it is now, and what of it can take effect now. Raises ConfigProblems or CertificateProblem."""
+    """Return the file as it is now, and its effective part. Raises ConfigProblems or CertificateProblem."""
     written = load(running.path)
     settled = _settled(running, written)
     _provide_certificate(settled, None)
@@ -114,7 +114,7 @@ def _open_sockets(config: Config) -> Sockets:
 
 def _folders(config: Config) -> tuple[tuple[str, int], ...]:
     server = config.server
-    # Open to all for the sake of what local submission needs: the socket in one, maildrop/ in the other.
+    # Every user may enter, because local submission needs the socket in one and maildrop/ in the other.
     return ((server.run_folder, 0o755), (server.spool_folder, 0o711), (server.mail_folder, 0o700))
 
 
@@ -152,7 +152,7 @@ def _wants_tls(config: Config) -> bool:
 
 
 def _check_readable(config: Config) -> None:
-    """As the service user: whether what is read later, while it runs, can be read."""
+    """Check, as the service user, that the files for a reload can be read."""
     if _wants_tls(config):
         tls.Certificate(config.server.certificate, config.server.private_key, lambda text: None)
 

@@ -1,4 +1,4 @@
-"""The process at the top: it serves nobody; it has children that do, and replaces those that die.
+"""The supervisor: it serves no client, has children that do, and replaces those that die.
 
 It has no threads, so that a fork is a clean copy. It reads the configuration once for a reload, and the children born
 from then on have that `Config` for life (invariant 8).
@@ -24,7 +24,7 @@ from smtpd_classic.log import ERROR
 __all__ = ["Life", "Supervisor"]
 
 Life = Callable[[Generation, socket.socket], None]
-"""What a child does, from its birth to its end, with the socket on which it is told to end."""
+"""The work of a child, with the socket to the supervisor."""
 
 _READY_S = 20.0
 _SPARE_STARTS = 10
@@ -61,7 +61,7 @@ class Supervisor:
     def run(self) -> int:
         """Until SIGTERM; the exit status."""
         gc.collect()
-        gc.freeze()  # what is there now stays shared with the children; the collector would write to all of it
+        gc.freeze()  # the present objects stay shared with the children; the collector would write to all of them
         setting = self._instance.setting
         started = [self._fork(role, setting) for role in self._roles]
         self._fork("sweeper", setting)
@@ -77,7 +77,7 @@ class Supervisor:
         return os.EX_OK
 
     def _turn(self) -> bool:
-        """Do what is due. False when it is time to stop."""
+        """Do the work that is due. Return False when it is time to stop."""
         asked = self._signals.read()
         self._reap()
         if asked & {signal.SIGTERM, signal.SIGINT}:
@@ -129,12 +129,12 @@ class Supervisor:
         return child
 
     def _processor(self, role: str) -> int:
-        """Those of one role are spread over all, whoever has died before."""
+        """Spread the children of one role over all processors, also after deaths."""
         lasting = (each for each in self._children.values() if each.role == role and not each.kill_at)
         return processors.least_used(self._processors, (each.processor for each in lasting))
 
     def _column(self) -> int:
-        """A free column of the counters. When too many old children still finish what they do, the oldest has to go."""
+        """A free column of the counters. When too many old children are still draining, the oldest has to go."""
         while (column := self._instance.setting.runtime.counters.free_column()) is None:
             oldest = min(self._children.values(), key=lambda child: child.born)
             os.kill(oldest.pid, signal.SIGKILL)
@@ -161,7 +161,7 @@ class Supervisor:
                 processors.settle(processor, steps_back=role == "receiver")
             self._lives[role](setting, theirs)
             status = os.EX_OK
-        except BaseException as problem:  # whatever it is, it must be told, and must not become a second supervisor
+        except BaseException as problem:  # any error must be logged, and the child must not become a second supervisor
             setting.log.write("master", f"fatal: {role}: {type(problem).__name__}: {problem}", ERROR)
         finally:
             os._exit(status)
@@ -271,7 +271,7 @@ class Supervisor:
         """Who is told that a reload is done may rely on it: the next client is served by the new file."""
         deadline = time.monotonic() + _GRACE_S
         for child in old:
-            while child.heard(deadline) == READY:  # nobody has waited for that of one who took a place
+            while child.heard(deadline) == READY:  # the end of a replaced child has not been waited for
                 pass
 
     def _stop(self) -> None:

@@ -21,7 +21,7 @@ _SHOWN = 60
 
 
 class BadAddresses(ValueError):
-    """What is no list of addresses; the text says why in half a sentence."""
+    """Raised for a text that is no list of addresses; the text says why in half a sentence."""
 
 
 class Address(NamedTuple):

@@ -1,7 +1,7 @@
 """The client's side of SMTP with our own server: one letter to all its recipients, in as many messages as the server's
 limit wants.
 
-What became of each recipient is told, and nothing is raised on the way: a connection that breaks leaves those who have
+The result names every recipient, and no error is raised on the way: a broken connection leaves those who have
 no answer yet.
 """
 
@@ -29,7 +29,7 @@ class Channel(Protocol):
     def send(self, data: bytes) -> None: ...
 
     def receive(self) -> bytes:
-        """What has come, or nothing at the end."""
+        """Return the received octets, none at the end."""
 
 
 class ServerAnswer(NamedTuple):
@@ -50,7 +50,7 @@ class ServerAnswer(NamedTuple):
 
 
 class SubmissionResult:
-    """What became of the recipients: the others have the message. `refused` is for good, `left` for now."""
+    """The recipients that did not get the message. `refused` is for good, `left` for now."""
 
     __slots__ = ("left", "queue_ids", "refused")
 

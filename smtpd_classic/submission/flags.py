@@ -17,7 +17,7 @@ _LONGEST_ENVID = 100  # RFC 3461 4.4
 
 
 class BadFlags(ValueError):
-    """The text is a sentence for whoever typed them."""
+    """Raised for flags that cannot be used; the text is a sentence for the user."""
 
 
 class Flags(NamedTuple):

@@ -1,4 +1,4 @@
-"""What `sendmail` does to a header: recipients are read out of it, Bcc is taken out of it, and addresses without a
+"""The header in `sendmail`: recipients are read out of it, Bcc is taken out of it, and addresses without a
 domain get one. Everything else stays as it came.
 """
 
@@ -15,7 +15,7 @@ _WITH_ADDRESSES = (*_FROM, *_TO[:2], *_RESENT[:2])
 
 
 def recipients_in(header: bytes) -> list[str]:
-    """Of a message that is sent again (RFC 5322 3.6.6), those to whom it is. Raises BadAddresses."""
+    """Return the recipients in To, Cc and Bcc, or in the Resent fields (RFC 5322 3.6.6). Raises BadAddresses."""
     block = HeaderBlock(header)
     names = _RESENT if any(block.has(name) for name in _RESENT) else _TO
     found: list[str] = []
@@ -30,7 +30,7 @@ def recipients_in(header: bytes) -> list[str]:
 
 
 def without_bcc(header: bytes) -> bytes:
-    """Nobody must see who got a blind copy."""
+    """Remove the Bcc fields, so that no recipient sees the blind copies."""
     block = HeaderBlock(header)
     hidden = sorted((field.start, field.end) for name in _HIDDEN for field in block.fields(name))
     if not hidden:

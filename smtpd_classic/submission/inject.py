@@ -1,6 +1,6 @@
-"""A letter on behalf of its user: into the server as if he had sent it himself, and back to him where it cannot go.
+"""Injects a message from maildrop/ on behalf of its user, and bounces it where it cannot go.
 
-Nobody is there any more to be told by an exit status, so a bounce tells.
+The `sendmail` that left it has ended, so a bounce takes the place of the exit status.
 """
 
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ _EXPIRED = "4.4.7"
 
 class InjectionResult(NamedTuple):
     """`left` are the recipients that could not be had now, and why. `hopeless`: others cannot be had at all, and there
-    is nobody to tell."""
+    is no sender to notify."""
 
     queue_ids: list[str]
     left: dict[str, ServerAnswer]
@@ -41,7 +41,7 @@ class Injector:
         )
 
     def post(self, letter: SubmittedMessage, uid: int, arrival: float) -> InjectionResult:
-        """What the body of the letter raises is raised; then some recipients may have got it already."""
+        """Submit the message. Raises the errors of its body; then some recipients may have got it already."""
         letter = _dated(letter, arrival)
         fate, domain = self._submitted(letter, uid)
         if fate.left and self._services.clock() - arrival > self._lifetime_s:
@@ -103,7 +103,7 @@ def _dated(letter: SubmittedMessage, arrival: float) -> SubmittedMessage:
 
 
 class _Undelivered:
-    """What a notice is about, for those who got no copy."""
+    """The original message of a notice for the recipients that got no copy."""
 
     def __init__(
         self, letter: SubmittedMessage, domain: str, refused: dict[str, ServerAnswer], arrival: float, now: float

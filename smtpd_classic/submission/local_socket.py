@@ -41,7 +41,7 @@ class LocalSocket:
 
 
 def relay(channel: LocalSocket, source: int, sink: int) -> None:
-    """Hand on what comes on either side, until the server has said its last word. Raises OSError.
+    """Copy the octets of both sides until the server ends the conversation. Raises OSError.
 
     The server is the first to speak (RFC 5321 3.1), also to those who have written all of it to a file before.
     """

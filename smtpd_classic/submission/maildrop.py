@@ -1,13 +1,13 @@
-"""maildrop/, where `sendmail` leaves messages while the server is down, and what a file in it looks like.
+"""maildrop/, where `sendmail` leaves messages while the server is down, and the form of its files.
 
     smtpd-classic maildrop 1
     sender joe                      one line each; then for every recipient:
     recipient ann@example.org
-    size 1234                       of what follows the empty line, which is the message with LF line ends
+    size 1234                       of the text behind the empty line, which is the message with LF line ends
 
 Guarantee 1: a file can be read by its owner (a mode bit) only when it is complete, and it is on disk when `leave`
-returns. Guarantee 2: everybody may put files here, but nobody can list the folder, guess a name, or touch what is not
-his. Guarantee 3: whoever reads a file trusts nothing in it.
+returns. Guarantee 2: every user may put files here, but none can list the folder, guess a name, or touch what is not
+his. Guarantee 3: the reader of a file trusts no line of it.
 """
 
 import os
@@ -35,7 +35,7 @@ class CorruptMaildropFile(Exception):
 
 
 class MaildropMessage(NamedTuple):
-    """What is in a file. `uid` is who left it, according to the file itself; only our own are to be believed."""
+    """The content of a file. `uid` is its user according to the file itself; trust it only in files of our own."""
 
     letter: SubmittedMessage
     uid: int
@@ -46,17 +46,17 @@ def folder_in(spool_folder: str) -> str:
 
 
 def make(spool_folder: str) -> None:
-    """Open maildrop/ to everybody, for putting things in. For its owner, who has made it. Raises OSError.
+    """Let every user put files into maildrop/. Its owner calls this after making it. Raises OSError.
 
     The group's bit gives every file in it to our group, so that no other user may read it. Where a sandbox does not let
-    us set it (systemd's RestrictSUIDSGID), files are readable by everybody who can guess their names.
+    us set it (systemd's RestrictSUIDSGID), files are readable by every user who can guess their names.
     """
     mode = stat.S_IMODE(os.stat(spool_folder).st_mode)
     if mode & 0o011 != 0o011:
         os.chmod(spool_folder, mode | 0o011)  # noqa: S103  to go through, not to look
     folder = folder_in(spool_folder)
     if stat.S_IMODE(os.stat(folder).st_mode) != 0o3733:
-        os.chmod(folder, 0o1733)  # noqa: S103  as /tmp, but that nobody may look
+        os.chmod(folder, 0o1733)  # noqa: S103  as /tmp, but not readable
         with suppress(PermissionError):
             os.chmod(folder, 0o3733)  # noqa: S103
 
@@ -69,7 +69,7 @@ def leave(folder: str, letter: SubmittedMessage, *, uid: int = -1, arrival: floa
     """Put the letter there, and return when it is on disk; its name. Raises OSError; then nothing of it is left.
 
     Like the spool it writes under the final name: the fsync of a new file makes its name durable too on the usual file
-    systems, and nobody but the owner may open the folder to do that himself. `uid` and `arrival` are those of a letter
+    systems, and only the owner may open the folder to sync it. `uid` and `arrival` are those of a letter
     that is put back.
     """
     name = os.urandom(_NAME_LENGTH // 2).hex()
@@ -91,7 +91,7 @@ def leave(folder: str, letter: SubmittedMessage, *, uid: int = -1, arrival: floa
 
 
 def _mode_for(fd: int, folder: str) -> int:
-    """Readable for the server: by its group when the folder gives that to its files, or else by everybody."""
+    """Return the mode: readable by the group when the folder gives its group to its files, else by every user."""
     above = os.stat(folder)
     grouped = above.st_mode & stat.S_ISGID and os.fstat(fd).st_gid == above.st_gid
     return 0o640 if grouped else 0o644

@@ -1,4 +1,4 @@
-"""A message on its way to the server, and what completes it."""
+"""A message on its way to the server, and its completion."""
 
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol
@@ -34,7 +34,7 @@ class Parts(NamedTuple):
 
 
 class SubmittedMessage(NamedTuple):
-    """What somebody wants to be sent. Sender and recipients may be without a domain; a blank sender is the null sender.
+    """A message to be sent. Sender and recipients may be without a domain; a blank sender is the null sender.
 
     `name` is the sender's full name on one line, for a From that is missing. `notify`, `ret` and
     `envid` are RFC 3461's, as they go into the commands; `eight_bit` tells of the content.
@@ -84,7 +84,7 @@ def qualified(address: str, domain: str) -> str:
 
 
 def completed(letter: SubmittedMessage, domain: str) -> bytes:
-    """The header with a From, and with a domain in every address. What else may be missing the server adds: it knows
+    """The header with a From, and with a domain in every address. The server adds the other fields, because it knows
     the time and the queue id."""
     block = HeaderBlock(letter.header)
     resent = any(block.has(name) for name in (b"resent-to", b"resent-cc", b"resent-bcc"))

@@ -62,7 +62,7 @@ class Pickup:
         self._thread.start()
 
     def stop(self, timeout_s: float) -> None:
-        """Begin nothing more, and wait for what runs."""
+        """Stop after the present message, and wait for that."""
         self._stopping.set()
         self._thread.join(timeout_s)
 
@@ -149,7 +149,7 @@ class Pickup:
             return
         found = maildrop.read(fd)
         now = self._services.clock()
-        # The owner may set the time of modification, but not the other one; ours is what we have put back.
+        # The owner may set the time of modification, but not the other one; ours are put back.
         ours = status.st_uid == os.geteuid()
         arrival = min(now, status.st_mtime if ours else status.st_ctime)
         uid = found.uid if ours and found.uid >= 0 else status.st_uid

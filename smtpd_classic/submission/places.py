@@ -1,4 +1,4 @@
-"""Where the server is to be found by somebody who may not read its configuration.
+"""The places of the server, for users who may not read its configuration.
 
 In this order: the file that `-C` or SMTPD_CLASSIC_CONFIG names; the usual file, if it can be read; the usual folders.
 """
@@ -15,7 +15,7 @@ SPOOL_FOLDER = "/var/spool/smtpd-classic"
 
 
 class NotReadable(Exception):
-    """The configuration that was asked for; `problem` is what the system said."""
+    """Raised for a named configuration that cannot be read; `problem` is the error of the system."""
 
     def __init__(self, path: str, problem: OSError) -> None:
         super().__init__(f"{path} cannot be read: {problem.strerror}")
@@ -29,7 +29,7 @@ class Places(NamedTuple):
 
 
 def places(config: str = "") -> Places:
-    """`config` is what `-C` names, if anything. Raises NotReadable."""
+    """Return the places; `config` is the file that `-C` names, or blank. Raises NotReadable."""
     path = os.path.abspath(config or os.environ.get("SMTPD_CLASSIC_CONFIG") or DEFAULT_CONFIG)
     folders = {"run_folder": RUN_FOLDER, "spool_folder": SPOOL_FOLDER}
     try:

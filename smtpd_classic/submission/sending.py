@@ -64,7 +64,7 @@ def _complaints(refused: dict[str, ServerAnswer], recipients: int) -> list[str]:
     return lines
 
 
-# What is to be sent ------------------------------------------------------------------------------------------------
+# The message ------------------------------------------------------------------------------------------------------
 
 
 class _Login(NamedTuple):

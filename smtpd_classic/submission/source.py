@@ -57,7 +57,7 @@ def _nameless_file() -> int:
 
 
 def read_message(fd: int, *, dot_ends: bool) -> StandardInput:
-    """All that comes from the descriptor; `dot_ends`: or what comes before a line that is a dot. Raises OSError."""
+    """Read the descriptor to its end, or with `dot_ends` to a line with a single dot. Raises OSError."""
     source = StandardInput()
     for piece in _until_dot(_lf(_pieces(fd))) if dot_ends else _lf(_pieces(fd)):
         source.write(piece)
