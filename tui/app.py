@@ -15,13 +15,13 @@ from typing import TypeVar
 import urwid
 from urwid.command_map import Command
 
-from tui.background import AtOnce, Background, Threads
-from tui.desk import Desk
-from tui.guard import Guard
-from tui.palette import no_colour_wanted, palette
-from tui.plain import Ascii
-from tui.screens import PLACES
-from tui.shell import Shell
+from tui.screens import MENU_ENTRIES
+from tui.shell.background import AtOnce, Background, Threads
+from tui.shell.context import AppContext
+from tui.shell.guard import Guard
+from tui.shell.main_shell import MainShell
+from tui.widgets.ascii import Ascii
+from tui.widgets.palette import no_colour_wanted, palette
 
 __all__ = ["App", "main"]
 
@@ -51,19 +51,19 @@ class App:
     ) -> None:
         _bind_editing_keys()
         self.background: Background = AtOnce()
-        self.shell = Shell(lambda stage: Desk(config, stage, _Later(lambda: self.background)), PLACES)
+        self.shell = MainShell(lambda shell: AppContext(config, shell, _Later(lambda: self.background)), MENU_ENTRIES)
         picture: urwid.AbstractWidget = urwid.PopUpTarget(self.shell)
         if ascii_only:
             urwid.set_encoding("utf8")  # inside; what leaves is translated, and urwid's own way would be question marks
             picture = Ascii(picture)
-        root = Guard(picture, self.shell.desk.failure)
+        root = Guard(picture, self.shell.context.failure)
         self.loop = urwid.MainLoop(
             root, palette(light=light), screen=screen, handle_mouse=mouse, unhandled_input=lambda _: True
         )
         self._mouse = mouse
         self.shell.switch_mouse = self._switch_mouse
         if threads:
-            self.background = Threads(self.loop, self.shell.desk.failure)
+            self.background = Threads(self.loop, self.shell.context.failure)
 
     def run(self) -> None:
         self.shell.begin()

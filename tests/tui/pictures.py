@@ -19,8 +19,8 @@ from smtpd_classic.config import load
 from smtpd_classic.runtime import Listening, Runtime
 from smtpd_classic.runtime.status import own_status
 from spool import Envelope, Recipient, Spool, new_queue_id
-from tests.tui.desk import CONFIG, Tui, made
-from tui.palette import palette
+from tests.tui.program import CONFIG, Tui, made
+from tui.widgets.palette import palette
 
 __all__ = ["as_svg", "main"]
 
@@ -139,7 +139,7 @@ def _log(now: float) -> Iterator[str]:
 
 def _pictures(path: Path) -> Iterator[tuple[str, Tui]]:
     tui = Tui(path, SIZE)
-    tui.shell.desk.clock = time.time
+    tui.shell.context.clock = time.time
     tui.shell.run("refresh")
     for bar, most in zip(tui.shell.screen._bars, (30, 28, 6, 11), strict=True):  # type: ignore[attr-defined]
         bar.show(_hour(most), 2)

@@ -18,9 +18,9 @@ from smtpd_classic.config import load
 from smtpd_classic.config.editing import versions
 from smtpd_classic.runtime import Runtime
 from smtpd_classic.runtime.status import own_status
-from tests.tui.desk import CONFIG, Tui, made
-from tui import reloading
-from tui.reloading import Took
+from tests.tui.program import CONFIG, Tui, made
+from tui.config import reload
+from tui.config.reload import ReloadOutcome
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_apply_without_a_daemon_writes_the_file_and_says_so(path: Path) -> None:
     tui.choose("Apply")
     assert path.read_text() == CONFIG.replace("max_recipients = 100", "max_recipients = 250")
     assert "Applied. The daemon is down" in tui.status_line
-    assert not tui.shell.desk.draft.changed()
+    assert not tui.shell.context.draft.changed()
     assert "*" not in tui.look()[0]
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
     assert [Path(each.path).read_text() for each in versions(path)] == [CONFIG]
@@ -78,7 +78,7 @@ def test_the_diff_can_be_looked_at_and_left(path: Path) -> None:
     assert "What Apply would change" in tui.text
     tui.press("esc", "f2", "esc")
     assert path.read_text() == CONFIG
-    assert tui.shell.desk.draft.changed()
+    assert tui.shell.context.draft.changed()
 
 
 def test_secrets_are_in_no_diff(path: Path) -> None:
@@ -117,7 +117,7 @@ def test_a_daemon_that_refuses_gets_the_old_file_back(path: Path) -> None:
     assert "no such port" in tui.text
     assert "The old file is back" in tui.text
     tui.press("esc")
-    assert tui.shell.desk.draft.changed("basic")
+    assert tui.shell.context.draft.changed("basic")
     assert "Max. recipients            250" in tui.text
 
 
@@ -130,16 +130,16 @@ def test_options_that_wait_for_a_restart_are_named(path: Path) -> None:
 def test_a_daemon_of_another_file_is_left_alone(path: Path, tmp_path: Path) -> None:
     with daemon(path, lambda _: "must not be asked") as runtime:
         runtime.status.write(replace(own_status(str(path), "", "test"), config_path="/elsewhere.conf"))
-        answer = reloading.reload(runtime, str(path), "x")
-    assert answer.took is Took.UNKNOWN
+        answer = reload.reload(runtime, str(path), "x")
+    assert answer.took is ReloadOutcome.UNKNOWN
     assert "/elsewhere.conf" in answer.text
 
 
 def test_a_daemon_that_says_nothing_is_not_waited_for_for_ever(path: Path) -> None:
     with daemon(path, lambda _: "") as runtime:
         signal.signal(signal.SIGHUP, lambda *_: None)
-        answer = reloading.reload(runtime, str(path), "x", patience_s=0.3)
-    assert answer.took is Took.UNKNOWN
+        answer = reload.reload(runtime, str(path), "x", patience_s=0.3)
+    assert answer.took is ReloadOutcome.UNKNOWN
 
 
 def test_a_file_changed_meanwhile_is_never_overwritten(path: Path) -> None:
@@ -162,7 +162,7 @@ def test_mine_can_be_discarded_for_theirs(path: Path) -> None:
     path.write_text(CONFIG.replace("max_recipients = 100", "max_recipients = 150"))
     tui.press("f2").choose("Discard mine")
     assert "Max. recipients            150" in tui.text
-    assert not tui.shell.desk.draft.changed()
+    assert not tui.shell.context.draft.changed()
 
 
 def test_a_change_between_the_diff_and_the_writing_is_noticed(path: Path) -> None:
@@ -212,7 +212,7 @@ def test_who_holds_the_lock_is_named(path: Path) -> None:
         other.communicate("")
     assert f"pid {other.pid}" in tui.status_line
     assert path.read_text() == CONFIG
-    assert tui.shell.desk.draft.changed()
+    assert tui.shell.context.draft.changed()
 
 
 def test_a_full_disk_leaves_the_old_file_whole(path: Path) -> None:
@@ -225,7 +225,7 @@ def test_a_full_disk_leaves_the_old_file_whole(path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert "✗" in tui.status_line
     assert path.read_text() == CONFIG
-    assert tui.shell.desk.draft.changed()
+    assert tui.shell.context.draft.changed()
     assert sorted(
         each.name for each in path.parent.iterdir() if each.is_file() and not each.name.endswith(".lock")
     ) == [

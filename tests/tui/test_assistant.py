@@ -12,9 +12,9 @@ from smtpd_classic.accounts.passwords import verify
 from smtpd_classic.config import ConfigProblems, load, parse
 from smtpd_classic.config.editing import versions
 from tests.instance import running
-from tests.tui.desk import CONFIG, Tui, made
-from tui.assistant_file import BESIDE, DIRECT, LOOPBACK, NETWORK, RELAY, SYSTEM, guesses, make, text_of
-from tui.trial import run_trial
+from tests.tui.program import CONFIG, Tui, made
+from tui.config.assistant_file import BESIDE, DIRECT, LOOPBACK, NETWORK, RELAY, SYSTEM, guesses, make, text_of
+from tui.config.test_message import run_trial
 
 ANSWERS = {
     "domain": "example.org",

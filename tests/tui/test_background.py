@@ -7,7 +7,7 @@ import pytest
 import urwid
 import urwid.testing as ut
 
-from tui.background import AtOnce, Background, Threads
+from tui.shell.background import AtOnce, Background, Threads
 
 
 def run(begin: Callable[[Background, list[object]], None], results: int) -> list[object]:

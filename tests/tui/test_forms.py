@@ -8,12 +8,12 @@ import urwid.testing as ut
 from smtpd_classic.config.kinds import BOOLEAN, HOSTS
 from smtpd_classic.config.option import Option
 from smtpd_classic.config.schema import SECTIONS
-from tests.tui.desk import CONFIG, Tui, made
-from tui.desk import Desk
-from tui.editors import Choice, Line, Secret, Tick
-from tui.field import Field, editor_for, problem_of
-from tui.helppane import help_of
-from tui.hosts import HostsEditor
+from tests.tui.program import CONFIG, Tui, made
+from tui.config.field import Field, editor_for, problem_of
+from tui.config.hosts_editor import HostsEditor
+from tui.shell.context import AppContext
+from tui.shell.help_pane import help_of
+from tui.widgets.editors import CheckBoxEditor, ChoiceEditor, LineEditor, SecretEditor
 
 OPTIONS = [option for section in SECTIONS for option in section.options()]
 TITLES = {"basic": "Basic Parameters", "remote": "Remote Delivery", "server": "Server", "access": "Access Control"}
@@ -26,13 +26,13 @@ def tui(tmp_path: Path) -> Tui:
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
-    return Tui(made(tmp_path_factory.mktemp("desk"))).shell.desk
+def context(tmp_path_factory: pytest.TempPathFactory) -> AppContext:
+    return Tui(made(tmp_path_factory.mktemp("context"))).shell.context
 
 
 @pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
-def test_every_option_has_a_field_that_fits_any_width(option: Option, desk: Desk) -> None:
-    each = Field(desk, option, option.default_text, option.default_text, lambda _: None)
+def test_every_option_has_a_field_that_fits_any_width(option: Option, context: AppContext) -> None:
+    each = Field(context, option, option.default_text, option.default_text, lambda _: None)
     assert option.label.split()[0] in " ".join(ut.render_text(each, SIZE))
     ut.check_sizing(each)
     label, text = help_of(option)
@@ -44,7 +44,7 @@ def test_every_option_has_a_field_that_fits_any_width(option: Option, desk: Desk
 def test_the_screen_of_a_section_shows_all_its_options(attribute: str, tui: Tui) -> None:
     tui.size = (80, 120)
     tui.go(TITLES[attribute])
-    section = tui.shell.desk.draft.section(attribute)
+    section = tui.shell.context.draft.section(attribute)
     shown = " ".join(tui.text.replace("│", " ").split())
     for option in section.options():
         assert option.label.split()[-1] in shown, option.name
@@ -53,15 +53,15 @@ def test_the_screen_of_a_section_shows_all_its_options(attribute: str, tui: Tui)
 def test_editors_follow_the_kind(tui: Tui) -> None:
     kinds = {option.kind.name: option.kind for option in OPTIONS}
     for kind in kinds.values():
-        editor = editor_for(tui.shell.desk, kind, kind.example, lambda: None)
+        editor = editor_for(tui.shell.context, kind, kind.example, lambda: None)
         if kind.choices == BOOLEAN.choices:
-            assert isinstance(editor, Tick)
+            assert isinstance(editor, CheckBoxEditor)
         elif kind.choices:
-            assert isinstance(editor, Choice)
+            assert isinstance(editor, ChoiceEditor)
         elif kind is HOSTS:
             assert isinstance(editor, HostsEditor)
         else:
-            assert isinstance(editor, Secret if kind.mask else Line)
+            assert isinstance(editor, SecretEditor if kind.mask else LineEditor)
         assert editor.text == kind.example
         editor.text = ""
         assert editor.text == ""
@@ -86,18 +86,18 @@ def test_what_must_be_there_cannot_be_left_blank(option: Option) -> None:
 def test_space_ticks_a_box(tui: Tui) -> None:
     tui.go("Basic Parameters").shell.go("Basic Parameters", "allow_vrfy_expn")
     tui.press(" ")
-    row = tui.shell.desk.draft.plain("basic")
+    row = tui.shell.context.draft.plain("basic")
     assert row.text(row.section.option("allow_vrfy_expn")) == "yes"
     assert "[x] yes" in tui.text
     tui.press("enter")
-    assert not tui.shell.desk.draft.changed()
+    assert not tui.shell.context.draft.changed()
 
 
 def test_a_list_drops_down_and_gives_its_word(tui: Tui) -> None:
     tui.go("Basic Parameters").press("down", "enter")
     assert "full" in tui.text
     tui.press("down", "enter")
-    row = tui.shell.desk.draft.plain("basic")
+    row = tui.shell.context.draft.plain("basic")
     assert row.text(row.section.option("copy_bounces")) == "full"
     tui.press("enter", "up", "esc")
     assert row.text(row.section.option("copy_bounces")) == "full"
@@ -112,17 +112,17 @@ def test_a_secret_is_never_shown_and_its_length_neither(tui: Tui) -> None:
     assert "********" in tui.text
     tui.type("new")
     assert "new" not in tui.text.split("relay_password")[0]
-    row = tui.shell.desk.draft.plain("remote")
+    row = tui.shell.context.draft.plain("remote")
     assert row.text(row.section.option("relay_password")) == "new"
     tui.press("f3")
     assert "*" * 9 not in tui.text
-    assert not tui.shell.desk.draft.changed()
+    assert not tui.shell.context.draft.changed()
 
 
 def test_looking_at_a_secret_does_not_change_it(tui: Tui) -> None:
     tui.shell.go("Remote Delivery", "relay_password")
     tui.press("left", "right", "home", "end", "down", "up")
-    assert not tui.shell.desk.draft.changed()
+    assert not tui.shell.context.draft.changed()
 
 
 def test_values_that_cannot_be_shown_are_not_changed_by_being_looked_at(tmp_path: Path) -> None:
@@ -130,13 +130,13 @@ def test_values_that_cannot_be_shown_are_not_changed_by_being_looked_at(tmp_path
     tui = Tui(made(tmp_path, CONFIG.replace("relay_user = us", f"relay_user = {odd}")))
     tui.shell.go("Remote Delivery", "relay_user")
     assert "\u202e" not in tui.text
-    assert not tui.shell.desk.draft.changed()
+    assert not tui.shell.context.draft.changed()
 
 
 def test_f1_tells_the_whole_help_of_the_field(tui: Tui) -> None:
     tui.shell.go("Basic Parameters", "require_own_sender")
     tui.press("f1")
-    option = tui.shell.desk.draft.section("basic").option("require_own_sender")
+    option = tui.shell.context.draft.section("basic").option("require_own_sender")
     shown = " ".join(tui.text.replace("│", " ").replace("█", " ").split())
     assert option.doc[:60] in shown
     assert "Every" not in tui.status_line

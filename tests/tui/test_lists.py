@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from smtpd_classic.config import parse
-from tests.tui.desk import Tui, made
+from tests.tui.program import Tui, made
 
 
 @pytest.fixture
@@ -17,12 +17,12 @@ def applied(tui: Tui) -> object:
     """What the file says after Apply."""
     tui.press("f2").choose("Apply")
     assert "Applied." in tui.status_line, tui.text
-    path = tui.shell.desk.path
+    path = tui.shell.context.path
     return parse(Path(path).read_text(), path)
 
 
 def names(tui: Tui, attribute: str) -> list[str]:
-    return [row.name for row in tui.shell.desk.draft.table(attribute)]
+    return [row.name for row in tui.shell.context.draft.table(attribute)]
 
 
 def test_a_trusted_host_is_added_and_deleted_by_keys(tui: Tui) -> None:
@@ -39,12 +39,12 @@ def test_a_wrong_host_is_explained_and_not_taken(tui: Tui) -> None:
     assert tui.dialog()
     assert "Perhaps" in tui.text or "perhaps" in tui.text
     tui.press("esc")
-    assert not tui.shell.desk.draft.changed()
+    assert not tui.shell.context.draft.changed()
 
 
 def test_several_pasted_at_once_are_several(tui: Tui) -> None:
     tui.go("Open Relay Domains").press("a").type("a.example, b.example,sister.example").press("enter")
-    row = tui.shell.desk.draft.plain("open_relay")
+    row = tui.shell.context.draft.plain("open_relay")
     assert row.text(row.section.option("domains")) == "sister.example, .branch.example, a.example, b.example"
 
 
@@ -55,18 +55,18 @@ def test_order_is_changed_with_up_and_down(tui: Tui, way: str) -> None:
         tui.choose("Up")
     else:
         tui.press("K" if way == "keys" else "ctrl up")
-    row = tui.shell.desk.draft.plain("open_relay")
+    row = tui.shell.context.draft.plain("open_relay")
     assert row.text(row.section.option("domains")) == ".branch.example, sister.example"
     if way == "buttons":
         tui.choose("Down")
     else:
         tui.press("J" if way == "keys" else "ctrl down")
-    assert not tui.shell.desk.draft.changed()
+    assert not tui.shell.context.draft.changed()
 
 
 def test_an_item_is_edited_in_its_place(tui: Tui) -> None:
     tui.go("Open Relay Domains").press("enter", "ctrl u").type("cousin.example").press("enter")
-    row = tui.shell.desk.draft.plain("open_relay")
+    row = tui.shell.context.draft.plain("open_relay")
     assert row.text(row.section.option("domains")) == "cousin.example, .branch.example"
 
 
@@ -93,7 +93,7 @@ def test_looking_at_hosts_keeps_their_passwords(tui: Tui) -> None:
     tui.press("tab", "enter")
     assert "topsecret" not in tui.text
     tui.choose("OK").choose("OK")
-    assert not tui.shell.desk.draft.changed()
+    assert not tui.shell.context.draft.changed()
 
 
 def test_the_order_of_direct_domains_counts(tui: Tui) -> None:
@@ -158,7 +158,7 @@ def test_a_wrong_field_keeps_the_dialog_and_is_named(tui: Tui) -> None:
     assert tui.dialog()
     assert "Port" in tui.text
     tui.choose("Cancel")
-    assert not tui.shell.desk.draft.changed()
+    assert not tui.shell.context.draft.changed()
 
 
 def test_a_row_is_deleted_and_reset_brings_it_back(tui: Tui) -> None:

@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smtpd_classic.runtime import Runtime
-from tests.tui.desk import CONFIG, NOW, Tui, made
+from tests.tui.program import CONFIG, NOW, Tui, made
 from tests.tui.test_text import HOSTILE, assert_harmless
-from tui.log_actions import addresses_in
-from tui.log_blocks import earlier, end_of, words_of
-from tui.log_window import LogWindow, parsed
-from tui.screens.suspects import collect
+from tui.log.actions import addresses_in
+from tui.log.blocks import earlier, end_of, words_of
+from tui.log.suspects import collect
+from tui.log.window import LogWindow, parsed
 
 ID = "6603A1B2C3D4E5F60789"
 
@@ -123,7 +123,7 @@ def test_an_address_of_the_log_becomes_trusted_when_it_is_applied(tui: Tui) -> N
     assert tui.shell.current == "Trusted Hosts"
     assert "*192.0.2.99" in tui.text
     tui.press("f2").choose("Apply")
-    assert "hosts = 192.168.0.0/16, 192.0.2.99" in Path(tui.shell.desk.path).read_text()
+    assert "hosts = 192.168.0.0/16, 192.0.2.99" in Path(tui.shell.context.path).read_text()
 
 
 def test_only_what_belongs_together_is_shown(tui: Tui) -> None:

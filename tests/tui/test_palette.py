@@ -7,9 +7,9 @@ import pytest
 import urwid
 import urwid.testing as ut
 
-from tests.tui.desk import Tui, made
-from tui.palette import NAMES, no_colour_wanted, palette
-from tui.screens import PLACES
+from tests.tui.program import Tui, made
+from tui.screens import MENU_ENTRIES
+from tui.widgets.palette import NAMES, no_colour_wanted, palette
 
 TUI = Path(__file__).parents[2] / "tui"
 
@@ -23,7 +23,7 @@ def test_every_entry_can_be_shown(light: bool, colors: int) -> None:
         assert isinstance(ut.resolve_attr(name, entries, colors=colors), urwid.AttrSpec)
 
 
-@pytest.mark.parametrize("place", PLACES, ids=lambda place: place.title)
+@pytest.mark.parametrize("place", MENU_ENTRIES, ids=lambda place: place.title)
 def test_every_look_on_a_screen_is_in_the_palette(place: object, tmp_path: Path) -> None:
     tui = Tui(made(tmp_path)).go(place.title)  # type: ignore[attr-defined]
     runs = [attr for line in ut.render_runs(tui.root, tui.size, focus=True) for attr, _ in line]

@@ -10,12 +10,12 @@ import pytest
 
 from smtpd_classic.runtime import Runtime
 from spool import Envelope, Recipient, Spool, new_queue_id
-from tests.tui.desk import CONFIG, NOW, Tui, made
+from tests.tui.program import CONFIG, NOW, Tui, made
 from tests.tui.test_text import HOSTILE, assert_harmless
-from tui.queue_actions import act
-from tui.queue_rows import QueueRows
-from tui.screens.queue_domains import ages_by_domain
-from tui.walker import KeyedWalker
+from tui.queue.actions import act
+from tui.queue.domains_dialog import ages_by_domain
+from tui.queue.rows import QueueRows
+from tui.widgets.walker import KeyedWalker
 
 
 @pytest.fixture

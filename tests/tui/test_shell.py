@@ -9,11 +9,11 @@ import pytest
 import urwid
 import urwid.testing as ut
 
-from tests.tui.desk import CONFIG, Tui, made
-from tui.focus import leaf_of
-from tui.screen import Place
-from tui.screens import PLACES
-from tui.table import Line
+from tests.tui.program import CONFIG, Tui, made
+from tui.screens import MENU_ENTRIES
+from tui.shell.screen import MenuEntry
+from tui.widgets.focus import leaf_of
+from tui.widgets.table import TableRow
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def controls(widget: Any) -> Iterator[urwid.AbstractWidget]:
     base = widget.base_widget
     if not widget.selectable():
         return
-    if isinstance(base, (urwid.Edit, urwid.DropDown, Line)):
+    if isinstance(base, (urwid.Edit, urwid.DropDown, TableRow)):
         yield leaf_of(base)
     elif isinstance(base, urwid.ListBox):
         body: Any = base.body
@@ -47,9 +47,9 @@ def controls(widget: Any) -> Iterator[urwid.AbstractWidget]:
         yield base
 
 
-@pytest.mark.parametrize("place", PLACES, ids=lambda place: place.title)
+@pytest.mark.parametrize("place", MENU_ENTRIES, ids=lambda place: place.title)
 @pytest.mark.parametrize("key", ["tab", "shift tab"])
-def test_tab_reaches_every_control_and_returns(place: Place, key: str, tui: Tui) -> None:
+def test_tab_reaches_every_control_and_returns(place: MenuEntry, key: str, tui: Tui) -> None:
     tui.go(place.title)
     wanted = {id(each) for each in controls(tui.shell.screen.widget)}
     start = tui.leaf()
@@ -64,9 +64,9 @@ def test_tab_reaches_every_control_and_returns(place: Place, key: str, tui: Tui)
     assert wanted <= seen
 
 
-@pytest.mark.parametrize("place", PLACES, ids=lambda place: place.title)
+@pytest.mark.parametrize("place", MENU_ENTRIES, ids=lambda place: place.title)
 @pytest.mark.parametrize("size", [(1, 1), (39, 9), (40, 10), (64, 24), (200, 60)])
-def test_no_size_breaks_a_screen(place: Place, size: tuple[int, int], tui: Tui) -> None:
+def test_no_size_breaks_a_screen(place: MenuEntry, size: tuple[int, int], tui: Tui) -> None:
     tui.go(place.title)
     tui.size = size
     for key in ("down", "tab", "end", "page up", "esc", "down", "enter"):
@@ -81,8 +81,8 @@ def test_a_screen_that_is_too_small_says_so(tui: Tui) -> None:
     assert "too small" not in tui.text
 
 
-@pytest.mark.parametrize("place", PLACES, ids=lambda place: place.title)
-def test_screens_are_sound_at_any_size(place: Place, tui: Tui) -> None:
+@pytest.mark.parametrize("place", MENU_ENTRIES, ids=lambda place: place.title)
+def test_screens_are_sound_at_any_size(place: MenuEntry, tui: Tui) -> None:
     tui.go(place.title)
     ut.check_box_sizing(tui.root)
 
@@ -108,7 +108,7 @@ def test_screens_are_changed_from_inside_too(tui: Tui) -> None:
 def test_characters_are_text_in_a_text_field(tui: Tui) -> None:
     tui.shell.go("Basic Parameters", "postmaster")
     tui.type("q?ad/ K")
-    row = tui.shell.desk.draft.plain("basic")
+    row = tui.shell.context.draft.plain("basic")
     assert row.text(row.section.option("postmaster")) == "q?ad/ K"
     assert not tui.dialog()
 
@@ -116,17 +116,17 @@ def test_characters_are_text_in_a_text_field(tui: Tui) -> None:
 def test_backspace_and_delete_in_an_empty_field_delete_nothing_else(tui: Tui) -> None:
     tui.shell.go("Basic Parameters", "postmaster")
     tui.press("backspace", "delete", "left", "home")
-    assert not tui.shell.desk.draft.changed()
+    assert not tui.shell.context.draft.changed()
     assert not tui.shell._body.in_menu
 
 
 def test_what_is_pasted_is_text_and_never_a_command(tui: Tui) -> None:
     tui.go("Trusted Hosts").press("begin paste", "d", "d", "q", "enter", "f2", "end paste")
-    assert not tui.shell.desk.draft.changed()
+    assert not tui.shell.context.draft.changed()
     assert not tui.dialog()
     tui.shell.go("Basic Parameters", "postmaster")
     tui.press("begin paste", "a", "enter", "tab", "b", "end paste")
-    row = tui.shell.desk.draft.plain("basic")
+    row = tui.shell.context.draft.plain("basic")
     assert row.text(row.section.option("postmaster")) == "ab"
 
 
@@ -186,8 +186,8 @@ def test_help_runs_the_command_that_is_chosen(tui: Tui) -> None:
     assert "Nothing has been changed" in tui.status_line
 
 
-@pytest.mark.parametrize("place", PLACES, ids=lambda place: place.title)
-def test_the_key_bar_shows_help_and_the_way_out(place: Place, tui: Tui) -> None:
+@pytest.mark.parametrize("place", MENU_ENTRIES, ids=lambda place: place.title)
+def test_the_key_bar_shows_help_and_the_way_out(place: MenuEntry, tui: Tui) -> None:
     bar = tui.go(place.title).look()[-1]
     assert "F1 Help" in bar
     assert "F10 Quit" in bar
@@ -208,7 +208,7 @@ def test_the_menu_can_be_clicked(tui: Tui) -> None:
 
 def test_nothing_that_is_not_ascii_is_drawn_in_ascii(tmp_path: Path) -> None:
     tui = Tui(made(tmp_path, CONFIG.replace("# kept by hand", "# ümlaut 漢字 in a comment")), ascii_only=True)
-    for place in PLACES:
+    for place in MENU_ENTRIES:
         tui.go(place.title)
         assert tui.text.isascii(), place.title
     tui.press("f1")
@@ -223,7 +223,7 @@ def test_an_open_relay_is_said_in_words_on_every_screen(tmp_path: Path) -> None:
         "address = 127.0.0.1", "address = 0.0.0.0"
     )
     tui = Tui(made(tmp_path, text))
-    for place in PLACES:
+    for place in MENU_ENTRIES:
         assert "OPEN RELAY: " in tui.go(place.title).text, place.title
 
 

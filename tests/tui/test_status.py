@@ -12,10 +12,10 @@ import urwid.testing as ut
 from smtpd_classic.config import load
 from smtpd_classic.runtime import Listening, Runtime
 from smtpd_classic.runtime.status import own_status
-from tests.tui.desk import CONFIG, NOW, Tui, made
-from tui.graph import Bars, bars
-from tui.header import daemon_words
-from tui.looking import days_left
+from tests.tui.program import CONFIG, NOW, Tui, made
+from tui.shell.header import daemon_words
+from tui.status.findings import days_left
+from tui.widgets.graph import Bars, bars
 
 
 @pytest.fixture

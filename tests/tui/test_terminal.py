@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tui.desk import CONFIG, made
+from tests.tui.program import CONFIG, made
 from tests.tui.terminal import Terminal
 
 

@@ -7,8 +7,8 @@ import urwid
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tui.plain import ascii_text
-from tui.text import ago, clean, count, first_line, size_text, span
+from tui.widgets.ascii import ascii_text
+from tui.widgets.text import ago, clean, count, first_line, size_text, span
 
 HOSTILE = [
     "\x1b[31mred\x1b[0m",

@@ -1,0 +1,101 @@
+"""A field: the label of an option, its editor, and below them what is wrong with the value, with an example."""
+
+from collections.abc import Callable
+from typing import Any
+
+import urwid
+
+from smtpd_classic.config.kinds import BOOLEAN, HOSTS, Kind
+from smtpd_classic.config.option import Option
+from tui.config.hosts_editor import HostsEditor
+from tui.shell.context import AppContext
+from tui.widgets.editors import CheckBoxEditor, ChoiceEditor, Editor, LineEditor, SecretEditor
+from tui.widgets.flow import Flow
+
+__all__ = ["Field", "editor_for", "problem_of"]
+
+
+def editor_for(context: AppContext, kind: Kind[Any], text: str, changed: Callable[[], None]) -> Editor:
+    """The editor for values of this kind: the only place that knows a widget per kind."""
+    if kind.choices == BOOLEAN.choices:
+        return CheckBoxEditor(text, changed)
+    if kind.choices:
+        return ChoiceEditor(kind.choices, text, changed)
+    if kind is HOSTS:
+        return HostsEditor(context, text, changed)
+    if kind.mask is not None:
+        return SecretEditor(text, changed)
+    return LineEditor(text, changed)
+
+
+def problem_of(option: Option, text: str) -> str:
+    """The sentence of the option's own parser, with an example; blank when the value is good."""
+    if option.required and not text.strip():
+        example = "" if option.kind.example == option.kind.name else f" Example: {option.kind.example}"
+        return f"This cannot be left blank.{example}"
+    try:
+        option.kind.parse(text)
+    except ValueError as problem:
+        sentence = str(problem)
+        shown = sentence[:1].upper() + sentence[1:]
+        told = option.kind.choices or any(words in shown for words in (" such as ", " as in ", "perhaps", "example"))
+        return shown if told else f"{shown} Example: {option.kind.example}"
+    return ""
+
+
+class Field(urwid.WidgetWrap[urwid.Pile]):
+    """`changed` is called after each edit. `original` is the text in the file: other than that, the field has a `*`."""
+
+    def __init__(
+        self, context: AppContext, option: Option, text: str, original: str, changed: Callable[["Field"], None]
+    ) -> None:
+        self.option = option
+        self._original = original
+        self._tell = changed
+        self._mark = urwid.Text("")
+        self._label = urwid.Text(option.label)
+        self._error = urwid.Text("")
+        self.editor: Editor = editor_for(context, option.kind, text, self._changed)
+        self._line = self._laid_out()
+        super().__init__(urwid.Pile([self._line], select_navigation=True))
+        self._look()
+
+    def _laid_out(self) -> Flow:
+        """The label beside the editor, or above one that takes the whole width."""
+        if isinstance(self.editor, HostsEditor):
+            head = urwid.Columns([(1, self._mark), self._label])
+            return urwid.Pile([head, self.editor.widget], select_navigation=True)
+        label = urwid.Columns([(1, self._mark), self._label])
+        columns: list[Any] = [("weight", 11, label), ("weight", 12, self.editor.widget)]
+        return urwid.Columns(columns, dividechars=1, select_navigation=True)
+
+    @property
+    def text(self) -> str:
+        return self.editor.text
+
+    @property
+    def problem(self) -> str:
+        return problem_of(self.option, self.text)
+
+    def show(self, text: str, original: str) -> None:
+        """Put another value into the field."""
+        self._original = original
+        if self.editor.text != text:
+            self.editor.text = text
+        self._look()
+
+    def _changed(self) -> None:
+        self._look()
+        self._tell(self)
+
+    def _look(self) -> None:
+        changed = self.text != self._original
+        self._mark.set_text(("changed", "*" if changed else " "))
+        self._label.set_text(("changed" if changed else "label", self.option.label))
+        # Nobody is scolded for a field that nobody has touched yet.
+        problem = self.problem if changed or self._original else ""
+        self._error.set_text(("bad", f"  ! {problem}"))
+        self._w.contents = [(self._line, self._w.options("pack"))]
+        if problem:
+            self._w.contents.append((self._error, self._w.options("pack")))
+        self._w.focus_position = 0

@@ -1,0 +1,134 @@
+"""A test message that really goes through: handed to the running server as any client does, then looked for where it
+must arrive."""
+
+import os
+import re
+import smtplib
+import socket
+import ssl
+import time
+from contextlib import suppress
+from email.message import EmailMessage
+from email.utils import make_msgid
+from typing import NamedTuple
+
+from smtpd_classic.accounts import Accounts
+from smtpd_classic.config import Config
+from smtpd_classic.config.schema import Listener
+from tui.log.blocks import earlier, end_of
+from tui.widgets.text import clean
+
+__all__ = ["TestMessage", "run_trial"]
+
+_TIMEOUT_S = 20.0
+_LOOK_S = 0.2
+_QUEUE_ID = re.compile(r"\b[0-9A-F]{20}\b")
+
+
+class TestMessage(NamedTuple):
+    """`steps` are sentences on what happened; the last one tells how it ended."""
+
+    arrived: bool
+    steps: tuple[str, ...]
+
+
+def run_trial(
+    config: Config, log: str, login: str, password: str, recipient: str, patience_s: float = 30
+) -> TestMessage:
+    """Log in as a user does, send a message, and wait until it is in a mailbox here or was taken by another server."""
+    steps: list[str] = []
+    listener = _listener(config)
+    if listener is None:
+        return TestMessage(False, ("No listener lets users log in.",))
+    message_id = make_msgid(domain=config.helo_name)
+    try:
+        said = _send(config, listener, login, password, _message(config, login, recipient, message_id), steps)
+    except (OSError, smtplib.SMTPException) as problem:
+        return TestMessage(False, (*steps, f"It failed there: {clean(_words(problem), 400)}"))
+    steps.append(f"The server took the message: {clean(said, 200)}")
+    arrived, sentence = _follow(config, log, recipient, message_id, said, time.monotonic() + patience_s)
+    return TestMessage(arrived, (*steps, sentence))
+
+
+def _words(problem: Exception) -> str:
+    if isinstance(problem, smtplib.SMTPResponseException):
+        said = problem.smtp_error
+        return f"{problem.smtp_code} {said.decode('utf-8', 'replace') if isinstance(said, bytes) else said}"
+    return str(problem)
+
+
+def _listener(config: Config) -> Listener | None:
+    """Where users log in; with TLS from the first byte, if there is such a port."""
+    found = [each for each in config.listeners if each.auth != "none"]
+    return next((each for each in found if each.tls == "implicit"), found[0] if found else None)
+
+
+def _message(config: Config, sender: str, recipient: str, message_id: str) -> EmailMessage:
+    message = EmailMessage()
+    message["From"], message["To"], message["Message-ID"] = sender, recipient, message_id
+    message["Subject"] = f"Test message from {config.helo_name}"
+    message.set_content("This message was sent by smtpd-classic-tui to see whether mail goes through. It does.\n")
+    return message
+
+
+def _send(
+    config: Config, listener: Listener, login: str, password: str, message: EmailMessage, steps: list[str]
+) -> str:
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(listener.address[0], listener.address[0])
+    # It is our own server, on our own machine, perhaps with a certificate that it signed itself.
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    secured = config.basic.allow_tls and listener.tls != "none"
+    name = socket.gethostname()
+    if secured and listener.tls == "implicit":
+        client: smtplib.SMTP = smtplib.SMTP_SSL(host, listener.port, name, timeout=_TIMEOUT_S, context=context)
+    else:
+        client = smtplib.SMTP(host, listener.port, name, timeout=_TIMEOUT_S)
+    with client:
+        steps.append(f"Connected to {host} port {listener.port} (listener {listener.name}).")
+        if secured and listener.tls == "starttls":
+            client.starttls(context=context)
+        client.login(login, password)
+        steps.append(f"Logged in as {login}{' under TLS' if secured else ''}.")
+        for code, text in (client.mail(message["From"]), client.rcpt(message["To"])):
+            if code // 100 != 2:
+                raise smtplib.SMTPResponseException(code, text)
+        code, text = client.data(message.as_bytes())
+        if code // 100 != 2:
+            raise smtplib.SMTPResponseException(code, text)
+        return text.decode("utf-8", "replace")
+
+
+def _follow(config: Config, log: str, recipient: str, message_id: str, said: str, deadline: float) -> tuple[bool, str]:
+    accounts = Accounts(config)
+    account = accounts.account(recipient) if accounts.is_local_domain(recipient.rpartition("@")[2]) else None
+    queue_id = found[0] if (found := _QUEUE_ID.search(said)) else ""
+    while True:
+        if account is not None and (path := _in_maildir(account.folder, message_id)):
+            return True, f"It arrived: {path}"
+        if account is None and (status := _status(log, queue_id, recipient)):
+            return "status=sent" in status, f"The log says: {clean(status, 600)}"
+        if time.monotonic() > deadline:
+            return False, "It has not arrived yet; the queue and the log tell what becomes of it."
+        time.sleep(_LOOK_S)
+
+
+def _in_maildir(folder: str, message_id: str) -> str:
+    with suppress(OSError), os.scandir(os.path.join(folder, "new")) as files:
+        latest = sorted(files, key=lambda file: file.stat().st_mtime, reverse=True)[:20]
+        for file in latest:
+            with open(file.path, "rb") as content:
+                if message_id.encode() in content.read(16384):
+                    return file.path
+    return ""
+
+
+def _status(log: str, queue_id: str, recipient: str) -> str:
+    """The line that tells what became of it at the other server."""
+    if not log or not queue_id:
+        return ""
+    with suppress(OSError):
+        words = (queue_id.lower().encode(), b"status=")
+        lines = earlier(log, end_of(log), words, 1).lines
+        return next((line for line in reversed(lines) if f"to=<{recipient}>" in line), "")
+    return ""

@@ -1,0 +1,82 @@
+"""What can be done about a line of the log: block or trust an address in it, show only what belongs together."""
+
+import ipaddress
+import re
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import urwid
+
+from smtpd_classic.config.kinds import split_items
+from tui.log.window import parsed
+from tui.shell.context import AppContext
+from tui.widgets.buttons import Word
+from tui.widgets.dialog import Dialog
+from tui.widgets.flow import Flow
+from tui.widgets.text import clean, span
+
+__all__ = ["actions_for", "addresses_in", "block", "trust"]
+
+_IP = re.compile(r"\[([0-9A-Fa-f:.]{3,45})\]|\b(\d{1,3}(?:\.\d{1,3}){3})\b")
+_QUEUE_ID = re.compile(r"\b([0-9A-F]{20})\b")
+_ADDRESS = re.compile(r"<([^<>\s@]{1,64}@[^<>\s]{1,255})>|sasl_username=([^\s,]{1,255})")
+
+
+def addresses_in(text: str) -> Iterator[str]:
+    """The IP addresses of clients and hosts that a line names."""
+    for found in _IP.finditer(text):
+        try:
+            yield str(ipaddress.ip_address(found[1] or found[2]))
+        except ValueError:
+            continue
+
+
+def block(context: AppContext, ip: str) -> None:
+    """Refuse the address for the time that Access Control says, from now on."""
+    config = context.source.config
+    if config is None:
+        context.shell.say("The configuration must be right before an address can be blocked.", "bad")
+        return
+    seconds = config.access.block_time.total_seconds()
+    runtime = context.runtime
+
+    def done(_: None) -> None:
+        context.shell.say(f"{ip} is blocked for {span(seconds)}. Access Control shows it and can end it.", "good")
+
+    context.run(lambda: runtime.blocks.block(ip, seconds, "by hand"), done)
+
+
+def trust(context: AppContext, ip: str) -> None:
+    """Put the address into Trusted Hosts; that counts when it is applied."""
+    row = context.draft.plain("trusted")
+    option = row.section.option("hosts")
+    hosts = split_items(row.text(option))
+    if ip not in hosts:
+        row.set(option, ", ".join([*hosts, ip]))
+    context.shell.go("Trusted Hosts")
+    context.shell.say(f"{ip} is in the list. It is trusted when you apply.", "warn")
+
+
+def actions_for(context: AppContext, line: str, show_only: Callable[[str], None]) -> Dialog:
+    """`show_only` sets the filter of the log."""
+    text = parsed(line).text
+    rows: list[Flow] = [urwid.Text(text, wrap="any"), urwid.Divider()]
+
+    def add(label: str, action: Callable[[], None]) -> None:
+        def chosen() -> None:
+            context.shell.close()
+            action()
+
+        rows.append(urwid.AttrMap(Word(f" {label}", chosen), "button", "button focus"))
+
+    for ip in dict.fromkeys(addresses_in(line)):
+        add(f"Block {ip}", partial(block, context, ip))
+        add(f"Trust {ip}", partial(trust, context, ip))
+        add(f"Show only {ip}", partial(show_only, ip))
+    for queue_id in dict.fromkeys(_QUEUE_ID.findall(line)):
+        add(f"Show only message {queue_id}", partial(show_only, queue_id))
+    for address in dict.fromkeys(found[1] or found[2] for found in _ADDRESS.finditer(line)):
+        shown = clean(address, 100)
+        add(f"Show only {shown}", partial(show_only, shown))
+    add("Show all lines", lambda: show_only(""))
+    return Dialog("This line", rows, [("Close", context.shell.close)], context.shell.close, width=76)

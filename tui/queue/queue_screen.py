@@ -1,0 +1,250 @@
+"""Queue: every message that waits, and what can be done to it."""
+
+import time
+from collections.abc import Callable
+from functools import partial
+from itertools import islice
+from typing import Any
+
+import urwid
+
+from spool import Listed, Spool
+from tui.queue import domains_dialog, message_dialog
+from tui.queue.actions import ACTIONS, act
+from tui.queue.rows import SORTS, QueueRows
+from tui.queue.search import QueueSearch
+from tui.queue.view import QueueView
+from tui.shell.context import AppContext
+from tui.shell.help_pane import WithHelp
+from tui.shell.screen import Help
+from tui.widgets.buttons import ButtonRow
+from tui.widgets.dialog import Dialog, ask
+from tui.widgets.editors import TextField
+from tui.widgets.flow import Flow
+from tui.widgets.text import clean, clock, count
+
+__all__ = ["QueueScreen"]
+
+_FIRST = 3000  # so many are shown before all are listed
+_LEAST_PAUSE_S = 3.0
+_SHARE = 20  # of the time at most one part in so many goes into listing
+_BUTTONS = {
+    "Read": "read",
+    "Retry now": "retry",
+    "Hold": "hold",
+    "Release": "release",
+    "Delete": "delete",
+    "Tag": "tag",
+    "Search": "search",
+    "Sort": "sort",
+    "By domain": "domains",
+}
+
+
+class QueueScreen:
+    contexts = ("queue",)
+
+    def __init__(self, context: AppContext) -> None:
+        self._context = context
+        self._rows = QueueRows()
+        self._view = QueueView(context, self._rows, self._read, self._details_read)
+        self._search: QueueSearch | None = None
+        self._listing = self._paused = False
+        self._as_of = 0.0
+        self._next_listing = 0.0
+        buttons = ButtonRow([(label, partial(self.do, command)) for label, command in _BUTTONS.items()])
+        self._pane = WithHelp(self._view.widget, buttons, self.help, self._show_head)
+
+    @property
+    def widget(self) -> urwid.AbstractWidget:
+        return self._pane
+
+    @property
+    def _spool(self) -> Spool:
+        return Spool(self._context.spool_folder)
+
+    def help(self) -> Help | None:
+        key = self._view.focus
+        return self._view.describe(key) if key else ("Queue", "No message waits.")
+
+    def _details_read(self) -> None:
+        self._pane.tell()
+
+    def focus_option(self, name: str) -> None:
+        """No option of the file is here."""
+
+    # --- listing
+
+    def show(self) -> None:
+        self._list(first=not self._rows.listed)
+
+    def tick(self) -> None:
+        if not self._paused and time.monotonic() >= self._next_listing:
+            self._list()
+        else:
+            self._view.refresh_ages()
+        self._tell()
+
+    def _list(self, *, first: bool = False) -> None:
+        """List beside the screen; the very first time a part of it, so that there is something to see at once."""
+        if self._listing:
+            return
+        self._listing = True
+        spool, began = self._spool, time.monotonic()
+        most = _FIRST if first else None
+        self._context.run(
+            lambda: list(islice(spool.list(), most)), partial(self._listed, began, most), self._not_listed
+        )
+
+    def _listed(self, began: float, most: int | None, rows: list[Listed]) -> None:
+        self._listing = False
+        took = time.monotonic() - began
+        self._next_listing = time.monotonic() + max(_LEAST_PAUSE_S, _SHARE * took)
+        self._as_of = self._context.clock()
+        at_top = self._view.place() <= 0
+        self._view.show(self._rows.take(rows))
+        if at_top and self._rows.keys:  # whoever has not moved yet sees the beginning, not what it was a moment ago
+            self._view.focus_on(self._rows.keys[0])
+        if most is not None and len(rows) == most:
+            self._list()
+        self._tell()
+
+    def _not_listed(self, problem: Exception) -> None:
+        self._listing = False
+        self._next_listing = time.monotonic() + _LEAST_PAUSE_S
+        path, _, reason = str(problem).rpartition(": ")  # the reason must not be cut off behind a long path
+        self._view.say(("warn", f" {clean(reason, 200)} {clean(path, 200)}"))
+
+    def _tell(self) -> None:
+        self._show_head()
+        self._pane.tell()
+
+    def _show_head(self) -> None:
+        rows = self._rows
+        if not self._as_of:
+            return
+        words = [f"{count(len(rows.listed))} messages" if len(rows.listed) != 1 else "1 message"]
+        words += [f"{count(number)} {word}" for word, number in rows.count().items() if number]
+        if rows.tagged:
+            words.append(f"{count(len(rows.tagged))} tagged")
+        if rows.found is not None:
+            words.append(f"{count(len(rows.keys))} found")
+        order = f"by {SORTS[rows.sort][0]}{' reversed' if rows.reverse else ''}"
+        paused = " PAUSED" if self._paused else ""
+        place = f"{count(self._view.place() + 1)}/{count(len(rows.keys))}" if rows.keys else ""
+        self._view.say(f" {place}  {', '.join(words)}; {order}; as of {clock(self._as_of)}{paused}")
+
+    # --- commands
+
+    def do(self, command: str) -> bool:
+        if command in ACTIONS:
+            self._act(command)
+            return True
+        commands: dict[str, Callable[[], Any]] = {
+            "read": lambda: self._read(self._view.focus),
+            "tag": self._tag,
+            "tag all": lambda: self._rows.tagged.update(self._rows.keys),
+            "untag all": self._rows.tagged.clear,
+            "search": self._ask_search,
+            "sort": lambda: self._sort(1),
+            "reverse": lambda: self._sort(0),
+            "pause": self._pause,
+            "domains": lambda: domains_dialog.show(self._context, self._spool, list(self._rows.listed.values())),
+            "refresh": self._list,
+        }
+        if command not in commands:
+            return False
+        commands[command]()
+        self._view.refresh_ages()
+        self._tell()
+        return True
+
+    def _tag(self) -> None:
+        key = self._view.focus
+        if key:
+            self._rows.tagged ^= {key}
+            self._view.focus_next()
+
+    def _sort(self, step: int) -> None:
+        self._rows.sort = (self._rows.sort + step) % len(SORTS)
+        self._rows.reverse = not self._rows.reverse if not step else False
+        self._rows.arrange()
+        self._view.show([])
+
+    def _pause(self) -> None:
+        self._paused = not self._paused
+
+    def _read(self, key: str) -> None:
+        if key:
+            message_dialog.open_message(self._context, self._spool, key, lambda command: self._act(command, [key]))
+
+    def _act(self, action: str, ids: list[str] | None = None) -> None:
+        """On the tagged messages, or on the one in focus. Deleting asks first."""
+        chosen = ids or [key for key in self._rows.keys if key in self._rows.tagged] or [self._view.focus]
+        chosen = [key for key in chosen if key]
+        if not chosen:
+            return
+        if action != "delete":
+            self._really_act(action, chosen)
+            return
+
+        def really() -> None:
+            self._context.shell.close()
+            self._really_act(action, chosen)
+
+        what = f"{count(len(chosen))} tagged messages" if len(chosen) > 1 else f"message {chosen[0]}"
+        text = f"Delete {what}? Neither senders nor recipients are told."
+        answers = [("Keep", self._context.shell.close), ("Delete", really)]
+        self._context.shell.open(ask("Delete?", text, answers, self._context.shell.close))
+
+    def _really_act(self, action: str, ids: list[str]) -> None:
+        context = self._context
+        spool, runtime, config = self._spool, context.runtime, context.path
+        context.shell.say(f"{action.capitalize()}: {count(len(ids))} …")
+
+        def done(sentence: str) -> None:
+            self._rows.tagged.difference_update(ids)
+            context.shell.say(sentence, "bad" if "Problem" in sentence else "good")
+            self._list()
+
+        context.run(lambda: act(action, ids, spool, runtime, config), done)
+
+    # --- searching
+
+    def _ask_search(self) -> None:
+        field = TextField("", self._search.words if self._search else "")
+
+        def start() -> None:
+            self._context.shell.close()
+            self._start_search(field.get_edit_text())
+
+        rows: list[Flow] = [
+            urwid.AttrMap(field, "field", "field focus"),
+            urwid.Text(("dim", "In id, sender, recipients, reply. Blank: all.")),
+        ]
+        buttons = [("Search", start), ("Cancel", self._context.shell.close)]
+        self._context.shell.open(Dialog("Search the queue", rows, buttons, self._context.shell.close, submit=start))
+
+    def _start_search(self, words: str) -> None:
+        if self._search is not None:
+            self._search.stop()
+        self._search = None
+        self._rows.found = None
+        if words.strip():
+            self._search = QueueSearch(self._context, self._spool, words, list(self._rows.keys), self._found)
+            self._rows.found = set()
+            self._search.go_on()
+        self._rows.arrange()
+        self._view.show([])
+        self._tell()
+
+    def _found(self, found: set[str], looked: int, whole: int) -> None:
+        """Called as the search goes on."""
+        if self._rows.found is None:
+            return
+        self._rows.found |= found
+        self._rows.arrange()
+        self._view.show([])
+        self._tell()
+        tail = "." if looked == whole else f", searching: {looked * 100 // max(1, whole)} %"
+        self._context.shell.say(f"{count(len(self._rows.found))} found in {count(looked)} of {count(whole)}{tail}")

@@ -1,0 +1,99 @@
+"""The queue as the screen holds it: what is listed, in which order, what is tagged, what a search has left."""
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from spool import Listed, Spool
+from spool.rows import HELD, NEW, WAITING_FOR_RETRY, QueueRow, rows
+from tui.widgets.text import clean, first_line
+
+__all__ = ["SORTS", "Details", "QueueRows", "listed_state", "read_details"]
+
+_MOST_DETAILS = 2000
+
+
+class Details(NamedTuple):
+    """What is known only by opening the files of an entry. Texts are cleaned."""
+
+    state: str
+    sender: str
+    recipients: str
+    attempts: int
+    last_attempt: float
+    reply: str
+
+
+SORTS: tuple[tuple[str, Callable[[Listed], object]], ...] = (
+    ("created", lambda row: row.queue_id),
+    ("next try", lambda row: (row.held, row.next_attempt, row.queue_id)),
+    ("size", lambda row: (row.size, row.queue_id)),
+    ("state", lambda row: (row.held, row.attempted, row.queue_id)),
+)
+
+
+def listed_state(row: Listed) -> str:
+    """As far as the listing tells: whether it is being delivered is known only by a look at its file."""
+    if row.held:
+        return HELD
+    return WAITING_FOR_RETRY if row.attempted else NEW
+
+
+class QueueRows:
+    def __init__(self) -> None:
+        self.listed: dict[str, Listed] = {}
+        self.details: dict[str, Details] = {}
+        self.tagged: set[str] = set()
+        self.sort = 0
+        self.reverse = False
+        self.found: set[str] | None = None  # what the search has left; None: everything
+        self.keys: list[str] = []
+        self.places: dict[str, int] = {}
+
+    def take(self, listed: Iterable[Listed]) -> list[str]:
+        """Take over a new listing; the answer is whose row has changed. Tags of what is gone are gone."""
+        now = {row.queue_id: row for row in listed}
+        changed = [key for key, row in now.items() if self.listed.get(key) != row]
+        for key in changed:
+            self.details.pop(key, None)
+        self.listed = now
+        self.tagged &= now.keys()
+        self.arrange()
+        return changed
+
+    def arrange(self) -> None:
+        """Put the rows into the chosen order."""
+        chosen = (
+            self.listed.values()
+            if self.found is None
+            else [row for key, row in self.listed.items() if key in self.found]
+        )
+        ordered = sorted(chosen, key=SORTS[self.sort][1], reverse=self.reverse)  # type: ignore[arg-type]
+        self.keys = [row.queue_id for row in ordered]
+        self.places = {key: place for place, key in enumerate(self.keys)}
+
+    def remember(self, found: dict[str, Details]) -> None:
+        if len(self.details) > _MOST_DETAILS:
+            self.details.clear()
+        self.details.update(found)
+
+    def count(self) -> dict[str, int]:
+        """How many there are in each state that the listing tells."""
+        counts = {NEW: 0, WAITING_FOR_RETRY: 0, HELD: 0}
+        for row in self.listed.values():
+            counts[listed_state(row)] += 1
+        return counts
+
+
+def read_details(spool: Spool, listed: Iterable[Listed]) -> dict[str, Details]:
+    """What the files of these entries say; what is gone meanwhile says that."""
+    wanted = list(listed)
+    found = {row.queue_id: Details("gone", "", "", 0, 0.0, "gone") for row in wanted}
+    return found | {row.queue_id: details_of(row) for row in rows(spool, wanted)}
+
+
+def details_of(row: QueueRow) -> Details:
+    first = clean(row.recipients[0], 320) if row.recipients else ""
+    more = f" (+{len(row.recipients) - 1})" if len(row.recipients) > 1 else ""
+    sender = clean(row.sender, 320) or "<>"
+    reply = first_line(row.last_reply, 500)
+    return Details(row.state, sender, first + more, row.attempts, row.last_attempt, reply)

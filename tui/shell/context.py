@@ -1,0 +1,149 @@
+"""What every screen may ask for: the edited configuration, the services of an instance, and a word on the screen.
+
+Nothing here draws. The shell (the shell around the screens) shows what the context passes on.
+"""
+
+import logging
+import os
+import time
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+from smtpd_classic.config.open_relay import is_reachable, open_relay_reasons
+from smtpd_classic.runtime import Runtime
+from tui.config.config_file import ConfigFile, digest_on_disk, read_source
+from tui.config.draft import ConfigDraft
+from tui.shell.background import Background
+from tui.widgets.dialog import Dialog
+from tui.widgets.text import clean
+
+__all__ = ["AppContext", "Shell", "sentence"]
+
+T = TypeVar("T")
+_log = logging.getLogger("tui")
+
+
+class Shell(Protocol):
+    """Who shows what a screen wants to be shown."""
+
+    def say(self, text: str, tone: str = "") -> None:
+        """One sentence on the status line; `tone` is good, warn, bad or blank."""
+
+    def open(self, dialog: Dialog) -> None:
+        """Put a dialog over everything."""
+
+    def close(self) -> None:
+        """Take the topmost dialog away."""
+
+    def dismiss(self, dialog: Dialog) -> None:
+        """Take this dialog away, if it is still there."""
+
+    def go(self, title: str, option: str = "") -> None:
+        """Show a screen, with the focus on an option of it."""
+
+    def leave(self) -> None:
+        """End the program."""
+
+    def changed(self) -> None:
+        """Show marks, banners and keys anew."""
+
+    def renewed(self) -> None:
+        """The draft is another one: show the screen anew."""
+
+
+class AppContext:
+    def __init__(self, path: str, shell: Shell, background: Background, clock: Callable[[], float] = time.time) -> None:
+        self.path = os.path.abspath(path)
+        self.shell = shell
+        self.background = background
+        self.clock = clock
+        self.source = ConfigFile(self.path)
+        self.draft = ConfigDraft("")
+        self._runtime: Runtime | None = None
+        self._signature: tuple[int, int, int] | None = None
+
+    def read(self) -> None:
+        """Read the file and forget all edits."""
+        self.take(read_source(self.path))
+
+    def take(self, source: ConfigFile, draft: ConfigDraft | None = None) -> None:
+        """Go on from this state of the file, with these edits."""
+        self.source = source
+        self.draft = draft or ConfigDraft(source.text)
+        self.shell.renewed()
+
+    def open_relay_reasons(self) -> tuple[str, ...]:
+        """Why the file as it stands makes an open relay that others can reach; empty when it does not."""
+        config = self.source.config
+        return open_relay_reasons(config) if config is not None and is_reachable(config) else ()
+
+    def overtaken(self) -> bool:
+        """Whether somebody else has changed the file since it was read."""
+        return digest_on_disk(self.path) != self.source.digest
+
+    def look_at_file(self) -> None:
+        """Notice what others write: it is shown at once, unless there are edits here, which are never lost silently."""
+        try:
+            seen = os.stat(self.path)
+            signature = (seen.st_mtime_ns, seen.st_size, seen.st_ino)
+        except OSError:
+            signature = (0, 0, 0)
+        if signature == self._signature:
+            return
+        self._signature = signature
+        if not self.overtaken():
+            return
+        if self.draft.changed():
+            self.shell.say("Somebody else has changed the file meanwhile; Apply will show it and ask.", "warn")
+        else:
+            self.read()
+            self.shell.say("Somebody else has changed the file; this is how it is now.", "warn")
+
+    def run(
+        self, work: Callable[[], T], done: Callable[[T], None], failed: Callable[[Exception], None] | None = None
+    ) -> None:
+        """Do `work` beside the screen; what goes wrong is said unless `failed` takes it."""
+        self.background.run(work, done, failed or self.failure)
+
+    def failure(self, problem: BaseException) -> None:
+        """Any exception: a sentence on the status line and its traceback in the log file."""
+        _log.error("%s", problem, exc_info=problem)
+        if isinstance(problem, (LookupError, AttributeError, TypeError, AssertionError, RuntimeError)):
+            # Not something that went wrong out there, but a mistake in here.
+            self.shell.say(f"A mistake in this program: {sentence(problem)} Its log has the details.", "bad")
+        else:
+            self.shell.say(sentence(problem), "bad")
+
+    @property
+    def run_folder(self) -> str:
+        return self.server_file("run_folder")
+
+    @property
+    def spool_folder(self) -> str:
+        return self.server_file("spool_folder")
+
+    def server_file(self, name: str) -> str:
+        """An option of [server] that names a file or folder, absolute."""
+        if self.source.config is not None:
+            return str(getattr(self.source.config.server, name))
+        # While the configuration as a whole is broken, the name is still there to be read.
+        row = self.draft.base("server")[0]
+        return os.path.join(os.path.dirname(self.path), row.text(row.section.option(name)))
+
+    @property
+    def runtime(self) -> Runtime:
+        """What the running instance says of itself."""
+        if self._runtime is None or self._runtime.folder != self.run_folder:
+            self._runtime = Runtime(self.run_folder)
+        return self._runtime
+
+
+def sentence(problem: BaseException) -> str:
+    """What happened, in words that begin with a capital letter and end with a full stop."""
+    if isinstance(problem, OSError) and problem.strerror:
+        text = f"{problem.filename}: {problem.strerror}" if problem.filename else problem.strerror
+    else:
+        text = str(problem) or type(problem).__name__
+    text = clean(text, 300).strip()
+    text = text[:1].upper() + text[1:]
+    return text if text.endswith((".", "?", "!")) else text + "."

@@ -1,0 +1,85 @@
+"""A dialog of a few fields that are no options of the file, as for an account. OK does its work beside the screen."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Generic, TypeVar
+
+import urwid
+
+from smtpd_classic.config.kinds import Kind
+from smtpd_classic.config.option import Option
+from tui.config.draft import file_text
+from tui.config.field import Field
+from tui.shell.context import AppContext, sentence
+from tui.shell.screen import Help
+from tui.widgets.dialog import Dialog
+from tui.widgets.flow import Flow
+
+__all__ = ["FieldsDialog", "Values", "entry"]
+
+T = TypeVar("T")
+Values = Mapping[str, str]
+
+
+def entry(name: str, kind: Kind[Any], label: str, doc: str, *, required: bool = False) -> Option:
+    """A field of a sheet: shaped as an option, so that it is shown, judged and explained as one."""
+    return Option(name, kind, None, label, doc, required=required, restart=False)
+
+
+class FieldsDialog(Generic[T]):
+    """`work` gets the texts by name, beside the screen; what it raises is shown in the dialog, which stays open then.
+
+    `done` gets what it returned, after the dialog was closed.
+    """
+
+    def __init__(
+        self,
+        context: AppContext,
+        title: str,
+        fields: Sequence[tuple[Option, str]],
+        work: Callable[[Values], T],
+        done: Callable[[T], None],
+        *,
+        width: int = 76,
+    ) -> None:
+        self._context = context
+        self._work = work
+        self._done = done
+        self._working = False
+        self._fields = [Field(context, option, text, text, self._edited) for option, text in fields]
+        self._error = urwid.Text("")
+        buttons = [("OK", self._accept), ("Cancel", context.shell.close)]
+        self._dialog = Dialog(
+            title, [*self._fields, self._error], buttons, context.shell.close, width=width, words=_words
+        )
+
+    def open(self) -> None:
+        self._context.shell.open(self._dialog)
+
+    def _edited(self, field: Field) -> None:
+        self._error.set_text("")
+
+    def _accept(self) -> None:
+        if self._working:
+            return
+        wrong = next((field for field in self._fields if field.problem), None)
+        if wrong is not None:
+            self._error.set_text(("bad", f"! {wrong.option.label}: {wrong.problem}"))
+            self._dialog.focus_on(wrong)
+            return
+        values = {field.option.name: file_text(field.option.kind, field.text) for field in self._fields}
+        self._working = True
+        self._error.set_text(("dim", "One moment …"))
+        self._context.run(lambda: self._work(values), self._finished, self._failed)
+
+    def _finished(self, result: T) -> None:
+        self._working = False
+        self._context.shell.dismiss(self._dialog)
+        self._done(result)
+
+    def _failed(self, problem: Exception) -> None:
+        self._working = False
+        self._error.set_text(("bad", f"! {sentence(problem)}"))
+
+
+def _words(focus: Flow | None) -> Help | None:
+    return (focus.option.label, focus.option.doc) if isinstance(focus, Field) else None

@@ -1,0 +1,57 @@
+"""The top of the screen: where one is, how the daemon is, and in words what must not be overlooked."""
+
+from typing import Any
+
+import urwid
+
+from smtpd_classic.runtime import DaemonStatus
+from tui.shell.context import AppContext
+from tui.widgets.flow import Flow
+from tui.widgets.text import clean, span
+
+__all__ = ["Header", "daemon_words"]
+
+
+def daemon_words(status: DaemonStatus | None, now: float) -> tuple[str, bool]:
+    """What to say of the daemon, and whether it is well."""
+    if status is None or not status.alive:
+        return "daemon is down", False
+    if status.state != "running":
+        return f"daemon is {status.state}", True
+    if status.error:
+        return "the last reload was refused", False
+    return f"running for {span(now - status.since)}", True
+
+
+class Header(urwid.WidgetWrap[urwid.Pile]):
+    def __init__(self) -> None:
+        self._left = urwid.Text("", wrap="clip")
+        self._right = urwid.Text("", align="right", wrap="clip")
+        self._line = urwid.AttrMap(urwid.Columns([self._left, ("pack", self._right)], dividechars=1), "title")
+        super().__init__(urwid.Pile([self._line]))
+
+    def show(self, context: AppContext, title: str, status: DaemonStatus | None, *, marked: bool) -> None:
+        host = _host(context)
+        self._left.set_text(f" smtpd-classic › {title}{' *' if marked else ''}{f' · {host}' if host else ''}")
+        words, well = daemon_words(status, context.clock())
+        right: list[Any] = [("title good" if well else "title bad", words), " "]
+        if context.source.read_only:
+            right = [("title bad", "read-only"), " · ", *right]
+        self._right.set_text(right)
+        banners: list[Flow] = [urwid.AttrMap(urwid.Text(f" {text}"), look) for look, text in _banners(context)]
+        rows: list[Flow] = [self._line, *banners]
+        self._w.contents = [(row, self._w.options("pack")) for row in rows]
+
+
+def _host(context: AppContext) -> str:
+    server, basic = context.draft.base("server")[0], context.draft.base("basic")[0]
+    name = basic.values.get("helo_name") or server.values.get("primary_domain") or ""
+    return clean(name, 40)
+
+
+def _banners(context: AppContext) -> list[tuple[str, str]]:
+    found = [("banner", f"OPEN RELAY: {clean(reason, 200)}") for reason in context.open_relay_reasons()[:1]]
+    if context.source.problems and context.source.config is None and context.source.text:
+        first = context.source.problems[0]
+        found.append(("banner", f"The file cannot be used: line {first.line}: {clean(first.text, 200)}"))
+    return found

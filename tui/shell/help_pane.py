@@ -1,0 +1,107 @@
+"""A screen above, below it the buttons and the manual's words for what has the focus, as far as the height allows."""
+
+from collections.abc import Callable
+from typing import Any
+
+import urwid
+
+from smtpd_classic.config.option import Option
+from tui.shell.screen import Help
+from tui.widgets.flow import Flow
+
+__all__ = ["WithHelp", "help_of"]
+
+_HEIGHTS = ((19, 6), (15, 4))  # from so many rows of screen, so many for rule and help
+
+
+def help_of(option: Option) -> Help:
+    """The option's help, with its kind, its default and when a change takes effect."""
+    facts = [
+        f"A {option.kind.name}."
+        if not option.kind.name.startswith(("one of", "yes"))
+        else f"{option.kind.name.capitalize()}."
+    ]
+    if not option.required:
+        facts.append(f"Default: {option.default_text or 'blank'}.")
+    if option.restart:
+        facts.append("A change waits for a restart.")
+    return f"{option.label}  ({option.name})", f"{option.doc} {' '.join(facts)}"
+
+
+class WithHelp(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
+    """`words` gives the help of what has the focus; `moved` is called after each key and click, before it."""
+
+    def __init__(
+        self,
+        body: urwid.AbstractWidget,
+        buttons: Flow | None,
+        words: Callable[[], Help | None],
+        moved: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._moved = moved
+        self._words = words
+        self._label = urwid.Text("", wrap="clip")
+        self._text = urwid.Text("")
+        rule = urwid.AttrMap(urwid.Divider("─"), "rule")
+        text = urwid.Padding(urwid.AttrMap(self._text, "help"), left=1)
+        label = urwid.AttrMap(self._label, "help label")
+        self._pane = urwid.Pile([("pack", rule), ("pack", label), urwid.Filler(text, "top")])
+        self._buttons = buttons
+        self._height = -1
+        super().__init__(urwid.Frame(body, select_navigation=True))
+        self._arrange(24)
+
+    @property
+    def frame(self) -> urwid.Frame[Any, Any, Any]:
+        return self._w
+
+    def _arrange(self, rows: int) -> None:
+        height = next((height for least, height in _HEIGHTS if rows >= least), 0)
+        if height == self._height:
+            return
+        self._height = height
+        parts: list[Flow] = [self._buttons] if self._buttons is not None else []
+        if height:
+            parts.append(urwid.BoxAdapter(self._pane, height))
+        in_footer = self._w.focus_position == "footer"
+        self._w.footer = urwid.Pile(parts, select_navigation=True) if parts else None
+        if in_footer and self._buttons is not None:
+            self._w.focus_position = "footer"
+
+    def tell(self) -> None:
+        """Show the help of what has the focus now."""
+        label, text = self._words() or ("", "")
+        self._label.set_text(f" {label}")
+        self._text.set_text(text)
+
+    def render(self, size: Any, focus: bool = False) -> urwid.Canvas:
+        self._arrange(size[1])
+        return self._w.render(size, focus)
+
+    def keypress(self, size: Any, key: str) -> str | None:
+        self._arrange(size[1])
+        unhandled = self._w.keypress(size, key)
+        if unhandled == "enter":  # in a text field: on to the next one
+            unhandled = self._w.keypress(size, "tab") and None
+        if unhandled in {"down", "up"} and self._buttons is not None:
+            unhandled = self._between(unhandled)
+        self._moved()
+        self.tell()
+        return unhandled
+
+    def _between(self, key: str) -> str | None:
+        """The arrows lead from the last field to the buttons and back."""
+        if key == "down" and self._w.focus_position == "body":
+            self._w.focus_position = "footer"
+            return None
+        if key == "up" and self._w.focus_position == "footer" and self._w.body.selectable():
+            self._w.focus_position = "body"
+            return None
+        return key
+
+    def mouse_event(self, size: Any, event: str, button: int, col: int, row: int, focus: bool) -> bool | None:
+        self._arrange(size[1])
+        handled = self._w.mouse_event(size, event, button, col, row, focus)
+        self._moved()
+        self.tell()
+        return handled

@@ -1,0 +1,248 @@
+"""The shell around the screens: title, banners, menu, the screen in view, dialogs, status line and key bar.
+
+It decides what a key means: first whatever has the focus, then the commands of the dialog or screen in view, then those
+of everywhere. It also is the shell on which the context speaks.
+"""
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
+
+import urwid
+
+from tui.config.assistant import Assistant
+from tui.shell import help_overlay, option_search, quit_question
+from tui.shell.context import AppContext
+from tui.shell.header import Header
+from tui.shell.key_bar import KeyBar
+from tui.shell.keys import command_for
+from tui.shell.layers import Body, Layers
+from tui.shell.menu import Menu
+from tui.shell.screen import MenuEntry, Screen
+from tui.widgets.dialog import Dialog
+from tui.widgets.focus import leaf_of
+from tui.widgets.text import clean
+
+__all__ = ["MainShell"]
+
+_TEXT_KEYS = frozenset({"backspace", "delete", "insert", "home", "end"})
+
+
+class MainShell(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
+    """`places` are the screens in the order of the menu; `begin` brings the first of them into view."""
+
+    def __init__(self, context: Callable[["MainShell"], AppContext], places: Sequence[MenuEntry]) -> None:
+        self._places = {place.title: place for place in places}
+        self._titles = list(self._places)
+        self._screens: dict[str, Screen] = {}
+        self._pasting = False
+        self.current = ""
+        self.switch_mouse: Callable[[], str] = lambda: "There is no mouse here."
+        actions = [("Help and keys", lambda: self.run("help")), ("Quit", lambda: self.run("quit"))]
+        self._menu = Menu(places, actions, self.show, self._enter)
+        self._body = Body(self._menu)
+        self._layers = Layers(self._body)
+        self._header = Header()
+        self._status = urwid.Text("", wrap="ellipsis")
+        self._status_look = urwid.AttrMap(self._status, "help")
+        self._keys = KeyBar(self.run)
+        footer = urwid.Pile([self._status_look, self._keys])
+        super().__init__(urwid.Frame(self._layers, header=self._header, footer=footer))
+        self.context = context(self)
+
+    def begin(self) -> None:
+        self.context.read()
+        self.show(self._titles[0])
+        if self.context.source.missing and not self.context.source.read_only:
+            self.run("assistant")
+        elif self.context.source.read_only:
+            self.say(f"Read-only: {self.context.source.read_only}.", "warn")
+
+    # --- the shell
+
+    def say(self, text: str, tone: str = "") -> None:
+        mark = {"bad": "✗ ", "good": "✓ ", "warn": "! "}.get(tone, "")
+        self._status.set_text(f" {mark}{clean(text, 500)}" if text else "")
+        look: dict[Hashable, Hashable] = {None: tone or "help"}
+        self._status_look.set_attr_map(look)
+
+    def open(self, dialog: Dialog) -> None:
+        self._layers.open(dialog)
+        self._show_keys()
+
+    def close(self) -> None:
+        self._layers.close()
+        self._show_keys()
+
+    def dismiss(self, dialog: Dialog) -> None:
+        self._layers.remove(dialog)
+        self._show_keys()
+
+    def go(self, title: str, option: str = "") -> None:
+        self.show(title)
+        self._enter()
+        if option:
+            self._screens[title].focus_option(option)
+
+    def leave(self) -> None:
+        raise urwid.ExitMainLoop
+
+    def changed(self) -> None:
+        if not self.current:
+            return
+        marked = self._has_changes(self.current)
+        self._header.show(self.context, self.current, self.context.runtime.status.read(), marked=marked)
+        self._menu.show(self.current, self._has_changes)
+        self._show_keys()
+
+    def renewed(self) -> None:
+        if self.current:
+            self.screen.show()
+        self.changed()
+
+    # --- screens
+
+    @property
+    def screen(self) -> Screen:
+        return self._screens[self.current]
+
+    def show(self, title: str) -> None:
+        """Bring a screen into view; it is made when it is first seen."""
+        if title not in self._screens:
+            self._screens[title] = self._places[title].make(self.context)
+        if self.current and title != self.current:
+            self.say("")
+        self.current = title
+        self._body.show(self.screen.widget, wide=self._places[title].wide)
+        self.screen.show()
+        self.changed()
+
+    def _enter(self) -> None:
+        self._body.in_menu = False
+        self._show_keys()
+
+    def changed_screens(self) -> list[str]:
+        return [title for title in self._titles if self._has_changes(title)]
+
+    def _has_changes(self, title: str) -> bool:
+        attributes = self._places[title].attributes
+        return bool(attributes) and self.context.draft.changed(*attributes)
+
+    def tick(self) -> None:
+        """What happens once a second."""
+        try:
+            self.context.look_at_file()
+            self.screen.tick()
+            self.changed()
+        except urwid.ExitMainLoop:
+            raise
+        except Exception as problem:
+            self.context.failure(problem)
+
+    # --- keys
+
+    @property
+    def contexts(self) -> tuple[str, ...]:
+        top = self._layers.top
+        if top is not None:
+            return (*top.contexts, "dialog")
+        return self.screen.contexts if self.current else ()
+
+    def _show_keys(self) -> None:
+        self._keys.show(self.contexts, typing=self._types_text(), everywhere=self._layers.top is None)
+
+    def keypress(self, size: Any, key: str) -> str | None:
+        try:
+            return self._key(size, key)
+        except urwid.ExitMainLoop:
+            raise
+        except Exception as problem:
+            self.context.failure(problem)
+            return None
+
+    def _key(self, size: Any, key: str) -> str | None:
+        if key in {"begin paste", "end paste"}:
+            self._pasting = key == "begin paste"
+            return None
+        typing = self._types_text()
+        if self._pasting and (not typing or len(key) > 1):
+            return None  # what was copied somewhere is text, never a command
+        unhandled = self._w.keypress(size, key)
+        if unhandled is None or (typing and (len(unhandled) == 1 or unhandled in _TEXT_KEYS)):
+            self._show_keys()
+            return None
+        command = command_for(unhandled, self.contexts)
+        if command is None:
+            return unhandled
+        self.run(command)
+        return None
+
+    def _types_text(self) -> bool:
+        """Whether a text field has the focus."""
+        return isinstance(leaf_of(self._layers), urwid.Edit)
+
+    def mouse_event(self, size: Any, event: str, button: int, col: int, row: int, focus: bool) -> bool | None:
+        try:
+            handled = self._w.mouse_event(size, event, button, col, row, focus)
+            self._show_keys()
+            return handled
+        except urwid.ExitMainLoop:
+            raise
+        except Exception as problem:
+            self.context.failure(problem)
+            return True
+
+    def run(self, command: str) -> None:
+        """Run a command, whether it came from a key, the key bar, a button or the help."""
+        top = self._layers.top
+        try:
+            handled = top.do(command) if top is not None else self.screen.do(command)
+        except urwid.ExitMainLoop:
+            raise
+        except Exception as problem:  # the way back must not depend on a screen that is broken
+            self.context.failure(problem)
+            handled = False
+        if not handled:
+            self._everywhere(command, top)
+        self.changed()
+
+    def _everywhere(self, command: str, top: Dialog | None) -> None:
+        if command == "back":
+            top.cancelled() if top is not None else self._back()
+        elif command == "help":
+            self.open(help_overlay.overlay(self.context, self.screen, self.contexts, self.run))
+        elif command == "mouse":
+            self.say(self.switch_mouse())
+        elif command in {"quit", "ask quit"}:
+            self._quit(asked=command == "ask quit", top=top)
+        elif top is None:
+            self._moves(command)
+
+    def _moves(self, command: str) -> None:
+        if command == "menu":
+            self._body.in_menu = True
+        elif command == "assistant":
+            Assistant(self.context).begin()
+        elif command == "find":
+            self.open(option_search.dialog(self.context))
+        elif command == "refresh":
+            self.screen.show()
+            self.say("Read again.")
+        elif command in {"next screen", "previous screen"}:
+            step = 1 if command == "next screen" else -1
+            self.show(self._titles[(self._titles.index(self.current) + step) % len(self._titles)])
+
+    def _back(self) -> None:
+        if self._body.in_menu:
+            self.say("F10 or q leaves the program.")
+        self._body.in_menu = True
+
+    def _quit(self, *, asked: bool, top: Dialog | None) -> None:
+        titles = self.changed_screens()
+        if top is not None and top.is_exit and asked and not titles:
+            self.leave()
+        elif top is not None and top.is_exit:
+            return
+        elif titles or asked:
+            self.open(quit_question.question(self.context, titles, lambda: self.run("apply")))
+        elif top is None:
+            self.leave()

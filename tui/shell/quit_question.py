@@ -1,0 +1,26 @@
+"""The guard at the door: changes that are not applied are never lost by leaving."""
+
+from collections.abc import Callable
+
+from tui.shell.context import AppContext
+from tui.widgets.dialog import Dialog, paragraphs
+
+__all__ = ["question"]
+
+
+def question(context: AppContext, titles: list[str], apply: Callable[[], None]) -> Dialog:
+    """What is asked before the program ends; `titles` are the screens with changes."""
+    shell = context.shell
+    if not titles:
+        answers = [("Stay", shell.close), ("Quit", shell.leave)]
+        text = "Everything is applied. Leave the program? The server goes on running."
+        return Dialog("Leave?", paragraphs(text), answers, shell.close, focus_button=0, is_exit=True)
+
+    def apply_first() -> None:
+        shell.close()
+        apply()
+
+    text = "These screens hold changes that are not applied:\n\n  " + "\n  ".join(titles)
+    answers = [("Stay", shell.close), ("Apply", apply_first), ("Discard and quit", shell.leave)]
+    title = "Changes are not applied"
+    return Dialog(title, paragraphs(text), answers, shell.close, focus_button=0, is_exit=True)

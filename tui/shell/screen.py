@@ -1,0 +1,50 @@
+"""What a screen is: a box widget, the keys that act on it, and its place in the menu."""
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+import urwid
+
+from tui.shell.context import AppContext
+
+__all__ = ["Help", "MenuEntry", "Screen"]
+
+Help = tuple[str, str]  # a heading, and the manual's words
+
+
+class Screen(Protocol):
+    @property
+    def contexts(self) -> tuple[str, ...]:
+        """The contexts of the keys that act now."""
+
+    @property
+    def widget(self) -> urwid.AbstractWidget: ...
+
+    def show(self) -> None:
+        """Called when the screen comes into view and when the draft has changed beneath it: show what is true now."""
+
+    def tick(self) -> None:
+        """Called about once a second while the screen is in view."""
+
+    def do(self, command: str) -> bool:
+        """Run a command of a key; whether there was one."""
+
+    def focus_option(self, name: str) -> None:
+        """Put the focus on an option, if the screen has it."""
+
+    def help(self) -> Help | None:
+        """What the help overlay says first."""
+
+
+class MenuEntry(NamedTuple):
+    """A screen's place in the menu, in which lines part the groups.
+
+    `attributes` are the sections of the configuration that it edits. `wide` screens take the menu's place, too, while
+    the focus is in them and the terminal is narrow.
+    """
+
+    title: str
+    group: str
+    make: Callable[[AppContext], Screen]
+    attributes: tuple[str, ...] = ()
+    wide: bool = False

@@ -1,0 +1,63 @@
+"""What the status screen finds out beside the screen: the queue by state, the last troubles, the certificate."""
+
+from contextlib import suppress
+from typing import NamedTuple
+
+from smtpd_classic.server.certificate import expiry
+from spool import Spool, SpoolBroken
+from tui.log.blocks import earlier, end_of
+from tui.log.window import parsed
+from tui.queue.rows import QueueRows
+from tui.widgets.text import clean, count
+
+__all__ = ["StatusFindings", "days_left", "look"]
+
+_TROUBLES = 6
+_DAY_S = 86400
+_LOG_LINES = 400
+
+
+class StatusFindings(NamedTuple):
+    """`days` is None when there is no certificate that can be read."""
+
+    queue: str = "counting …"
+    troubles: tuple[str, ...] = ()
+    days: int | None = None
+
+
+def look(spool_folder: str, log: str, certificate: str, now: float) -> StatusFindings:
+    return StatusFindings(_queue(spool_folder), _troubles(log), days_left(certificate, now))
+
+
+def _queue(folder: str) -> str:
+    rows = QueueRows()
+    try:
+        rows.take(Spool(folder).list())
+    except SpoolBroken as problem:
+        return clean(str(problem), 200)
+    if not rows.listed:
+        return "empty"
+    states = ", ".join(f"{count(number)} {word}" for word, number in rows.count().items() if number)
+    return f"{count(len(rows.listed))}: {states}"
+
+
+def _troubles(log: str) -> tuple[str, ...]:
+    """The last lines of the log that tell of something wrong, the latest first."""
+    if not log:
+        return ()
+    found: list[str] = []
+    with suppress(OSError):
+        for line in reversed(earlier(log, end_of(log), (), _LOG_LINES).lines):
+            entry = parsed(line)
+            if entry.part and entry.text.startswith(("warning", "error", "fatal", "panic")):
+                found.append(f"{entry.clock} {entry.text}")
+            if len(found) == _TROUBLES:
+                break
+    return tuple(found)
+
+
+def days_left(certificate: str, now: float) -> int | None:
+    """Whole days until the certificate expires, negative since it did."""
+    with suppress(OSError, ValueError), open(certificate, encoding="latin-1") as file:
+        return int((expiry(file.read(1 << 20)) - now) // _DAY_S)
+    return None

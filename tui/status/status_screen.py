@@ -1,0 +1,219 @@
+"""Status: whether the server runs and how it is, what waits, what happened in the last hour, what needs attention."""
+
+import os
+import time
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import urwid
+
+from smtpd_classic.runtime import DaemonStatus, Runtime
+from smtpd_classic.runtime.hosts import HOSTS_FILE, read_marks
+from tui.config.reload import ReloadAnswer, ReloadOutcome, reload
+from tui.config.start import start_server
+from tui.config.test_message_dialog import ask_trial
+from tui.log.log_screen import log_path
+from tui.shell.context import AppContext
+from tui.shell.header import daemon_words
+from tui.shell.screen import Help
+from tui.status.findings import StatusFindings, look
+from tui.widgets.buttons import ButtonRow
+from tui.widgets.flow import Flow
+from tui.widgets.graph import Bars
+from tui.widgets.text import clean, count, day_and_clock
+
+__all__ = ["StatusScreen"]
+
+_GRAPHS = (
+    ("In", "received", "graph in"),
+    ("Out", "delivered", "graph out"),
+    ("Deferred", "deferred", "graph deferred"),
+    ("Rejected", "rejected", "graph rejected"),
+)
+_LEAST_PAUSE_S = 5.0
+_SHARE = 20
+_SOON_DAYS = 14
+_HOSTS = 5
+
+
+class StatusScreen:
+    contexts = ("status",)
+
+    def __init__(self, context: AppContext) -> None:
+        self._context = context
+        self._looking = False
+        self._next_look = 0.0
+        self._found = StatusFindings()
+        self._bars = [Bars(label, look) for label, _, look in _GRAPHS]
+        self._lines: urwid.SimpleFocusListWalker[Flow] = urwid.SimpleFocusListWalker([])
+        buttons = ButtonRow(
+            [
+                ("Refresh", partial(self.do, "refresh")),
+                ("Reload the server", partial(self.do, "reload")),
+                ("Test message", partial(self.do, "trial")),
+                ("Start the server", partial(self.do, "start")),
+            ]
+        )
+        body = urwid.ScrollBar(urwid.ListBox(self._lines), thumb_attr="rule")
+        frame: urwid.Frame[Any, Any, Any] = urwid.Frame(body, footer=buttons, select_navigation=True)
+        self._widget = _Sized(frame, self._arrange)
+        self._rows = 0
+
+    @property
+    def widget(self) -> urwid.AbstractWidget:
+        return self._widget
+
+    def help(self) -> Help | None:
+        return "Status", "The bars are messages per minute of the last hour, the current minute at the right."
+
+    def focus_option(self, name: str) -> None:
+        """No option of the file is here."""
+
+    def do(self, command: str) -> bool:
+        if command == "refresh":
+            self._next_look = 0.0
+            self.show()
+        elif command == "reload":
+            context = self._context
+            context.shell.say("Asking the daemon to read its files again …")
+            context.run(lambda: reload(context.runtime, context.path, context.source.digest), self._reloaded)
+        elif command == "trial":
+            ask_trial(self._context)
+        elif command == "start":
+            self._start()
+        else:
+            return False
+        return True
+
+    def _start(self) -> None:
+        config = self._context.source.config
+        if config is None:
+            self._context.shell.say("The configuration must be right first.", "bad")
+            return
+        self._context.shell.say("Starting the server …")
+        self._context.run(lambda: start_server(config), lambda said: self._context.shell.say(said, "good"))
+
+    def _reloaded(self, answer: ReloadAnswer) -> None:
+        tones = {ReloadOutcome.YES: "good", ReloadOutcome.REFUSED: "bad"}
+        self._context.shell.say(answer.text, tones.get(answer.took, "warn"))
+        self.show()
+
+    # --- what is shown
+
+    def show(self) -> None:
+        if not self._looking and time.monotonic() >= self._next_look:
+            self._look()
+        runtime = self._context.runtime
+        self._show_bars(runtime)
+        focus = self._lines.focus or 0
+        self._lines[:] = list(self._all_lines(runtime))
+        self._lines.set_focus(min(focus, len(self._lines) - 1))
+
+    tick = show
+
+    def _arrange(self, rows: int) -> None:
+        """More height goes into the bars."""
+        if rows != self._rows:
+            self._rows = rows
+            self._show_bars(self._context.runtime)
+
+    def _show_bars(self, runtime: Runtime) -> None:
+        height = 1 if self._rows < 18 else 2 if self._rows < 30 else 4
+        minutes = runtime.counters.minutes(60)
+        for bar, (_, name, _) in zip(self._bars, _GRAPHS, strict=True):
+            bar.show([minute.counts[name] for minute in minutes], height)
+
+    def _look(self) -> None:
+        context = self._context
+        self._looking = True
+        began = time.monotonic()
+        server = context.draft.base("server")[0]
+        log = log_path(server.text(server.section.option("log")))
+        context.run(
+            lambda: look(context.spool_folder, log, context.server_file("certificate"), context.clock()),
+            partial(self._looked, began),
+        )
+
+    def _looked(self, began: float, found: StatusFindings) -> None:
+        self._looking = False
+        self._found = found
+        self._next_look = time.monotonic() + max(_LEAST_PAUSE_S, _SHARE * (time.monotonic() - began))
+        self.show()
+
+    def _all_lines(self, runtime: Runtime) -> Iterator[Flow]:
+        status = runtime.status.read()
+        yield from self._daemon(status if status is not None and status.alive else None)
+        yield _fact("Certificate", *self._certificate())
+        open_now, blocked = runtime.counters.open_connections(), len(runtime.blocks.list())
+        yield _fact("Connections", f"{count(open_now)} open, {count(blocked)} clients blocked")
+        yield _fact("Queue", self._found.queue)
+        yield from self._hosts(runtime)
+        yield urwid.Divider()
+        yield from self._bars
+        yield urwid.Divider()
+        yield from self._attention(status)
+
+    def _daemon(self, status: DaemonStatus | None) -> Iterator[Flow]:
+        now = self._context.clock()
+        words, well = daemon_words(status, now)
+        if status is None:
+            yield _fact("Server", "down; all but a reload works", "bad")
+            return
+        receivers = f", {status.receivers} receivers" if status.receivers else ""
+        since = f"since {day_and_clock(status.since, now)}, process {status.pid}{receivers}"
+        yield _fact("Server", f"{words}, {since}", "good" if well else "bad")
+        if status.error:
+            yield _fact("Reload", f"refused: {clean(status.error, 500)}", "bad")
+        if status.digest != self._context.source.digest:
+            yield _fact("File", "changed since the server read it; it runs with what it read then", "warn")
+        places = [f"{clean(each.address)}:{each.port} ({each.tls})" for each in status.listening]
+        yield _fact("Listening", ", ".join(places) or "nowhere", "help" if places else "bad")
+        for sentence in status.not_listening:
+            yield _fact("", clean(sentence, 300), "bad")
+
+    def _hosts(self, runtime: Runtime) -> Iterator[Flow]:
+        now = self._context.clock()
+        marks = read_marks(os.path.join(runtime.folder, HOSTS_FILE), now)
+        for number, mark in enumerate(sorted(marks, key=lambda mark: mark.since, reverse=True)[:_HOSTS]):
+            what = "not tried" if mark.dead else "tried last"
+            words = f"{clean(mark.host, 100)}: {what} until {day_and_clock(mark.until, now)}: {clean(mark.reason, 300)}"
+            yield _fact("" if number else "Hosts", words, "warn", wrap=urwid.WrapMode.ELLIPSIS)
+        if len(marks) > _HOSTS:
+            yield _fact("", f"and {count(len(marks) - _HOSTS)} more")
+
+    def _certificate(self) -> tuple[str, str]:
+        days = self._found.days
+        if days is None:
+            return "none that can be read", "warn"
+        if days < 0:
+            return f"expired {-days} days ago", "bad"
+        return f"{days} days left", "warn" if days < _SOON_DAYS else "help"
+
+    def _attention(self, status: DaemonStatus | None) -> Iterator[Flow]:
+        if status is not None and status.alive:
+            for sentence in status.waiting_for_restart:
+                yield _fact("Restart", clean(sentence, 300), "warn")
+        for problem in self._context.source.problems:
+            line = f"line {problem.line}: " if problem.line else ""
+            yield _fact("Check", f"{line}{clean(problem.text, 400)}", "bad" if problem.is_error else "warn")
+        for number, trouble in enumerate(self._found.troubles):
+            yield _fact("" if number else "Last errors", trouble, "warn", wrap=urwid.WrapMode.ELLIPSIS)
+
+
+class _Sized(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
+    """Tells how high the screen is."""
+
+    def __init__(self, frame: urwid.Frame[Any, Any, Any], sized: Any) -> None:
+        self._sized = sized
+        super().__init__(frame)
+
+    def render(self, size: Any, focus: bool = False) -> urwid.Canvas:
+        self._sized(size[1])
+        return self._w.render(size, focus)
+
+
+def _fact(label: str, text: str, look: str = "help", wrap: urwid.WrapMode = urwid.WrapMode.SPACE) -> Flow:
+    mark = {"bad": "✗ ", "warn": "! ", "good": "✓ "}.get(look, "")
+    words = urwid.Text((look, f"{mark}{text}"), wrap=wrap)
+    return urwid.Columns([(12, urwid.Text(("head", f" {label}"))), words], dividechars=1)

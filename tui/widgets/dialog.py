@@ -1,0 +1,148 @@
+"""Dialogs: a box in the middle of the screen with a title, something to read or fill in, and buttons.
+
+Esc closes a dialog as a button of it does, which is always there too. A dialog that asks has the safe answer in focus.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import urwid
+
+from tui.widgets.buttons import ButtonRow, Pressed
+from tui.widgets.flow import Flow
+from tui.widgets.text import clean
+
+__all__ = ["Dialog", "ask", "message", "paragraphs", "text_rows"]
+
+Rows = Sequence[Flow]
+Words = Callable[[Flow | None], tuple[str, str] | None]
+_HINT_ROWS = 4
+
+
+class Dialog(urwid.WidgetWrap[urwid.AttrMap[urwid.AbstractWidget]]):
+    """`cancelled` is what Esc does. `contexts` are those of the keys that act in it, `do` runs their commands.
+
+    `words` gives the help of the row in focus, shown at the bottom where there is room. `is_exit` marks the question
+    whether to leave. `submit` is what Enter in a text field does; without it, Enter goes on to the next field.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        rows: Rows,
+        buttons: Sequence[tuple[str, Pressed]],
+        cancelled: Pressed,
+        *,
+        width: int = 64,
+        focus_button: int | None = None,
+        contexts: tuple[str, ...] = (),
+        do: Callable[[str], bool] | None = None,
+        words: Words | None = None,
+        is_exit: bool = False,
+        submit: Pressed | None = None,
+    ) -> None:
+        self._submit = submit
+        self.cancelled = cancelled
+        self.is_exit = is_exit
+        self.words = words
+        self.width = width
+        self.contexts = contexts
+        self.do = do or (lambda _: False)
+        self.list: urwid.ListBox[int] = urwid.ListBox(urwid.SimpleFocusListWalker(list(rows)), select_navigation=True)
+        self._rows: list[Flow] = list(rows)
+        self._buttons = ButtonRow(buttons, focus_button or 0)
+        self._hint = urwid.Text("")
+        self._hint_rows = -1
+        self._frame: urwid.Frame[Any, Any, Any] = urwid.Frame(
+            urwid.ScrollBar(self.list, thumb_attr="rule", delegate_selectable=True), select_navigation=True
+        )
+        self._arrange(24)
+        if focus_button is not None or not any(row.selectable() for row in rows):
+            self._frame.focus_position = "footer"
+        padded = urwid.Padding(urwid.AttrMap(self._frame, "help"), left=1, right=1)
+        box = urwid.LineBox(padded, title=clean(title, 60), title_attr="dialog title")
+        super().__init__(urwid.AttrMap(box, "dialog"))
+        self._tell()
+
+    def _arrange(self, rows: int) -> None:
+        """Buttons always; the help where it takes no more than its share."""
+        hint_rows = _HINT_ROWS if self.words is not None and rows >= 16 else 0
+        if hint_rows == self._hint_rows:
+            return
+        self._hint_rows = hint_rows
+        parts: list[Flow] = [urwid.Divider(), self._buttons]
+        if hint_rows:
+            hint = urwid.Filler(urwid.AttrMap(self._hint, "help"), "top")
+            parts += [urwid.AttrMap(urwid.Divider("─"), "rule"), urwid.BoxAdapter(hint, hint_rows)]
+        focus = self._frame.focus_position
+        self._frame.footer = urwid.Pile(parts, select_navigation=True)
+        self._frame.focus_position = focus
+
+    def focus_on(self, row: Flow) -> None:
+        self._frame.focus_position = "body"
+        self.list.set_focus(self._rows.index(row))
+        self._tell()
+
+    def _tell(self) -> None:
+        found = self.words(self.list.focus) if self.words is not None else None
+        self._hint.set_text(found[1] if found else "")
+
+    def height(self, columns: int, rows: int) -> int:
+        """The rows that show all of it on a screen of this size."""
+        self._arrange(rows)
+        inner = max(1, min(self.width, columns) - 4)
+        hint = self._hint_rows + 1 if self._hint_rows else 0
+        return text_rows(self._rows, inner) + self._buttons.rows((inner,)) + hint + 3
+
+    def keypress(self, size: Any, key: str) -> str | None:
+        unhandled: str | None = self._w.keypress(size, key)
+        if unhandled == "enter":
+            unhandled = self._enter(size)
+        if unhandled in {"up", "down", "page up", "page down", "home", "end"}:
+            unhandled = self._scroll(size, unhandled)
+        self._tell()
+        return unhandled
+
+    def mouse_event(self, size: Any, event: str, button: int, col: int, row: int, focus: bool) -> bool | None:
+        handled: bool | None = self._w.mouse_event(size, event, button, col, row, focus)
+        self._tell()
+        return handled
+
+    def _enter(self, size: Any) -> str | None:
+        if self._submit is None:
+            return self._w.keypress(size, "tab") and None
+        self._submit()
+        return None
+
+    def _scroll(self, size: Any, key: str) -> str | None:
+        """The arrows lead from the last row to the buttons and back; what is only to be read is scrolled from there."""
+        in_footer = self._frame.focus_position == "footer"
+        selectable = any(row.selectable() for row in self._rows)
+        if not in_footer:
+            if key == "down":
+                self._frame.focus_position = "footer"
+            return None
+        if selectable and key == "up":
+            self._frame.focus_position = "body"
+        elif not selectable:
+            self.list.keypress((max(1, size[0] - 4), max(1, size[1] - 4)), key)
+        return None
+
+
+def text_rows(rows: Sequence[Any], columns: int) -> int:
+    """How many screen rows the widgets of a walker or list need."""
+    return sum(row.rows((columns,)) for row in rows)
+
+
+def paragraphs(text: str) -> list[Flow]:
+    return [urwid.Text(line) if line else urwid.Divider() for line in text.split("\n")]
+
+
+def message(title: str, text: str, close: Pressed, *, width: int = 64) -> Dialog:
+    """Something to read, and a button that closes it."""
+    return Dialog(title, paragraphs(text), [("Close", close)], close, width=width)
+
+
+def ask(title: str, text: str, answers: Sequence[tuple[str, Pressed]], cancelled: Pressed, *, safe: int = 0) -> Dialog:
+    """A question; `safe` is the answer that has the focus."""
+    return Dialog(title, paragraphs(text), answers, cancelled, focus_button=safe)

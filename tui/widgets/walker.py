@@ -1,0 +1,84 @@
+"""A list of any length for a ListBox: rows are made when they come into view, and the focus stays on its row by key."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+import urwid
+
+from tui.widgets.flow import Flow
+
+__all__ = ["KeyedWalker"]
+
+_KEPT = 400  # rows that are kept when they go out of view
+
+
+class KeyedWalker(urwid.ListWalker[str, Flow]):
+    """`make` makes the row of a key. Keys are unique; `show` sets them in their order."""
+
+    def __init__(self, make: Callable[[str], Flow]) -> None:
+        self._make = make
+        self._keys: Sequence[str] = ()
+        self._places: dict[str, int] = {}
+        self._rows: dict[str, Flow] = {}
+        self.focus = ""
+
+    def show(self, keys: Sequence[str], places: dict[str, int]) -> None:
+        """Show these keys. When the one in focus is gone, the focus goes to the next that is still there."""
+        old, at = self._keys, self._places.get(self.focus, 0)
+        self._keys, self._places = keys, places
+        if self.focus not in places:
+            later = (key for key in old[at : at + 5000] if key in places)
+            self.focus = next(later, keys[min(at, len(keys) - 1)] if keys else "")
+        self._modified()
+
+    def forget(self, keys: Iterable[str] | None = None) -> None:
+        """Make these rows (all, when none is named) anew when they are needed."""
+        if keys is None:
+            self._rows.clear()
+        else:
+            for key in keys:
+                self._rows.pop(key, None)
+        self._modified()
+
+    @property
+    def visible(self) -> list[str]:
+        """The keys whose rows are made: those in view, and some that were."""
+        return list(self._rows)
+
+    def place(self, key: str) -> int:
+        """Where a key stands; -1 when it does not."""
+        return self._places.get(key, -1)
+
+    def __getitem__(self, key: str) -> Flow:
+        row = self._rows.get(key)
+        if row is None:
+            if key not in self._places:
+                raise IndexError(key)
+            if len(self._rows) > _KEPT:
+                for old in list(self._rows)[: _KEPT // 2]:
+                    del self._rows[old]
+            row = self._rows[key] = self._make(key)
+        return row
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def set_focus(self, key: str) -> None:
+        if key not in self._places:
+            raise IndexError(key)
+        self.focus = key
+        self._modified()
+
+    def next_position(self, key: str) -> str:
+        return self._beside(key, 1)
+
+    def prev_position(self, key: str) -> str:
+        return self._beside(key, -1)
+
+    def _beside(self, key: str, step: int) -> str:
+        place = self._places[key] + step
+        if not 0 <= place < len(self._keys):
+            raise IndexError(key)
+        return self._keys[place]
+
+    def positions(self, *, reverse: bool = False) -> Iterable[str]:
+        return reversed(self._keys) if reverse else iter(self._keys)
