@@ -1,16 +1,24 @@
 # make run    the server on loopback ports, from the folder ./instance
-# make test   every check and test; installs what it needs
+# make quick  format, lint, types and the tests that start no server: under a minute
+# make test   every check and test; installs the programs that they need
+# make peers  the tests with heavy real servers and checkers
 # make deb    the Debian package, in the folder ./dist
 SHELL = /bin/sh
 PYTHON ?= $(shell for python in /usr/bin/python3 python3 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 BIN = .venv/bin
 JOBS ?= 4
+# The tests that start no server and no other program.
+PURE = tests/config tests/smtp tests/policy tests/runtime tests/tnef tests/mailauth tests/test_architecture.py \
+	tests/test_durable.py tests/test_dsn.py tests/test_schedule.py tests/test_srs.py
 
-.PHONY: run test check tests torture compiled test-compiled bench tools generated deb clean
+.PHONY: run quick test check tests peers torture compiled test-compiled bench tools generated deb clean
 
 run: .venv/run.stamp
 	@exec conf/run $(BIN)/python
+
+quick: check
+	$(BIN)/pytest -q -n $(JOBS) -m "not torture and not peers" -k "not opendkim and not dkimpy and not suite and not mandoc" $(PURE)
 
 test: check tests
 
@@ -18,9 +26,13 @@ check: .venv/test.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/python -m tests.words
 
 tests: .venv/test.stamp tools
-	$(BIN)/pytest -q -n $(JOBS) -m "not torture"
+	$(BIN)/pytest -q -n $(JOBS) -m "not torture and not peers"
+
+peers: .venv/test.stamp tools
+	$(BIN)/pytest -q -n 0 -m peers
 
 torture: .venv/test.stamp tools
 	$(BIN)/pytest -q -n 0 -m torture
@@ -36,7 +48,7 @@ compiled: .venv/test.stamp tools
 	cd .compiled && SMTPD_CLASSIC_COMPILE=1 .venv/bin/python setup.py -q build_ext --inplace
 
 test-compiled: compiled
-	cd .compiled && .venv/bin/pytest -q -n $(JOBS) -m "not torture and not source"
+	cd .compiled && .venv/bin/pytest -q -n $(JOBS) -m "not torture and not peers and not source"
 
 bench: compiled
 	$(BIN)/python -m tests.bench
@@ -46,6 +58,7 @@ tools: .venv/run.stamp
 
 generated: .venv/run.stamp
 	$(BIN)/python -m smtpd_classic.config.manual
+	$(BIN)/python -m tui.manual
 	$(BIN)/python -m smtpd_classic.completion >conf/completion/smtpd-classic
 
 deb: .venv/run.stamp

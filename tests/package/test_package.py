@@ -45,6 +45,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Package:
     return Package(file, members, folder / "control", folder / "tree")
 
 
+@pytest.mark.peers
 def test_lintian_finds_no_error(package: Package) -> None:
     found = subprocess.run(
         [need("lintian"), "--allow-root", "--fail-on", "error", str(package.file)],
