@@ -23,6 +23,7 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     "log": (set(), set()),
     "domain_name": (set(), {"idna"}),
     "hosts_file": (set(), set()),
+    "interfaces": (set(), set()),
     "server.certificate": (set(), set()),
     "log_reader": (set(), set()),
     "log_source": ({"log_reader"}, set()),
@@ -40,13 +41,24 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     "mailstore": ({"durable"}, {"filelock"}),
     # What decides. The transports: no disk but through what is handed in, no queue, no checks.
     "client": (
-        {"accounts", "config", "dns", "domain_name", "keys", "mailauth", "mailstore", "message", "runtime.hosts"}
+        {
+            "accounts",
+            "config",
+            "dns",
+            "domain_name",
+            "interfaces",
+            "keys",
+            "mailauth",
+            "mailstore",
+            "message",
+            "runtime.hosts",
+        }
         | {"smtp", "tnef"},
         set(),
     ),
     "schedule": ({"config"}, set()),
     "dsn": ({"message"}, set()),
-    "policy": ({"accounts", "config", "dns", "domain_name", "mailauth", "message", "smtp"}, set()),
+    "policy": ({"accounts", "config", "dns", "domain_name", "interfaces", "mailauth", "message", "smtp"}, set()),
     "services": (
         {
             "accounts",

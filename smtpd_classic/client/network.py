@@ -3,7 +3,6 @@ tests can have their own.
 """
 
 import ipaddress
-import socket
 import ssl
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from smtpd_classic.client.slots import TransactionSlots
 from smtpd_classic.client.transport import Peer
 from smtpd_classic.config.schema import Listener
 from smtpd_classic.dns import Resolver
+from smtpd_classic.interfaces import is_interface_address
 
 __all__ = ["Encryption", "Network", "OwnHosts", "RelayLogin", "Target", "Timeouts", "TlsContexts"]
 
@@ -112,21 +112,10 @@ class OwnHosts:
             port == listening_port
             and (
                 address == listening
-                or (listening.is_unspecified and listening.version == address.version and _is_ours(ip))
+                or (listening.is_unspecified and listening.version == address.version and is_interface_address(ip))
             )
             for listening, listening_port in self._listening
         )
-
-
-def _is_ours(ip: str) -> bool:
-    """Return True if this machine has the address: only then can it be bound."""
-    family = socket.AF_INET6 if ":" in ip else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.bind((ip, 0))
-        except OSError:
-            return False
-    return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from smtpd_classic.config.kinds import (
     NETWORKS,
     POSITIVE_DURATION,
     Network,
+    choice,
     number,
 )
 from smtpd_classic.config.option import option
@@ -30,8 +31,10 @@ class Access:
         BOOLEAN,
         True,
         "Block after failures",
-        "Refuse an address for a while after too many failed logins with different passwords, or too many protocol "
-        "errors. The same wrong password again and again counts once. Trusted Hosts are exempt.",
+        "Refuse an address for a while after too many failed logins with different passwords, or too many signs of an "
+        "attack: unknown or HTTP commands, NUL, commands before EHLO, refused relaying. The same wrong password counts "
+        "once. An address with a successful login is exempt: a day for such signs, the window for failed logins. "
+        "Trusted Hosts are always exempt.",
     )
     max_failures: int = option(
         number(1, 10000),
@@ -78,4 +81,11 @@ class Access:
         60 * _MINUTE,
         "Time for one message",
         "How long the content of one message may take.",
+    )
+    pipelining: str = option(
+        choice("strict", "lenient"),
+        "strict",
+        "Pipelining of strangers",
+        "strict: a client that is neither trusted nor logged in is refused when it sends before the greeting, or more "
+        "behind EHLO, DATA or STARTTLS before their reply (RFC 2920), as spammers' programs do. lenient: it is served.",
     )

@@ -184,6 +184,13 @@ class Basic:
         "Allow VRFY/EXPN",
         "Answer questions for addresses and the members of aliases. Useful to spammers too.",
     )
+    offer_dsn: str = option(
+        choice("users", "everyone"),
+        "users",
+        "Offer delivery notices (DSN)",
+        "The clients that may ask for notices of success and delay (RFC 3461). users: those that have logged in, are "
+        "trusted or submit on this machine. everyone: strangers too, whose forged senders then get the notices.",
+    )
     bare_line_feeds: str = option(
         choice("normalise", "reject"),
         "normalise",

@@ -13,6 +13,9 @@ def addressee_of(rules: Rules, path: str) -> ResolvedRecipient:
     if not at:  # RFC 5321 4.5.1: <postmaster>, the only one without a domain
         path = accounts.canonical(path)
         local, _, domain = path.rpartition("@")
+    if domain.startswith("[") and rules.own_literal(domain):  # user@[192.0.2.1]: this server, by its address
+        path = accounts.canonical(local)
+        domain = path.rpartition("@")[2]
     if not accounts.is_local_domain(domain):
         return ResolvedRecipient(path, domain, "remote", (path,))
     if local[:3].upper() == "SRS":

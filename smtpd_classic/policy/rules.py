@@ -10,8 +10,9 @@ from smtpd_classic.config.kinds import Network
 from smtpd_classic.config.schema import Config, DirectDomain, Listener
 from smtpd_classic.dns import Resolver
 from smtpd_classic.domain_name import ascii_domain
+from smtpd_classic.interfaces import is_interface_address
 from smtpd_classic.policy.hosts import HostPatterns
-from smtpd_classic.policy.networks import Networks
+from smtpd_classic.policy.networks import Networks, plain_ip
 from smtpd_classic.policy.patterns import Patterns
 from smtpd_classic.policy.trust import Trust
 
@@ -47,6 +48,16 @@ class Rules:
     """All local domains in A-labels."""
     signs: Callable[[str], bool]
     """Whether a domain has a key in use."""
+
+    def own_literal(self, domain: str) -> bool:
+        """Return True if an address literal (`[192.0.2.1]`, `[IPv6:2001:db8::1]`) names this server."""
+        ip = plain_ip(domain.strip("[]").removeprefix("IPv6:"))
+        if ip is None:
+            return False
+        listening = {plain_ip(each) for listener in self.config.listeners for each in listener.address}
+        if ip in listening or ip in {plain_ip(each) for each in self.config.server.public_addresses}:
+            return not ip.is_unspecified
+        return any(each is not None and each.is_unspecified for each in listening) and is_interface_address(str(ip))
 
     def direct_domain(self, domain: str) -> DirectDomain | None:
         """The first `[direct …]` section for the domain."""

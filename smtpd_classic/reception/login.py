@@ -54,13 +54,16 @@ class LoginDialogue:
     def go_on(self, event: AuthResponse) -> Reply:
         return self._step(event.response)
 
-    def count_protocol_errors(self, number: int) -> None:
-        """At the end of the session; they may lead to a block."""
-        if not number or self._exempt():
+    def count_attacks(self, number: int) -> None:
+        """Count, at the end of the session, the commands that only attackers send; they may lead to a block.
+
+        A session that has logged in is none of an attacker.
+        """
+        if not number or self._visitor.login is not None or self._exempt():
             return
-        protocol, ip = self._services.runtime.failures.protocol, self._visitor.client.ip
-        if any(protocol(ip) for _ in range(number)):
-            self._blocked("protocol errors")
+        attack, ip = self._services.runtime.failures.attack, self._visitor.client.ip
+        if any(attack(ip) for _ in range(number)):
+            self._blocked("signs of an attack")
 
     def _step(self, response: bytes | None) -> Reply:
         exchange = self._exchange
@@ -89,6 +92,7 @@ class LoginDialogue:
             return self._failed(login, password)
         self._exchange = None
         self._visitor.login = account
+        self._services.runtime.failures.succeeded(self._visitor.client.ip)
         self._journal.mechanism = self._mechanism
         return AUTHENTICATED
 

@@ -33,6 +33,8 @@ from smtpd_classic.smtp.events import (
     Verify,
 )
 from smtpd_classic.smtp.replies import (
+    BAD_RECIPIENT_ADDRESS,
+    BAD_SENDER_ADDRESS,
     BLOCKED,
     GOODBYE,
     HELP,
@@ -41,6 +43,7 @@ from smtpd_classic.smtp.replies import (
     OVERLOADED,
     READY_FOR_TLS,
     RECIPIENT_OK,
+    RELAY_DENIED,
     RESET_OK,
     SENDER_OK,
     START_CONTENT,
@@ -53,6 +56,7 @@ from smtpd_classic.smtp.session import ServerSession
 __all__ = ["Reception"]
 
 _NO_MAIL = MailFrom("")
+_FEW_REFUSED = 2  # attempts to relay in a session that a misconfigured client may make
 
 
 class Reception:
@@ -65,6 +69,7 @@ class Reception:
         "_nothing",
         "_policy",
         "_reader",
+        "_relaying_refused",
         "_services",
         "_session",
         "_transaction",
@@ -76,6 +81,8 @@ class Reception:
         self._services = services
         self._policy = services.policy(client.listener)
         self._visitor = ClientContext(client, self._policy.rules)
+        session.trusted = self._visitor.originates_here
+        self._relaying_refused = 0
         self._journal = ReceptionLog(services.log, services.runtime, client, session)
         self._login = LoginDialogue(services, self._visitor, self._journal)
         self._nothing = self._transaction = self._new_transaction()  # before MAIL
@@ -105,7 +112,7 @@ class Reception:
     def closed(self, reason: str) -> None:
         """The connection is gone; `reason` is "quit", or what ended it."""
         self._end_transaction()
-        self._login.count_protocol_errors(self._session.protocol_errors)
+        self._login.count_attacks(self._session.attacks + max(self._relaying_refused - _FEW_REFUSED, 0))
         self._journal.disconnected(reason, self._last)
 
     def _new_transaction(self, sender: str = "", size: int = 0) -> Transaction:
@@ -174,6 +181,11 @@ class Reception:
     # The transaction ---------------------------------------------------------------------------------------------
 
     def _mail_from(self, event: MailFrom) -> Reply:
+        if event.reverse_path and "@" not in event.reverse_path:
+            if not self._visitor.originates_here:
+                self._journal.rejected("MAIL", BAD_SENDER_ADDRESS, event.reverse_path)
+                return BAD_SENDER_ADDRESS
+            event.reverse_path = self._completed(event.reverse_path)
         transaction = self._new_transaction(event.reverse_path, event.size or 0)
         objection = self._policy.first_objection(transaction, event)
         if objection is not None:
@@ -182,11 +194,21 @@ class Reception:
         self._transaction, self._mail, self._asked = transaction, event, []
         return SENDER_OK
 
+    def _completed(self, local_part: str) -> str:
+        """Return the address for a local part alone, as programs of this machine and old devices write it."""
+        return f"{local_part}@{self._services.config.server.primary_domain}"
+
     def _rcpt_to(self, event: RcptTo) -> Reply:
         transaction = self._transaction
+        if "@" not in event.forward_path and event.forward_path != "postmaster":
+            if not self._visitor.originates_here:
+                self._journal.rejected("RCPT", BAD_RECIPIENT_ADDRESS, transaction.sender, event.forward_path)
+                return BAD_RECIPIENT_ADDRESS
+            event.forward_path = self._completed(event.forward_path)
         objection = self._policy.first_objection(transaction, event)
         if objection is not None or transaction.addressee is None:
             objection = objection or LOCAL_ERROR
+            self._relaying_refused += objection is RELAY_DENIED
             self._journal.rejected("RCPT", objection, transaction.sender, event.forward_path)
             return objection
         transaction.recipients.append(transaction.addressee)

@@ -12,6 +12,7 @@ import secrets
 import struct
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -27,6 +28,9 @@ _HEADER = struct.Struct("<8sQ")  # a mark, and how often the file has been start
 _RECORD = struct.Struct("<d8s8s")  # when, who, what
 _MARK = b"failure1"
 _CLEARED = b"blocked!"
+_WELCOME = b"welcome!"
+_WELCOME_S = 86_400.0
+_WELCOME_AGAIN_S = 60.0  # a login in each session of an office needs no record of its own
 _MOST_RECORDS = 40_000
 _KEPT_RECORDS = 20_000
 _PATIENCE_S = 0.05  # a process that was stopped while it held the lock must not stop the others
@@ -42,7 +46,10 @@ class BlockRule:
 
 
 class Failures:
-    def __init__(self, path: str, blocks: Blocks, rule: BlockRule, key: bytes) -> None:
+    def __init__(
+        self, path: str, blocks: Blocks, rule: BlockRule, key: bytes, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._clock = clock
         self._path = path
         self._blocks = blocks
         self._rule = rule
@@ -53,6 +60,7 @@ class Failures:
         self._start = 0
         self._read_to = 0
         self._known: dict[bytes, dict[bytes, float]] = {}
+        self._welcome: dict[bytes, float] = {}
 
     def login(self, ip: str, login: str, password: str | bytes) -> bool:
         """Count a failed login. True when that has blocked the client. Not for Trusted Hosts; never raises."""
@@ -61,9 +69,22 @@ class Failures:
         tried = login.encode("utf-8", "surrogatepass") + b"\0" + password
         return self._count(ip, b"L" + hmac.digest(self._key, tried, "sha256")[:7], "failed logins")
 
-    def protocol(self, ip: str) -> bool:
-        """Count a protocol error. True when that has blocked the client. Not for Trusted Hosts; never raises."""
-        return self._count(ip, b"P" + secrets.token_bytes(7), "protocol errors")
+    def attack(self, ip: str) -> bool:
+        """Count a sign of an attack. Return True if that blocked the client. Not for Trusted Hosts; never raises."""
+        return self._count(ip, b"P" + secrets.token_bytes(7), "signs of an attack")
+
+    def succeeded(self, ip: str) -> None:
+        """Note a successful login: people are behind this address, with typing errors and old devices. Never raises.
+
+        For a day their protocol errors do not count, and for the window of the rule not their failed logins either.
+        """
+        if not self._rule.max_failures:
+            return
+        now = self._clock()
+        with suppress(OSError, ValueError), self._lock:
+            who = self._who(ip)
+            if now - self._welcome.get(who, 0.0) > _WELCOME_AGAIN_S:
+                self._append(_RECORD.pack(now, who, _WELCOME), now)
 
     def forget(self) -> None:
         """Start with an empty file; the records of an earlier daemon are of no use without its key."""
@@ -73,11 +94,13 @@ class Failures:
     def _count(self, ip: str, what: bytes, name: str) -> bool:
         if not self._rule.max_failures:
             return False
-        now = time.time()
+        now = self._clock()
         try:
-            who = hashlib.blake2b(client_key(ip).encode(), key=self._key, digest_size=8).digest()
+            who = self._who(ip)
             with self._lock:
                 self._append(_RECORD.pack(now, who, what), now)
+                if self._is_welcome(who, what, now):
+                    return False
                 count = self._recent(who, what[:1], now)
                 if count < self._rule.max_failures:
                     return False
@@ -87,6 +110,14 @@ class Failures:
         except (OSError, ValueError):  # no run folder, no room: mail goes on
             return False
         return True
+
+    def _who(self, ip: str) -> bytes:
+        return hashlib.blake2b(client_key(ip).encode(), key=self._key, digest_size=8).digest()
+
+    def _is_welcome(self, who: bytes, what: bytes, now: float) -> bool:
+        """Return True if a login from there succeeded so lately that this failure does not count."""
+        lately_s = self._rule.window.total_seconds() if what[:1] == b"L" else _WELCOME_S
+        return 0 <= now - self._welcome.get(who, -_WELCOME_S - 1) <= lately_s
 
     def _recent(self, who: bytes, kind: bytes, now: float) -> int:
         earliest = now - self._rule.window.total_seconds()
@@ -133,7 +164,9 @@ class Failures:
 
     def _note(self, record: bytes) -> None:
         at, who, what = _RECORD.unpack(record)
-        if what == _CLEARED:
+        if what == _WELCOME:
+            self._welcome[who] = at
+        elif what == _CLEARED:
             self._known.pop(who, None)
         else:
             self._known.setdefault(who, {})[what] = at
@@ -150,7 +183,9 @@ class Failures:
         self._known = {}
         for at, who, what in kept:
             self._known.setdefault(who, {})[what] = at
-        content = _HEADER.pack(_MARK, start) + b"".join(_RECORD.pack(*each) for each in kept)
+        self._welcome = {who: at for who, at in self._welcome.items() if now - at <= _WELCOME_S}
+        welcome = [(at, who, _WELCOME) for who, at in self._welcome.items()][-_KEPT_RECORDS // 2 :]
+        content = _HEADER.pack(_MARK, start) + b"".join(_RECORD.pack(*each) for each in (*welcome, *kept))
         os.ftruncate(fd, 0)
         os.pwrite(fd, content, 0)
         self._start, self._read_to = start, len(content)

@@ -124,9 +124,8 @@ class Connection:
         session = ServerSession(self._terms.extensions(self._listener), self._terms.limits(self._listener), tls=tls)
         answerer = self._terms.reception(session, client)
         try:
-            if self._wire.has_spoken():
-                session.close(replies.TALKED_BEFORE_BANNER)
-                self._reason = "talked before the banner"
+            if session.strict and self._wire.has_spoken():
+                session.talked_early()
             self._converse(session, answerer)
         except OSError as problem:
             self._reason = self._reason or _end(problem)

@@ -81,6 +81,8 @@ class ListenerContext:
             auth=() if listener.auth == "none" else self.mechanisms(),
             auth_without_tls=basic.allow_auth_without_tls,
             vrfy=basic.allow_vrfy_expn,
+            dsn_for_everyone=basic.offer_dsn == "everyone",
+            strict_pipelining=self.config.access.pipelining == "strict",
         )
 
     def limits(self, listener: Listener) -> SessionLimits:

@@ -19,7 +19,8 @@ _ATEXT = _LETTERS + _DIGITS + b"!#$%&'*+-/=?^_`{|}~"  # RFC 5322 3.2.3
 _ATOMS = _ATEXT + b"."
 _LABEL = _LETTERS + _DIGITS + b"-_"  # the underscore is no host name's, but real domains have it
 _LABELS = _LABEL + b"."
-_MAX_LOCAL, _MAX_DOMAIN, _MAX_LABEL, _MAX_ADDRESS = 64, 255, 63, 254  # octets, RFC 5321 4.5.3.1; a path is <address>
+# Octets, RFC 5321 4.5.3.1; a path is <address>. Real local parts are longer than its 64 octets (VERP, SRS).
+_MAX_DOMAIN, _MAX_LABEL, _MAX_ADDRESS = 255, 63, 254
 _DOT_LIKE = "\u3002\uff0e\uff61"  # IDNA reads them as dots, a comparison of strings would not
 
 
@@ -43,7 +44,10 @@ def is_address(text: str) -> bool:
 
 
 def parse_path(path: str, *, utf8: bool = False) -> str:
-    """The address in a path that has lost its angle brackets: a source route is checked and ignored (RFC 5321, C)."""
+    """Return the address in a path without its angle brackets; a source route is checked and ignored (RFC 5321, C).
+
+    A local part alone is returned as it is: the caller knows whether a domain completes it. Raises BadAddress.
+    """
     if path.startswith("@"):
         route, colon, path = path.partition(":")
         if not colon:
@@ -52,6 +56,8 @@ def parse_path(path: str, *, utf8: bool = False) -> str:
             if not hop.startswith("@"):
                 raise BadAddress("the source route is no list of @domain")
             parse_domain(hop[1:], utf8=utf8)
+    if path and "@" not in path and path.isascii():
+        return _local_part(path)
     return parse_address(path, utf8=utf8)
 
 
@@ -66,10 +72,10 @@ def parse_address(text: str, *, utf8: bool = False) -> str:
         if (
             not raw_local.translate(None, _ATOMS)
             and not raw_domain.translate(None, _LABELS)
-            and 0 < len(raw_local) <= _MAX_LOCAL
+            and len(raw_local) > 0
             and 0 < len(raw_domain) <= _MAX_LABEL
-            and ".." not in text
-            and local[0] != "." != local[-1]
+            and len(text) <= _MAX_ADDRESS
+            and ".." not in domain
             and domain[0] != "." != domain[-1]
             and _hyphens_inside(domain)
         ):
@@ -131,8 +137,8 @@ def _address_literal(text: str) -> str:
 
 def _local_part(text: str) -> str:
     local = _unquoted(text) if text.startswith('"') else text
-    if len(local.encode()) > _MAX_LOCAL:
-        raise BadAddress("the part before the @ is longer than 64 octets")
+    if not local and not text:
+        raise BadAddress("there is nothing before the @")
     if not local.isprintable():
         raise BadAddress("it holds control characters")
     if _is_dot_string(local):
@@ -143,8 +149,9 @@ def _local_part(text: str) -> str:
 
 
 def _is_dot_string(local: str) -> bool:
+    """Return True if the local part needs no quotes. Dots at odd places (`a..b`, `a.`) are real, and kept."""
     ascii_part = "".join(char for char in local if char.isascii()).encode()
-    return not ascii_part.translate(None, _ATOMS) and all(local.split("."))
+    return bool(local) and not ascii_part.translate(None, _ATOMS)
 
 
 def _unquoted(text: str) -> str:

@@ -44,10 +44,11 @@ class ReceiveBuffer:
         """What was taken too much; nothing has come since."""
         self._position -= len(data)
 
-    def next_line(self, *, auth: bool = False) -> bytes | None:
-        """A command line without its end; None while there is no whole one. Raises Malformed, with the line gone.
+    def next_line(self, *, auth: bool = False, lenient: bool = False) -> bytes | None:
+        """Return a command line without its end; None while there is no whole one.
 
-        `auth`: the line answers a challenge and may be as long as one that begins with AUTH.
+        `auth`: the line answers a challenge and may be as long as one that begins with AUTH. `lenient`: LF alone ends
+        a line too. Raises Malformed, with the line gone.
         """
         start = self._position
         end = self._data.find(b"\n", start)
@@ -66,7 +67,14 @@ class ReceiveBuffer:
             and b"\0" not in line
         ):
             return line[:-2]
+        if lenient and line[-2:] != b"\r\n":
+            line = line[:-1] + b"\r\n"
         return self._odd_line(line, auth=auth)
+
+    def replace(self, data: bytes) -> None:
+        """Go on with these octets; all that had come was taken."""
+        self._data = data
+        self._position = 0
 
     def _drop(self, *, auth: bool) -> None:
         """Keep memory bounded: of an overlong line only the last octet counts, which may be the CR before its LF."""
@@ -85,7 +93,7 @@ class ReceiveBuffer:
         if b"\r" in line[:-2]:
             raise Malformed(replies.BAD_LINE_END)
         if b"\0" in line:
-            raise Malformed(replies.NUL_IN_COMMAND)
+            raise Malformed(replies.NUL_IN_COMMAND, attack=True)
         return line[:-2]
 
 

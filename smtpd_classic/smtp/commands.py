@@ -50,6 +50,9 @@ class Circumstances(Protocol):
     authenticated: bool
     utf8: bool
 
+    @property
+    def dsn(self) -> bool: ...
+
 
 class BdatChunk(NamedTuple):
     """BDAT. Its chunk follows whatever is thought of it, so it is no event yet."""
@@ -114,13 +117,17 @@ def _expand(session: Circumstances, argument: bytes) -> Expand | Reply:
     return Expand(_text(argument)) if session.extensions.vrfy else replies.EXPAND_OFF
 
 
+def _mail(session: Circumstances, argument: bytes) -> MailFrom:
+    return parse_mail(argument, auth=bool(session.extensions.auth), dsn=session.dsn)
+
+
 _COMMANDS: dict[bytes, _Command] = {
     b"EHLO": _Command(Hello, lambda _, argument: parse_hello(argument, extended=True), idle=True),
     b"HELO": _Command(Hello, lambda _, argument: parse_hello(argument, extended=False), idle=True),
     b"STARTTLS": _Command(StartTls, _starttls),
     b"AUTH": _Command(Auth, _auth),
-    b"MAIL": _Command(MailFrom, lambda session, argument: parse_mail(argument, auth=bool(session.extensions.auth))),
-    b"RCPT": _Command(RcptTo, lambda session, argument: parse_rcpt(argument, utf8=session.utf8)),
+    b"MAIL": _Command(MailFrom, _mail),
+    b"RCPT": _Command(RcptTo, lambda session, argument: parse_rcpt(argument, utf8=session.utf8, dsn=session.dsn)),
     b"DATA": _Command(StartContent, _alone(StartContent(chunking=False))),
     b"RSET": _Command(Reset, _alone(Reset())),
     b"NOOP": _Command(Noop, lambda _, _argument: Noop(), idle=True),
@@ -133,7 +140,9 @@ _COMMANDS: dict[bytes, _Command] = {
 
 def read_command(line: bytes, session: Circumstances, phase: Phase, tally: CommandLimits) -> Event | BdatChunk | Reply:
     """What the line asks for. Raises Malformed, OutOfOrder or SessionOver."""
-    verb, _, argument = line.rstrip(b" \t").partition(b" ")  # RFC 5321 4.1.1: trailing white space is tolerated
+    if b"\t" in line:
+        line = line.replace(b"\t", b" ")
+    verb, _, argument = line.rstrip(b" ").partition(b" ")  # RFC 5321 4.1.1: trailing white space is tolerated
     verb = verb.upper()
     argument = argument.lstrip(b" ")
     command = _COMMANDS.get(verb)
@@ -142,12 +151,12 @@ def read_command(line: bytes, session: Circumstances, phase: Phase, tally: Comma
     event, read, idle = command
     if event is MailFrom or event is RcptTo:
         pass  # their paths may be UTF-8
-    elif not argument.isascii():
+    elif not argument.isascii() and event is not Hello:
         raise Malformed(replies.NOT_ASCII)
-    elif idle:
-        tally.count_command()
     elif event is Reset:
         tally.count_reset()
+    if idle:
+        tally.count_command()
     if phase not in LEGAL[event][0]:
         raise OutOfOrder(event, phase, after_refusal=tally.after_refusal)
     if event is MailFrom:
@@ -165,9 +174,11 @@ def _odd_command(verb: bytes, argument: bytes, phase: Phase) -> Event | BdatChun
         return BdatChunk(*parse_bdat(argument))
     if verb in _HTTP_METHODS:
         raise SessionOver(replies.NOT_SMTP, "not SMTP")
+    if verb in _OBSOLETE:
+        raise Malformed(replies.NOT_IMPLEMENTED)
     if not (verb.isascii() and argument.isascii()):
-        raise Malformed(replies.NOT_ASCII)
-    raise Malformed(replies.NOT_IMPLEMENTED if verb in _OBSOLETE else replies.UNKNOWN_COMMAND)
+        raise Malformed(replies.NOT_ASCII, attack=True)
+    raise Malformed(replies.UNKNOWN_COMMAND, attack=True)
 
 
 def read_response(line: bytes) -> AuthResponse:

@@ -10,7 +10,8 @@ __all__ = ["Extensions", "extended_hello"]
 
 class Extensions(NamedTuple):
     """`max_message_size` and `max_recipients` 0 mean no limit; `auth` holds the mechanisms as announced. `domain`, for
-    local submission alone, is announced as what completes an address without one.
+    local submission alone, is announced as what completes an address without one. `dsn_for_everyone`: strangers too may
+    ask for notices. `strict_pipelining`: a stranger that does not wait where it must is refused (RFC 2920 3.1).
 
     STARTTLS is announced until TLS is active; AUTH until it succeeds, and only under TLS unless `auth_without_tls`.
     """
@@ -23,13 +24,15 @@ class Extensions(NamedTuple):
     auth_without_tls: bool
     vrfy: bool
     domain: str = ""
+    dsn_for_everyone: bool = False
+    strict_pipelining: bool = False
 
     def offers_auth(self, *, encrypted: bool) -> bool:
         return bool(self.auth) and (encrypted or self.auth_without_tls)
 
 
 @lru_cache(maxsize=64)
-def extended_hello(greeting: str, extensions: Extensions, *, encrypted: bool, authenticated: bool) -> bytes:
+def extended_hello(greeting: str, extensions: Extensions, *, encrypted: bool, authenticated: bool, dsn: bool) -> bytes:
     """The whole reply to EHLO (RFC 5321 4.1.1.1). BINARYMIME is not announced: line ends are ours to keep straight."""
     size = extensions.max_message_size
     lines = [greeting, "PIPELINING", f"SIZE {size}" if size else "SIZE"]  # RFC 1870 3
@@ -39,7 +42,9 @@ def extended_hello(greeting: str, extensions: Extensions, *, encrypted: bool, au
         lines.append("STARTTLS")
     if extensions.offers_auth(encrypted=encrypted) and not authenticated:
         lines.append("AUTH " + " ".join(extensions.auth))
-    lines += ["ENHANCEDSTATUSCODES", "8BITMIME", "SMTPUTF8", "CHUNKING", "DSN"]
+    lines += ["ENHANCEDSTATUSCODES", "8BITMIME", "SMTPUTF8", "CHUNKING"]
+    if dsn:
+        lines.append("DSN")
     if extensions.vrfy:
         lines += ["VRFY", "EXPN"]
     lines.append("HELP")

@@ -24,7 +24,6 @@ __all__ = [
     "parse_rcpt",
 ]
 
-_HELLO = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._[]:"
 _MAX_HELLO = 255
 _MAX_SIZE_DIGITS = 20  # RFC 1870 6
 _MAX_ENVID = 100  # RFC 3461 4.4
@@ -39,23 +38,31 @@ Parameters = dict[str, str]
 
 
 class Malformed(Exception):
-    """A command that cannot be read; `reply` tells how to write it. `hopeless`: where the next begins is unknown."""
+    """Raised for a command that cannot be read; `reply` tells how to write it.
 
-    def __init__(self, reply: Reply, *, hopeless: bool = False) -> None:
+    `hopeless`: nothing tells where the next command begins. `attack`: only attackers send such a command.
+    """
+
+    def __init__(self, reply: Reply, *, hopeless: bool = False, attack: bool = False) -> None:
         super().__init__(str(reply))
         self.reply = reply
         self.hopeless = hopeless
+        self.attack = attack
 
 
 def parse_hello(argument: bytes, *, extended: bool) -> Hello:
-    """A host name or an address literal. Many clients have no proper name: bounded, not judged."""
-    if not argument or len(argument) > _MAX_HELLO or argument.translate(None, _HELLO):
+    """Return the name that the client gives itself. Many have no proper one: it is bounded and printable, not judged.
+
+    Whoever writes it into a field or a log makes it harmless.
+    """
+    name = argument.decode("utf-8", "replace")
+    if not name or len(argument) > _MAX_HELLO or not name.replace("\ufffd", "?").isprintable():
         raise Malformed(replies.BAD_HELLO)
-    return Hello(argument.decode("ascii"), extended)
+    return Hello(name, extended)
 
 
-def parse_mail(argument: bytes, *, auth: bool) -> MailFrom:
-    """`auth`: whether the AUTH parameter is known; its value, who first submitted the message, is not used."""
+def parse_mail(argument: bytes, *, auth: bool, dsn: bool = True) -> MailFrom:
+    """`auth`, `dsn`: whether their parameters are known. The value of AUTH, the first submitter, is not used."""
     path, parameters = _path(argument, b"FROM:", replies.BAD_MAIL)
     if not parameters:
         return MailFrom(_reverse_path(path, utf8=False))
@@ -69,29 +76,29 @@ def parse_mail(argument: bytes, *, auth: bool) -> MailFrom:
             raise Malformed(replies.BINARYMIME_NOT_OFFERED)
         elif name == "SMTPUTF8" and not value:
             smtputf8 = True
-        elif name == "RET" and value.upper() in {"FULL", "HDRS"}:
+        elif name == "RET" and dsn and value.upper() in {"FULL", "HDRS"}:
             ret = value.upper()
-        elif name == "ENVID":
+        elif name == "ENVID" and dsn:
             envid = _printable_xtext(name, value, _MAX_ENVID)
         elif name == "AUTH" and auth and (value == "<>" or _XTEXT.fullmatch(value)):
             pass
         else:
-            known = name in {"SIZE", "BODY", "SMTPUTF8", "RET"} or (name == "AUTH" and auth)
+            known = name in {"SIZE", "BODY", "SMTPUTF8"} or (name == "RET" and dsn) or (name == "AUTH" and auth)
             raise Malformed(replies.bad_parameter(name) if known else replies.unknown_parameter(name))
     return MailFrom(_reverse_path(path, utf8=smtputf8), size, body_8bit, smtputf8, ret, envid)
 
 
-def parse_rcpt(argument: bytes, *, utf8: bool) -> RcptTo:
-    """`utf8`: whether MAIL had SMTPUTF8."""
+def parse_rcpt(argument: bytes, *, utf8: bool, dsn: bool = True) -> RcptTo:
+    """`utf8`: whether MAIL had SMTPUTF8; `dsn`: whether NOTIFY and ORCPT are known."""
     path, parameters = _path(argument, b"TO:", replies.BAD_RCPT)
     forward_path = _forward_path(path, utf8=utf8)
     if not parameters:
         return RcptTo(forward_path)
     notify, orcpt = frozenset[str](), ""
     for name, value in parameters.items():
-        if name == "NOTIFY":
+        if name == "NOTIFY" and dsn:
             notify = _notify(value)
-        elif name == "ORCPT":
+        elif name == "ORCPT" and dsn:
             orcpt = _original_recipient(value, utf8=utf8)
         else:
             raise Malformed(replies.unknown_parameter(name))
@@ -146,24 +153,34 @@ def encode_xtext(text: str) -> str:
 
 
 def _path(argument: bytes, keyword: bytes, complaint: Reply) -> tuple[str, Parameters]:
-    """The path without its angle brackets, and the parameters by their names in upper case."""
-    if argument[: len(keyword)].upper() != keyword:
+    """Return the path without its angle brackets, and the parameters by their names in upper case.
+
+    Blanks before and within the path, and a path without brackets, are wrong, common and clear, so they are taken.
+    """
+    name, colon, rest_of_line = argument.partition(b":")
+    if not colon or name.rstrip(b" ").upper() + b":" != keyword:
         raise Malformed(complaint)
     try:
-        text = argument[len(keyword) :].lstrip(b" ").decode()  # that space is wrong and common
+        text = rest_of_line.strip(b" ").decode()
     except UnicodeDecodeError:
         raise Malformed(replies.NOT_ASCII) from None
-    end = _path_end(text)
-    rest = text[end + 1 :]
-    if not text.startswith("<") or end < 0 or (rest and rest[0] != " "):
-        raise Malformed(complaint)
-    return text[1:end], _parameters(rest, complaint) if rest else {}
+    if text.startswith("<"):
+        end = _path_end(text, ">")
+        if end < 0:
+            raise Malformed(complaint)
+        path, rest = text[1:end].strip(" "), text[end + 1 :]
+    else:
+        end = _path_end(text, " ")
+        path, rest = (text, "") if end < 0 else (text[:end], text[end:])
+        if not path:
+            raise Malformed(complaint)
+    return path, _parameters(rest, complaint) if rest else {}
 
 
-def _path_end(text: str) -> int:
-    """Where the `>` is that ends the path; one within quotes does not."""
-    end = text.find(">")
-    if '"' not in text[:end]:
+def _path_end(text: str, closing: str) -> int:
+    """Return the place of the character that ends the path; one within quotes does not end it."""
+    end = text.find(closing)
+    if '"' not in (text[:end] if end >= 0 else text):
         return end
     quoted = escaped = False
     for index, char in enumerate(text):
@@ -173,7 +190,7 @@ def _path_end(text: str) -> int:
             escaped = quoted
         elif char == '"':
             quoted = not quoted
-        elif char == ">" and not quoted:
+        elif char == closing and not quoted:
             return index
     return -1
 

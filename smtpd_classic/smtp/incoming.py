@@ -1,22 +1,28 @@
 """The content of one message as it comes in, by DATA or by BDAT."""
 
+import re
+
 from smtpd_classic.smtp.buffer import ReceiveBuffer
 from smtpd_classic.smtp.content import ChunkDecoder, ContentDecoder
 
 __all__ = ["Chunks", "Data", "Incoming"]
 
+_BARE_LF = re.compile(rb"(?<!\r)\n")
+
 
 class Data:
-    """What follows a 354, up to the dot."""
+    """The content behind a 354, up to the dot. `lenient`: LF alone ends a line too."""
 
-    __slots__ = ("_decoder", "octets")
+    __slots__ = ("_after_cr", "_decoder", "_lenient", "octets")
 
     chunking = False
     last = True
 
-    def __init__(self) -> None:
+    def __init__(self, *, lenient: bool = False) -> None:
         self.octets = 0  # as they were on the wire
         self._decoder = ContentDecoder()
+        self._lenient = lenient
+        self._after_cr = False
 
     @property
     def complete(self) -> bool:
@@ -31,10 +37,24 @@ class Data:
         data = buffer.take(len(buffer))
         if not data:
             return None
+        if self._lenient and b"\n" in data:
+            return self._read_lenient(buffer, data)
+        self._after_cr = data.endswith(b"\r")
         text, rest = self._decoder.decode(data)
         if rest:
             buffer.put_back(rest)
         self.octets += len(data) - len(rest)
+        return text
+
+    def _read_lenient(self, buffer: ReceiveBuffer, data: bytes) -> bytes:
+        """Read content whose lines may end with LF alone, as if they ended with CR LF."""
+        mended = (b"\r" if self._after_cr else b"") + data
+        mended = _BARE_LF.sub(b"\r\n", mended)[self._after_cr :]
+        self._after_cr = data.endswith(b"\r")
+        text, rest = self._decoder.decode(mended)
+        if rest:
+            buffer.replace(rest)
+        self.octets += len(mended) - len(rest)
         return text
 
 

@@ -75,6 +75,8 @@ class OutOfOrder(Exception):
 
     def __init__(self, event: type[Event], phase: Phase, *, after_refusal: bool) -> None:
         self.reply = _first(event, phase)
+        # A browser or a spammer's script does not say who it is; a client that lost count within a session is none.
+        self.attack = phase is Phase.START and event in {MailFrom, RcptTo, StartContent, Auth}
         self.consequence = phase is Phase.REFUSED or (after_refusal and event in {RcptTo, StartContent})
         super().__init__(str(self.reply))
 

@@ -30,12 +30,12 @@ class SessionOver(Exception):
 
 
 class CommandLimits:
-    """`protocol_errors` are those of syntax and sequence in the whole session; a refused recipient is none."""
+    """`attacks` counts the commands of the whole session that only attackers send."""
 
-    __slots__ = ("_commands", "_errors", "_forgiven", "_limits", "_resets", "after_refusal", "protocol_errors")
+    __slots__ = ("_commands", "_errors", "_forgiven", "_limits", "_resets", "after_refusal", "attacks")
 
     def __init__(self, limits: SessionLimits) -> None:
-        self.protocol_errors = 0
+        self.attacks = 0
         self.after_refusal = False  # MAIL, or a recipient, was refused in this transaction
         self._limits = limits
         self._forgiven = 0
@@ -49,12 +49,12 @@ class CommandLimits:
         self.after_refusal = True
         self._forgiven = 0
 
-    def too_many_errors(self, reply: Reply, *, protocol: bool = False, consequence: bool = False) -> bool:
+    def too_many_errors(self, reply: Reply, *, attack: bool = False, consequence: bool = False) -> bool:
         """Count a negative reply."""
+        self.attacks += attack
         if (consequence or reply.enhanced in {"4.5.3", "5.5.3"}) and self._forgiven < _FORGIVEN:
             self._forgiven += 1
             return False
-        self.protocol_errors += protocol
         self._errors += 1
         return 0 < self._limits.max_errors < self._errors
 

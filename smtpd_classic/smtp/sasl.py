@@ -29,6 +29,7 @@ __all__ = [
     "xoauth2",
 ]
 
+_BEHIND_A_NAME = " \t\r\n"  # some programs and devices put it there
 Client = Generator[bytes | None, bytes, None]
 
 
@@ -43,6 +44,7 @@ class PlainMechanism:
             authzid, name, password = (part.decode() for part in parts)
         except ValueError:
             return Failure(malformed=True)
+        name, authzid = name.rstrip(_BEHIND_A_NAME), authzid.rstrip(_BEHIND_A_NAME)
         return Credentials(name, password, authzid) if name and password else Failure(name, malformed=True)
 
 
@@ -60,7 +62,7 @@ class LoginMechanism:
         except UnicodeDecodeError:
             return Failure(self._name or "", malformed=True)
         if self._name is None:
-            self._name = text
+            self._name = text = text.rstrip(_BEHIND_A_NAME)
             return Challenge(b"Password:") if text else Failure(malformed=True)
         return Credentials(self._name, text) if text else Failure(self._name, malformed=True)
 

@@ -22,6 +22,11 @@ from smtpd_classic.smtp.reply import Reply
 
 __all__ = ["Extensions", "ServerSession", "SessionLimits"]
 
+_PIPELINED_TOO_FAR = (replies.PIPELINED_TOO_FAR, "pipelined too far")
+_TOO_EARLY: dict[type[Event], tuple[Reply, str]] = {
+    events.Connected: (replies.TALKED_BEFORE_BANNER, "talked before the banner")
+}
+
 
 class ServerSession:
     """`receive_data()`, then `next_event()` until it pauses, with an `answer()` to each event; then `data_to_send()`.
@@ -41,6 +46,7 @@ class ServerSession:
         self.hello = ""  # the client's name
         self.extended = False
         self.authenticated = False
+        self.trusted = False  # a Trusted Host or local submission
         self.utf8 = False  # MAIL had SMTPUTF8
         self.close_reason: str | None = None
         self._tally = CommandLimits(limits)
@@ -54,9 +60,24 @@ class ServerSession:
         self._after_drop = Phase.READY
 
     @property
-    def protocol_errors(self) -> int:
-        """Errors of syntax and sequence; a refused recipient is none."""
-        return self._tally.protocol_errors
+    def attacks(self) -> int:
+        """How many commands were of the kind that only attackers send."""
+        return self._tally.attacks
+
+    @property
+    def known(self) -> bool:
+        """True for a client that is trusted or has logged in."""
+        return self.trusted or self.authenticated
+
+    @property
+    def strict(self) -> bool:
+        """True if the client must wait for the greeting and for the reply that ends a group of commands."""
+        return self.extensions.strict_pipelining and not self.known
+
+    @property
+    def dsn(self) -> bool:
+        """True if the client may use RFC 3461. A success notice for a stranger is backscatter."""
+        return self.extensions.dsn_for_everyone or self.known
 
     @property
     def protocol_name(self) -> str:
@@ -108,6 +129,11 @@ class ServerSession:
         else:
             self._rejected(event, reply)
 
+    def talked_early(self) -> None:
+        """End the session of a client that did not wait for the greeting."""
+        self._tally.attacks += 1
+        self._give_up(*_TOO_EARLY[events.Connected])
+
     def tls_started(self, tls: TlsInfo) -> None:
         """The handshake is done: all but the banner begins anew (RFC 3207 4.2)."""
         if self._phase is not Phase.HANDSHAKE:
@@ -149,17 +175,18 @@ class ServerSession:
 
     def _read_command(self) -> Event | Pause | None:
         try:
-            line = self._buffer.next_line()
+            line = self._buffer.next_line(lenient=self.trusted)
             if line is None:
                 return Pause.NEED_DATA
             found = read_command(line, self, self._phase, self._tally)
         except Malformed as malformed:
-            self._refuse(malformed.reply, protocol=True)
+            self._refuse(malformed.reply, attack=malformed.attack)
             if malformed.hopeless:
                 self._give_up(replies.CANNOT_RESYNCHRONISE, "unreadable BDAT")
         except OutOfOrder as disorder:
-            self._refuse(disorder.reply, protocol=True, consequence=disorder.consequence)
+            self._refuse(disorder.reply, attack=disorder.attack, consequence=disorder.consequence)
         except SessionOver as over:
+            self._tally.attacks += over.reply is replies.NOT_SMTP
             self._give_up(over.reply, over.reason)
         else:
             if isinstance(found, Reply):
@@ -171,6 +198,13 @@ class ServerSession:
         return self._pending
 
     def _announce_chunk(self, chunk: BdatChunk) -> None:
+        limit = self.extensions.max_message_size
+        received = self._content.octets if self._phase is Phase.CHUNKS else 0
+        if 0 < limit < received + chunk.size and self._phase in {Phase.RCPT, Phase.CHUNKS} and self._refusal is None:
+            # To read gigabytes only to refuse them helps neither side.
+            self._refuse(replies.MESSAGE_TOO_BIG)
+            self._give_up(replies.CHUNK_TOO_BIG, "chunk too big")
+            return
         if self._phase is Phase.CHUNKS and self._refusal is None and isinstance(self._content, Chunks):
             self._content.expect(chunk.size, last=chunk.last)
             self._phase = Phase.CHUNK
@@ -200,7 +234,7 @@ class ServerSession:
         self._phase = self._after_drop
         if self._refusal is None:
             disorder = OutOfOrder(events.StartContent, self._phase, after_refusal=self._tally.after_refusal)
-            self._refuse(disorder.reply, protocol=True, consequence=disorder.consequence)
+            self._refuse(disorder.reply, attack=disorder.attack, consequence=disorder.consequence)
         else:
             refusal = self._refusal
             if self._announced.last:
@@ -210,19 +244,22 @@ class ServerSession:
 
     def _read_response(self) -> Event | Pause | None:
         try:
-            line = self._buffer.next_line(auth=True)
+            line = self._buffer.next_line(auth=True, lenient=self.trusted)
             if line is None:
                 return Pause.NEED_DATA
             self._phase = Phase.READY
             self._pending = read_response(line)
         except Malformed as malformed:
             self._phase = Phase.READY
-            self._refuse(malformed.reply, protocol=malformed.reply is not replies.AUTH_CANCELLED)
+            self._refuse(malformed.reply, attack=malformed.attack)
         return self._pending
 
     # What it is told.
 
     def _accepted(self, event: Event, reply: Reply) -> None:
+        if self._buffer and self.strict and _ends_a_group(event):
+            self._tally.attacks += isinstance(event, events.Connected)
+            return self._give_up(*_TOO_EARLY.get(type(event), _PIPELINED_TOO_FAR))
         if isinstance(event, events.Hello):
             self.hello, self.extended = event.name, event.extended
         self._enter(LEGAL[type(event)][1])
@@ -235,7 +272,7 @@ class ServerSession:
                 self._phase = Phase.CHUNK
                 return None
             case events.StartContent():
-                self._content = Data()
+                self._content = Data(lenient=self.trusted)
             case events.EndContent():
                 self._tally.message_accepted()
             case events.Hello() if event.extended:
@@ -244,8 +281,6 @@ class ServerSession:
                 return self._go_on_with_login(reply)
             case events.StartTls() | events.Quit():
                 self._buffer.clear()  # RFC 3207 5: what is behind STARTTLS may be anybody's
-            case events.Connected() if self._buffer:
-                return self._give_up(replies.TALKED_BEFORE_BANNER, "talked before the banner")
         return self._say(reply)
 
     def _rejected(self, event: Event, reply: Reply) -> None:
@@ -274,7 +309,7 @@ class ServerSession:
             self._phase = phase
 
     def _announce(self, greeting: str) -> None:
-        circumstances = {"encrypted": self.tls is not None, "authenticated": self.authenticated}
+        circumstances = {"encrypted": self.tls is not None, "authenticated": self.authenticated, "dsn": self.dsn}
         self._out.append(extended_hello(greeting, self.extensions, **circumstances))
 
     def _go_on_with_login(self, reply: Reply) -> None:
@@ -288,11 +323,23 @@ class ServerSession:
     def _say(self, reply: Reply) -> None:
         self._out.append(reply.wire)
 
-    def _refuse(self, reply: Reply, *, protocol: bool = False, consequence: bool = False) -> None:
+    def _refuse(self, reply: Reply, *, attack: bool = False, consequence: bool = False) -> None:
         self._say(reply)
-        if self._tally.too_many_errors(reply, protocol=protocol, consequence=consequence):
+        if self._tally.too_many_errors(reply, attack=attack, consequence=consequence):
             self._give_up(replies.TOO_MANY_ERRORS, "too many errors")
 
     def _give_up(self, reply: Reply, reason: str) -> None:
         self.close(reply)
         self.close_reason = reason
+
+
+def _ends_a_group(event: Event) -> bool:
+    """Return True for the connection, and for a command behind which nothing may be pipelined (RFC 2920 3.1)."""
+    match event:
+        case events.Connected() | events.StartTls():
+            return True
+        case events.Hello():
+            return event.extended
+        case events.StartContent():
+            return not event.chunking
+    return False

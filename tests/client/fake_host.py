@@ -123,7 +123,14 @@ class FakeHost:
         self.commands: list[str] = []
         self._script = script
         self._extensions = Extensions(
-            name, size, most_recipients, tls is not None or broken_tls, auth, auth_without_tls, vrfy=False
+            name,
+            size,
+            most_recipients,
+            tls is not None or broken_tls,
+            auth,
+            auth_without_tls,
+            vrfy=False,
+            dsn_for_everyone=True,
         )
         self._tls = tls
         self._implicit_tls = implicit_tls

@@ -2,7 +2,7 @@
 
 Settings: `listener port25` (the default), `submission` or `submissions` (login, TLS from the first octet);
 `max_errors`, `max_commands`, `max_rset`, `max_message_size`, `max_recipients`; `auth_without_tls` and `vrfy`: yes;
-`starttls`: no.
+`starttls`: no; `offer_dsn`: everyone (the default) or users; `pipelining`: strict; `trusted`: yes.
 """
 
 from smtpd_classic.smtp import replies
@@ -70,6 +70,8 @@ def extensions(dialogue: Dialogue) -> Extensions:
         auth=("PLAIN", "LOGIN", "SCRAM-SHA-256") if submission else (),
         auth_without_tls=dialogue.setting("auth_without_tls") == "yes",
         vrfy=dialogue.setting("vrfy") == "yes",
+        dsn_for_everyone=dialogue.setting("offer_dsn", "everyone") == "everyone",
+        strict_pipelining=dialogue.setting("pipelining") == "strict",
     )
 
 
@@ -90,6 +92,7 @@ class Scene:
         limits = {name: int(value) for name in SessionLimits._fields if (value := dialogue.setting(name))}
         tls = TLS if dialogue.setting("listener") == "submissions" else None
         self.session = ServerSession(extensions(dialogue), SessionLimits(**limits), tls=tls)
+        self.session.trusted = dialogue.setting("trusted") == "yes"
         self.events: list[Event] = []
         self.contents: list[bytes] = []
         self._out = b""

@@ -128,6 +128,7 @@ class World:
             auth=() if self.listener(listener).auth == "none" else mechanisms,
             auth_without_tls=basic.allow_auth_without_tls,
             vrfy=basic.allow_vrfy_expn,
+            dsn_for_everyone=basic.offer_dsn == "everyone",
         )
         info = TlsInfo("TLSv1.3", "TLS_AES_256_GCM_SHA384", 256) if tls else None
         session = ServerSession(extensions, limits or SessionLimits(max_rset=basic.max_rset), tls=info)

@@ -42,27 +42,27 @@ def test_protocol_errors_count_each_and_apart_from_logins(tmp_path: Path) -> Non
     runtime = runtime_in(tmp_path, max_failures=3)
     assert not runtime.failures.login(IP, "joe", "a")
     assert not runtime.failures.login(IP, "joe", "b")
-    assert [runtime.failures.protocol(IP) for _ in range(3)] == [False, False, True]
-    assert runtime.blocks.list()[0].reason == "3 protocol errors"
+    assert [runtime.failures.attack(IP) for _ in range(3)] == [False, False, True]
+    assert runtime.blocks.list()[0].reason == "3 signs of an attack"
 
 
 def test_clients_are_counted_one_by_one(tmp_path: Path) -> None:
     runtime = runtime_in(tmp_path, max_failures=2)
-    assert not runtime.failures.protocol("192.0.2.1")
-    assert not runtime.failures.protocol("192.0.2.2")
-    assert not runtime.failures.protocol("2001:db8::1")
-    assert runtime.failures.protocol("2001:db8::2")
+    assert not runtime.failures.attack("192.0.2.1")
+    assert not runtime.failures.attack("192.0.2.2")
+    assert not runtime.failures.attack("2001:db8::1")
+    assert runtime.failures.attack("2001:db8::2")
     assert not runtime.blocks.blocked("192.0.2.1")
 
 
 def test_who_was_blocked_starts_with_none_in_every_process(tmp_path: Path) -> None:
     runtime = runtime_in(tmp_path, max_failures=2)
     other = runtime.under(Access(max_failures=2))
-    assert not runtime.failures.protocol(IP)
-    assert other.failures.protocol(IP)
+    assert not runtime.failures.attack(IP)
+    assert other.failures.attack(IP)
     runtime.blocks.unblock(IP)
-    assert not runtime.failures.protocol(IP)
-    assert other.failures.protocol(IP)
+    assert not runtime.failures.attack(IP)
+    assert other.failures.attack(IP)
 
 
 def test_processes_count_together(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_threads_and_processes_at_once_lose_no_failure(tmp_path: Path) -> None:
     shared = [runtime.under(Access(max_failures=400)) for _ in range(4)]
     found: list[bool] = []
     threads = [
-        threading.Thread(target=lambda own=each: found.extend(own.failures.protocol(IP) for _ in range(100)))
+        threading.Thread(target=lambda own=each: found.extend(own.failures.attack(IP) for _ in range(100)))
         for each in shared
     ]
     for thread in threads:
@@ -95,12 +95,12 @@ def test_what_is_old_does_not_count(tmp_path: Path) -> None:
     runtime = runtime_in(tmp_path)
     rule = BlockRule(2, timedelta(seconds=0), timedelta(minutes=1))
     failures = Failures(str(tmp_path / "own"), runtime.blocks, rule, b"key")
-    assert not any(failures.protocol(IP) for _ in range(10))
+    assert not any(failures.attack(IP) for _ in range(10))
 
 
 def test_switched_off_nobody_is_blocked(tmp_path: Path) -> None:
     runtime = runtime_in(tmp_path, auto_block=False, max_failures=1)
-    assert not runtime.failures.protocol(IP)
+    assert not runtime.failures.attack(IP)
     assert not runtime.failures.login(IP, "joe", "x")
 
 
@@ -123,19 +123,19 @@ def test_the_file_does_not_grow_for_ever(tmp_path: Path) -> None:
     assert most > 500_000
     assert os.stat(tmp_path / "run/failures").st_size < 600_000
     # Whoever had read the file before goes on from where it begins anew.
-    assert not reader.failures.protocol(IP)
+    assert not reader.failures.attack(IP)
 
 
 @pytest.mark.parametrize("content", [b"", b"rubbish", b"x" * 5000], ids=["empty", "short rubbish", "long rubbish"])
 def test_a_damaged_file_is_begun_anew(tmp_path: Path, content: bytes) -> None:
     runtime = runtime_in(tmp_path, max_failures=2)
     (tmp_path / "run/failures").write_bytes(content)
-    assert not runtime.failures.protocol(IP)
-    assert runtime.failures.protocol(IP)
+    assert not runtime.failures.attack(IP)
+    assert runtime.failures.attack(IP)
 
 
 def test_without_the_folder_nothing_is_raised(tmp_path: Path) -> None:
     runtime = Runtime(str(tmp_path / "none"))
-    assert not runtime.failures.protocol(IP)
+    assert not runtime.failures.attack(IP)
     assert not runtime.failures.login("no address", "joe", "\udcff")
     assert not runtime.failures.login(IP, "joe", b"\xff\x00")

@@ -143,7 +143,7 @@ def test_a_start_keeps_the_blocks_and_forgets_the_rest(tmp_path: Path) -> None:
     runtime.blocks.block("192.0.2.7", 60)
     runtime.counters.attach(1)
     runtime.counters.count("received")
-    runtime.failures.protocol("192.0.2.8")
+    runtime.failures.attack("192.0.2.8")
     again = runtime_in(tmp_path)
     assert again.blocks.blocked("192.0.2.7")
     assert again.counters.totals()["received"] == 0

@@ -129,7 +129,7 @@ def test_any_cut_gives_the_same_conversation(data: bytes, places: list[int], lim
     assert cut.asked == whole.asked
     assert cut.said == whole.said
     assert cut.closed == whole.closed
-    assert cut.session.protocol_errors == whole.session.protocol_errors
+    assert cut.session.attacks == whole.session.attacks
     assert cut.session.close_reason == whole.session.close_reason
 
 
@@ -152,7 +152,7 @@ def test_nothing_behind_starttls_is_carried_out(data: bytes) -> None:
     alone, injected = client([b"EHLO me\r\nSTARTTLS\r\n"]), client([b"EHLO me\r\nSTARTTLS\r\n" + data])
     assert injected.asked == alone.asked
     assert injected.said == alone.said
-    assert injected.session.protocol_errors == 0
+    assert injected.session.attacks == 0
     injected.hear(b"MAIL FROM:<a@b.c>\r\n")
     assert injected.said.endswith(replies.HELLO_FIRST.wire)
 
@@ -276,17 +276,17 @@ def test_close_ends_it_from_outside() -> None:
 def test_a_refused_recipient_is_no_protocol_error() -> None:
     made = client([b"EHLO me\r\nMAIL FROM:<a@b.c>\r\n" + b"RCPT TO:<no@foo.com>\r\n" * 5 + b"DATA\r\n"])
     assert made.said.endswith(replies.RCPT_FIRST.wire)
-    assert made.session.protocol_errors == 0
+    assert made.session.attacks == 0
     made.hear(b"FOO\r\nMAIL FROM:<a@b.c>\r\nRSET now\r\n")
-    assert made.session.protocol_errors == 3
+    assert made.session.attacks == 3
 
 
 def test_what_follows_from_a_refusal_is_forgiven_up_to_a_point() -> None:
     limits = SessionLimits(max_errors=2)
     made = client([b"EHLO me\r\nMAIL FROM:<no@b.c>\r\n" + b"RCPT TO:<x@foo.com>\r\n" * 1000], limits)
-    assert (made.closed, made.session.protocol_errors) == (False, 0)
+    assert (made.closed, made.session.attacks) == (False, 0)
     made.hear(b"RCPT TO:<x@foo.com>\r\n" * 2)
-    assert made.session.protocol_errors == 2
+    assert made.session.attacks == 2
     assert made.session.close_reason == "too many errors"
 
 
@@ -297,7 +297,7 @@ def test_each_transaction_is_forgiven_anew() -> None:
 
 def test_a_malformed_mail_is_one_error() -> None:
     made = client([b"EHLO me\r\nMAIL FROM:bad\r\nRCPT TO:<x@foo.com>\r\nDATA\r\n"])
-    assert made.session.protocol_errors == 1
+    assert made.session.attacks == 1
 
 
 def test_endless_lines_take_no_memory() -> None:
