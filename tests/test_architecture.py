@@ -116,7 +116,7 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     "daemon": ({"*"}, {"filelock"}),
     "commands": ({"*"}, set()),
     "cli": ({"*"}, set()),
-    "completion": ({"cli"}, set()),
+    "completion": ({"cli", "config"}, set()),
     "__main__": ({"cli"}, set()),
 }
 FORBIDDEN_IN_SMTP = {"socket", "ssl", "time", "os", "threading", "logging"}

@@ -39,3 +39,34 @@ def test_it_is_as_the_parsers_are_now() -> None:
 )
 def test_it_offers(line: str, some: set[str]) -> None:
     assert offered(line) == some
+
+
+NAMES = r"""
+smtpd-classic() {
+    case "$1 $2" in
+        "config get") printf '[basic]\na = 1\n[listener smtp]\n' ;;
+        "user list") printf 'joe@example.org  normal\nann@example.org  normal\n' ;;
+    esac
+}
+. "$0"
+COMP_WORDS=(smtpd-classic "$@")
+COMP_CWORD=$#
+_smtpd_classic
+printf '%s\n' "${COMPREPLY[@]}"
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["config", "set", "li"], ["listener\\ smtp"]),
+        (["config", "get", "bas"], ["basic"]),
+        (["config", "set", "basic", "max_ho"], ["max_hops"]),
+        (["config", "set", "listener\\ smtp", "p"], ["port", "proxy_protocol"]),
+        (["user", "password", "j"], ["joe@example.org"]),
+        (["--config", "x", "user", "show", "a"], ["ann@example.org"]),
+    ],
+)
+def test_sections_options_and_accounts_are_known(words: list[str], expected: list[str]) -> None:
+    done = subprocess.run(["bash", "-c", NAMES, str(FILE), *words], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[:-1] == expected, done.stderr
