@@ -16,18 +16,23 @@ from smtpd_classic.runtime.hosts import HostMark
 __all__ = ["Health"]
 
 _MOST = 10_000
+_FIRST_BACK_OFF_S = 60.0
 _PLAIN_S = 86_400.0
 _FEW_S = 7200.0
 _MOST_RECIPIENTS = 100  # RFC 5321 4.5.3.1.8
 
 
 class Health:
-    """`clock` is the wall clock. Thread-safe."""
+    """`clock` is the wall clock. Thread-safe.
+
+    A host that cannot be reached is dead for a minute, and twice as long after each further failure, up to `dead_s`.
+    """
 
     def __init__(self, clock: Callable[[], float], dead_s: float) -> None:
         self._clock = clock
         self._dead_s = dead_s
         self._marks: dict[tuple[str, int], HostMark] = {}
+        self._failures: dict[tuple[str, int], int] = {}  # in a row, of dead hosts
         self._plain: dict[tuple[str, int], float] = {}
         self._few: dict[tuple[str, int], tuple[int, float]] = {}
         self._lock = threading.Lock()
@@ -35,8 +40,9 @@ class Health:
 
     def failed(self, peer: Peer, reason: str, *, dead: bool) -> None:
         now = self._clock()
-        mark = HostMark(str(peer._replace(ip="")), now, now + self._dead_s, reason, dead)
         with self._lock:
+            kept_s = self._back_off_s(_key(peer)) if dead else self._dead_s
+            mark = HostMark(str(peer._replace(ip="")), now, now + kept_s, reason, dead)
             if len(self._marks) >= _MOST:
                 self._marks = {key: mark for key, mark in self._marks.items() if mark.since <= now < mark.until}
             if len(self._marks) >= _MOST:
@@ -50,6 +56,15 @@ class Health:
                 self._marks.pop(_key(peer), None)
                 self._marks.pop(_name_key(peer), None)
                 self._changed = True
+        self._failures.pop(_key(peer), None)
+
+    def _back_off_s(self, key: tuple[str, int]) -> float:
+        """Count one more failure of the host, and return how long it is dead."""
+        if len(self._failures) >= _MOST:
+            self._failures.clear()
+        before = self._failures.get(key, 0)
+        self._failures[key] = min(before + 1, 20)
+        return min(_FIRST_BACK_OFF_S * 2.0**before, self._dead_s)
 
     def dead(self, peer: Peer) -> HostMark | None:
         """The failure for which the address is not to be tried now."""

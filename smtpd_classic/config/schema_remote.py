@@ -110,14 +110,17 @@ class Remote:
         number(1, 1000),
         40,
         "Delivery threads",
-        "How many deliveries run at the same time.",
+        "How many messages are sent to other servers at the same time. A connection that is being opened does not "
+        "count, nor does a server that makes no progress for 20 seconds; at most four times as many messages may be on "
+        "their way.",
         restart=True,
     )
     max_connections_per_host: int = option(
         number(1, 100),
         10,
         "Connections per host",
-        "How many connections are open to one destination at the same time.",
+        "How many connections are open to one host at the same time, at most. A destination starts with 2; each "
+        "success allows one more, and a failure leaves 1.",
     )
     max_messages_per_connection: int = option(
         number(1, 100000),
@@ -129,7 +132,8 @@ class Remote:
         DURATION,
         5 * _MINUTE,
         "Remember dead hosts for",
-        "A host that could not be reached is not tried again for this long.",
+        "The longest time for which a host that could not be reached is not tried again: 1 minute after the first "
+        "failure, twice as long after each further one, up to this time.",
     )
     connect_timeout: timedelta = option(
         POSITIVE_DURATION,

@@ -25,7 +25,7 @@ from smtpd_classic.retry.journal import Journal
 from smtpd_classic.smtp.address import NULL_SENDER, split_address
 from spool import Entry, Envelope, Recipient, Spool, SpoolBroken, SpoolFull, new_queue_id
 
-__all__ = ["Notices", "Original", "Verdict"]
+__all__ = ["NoticeResult", "Notices", "Original"]
 
 _DAY_S = 86_400.0
 _LOGIN_REFUSED = (
@@ -46,7 +46,7 @@ class Original(Protocol):
     def open_content(self) -> AbstractContextManager[ContentSource]: ...
 
 
-class Verdict(Enum):
+class NoticeResult(Enum):
     """What came of the wish to tell the sender that a message has failed."""
 
     TOLD = "told, or nobody wanted to know"
@@ -85,21 +85,21 @@ class Notices:
         self._telling = threading.Lock()
         self._told = os.path.join(config.server.spool_folder, "told")
 
-    def failed(self, claim: Original, fates: Sequence[tuple[Recipient, RecipientStatus]]) -> Verdict:
+    def failed(self, claim: Original, fates: Sequence[tuple[Recipient, RecipientStatus]]) -> NoticeResult:
         """Tell the sender that these recipients will not get the message."""
         envelope = claim.entry.envelope
         if envelope.sender == NULL_SENDER:
             return self._double_bounce(claim, fates)
         wanted = tuple(fate for recipient, fate in fates if not recipient.notify or "FAILURE" in recipient.notify)
         if not wanted:
-            return Verdict.TOLD
+            return NoticeResult.TOLD
         whole = envelope.ret == "FULL"
         notice = _Notice("sender non-delivery notification", envelope.sender, wanted, whole=whole)
         verdict = self._send(claim, notice)
-        if verdict is Verdict.TOLD:
+        if verdict is NoticeResult.TOLD:
             self._copy(claim, wanted)
             return verdict
-        if verdict is Verdict.LATER:
+        if verdict is NoticeResult.LATER:
             return verdict
         words = f"The bounce for <{envelope.sender}> cannot be delivered, because there is no such address here."
         return self._to_postmaster(claim, wanted, words)
@@ -110,7 +110,7 @@ class Notices:
         sender = claim.entry.envelope.sender
         if not wanted or sender == NULL_SENDER:
             return True
-        return self._send(claim, _Notice("sender delay notification", sender, wanted)) is not Verdict.LATER
+        return self._send(claim, _Notice("sender delay notification", sender, wanted)) is not NoticeResult.LATER
 
     def succeeded(self, claim: Original, fates: Sequence[RecipientStatus]) -> None:
         """Tell the sender what he wanted to be told of: that it was delivered, relayed or expanded."""
@@ -147,28 +147,28 @@ class Notices:
         except OSError:
             return
 
-    def _double_bounce(self, claim: Original, fates: Sequence[tuple[Recipient, RecipientStatus]]) -> Verdict:
+    def _double_bounce(self, claim: Original, fates: Sequence[tuple[Recipient, RecipientStatus]]) -> NoticeResult:
         postmaster = self._config.postmaster
         try:
             targets = {recipient.address for recipient in self._resolved(postmaster)}
         except AccountsUnreadable:
-            return Verdict.LATER
+            return NoticeResult.LATER
         if any(
             recipient.address in targets or postmaster in {recipient.address, recipient.original}
             for recipient, _ in fates
         ):
             self._journal.held(claim.entry, "a notification to the postmaster cannot be delivered")
-            return Verdict.HOLD
+            return NoticeResult.HOLD
         words = (
             "This message came from the null sender, as notifications do, and could not be delivered. It cannot be "
             "returned to anybody, so you get it."
         )
         return self._to_postmaster(claim, tuple(fate for _, fate in fates), words)
 
-    def _to_postmaster(self, claim: Original, fates: tuple[RecipientStatus, ...], words: str) -> Verdict:
+    def _to_postmaster(self, claim: Original, fates: tuple[RecipientStatus, ...], words: str) -> NoticeResult:
         notice = _Notice("double bounce to the postmaster", self._config.postmaster, fates, words)
         verdict = self._send(claim, notice)
-        if verdict is Verdict.HOLD:
+        if verdict is NoticeResult.HOLD:
             self._journal.held(claim.entry, "the address of the postmaster does not exist")
         return verdict
 
@@ -180,13 +180,13 @@ class Notices:
         words = f"This is the postmaster's copy of a bounce to <{sender}>."
         self._send(claim, _Notice("postmaster non-delivery notification", postmaster, fates, words, mode == "full"))
 
-    def _send(self, claim: Original, notice: _Notice) -> Verdict:
+    def _send(self, claim: Original, notice: _Notice) -> NoticeResult:
         """HOLD: there is no such address here."""
         now = self._clock()
         try:
             recipients = self._resolved(notice.to)
             if not recipients:
-                return Verdict.HOLD
+                return NoticeResult.HOLD
             original = MessageContent(claim.open_content)
             header = original.header()
             content_8bit = notice.whole and original.facts().eight_bit
@@ -199,9 +199,9 @@ class Notices:
             self._commit(note.token, recipients, pieces, now, body_8bit=needs_8bit)
         except (SpoolFull, SpoolBroken, AccountsUnreadable) as problem:
             self._journal.warning(claim.entry.queue_id, f"a notification could not be queued: {problem}")
-            return Verdict.LATER
+            return NoticeResult.LATER
         self._journal.notified(claim.entry, notice.what, note.token)
-        return Verdict.TOLD
+        return NoticeResult.TOLD
 
     def _frame(
         self, queue_id: str, token: str, to: str, arrival: float, now: float, fates: tuple[RecipientStatus, ...]

@@ -30,11 +30,11 @@ from smtpd_classic.keys.ring import KeyRing
 from smtpd_classic.keys.store import KeyStore, dkim_folder
 from smtpd_classic.log import Log, printable
 from smtpd_classic.mailstore.store import MailStore
-from smtpd_classic.retry.deliverers import Deliverers
-from smtpd_classic.retry.dispatch import Dispatcher, Shares
+from smtpd_classic.retry.attempt import DeliveryContext
+from smtpd_classic.retry.delivery_threads import DeliveryThreads
 from smtpd_classic.retry.journal import Journal
 from smtpd_classic.retry.notices import Notices
-from smtpd_classic.retry.ticket import Desk
+from smtpd_classic.retry.scheduler import Scheduler, ThreadShares
 from smtpd_classic.runtime import Runtime, Wakes
 from smtpd_classic.runtime.hosts import HOSTS_FILE
 from smtpd_classic.schedule import Schedule
@@ -128,26 +128,28 @@ class RetryThread:
             lambda words: self._journal.warning("", words),
             MessageSigner(config, KeyRing(KeyStore(dkim_folder(config.path)), time.monotonic), services.clock),
         )
-        self._desk = Desk(Schedule.of(config.basic, remote), notices, self._journal, services.clock, chance)
+        self._context = DeliveryContext(
+            Schedule.of(config.basic, remote), notices, self._journal, services.clock, chance
+        )
         slots = self._network.slots
         most = most_sessions(slots.limit)
-        self._remote = Deliverers(
-            self._desk,
+        self._remote = DeliveryThreads(
+            self._context,
             self._finished,
             "delivery",
             most,
             rest_s=remote.dead_host_time.total_seconds(),
             crowded=lambda: slots.crowded,
         )
-        self._local = Deliverers(self._desk, self._finished, "mailbox", _MAILBOX_THREADS)
-        self._dispatcher = Dispatcher(
+        self._local = DeliveryThreads(self._context, self._finished, "mailbox", _MAILBOX_THREADS)
+        self._scheduler = Scheduler(
             services.spool,
-            self._desk,
+            self._context,
             attempts,
             self._remote.works,
             self._local.works,
             remote.max_connections_per_host,
-            Shares.of(most),
+            ThreadShares.of(most),
             most,
             time.monotonic,
         )
@@ -171,15 +173,15 @@ class RetryThread:
         end = time.monotonic() + timeout_s
         self._stopping.set()
         self._signal()
+        self._network.connections.close_idle(all_of_them=True)  # before the next process opens its own
         self._runner.join(timeout_s)
         left = [
             queue_id
             for deliverers in (self._local, self._remote)
             for queue_id in deliverers.stop(max(end - time.monotonic(), 0.0))
         ]
-        for queue_id in (*self._dispatcher.fresh, *self._own_wakes, *left):
+        for queue_id in (*self._scheduler.fresh, *self._own_wakes, *left):
             self._services.runtime.wake(queue_id)
-        self._network.connections.close_idle(all_of_them=True)
         if self._scanner is not None:
             self._scanner.join(max(end - time.monotonic(), 0.0))
         ended = not any(thread.is_alive() for thread in (self._runner, self._scanner or self._runner))
@@ -195,14 +197,14 @@ class RetryThread:
         poll.register(self._event, select.POLLIN)
         if self._wakes is not None:
             poll.register(self._wakes.fileno(), select.POLLIN)
-        chores = _Chores(self._services.clock, time.monotonic)
+        chores = _Housekeeping(self._services.clock, time.monotonic)
         self._scan()
         while not self._stopping.is_set():
             self.wakeups += 1
             try:
-                more = self._dispatcher.step(_STEP)
+                more = self._scheduler.step(_STEP)
                 self._do(chores)
-                wait_s = 0.0 if more else min(self._dispatcher.next_look(self._services.clock()), chores.wait_s())
+                wait_s = 0.0 if more else min(self._scheduler.next_look(self._services.clock()), chores.wait_s())
                 self._listen({fd for fd, _ in poll.poll(wait_s * 1000)})
             except Exception as problem:  # one entry, or one bad moment, must not stop all the others
                 self._journal.warning("", f"the retry thread stumbled: {type(problem).__name__}: {problem}")
@@ -224,22 +226,22 @@ class RetryThread:
         if self._wakes is not None and self._wakes.fileno() in ready:
             for queue_id in self._wakes.read():
                 if queue_id:
-                    self._dispatcher.wake(queue_id)
+                    self._scheduler.wake(queue_id)
                 else:
                     self._scan()
         while self._own_wakes:
-            self._dispatcher.wake(self._own_wakes.pop(0))
+            self._scheduler.wake(self._own_wakes.pop(0))
         while self._found:
-            self._dispatcher.fill(self._found.pop(0))
+            self._scheduler.fill(self._found.pop(0))
 
-    def _do(self, chores: "_Chores") -> None:
+    def _do(self, chores: "_Housekeeping") -> None:
         if not chores.due():
             return
         self._network.connections.close_idle()
         self._network.health.save(os.path.join(self._services.runtime.folder, HOSTS_FILE))
-        self._dispatcher.tidy()
+        self._scheduler.tidy()
         if chores.clock_set_back():
-            self._dispatcher.waiting.no_later_than(self._services.clock() + self._desk.schedule.longest_s)
+            self._scheduler.waiting.no_later_than(self._services.clock() + self._context.schedule.longest_s)
         if chores.scan_due():
             self._scan()
 
@@ -258,7 +260,7 @@ class RetryThread:
             self._signal()
 
     def _finished(self, queue_id: str, when: float | None, unwritten: frozenset[str]) -> None:
-        if self._dispatcher.finished(queue_id, when, unwritten):
+        if self._scheduler.finished(queue_id, when, unwritten):
             self._signal()
 
     def _wake_own(self, queue_id: str) -> None:
@@ -285,7 +287,7 @@ class RetryThread:
             return sender
 
 
-class _Chores:
+class _Housekeeping:
     """When the small things are due that nobody asks for."""
 
     def __init__(self, clock: Callable[[], float], monotonic: Callable[[], float]) -> None:

@@ -11,7 +11,7 @@ from smtpd_classic.log import printable
 from smtpd_classic.message.headers import HeaderBlock
 from smtpd_classic.message.trace import date_text
 from smtpd_classic.retry.journal import Journal
-from smtpd_classic.retry.notices import Notices, Verdict
+from smtpd_classic.retry.notices import NoticeResult, Notices
 from smtpd_classic.server.local_session import LocalSession
 from smtpd_classic.services import Services
 from smtpd_classic.submission.conversation import ChannelBroken, Conversation, ServerAnswer, SubmissionResult
@@ -50,9 +50,9 @@ class Injector:
         if not fate.refused:
             return InjectionResult(fate.queue_ids, fate.left)
         verdict = self._tell(_Undelivered(letter, domain, fate.refused, arrival, self._services.clock()), uid)
-        if verdict is Verdict.LATER:
+        if verdict is NoticeResult.LATER:
             return InjectionResult(fate.queue_ids, fate.left | fate.refused)
-        return InjectionResult(fate.queue_ids, fate.left, hopeless=verdict is Verdict.HOLD)
+        return InjectionResult(fate.queue_ids, fate.left, hopeless=verdict is NoticeResult.HOLD)
 
     @property
     def _lifetime_s(self) -> float:
@@ -74,7 +74,7 @@ class Injector:
             session.close(reason)
         return fate, conversation.domain
 
-    def _tell(self, original: "_Undelivered", uid: int) -> Verdict:
+    def _tell(self, original: "_Undelivered", uid: int) -> NoticeResult:
         entry, now, log = original.entry, self._services.clock(), self._services.log
         told = list(zip(entry.envelope.recipients, original.fates, strict=True))
         log.write("pickup", f"{entry.queue_id}: uid={uid} from=<{printable(entry.envelope.sender, 256)}>")
@@ -86,7 +86,7 @@ class Injector:
                 "local", f"{entry.queue_id}: to=<{printable(each.recipient, 256)}>, relay=none, {waited}, {status}"
             )
         verdict = self._notices.failed(original, told)
-        if verdict is Verdict.TOLD:
+        if verdict is NoticeResult.TOLD:
             self._services.runtime.counters.count("bounced", len(told))
             self._journal.removed(entry)
         return verdict

@@ -92,6 +92,24 @@ def test_a_dead_host_is_dead_for_so_long_and_a_troubled_one_is_not_dead() -> Non
     assert not health.troubled(PEER)
 
 
+def test_a_dead_host_is_dead_twice_as_long_after_each_failure_up_to_the_limit() -> None:
+    clock = Clock(1000.0)
+    health = Health(clock, 300.0)
+    found = []
+    for _ in range(5):
+        health.failed(PEER, "no route", dead=True)
+        mark = health.dead(PEER)
+        assert mark is not None
+        found.append(mark.until - clock.now)
+        clock.now = mark.until
+    assert found == [60.0, 120.0, 240.0, 300.0, 300.0]
+    health.worked(PEER)
+    health.failed(PEER, "no route", dead=True)
+    mark = health.dead(PEER)
+    assert mark is not None
+    assert mark.until == clock.now + 60.0
+
+
 def test_a_host_that_worked_is_well_again() -> None:
     health = Health(Clock(), 300.0)
     health.failed(PEER, "no route", dead=True)
@@ -116,8 +134,8 @@ def test_what_is_remembered_can_be_read_by_the_screens(tmp_path: Path) -> None:
     health.failed(PEER, "no route\x1b", dead=True)
     health.save(path)
     marks = read_marks(path, 1001.0)
-    assert [(mark.host, mark.dead, mark.until) for mark in marks] == [("mx.example.org:25", True, 1300.0)]
-    assert read_marks(path, 1300.0) == []
+    assert [(mark.host, mark.dead, mark.until) for mark in marks] == [("mx.example.org:25", True, 1060.0)]
+    assert read_marks(path, 1060.0) == []
     health.save(str(tmp_path / "missing" / "hosts.json"))
     (tmp_path / "hosts.json").write_text("{")
     assert read_marks(path, 1001.0) == []

@@ -135,7 +135,7 @@ class World:
 
     def claimed(self, queue_id: str) -> bool:
         """Whether its attempt has begun."""
-        return self.thread is not None and queue_id in self.thread._dispatcher._open
+        return self.thread is not None and queue_id in self.thread._scheduler._open
 
     def gone(self, queue_id: str) -> None:
         until(lambda: self.state(queue_id) is None, explain=self.log)

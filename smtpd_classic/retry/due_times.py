@@ -6,10 +6,10 @@ Nothing here is worth keeping: the spool knows it all, and another scan gives it
 import heapq
 from collections.abc import Iterator, Mapping
 
-__all__ = ["Waiting"]
+__all__ = ["DueTimes"]
 
 
-class Waiting:
+class DueTimes:
     """Ids by the time at which they are to be looked at. Of one thread."""
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Turns, gates and times, without threads or disks."""
+"""Turns, limits and times, without threads or disks."""
 
 import threading
 import time
@@ -9,37 +9,37 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smtpd_classic.client.transport import Action, Outcome
-from smtpd_classic.retry.fair import FairQueue
-from smtpd_classic.retry.lanes import Gate, Lane, Work, WorkQueue
-from smtpd_classic.retry.parking import Parking
-from smtpd_classic.retry.waiting import Waiting
+from smtpd_classic.retry.due_times import DueTimes
+from smtpd_classic.retry.limits import ConcurrencyLimit, JobQueue, NextHopQueue, ScheduledJob
+from smtpd_classic.retry.round_robin import RoundRobin
+from smtpd_classic.retry.throttled import ThrottledMessages
 from smtpd_classic.smtp.reply import Reply
 from tests.client.world import Clock
 
 
 class Fake:
-    """As much of a ticket as the queue looks at."""
+    """As much of a attempt as the queue looks at."""
 
     def __init__(self, queue_id: str) -> None:
         self.queue_id = queue_id
 
 
-def work(queue_id: str, lane: Lane, *more: Gate) -> Work:
-    return Work(cast("Any", Fake(queue_id)), cast("Any", None), lane, (lane.gate, *more))
+def work(queue_id: str, hop: NextHopQueue, *more: ConcurrencyLimit) -> ScheduledJob:
+    return ScheduledJob(cast("Any", Fake(queue_id)), cast("Any", None), hop, (hop.sessions, *more))
 
 
-def taken(queue: WorkQueue, number: int) -> list[str]:
+def taken(queue: JobQueue, number: int) -> list[str]:
     found = [queue.take() for _ in range(number)]
     return [each.key for each in found if each is not None]
 
 
-def lane(limit: int = 1, name: str = "mx example.org") -> Lane:
-    return Lane(name, Gate(limit))
+def hop(limit: int = 1, name: str = "mx example.org") -> NextHopQueue:
+    return NextHopQueue(name, ConcurrencyLimit(limit))
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers())))
 def test_a_fair_queue_loses_nothing_and_keeps_the_order_of_each(items: list[tuple[str, int]]) -> None:
-    queue: FairQueue[tuple[str, int]] = FairQueue()
+    queue: RoundRobin[tuple[str, int]] = RoundRobin()
     for item in items:
         queue.put(item[0], item)
     assert len(queue) == len(items)
@@ -52,15 +52,15 @@ def test_a_fair_queue_loses_nothing_and_keeps_the_order_of_each(items: list[tupl
 
 
 def test_the_second_of_one_comes_after_the_first_of_all() -> None:
-    queue: FairQueue[str] = FairQueue()
+    queue: RoundRobin[str] = RoundRobin()
     for key, item in (("list", "l1"), ("list", "l2"), ("list", "l3"), ("single", "s1"), ("other", "o1")):
         queue.put(key, item)
     assert [queue.take() for _ in range(5)] == ["l1", "s1", "o1", "l2", "l3"]
 
 
 def test_a_full_lane_is_in_nobodys_way() -> None:
-    queue = WorkQueue(Clock())
-    busy, free = lane(1), lane(1, "mx second.example")
+    queue = JobQueue(Clock())
+    busy, free = hop(1), hop(1, "mx second.example")
     for each in (work("a", busy), work("b", busy), work("c", free)):
         queue.put(each)
     first, second = queue.take(), queue.take()
@@ -72,8 +72,8 @@ def test_a_full_lane_is_in_nobodys_way() -> None:
 
 
 def test_a_second_gate_holds_back_retries_only() -> None:
-    queue, retries = WorkQueue(Clock()), Gate(1)
-    wide = lane(10)
+    queue, retries = JobQueue(Clock()), ConcurrencyLimit(1)
+    wide = hop(10)
     for each in (work("old", wide, retries), work("older", wide, retries), work("new", wide)):
         queue.put(each)
     assert taken(queue, 2) == ["old", "new"]
@@ -81,7 +81,7 @@ def test_a_second_gate_holds_back_retries_only() -> None:
 
 def test_work_that_is_put_back_comes_again_when_it_is_time() -> None:
     clock = Clock(0.0)
-    queue, busy = WorkQueue(clock), lane(2)
+    queue, busy = JobQueue(clock), hop(2)
     queue.put(work("a", busy))
     first = queue.take()
     assert first is not None
@@ -96,8 +96,8 @@ def test_work_that_is_put_back_comes_again_when_it_is_time() -> None:
 
 def test_destinations_that_share_a_host_wait_at_one_gate() -> None:
     clock = Clock(0.0)
-    queue, shared = WorkQueue(clock), Gate(1)
-    one, two = lane(5), lane(5, "mx second.example")
+    queue, shared = JobQueue(clock), ConcurrencyLimit(1)
+    one, two = hop(5), hop(5, "mx second.example")
     one.shared = two.shared = shared
     for each in (work("a", one), work("b", two)):
         queue.put(each)
@@ -115,30 +115,30 @@ def test_destinations_that_share_a_host_wait_at_one_gate() -> None:
 
 def test_stopping_returns_what_nobody_took_wherever_it_waited() -> None:
     clock = Clock(0.0)
-    queue, busy = WorkQueue(clock), lane(1)
+    queue, busy = JobQueue(clock), hop(1)
     for name in "abcd":
         queue.put(work(name, busy))
     first = queue.take()
     assert first is not None
     queue.put_back(first, 9.0)
-    queue.put(work("e", lane(1, "other")))
+    queue.put(work("e", hop(1, "other")))
     assert sorted(each.key for each in queue.stop()) == ["a", "b", "c", "d", "e"]
     assert queue.take() is None
 
 
 def test_a_waiting_thread_is_woken() -> None:
-    queue = WorkQueue(time.monotonic)
+    queue = JobQueue(time.monotonic)
     found: list[str] = []
     thread = threading.Thread(target=lambda: found.extend(taken(queue, 1)))
     thread.start()
-    queue.put(work("a", lane()))
+    queue.put(work("a", hop()))
     thread.join(10)
     assert found == ["a"]
 
 
 def test_what_is_to_be_done_later_is_waited_for_whoever_takes_other_work() -> None:
-    queue = WorkQueue(time.monotonic)
-    queue.put(work("late", lane()))
+    queue = JobQueue(time.monotonic)
+    queue.put(work("late", hop()))
     first = queue.take()
     assert first is not None
     found: list[str] = []
@@ -147,14 +147,14 @@ def test_what_is_to_be_done_later_is_waited_for_whoever_takes_other_work() -> No
         thread.start()
     queue.put_back(first, 0.2)
     queue.done(first)
-    queue.put(work("soon", lane(1, "other")))
+    queue.put(work("soon", hop(1, "other")))
     for thread in threads:
         thread.join(10)
     assert found == ["soon", "late"]
 
 
 def test_all_who_wait_end_when_the_queue_is_stopped() -> None:
-    queue = WorkQueue(time.monotonic)
+    queue = JobQueue(time.monotonic)
     threads = [threading.Thread(target=queue.take) for _ in range(5)]
     for thread in threads:
         thread.start()
@@ -165,7 +165,7 @@ def test_all_who_wait_end_when_the_queue_is_stopped() -> None:
 
 
 def test_a_lane_counts_messages_and_not_their_recipients() -> None:
-    queue, narrow = WorkQueue(Clock()), lane(1)
+    queue, narrow = JobQueue(Clock()), hop(1)
     for _ in range(100):
         queue.put(work("list", narrow))
     assert not narrow.full(0.0)
@@ -174,11 +174,11 @@ def test_a_lane_counts_messages_and_not_their_recipients() -> None:
     assert narrow.full(0.0)
 
 
-# Waiting -------------------------------------------------------------------------------------------------------------
+# Due times -----------------------------------------------------------------------------------------------------------
 
 
 def test_due_in_the_order_of_time() -> None:
-    waiting = Waiting()
+    waiting = DueTimes()
     for queue_id, when in (("c", 3.0), ("a", 1.0), ("b", 2.0), ("later", 9.0)):
         waiting.add(queue_id, when)
     assert list(waiting.due(3.0)) == ["a", "b", "c"]
@@ -186,7 +186,7 @@ def test_due_in_the_order_of_time() -> None:
 
 
 def test_the_newest_word_counts() -> None:
-    waiting = Waiting()
+    waiting = DueTimes()
     waiting.add("a", 1.0)
     waiting.add("a", 5.0)
     waiting.add("b", 1.0)
@@ -196,7 +196,7 @@ def test_the_newest_word_counts() -> None:
 
 
 def test_a_clock_that_was_set_back() -> None:
-    waiting = Waiting()
+    waiting = DueTimes()
     waiting.fill({"a": 1_000_000.0, "b": 5.0})
     waiting.no_later_than(100.0)
     assert list(waiting.due(99.0)) == ["b"]
@@ -205,7 +205,7 @@ def test_a_clock_that_was_set_back() -> None:
 
 @given(st.lists(st.tuples(st.sampled_from("abcdefgh"), st.one_of(st.none(), st.floats(0, 100)))))
 def test_waiting_is_what_a_dictionary_would_be(steps: list[tuple[str, float | None]]) -> None:
-    waiting, plain = Waiting(), dict[str, float]()
+    waiting, plain = DueTimes(), dict[str, float]()
     for queue_id, when in steps:
         if when is None:
             waiting.forget(queue_id)
@@ -222,27 +222,27 @@ def test_waiting_is_what_a_dictionary_would_be(steps: list[tuple[str, float | No
 
 @pytest.mark.parametrize("number", [10, 5000])
 def test_forgotten_entries_do_not_pile_up(number: int) -> None:
-    waiting = Waiting()
+    waiting = DueTimes()
     for each in range(number):
         waiting.add("a", 1000.0 + each)
     list(waiting.due(0.0))
     assert list(waiting.due(1000.0 + number)) == ["a"]
 
 
-# Parking -------------------------------------------------------------------------------------------------------------
+# Throttled messages --------------------------------------------------------------------------------------------------
 
 DEAD = Outcome("", Action.DELAYED, Reply(451, "4.4.1", "connection refused"))
 
 
-def rest(tired: Lane, until: float) -> Lane:
-    tired.outcome, tired.rests_until = DEAD, until
+def rest(tired: NextHopQueue, until: float) -> NextHopQueue:
+    tired.outcome, tired.backs_off_until = DEAD, until
     return tired
 
 
 def test_parked_at_a_lane_that_rests_until_it_rests_no_more() -> None:
-    parking, tired = Parking(), rest(lane(), 10.0)
+    parking, tired = ThrottledMessages(), rest(hop(), 10.0)
     for name in "abc":
-        parking.park(name, tired, new=False)
+        parking.add(name, tired, new=False)
     assert parking.take(5.0) is None
     assert parking.next_look(5.0) == 5.0
     assert [parking.take(10.0) for _ in range(4)] == ["a", "b", "c", None]
@@ -250,46 +250,46 @@ def test_parked_at_a_lane_that_rests_until_it_rests_no_more() -> None:
 
 
 def test_what_was_never_tried_does_not_wait_for_the_rest_to_end() -> None:
-    parking, tired = Parking(), rest(lane(), 10.0)
-    parking.park("old", tired, new=False)
-    parking.park("new", tired, new=True)
+    parking, tired = ThrottledMessages(), rest(hop(), 10.0)
+    parking.add("old", tired, new=False)
+    parking.add("new", tired, new=True)
     assert [parking.take(5.0), parking.take(5.0)] == ["new", None]
     assert parking.take(11.0) == "old"
 
 
 def test_whoever_leaves_is_not_called_any_more() -> None:
-    parking, tired = Parking(), rest(lane(), 10.0)
+    parking, tired = ThrottledMessages(), rest(hop(), 10.0)
     for name in "ab":
-        parking.park(name, tired, new=False)
+        parking.add(name, tired, new=False)
     parking.leave("a")
     parking.leave("never here")
     assert [parking.take(10.0), parking.take(10.0)] == ["b", None]
 
 
 def test_lanes_take_turns_and_full_ones_wait() -> None:
-    parking, queue = Parking(), WorkQueue(Clock())
-    one, two, full = lane(1, "one"), lane(1, "two"), lane(1, "full")
+    parking, queue = ThrottledMessages(), JobQueue(Clock())
+    one, two, full = hop(1, "one"), hop(1, "two"), hop(1, "full")
     for name in "uvwxyz":
         queue.put(work(name, full))
     for name, place in (("a", one), ("b", one), ("c", two), ("d", full)):
-        parking.park(name, place, new=False)
+        parking.add(name, place, new=False)
     assert [parking.take(0.0) for _ in range(4)] == ["a", "c", "b", None]
     assert parking.next_look(0.0) is None, "the end of an attempt will tell"
     assert "d" in parking
 
 
 def test_a_new_lane_of_the_same_name_is_another() -> None:
-    parking, old, new = Parking(), rest(lane(), 10.0), rest(lane(), 20.0)
-    parking.park("a", old, new=False)
-    parking.park("b", new, new=False)
+    parking, old, new = ThrottledMessages(), rest(hop(), 10.0), rest(hop(), 20.0)
+    parking.add("a", old, new=False)
+    parking.add("b", new, new=False)
     parking.take(0.0)
     assert [parking.take(10.0), parking.take(10.0), parking.take(20.0)] == ["a", None, "b"]
 
 
 def test_lanes_that_rest_are_not_looked_at() -> None:
-    parking = Parking()
+    parking = ThrottledMessages()
     for number in range(10_000):
-        parking.park(f"m{number}", rest(lane(1, f"mx {number}"), 100.0 + number), new=False)
+        parking.add(f"m{number}", rest(hop(1, f"mx {number}"), 100.0 + number), new=False)
     assert parking.take(0.0) is None
     assert not parking._stops
     assert [parking.take(100.0), parking.take(100.0)] == ["m0", None]

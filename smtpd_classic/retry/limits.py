@@ -1,8 +1,7 @@
-"""Who may go when: delivery threads take work from here, fairly, and not more than each gate lets through.
+"""Concurrency limits of next hops, and the queue from which delivery threads take jobs.
 
-A *gate* lets so many pass at a time; what finds it full waits there, not in the way of others. A *lane* is the gate
-of one destination. It rests for a while after a delivery that reached nobody: whoever comes meanwhile is put off
-without a try.
+A job waits at the first limit that is reached, out of the way of other jobs. A next hop backs off for a while after an
+attempt that reached none of its hosts; messages for it are then deferred without a connection.
 """
 
 import heapq
@@ -16,60 +15,65 @@ from typing import NamedTuple
 
 from smtpd_classic.client.attempt import RoutedJob
 from smtpd_classic.client.transport import Outcome
-from smtpd_classic.retry.fair import FairQueue
-from smtpd_classic.retry.ticket import Ticket
+from smtpd_classic.retry.attempt import DeliveryAttempt
+from smtpd_classic.retry.round_robin import RoundRobin
 
-__all__ = ["Gate", "Lane", "Work", "WorkQueue"]
+__all__ = ["ConcurrencyLimit", "JobQueue", "NextHopQueue", "ScheduledJob"]
 
 _IDLE_S = 10.0
 _BACK_OFF_S = 60.0
 
 
 @dataclass(eq=False, slots=True)
-class Gate:
-    limit: int
+class ConcurrencyLimit:
+    """A number of jobs that may run at once, and those that wait for their turn."""
+
+    allowed: int
     running: int = 0
-    blocked: FairQueue["Work"] = field(default_factory=FairQueue)
+    blocked: RoundRobin["ScheduledJob"] = field(default_factory=RoundRobin)
 
 
 @dataclass(eq=False, slots=True)
-class Lane:
-    """`parked` and `new` are ids that wait for their turn without being open, tried before or not; `queued` counts
-    the work that waits or runs."""
+class NextHopQueue:
+    """The messages for one next hop.
+
+    `tried` and `new` hold the ids of messages that wait unopened, after a first attempt or before it; `queued` counts
+    the jobs of each open message.
+    """
 
     name: str
-    gate: Gate
-    most: int = 0  # the highest limit of the gate, 0 for a fixed one
+    sessions: ConcurrencyLimit
+    most: int = 0  # the highest number of sessions, 0 for a fixed limit
     failures: int = 0  # in a row
-    parked: deque[str] = field(default_factory=deque)
+    tried: deque[str] = field(default_factory=deque)
     new: deque[str] = field(default_factory=deque)
     queued: dict[str, int] = field(default_factory=dict)
-    rests_until: float = 0.0
+    backs_off_until: float = 0.0
     outcome: Outcome | None = None
     busy_until: float = 0.0
-    shared: Gate | None = None  # with other destinations at the same host
+    shared: ConcurrencyLimit | None = None  # with other destinations at the same host
 
-    def resting(self, now: float) -> Outcome | None:
-        """Why nobody is tried now; None when somebody may."""
-        return self.outcome if now < self.rests_until else None
+    def backing_off(self, now: float) -> Outcome | None:
+        """Return the outcome for which the next hop backs off now, None if it does not."""
+        return self.outcome if now < self.backs_off_until else None
 
     def full(self, now: float) -> bool:
-        """Whether more work would only wait. Messages count, not their recipients: behind a long list there is room."""
-        return len(self.queued) >= 2 * self.gate.limit + 2 or now < self.busy_until
+        """Return True if one more message would only wait. A message counts once, however many recipients it has."""
+        return len(self.queued) >= 2 * self.sessions.allowed + 2 or now < self.busy_until
 
     def succeeded(self) -> None:
         """Allow one more session than before."""
         self.failures = 0
-        self.rests_until = 0.0
-        self.gate.limit = min(self.gate.limit + 1, max(self.most, self.gate.limit))
+        self.backs_off_until = 0.0
+        self.sessions.allowed = min(self.sessions.allowed + 1, max(self.most, self.sessions.allowed))
 
     def failed(self, outcome: Outcome, now: float, longest_s: float) -> None:
         """Back off: a minute after the first failure, twice as long after each further one, up to `longest_s`."""
         self.outcome = outcome
-        self.rests_until = now + min(_BACK_OFF_S * 2**self.failures, longest_s)
+        self.backs_off_until = now + min(_BACK_OFF_S * 2**self.failures, longest_s)
         self.failures = min(self.failures + 1, 20)
         if self.most:
-            self.gate.limit = 1
+            self.sessions.allowed = 1
 
     def enter(self, key: str) -> None:
         self.queued[key] = self.queued.get(key, 0) + 1
@@ -85,33 +89,35 @@ class Lane:
 
     @property
     def empty(self) -> bool:
-        """Whether nobody is parked here."""
-        return not self.parked and not self.new
+        """Return True if no id waits here."""
+        return not self.tried and not self.new
 
-    def next_parked(self, now: float) -> str | None:
-        """An id whose turn it is. One that was never tried has it while the lane rests, too: it is put off at once, and
-        people can see why."""
+    def next_id(self, now: float) -> str | None:
+        """Return the next id to open, None if there is none.
+
+        A message without an attempt is opened during a back-off too: it is deferred at once, with the reason.
+        """
         if self.full(now):
             return None
         if self.new:
             return self.new.popleft()
-        return self.parked.popleft() if self.parked and self.resting(now) is None else None
+        return self.tried.popleft() if self.tried and self.backing_off(now) is None else None
 
 
-class Work(NamedTuple):
-    """An errand of a ticket on its lane; `gates` are all that it has to pass."""
+class ScheduledJob(NamedTuple):
+    """One job of an attempt; it runs when none of `limits` is reached."""
 
-    ticket: Ticket
-    errand: RoutedJob
-    lane: Lane
-    gates: tuple[Gate, ...]
+    attempt: DeliveryAttempt
+    routed: RoutedJob
+    hop: NextHopQueue
+    limits: tuple[ConcurrencyLimit, ...]
 
     @property
     def key(self) -> str:
-        return self.ticket.queue_id
+        return self.attempt.queue_id
 
 
-class WorkQueue:
+class JobQueue:
     """The jobs that are ready, and the threads that take them. Thread-safe; `clock` is monotonic.
 
     At most `most` jobs run at once, and none begins while `crowded()` is true. `spawn` starts one more thread; it is
@@ -135,10 +141,10 @@ class WorkQueue:
         self._crowded = crowded
         self._spawn = spawn
         self._keep = keep
-        self._first: FairQueue[Work] = FairQueue()  # for next hops with no running job
-        self._ready: FairQueue[Work] = FairQueue()
-        self._later: list[tuple[float, int, Work]] = []
-        self._gates: set[Gate] = set()  # those with blocked work
+        self._first: RoundRobin[ScheduledJob] = RoundRobin()  # for next hops with no running job
+        self._ready: RoundRobin[ScheduledJob] = RoundRobin()
+        self._later: list[tuple[float, int, ScheduledJob]] = []
+        self._gates: set[ConcurrencyLimit] = set()  # those with blocked work
         self._numbers = itertools.count()
         self._running = 0
         self._held_back = False
@@ -152,26 +158,26 @@ class WorkQueue:
         """How many jobs threads work on."""
         return self._running
 
-    def put(self, work: Work) -> None:
+    def put(self, work: ScheduledJob) -> None:
         """Add a job."""
         with self._lock:
-            work.lane.enter(work.key)
+            work.hop.enter(work.key)
             self._make_ready(work)
             short = self._short_of_threads()
         if short:
             self._spawn()
 
-    def put_back(self, work: Work, wait_s: float) -> None:
+    def put_back(self, work: ScheduledJob, wait_s: float) -> None:
         """Add a job that was taken and cannot be done now, to be done later; `done` must follow."""
-        shared = work.lane.shared
-        if shared is not None and shared not in work.gates:
-            work = work._replace(gates=(*work.gates, shared))
+        shared = work.hop.shared
+        if shared is not None and shared not in work.limits:
+            work = work._replace(limits=(*work.limits, shared))
         with self._lock:
-            work.lane.enter(work.key)
+            work.hop.enter(work.key)
             heapq.heappush(self._later, (self._clock() + wait_s, next(self._numbers), work))
             self._calls.put(None)
 
-    def take(self) -> Work | None:
+    def take(self) -> ScheduledJob | None:
         """Wait for the next job and return it; None when the thread is to end."""
         wait_s: float | None = _IDLE_S
         with self._lock:
@@ -194,17 +200,17 @@ class WorkQueue:
                     return work
                 wait_s = max(self._later[0][0] - self._clock(), 0.0) if self._later else _IDLE_S
 
-    def done(self, work: Work) -> None:
+    def done(self, work: ScheduledJob) -> None:
         """Say that a job from `take` is over: others that waited at the same limits may go on."""
         with self._lock:
             self._running -= 1
-            work.lane.leave(work.key)
-            for gate in work.gates:
-                gate.running -= 1
-                for _ in range(max(gate.limit - gate.running, 0)):
-                    waiting = gate.blocked.take()
+            work.hop.leave(work.key)
+            for limit in work.limits:
+                limit.running -= 1
+                for _ in range(max(limit.allowed - limit.running, 0)):
+                    waiting = limit.blocked.take()
                     if waiting is None:
-                        self._gates.discard(gate)
+                        self._gates.discard(limit)
                         break
                     self._make_ready(waiting)
             if self._held_back and self._has_ready():
@@ -219,14 +225,14 @@ class WorkQueue:
         with self._lock:
             self._threads -= 1
 
-    def stop(self) -> list[Work]:
+    def stop(self) -> list[ScheduledJob]:
         """Let every thread end; return the jobs that none has taken."""
         with self._lock:
             self._stopping = True
             self._calls.put(None)
             left = [work for _, _, work in self._later]
             self._later.clear()
-            for queue in (self._first, self._ready, *(gate.blocked for gate in self._gates)):
+            for queue in (self._first, self._ready, *(limit.blocked for limit in self._gates)):
                 while (work := queue.take()) is not None:
                     left.append(work)
             return left
@@ -245,12 +251,12 @@ class WorkQueue:
         self._threads += short
         return short
 
-    def _make_ready(self, work: Work) -> None:
-        queue = self._ready if work.lane.gate.running else self._first
-        queue.put(work.lane.name, work)
+    def _make_ready(self, work: ScheduledJob) -> None:
+        queue = self._ready if work.hop.sessions.running else self._first
+        queue.put(work.hop.name, work)
         self._calls.put(None)
 
-    def _next(self) -> Work | None:
+    def _next(self) -> ScheduledJob | None:
         """Return a job that passes all its limits; the others wait at the limit that is reached."""
         now = self._clock()
         while self._later and self._later[0][0] <= now:
@@ -259,10 +265,10 @@ class WorkQueue:
             self._held_back = True
             return None
         while (work := self._first.take() or self._ready.take()) is not None:
-            full = next((gate for gate in work.gates if gate.running >= gate.limit), None)
+            full = next((limit for limit in work.limits if limit.running >= limit.allowed), None)
             if full is None:
-                for gate in work.gates:
-                    gate.running += 1
+                for limit in work.limits:
+                    limit.running += 1
                 return work
             full.blocked.put(work.key, work)
             self._gates.add(full)

@@ -14,13 +14,13 @@ from smtpd_classic.client.attempt import PendingRecipient, QueuedMessage, Routed
 from smtpd_classic.client.transport import Action, Outcome
 from smtpd_classic.dsn import RecipientStatus
 from smtpd_classic.retry.journal import Journal, Stopwatch
-from smtpd_classic.retry.notices import Notices, Verdict
-from smtpd_classic.retry.rows import Rows, effective, fate_of, lists_in
+from smtpd_classic.retry.notices import NoticeResult, Notices
+from smtpd_classic.retry.recipient_states import RecipientStates, effective, fate_of, lists_in
 from smtpd_classic.schedule import Schedule
 from smtpd_classic.smtp.address import NULL_SENDER
 from spool import WAITING, Claim, Recipient, SpoolBroken, SpoolFull, State
 
-__all__ = ["Desk", "Ticket"]
+__all__ = ["DeliveryAttempt", "DeliveryContext"]
 
 _LEAST_S = 60.0
 _LONGEST_TRANSCRIPT = 48 * 1024
@@ -28,8 +28,8 @@ _TROUBLE_S = 300.0  # until the next look when the disk takes nothing
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
-    """What every ticket needs. `chance` gives numbers from 0 to 1."""
+class DeliveryContext:
+    """What every attempt needs. `chance` gives numbers from 0 to 1."""
 
     schedule: Schedule
     notices: Notices
@@ -38,22 +38,24 @@ class Desk:
     chance: Callable[[], float]
 
 
-class Ticket:
+class DeliveryAttempt:
     """`delivered_before`: recipients that have the message although the disk could not be told so."""
 
-    def __init__(self, claim: Claim, desk: Desk, *, forced: bool, delivered_before: Iterable[str] = ()) -> None:
+    def __init__(
+        self, claim: Claim, context: DeliveryContext, *, forced: bool, delivered_before: Iterable[str] = ()
+    ) -> None:
         self.claim = claim
         self.entry = claim.entry
         self.queue_id = claim.entry.queue_id
         self.forced = forced
         self.outstanding = 0
-        self._desk = desk
-        self._claimed = desk.clock()
+        self._context = context
+        self._claimed = context.clock()
         self._watch = Stopwatch(self.entry.arrival, self._claimed)
         self._recipients = effective(self.entry.envelope.recipients)
-        self._rows = Rows(claim.state.recipients, delivered_before)
+        self._rows = RecipientStates(claim.state.recipients, delivered_before)
         self._outcomes: dict[str, Outcome] = {}
-        self._errands: list[RoutedJob] = []
+        self._jobs: list[RoutedJob] = []
         self._lock = threading.Lock()
         self._writing = threading.Lock()
         self._version = self._written = 0
@@ -72,12 +74,12 @@ class Ticket:
     @property
     def unwritten(self) -> frozenset[str]:
         """Who has the message although the disk could not be told so."""
-        return self._rows.delivered - Rows(self.claim.state.recipients).delivered
+        return self._rows.delivered - RecipientStates(self.claim.state.recipients).delivered
 
     @property
     def must_be_told(self) -> bool:
         """Whether the attempt has consequences for the sender even if nobody can be reached."""
-        state, schedule = self.claim.state, self._desk.schedule
+        state, schedule = self.claim.state, self._context.schedule
         attempts = state.attempts + 1
         if not state.attempts or schedule.expired(self.entry.arrival, attempts, self._claimed):
             return True
@@ -86,7 +88,7 @@ class Ticket:
     @property
     def must_be_seen(self) -> float:
         """When, at the latest, whoever puts it aside must look at it again."""
-        schedule, arrival = self._desk.schedule, self.entry.arrival
+        schedule, arrival = self._context.schedule, self.entry.arrival
         when = schedule.expiry(arrival)
         if schedule.delay_notice_s and not self.claim.state.delay_notified:
             when = min(when, arrival + schedule.delay_notice_s)
@@ -101,38 +103,38 @@ class Ticket:
             self.entry.size,
             alone,
             self.forced,
-            lambda sentence: self._desk.journal.note(self.queue_id, sentence),
+            lambda sentence: self._context.journal.note(self.queue_id, sentence),
         )
 
     def wanted(self) -> list[PendingRecipient]:
         """The recipients that wait, each address once."""
-        schedule, rows = self._desk.schedule, self._rows.waiting()
+        schedule, rows = self._context.schedule, self._rows.waiting()
         return [
             PendingRecipient(recipient, schedule.relay_exhausted(rows[recipient.address].relay_attempts))
             for recipient in {each.address: each for each in self._recipients}.values()
             if recipient.address in rows
         ]
 
-    def begin(self, errands: list[RoutedJob]) -> None:
-        self._errands = errands
-        self.outstanding = len(errands)
+    def begin(self, routed_jobs: list[RoutedJob]) -> None:
+        self._jobs = routed_jobs
+        self.outstanding = len(routed_jobs)
         # Reception has said so for what it took; of our own notifications nobody has yet.
         if self.claim.state.attempts or not self.entry.envelope.client:
-            self._desk.journal.active(self.entry)
+            self._context.journal.active(self.entry)
         if not self.claim.state.attempts:
             self._tell_expanded()
 
-    def unsettled(self, errand: RoutedJob) -> set[str]:
+    def unsettled(self, routed: RoutedJob) -> set[str]:
         with self._lock:
-            return {each.address for each in errand.job.recipients if each.address not in self._outcomes}
+            return {each.address for each in routed.job.recipients if each.address not in self._outcomes}
 
-    def settle(self, errand: RoutedJob, outcomes: list[Outcome]) -> None:
+    def settle(self, routed: RoutedJob, outcomes: list[Outcome]) -> None:
         """Write down what a host has said."""
-        recipients = {each.address: each for each in errand.job.recipients}
+        recipients = {each.address: each for each in routed.job.recipients}
         delivered = [outcome for outcome in outcomes if outcome.action is Action.DELIVERED]
-        self._tell_success(errand, delivered)
+        self._tell_success(routed, delivered)
         with self._lock:
-            now = self._desk.clock()
+            now = self._context.clock()
             self._outcomes.update({outcome.recipient: outcome for outcome in outcomes})
             for outcome in delivered:
                 self._rows.deliver(outcome, now)
@@ -142,20 +144,20 @@ class Ticket:
             self._write_down(mine)
         for outcome in outcomes:
             recipient = recipients[outcome.recipient]
-            self._desk.journal.outcome(self.entry, recipient, outcome, self._watch, local=errand.route.local)
+            self._context.journal.outcome(self.entry, recipient, outcome, self._watch, local=routed.route.local)
 
-    def errand_done(self, *, cut_short: bool = False) -> bool:
+    def job_done(self, *, cut_short: bool = False) -> bool:
         """Whether that was the last one. `cut_short`: it was not even begun."""
         with self._lock:
             self._cut_short = self._cut_short or cut_short
             self.outstanding -= 1
             return self.outstanding == 0
 
-    def forget_success(self, errand: RoutedJob) -> None:
+    def forget_success(self, routed: RoutedJob) -> None:
         """Of a message with many destinations only the transcripts that tell of trouble are kept."""
-        delivered = (self._outcomes.get(each.address) for each in errand.job.recipients)
-        if len(self._errands) > 1 and all(each and each.action is Action.DELIVERED for each in delivered):
-            errand.job.transcript.clear()
+        delivered = (self._outcomes.get(each.address) for each in routed.job.recipients)
+        if len(self._jobs) > 1 and all(each and each.action is Action.DELIVERED for each in delivered):
+            routed.job.transcript.clear()
 
     @property
     def untouched(self) -> bool:
@@ -164,23 +166,23 @@ class Ticket:
 
     def finish(self) -> float | None:
         """The end of the attempt: notifications, and what is left to do later. When that is; None when never."""
-        now = self._desk.clock()
+        now = self._context.clock()
         state = self.claim.state
         attempts = state.attempts + 1
         failures, gave_up = self._failures(attempts, now)
         held = False
         if failures:
-            verdict = self._desk.notices.failed(self.claim, failures)
-            held = verdict is Verdict.HOLD
-            if verdict is Verdict.TOLD:
+            verdict = self._context.notices.failed(self.claim, failures)
+            held = verdict is NoticeResult.HOLD
+            if verdict is NoticeResult.TOLD:
                 for recipient, _ in failures:
                     self._rows.fail(recipient.address)
                 if gave_up:
-                    self._desk.journal.given_up(self.entry, gave_up)
+                    self._context.journal.given_up(self.entry, gave_up)
         notified = state.delay_notified or self._tell_delay(attempts, now)
         if self.done:
             return self.remove()
-        when = self._desk.schedule.next_attempt(self.entry.arrival, attempts, now, self._desk.chance)
+        when = self._context.schedule.next_attempt(self.entry.arrival, attempts, now, self._context.chance)
         when = now if self._cut_short else when  # somebody goes on where the stopping thread was
         first = state.first_attempt or self._claimed
         self._record(
@@ -193,10 +195,10 @@ class Ticket:
         try:
             self.claim.remove()
         except SpoolBroken as problem:
-            self._desk.journal.warning(self.queue_id, f"the message is done but cannot be removed: {problem}")
+            self._context.journal.warning(self.queue_id, f"the message is done but cannot be removed: {problem}")
             self._record(replace(self.claim.state, recipients=tuple(self._rows)))
-            return self._desk.clock() + _TROUBLE_S
-        self._desk.journal.removed(self.entry)
+            return self._context.clock() + _TROUBLE_S
+        self._context.journal.removed(self.entry)
         return None
 
     def release(self) -> None:
@@ -206,7 +208,7 @@ class Ticket:
         hostile host's replies would stay for long.
         """
         self.claim.release()
-        self._errands = []
+        self._jobs = []
         self._outcomes = {}
 
     # ---------------------------------------------------------------------------------------------------------------
@@ -214,9 +216,9 @@ class Ticket:
     def _failures(self, attempts: int, now: float) -> tuple[list[tuple[Recipient, RecipientStatus]], list[Recipient]]:
         """Who failed in this attempt, and of those the ones that were only put off until the end."""
         relay_only = {
-            each.address for errand in self._errands if errand.route.relay_only for each in errand.job.recipients
+            each.address for routed in self._jobs if routed.route.relay_only for each in routed.job.recipients
         }
-        expired = self._desk.schedule.expired(self.entry.arrival, attempts, now)
+        expired = self._context.schedule.expired(self.entry.arrival, attempts, now)
         failures: list[tuple[Recipient, RecipientStatus]] = []
         gave_up: list[Recipient] = []
         for address in self._rows.waiting():
@@ -226,7 +228,7 @@ class Ticket:
             outcome = self._outcomes.get(row.address)
             if row.state != WAITING or outcome is None:
                 continue
-            used_up = row.address in relay_only and self._desk.schedule.relay_exhausted(row.relay_attempts)
+            used_up = row.address in relay_only and self._context.schedule.relay_exhausted(row.relay_attempts)
             if outcome.action is Action.FAILED:
                 failures.append((recipient, fate_of(recipient, outcome, "failed", now)))
             elif expired or used_up:
@@ -237,27 +239,27 @@ class Ticket:
 
     def _tell_delay(self, attempts: int, now: float) -> bool:
         """Whether the sender knows now that the message is late."""
-        if self.done or not self._desk.schedule.notice_due(self.entry.arrival, attempts, now):
+        if self.done or not self._context.schedule.notice_due(self.entry.arrival, attempts, now):
             return False
-        until = self._desk.schedule.expiry(self.entry.arrival)
+        until = self._context.schedule.expiry(self.entry.arrival)
         late = [
             (recipient, replace(fate_of(recipient, self._outcomes[row.address], "delayed", now), retry_until=until))
             for row, recipient in zip(self._rows, self._recipients, strict=True)
             if row.state == WAITING and row.address in self._outcomes
         ]
-        return bool(late) and self._desk.notices.delayed(self.claim, late)
+        return bool(late) and self._context.notices.delayed(self.claim, late)
 
-    def _tell_success(self, errand: RoutedJob, outcomes: list[Outcome]) -> None:
+    def _tell_success(self, routed: RoutedJob, outcomes: list[Outcome]) -> None:
         """Before it is written down: a crash in between tells twice rather than not at all (RFC 3461 5.2)."""
-        action = "delivered" if errand.route.local else "relayed"
-        recipients = {each.address: each for each in errand.job.recipients}
+        action = "delivered" if routed.route.local else "relayed"
+        recipients = {each.address: each for each in routed.job.recipients}
         fates = [
-            fate_of(recipients[outcome.recipient], outcome, action, self._desk.clock())
+            fate_of(recipients[outcome.recipient], outcome, action, self._context.clock())
             for outcome in outcomes
             if "SUCCESS" in recipients[outcome.recipient].notify and not outcome.notifies
         ]
         if fates:
-            self._desk.notices.succeeded(self.claim, fates)
+            self._context.notices.succeeded(self.claim, fates)
 
     def _tell_expanded(self) -> None:
         """RFC 3461 5.2.7.3: an address that stands for several has done its part when it is expanded."""
@@ -268,7 +270,7 @@ class Ticket:
             if original in lists
         ]
         if fates:
-            self._desk.notices.succeeded(self.claim, fates)
+            self._context.notices.succeeded(self.claim, fates)
 
     def _write_down(self, mine: int) -> None:
         with self._writing:
@@ -283,12 +285,12 @@ class Ticket:
         try:
             self.claim.record(state)
         except (SpoolFull, SpoolBroken) as problem:
-            self._desk.journal.warning(self.queue_id, f"the state of the queue cannot be written: {problem}")
+            self._context.journal.warning(self.queue_id, f"the state of the queue cannot be written: {problem}")
 
     def _transcript(self) -> str:
         pieces, length = [], 0
-        for errand in self._errands:
-            text = errand.job.transcript.text
+        for routed in self._jobs:
+            text = routed.job.transcript.text
             if text and length < _LONGEST_TRANSCRIPT:
                 pieces.append(text)
                 length += len(text)

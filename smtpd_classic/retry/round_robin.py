@@ -6,12 +6,12 @@ from collections import deque
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
-__all__ = ["FairQueue"]
+__all__ = ["RoundRobin"]
 
 T = TypeVar("T")
 
 
-class FairQueue(Generic[T]):
+class RoundRobin(Generic[T]):
     def __init__(self) -> None:
         self._queues: dict[Hashable, deque[T]] = {}  # in the order of their turns
         self._length = 0

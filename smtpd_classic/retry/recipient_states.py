@@ -10,10 +10,10 @@ from smtpd_classic.dsn import RecipientStatus
 from smtpd_classic.retry.journal import code_of, said
 from spool import DELIVERED, FAILED, WAITING, Recipient, RecipientState
 
-__all__ = ["Rows", "effective", "fate_of", "lists_in"]
+__all__ = ["RecipientStates", "effective", "fate_of", "lists_in"]
 
 
-class Rows:
+class RecipientStates:
     """In the order of the envelope, found by address; an address may have several. Of one thread at a time."""
 
     def __init__(self, rows: Iterable[RecipientState], delivered: Iterable[str] = ()) -> None:
