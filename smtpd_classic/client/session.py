@@ -130,13 +130,13 @@ def open_session(target: Target, network: Network, transcript: Transcript, note:
     started = time.monotonic()
     try:
         session = _Opening(target, network, transcript).run()
-    except _EhloDropped as problem:
-        words = f"{target.peer} closed the connection at EHLO ({problem}), trying again with HELO"
+    except _EhloDropped as dropped:
+        words = f"{target.peer} closed the connection at EHLO ({dropped}), trying again with HELO"
         transcript.happened(words)
         note(words)
         session = _Opening(target, network, transcript, extended=False).run()
-    except _HandshakeFailed as problem:
-        words = f"TLS with {target.peer} failed ({problem}), trying again in plaintext"
+    except _HandshakeFailed as failed:
+        words = f"TLS with {target.peer} failed ({failed}), trying again in plaintext"
         transcript.happened(words)
         note(words)
         session = _Opening(target._replace(encryption=Encryption.NEVER), network, transcript).run()
