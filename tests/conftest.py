@@ -2,7 +2,6 @@
 
 import faulthandler
 import signal
-import sys
 from collections.abc import Iterator
 from types import FrameType
 
@@ -28,7 +27,7 @@ def _stop(_number: int, _frame: FrameType | None) -> None:
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     """Interrupt a test over its limit; one that cannot be interrupted ends the run, with every thread's stack."""
     limit = LONG_LIMIT if any(item.get_closest_marker(name) for name in ("torture", "peers")) else LIMIT
-    faulthandler.dump_traceback_later(limit + 60, exit=True, file=sys.__stderr__)
+    faulthandler.dump_traceback_later(limit + 60, exit=True, file=2)
     signal.signal(signal.SIGALRM, _stop)
     signal.alarm(limit)
     try:

@@ -1,4 +1,4 @@
-"""What differs between two texts of the configuration, for a person to read; secrets are hidden."""
+"""The differences between two texts of the configuration, for a person to read; secrets are hidden."""
 
 import difflib
 import re
@@ -26,7 +26,7 @@ class Change(NamedTuple):
 
 
 def changes(before: str, after: str) -> tuple[Change, ...]:
-    """The options whose values differ, defaults filled in, in the order of the new text."""
+    """Return the options with different values, defaults filled in, in the order of the new text."""
     old = {section.title: section for section in scan(before).sections}
     new = {section.title: section for section in scan(after).sections}
     options = (change for title in {**new, **old} for change in _section_changes(title, old.get(title), new.get(title)))
@@ -34,14 +34,14 @@ def changes(before: str, after: str) -> tuple[Change, ...]:
 
 
 def masked_diff(before: str, after: str, name: str) -> str:
-    """A unified diff of the two texts; a secret that changed is marked, and never shown."""
+    """Return a unified diff of the two texts; a changed secret is marked, and never shown."""
     old, new = masked_text(before), masked_text(after, before)
     lines = difflib.unified_diff(old.split("\n"), new.split("\n"), name, f"{name} (edited)", lineterm="")
     return "".join(f"{line}\n" for line in lines)
 
 
 def masked_text(text: str, before: str = "") -> str:
-    """The text with its secrets hidden; one that `before` does not hold is marked as changed."""
+    """Return the text with its secrets hidden; one that `before` does not hold is marked as changed."""
     lines = [_masked_comment(line) for line in text.split("\n")]
     known = {part for _, _, part in _secret_parts(scan(before))}
     for number, option, part in _secret_parts(scan(text)):
@@ -52,12 +52,12 @@ def masked_text(text: str, before: str = "") -> str:
 
 
 def _secret_parts(document: Document) -> Iterator[tuple[int, Option | None, str]]:
-    """The line, the option (None when unknown, perhaps a mistyped password) and the text of what may be a secret."""
+    """Yield the line, option (None when unknown: it may be mistyped) and text of each possible secret."""
     for section in document.sections:
         for entry in section.entries:
             option = _option(section.word, bool(section.name), entry.name)
             for place, part in enumerate(entry.parts):
-                # A second line of what takes one value is no part of it, but an option that was indented by mistake.
+                # A second line below an option with one value is another option, indented by mistake.
                 its = option if option is None or option.kind.many or place == 0 else None
                 if _masked(its, part.text) != part.text:
                     yield part.line, its, part.text
@@ -69,7 +69,7 @@ def _masked(option: Option | None, text: str) -> str:
 
 
 def _masked_comment(line: str) -> str:
-    """A password that somebody commented out is still one, and a mistyped option may be one."""
+    """Hide the secret in a comment: a password that is commented out, or an unknown option that may be one."""
     if line.strip()[:1] not in {"#", ";"}:
         return line
     setting = re.fullmatch(r"(\s*[#;]\s*([\w-]+)\s*=\s*)\S.*", line)

@@ -1,6 +1,6 @@
-"""Rules across options: what each option alone could not know.
+"""Rules across options.
 
-A rule is a function from a Config to what it finds. None of them looks at the disk or the network; `check_files` does.
+A rule is a function from a Config to its findings. No rule reads the disk or the network; `check_files` does.
 """
 
 from collections.abc import Callable, Iterator
@@ -24,7 +24,7 @@ RULES: tuple[Rule, ...] = (
 
 
 def check(config: Config) -> tuple[Problem, ...]:
-    """Everything that is wrong or doubtful about a configuration that could be read, in the order of the lines."""
+    """Return every error and warning about a configuration that could be read, in the order of the lines."""
     found = {
         Problem(config.path, config.line(finding.title, finding.option), finding.text, finding.severity)
         for rule in RULES

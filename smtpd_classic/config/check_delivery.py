@@ -1,4 +1,4 @@
-"""Rules about the ways out: mail that could go nowhere, and passwords that could be read on the way."""
+"""Rules about outgoing mail: a way out exists, and passwords are not sent in the clear."""
 
 import ipaddress
 from collections.abc import Iterator
@@ -107,7 +107,7 @@ def strangers_do_not_send_with_our_login(config: Config) -> Iterator[Finding]:
     for direct in config.direct_domains:
         if direct.open and any(host.user for host in direct.hosts):
             said = (
-                f"[direct {direct.name}] is open to everybody and logs in with a password; only one of both is allowed."
+                f"[direct {direct.name}] is open to strangers and logs in with a password; only one of both is allowed."
             )
             yield Finding(f"direct {direct.name}", "open", said)
 
@@ -115,17 +115,17 @@ def strangers_do_not_send_with_our_login(config: Config) -> Iterator[Finding]:
 def mail_is_not_sent_to_ourselves(config: Config) -> Iterator[Finding]:
     for host in config.remote.relay_hosts:
         if _is_ourselves(config, host, config.remote.relay_port):
-            said = f"the relay {host.name} is this server itself; mail would go in a circle."
+            said = f"the relay {host.name} is this server itself; mail would loop."
             yield Finding("remote", "relay_hosts", said)
     for direct in config.direct_domains:
         for host in direct.hosts:
             if _is_ourselves(config, host, 25):
-                said = f"{host.name} is this server itself; mail would go in a circle."
+                said = f"{host.name} is this server itself; mail would loop."
                 yield Finding(f"direct {direct.name}", "hosts", said)
 
 
 def _is_ourselves(config: Config, host: Host, usual_port: int) -> bool:
-    """Only what is certain without DNS: a loopback address, or one that we listen on, with one of our ports."""
+    """Return True if that is certain without DNS: a loopback or listening address, with the port of a listener."""
     for listener in config.listeners:
         if listener.port != (host.port or usual_port):
             continue

@@ -1,4 +1,4 @@
-"""Rules about whose mail is whose: domains, their aliases, replaced addresses, and the files that say more."""
+"""Rules about domains, their aliases, replaced addresses, and the files of users and aliases."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ __all__ = ["RULES", "local_domains"]
 
 
 def local_domains(config: Config) -> frozenset[str]:
-    """All names under which this server takes mail for its own mailboxes."""
+    """Return all domain names under which this server takes mail for its own mailboxes."""
     names = {config.server.primary_domain}
     for domain in config.domains:
         names |= {domain.name, *domain.aliases}

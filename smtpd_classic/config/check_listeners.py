@@ -1,4 +1,4 @@
-"""Rules about the ports: what can be opened, and who could ever log in there."""
+"""Rules about the listeners: which ports can be opened, and where users can log in."""
 
 import ipaddress
 from collections.abc import Iterator
@@ -50,15 +50,17 @@ def implicit_tls_needs_tls(config: Config) -> Iterator[Finding]:
 
 
 def a_required_login_is_possible(config: Config) -> Iterator[Finding]:
-    """A login that is never offered: nobody could send when it is required, and nobody notices when it is not. With
-    allow_tls off it is what that box says."""
+    """Complain about AUTH that the TLS settings make impossible: an error where it is required, else a warning.
+
+    With allow_tls off it is a warning, for the manual of that option says so.
+    """
     if config.basic.allow_auth_without_tls:
         return
     for listener in config.listeners:
         if listener.auth == "none" or (config.basic.allow_tls and listener.tls != "none"):
             continue
         option = "allow_tls is off" if not config.basic.allow_tls else "it has no TLS"
-        said = f"nobody could log in at listener {listener.name}: {option}, and allow_auth_without_tls is off."
+        said = f"users cannot log in at listener {listener.name}: {option}, and allow_auth_without_tls is off."
         severity = "error" if listener.auth == "required" and config.basic.allow_tls else "warning"
         yield Finding(_title(listener), "auth", said, severity)
 
@@ -95,7 +97,7 @@ def trusted_loopback_behind_a_proxy(config: Config) -> Iterator[Finding]:
         yield Finding("trusted", "hosts", said, "warning")
 
 
-def somebody_may_connect(config: Config) -> Iterator[Finding]:
+def clients_may_connect(config: Config) -> Iterator[Finding]:
     places = [("access", config.access.refuse)]
     places += [(_title(listener), listener.refuse) for listener in config.listeners]
     for title, refused in places:
@@ -106,7 +108,7 @@ def somebody_may_connect(config: Config) -> Iterator[Finding]:
 
 
 RULES = (
-    somebody_may_connect,
+    clients_may_connect,
     a_server_listens,
     each_address_and_port_is_bound_once,
     implicit_tls_needs_tls,

@@ -5,7 +5,7 @@
         more of the value        indented; for options that are lists, one item a line
     # comment   ; comment        a whole line, indented or not; behind a value these characters are part of it
 
-Nothing is interpolated or unquoted. What is accepted here means the same to ConfigUpdater, which makes the edits.
+Values are taken literally. A file that is accepted here means the same to ConfigUpdater, which makes the edits.
 """
 
 import re
@@ -24,7 +24,7 @@ _OPTION_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 
 
 class Part(NamedTuple):
-    """One line of a value, without what surrounds it."""
+    """One line of a value, without the blanks around it."""
 
     line: int
     text: str
@@ -43,7 +43,7 @@ class OptionLine(NamedTuple):
 
 
 class SectionText(NamedTuple):
-    """A section as written: `header` is what stands between the brackets, `name` is blank for `[word]`."""
+    """A section as written: `header` is the text between the brackets, `name` is blank for `[word]`."""
 
     header: str
     word: str
@@ -90,7 +90,7 @@ class _Draft:
 
 
 def scan(text: str) -> Document:
-    """Read the form of a whole file. What is wrong with it is found all at once, and the rest is there nevertheless."""
+    """Read the form of a whole file. All errors of form are found at once, and the sound rest is returned."""
     complaints: list[Complaint] = []
     drafts = _Drafts([], {})
     for line, raw in _lines(text):
@@ -119,7 +119,7 @@ def _lines(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _take(line: int, raw: str, drafts: _Drafts) -> str:
-    """Add one line to what was read; the answer is what is wrong with it, or blank."""
+    """Add one line to the lines read so far; return the error in it, or a blank text."""
     said = raw.strip(_BLANKS)
     indented = raw[0] in _BLANKS
     control = _CONTROL.search(raw)
@@ -180,7 +180,7 @@ def _option(line: int, said: str, draft: _Draft) -> str:
     if not equals:
         return "the line is neither a [section] nor option = value."
     if not _OPTION_NAME.fullmatch(name):
-        return "what stands before the “=” is not the name of an option."
+        return "the text before the “=” is not the name of an option."
     if draft.rejected:
         return ""
     if name in draft.entries:

@@ -1,6 +1,6 @@
 """Edits of the configuration file, local until they are applied.
 
-Who applies holds a lock; a file that somebody else changed meanwhile is never overwritten; the version that was in
+Who applies holds a lock; a file that another program changed meanwhile is never overwritten; the version that was in
 force is kept; a text that the daemon would refuse is never written. Comments and order stay as they are.
 """
 
@@ -29,15 +29,15 @@ class ChangedMeanwhile(Exception):
 
     def __init__(self, path: str) -> None:
         self.path = path
-        super().__init__(f"{path} was changed by somebody else meanwhile; look at it again before you change it.")
+        super().__init__(f"{path} was changed by another program meanwhile; read it again before you change it.")
 
 
 class Edited:
     """The text of a file while it is edited.
 
-    A title is what stands between the brackets: `basic`, `listener smtp`. What takes a title or an option raises
-    ValueError with a sentence when there is no such thing, or when a text cannot be written. A value may be wrong:
-    `problems` says so, and `apply` refuses.
+    A title is the text between the brackets: `basic`, `listener smtp`. A method that takes a title or an option
+    raises ValueError with a sentence when there is no such thing, or when a text cannot be written. A value may be
+    wrong: `problems` says so, and `apply` refuses.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -127,7 +127,7 @@ class Edited:
         self._now = edits.rename_section(self._now, written.header, clean_title(new))
 
     def problems(self) -> tuple[Problem, ...]:
-        """What the daemon would say about the edited text, warnings too."""
+        """Return the errors and warnings of the daemon about the edited text."""
         try:
             config = parse(self._now, self.path)
         except ConfigProblems as found:
@@ -135,7 +135,7 @@ class Edited:
         return (*loose_permissions(config, self._mode), *check(config))
 
     def restart_reasons(self) -> tuple[str, ...]:
-        """What of the edits waits for a restart; nothing is said while one of the texts is wrong."""
+        """Return the edits that wait for a restart; none while one of the texts is wrong."""
         try:
             return restart_reasons(parse(self._before, self.path), parse(self._now, self.path))
         except ConfigProblems:

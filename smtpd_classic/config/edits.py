@@ -1,7 +1,8 @@
 """Edits of the file's text: one option or one section is changed, and every other byte stays as it was.
 
-A text with one sound form goes in, another comes out. Options are changed by ConfigUpdater; what it would lose is kept:
-comments inside a value of several lines, and a comment right above a section, which belongs to the section below it.
+A text with one sound form goes in, another comes out. Options are changed by ConfigUpdater; this module keeps the
+parts that it would lose: comments inside a value of several lines, and a comment right above a section, which belongs
+to the section below it.
 """
 
 import re
@@ -120,7 +121,7 @@ def _placed(block: Block, name: str, order: Sequence[str]) -> Written:
 
 
 def _commented_default(block: Block, name: str) -> Comment | None:
-    """The comment that ends with `# name = …`; what followed in the same block becomes a comment of its own."""
+    """Return the comment that ends with `# name = …`; the rest of its block becomes a comment of its own."""
     pattern = re.compile(rf"[#;]\s*{re.escape(name)}\s*=")
     for comment in block.iter_blocks():
         if not isinstance(comment, Comment):
@@ -186,7 +187,7 @@ def rename_section(text: str, header: str, title: str) -> str:
 
 
 def _chunks(text: str) -> tuple[str, list[TextChange]]:
-    """What stands before the first section, and the sections; together they are the text again."""
+    """Return the text before the first section, and the sections; together they are the text again."""
     lines = re.findall(r"[^\n]*\n|[^\n]+", text)
     sections = scan(text).sections
     if not sections:

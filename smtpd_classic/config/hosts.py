@@ -159,8 +159,8 @@ def _host(line: str) -> Host:
             login[key] = one_line(value)
         else:
             raise ValueError(
-                f"behind {name} stands something else than ssl, user=NAME and password=SECRET, each once; "
-                "what holds blanks needs quotation marks."
+                f"behind {name} only ssl, user=NAME and password=SECRET are allowed, each once; "
+                "a value with blanks needs quotation marks."
             )
     if bool(login["user"]) != bool(login["password"]):
         raise ValueError(f"{name} has a user or a password but not both.")

@@ -1,7 +1,7 @@
-"""What a kind of option is: how its values are named, read, written, chosen and hidden.
+"""Kinds of option: how the values of a kind are named, read, written, chosen and hidden.
 
-A kind is a record of functions, not a class to inherit from. `parse` raises ValueError with one sentence that says what
-was meant; `format` gives a text that `parse` takes back. No kind knows an option by name.
+A kind is a record of functions, not a class to inherit from. `parse` raises ValueError with one sentence about
+the values that it takes; `format` returns a text that `parse` takes back. No kind knows an option by name.
 """
 
 from collections.abc import Callable
@@ -16,11 +16,11 @@ MASK = "********"
 
 @dataclass(frozen=True, slots=True)
 class Kind(Generic[T]):
-    """How values of one type are named, read, written and chosen.
+    """One kind of value: how it is named, read, written and chosen.
 
-    `name` is what the manual calls it ("duration"); `example` is a value that a person could type; `choices` is empty
+    `name` is its name in the manual ("duration"); `example` is a value that a person could type; `choices` is empty
     unless the value is one of few; `many` marks values that are a list of items, one a line in a form; `mask` hides
-    what nobody may read over a shoulder and is None for kinds without a secret.
+    the secret in a value and is None for kinds without one.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Kind(Generic[T]):
 
 
 def list_of(name: str, item: Callable[[str], T], item_text: Callable[[T], str], example: str) -> Kind[tuple[T, ...]]:
-    """A list of such items, one a line or parted by commas; what is there twice counts once."""
+    """A list of such items, one a line or parted by commas; an item that is there twice counts once."""
 
     def parse(text: str) -> tuple[T, ...]:
         return tuple(dict.fromkeys(item(word) for word in split_items(text)))
@@ -50,7 +50,7 @@ def split_items(text: str, separator: str = ",") -> list[str]:
 
 
 def one_line(text: str) -> str:
-    """The text as it is; what goes into a header, a command or a log must not end a line there."""
+    """Return the text as it is. Raise ValueError for line ends, which must not enter a header, command or log."""
     if not text.isprintable() and any(ord(char) < 32 or 127 <= ord(char) < 160 for char in text):
         raise ValueError("control characters and line ends are not allowed here.")
     return text

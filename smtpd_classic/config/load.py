@@ -34,7 +34,7 @@ def examine(path: str | os.PathLike[str]) -> tuple[Config | None, tuple[Problem,
 
 
 def parse(text: str, path: str | os.PathLike[str]) -> Config:
-    """What a file of this name with this text says: no look at the disk, and no rule across options is applied.
+    """Return the Config of a file of this name with this text, without the disk and without rules across options.
 
     Raises ConfigProblems.
     """
@@ -61,11 +61,11 @@ def content(name: str) -> tuple[bytes, int]:
 
 
 def loose_permissions(config: Config, mode: int) -> Iterator[Problem]:
-    """What is wrong with the mode of the file, given what is in it."""
+    """Return the faults of the file's mode: others may write to it, or may read a password in it."""
     if mode & stat.S_IWOTH:
-        yield Problem(config.path, 0, "everybody may write to the file; chmod o-w takes that right away.")
+        yield Problem(config.path, 0, "every user may write to the file; chmod o-w takes that right away.")
     if mode & stat.S_IROTH and _holds_secrets(config):
-        yield Problem(config.path, 0, "the file holds a password and everybody may read it; chmod o-rwx ends that.")
+        yield Problem(config.path, 0, "the file holds a password and every user may read it; chmod o-rwx ends that.")
 
 
 def _holds_secrets(config: Config) -> bool:

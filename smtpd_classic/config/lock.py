@@ -13,19 +13,19 @@ _MODE = 0o640
 
 
 class LockHeld(Exception):
-    """Somebody else is changing the file; `holder` says who, or is blank when that cannot be known."""
+    """Raised when another program is changing the file; `holder` names it, or is blank when it is not known."""
 
     def __init__(self, path: str, holder: str) -> None:
         self.path = path
         self.holder = holder
-        super().__init__(f"{path} is being changed by {holder or 'somebody else'}; try again in a moment.")
+        super().__init__(f"{path} is being changed by {holder or 'another program'}; try again in a moment.")
 
 
 @contextlib.contextmanager
 def locked(path: str, timeout_s: float = 10) -> Iterator[None]:
     """Hold the lock of a file that is replaced as a whole; the lock file beside it stays. Raises LockHeld."""
     name = os.path.realpath(path) + ".lock"
-    # flock, never the soft kind: a lock file that a crash left behind must not lock anybody out.
+    # flock, never the soft kind: a lock file that a crash left behind must not keep the next program out.
     lock = FileLock(name, timeout=timeout_s, mode=_MODE, fallback_to_soft=False, on_acquired=_sign)
     try:
         lock.acquire()

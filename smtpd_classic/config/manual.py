@@ -1,4 +1,4 @@
-"""Writes the sample file and the manual page from the declarations: `python -m smtpd_classic.config.manual`."""
+"""Write the sample file and the manual page from the declarations: `python -m smtpd_classic.config.manual`."""
 
 import re
 import textwrap
@@ -45,13 +45,12 @@ are part of the value.
 .El
 .Pp
 Sections and options begin at the left edge.
-Nothing is quoted, escaped or replaced in a value: what stands behind
-.Ql = ,
-without the blanks around it, is the value.
+Values are taken literally: no quoting, escaping or substitution; surrounding
+blanks are removed.
 A section or option that does not exist is an error, and so is a value that
 cannot be understood; a file with an error is refused as a whole.
 .Dl smtpd-classic check
-tells what is wrong, with the line.
+prints each error with its line.
 .Ss Values
 .Bl -tag -width Ds
 .It yes or no
@@ -91,8 +90,8 @@ A relative name is beside the configuration file.
 .Ss When a change takes effect
 The server reads the file when it starts and when it is told to reload
 .Pq Dv SIGHUP .
-Connections that are open then end under the settings with which they began.
-A file with an error changes nothing: the settings before stay in force.
+Open connections keep the settings with which they began.
+A file with an error changes nothing: the old settings stay in force.
 Options marked
 .Dq restart
 wait for a restart, and so does a new port under 1024.
@@ -142,7 +141,7 @@ relay_password = secret words; all of this line
 """,
     ),
     (
-        "A gateway in front of two inner servers, the second for when the first is down:",
+        "A gateway in front of two inner servers; the second is used when the first is down:",
         """\
 [server]
 primary_domain = gateway.example.org
@@ -169,14 +168,13 @@ _FILES = """\
 .Bl -tag -width Ds
 .It Pa /etc/smtpd-classic/smtpd-classic.conf
 The configuration.
-It holds passwords, and is refused when everybody may read it.
+It holds passwords, and is refused when every user may read it.
 .It Pa /etc/smtpd-classic/users
 The accounts.
 .It Pa /etc/smtpd-classic/aliases
 The aliases.
 .It Pa /etc/smtpd-classic/versions/
-The versions of the configuration that were in force before, kept when the
-screens or
+The earlier versions of the configuration, kept when the screens or
 .Dl smtpd-classic config set
 change it.
 .El
@@ -191,7 +189,7 @@ _SEE_ALSO = """\
 
 
 def manual() -> str:
-    """smtpd-classic.conf(5) in mdoc."""
+    """Return smtpd-classic.conf(5) in mdoc."""
     parts = [
         f".Dd {_DATE}\n.Dt SMTPD-CLASSIC.CONF 5\n.Os\n",
         ".Sh NAME\n.Nm smtpd-classic.conf\n.Nd configuration file of smtpd-classic\n",
@@ -233,7 +231,7 @@ def _literal(text: str) -> str:
 
 
 def _argument(text: str) -> str:
-    """Text on the line of a macro, to which a lone or last delimiter would mean something."""
+    """Escape a text for the line of a macro, where a lone or last delimiter would have a meaning."""
     return re.sub(r"[:\]](?=$|\s)", r"\\&\g<0>", _escaped(text))
 
 
@@ -241,19 +239,19 @@ _ESCAPES = {"\\": "\\e", "“": "\\(lq", "”": "\\(rq", "’": "\\(cq", "–": 
 
 
 def _escaped(text: str) -> str:
-    """Text that mdoc shows as it is; a line that begins with a dot or an apostrophe is not a request."""
+    """Escape a text so that mdoc shows it as it is, also a line that begins with a dot or an apostrophe."""
     plain = "".join(_ESCAPES.get(char, char if char < "\x7f" else f"\\[u{ord(char):04X}]") for char in text)
     return re.sub(r"^(?=[.'])", r"\\&", plain, flags=re.MULTILINE)
 
 
 def _text(text: str) -> str:
-    """A paragraph with each sentence on a line of its own."""
+    """Return a paragraph with each sentence on a line of its own."""
     sentences = re.split(r"(?<=[.!?]) (?=[A-Z0-9.(])", text)
     return _escaped("\n".join(textwrap.fill(each, 78, break_on_hyphens=False) for each in sentences))
 
 
 def generated(root: Path) -> dict[Path, str]:
-    """The generated files below a folder and what they must hold."""
+    """Return the generated files below a folder with their texts."""
     return {
         root / "conf" / "smtpd-classic.conf": sample(),
         root / "man" / "smtpd-classic.conf.5": manual(),

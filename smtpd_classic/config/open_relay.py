@@ -1,7 +1,7 @@
-"""When anybody may send anything to anybody, and what is said about it.
+"""Open relays: configurations that let strangers send to any address, and the complaints about them.
 
-An open relay is found by spammers within hours and blocked by everybody within days. It is refused unless somebody
-wrote down that it is wanted, or nobody but this machine can reach it.
+Spammers find an open relay within hours, and other servers block it within days. Such a configuration is refused
+unless the file confirms that it is wanted, or only this machine can connect.
 """
 
 import ipaddress
@@ -25,7 +25,7 @@ _LOOPBACK = (ipaddress.IPv4Network("127.0.0.0/8"), ipaddress.IPv6Network("::1/12
 
 
 def open_relay_reasons(config: Config) -> tuple[str, ...]:
-    """Why this configuration is an open relay, a sentence for each reason; empty when it is none."""
+    """Return the reasons why this configuration is an open relay, a sentence each; empty when it is none."""
     return tuple(finding.text for finding in _reasons(config))
 
 
@@ -37,7 +37,7 @@ def open_relay_must_be_confirmed(config: Config) -> Iterator[Finding]:
 
 
 def is_reachable(config: Config) -> bool:
-    """Whether anybody but this machine can connect. A proxy on this machine lets everybody in."""
+    """Return True if other machines can connect. A proxy on this machine lets all of them in."""
     return any(
         listener.proxy_protocol or not all(ipaddress.ip_address(address).is_loopback for address in listener.address)
         for listener in config.listeners
@@ -46,10 +46,10 @@ def is_reachable(config: Config) -> bool:
 
 def _reasons(config: Config) -> Iterator[Finding]:
     if not config.basic.close_open_relay:
-        said = "close_open_relay is off: anybody may send anything to anybody through this server."
+        said = "close_open_relay is off: strangers may send to any address through this server."
         yield Finding("basic", "close_open_relay", said)
     if _holds_most_addresses(config.trusted.hosts):
-        said = f"Trusted Hosts hold {_widest(config.trusted.hosts)}: nearly everybody may send anything to anybody."
+        said = f"Trusted Hosts hold {_widest(config.trusted.hosts)}: nearly every client may send to any address."
         yield Finding("trusted", "hosts", said)
     for domain in config.open_relay.domains:
         if _is_wide(domain):
@@ -66,8 +66,8 @@ def _forged_clients(config: Config) -> Iterator[Finding]:
     for listener in config.listeners:
         if trusting and _holds_most_addresses(listener.proxy_protocol):
             said = (
-                f"listener {listener.name} takes the PROXY protocol from everybody: "
-                "whoever claims to be a trusted host may send anything to anybody."
+                f"listener {listener.name} takes the PROXY protocol from every address: "
+                "a client that claims to be a trusted host may send to any address."
             )
             yield Finding(f"listener {listener.name}", "proxy_protocol", said)
 
@@ -88,8 +88,8 @@ def _is_wide(pattern: str) -> bool:
 
 def _wide_meaning(pattern: str) -> str:
     if pattern in {".", "*"}:
-        return "anybody may send to every domain through this server."
-    return "it is a top-level domain, and anybody may send to it through this server."
+        return "strangers may send to every domain through this server."
+    return "it is a top-level domain, and strangers may send to it through this server."
 
 
 def _holds_most_addresses(networks: Iterable[Network]) -> bool:

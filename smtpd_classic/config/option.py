@@ -1,4 +1,4 @@
-"""What an option is: a dataclass field whose metadata says how it is read, shown and explained.
+"""Options: dataclass fields with metadata that says how each is read, shown and explained.
 
 A section is a frozen dataclass. Loading, checking, the manual, the sample file and the forms walk its fields, so that
 an option is declared once and exists nowhere else.
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One option as the walkers see it. `label` is what a form writes before it, `doc` the manual's words."""
+    """One option as the walkers see it. `label` stands before it in a form, `doc` is the manual's words."""
 
     name: str
     kind: Kind[Any]
@@ -83,7 +83,7 @@ class Section:
 
     @property
     def form(self) -> str:
-        """What stands between the brackets, for a sentence: `basic`, `listener NAME`."""
+        """Return the text between the brackets, for a sentence: `basic`, `listener NAME`."""
         return f"{self.word} NAME" if self.is_table else self.word
 
     @property
@@ -91,12 +91,12 @@ class Section:
         return self.name_kind.example if self.name_kind else ""
 
     def rows(self, config: Any) -> tuple[Any, ...]:
-        """What a `Config` holds of this section: the rows of a table, else the one object."""
+        """Return the objects of this section in a `Config`: the rows of a table, else the one object."""
         held = getattr(config, self.attribute)
         return tuple(held) if self.is_table else (held,)
 
     def title(self, row: Any) -> str:
-        """What stands between the brackets of this row."""
+        """Return the text between the brackets of this row."""
         return f"{self.word} {row.name}" if self.is_table else self.word
 
     def options(self) -> tuple[Option, ...]:

@@ -1,4 +1,4 @@
-"""What is wrong with a configuration: the file, the line, and one sentence that says what was meant."""
+"""Errors and warnings about a configuration: the file, the line, and one sentence with the reason."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -32,7 +32,7 @@ class ConfigProblems(Exception):
 
 
 class Finding(NamedTuple):
-    """What a rule finds, before the line is looked up: the section's title, the option, and a sentence."""
+    """A finding of a rule, before the line is looked up: the section's title, the option, and a sentence."""
 
     title: str
     option: str

@@ -1,4 +1,4 @@
-"""What a reload cannot do: options that wait for a restart of the server."""
+"""Options that a reload cannot change: they wait for a restart of the server."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ __all__ = ["restart_reasons"]
 
 
 def restart_reasons(old: Config, new: Config) -> tuple[str, ...]:
-    """What of the way from `old` to `new` takes effect only after a restart, a sentence each."""
+    """Return a sentence for each change from `old` to `new` that takes effect only after a restart."""
     return (*_options(old, new), *_ports(old, new))
 
 

@@ -21,7 +21,7 @@ _HEAD = """\
 # Comments have lines of their own; behind a value they would be part of it.
 """
 
-# What the sample sets. The first row of the listeners shows all options; the others set theirs alone.
+# The values that the sample sets. The first row of the listeners shows all options; the others set theirs alone.
 _ROWS = {
     "server": (("server", {"primary_domain": "example.org"}),),
     "listener": (

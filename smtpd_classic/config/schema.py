@@ -43,7 +43,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """Everything that the file says. It never changes; a reload makes another one (invariant 8).
+    """All values of the file. A Config never changes; a reload makes another one (invariant 8).
 
     `path` is the absolute name of the file and `digest` the SHA-256 of its bytes in hexadecimal. File and folder names
     in it are absolute already. `lines` keeps where each option was set, for complaints: {(title, option): line}.
@@ -67,7 +67,7 @@ class Config:
     lines: Mapping[tuple[str, str], int] = field(default_factory=dict, repr=False, compare=False)
 
     def line(self, title: str, name: str = "") -> int:
-        """The line of an option, else of its section, else 0; the title of a table row is `word NAME`."""
+        """Return the line of an option, else of its section, else 0; the title of a table row is `word NAME`."""
         return self.lines.get((title, name)) or self.lines.get((title, ""), 0)
 
     @property
@@ -80,7 +80,7 @@ class Config:
 
 
 SECTIONS = (
-    Section("server", "server", Server, "Server", "What the server is and where it keeps things."),
+    Section("server", "server", Server, "Server", "The primary domain, the service user, and the folders and files."),
     Section(
         "listener",
         "listeners",
@@ -97,7 +97,7 @@ SECTIONS = (
         "open_relay",
         OpenRelay,
         "Open Relay Domains",
-        "Domains that anybody may send to.",
+        "Domains that strangers may send to.",
     ),
     Section("trusted", "trusted", Trusted, "Trusted Hosts", "Clients that need no login."),
     Section("direct", "direct", Direct, "Direct Delivery", "Domains with servers of their own."),
@@ -138,7 +138,7 @@ SECTIONS = (
 
 
 def section_of(word: str, *, named: bool) -> Section:
-    """The section of `[word]`, or of `[word NAME]` when named. Raises KeyError when there is none."""
+    """Return the section of `[word]`, or of `[word NAME]` when named. Raises KeyError when there is none."""
     found = next((each for each in SECTIONS if each.word == word and each.is_table == named), None)
     if found is None:
         raise KeyError(word)

@@ -61,14 +61,14 @@ class Access:
         number(10, 100000),
         100,
         "Max. commands without a message",
-        "NOOP, VRFY and other commands that lead to nothing, since the last message of the session; over it the "
-        "connection is closed.",
+        "Maximum NOOP, VRFY and similar commands since the last message of the session; beyond it the connection is "
+        "closed.",
     )
     max_errors: int = option(
         number(1, 10000),
         20,
         "Max. errors",
-        "Negative replies in one session; over it the connection is closed.",
+        "Maximum negative replies in one session; beyond it the connection is closed.",
     )
     idle_timeout: timedelta = option(
         POSITIVE_DURATION,

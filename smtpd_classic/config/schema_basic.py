@@ -27,8 +27,8 @@ class Basic:
         SENDER_ADDRESS,
         "",
         "Postmaster mailbox",
-        "The address that bounces come from and that gets double bounces and notices. It must be a local address or "
-        "one that can be reached. Blank: postmaster at the primary domain. Mail for postmaster at any local domain "
+        "The From address of bounces. It receives double bounces and notices. It must be a local address or one "
+        "that can be reached. Blank: postmaster at the primary domain. Mail for postmaster at any local domain "
         "always reaches it. When it is set, it comes before an alias named postmaster, not before an account.",
     )
     copy_bounces: str = option(
@@ -56,8 +56,8 @@ class Basic:
         "automatic",
         "Over the limit",
         "defer: excess recipients get 452 and those already accepted stay; reject: 550, and the whole message is "
-        "refused; automatic: reject for users who have logged in, who would not notice a partial delivery, defer for "
-        "others.",
+        "refused; automatic: reject for users who have logged in, because they would not notice a partial delivery, "
+        "and defer for others.",
     )
     max_message_size: int = option(
         SIZE,
@@ -89,7 +89,7 @@ class Basic:
         number(0, 100000),
         20,
         "Max. RSET",
-        "RSET commands of one session since its last accepted message; over it the connection is closed. 0: no limit.",
+        "Maximum RSET commands since the last accepted message; beyond it the connection is closed. 0: no limit.",
     )
     retry_interval: timedelta = option(
         POSITIVE_DURATION,
@@ -113,21 +113,21 @@ class Basic:
         DURATION,
         timedelta(days=5),
         "Life time in queue",
-        "How long delivery is tried. Then follows one last attempt, and the message is returned to its sender.",
+        "How long the server tries to deliver a message. After one last attempt the message is returned to its sender.",
     )
     delay_notice: timedelta = option(
         DURATION,
         240 * _MINUTE,
         "Delay notice after",
-        "The sender is told once when a message has waited this long. 0: never.",
+        "The sender gets one notice when a message has waited this long. 0: never.",
     )
     close_open_relay: bool = option(
         BOOLEAN,
         True,
         "Close open relay",
         "Strangers may send only to local domains, Open Relay Domains and direct domains that are marked open. Off: "
-        "anybody may send anything to anybody through this server, which will soon be used for spam and blocked by "
-        "others.",
+        "strangers may send to any address through this server; it will soon be used for spam, and other servers will "
+        "block it.",
     )
     open_relay_confirmed: bool = option(
         BOOLEAN,
@@ -162,8 +162,8 @@ class Basic:
         False,
         "Convert MS-TNEF into MIME",
         "Outlook's winmail.dat is replaced by the text and the attachments that it holds, in mail delivered here and "
-        "in mail that our users send. Signed and encrypted mail, and what cannot be converted whole, stays as it "
-        "came.",
+        "in mail that our users send. Signed and encrypted mail stays as it came, and so does mail that cannot be "
+        "converted as a whole.",
     )
     allow_tls: bool = option(
         BOOLEAN,
@@ -176,13 +176,13 @@ class Basic:
         BOOLEAN,
         False,
         "Allow login without TLS",
-        "Offer AUTH on connections without TLS too. Passwords then cross the network for everybody to read.",
+        "Offer AUTH on connections without TLS too. Passwords can then be read on the network.",
     )
     allow_vrfy_expn: bool = option(
         BOOLEAN,
         False,
         "Allow VRFY/EXPN",
-        "Answer questions for addresses and the members of aliases. Useful to spammers too.",
+        "Answer VRFY and EXPN with addresses and the members of aliases. Spammers use them too.",
     )
     offer_dsn: str = option(
         choice("users", "everyone"),
@@ -195,12 +195,12 @@ class Basic:
         choice("normalise", "reject"),
         "normalise",
         "Bare line feeds",
-        "What to do with a message that holds CR or LF alone, or NUL: normalise makes whole line ends of them (and "
-        "drops NUL), reject refuses the message. Neither ever ends it early.",
+        "The treatment of a message that holds a single CR or LF, or NUL. normalise replaces each by a whole line end "
+        "(and drops NUL); reject refuses the message. Such an octet never ends the message early.",
     )
     min_free_space: int = option(
         SIZE,
         100 * 1024**2,
         "Minimum free space",
-        "When less is free on the disk of the spool or of the mail folder, senders are asked to come back later.",
+        "When the disk of the spool or of the mail folder has less free space, messages are deferred with 452.",
     )

@@ -1,4 +1,4 @@
-"""The options of the ways out: remote delivery, domains that may be relayed, direct delivery, header replacement."""
+"""The options of outgoing mail: remote delivery, domains that may be relayed, direct delivery, header replacement."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -37,20 +37,20 @@ class Remote:
         BOOLEAN,
         True,
         "Look up DNS MX records",
-        "Deliver to the hosts that DNS names for the recipient's domain. Recipients whose domain does not exist are "
+        "Deliver to the MX hosts of the recipient's domain. Recipients whose domain does not exist are "
         "refused while the user is still connected.",
     )
     relay_when_delivery_fails: bool = option(
         BOOLEAN,
         False,
         "Use relay when delivery fails",
-        "What could not be delivered for a reason that may pass is handed to the relay in the same attempt.",
+        "When delivery fails for a temporary reason, the relay is used in the same attempt.",
     )
     relay_always: bool = option(
         BOOLEAN,
         False,
         "Use relay always",
-        "All mail for other servers goes to the relay, none to the hosts that DNS names.",
+        "All mail for other servers goes to the relay, none to the MX hosts of its domain.",
     )
     relay_hosts: tuple[Host, ...] = option(
         RELAY_HOSTS,
@@ -63,26 +63,26 @@ class Remote:
         BOOLEAN,
         False,
         "Relay: use SSL",
-        "On port 465 TLS from the first byte, on any other port STARTTLS. Never in the clear when on.",
+        "Use TLS from the first byte on port 465, and STARTTLS on any other port. Never send mail in the clear.",
     )
     relay_accept_any_certificate: bool = option(
         BOOLEAN,
         False,
         "Relay: accept any certificate",
-        "Do not verify the certificate of the relay. Whoever is between can then read the password.",
+        "Do not verify the certificate of the relay. The password can then be intercepted.",
     )
     relay_retries: int | None = option(
         optional_number(0, 1000),
         None,
         "Relay: retry attempts",
-        "How often delivery through the relay is tried again; what comes first, this or the life time, ends it. "
-        "Blank: the life time alone.",
+        "How often delivery through the relay is tried again. The life time in queue ends it too. Blank: the life "
+        "time alone.",
     )
     relay_auth: bool = option(
         BOOLEAN,
         False,
         "Relay requires authentication",
-        "Log in to the relay. This always means verified TLS; without it mail waits rather than go out.",
+        "Log in to the relay. This always requires TLS with a verified certificate; otherwise mail stays queued.",
     )
     relay_user: str = option(TEXT, "", "Relay: user", "The user name at the relay.")
     relay_password: str = option(SECRET, "", "Relay: password", "The password at the relay.")
@@ -97,14 +97,14 @@ class Remote:
         SENDER_ADDRESS,
         "",
         "Address as mail from",
-        "Replaces the envelope sender on the way to the relay. The null sender stays. Bounces still go to the real "
+        "The envelope sender of all mail to the relay. The null sender is kept. Bounces still go to the original "
         "sender.",
     )
     opportunistic_tls: bool = option(
         BOOLEAN,
         True,
         "Use TLS when the remote server offers it",
-        "Any certificate will do; when the handshake fails, the message goes in the clear, and the log says so.",
+        "Any certificate is accepted; when the handshake fails, the message is sent in the clear and a line is logged.",
     )
     delivery_threads: int = option(
         number(1, 1000),
@@ -173,8 +173,8 @@ class OpenRelay:
         DOMAIN_PATTERNS,
         (),
         "Domains",
-        "Domains that anybody may send to through this server, as a backup MX does. example.org is that domain alone,"
-        " .example.org its sub-domains.",
+        "Domains that strangers may send to through this server, as a backup MX allows. example.org is that domain "
+        "alone, .example.org its sub-domains.",
     )
 
 
@@ -195,7 +195,7 @@ class Direct:
         BOOLEAN,
         False,
         "Use remote delivery rules when direct delivery fails",
-        "What none of the listed hosts took, for a reason that may pass, is delivered as the remote delivery tab says.",
+        "When all listed hosts fail for a temporary reason, the options of the remote delivery tab are used.",
     )
 
 

@@ -1,4 +1,4 @@
-"""The options of the server itself: where it keeps things, on which ports it listens, whose mail it takes."""
+"""The options of the server itself: its folders and files, its listeners and its local domains."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -53,21 +53,21 @@ class Server:
         PATH,
         "/var/spool/smtpd-classic",
         "Spool folder",
-        "Where messages wait. It must be on a local file system.",
+        "The folder of the queue. It must be on a local file system.",
         restart=True,
     )
     mail_folder: str = option(
         PATH,
         "/var/mail/smtpd-classic",
         "Mail folder",
-        "Where the Maildirs are, as DOMAIN/USER below this folder.",
+        "The folder of the Maildirs, which are DOMAIN/USER below it.",
         restart=True,
     )
     run_folder: str = option(
         PATH,
         "/run/smtpd-classic",
         "Run folder",
-        "Where the processes keep what they share while they run: status, counters, blocked addresses and the socket "
+        "The folder of the state that the running processes share: status, counters, blocked addresses and the socket "
         "for local submission.",
         restart=True,
     )
@@ -96,7 +96,7 @@ class Server:
         PATH,
         "tls/key.pem",
         "Private key file",
-        "The private key of the certificate, in PEM form, readable by the service user and nobody else.",
+        "The private key of the certificate, in PEM form, readable by the service user alone.",
     )
     log: str = option(
         LOG_TARGET,

@@ -1,6 +1,6 @@
-"""Titles as people write them, what stands between the brackets: `basic`, `listener smtp`.
+"""Titles as people write them, the text between the brackets: `basic`, `listener smtp`.
 
-What is wrong with one is told by a ValueError with a sentence.
+A wrong title raises ValueError with a sentence.
 """
 
 from smtpd_classic.config.option import Option, Section
@@ -19,7 +19,7 @@ def titled_section(title: str) -> Section:
 
 
 def is_table(word: str) -> bool:
-    """Whether sections of this word have names; `direct` is both, and its rows are what a list shows."""
+    """Return True if sections of this word have names; `direct` is both, and a list shows its rows."""
     try:
         return section_of(word, named=True).is_table
     except KeyError:

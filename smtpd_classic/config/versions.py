@@ -37,7 +37,7 @@ def versions(path: str | os.PathLike[str]) -> tuple[Version, ...]:
 
 
 def keep(path: str, data: bytes) -> str:
-    """Keep what a file held until now, and forget the oldest; the answer is the version's name. Raises OSError."""
+    """Keep the present text of a file as a version, and forget the oldest; return its name. Raises OSError."""
     target = os.path.realpath(path)
     owner = os.stat(target)
     folder = _folder(target)

@@ -20,7 +20,7 @@ def found_in(text: str) -> list[str]:
 
 # What stands from line 7 on, and what is found about it.
 FINDINGS = {
-    "relay open": ("[basic]\nclose_open_relay = no", "error 8: close_open_relay is off: anybody may send anything"),
+    "relay open": ("[basic]\nclose_open_relay = no", "error 8: close_open_relay is off: strangers may send"),
     "relay open on purpose": (
         "[basic]\nclose_open_relay = no\nopen_relay_confirmed = yes",
         "warning 8: close_open_relay is off",
@@ -40,7 +40,7 @@ FINDINGS = {
     "large network trusted, IPv6": ("[trusted]\nhosts = fc00::/7", "warning 8: Trusted Hosts hold fc00::/7"),
     "every domain open": (
         "[open-relay]\ndomains = .",
-        "error 8: Open Relay Domains hold “.”: anybody may send to every",
+        "error 8: Open Relay Domains hold “.”: strangers may send to every",
     ),
     "every domain open, by a star": ("[open-relay]\ndomains = a.example, *", "error 8: Open Relay Domains hold “*”"),
     "top-level domain open": (
@@ -54,7 +54,7 @@ FINDINGS = {
     ),
     "forged clients": (
         "proxy_protocol = 0.0.0.0/0\n[trusted]\nhosts = 192.0.2.1",
-        "error 7: listener smtp takes the PROXY protocol from everybody",
+        "error 7: listener smtp takes the PROXY protocol from every",
     ),
     "everybody refused": ("[access]\nrefuse = 0.0.0.0/0", "warning 8: 0.0.0.0/0 refuses every client with an IPv4"),
     "everybody refused beside others": (
@@ -81,13 +81,13 @@ FINDINGS = {
     ),
     "login required, TLS off": (
         "[listener b]\nport = 587\nauth = required\n[basic]\nallow_tls = no",
-        "warning 9: nobody could log in at listener b: allow_tls is off, and allow_auth_without_tls is off.",
+        "warning 9: users cannot log in at listener b: allow_tls is off, and allow_auth_without_tls is off.",
     ),
     "login required, listener without TLS": (
         "[listener b]\nport = 587\nauth = required\ntls = none",
-        "error 9: nobody could log in at listener b: it has no TLS",
+        "error 9: users cannot log in at listener b: it has no TLS",
     ),
-    "login offered in vain": ("auth = offered\ntls = none", "warning 7: nobody could log in at listener smtp"),
+    "login offered in vain": ("auth = offered\ntls = none", "warning 7: users cannot log in at listener smtp"),
     "passwords in the clear": (
         "auth = offered\n[basic]\nallow_auth_without_tls = yes",
         "warning 9: passwords may cross the network in the clear at listener smtp.",
@@ -144,7 +144,7 @@ FINDINGS = {
     ),
     "direct login for strangers": (
         "[direct a.example]\nhosts = b.example user=joe password=x\nopen = yes",
-        "error 9: [direct a.example] is open to everybody and logs in with a password",
+        "error 9: [direct a.example] is open to strangers and logs in with a password",
     ),
     "relay is ourselves": (
         "[remote]\nrelay_hosts = 127.0.0.1\nrelay_always = yes",

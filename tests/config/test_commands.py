@@ -318,5 +318,5 @@ def test_file_changed_meanwhile_is_a_passing_failure(place: Place, monkeypatch: 
     monkeypatch.setattr(Edited, "diff", diff_while_somebody_writes)
     answer = place.config("set", "basic", "max_hops", "50")
     assert answer.code == os.EX_TEMPFAIL
-    assert "was changed by somebody else meanwhile" in answer.err
+    assert "was changed by another program meanwhile" in answer.err
     assert place.file.read_text().endswith("# somebody else\n")

@@ -190,7 +190,7 @@ def test_password_is_not_written_into_a_file_that_everybody_may_read(file: Path)
     file.chmod(0o644)
     edited.reset()
     edited.set("direct a.example", "hosts", "b.example user=joe password=geheim")
-    with pytest.raises(ConfigProblems, match="everybody may read it"):
+    with pytest.raises(ConfigProblems, match="every user may read it"):
         edited.apply()
     assert file.read_text() == SOUND
 
@@ -311,7 +311,7 @@ def test_file_changed_meanwhile_is_left_alone(file: Path) -> None:
     edited = Edited(file)
     edited.set("basic", "max_hops", "50")
     file.write_text(COMMENTED + "\n")
-    with pytest.raises(ChangedMeanwhile, match="was changed by somebody else meanwhile"):
+    with pytest.raises(ChangedMeanwhile, match="was changed by another program meanwhile"):
         edited.apply()
     assert file.read_text() == COMMENTED + "\n"
     assert versions(file) == ()
@@ -359,7 +359,7 @@ def test_holder_of_the_lock_is_named(file: Path) -> None:
 
 def test_lock_file_that_says_nothing_names_nobody(tmp_path: Path) -> None:
     assert _holder(str(tmp_path / "none.lock")) == ""
-    assert str(LockHeld("x.conf", "")) == "x.conf is being changed by somebody else; try again in a moment."
+    assert str(LockHeld("x.conf", "")) == "x.conf is being changed by another program; try again in a moment."
 
 
 def test_user_without_a_name_is_told_by_number(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

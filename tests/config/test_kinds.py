@@ -129,11 +129,11 @@ BAD = [
     (kinds.RELAY_HOSTS, "[a.example]:x", "is not a host such as"),
     (kinds.RELAY_HOSTS, "a.example:0", "0 is not between 1 and 65535."),
     (kinds.HOSTS, "a.example user=joe", "a.example has a user or a password but not both."),
-    (kinds.HOSTS, "a.example starttls", "behind a.example stands something else than ssl"),
+    (kinds.HOSTS, "a.example starttls", "behind a.example only ssl"),
     (kinds.HOSTS, "user=joe a.example", "the host comes first"),
     (kinds.HOSTS, "a.example user=joe password='x", "a quotation mark is not closed"),
     (kinds.HOSTS, "a.example user=a user=b password=c", "each once"),
-    (kinds.HOSTS, "a.example user= password=c", "behind a.example stands something else"),
+    (kinds.HOSTS, "a.example user= password=c", "behind a.example only ssl"),
 ]
 
 

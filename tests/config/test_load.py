@@ -52,7 +52,7 @@ BAD_LINES = {
     "no equals sign": (sound("[basic]\nmax_hops 5"), 8, "Did you mean “max_hops = …”?"),
     "colon instead": (sound("[basic]\nmax_hops: 5"), 8, "Did you mean “max_hops = …”?"),
     "something else": (sound("[basic]\n<Directory />"), 8, "the line is neither a [section] nor option = value."),
-    "nothing before the equals sign": (sound("[basic]\n= 5"), 8, "what stands before the “=”"),
+    "nothing before the equals sign": (sound("[basic]\n= 5"), 8, "the text before the “=”"),
     "indented option": (sound("[basic]\n  max_hops = 5"), 8, "write it at the left edge."),
     "indented section": (sound("  [basic]"), 7, "a section begins at the left edge"),
     "indented first line": ("  [server]\n" + SOUND.removeprefix("[server]\n"), 1, "a section begins at the left edge"),
@@ -241,7 +241,7 @@ def test_file_with_a_password_that_everybody_may_read_is_refused(tmp_path: Path)
     file.write_text(sound("[direct a.b]\nhosts = c.d user=joe password=geheim"))
     file.chmod(0o644)
     assert (
-        problem_of_file(file) == f"{file}: the file holds a password and everybody may read it; chmod o-rwx ends that."
+        problem_of_file(file) == f"{file}: the file holds a password and every user may read it; chmod o-rwx ends that."
     )
     file.chmod(0o640)
     assert load(file)
@@ -254,7 +254,7 @@ def test_file_that_everybody_may_write_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "x.conf"
     file.write_text(SOUND)
     file.chmod(0o602)
-    assert "everybody may write to the file" in problem_of_file(file)
+    assert "every user may write to the file" in problem_of_file(file)
 
 
 def test_file_with_an_error_across_options_is_not_loaded_but_examined(tmp_path: Path) -> None:
