@@ -58,7 +58,7 @@ tools: .venv/run.stamp
 
 generated: .venv/run.stamp
 	$(BIN)/python -m smtpd_classic.config.manual
-	$(BIN)/python -m tui.manual
+	$(BIN)/python -m tui.shell.manual
 	$(BIN)/python -m smtpd_classic.completion >conf/completion/smtpd-classic
 
 deb: .venv/run.stamp

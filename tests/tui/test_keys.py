@@ -76,7 +76,7 @@ def test_keys_read_as_people_write_them(key: str, text: str) -> None:
 
 def test_the_manual_page_has_these_keys() -> None:
     page = PAGE.read_text(encoding="utf-8")
-    assert page == with_key_table(page), "run: python -m tui.manual"
+    assert page == with_key_table(page), "run: make generated"
 
 
 def test_the_manual_page_is_sound() -> None:

@@ -1,4 +1,4 @@
-"""The key table of smtpd-classic-tui(8), from the data of `keys`: `python -m tui.manual` puts it into the page."""
+"""The key table of smtpd-classic-tui(8), from the data of `keys`; `python -m tui.shell.manual` writes the page."""
 
 import sys
 from pathlib import Path
@@ -7,7 +7,7 @@ from tui.shell.keys import BINDINGS, CONTEXTS, key_text
 
 __all__ = ["key_table", "with_key_table"]
 
-_BEGIN = '.\\" The keys, made by python -m tui.manual.\n'
+_BEGIN = '.\\" The keys, made by python -m tui.shell.manual.\n'
 _END = '.\\" The end of the keys.\n'
 
 
@@ -50,4 +50,4 @@ def main(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent.parent / "man" / "smtpd-classic-tui.8")
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parents[2] / "man" / "smtpd-classic-tui.8")
