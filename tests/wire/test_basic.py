@@ -403,3 +403,19 @@ def test_min_free_space(world: World) -> None:
     set_(world, "min_free_space", "1000000G")
     with world.client() as client:
         assert client.envelope(STRANGER).startswith("452 4.3.1")
+
+
+def test_offer_dsn(world: World) -> None:
+    world.given({})
+
+    def asks_for_a_notice() -> str:
+        with world.client() as client:
+            offered = "dsn" in client.keywords()
+            assert client.say(f"MAIL FROM:<{STRANGER}>").startswith("250")
+            answer = client.say(f"RCPT TO:<{JOE}> NOTIFY=SUCCESS")
+            assert answer.startswith("250") is offered
+            return answer
+
+    assert asks_for_a_notice().startswith("555 5.5.4")
+    set_(world, "offer_dsn", "everyone")
+    assert asks_for_a_notice().startswith("250")
