@@ -95,9 +95,12 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
         | {"schedule", "smtp", "spool", "srs"},
         set(),
     ),
-    "server.tls": ({"server.certificate"}, set()),
+    "server.suites": ({"config"}, set()),
+    "server.tls": ({"server.certificate", "server.suites"}, set()),
+    "server.self_signed": ({"domain_name", "server.tls"}, {"cryptography"}),
     "server": (
-        {"config", "domain_name", "log", "policy", "reception", "runtime", "server.tls", "services", "smtp"},
+        {"config", "domain_name", "log", "policy", "reception", "runtime", "server.suites", "server.tls", "services"}
+        | {"smtp"},
         set(),
     ),
     "submission.pickup": ({"log", "submission", "submission.inject", "services", "spool"}, set()),

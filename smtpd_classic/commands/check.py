@@ -3,13 +3,13 @@
 import argparse
 import json
 import os
-import ssl
 import sys
 from collections.abc import Iterator
 
 from smtpd_classic.accounts import Accounts
 from smtpd_classic.config import Config, Problem, examine, is_untouched
 from smtpd_classic.runtime import StatusFile
+from smtpd_classic.server.self_signed import signs_itself
 from smtpd_classic.server.tls import Certificate, CertificateProblem, problem_with
 
 __all__ = ["HELP", "add_arguments", "all_problems", "run"]
@@ -77,16 +77,9 @@ def _certificate(config: Config) -> Iterator[Problem]:
     said = problem_with(certificate, key)
     if said:
         yield Problem(config.path, line, said, "warning")
-    if _signs_itself(certificate):
+    if signs_itself(certificate):
         said = f"the certificate in {certificate} is self-signed; mail programs warn about it."
         yield Problem(config.path, line, said, "warning")
-
-
-def _signs_itself(path: str) -> bool:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.load_verify_locations(path)
-    found = context.get_ca_certs()
-    return len(found) == 1 and found[0]["issuer"] == found[0]["subject"]
 
 
 def _notes(config: Config) -> Iterator[str]:

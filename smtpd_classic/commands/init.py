@@ -19,7 +19,8 @@ from smtpd_classic.config.kinds import DOMAIN_NAME
 from smtpd_classic.daemon.privileges import unreachable_for
 from smtpd_classic.domain_name import ascii_domain
 from smtpd_classic.keys.store import KeyStore, dkim_folder
-from smtpd_classic.server import tls
+from smtpd_classic.server.self_signed import make_self_signed
+from smtpd_classic.server.tls import CertificateProblem
 
 __all__ = ["HELP", "add_arguments", "run"]
 
@@ -189,8 +190,8 @@ def _clear(folder: str) -> None:
 
 def _make_certificate(certificate: str, key: str, domain: str) -> None:
     try:
-        tls.make_self_signed(certificate, key, (domain, "localhost", "127.0.0.1", "::1"))
-    except tls.CertificateProblem as problem:
+        make_self_signed(certificate, key, (domain, "localhost", "127.0.0.1", "::1"))
+    except CertificateProblem as problem:
         raise Refused(str(problem), os.EX_UNAVAILABLE) from None
 
 

@@ -89,8 +89,9 @@ class Server:
         "tls/certificate.pem",
         "Certificate file",
         "The certificate chain for TLS, in PEM form, the server's own certificate first. It is read again when it "
-        "changes. When neither this file nor the key exists, a self-signed pair is made at the first start. A "
-        "relative name is beside the configuration file.",
+        "changes. When neither this file nor the key exists, a self-signed pair is made at the first start, valid for "
+        "820 days; the server renews such a certificate 30 days before its end and keeps its key. A relative name is "
+        "beside the configuration file.",
     )
     private_key: str = option(
         PATH,
@@ -158,6 +159,15 @@ class Listener:
         "Login",
         "none: clients cannot log in; offered: they may; required: a client that is neither logged in nor trusted "
         "cannot send anything (ports 587 and 465).",
+    )
+    tls_ciphers: str = option(
+        choice("modern", "intermediate", "old"),
+        "intermediate",
+        "TLS ciphers",
+        "The cipher suites. modern: TLS 1.3, and TLS 1.2 with ECDHE and AEAD (AES-GCM, ChaCha20). intermediate: DHE "
+        "with AEAD too, and where other servers deliver (STARTTLS, login not required) ECDHE with CBC, because a "
+        "server without a common cipher would send in the clear. old: also TLS 1.0 and 1.1, AES with CBC and RSA key "
+        "exchange, for old printers and programs. DHE and RSA key exchange need an RSA certificate.",
     )
     proxy_protocol: tuple[Network, ...] = option(
         NETWORKS,

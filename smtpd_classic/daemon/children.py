@@ -15,6 +15,7 @@ from smtpd_classic.server.acceptor import Acceptor
 from smtpd_classic.server.context import ListenerContext
 from smtpd_classic.server.listener_server import Receiver
 from smtpd_classic.server.listening import Sockets
+from smtpd_classic.server.suites import suites_of
 from smtpd_classic.server.tls import Certificate
 from smtpd_classic.services import Services
 from spool import SpoolBroken
@@ -58,7 +59,10 @@ def receiver_for(services: Services, sockets: Sockets) -> Receiver:
     server, log, accounts = services.config.server, services.log, services.accounts
     certificate = None
     if services.config.basic.allow_tls and any(listener.tls != "none" for listener, _ in sockets.bound):
-        certificate = Certificate(server.certificate, server.private_key, lambda text: log.warning("smtpd", text))
+        suites = {suites_of(listener) for listener, _ in sockets.bound}
+        certificate = Certificate(
+            server.certificate, server.private_key, lambda text: log.warning("smtpd", text), suites
+        )
     terms = ListenerContext(
         config=services.config,
         runtime=services.runtime,
@@ -96,6 +100,7 @@ def receive(setting: Generation, supervisor: socket.socket) -> None:
 def deliver(setting: Generation, supervisor: socket.socket) -> None:
     """Run the process that delivers the queue."""
     # Here, because it takes a fifth of the start, and the receivers do not have to wait for it.
+    from smtpd_classic.daemon.certificates import CertificateWatch  # noqa: PLC0415
     from smtpd_classic.daemon.keys import key_watch  # noqa: PLC0415
     from smtpd_classic.retry import RetryThread  # noqa: PLC0415
     from smtpd_classic.submission.pickup import Pickup  # noqa: PLC0415
@@ -106,10 +111,13 @@ def deliver(setting: Generation, supervisor: socket.socket) -> None:
     retry.start()
     pickup.start()
     keys.start()
+    certificates = CertificateWatch(services)
+    certificates.start()
     orders.ready()
     while not (word := orders.word()):
         orders.wait()
     orders.detach()
+    certificates.stop()
     keys.stop(0.0)
     pickup.stop(PICKUP_S)
     retry.stop(STOP_S if word == STOP else HAND_OVER_S)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from smtpd_classic.accounts import AccountsUnreadable
 from smtpd_classic.daemon import notify
+from smtpd_classic.daemon.certificates import CertificateWatch
 from smtpd_classic.daemon.children import receiver_for, services_for, sweep_up
 from smtpd_classic.daemon.instance import Generation, Instance
 from smtpd_classic.daemon.keys import key_watch
@@ -33,14 +34,17 @@ class _Sending(NamedTuple):
     retry: RetryThread
     pickup: Pickup
     keys: KeyWatch
+    certificates: CertificateWatch
     runtime: Runtime
 
     def start(self) -> None:
         self.keys.start()
+        self.certificates.start()
         self.retry.start()
         self.pickup.start()
 
     def stop(self, timeout_s: float) -> None:
+        self.certificates.stop()
         self.keys.stop(0.0)
         self.pickup.stop(PICKUP_S)
         self.retry.stop(timeout_s)
@@ -80,7 +84,8 @@ class Single:
     def _begin(self, setting: Generation) -> tuple[Receiver, _Sending]:
         services = services_for(setting)
         receiver = receiver_for(services, setting.sockets)
-        sending = _Sending(RetryThread(services), Pickup(services), key_watch(services), setting.runtime)
+        keys, certificates = key_watch(services), CertificateWatch(services)
+        sending = _Sending(RetryThread(services), Pickup(services), keys, certificates, setting.runtime)
         self._acceptor.serve(receiver.servers)
         sending.start()
         threading.Thread(target=sweep_up, args=(services,), daemon=True).start()

@@ -5,6 +5,7 @@ An obstacle ends the start with one sentence; half a server is never started.
 
 import os
 import resource
+import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,12 +14,13 @@ from filelock import lock_descriptor
 
 from smtpd_classic.config import Config, ConfigProblems, load
 from smtpd_classic.config.schema import SECTIONS
+from smtpd_classic.daemon.certificates import provide_certificate, wants_tls
 from smtpd_classic.daemon.privileges import PrivilegeProblem, drop, give, make_folder, service_user
 from smtpd_classic.log import Log
 from smtpd_classic.mailstore.store import MailStore, MailStoreBroken
 from smtpd_classic.runtime import Runtime
 from smtpd_classic.server import local_listener, tls
-from smtpd_classic.server.listening import CannotListen, Sockets, listeners_of
+from smtpd_classic.server.listening import CannotListen, Sockets
 from smtpd_classic.submission import maildrop
 from spool import Spool, SpoolBroken
 
@@ -26,7 +28,6 @@ __all__ = ["CannotStart", "Started", "reloaded", "start"]
 
 _COLUMNS_PER_WORKER = 4  # those of the last reload may still be finishing
 _SPARE_DESCRIPTORS = 200
-_LOOPBACK = {"127.0.0.1", "::1"}
 
 
 class CannotStart(Exception):
@@ -58,7 +59,7 @@ def start(path: str) -> Started:
         sockets = _open_sockets(config)
         for folder, mode in _folders(config):
             make_folder(folder, user, mode)
-        _provide_certificate(config, user)
+        provide_certificate(config, user, time.time())
         _provide_log(config, user)
         drop(user)
         _check_readable(config)
@@ -86,7 +87,7 @@ def reloaded(running: Config) -> tuple[Config, Config]:
     """Return the file as it is now, and its effective part. Raises ConfigProblems or CertificateProblem."""
     written = load(running.path)
     settled = _settled(running, written)
-    _provide_certificate(settled, None)
+    provide_certificate(settled, None, time.time())
     _check_readable(settled)
     return written, settled
 
@@ -118,21 +119,6 @@ def _folders(config: Config) -> tuple[tuple[str, int], ...]:
     return ((server.run_folder, 0o755), (server.spool_folder, 0o711), (server.mail_folder, 0o700))
 
 
-def _provide_certificate(config: Config, user: Any) -> None:
-    """A self-signed pair where TLS is wanted and there is none at all."""
-    certificate, key = config.server.certificate, config.server.private_key
-    if not _wants_tls(config) or os.path.lexists(certificate) or os.path.lexists(key):
-        return
-    names = dict.fromkeys((config.helo_name, config.server.primary_domain, *(each.name for each in config.domains)))
-    addresses = {address for listener in config.listeners for address in listener.address}
-    local = ("localhost", *sorted(_LOOPBACK)) if addresses <= _LOOPBACK else ()
-    tls.make_self_signed(certificate, key, (*names, *local))
-    try:
-        give(key, user)
-    except OSError as problem:
-        raise tls.CertificateProblem(f"{key} cannot be given to the service user: {problem.strerror}.") from None
-
-
 def _provide_log(config: Config, user: Any) -> None:
     """A log file that can be written after root is given up."""
     if not config.server.log.startswith("/"):
@@ -147,13 +133,9 @@ def _provide_log(config: Config, user: Any) -> None:
         ) from None
 
 
-def _wants_tls(config: Config) -> bool:
-    return config.basic.allow_tls and any(each.tls != "none" for each in listeners_of(config))
-
-
 def _check_readable(config: Config) -> None:
     """Check, as the service user, that the files for a reload can be read."""
-    if _wants_tls(config):
+    if wants_tls(config):
         tls.Certificate(config.server.certificate, config.server.private_key, lambda text: None)
 
 

@@ -12,6 +12,7 @@ from smtpd_classic.reception import Client
 from smtpd_classic.server.context import AcceptedSocket, IdlePolicy, ListenerContext, SessionHandler
 from smtpd_classic.server.local_listener import LOCAL
 from smtpd_classic.server.proxy_protocol import BadHeader, ProxyHeader, parse
+from smtpd_classic.server.suites import suites_of
 from smtpd_classic.server.wire import ServerWire
 from smtpd_classic.smtp import replies
 from smtpd_classic.smtp.events import (
@@ -179,7 +180,8 @@ class Connection:
         if certificate is None:
             raise ConnectionAbortedError
         try:
-            return self._wire.start_tls(certificate.context(), min(_HANDSHAKE_S, self._idle_s))
+            context = certificate.context(suites_of(self._listener))
+            return self._wire.start_tls(context, min(_HANDSHAKE_S, self._idle_s))
         except OSError as problem:
             said: str = getattr(problem, "reason", None) or _end(problem)  # an SSLError's, which may be None
             self._terms.log.write("smtpd", f"SSL_accept error from {self}: {printable(said)}")

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
 
-from smtpd_classic.server.tls import make_self_signed
+from smtpd_classic.server.self_signed import make_self_signed
 from smtpd_classic.smtp import events, replies, sasl
 from smtpd_classic.smtp.events import Event, Pause
 from smtpd_classic.smtp.reply import Reply

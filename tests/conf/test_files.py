@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from smtpd_classic.server.tls import make_self_signed
+from smtpd_classic.server.self_signed import make_self_signed
 from tests.instance import Instance
 from tests.reception.test_log_readers import written
 from tests.tools import need

@@ -18,7 +18,7 @@ from smtpd_classic.config.editing import Edited
 from smtpd_classic.config.lock import locked
 from smtpd_classic.runtime import Listening, StatusFile
 from smtpd_classic.runtime.status import own_status
-from smtpd_classic.server.tls import make_self_signed
+from smtpd_classic.server.self_signed import make_self_signed
 from tests.config.texts import SOUND
 
 HASH = hash_password("geheim")

@@ -13,7 +13,7 @@ from smtpd_classic.dns import DnsFailure, FixedResolver
 from smtpd_classic.doctor import Examination, State, examine
 from smtpd_classic.keys.publication import Publication
 from smtpd_classic.keys.store import IN_USE, RETIRED, KeyStore
-from smtpd_classic.server.tls import make_self_signed
+from smtpd_classic.server.self_signed import make_self_signed
 from spool import Envelope, Recipient, Spool, new_queue_id
 from tests.instance import Instance
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from smtpd_classic.server.tls import make_self_signed
+from smtpd_classic.server.self_signed import make_self_signed
 from tests.peers.name_server import resolving
 from tests.peers.smtp import answers, new_mail
 from tests.tools import TOOLS, need

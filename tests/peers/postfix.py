@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from smtpd_classic.server.tls import make_self_signed
+from smtpd_classic.server.self_signed import make_self_signed
 from tests.peers.name_server import resolving
 from tests.peers.smtp import answers, new_mail
 from tests.tools import need

@@ -3,7 +3,7 @@
 import ssl
 from pathlib import Path
 
-from smtpd_classic.server.tls import make_self_signed
+from smtpd_classic.server.self_signed import make_self_signed
 
 __all__ = ["client_context", "make_pair"]
 

@@ -1,5 +1,6 @@
 """The commands as they are typed: what they print where, and with which status they end."""
 
+import errno
 import json
 import os
 import re
@@ -271,10 +272,13 @@ def test_hints_are_true(folder: Path) -> None:
 def test_init_that_fails_leaves_nothing_in_the_way(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    def full(**_names: str) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
     with monkeypatch.context() as without:
-        without.setattr(shutil, "which", lambda *_words, **_names: None)
+        without.setattr(tempfile, "mkstemp", full)
         assert main(["init", str(folder / "mine")]) == 69
-    assert "install openssl" in capsys.readouterr().err
+    assert "A self-signed certificate cannot be made" in capsys.readouterr().err
     assert list((folder / "mine").iterdir()) == []
     assert main(["init", str(folder / "mine")]) == 0
 
