@@ -152,20 +152,25 @@ def _settled(running: Config, written: Config) -> Config:
 
 
 def _raise_descriptors(config: Config) -> tuple[str, ...]:
-    """As many open files as connections may need, as far as the system allows."""
+    """Raise the limit of open files as far as the system allows; return a warning if connections need more."""
     wanted = config.access.max_connections + _SPARE_DESCRIPTORS
-    allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    limits = [(most, most)]
+    if os.geteuid() == 0 and most != resource.RLIM_INFINITY and most < wanted:
+        limits.insert(0, (wanted, wanted))
+    for each in limits:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, each)
+            break
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if allowed == resource.RLIM_INFINITY or allowed >= wanted:
         return ()
-    if os.geteuid() == 0 and most != resource.RLIM_INFINITY:
-        most = max(most, wanted)
-    allowed = wanted if most == resource.RLIM_INFINITY else min(wanted, most)
-    with suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, most))
-    if resource.getrlimit(resource.RLIMIT_NOFILE)[0] >= wanted:
-        return ()
-    most_connections = config.access.max_connections
-    return (f"The system allows {allowed} open files, too few for max_connections = {most_connections} in [access].",)
+    enough = max(0, allowed - _SPARE_DESCRIPTORS)
+    warning = (
+        f"The system allows {allowed} open files, enough for {enough} connections and too few for "
+        f"max_connections = {config.access.max_connections} in [access]; raise LimitNOFILE or “ulimit -n”."
+    )
+    return (warning,)
 
 
 def _lock(config: Config) -> int:
