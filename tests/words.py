@@ -40,8 +40,6 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "spool": (15, 0.5),
     "tui": (17, 4),
     "man": (6, 1),
-    "README.md": (10, 0.5),
-    "CONTRIBUTING.md": (10, 0.5),
 }
 # The name of a section of the configuration, or of an SMTP event, may be the right word elsewhere too.
 MAY_REPEAT = ("smtpd_classic/config/schema", "smtpd_classic/smtp/events.py")
