@@ -123,7 +123,7 @@ def _leave(number: int, _: object) -> None:
 
 
 def _terminal(environ: Mapping[str, str]) -> urwid.display.raw.Screen:
-    screen = urwid.display.raw.Screen()
+    screen = urwid.display.raw.Screen(bracketed_paste_mode=True)
     if no_colour_wanted(environ):
         screen.set_terminal_properties(colors=1)
     # Ctrl-C asks, Ctrl-S and Ctrl-Q are keys like others: the terminal must not act on them.
@@ -153,6 +153,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _draws_lines(environ: Mapping[str, str]) -> bool:
+    # Python itself turns the locale C into C.UTF-8 (PEP 538) and leaves LC_CTYPE=C.UTF-8 behind.
+    chosen = environ.get("LC_ALL") or environ.get("LC_CTYPE") or environ.get("LANG") or "C"
+    if chosen == "C.UTF-8" and not environ.get("LC_ALL") and environ.get("LANG", "C") in {"", "C", "POSIX"}:
+        chosen = "C"
+    if chosen in {"C", "POSIX"}:
+        return False
     encoding = locale.getpreferredencoding(do_setlocale=False).lower().replace("-", "")
     return encoding == "utf8" and environ.get("TERM", "") not in {"vt100", "dumb", "vt220"}
 

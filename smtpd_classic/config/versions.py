@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from smtpd_classic import atomic_file
 
-__all__ = ["Version", "keep", "versions"]
+__all__ = ["Version", "forget", "keep", "versions"]
 
 _KEPT = 20
 _STAMP = "%Y%m%dT%H%M%S.%fZ"
@@ -53,6 +53,14 @@ def keep(path: str, data: bytes) -> str:
         with suppress(FileNotFoundError):
             os.unlink(old.path)
     return name
+
+
+def forget(path: str | os.PathLike[str], name: str) -> None:
+    """Remove one kept version, if it is there. Raises OSError."""
+    for version in versions(path):
+        if version.name == name:
+            with suppress(FileNotFoundError):
+                os.unlink(version.path)
 
 
 def _folder(target: str) -> str:

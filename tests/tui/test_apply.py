@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from smtpd_classic.config import load
-from smtpd_classic.config.editing import versions
+from smtpd_classic.config.versions import forget, keep, versions
 from smtpd_classic.runtime import Runtime
 from smtpd_classic.runtime.status import own_status
 from tests.tui.program import CONFIG, Tui, made
@@ -116,6 +116,7 @@ def test_a_daemon_that_refuses_gets_the_old_file_back(path: Path) -> None:
     assert path.read_text() == CONFIG
     assert "no such port" in tui.text
     assert "The old file is back" in tui.text
+    assert versions(path) == ()
     tui.press("esc")
     assert tui.shell.context.draft.changed("basic")
     assert "Max. recipients            250" in tui.text
@@ -311,3 +312,11 @@ def test_an_earlier_version_comes_back(path: Path) -> None:
     assert "Restored." in tui.status_line
     tui.go("Basic Parameters")
     assert "Max. recipients            100" in tui.text
+
+
+def test_a_version_is_forgotten_by_its_name(tmp_path: Path) -> None:
+    path = made(tmp_path)
+    first, second = (keep(path, data) for data in (b"one", b"two"))
+    forget(path, first)
+    assert [each.name for each in versions(path)] == [second]
+    forget(path, first)

@@ -83,13 +83,15 @@ def test_what_must_be_there_cannot_be_left_blank(option: Option) -> None:
     assert problem_of(option, option.kind.example) == ""
 
 
-def test_space_ticks_a_box(tui: Tui) -> None:
+def test_space_ticks_a_box_and_enter_goes_on(tui: Tui) -> None:
     tui.go("Basic Parameters").shell.go("Basic Parameters", "allow_vrfy_expn")
     tui.press(" ")
     row = tui.shell.context.draft.plain("basic")
     assert row.text(row.section.option("allow_vrfy_expn")) == "yes"
     assert "[x] yes" in tui.text
     tui.press("enter")
+    assert "[x] yes" in tui.text
+    tui.press("up", " ")
     assert not tui.shell.context.draft.changed()
 
 

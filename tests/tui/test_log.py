@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from smtpd_classic.runtime import Runtime
 from tests.tui.program import CONFIG, NOW, Tui, made
 from tests.tui.test_text import HOSTILE, assert_harmless
-from tui.log.actions import addresses_in
+from tui.log.actions import addresses_in, block
 from tui.log.blocks import earlier, end_of, words_of
 from tui.log.suspects import collect
 from tui.log.window import LogWindow, parsed
@@ -109,12 +109,24 @@ def test_a_rotated_log_is_followed(tui: Tui, log: Path) -> None:
 
 
 def test_enter_on_a_line_leads_from_the_address_to_an_action(tui: Tui, tmp_path: Path) -> None:
-    (tmp_path / "run" / "blocked").mkdir(parents=True)
     tui.press("enter")
     assert "Block 192.0.2.99" in tui.dialog_text
     tui.find("Block 192.0.2.99").press("enter")
+    assert "Block this address?" in tui.dialog_text
+    assert not Runtime(str(tmp_path / "run")).blocks.blocked("192.0.2.99")
+    tui.choose("Block 192.0.2.99")
     assert "192.0.2.99 is blocked for" in tui.status_line
     assert Runtime(str(tmp_path / "run")).blocks.blocked("192.0.2.99")
+
+
+@pytest.mark.parametrize("ip", ["127.0.0.1", "127.8.9.10", "::1", "::ffff:127.0.0.1", "198.51.100.20"])
+def test_the_administrators_own_address_is_never_blocked(
+    ip: str, tui: Tui, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSH_CONNECTION", "198.51.100.20 50022 192.0.2.1 22")
+    block(tui.shell.context, ip)
+    assert f"{ip} is not blocked" in tui.status_line
+    assert not tui.dialog()
 
 
 def test_an_address_of_the_log_becomes_trusted_when_it_is_applied(tui: Tui) -> None:
@@ -147,7 +159,7 @@ def test_suspects_are_counted_and_blocked_with_one_key(tui: Tui, log: Path, tmp_
     ]
     tui.press("x")
     assert "203.0.113.5 3" in tui.dialog_text
-    tui.press("b")
+    tui.press("b").choose("Block 203.0.113.5")
     assert "203.0.113.5 is blocked" in tui.status_line
     assert Runtime(str(tmp_path / "run")).blocks.blocked("203.0.113.5")
     tui.press("down", "enter")

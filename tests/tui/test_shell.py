@@ -10,6 +10,7 @@ import urwid
 import urwid.testing as ut
 
 from tests.tui.program import CONFIG, Tui, made
+from tui.config.config_file import ConfigFile
 from tui.screens import MENU_ENTRIES
 from tui.shell.screen import MenuEntry
 from tui.widgets.focus import leaf_of
@@ -127,7 +128,51 @@ def test_what_is_pasted_is_text_and_never_a_command(tui: Tui) -> None:
     tui.shell.go("Basic Parameters", "postmaster")
     tui.press("begin paste", "a", "enter", "tab", "b", "end paste")
     row = tui.shell.context.draft.plain("basic")
-    assert row.text(row.section.option("postmaster")) == "ab"
+    assert row.text(row.section.option("postmaster")) == "a, b"
+
+
+def test_lines_that_are_pasted_become_items(tui: Tui) -> None:
+    tui.go("Trusted Hosts").press("a", "begin paste", *"10.0.0.1", "enter", *"10.0.0.2", "ctrl j", "end paste")
+    tui.press("f2")
+    assert not tui.dialog()
+    row = tui.shell.context.draft.plain("trusted")
+    assert row.text(row.section.option("hosts")) == "192.168.0.0/16, 10.0.0.1, 10.0.0.2"
+
+
+def test_esc_asks_before_it_discards_input(tui: Tui) -> None:
+    tui.go("Trusted Hosts").press("a").type("10.0.0.1").press("esc")
+    assert "Discard the input?" in tui.dialog_text
+    tui.press("esc")
+    assert "10.0.0.1" in tui.dialog_text
+    tui.press("esc").choose("Discard")
+    assert not tui.dialog()
+    tui.press("a", "esc")
+    assert not tui.dialog()
+
+
+def test_fields_of_a_file_that_is_read_only_cannot_be_edited(tui: Tui) -> None:
+    context = tui.shell.context
+    context.source = context.source._replace(read_only="joe may not write to the file")
+    tui.shell.go("Basic Parameters", "max_recipients")
+    tui.type("7")
+    assert not context.draft.changed()
+    assert "Read-only: joe may not write" in tui.status_line
+
+
+def test_a_file_that_cannot_be_read_is_one_sentence_and_the_sudo_line(tui: Tui) -> None:
+    context = tui.shell.context
+    context.source = ConfigFile(context.path, read_only=f"joe cannot read {context.path}", unreadable=True)
+    tui.shell._say_unreadable()
+    assert "joe cannot read" in tui.dialog_text
+    assert "sudo smtpd-classic-tui --config" in tui.dialog_text
+
+
+def test_up_from_the_buttons_goes_to_the_row_above_them(tui: Tui) -> None:
+    tui.go("Direct Delivery").press("enter")
+    dialog = tui.shell._layers.top
+    assert dialog is not None
+    tui.to("OK").press("up")
+    assert dialog.list.focus is dialog._rows[-2]  # the last field; the sentence on errors below it takes no focus
 
 
 def test_quitting_with_changes_asks_and_staying_is_the_safe_answer(tui: Tui) -> None:

@@ -12,6 +12,7 @@ from smtpd_classic.config import ConfigProblems, Problem, parse
 from smtpd_classic.config.editing import ChangedMeanwhile, Edited, LockHeld, restore
 from smtpd_classic.config.kinds import BOOLEAN
 from smtpd_classic.config.open_relay import is_reachable, open_relay_reasons
+from smtpd_classic.config.versions import forget
 from tui.config.config_file import ConfigFile, read_source
 from tui.config.difference import diff_between, diff_rows
 from tui.config.draft import ConfigDraft
@@ -212,7 +213,9 @@ def settle(context: AppContext, before: ConfigFile, version: str | None) -> tupl
     written = read_source(before.path)
     answer = reload(context.runtime, before.path, written.digest)
     if answer.took is ReloadOutcome.REFUSED and version is not None:
-        restore(before.path, version, even_if_refused=True)
+        refused = restore(before.path, version, even_if_refused=True)
+        for name in (version, refused):  # neither is a state in which the server ran
+            forget(before.path, name)
         reload(context.runtime, before.path, before.digest, patience_s=5)
         written = read_source(before.path)
     return written, answer

@@ -21,6 +21,7 @@ class ConfigFile(NamedTuple):
     problems: tuple[Problem, ...] = ()
     read_only: str = ""
     missing: bool = False
+    unreadable: bool = False
 
 
 def read_source(path: str) -> ConfigFile:
@@ -33,7 +34,7 @@ def read_source(path: str) -> ConfigFile:
         return ConfigFile(path, missing=True, read_only=reason)
     except OSError as problem:
         said = Problem(path, 0, f"cannot be read: {problem.strerror}.")
-        return ConfigFile(path, problems=(said,), read_only=f"{_who()} cannot read {path}")
+        return ConfigFile(path, problems=(said,), read_only=f"{_who()} cannot read {path}", unreadable=True)
     digest = hashlib.sha256(data).hexdigest()
     try:
         text = decoded(data, path)

@@ -74,6 +74,11 @@ class Field(urwid.WidgetWrap[urwid.Pile]):
         return self.editor.text
 
     @property
+    def changed(self) -> bool:
+        """True if the text differs from the one that was shown first."""
+        return self.text != self._original
+
+    @property
     def problem(self) -> str:
         return problem_of(self.option, self.text)
 

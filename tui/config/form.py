@@ -45,6 +45,13 @@ class Form:
         return base.text(option) if base is not None else option.default_text
 
     def _edited(self, field: Field) -> None:
+        reason = self._context.source.read_only
+        if reason:
+            kept = self._row.text(field.option)
+            if field.text != kept:
+                field.show(kept, self._original(field.option))
+                self._context.shell.say(f"Read-only: {reason}.", "warn")
+            return
         self._row.set(field.option, file_text(field.option.kind, field.text))
         self._changed()
 

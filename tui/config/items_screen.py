@@ -11,6 +11,7 @@ from smtpd_classic.config.option import Option
 from tui.config import apply
 from tui.config.field import Field
 from tui.shell.context import AppContext
+from tui.shell.discard_question import esc_asks
 from tui.shell.help_pane import WithHelp, help_of
 from tui.shell.screen import Help
 from tui.widgets.buttons import ButtonRow
@@ -103,7 +104,7 @@ def line_dialog(context: AppContext, title: str, field: Field, accept: Callable[
         title,
         [field, urwid.Divider(), urwid.Text(("dim", doc))],
         [("OK", accept), ("Cancel", context.shell.close)],
-        context.shell.close,
+        esc_asks(context.shell, lambda: field.changed),
         width=60,
         submit=accept,
     )

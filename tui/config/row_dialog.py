@@ -9,6 +9,7 @@ from tui.config.draft import Row, file_text
 from tui.config.field import Field
 from tui.config.hosts_editor import HostsEditor
 from tui.shell.context import AppContext
+from tui.shell.discard_question import esc_asks
 from tui.shell.help_pane import help_of
 from tui.shell.screen import Help
 from tui.widgets.dialog import Dialog
@@ -45,7 +46,7 @@ class _RowDialog:
             f"{section.tab}: {row.name or 'new'}",
             [self._name, *self._fields, self._error],
             [("OK", self._accept), ("Cancel", context.shell.close)],
-            context.shell.close,
+            esc_asks(context.shell, lambda: any(field.changed for field in (self._name, *self._fields))),
             width=76,
             words=_words,
             contexts=("list", "order") if any(isinstance(each.editor, HostsEditor) for each in self._fields) else (),

@@ -1,8 +1,11 @@
 """What can be done about a line of the log: block or trust an address in it, show only what belongs together."""
 
 import ipaddress
+import os
 import re
-from collections.abc import Callable, Iterator
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 
 import urwid
@@ -11,7 +14,7 @@ from smtpd_classic.config.kinds import split_items
 from tui.log.window import parsed
 from tui.shell.context import AppContext
 from tui.widgets.buttons import Word
-from tui.widgets.dialog import Dialog
+from tui.widgets.dialog import Dialog, ask
 from tui.widgets.flow import Flow
 from tui.widgets.text import clean, span
 
@@ -32,18 +35,47 @@ def addresses_in(text: str) -> Iterator[str]:
 
 
 def block(context: AppContext, ip: str) -> None:
-    """Refuse the address for the time that Access Control says, from now on."""
+    """Ask, then refuse the address for the time set in Access Control."""
     config = context.source.config
     if config is None:
-        context.shell.say("The configuration must be right before an address can be blocked.", "bad")
+        context.shell.say("Correct the configuration first; then an address can be blocked.", "bad")
+        return
+    if why := _never_blocked(ip, os.environ):
+        context.shell.say(f"{ip} is not blocked: {why}.", "bad")
         return
     seconds = config.access.block_time.total_seconds()
     runtime = context.runtime
 
+    def work() -> None:
+        os.makedirs(runtime.blocks.folder, mode=0o755, exist_ok=True)  # the server may never have run
+        runtime.blocks.block(ip, seconds, "by hand")
+
     def done(_: None) -> None:
         context.shell.say(f"{ip} is blocked for {span(seconds)}. Access Control shows it and can end it.", "good")
 
-    context.run(lambda: runtime.blocks.block(ip, seconds, "by hand"), done)
+    def confirmed() -> None:
+        context.shell.close()
+        context.run(work, done)
+
+    text = f"The server will refuse all connections from {ip} for {span(seconds)}."
+    answers = [("No", context.shell.close), (f"Block {ip}", confirmed)]
+    context.shell.open(ask("Block this address?", text, answers, context.shell.close))
+
+
+def _never_blocked(ip: str, environ: Mapping[str, str]) -> str:
+    """Return the reason why a block of this address would lock out its own administrator, or a blank."""
+    address = ipaddress.ip_address(ip)
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    if address.is_loopback or address.is_unspecified:
+        return "it is this machine"
+    if str(address) in (environ.get("SSH_CONNECTION", "").split() or [""])[0::2]:
+        return "you are connected from it, or it is this machine"
+    family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
+    with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
+        probe.bind((str(address), 0))  # possible only for an address of this machine
+        return "it is an address of this machine"
+    return ""
 
 
 def trust(context: AppContext, ip: str) -> None:

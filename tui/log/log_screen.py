@@ -156,7 +156,8 @@ class LogScreen:
         left = f"; {size_text(self._start)} before" if self._start else ""
         search = " searching …" if self._reading and self._filter else ""
         name, shown = clean(os.path.basename(self._path), 60), count(len(self._window))
-        self._head.set_text(("head", f" {name}: {shown} lines{left}{words}; {state}{search}"))
+        lines = "line" if len(self._window) == 1 else "lines"
+        self._head.set_text(("head", f" {name}: {shown} {lines}{left}{words}; {state}{search}"))
 
     # --- commands
 

@@ -10,6 +10,7 @@ from smtpd_classic.config.option import Option
 from tui.config.draft import file_text
 from tui.config.field import Field
 from tui.shell.context import AppContext, sentence
+from tui.shell.discard_question import esc_asks
 from tui.shell.screen import Help
 from tui.widgets.dialog import Dialog
 from tui.widgets.flow import Flow
@@ -48,9 +49,8 @@ class FieldsDialog(Generic[T]):
         self._fields = [Field(context, option, text, text, self._edited) for option, text in fields]
         self._error = urwid.Text("")
         buttons = [("OK", self._accept), ("Cancel", context.shell.close)]
-        self._dialog = Dialog(
-            title, [*self._fields, self._error], buttons, context.shell.close, width=width, words=_words
-        )
+        esc = esc_asks(context.shell, lambda: any(field.changed for field in self._fields))
+        self._dialog = Dialog(title, [*self._fields, self._error], buttons, esc, width=width, words=_words)
 
     def open(self) -> None:
         self._context.shell.open(self._dialog)

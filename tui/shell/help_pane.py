@@ -17,7 +17,7 @@ _HEIGHTS = ((19, 6), (15, 4))  # from so many rows of screen, so many for rule a
 def help_of(option: Option) -> Help:
     """The option's help, with its kind, its default and when a change takes effect."""
     facts = [
-        f"A {option.kind.name}."
+        f"{'An' if option.kind.name[:1] in 'aeiou' else 'A'} {option.kind.name}."
         if not option.kind.name.startswith(("one of", "yes"))
         else f"{option.kind.name.capitalize()}."
     ]

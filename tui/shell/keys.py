@@ -90,6 +90,9 @@ BINDINGS = (
     Binding(EVERYWHERE, "assistant", ("meta g",), "Assistant", "Make a first configuration.", in_bar=False),
     Binding(EVERYWHERE, "quit", ("f10", "ctrl q", "meta q", "q"), "Quit", "Leave; asks when changes are not applied."),
     Binding(EVERYWHERE, "ask quit", ("ctrl c",), "Quit?", "Ask whether to leave.", in_bar=False),
+    Binding(
+        "dialog", "accept", ("f2", "ctrl s", "meta a"), "OK", "Press the dialog's OK or Apply button.", in_bar=False
+    ),
     Binding("dialog", "back", ("esc",), "Close", "Close the dialog, as its button does; nothing is changed."),
     Binding(
         "settings",

@@ -18,7 +18,7 @@ from tui.shell.keys import command_for
 from tui.shell.layers import Body, Layers
 from tui.shell.menu import Menu
 from tui.shell.screen import MenuEntry, Screen
-from tui.widgets.dialog import Dialog
+from tui.widgets.dialog import Dialog, ask
 from tui.widgets.focus import leaf_of
 from tui.widgets.text import clean
 
@@ -35,6 +35,7 @@ class MainShell(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
         self._titles = list(self._places)
         self._screens: dict[str, Screen] = {}
         self._pasting = False
+        self._line_ended = False  # in what is pasted: the next character begins another item
         self.current = ""
         self.switch_mouse: Callable[[], str] = lambda: "There is no mouse here."
         actions = [("Help and keys", lambda: self.run("help")), ("Quit", lambda: self.run("quit"))]
@@ -52,10 +53,18 @@ class MainShell(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
     def begin(self) -> None:
         self.context.read()
         self.show(self._titles[0])
-        if self.context.source.missing and not self.context.source.read_only:
+        if self.context.source.unreadable:
+            self._say_unreadable()
+        elif self.context.source.missing and not self.context.source.read_only:
             self.run("assistant")
         elif self.context.source.read_only:
             self.say(f"Read-only: {self.context.source.read_only}.", "warn")
+
+    def _say_unreadable(self) -> None:
+        path = clean(self.context.path, 300)
+        text = f"{self.context.source.read_only}. Start the program with the right to read it:\n\n"
+        text += f"    sudo smtpd-classic-tui --config {path}"
+        self.open(ask("The configuration cannot be read", text, [("Quit", self.leave)], self.leave))
 
     # --- the shell
 
@@ -161,11 +170,12 @@ class MainShell(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
 
     def _key(self, size: Any, key: str) -> str | None:
         if key in {"begin paste", "end paste"}:
-            self._pasting = key == "begin paste"
+            self._pasting, self._line_ended = key == "begin paste", False
+            return None
+        if self._pasting:
+            self._paste(size, key)
             return None
         typing = self._types_text()
-        if self._pasting and (not typing or len(key) > 1):
-            return None  # what was copied somewhere is text, never a command
         unhandled = self._w.keypress(size, key)
         if unhandled is None or (typing and (len(unhandled) == 1 or unhandled in _TEXT_KEYS)):
             self._show_keys()
@@ -175,6 +185,19 @@ class MainShell(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
             return unhandled
         self.run(command)
         return None
+
+    def _paste(self, size: Any, key: str) -> None:
+        """Take pasted text into the text field in focus, never as a command; lines become items of a list."""
+        if not self._types_text():
+            return
+        if key in {"enter", "ctrl j", "tab"}:
+            self._line_ended = True
+        elif len(key) == 1:
+            if self._line_ended:
+                for char in ", ":
+                    self._w.keypress(size, char)
+            self._line_ended = False
+            self._w.keypress(size, key)
 
     def _types_text(self) -> bool:
         """Whether a text field has the focus."""

@@ -17,6 +17,7 @@ __all__ = ["Dialog", "ask", "message", "paragraphs", "text_rows"]
 Rows = Sequence[Flow]
 Words = Callable[[Flow | None], tuple[str, str] | None]
 _HINT_ROWS = 4
+_ACCEPTING = frozenset({"OK", "Next", "Filter", "Search", "Apply"})  # buttons that F2 presses, too
 
 
 class Dialog(urwid.WidgetWrap[urwid.AttrMap[urwid.AbstractWidget]]):
@@ -47,7 +48,8 @@ class Dialog(urwid.WidgetWrap[urwid.AttrMap[urwid.AbstractWidget]]):
         self.words = words
         self.width = width
         self.contexts = contexts
-        self.do = do or (lambda _: False)
+        self._do = do or (lambda _: False)
+        self._accept = next((pressed for label, pressed in buttons[:1] if label in _ACCEPTING), submit)
         self.list: urwid.ListBox[int] = urwid.ListBox(urwid.SimpleFocusListWalker(list(rows)), select_navigation=True)
         self._rows: list[Flow] = list(rows)
         self._buttons = ButtonRow(buttons, focus_button or 0)
@@ -77,6 +79,13 @@ class Dialog(urwid.WidgetWrap[urwid.AttrMap[urwid.AbstractWidget]]):
         focus = self._frame.focus_position
         self._frame.footer = urwid.Pile(parts, select_navigation=True)
         self._frame.focus_position = focus
+
+    def do(self, command: str) -> bool:
+        """Run a command of a key; return True if the dialog has it."""
+        if command == "accept" and self._accept is not None:
+            self._accept()
+            return True
+        return self._do(command)
 
     def focus_on(self, row: Flow) -> None:
         self._frame.focus_position = "body"
@@ -124,6 +133,7 @@ class Dialog(urwid.WidgetWrap[urwid.AttrMap[urwid.AbstractWidget]]):
             return None
         if selectable and key == "up":
             self._frame.focus_position = "body"
+            self.list.set_focus(max(at for at, row in enumerate(self._rows) if row.selectable()), "below")
         elif not selectable:
             self.list.keypress((max(1, size[0] - 4), max(1, size[1] - 4)), key)
         return None

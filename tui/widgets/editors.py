@@ -147,13 +147,20 @@ class DropDownField(urwid.DropDown):
         self._emit("chosen")
 
 
+class _Box(Word):
+    """A box that only Space and a click turn round; Enter goes on to the next row."""
+
+    def keypress(self, size: Any, key: str) -> str | None:
+        return key if key == "enter" else super().keypress(size, key)
+
+
 class CheckBoxEditor:
-    """[x] yes, [ ] no: Space and Enter turn it round. [?] is a word that the file has and that is neither."""
+    """[x] yes, [ ] no: Space turns it round, Enter goes on. [?] is a word of the file that is neither."""
 
     def __init__(self, text: str, changed: Changed) -> None:
         self._text = text
         self._changed = changed
-        self._box = Word(self._face(), self._turn, 1)
+        self._box = _Box(self._face(), self._turn, 1)
         self.widget: urwid.AbstractWidget = urwid.AttrMap(self._box, "label", "field focus")
 
     def _face(self) -> str:
