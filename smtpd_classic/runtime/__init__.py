@@ -1,6 +1,6 @@
 """What the processes of one instance share while it runs: the run folder.
 
-Everything here is for a hot path or for a screen: it is cheap, it works (and says zero, nothing, nobody) when the
+Everything here is for a hot path or for a screen: it is cheap, it works (and returns zero or nothing) when the
 folder is missing because the daemon is down, and nothing that a session calls raises.
 """
 
@@ -53,7 +53,7 @@ class Runtime:
         return other
 
     def secret(self, purpose: str) -> bytes:
-        """32 octets that every process of this instance knows and nobody else; another with each start."""
+        """Return 32 octets that the processes of this instance share in secret; others with each start."""
         return hmac.digest(self._key, purpose.encode(), "sha256")
 
     @property
@@ -72,7 +72,7 @@ class Runtime:
         self.counters.make(columns)
 
     def wake(self, queue_id: str = "") -> bool:
-        """Tell the retry thread of `queue_id`, or (blank) to look by itself. Never waits; whether somebody heard it."""
+        """Send `queue_id` to the retry thread; blank starts a scan. Never waits. Return True if there was a reader."""
         return self._waker.wake(queue_id)
 
     def wakes(self) -> Wakes:

@@ -1,7 +1,7 @@
-"""Blocked clients: one file each in `blocked/`, named after the address, whose mtime is when the block ends.
+"""Blocked clients: one file each in `blocked/`, named after the address. Its mtime is the end of the block.
 
-Every process sees a block at once, because making or removing a file changes the folder's mtime, and that is all that
-is looked at when a client connects. Unblocking is unlinking.
+Every process sees a block at once: making or removing a file changes the mtime of the folder, and a connection costs
+one stat of it. To unblock a client, remove its file.
 """
 
 import ipaddress
@@ -32,7 +32,7 @@ class Blocks:
         self._seen: tuple[int, dict[str, float]] = (-1, {})
 
     def blocked(self, ip: str) -> bool:
-        """Whether the client is blocked now. Costs one stat; a folder that cannot be read blocks nobody."""
+        """Return True if the client is blocked now. Costs one stat; False if the folder cannot be read."""
         try:
             changed = os.stat(self.folder).st_mtime_ns
         except OSError:
@@ -72,13 +72,13 @@ class Blocks:
         return True
 
     def list(self) -> list[Block]:
-        """Every block in force, the one that ends last first."""
+        """Return every block in force, the one that ends last first."""
         now = time.time()
         found = [Block(name, until, self._reason(name)) for name, until in self._ends().items() if until > now]
         return sorted(found, key=lambda block: -block.until)
 
     def sweep(self) -> None:
-        """Remove what has ended; for the supervisor, now and then."""
+        """Remove the blocks that have ended. The supervisor calls this from time to time."""
         now = time.time()
         for name, until in self._ends().items():
             if until <= now:

@@ -1,4 +1,4 @@
-"""Whom an address stands for where clients are counted and blocked."""
+"""The key under which a client is counted and blocked: its IPv4 address, or the /64 of its IPv6 address."""
 
 import socket
 
@@ -9,9 +9,9 @@ _MAPPED = bytes(10) + b"\xff\xff"
 
 
 def client_key(ip: str) -> str:
-    """The address itself, or the /64 of an IPv6 address, which one client has all of.
+    """Return the IPv4 address itself, or the /64 of an IPv6 address, because one client has all of it.
 
-    `::ffff:192.0.2.1` is 192.0.2.1, and `2001:db8::1%eth0` is 2001:db8::1. What is no address raises ValueError.
+    `::ffff:192.0.2.1` is 192.0.2.1, and `2001:db8::1%eth0` is 2001:db8::1. Raises ValueError for other text.
     """
     # Not ip_address(), which takes ten times as long, for every connection.
     try:

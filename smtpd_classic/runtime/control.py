@@ -1,4 +1,4 @@
-"""Telling a running daemon what to do, and learning what came of it."""
+"""Commands to a running daemon by signal, and their result."""
 
 import os
 import signal
@@ -12,13 +12,13 @@ _PAUSE_S = 0.05
 
 
 class NotRunning(Exception):
-    """There is no daemon to tell."""
+    """Raised when no daemon is running."""
 
 
 def reload(file: StatusFile, timeout_s: float = 30.0) -> DaemonStatus:
-    """Have the daemon read its configuration; the status afterwards, whose `error` is blank when it was taken.
+    """Make the daemon read its configuration; return the status afterwards, with a blank `error` if it was accepted.
 
-    Raises NotRunning, PermissionError when we may not tell it, or TimeoutError when it does not answer.
+    Raises NotRunning, PermissionError without the right to send the signal, or TimeoutError when it does not answer.
     """
     before = _tell(file, signal.SIGHUP)
     deadline = time.monotonic() + timeout_s
@@ -33,7 +33,7 @@ def reload(file: StatusFile, timeout_s: float = 30.0) -> DaemonStatus:
 
 
 def stop(file: StatusFile, timeout_s: float = 30.0) -> None:
-    """End the daemon and wait for that. Raises as `reload` does."""
+    """Stop the daemon and wait for its end. Raises as `reload` does."""
     status = _tell(file, signal.SIGTERM)
     deadline = time.monotonic() + timeout_s
     while status.alive:
@@ -47,7 +47,7 @@ def _tell(file: StatusFile, number: signal.Signals) -> DaemonStatus:
     if status is None:
         raise NotRunning
     try:
-        # Whoever owns the file could write any number into it, and root would then send the signal for him.
+        # The owner of the file can write any number into it, and root would then send the signal to that process.
         if os.stat(f"/proc/{status.pid}").st_uid != os.stat(file.path).st_uid:
             raise NotRunning
         os.kill(status.pid, number)

@@ -1,7 +1,7 @@
 """Numbers that the processes share: open connections per address, totals, and a ring of the last hour by minute.
 
 A file mapped into every process, one column for each. A column is written by its process alone, so that no lock is
-needed between them; whoever wants a sum adds up the columns. Column 0 is the supervisor's: into it go the totals of
+needed between them; a reader adds up the columns. Column 0 is the supervisor's: into it go the totals of
 the dead.
 """
 
@@ -32,7 +32,7 @@ COUNTED = (
     "blocked",
     "logins_failed",
 )
-"""What is counted, in all and by minute."""
+"""The counters, as totals and by minute."""
 
 TooMany = str
 _MINUTES = 64
@@ -83,16 +83,16 @@ class Counters:
         self._open(write=True)
 
     def attach(self, column: int) -> None:
-        """From now on count into this column, which must be nobody else's."""
+        """Count into this column from now on. No other process may use it."""
         if self._map is None:
             self._open(write=True)
         self._own = self._columns[column] if column < len(self._columns) else None
-        self._lock = threading.Lock()  # after a fork, whatever held the old one is gone
+        self._lock = threading.Lock()  # after a fork, the holder of the old one is gone
         if self._own is not None:
             self._own[0][_PID] = os.getpid()
 
     def free_column(self) -> int | None:
-        """A column that nobody counts into; never 0."""
+        """Return a column that no process uses; never 0."""
         return next((n for n, (words, _) in enumerate(self._columns) if n and not words[_PID]), None)
 
     def reserve(self, column: int) -> None:
@@ -142,7 +142,7 @@ class Counters:
         """Count a connection as open. When there are too many already, say which kind ("all", "client") and do not.
 
         A limit of 0 is none. Blank means counted: `disconnected` is due. Addresses are hashed into buckets, so that
-        now and then two share one; the key of the hash is secret, so that nobody can choose with whom.
+        now and then two share one; the key of the hash is secret, so that a client cannot choose its neighbour.
         """
         own = self._own
         if own is None:

@@ -1,7 +1,7 @@
 """Failed logins and protocol errors by address, counted across the processes, and the blocks they lead to.
 
 `failures` is a log of fixed records that every process appends to under a lock and reads on from where it had read to.
-No password is in it: what was tried is kept as a keyed hash, whose key exists in the daemon's memory alone, only to
+No password is in it: a tried password is kept as a keyed hash, with a key in the memory of the daemon alone, only to
 tell whether the next try is the same one (an old phone must not lock out an office).
 """
 
@@ -147,7 +147,7 @@ class Failures:
         return self._fd
 
     def _read_on(self, fd: int, now: float) -> None:
-        """Take note of what other processes have appended, and start the file anew when it is too long."""
+        """Read the records of other processes, and start the file anew when it is too long."""
         mark, start = _HEADER.unpack(os.pread(fd, _HEADER.size, 0).ljust(_HEADER.size, b"\0"))
         size = os.fstat(fd).st_size
         if mark != _MARK:
@@ -172,7 +172,7 @@ class Failures:
             self._known.setdefault(who, {})[what] = at
 
     def _renew(self, fd: int, start: int, now: float) -> None:
-        """Keep what still counts, at most so much of it."""
+        """Keep the records that still count, up to a limit."""
         earliest = now - self._rule.window.total_seconds()
         kept = sorted(
             (at, who, what)

@@ -1,4 +1,4 @@
-"""What the daemon says of itself in `status.json`: read by the CLI and the UI, also when it is down."""
+"""The state of the daemon in `status.json`. The CLI and the screens read it, also while the daemon is down."""
 
 import json
 import os
@@ -43,7 +43,7 @@ class DaemonStatus:
     not_listening: tuple[str, ...] = ()  # sentences: which address could not be bound, and why
     receivers: int = 0
     version: str = ""
-    children: dict[str, int] = field(default_factory=dict)  # what each does → its pid
+    children: dict[str, int] = field(default_factory=dict)  # task of each process → its pid
 
     @property
     def alive(self) -> bool:

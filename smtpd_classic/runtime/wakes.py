@@ -1,6 +1,6 @@
-"""The wake FIFO: whoever puts mail into the queue tells the retry thread its queue id, and never waits for it.
+"""The wake FIFO: a process that queues a message sends its queue id to the retry thread, and never waits for it.
 
-What is not read, because nobody listens or the pipe is full, is found by the retry thread's own slow scan.
+The slow scan of the retry thread finds ids that were lost because there was no reader or the pipe was full.
 """
 
 import os
@@ -14,7 +14,7 @@ _LONGEST_ID = 128
 
 
 class Waker:
-    """The writing end, kept open once there is somebody at the other one. Thread-safe; never raises."""
+    """The writing end, kept open once there is a reader. Thread-safe; never raises."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -22,7 +22,7 @@ class Waker:
         self._lock = threading.Lock()
 
     def wake(self, queue_id: str = "") -> bool:
-        """Tell the retry thread of `queue_id`, or (blank) to look by itself. Whether somebody was there to hear it."""
+        """Send `queue_id` to the retry thread; blank starts a scan. Return True if there was a reader."""
         word = queue_id.encode("ascii", "ignore")[:_LONGEST_ID] + b"\n"  # within PIPE_BUF: whole or not at all
         return self._write(word) or (self._open() and self._write(word))
 
@@ -31,12 +31,12 @@ class Waker:
             return False
         try:
             os.write(self._fd, word)
-        except OSError:  # full, or nobody has it open any more
+        except OSError:  # full, or without a reader
             return False
         return True
 
     def _open(self) -> bool:
-        """A FIFO that has been made anew has another reader."""
+        """Open the FIFO; one that has been made anew has another reader. Return True on success."""
         with self._lock:
             try:
                 fd = os.open(self._path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
@@ -66,7 +66,7 @@ class Wakes:
         return self._fd
 
     def read(self, timeout_s: float = 0.0) -> tuple[str, ...]:
-        """The queue ids told since the last call, waiting up to `timeout_s` for the first. Blank: look by yourself."""
+        """Return the queue ids since the last call; wait up to `timeout_s` for one. A blank id asks for a scan."""
         if timeout_s > 0:
             poll = select.poll()
             poll.register(self._fd, select.POLLIN)
@@ -85,7 +85,7 @@ class Wakes:
 
 
 def make_fifo(path: str) -> None:
-    """A FIFO at `path`, whatever an earlier life or somebody else left there."""
+    """Make a FIFO at `path`; replace a file of another kind."""
     try:
         os.mkfifo(path, 0o600)
         return

@@ -1,1 +1,1 @@
-"""What listens: sockets, TLS, the PROXY protocol, and a pooled thread that drives each connection."""
+"""The listening side: sockets, TLS, the PROXY protocol, and a pooled thread for each connection."""

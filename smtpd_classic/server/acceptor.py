@@ -1,4 +1,4 @@
-"""The loop of a receiving process: hands out the connections that wait, and tells what else wants attention."""
+"""The loop of a receiving process: accepts waiting connections, and returns other descriptors that are readable."""
 
 import errno
 import select
@@ -33,7 +33,7 @@ class Acceptor:
             self._epoll.register(fd, select.EPOLLIN)
 
     def serve(self, servers: Iterable[ListenerServer]) -> None:
-        """From now on accept on these alone."""
+        """Accept on these servers alone from now on."""
         for fd in self._servers:
             self._epoll.unregister(fd)
         self._servers = {server.fileno(): server for server in servers}
@@ -41,7 +41,7 @@ class Acceptor:
             self._epoll.register(fd, _EXCLUSIVE)
 
     def run(self, timeout_s: float) -> set[int]:
-        """Accept until one of the others is readable, or until the time has passed; those that are readable."""
+        """Accept until one of the others is readable or the time has passed; return those that are readable."""
         end = time.monotonic() + timeout_s
         while True:
             now = time.monotonic()

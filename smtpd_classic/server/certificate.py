@@ -1,4 +1,4 @@
-"""Until when a certificate is valid, read from its DER: the one thing that ssl does not tell about our own."""
+"""The end of a certificate's validity, read from its DER, because the ssl module does not show our own certificate."""
 
 import ssl
 from datetime import UTC, datetime
@@ -9,7 +9,7 @@ _SEQUENCE, _UTC_TIME, _GENERALIZED_TIME, _VERSION = 0x30, 0x17, 0x18, 0xA0
 
 
 def expiry(pem: str) -> float:
-    """When the first certificate in `pem` expires, as wall-clock time. Raises ValueError."""
+    """Return the expiry of the first certificate in `pem`, as wall-clock time. Raises ValueError."""
     start, end = pem.find(ssl.PEM_HEADER), pem.find(ssl.PEM_FOOTER)
     if not 0 <= start < end:
         raise ValueError("no certificate")
@@ -30,7 +30,7 @@ def expiry(pem: str) -> float:
 
 
 def _element(der: bytes) -> tuple[int, bytes, bytes]:
-    """Tag, content, and what stands behind (X.690 8.1)."""
+    """Return tag, content and the octets behind the element (X.690 8.1)."""
     if len(der) < 2:
         raise ValueError("too short")
     length, start = der[1], 2

@@ -60,7 +60,7 @@ class Connection:
         self._progress = True
 
     def handle(self) -> None:
-        """All of it, from the PROXY header to the end. What clients and networks do is no exception; a bug is."""
+        """Serve the connection, from the PROXY header to the end. Faults of clients and networks are not raised."""
         try:
             if self._identify():
                 self._serve()
@@ -76,7 +76,7 @@ class Connection:
         return self._content_ends > 0
 
     def cut(self) -> None:
-        """From another thread: end it with 421 when it next waits for the client, which is now."""
+        """End the connection with 421 when it next waits for the client. Called from another thread."""
         self._wire.cut()
 
     def __str__(self) -> str:
@@ -85,7 +85,7 @@ class Connection:
     # Before the session ------------------------------------------------------------------------------------------
 
     def _identify(self) -> bool:
-        """Learn who the client is, from its load balancer if need be, and whether there is room for it."""
+        """Read the client's address, from its load balancer if there is one, and check the limits of connections."""
         if self._admitted:
             return True
         try:
@@ -103,7 +103,7 @@ class Connection:
         return self._admitted
 
     def _proxy_header(self) -> ProxyHeader:
-        """Exactly the header is taken from the socket: what follows may be a TLS handshake."""
+        """Take exactly the header from the socket, because a TLS handshake may follow."""
         deadline = time.monotonic() + _PROXY_S
         received = b""
         while True:
@@ -162,7 +162,7 @@ class Connection:
                     self._follow(event, reply, session)
 
     def _follow(self, event: Event, reply: Reply, session: ServerSession) -> None:
-        """Keep up with what phase the client is in, because that decides how long it may take."""
+        """Follow the phase of the session, because it decides the timeout."""
         kind = type(event)
         if kind is MailFrom:
             self._transaction = self._transaction or reply.positive
@@ -196,7 +196,7 @@ class Connection:
     # Waiting -----------------------------------------------------------------------------------------------------
 
     def _receive(self, session: ServerSession) -> bool:
-        """Send what is to be sent and wait for more. False when the client has gone; its last chance has been used."""
+        """Send the waiting replies and receive more. Return False when the client has gone."""
         out = session.data_to_send()
         if out:
             self._wire.send(out)

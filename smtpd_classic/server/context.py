@@ -1,4 +1,4 @@
-"""On what terms a process receives: what its connections have in common, and what they ask of those around them."""
+"""Settings and callbacks shared by all connections of a receiving process."""
 
 import socket
 from collections.abc import Callable
@@ -20,7 +20,7 @@ __all__ = ["AcceptedSocket", "IdlePolicy", "ListenerContext", "SessionHandler"]
 
 
 class SessionHandler(Protocol):
-    """Who decides: `reception.Reception`. `closed` is called once, with why the connection ended."""
+    """The decisions of one session: `reception.Reception`. `closed` is called once, with the reason of the end."""
 
     def answer(self, event: Event) -> Reply | None: ...
 
@@ -28,22 +28,22 @@ class SessionHandler(Protocol):
 
 
 class IdlePolicy(Protocol):
-    """What a connection asks of its receiver."""
+    """The receiver as a connection sees it."""
 
     @property
     def patience_s(self) -> float | None:
-        """How long a client may be silent outside a transaction; None as long as the server is not draining."""
+        """Return the permitted silence outside a transaction; None as long as the server is not draining."""
 
     def admit(self, ip: str) -> Reply | None:
-        """Count the client as connected, or say why not."""
+        """Count the client as connected; return a reply if it is refused."""
 
     def release(self, ip: str) -> None:
-        """An admitted client has gone."""
+        """Count an admitted client as gone."""
 
 
 class AcceptedSocket(NamedTuple):
     """A connection as the kernel gave it. `admitted`: counted already, its address being the client's own. `uid` is the
-    user at the socket for local submission, where `ip` is what the connection is counted under."""
+    user at the socket for local submission, where `ip` is the key of the count."""
 
     socket: socket.socket
     ip: str

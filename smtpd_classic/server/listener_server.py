@@ -61,7 +61,7 @@ class Receiver:
         return self._pool.threads + self._local_pool.threads
 
     def take(self, accepted: AcceptedSocket) -> Reply | None:
-        """Give the connection to a thread; a reply when there is no thread."""
+        """Give the connection to a thread; return a reply if there is no thread."""
         connection = Connection(accepted, self.terms, self)
         self._connections.add(connection)
         pool = self._local_pool if accepted.listener is LOCAL else self._pool
@@ -77,7 +77,7 @@ class Receiver:
             self._connections.discard(connection)
 
     def admit(self, ip: str) -> Reply | None:
-        """Count the client as connected, or log and say why not."""
+        """Count the client as connected; log a refusal and return its reply."""
         runtime = self.terms.runtime
         if runtime.blocks.blocked(ip) and not self._trusts(ip):
             runtime.counters.count("blocked")
@@ -94,7 +94,7 @@ class Receiver:
         return None
 
     def admit_local(self, user: str) -> Reply | None:
-        """The same for a user of this machine: nobody is blocked, and nobody takes all the room."""
+        """Count a user of this machine: without blocks, and with a limit for each user."""
         counters = self.terms.runtime.counters
         if counters.connected(user, 0, _MOST_LOCAL_PER_USER):
             reply = replies.TOO_MANY_CONNECTIONS_FROM_YOU
@@ -116,14 +116,14 @@ class Receiver:
     # The end -----------------------------------------------------------------------------------------------------
 
     def drain(self, patience_s: float) -> None:
-        """Nothing more will be accepted: clients without a transaction may still be silent for so long."""
+        """Set the permitted silence of clients without a transaction; no more connections are accepted."""
         self.patience_s = patience_s
         self._pool.close()
         self._local_pool.close()
         self.cut_silent()
 
     def cut_silent(self) -> None:
-        """End the connections that have been silent for longer than there is patience now."""
+        """End the connections that have been silent for too long."""
         if self.patience_s is None:
             return
         before = time.monotonic() - self.patience_s
@@ -132,18 +132,18 @@ class Receiver:
                 connection.cut()
 
     def cut_all(self, *, but_content: bool) -> None:
-        """End every connection, or all those that are not just sending a message."""
+        """End every connection, or all that are not sending a message."""
         for connection in tuple(self._connections):
             if not (but_content and connection.receiving_content):
                 connection.cut()
 
     def close(self) -> None:
-        """Give up the listening sockets; in a process that has no more use for them."""
+        """Close the listening sockets of this process."""
         for server in self.servers:
             server.server_close()
 
     def complain(self, problem: BaseException) -> None:
-        """One line for what should not have happened, with the place where it did."""
+        """Log an unexpected exception in one line, with its place in the code."""
         frames = traceback.extract_tb(problem.__traceback__)
         place = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
         text = f"warning: internal error: {type(problem).__name__}: {problem}{place}"
@@ -167,7 +167,7 @@ class ListenerServer(socketserver.ThreadingTCPServer):
         prepare(listening, receiver.terms.idle_s)
 
     def accept_one(self) -> bool:
-        """Take one connection, if there still is one. Raises OSError when the system has no room for it."""
+        """Accept one connection, if there still is one. Raises OSError when the system has no room for it."""
         try:
             request, address = self.socket.accept()
         except (BlockingIOError, ConnectionAbortedError, InterruptedError):
@@ -218,14 +218,14 @@ class ListenerServer(socketserver.ThreadingTCPServer):
         request.close()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """One line instead of the traceback that socketserver prints."""
+        """Log one line instead of the traceback of socketserver."""
         problem = sys.exception()
         if problem is not None:
             self._receiver.complain(problem)
 
 
 def _plain(ip: str) -> str:
-    """The address without a scope, and an IPv4 address that came in through an IPv6 socket as what it is."""
+    """Return the address without a scope, and an IPv4-mapped address as IPv4."""
     ip = ip.partition("%")[0]
     return ip[7:] if ip.startswith("::ffff:") and "." in ip else ip
 

@@ -15,7 +15,7 @@ _NO_SUCH_ADDRESS = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 
 
 class CannotListen(Exception):
-    """Why a port could not be opened; the text is a sentence. `in_use`: somebody else has it."""
+    """Raised when a port cannot be opened; the text is a sentence. `in_use`: another process has it."""
 
     def __init__(self, text: str, *, in_use: bool = False) -> None:
         super().__init__(text)
@@ -23,7 +23,7 @@ class CannotListen(Exception):
 
 
 def listeners_of(config: Config) -> tuple[Listener, ...]:
-    """Those that are to be open: without TLS there is no port with TLS from the first byte."""
+    """Return the listeners to open: without TLS none with implicit TLS."""
     return tuple(each for each in config.listeners if config.basic.allow_tls or each.tls != "implicit")
 
 
@@ -38,7 +38,7 @@ class Sockets:
 
     @classmethod
     def open(cls, config: Config, before: "Sockets | None" = None) -> "Sockets":
-        """The sockets for `config`; those of `before` that serve it too are taken over. Raises CannotListen."""
+        """Return the sockets for `config`, with those of `before` that fit. Raises CannotListen."""
         known = {} if before is None else {_key(found): found for _, found in before.bound}
         bound: list[tuple[Listener, socket.socket]] = []
         complaints: list[str] = []
@@ -53,7 +53,7 @@ class Sockets:
         return cls(tuple(bound), tuple(complaints), None if before is None else before.local)
 
     def close(self, but: "Sockets | None" = None) -> None:
-        """Close those that `but` does not have."""
+        """Close the sockets that `but` does not have."""
         kept = set() if but is None else {id(found) for found in but.every()}
         for found in self.every():
             if id(found) not in kept:
@@ -80,7 +80,7 @@ def _open_listener(
     *,
     reload: bool,
 ) -> None:
-    """Each address of a listener. One that this machine does not have is left out if another one is there."""
+    """Bind each address of a listener. One that this machine lacks is left out if another one exists."""
     missing: list[str] = []
     opened = 0
     for address in listener.address:
@@ -146,7 +146,7 @@ def _sentence(listener: Listener, address: str, problem: OSError) -> str:
 
 
 def places(found: Iterable[Listening]) -> str:
-    """For a person: `smtp on 127.0.0.1:2525, [::1]:2525; submission on …`."""
+    """Return a text for the log: `smtp on 127.0.0.1:2525, [::1]:2525; submission on …`."""
     named: dict[str, list[str]] = {}
     for each in found:
         place = f"[{each.address}]:{each.port}" if ":" in each.address else f"{each.address}:{each.port}"

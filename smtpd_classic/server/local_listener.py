@@ -23,7 +23,7 @@ _LONGEST_PATH = 107  # sun_path (unix(7)), less its NUL
 
 
 def extensions_for(config: Config) -> Extensions:
-    """`domain` completes what is written without one, as in mail to “root”."""
+    """Return the extensions of local submission. The primary domain completes addresses without one, such as “root”."""
     return Extensions(
         helo_name=config.helo_name,
         max_message_size=config.basic.max_message_size,
@@ -37,12 +37,12 @@ def extensions_for(config: Config) -> Extensions:
 
 
 def limits_for(config: Config) -> SessionLimits:
-    """Wrong recipients are no reason to end a session: they are all in one message, and no dictionary of a stranger."""
+    """Return the limits: wrong recipients do not end a session, because they are all in one message of a local user."""
     return SessionLimits(0, config.access.max_commands, config.basic.max_rset)
 
 
 def bind(path: str) -> socket.socket:
-    """The listening socket, open to everybody. Raises OSError. Whoever calls this is the only server of the folder."""
+    """Return the listening socket, open to all users. The caller holds the lock of the folder. Raises OSError."""
     with suppress(FileNotFoundError):
         if stat.S_ISSOCK(os.lstat(path).st_mode):
             os.unlink(path)
@@ -63,13 +63,13 @@ def bind(path: str) -> socket.socket:
 
 
 def unbind(path: str) -> None:
-    """The last thing of all, while nobody else may bind it."""
+    """Remove the socket, as the last step under the lock."""
     with suppress(OSError):
         os.unlink(path)
 
 
 def peer_uid(connection: socket.socket) -> int:
-    """Who is at the other end. Raises OSError."""
+    """Return the user at the other end. Raises OSError."""
     packed = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     uid: int = _CREDENTIALS.unpack(packed)[1]
     return uid & 0xFFFFFFFF

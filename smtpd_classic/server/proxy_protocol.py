@@ -1,7 +1,7 @@
 """The PROXY protocol, versions 1 and 2: a load balancer's line about who the client really is. No I/O.
 
 https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt, section 2. Whatever is not exactly as it says is refused:
-behind a wrong guess an address would be trusted that nobody has.
+behind a wrong guess a false address would be trusted.
 """
 
 import ipaddress
@@ -20,7 +20,7 @@ _TCP4, _TCP6 = 0x11, 0x21
 
 
 class BadHeader(ValueError):
-    """What came is no PROXY header. The text says why, for the log."""
+    """Raised when the input is no PROXY header. The text gives the reason for the log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class ProxyHeader:
 
 
 def parse(received: bytes) -> ProxyHeader | None:
-    """The header that `received` starts with; None while it is incomplete. Raises BadHeader."""
+    """Return the header at the start of `received`; None while it is incomplete. Raises BadHeader."""
     if received.startswith(_V2[: len(received)]):
         return _parse_v2(received)
     if received.startswith(_V1[: len(received)]):
@@ -101,6 +101,6 @@ def _parse_v2(received: bytes) -> ProxyHeader | None:
 
 
 def _text(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
-    """The address as it is written everywhere; an IPv4 address in IPv6 clothes is an IPv4 address."""
+    """Return the address in its usual form; an IPv4-mapped address as IPv4."""
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     return str(mapped or address)

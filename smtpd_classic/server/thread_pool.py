@@ -1,7 +1,7 @@
 """Threads that are used again: making one costs more than a short session does.
 
 A thread that has nothing to do waits for the next task, as long as not too many wait already. There is no queue in
-front of the pool: what nobody can take at once is refused, and the client is told so.
+front of the pool: a connection without a free thread is refused with a reply.
 """
 
 import threading
@@ -15,7 +15,7 @@ _STACK = 256 * 1024  # the default of 8 MiB a thread is address space that thous
 
 
 class ThreadPool:
-    """At most `most` threads; up to `keep` of them stay when they are idle. `complain` hears of what a task raised."""
+    """At most `most` threads; up to `keep` of them stay when they are idle. `complain` gets the exceptions of tasks."""
 
     def __init__(self, most: int, keep: int, complain: Callable[[BaseException], None]) -> None:
         self._most = most
@@ -29,7 +29,7 @@ class ThreadPool:
 
     @property
     def threads(self) -> int:
-        """How many there are, busy or idle."""
+        """Return the number of threads, busy or idle."""
         return self._threads
 
     @property
@@ -37,7 +37,7 @@ class ThreadPool:
         return self._threads - self._idle
 
     def run(self, task: Task) -> bool:
-        """Have `task` run by a thread of its own at once. False when there is none and there can be no more."""
+        """Run `task` in a thread at once. Return False when no thread is idle and no more may be made."""
         with self._lock:
             fresh = self._idle == 0
             if self._closed or (fresh and self._threads >= self._most):
@@ -52,7 +52,7 @@ class ThreadPool:
         return True
 
     def close(self) -> None:
-        """Take no more tasks, and let the idle threads end."""
+        """Refuse further tasks, and end the idle threads."""
         with self._lock:
             self._closed = True
             for _ in range(self._idle):

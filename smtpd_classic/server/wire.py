@@ -21,7 +21,7 @@ _LINGER_OCTETS = 1 << 20
 
 
 def prepare(listening: socket.socket, timeout_s: float) -> None:
-    """Set on a listening socket what every connection accepted on it is to have; Linux hands it on."""
+    """Set the options of a listening socket. Linux gives them to every connection accepted on it."""
     listening.setblocking(False)
     _set_timeouts(listening, timeout_s)
     if listening.family != socket.AF_UNIX:
@@ -42,7 +42,7 @@ def _timeval(timeout_s: float) -> bytes:
 
 
 class ServerWire:
-    """`timeout_s` is the one that the listening socket was prepared with."""
+    """One client's socket. `timeout_s` is the one that the listening socket was prepared with."""
 
     __slots__ = ("_cut", "_encrypted", "_socket", "_timeout_s")
 
@@ -54,11 +54,11 @@ class ServerWire:
 
     @property
     def cut_off(self) -> bool:
-        """Whether `cut` has been called: the end of input is ours, not the client's."""
+        """Return True if `cut` has been called: the end of input comes from us, not from the client."""
         return self._cut
 
     def receive(self, most: int, timeout_s: float) -> bytes:
-        """What has come, at least an octet; nothing at the end. Raises TimeoutError, or another OSError."""
+        """Return received octets, at least one; none at the end. Raises TimeoutError, or another OSError."""
         if timeout_s != self._timeout_s:
             self._set_timeout(timeout_s)
         try:
@@ -67,14 +67,14 @@ class ServerWire:
             raise TimeoutError from None
 
     def send(self, data: bytes) -> None:
-        """Raises TimeoutError when the client does not read, or another OSError."""
+        """Send all of it. Raises TimeoutError when the client does not read, or another OSError."""
         try:
             self._socket.sendall(data)
         except BlockingIOError:
             raise TimeoutError from None
 
     def send_last(self, data: bytes) -> None:
-        """The same for what `close` follows: in the clear both leave in one packet."""
+        """Send the last reply before `close`: in the clear both leave in one packet."""
         if self._encrypted:
             self.send(data)
             return
@@ -84,7 +84,7 @@ class ServerWire:
             raise TimeoutError from None
 
     def has_spoken(self) -> bool:
-        """Whether the client has sent something by now. Under TLS the first octet is lost by asking."""
+        """Return True if the client has sent something by now. Under TLS this takes the first octet away."""
         try:
             if not self._encrypted:
                 return bool(self._socket.recv(1, _LOOK))
@@ -97,7 +97,7 @@ class ServerWire:
             return False
 
     def receive_head(self, most: int, timeout_s: float) -> bytes:
-        """Look at what has come without taking it; `drop` takes it. In the clear only."""
+        """Return received octets without taking them; `drop` takes them. In the clear only."""
         if timeout_s != self._timeout_s:
             self._set_timeout(timeout_s)
         try:
@@ -121,7 +121,7 @@ class ServerWire:
         return TlsInfo(wrapped.version() or "", cipher, bits)
 
     def cut(self) -> None:
-        """From another thread: what is being waited for will not come. Sending goes on working."""
+        """End the input, from another thread. Sending goes on working."""
         self._cut = True
         try:
             # Not SSLSocket's own shutdown, which would make the rest of the session go out in the clear.
@@ -130,7 +130,7 @@ class ServerWire:
             return
 
     def close(self, *, linger: bool) -> None:
-        """`linger` where the client may still be talking: a reset would take the last reply from it."""
+        """Close the socket; `linger` while the client may still send: a reset would discard the last reply."""
         try:
             if isinstance(self._socket, ssl.SSLSocket):
                 self._socket.settimeout(0)
@@ -144,7 +144,7 @@ class ServerWire:
 
     @staticmethod
     def _end_tls(encrypted: ssl.SSLSocket) -> None:
-        """Say that nothing more comes, without waiting for the client to say the same."""
+        """Send the end of TLS, without waiting for the client's."""
         try:
             encrypted.unwrap()
         except (OSError, ValueError):
