@@ -316,7 +316,16 @@ def test_an_earlier_version_comes_back(path: Path) -> None:
 
 def test_a_version_is_forgotten_by_its_name(tmp_path: Path) -> None:
     path = made(tmp_path)
-    first, second = (keep(path, data) for data in (b"one", b"two"))
+    first, second = (keep(str(path), data) for data in (b"one", b"two"))
     forget(path, first)
     assert [each.name for each in versions(path)] == [second]
     forget(path, first)
+
+
+def test_the_diff_shows_what_another_program_changed_meanwhile(path: Path) -> None:
+    tui = edit(Tui(path), "Basic Parameters", "max_recipients", "250")
+    path.write_text(CONFIG.replace("queue_lifetime = 3d", "queue_lifetime = 4d"))
+    tui.press("f8")
+    assert "The file has changed meanwhile" in tui.dialog_text
+    assert "+queue_lifetime = 4d" in tui.dialog_text
+    assert tui.shell.context.draft.changed("basic")

@@ -1,5 +1,6 @@
 """Every look that is used exists, in colour and without."""
 
+import locale
 import re
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import urwid
 import urwid.testing as ut
 
 from tests.tui.program import Tui, made
+from tui.app import _draws_lines
 from tui.screens import MENU_ENTRIES
 from tui.widgets.palette import NAMES, no_colour_wanted, palette
 
@@ -49,3 +51,22 @@ def test_focus_can_be_seen_without_colour() -> None:
 @pytest.mark.parametrize(("value", "wanted"), [("1", True), ("", False), (None, False)])
 def test_no_color_is_honoured(value: str | None, wanted: bool) -> None:
     assert no_colour_wanted({} if value is None else {"NO_COLOR": value}) is wanted
+
+
+@pytest.mark.parametrize(
+    ("environ", "lines"),
+    [
+        ({}, False),
+        ({"LANG": "C"}, False),
+        ({"LANG": "C", "LC_CTYPE": "C.UTF-8"}, False),
+        ({"LC_ALL": "POSIX", "LANG": "en_GB.UTF-8"}, False),
+        ({"LANG": "en_GB.UTF-8", "TERM": "vt100"}, False),
+        ({"LANG": "en_GB.UTF-8"}, True),
+        ({"LC_ALL": "C.UTF-8"}, True),
+    ],
+)
+def test_lines_are_drawn_only_where_the_locale_has_them(
+    environ: dict[str, str], lines: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locale, "getpreferredencoding", lambda do_setlocale=True: "UTF-8")
+    assert _draws_lines(environ) is lines

@@ -28,6 +28,7 @@ def test_a_field_is_changed_applied_and_the_program_left(path: Path) -> None:
         terminal.press("f10")
         assert terminal.ends() == 0
         assert b"\x1b[?1049l" in terminal.raw
+        assert b"\x1b[?2004h" in terminal.raw  # bracketed paste
 
 
 def test_the_same_without_f_keys(path: Path) -> None:
