@@ -28,18 +28,16 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "smtpd_classic/doctor": (5, 0.5),
     "smtpd_classic/mailstore": (10, 5),
     "smtpd_classic/policy": (17, 5),
-    "smtpd_classic/reception": (17, 5),
-    "smtpd_classic/retry": (15, 12),
+    "smtpd_classic/reception": (16, 4),
+    "smtpd_classic/retry": (11, 8),
     "smtpd_classic/runtime": (16, 9),
-    "smtpd_classic/server": (15, 5),
-    "smtpd_classic/smtp": (13, 2),
+    "smtpd_classic/server": (14, 4),
+    "smtpd_classic/smtp": (12, 2),
     "smtpd_classic/cli.py": (26, 0.5),
-    "smtpd_classic/completion.py": (11, 0.5),
     "smtpd_classic/schedule.py": (9, 0.5),
     "smtpd_classic/services.py": (15, 0.5),
     "spool": (15, 0.5),
     "tui": (17, 4),
-    "man": (6, 1),
 }
 # The name of a section of the configuration, or of an SMTP event, may be the right word elsewhere too.
 MAY_REPEAT = ("smtpd_classic/config/schema", "smtpd_classic/smtp/events.py")
