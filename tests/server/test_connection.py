@@ -75,7 +75,7 @@ def test_a_client_that_talks_before_the_banner_is_refused(tmp_path: Path) -> Non
     [
         pytest.param([], "421 4.4.2", id="a client that says nothing"),
         pytest.param(
-            [b"EHLO client.example\r\nMAIL FROM:<a@client.example>\r\n"], "421 4.4.2", id="within a transaction"
+            [b"EHLO client.example\r\n", b"MAIL FROM:<a@client.example>\r\n"], "421 4.4.2", id="within a transaction"
         ),
         pytest.param([b"EHLO cl"], "421 4.4.2", id="within a command"),
     ],
@@ -85,9 +85,9 @@ def test_silence_ends_a_session(tmp_path: Path, sent: list[bytes], expected: str
         dialog.reply()
         for part in sent:
             dialog.send(part)
-        while not (reply := dialog.reply()).startswith("421"):
-            assert reply.startswith("250"), reply
-        assert reply.startswith(expected)
+            if part.endswith(b"\r\n"):
+                assert dialog.reply().startswith("250")
+        assert dialog.reply().startswith(expected)
         assert dialog.ended()
         assert found.ended() == ["timeout"]
 
@@ -151,7 +151,8 @@ def test_a_client_that_vanishes_is_told_to_the_reception(tmp_path: Path) -> None
 
 def test_a_client_that_does_not_read_is_given_up(tmp_path: Path) -> None:
     """Its replies fill the buffers of both sides, and then the send has to end."""
-    with place(tmp_path, access="idle_timeout = 1s\nmax_commands = 100000\nmax_errors = 10000") as found:
+    access = "idle_timeout = 1s\nmax_commands = 100000\nmax_errors = 10000\npipelining = lenient"
+    with place(tmp_path, access=access) as found:
         dialog = found.dial()
         dialog.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         dialog.reply()
