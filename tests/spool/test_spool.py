@@ -667,3 +667,23 @@ def _as_service_user(there: str) -> None:
     os.chmod(spool.folders.cur, 0o700)
     assert not locked_away.exists()
     assert list(check_order(spool)) == [queue_id]
+
+
+def test_draft_that_can_be_neither_synced_nor_removed_is_no_message(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its file is whole and was marked as complete; once given up, it must never be delivered."""
+
+    def refuse(*_args: object, **_keywords: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "fsync", refuse)
+        broken.setattr(os, "fdatasync", refuse)
+        broken.setattr(os, "unlink", refuse)
+        with pytest.raises(SpoolBroken):
+            commit(spool)
+    [queue_id] = os.listdir(spool.folders.new)
+    assert spool.claim(queue_id) is None
+    assert spool.sweep(NOW) == 1
+    assert os.listdir(spool.folders.new) == []
