@@ -27,7 +27,7 @@ def allow_only(transaction: Transaction, event: Event) -> Reply | None:
 
 
 def auto_block(transaction: Transaction, event: Event) -> Reply | None:
-    """Too many failures of late. Trusted Hosts are exempt, also from a block that somebody has made by hand."""
+    """Refuse a blocked address. Trusted Hosts are exempt, also from a block that was made by hand."""
     client = transaction.visitor.client
     if client.local or not transaction.rules.facts.blocked(client.ip):
         return None

@@ -87,7 +87,7 @@ def max_recipients(transaction: Transaction, event: Event) -> Reply | None:
 
 
 def over_max_recipients(transaction: Transaction, event: Event) -> Reply | None:
-    """At DATA: a user's program does not come back with the rest, so nobody gets the message."""
+    """Refuse DATA: a user's program does not come back with the rest, so no recipient gets the message."""
     return TOO_MANY_RECIPIENTS_AT_DATA if transaction.excess and _rejects_excess(transaction) else None
 
 
@@ -124,7 +124,7 @@ def mailboxes_full(transaction: Transaction, size: int) -> Reply | None:
     """When the size is known at last: refused when it fits into none of the mailboxes.
 
     One that has room takes the message for all: the others had some at RCPT, and their share of this message must not
-    be bounced later nor hold it back for everybody.
+    be bounced later nor hold it back for all.
     """
 
     def fits(each: ResolvedRecipient) -> bool:

@@ -56,7 +56,7 @@ for _ in range(_TURNS):
 
 
 class IoSlot:
-    """Have it while the disk is to make something durable, and for nothing that may wait for anybody else."""
+    """Hold it while the disk makes something durable, and never while waiting for another thread."""
 
     def __enter__(self) -> None:
         _turns.get()

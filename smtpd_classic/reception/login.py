@@ -86,7 +86,7 @@ class LoginDialogue:
             return LOGIN_NOT_AVAILABLE
 
     def _proven(self, account: Account | None, login: str, authzid: str, password: str = "") -> Reply:
-        """Nobody acts for somebody else: an authorisation identity may only repeat who it is (RFC 4616 2)."""
+        """Check that the authorisation identity only repeats the login (RFC 4616 2): no user acts for another."""
         accounts = self._services.accounts
         if account is None or (authzid and accounts.canonical(authzid) != account.address):
             return self._failed(login, password)

@@ -97,7 +97,7 @@ class IncomingMessage:
 
     @property
     def _all_here(self) -> bool:
-        """Whether every recipient has a Maildir, and nobody wants a notice of its delivery (RFC 3461), which the retry
+        """Whether every recipient has a Maildir, and none has a notice of its delivery (RFC 3461), which the retry
         thread writes."""
         return len(self._mailboxes) == len(self._recipients) and not any(
             "SUCCESS" in recipient.notify for recipient in self._recipients

@@ -1,6 +1,6 @@
 """SCRAM-SHA-256 (RFC 5802, RFC 7677), both sides, without channel binding.
 
-The server keeps keys from which nobody can log in, and the client learns whether the server knows the password too.
+The keys of the server do not suffice for a login, and the client learns whether the server knows the password too.
 """
 
 import hashlib
@@ -48,7 +48,7 @@ class ScramKeys(Protocol):
 
 
 class ScramSha256:
-    """The server's side. `lookup` gives the keys of a login name, None when nobody may log in by it.
+    """The server's side. `lookup` returns the keys of a login name, None when it cannot log in.
 
     An unknown name gets the same questions as a known one, with a salt made from `secret`, and fails at the end.
     """

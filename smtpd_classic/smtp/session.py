@@ -37,7 +37,7 @@ class ServerSession:
     def __init__(
         self,
         extensions: Extensions,
-        limits: SessionLimits = SessionLimits(),  # noqa: B008 - nobody can change it
+        limits: SessionLimits = SessionLimits(),  # noqa: B008 - it is immutable
         *,
         tls: TlsInfo | None = None,
     ) -> None:
@@ -280,7 +280,7 @@ class ServerSession:
             case events.Auth() | events.AuthResponse():
                 return self._go_on_with_login(reply)
             case events.StartTls() | events.Quit():
-                self._buffer.clear()  # RFC 3207 5: what is behind STARTTLS may be anybody's
+                self._buffer.clear()  # RFC 3207 5: an attacker may have sent the octets behind STARTTLS
         return self._say(reply)
 
     def _rejected(self, event: Event, reply: Reply) -> None:
