@@ -179,7 +179,7 @@ def test_what_others_write_is_shown_at_once_when_nothing_was_edited(path: Path) 
     path.write_text(CONFIG.replace("max_recipients = 100", "max_recipients = 150"))
     tui.shell.tick()
     assert "Max. recipients            150" in tui.text
-    assert "Somebody else has changed the file" in tui.status_line
+    assert "Another program has changed the file" in tui.status_line
     edit(tui, "Basic Parameters", "max_recipients", "7")
     path.write_text(CONFIG)
     tui.shell.tick()
@@ -243,7 +243,7 @@ def test_an_open_relay_must_be_wanted_in_words(path: Path) -> None:
     tui = Tui(path)
     tui.shell.go("Basic Parameters", "close_open_relay")
     tui.press(" ", "f2")
-    assert "ANYBODY on the Internet" in tui.text
+    assert "EVERY host on the Internet" in tui.text
     tui.press("enter")
     assert "close_open_relay" not in path.read_text()
     tui.press("f2").choose("Yes, open the relay")
@@ -294,7 +294,7 @@ def test_who_may_not_write_may_look() -> None:
             assert "read-only" in tui.look()[0]
             assert "Read-only: " in tui.status_line
             edit(tui, "Basic Parameters", "max_recipients", "250").press("f2")
-            assert "may not write" in tui.status_line
+            assert "no write permission" in tui.status_line
         finally:
             if root:
                 os.seteuid(0)

@@ -152,7 +152,7 @@ def test_esc_asks_before_it_discards_input(tui: Tui) -> None:
 
 def test_fields_of_a_file_that_is_read_only_cannot_be_edited(tui: Tui) -> None:
     context = tui.shell.context
-    context.source = context.source._replace(read_only="joe may not write to the file")
+    context.source = context.source._replace(read_only="joe has no write permission for the file")
     tui.shell.go("Basic Parameters", "max_recipients")
     tui.type("7")
     assert not context.draft.changed()

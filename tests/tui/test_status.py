@@ -46,7 +46,7 @@ def test_a_daemon_that_died_is_down(path: Path, runtime: Runtime) -> None:
     runtime.status.write(replace(own_status(str(path), "", "0"), state="running", born=1))
     tui = Tui(path)
     assert "daemon is down" in tui.look()[0]
-    assert "down; all but a reload works" in tui.text
+    assert "Not running; settings" in tui.text
 
 
 def test_what_needs_attention_is_said_in_words(path: Path, runtime: Runtime) -> None:
@@ -146,7 +146,7 @@ def test_blocked_addresses_are_shown_and_let_in_again(path: Path, runtime: Runti
         tui.press("tab")
     tui.press("b")
     assert not runtime.blocks.blocked("203.0.113.9")
-    assert "Nobody is blocked now." in tui.text
+    assert "No address is blocked." in tui.text
     assert "203.0.113.9 may connect again." in tui.status_line
 
 

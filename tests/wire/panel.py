@@ -18,7 +18,7 @@ from tests.waiting import until
 __all__ = ["TOOK", "Panel", "options"]
 
 TOOK = "Applied. The daemon runs with it."
-_OVERTAKEN = "Somebody else has changed the file; this is how it is now."
+_OVERTAKEN = "Another program has changed the file; this is how it is now."
 _MOST_STEPS = 80
 _DRAWN_S = 0.05
 _PATIENCE_S = 15

@@ -249,7 +249,7 @@ def test_open_relay_confirmed(world: World) -> None:
     port = free_port()
     world.given({"listener public": {"address": "0.0.0.0", "port": str(port)}})
     world.panel.open(PAGE).fill(BASIC["close_open_relay"], "no").press("f2")
-    world.panel.shows("This makes an open relay", "ANYBODY").press("enter").shows("Not applied")
+    world.panel.shows("This makes an open relay", "EVERY host").press("enter").shows("Not applied")
     assert stranger_to(world, FAR).startswith("550 5.7.1")
     world.panel.press("f2").shows("This makes an open relay").button("Yes, open the relay")
     world.panel.confirm("+close_open_relay = no", "+open_relay_confirmed = yes")

@@ -57,14 +57,14 @@ def test_stay(world: World, case: Case) -> None:
     world.panel.open(case.page).fill(case.option, case.value).button("Apply").shows("Apply these changes?")
     world.panel.button("Stay").hides("Apply these changes?").shows(f"{case.page}*")
     assert case.answer(world).startswith(case.before)
-    world.panel.press("f3").shows("Back to the values of the last Apply.")
+    world.panel.press("f3").shows("Changes discarded.")
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.page)
 def test_reset(world: World, case: Case) -> None:
     world.given(case.given)
     world.panel.open(case.page).fill(case.option, case.value).shows(f"{case.page}*")
-    world.panel.button("Reset").shows("Back to the values of the last Apply.").hides(f"{case.page}*")
+    world.panel.button("Reset").shows("Changes discarded.").hides(f"{case.page}*")
     world.panel.press("f2").shows("Nothing has been changed")
     assert case.answer(world).startswith(case.before)
 

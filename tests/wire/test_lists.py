@@ -138,7 +138,7 @@ class TestButtons:
     def test_reset(self) -> None:
         self.given(*self.items[1:])
         add(self.world, self.page, self.items[0])
-        self.world.panel.button("Reset").shows("Back to the values of the last Apply.").hides(self.items[0])
+        self.world.panel.button("Reset").shows("Changes discarded.").hides(self.items[0])
         self.world.panel.press("f2").shows(NOTHING)
         assert self.answer() in {"550 5.7.1", "530 5.7.0"}
         assert self.in_file() == list(self.items[1:])

@@ -65,7 +65,7 @@ class AccessScreen:
             cells = [clean(ip), span(each.until - now), clean(each.reason, 200)]
             rows.append(TableRow(_COLUMNS, cells, self._unblock))
         if not self._blocks:
-            rows.append(urwid.Text(("dim", "Nobody is blocked now.")))
+            rows.append(urwid.Text(("dim", "No address is blocked.")))
         self._form.show_after(rows)
 
     def _chosen(self) -> str:

@@ -29,7 +29,7 @@ _LOCK_PATIENCE_S = 2.0
 
 
 class Prepared(NamedTuple):
-    """What Apply would do. `overtaken` is the file as somebody else has left it meanwhile."""
+    """What Apply would do. `overtaken` is the file as another program has left it."""
 
     edited: Edited | None = None
     problems: tuple[Problem, ...] = ()
@@ -46,7 +46,7 @@ def do(context: AppContext, command: str, attributes: tuple[str, ...]) -> bool:
     if command == "reset":
         context.draft.reset(*attributes)
         context.shell.renewed()
-        context.shell.say("Back to the values of the last Apply.")
+        context.shell.say("Changes discarded.")
     elif command == "apply":
         apply(context)
     elif command == "diff":
@@ -104,7 +104,7 @@ def prepare(draft: ConfigDraft, source: ConfigFile) -> Prepared:
 
 
 def _unconfirmed(text: str, path: str) -> tuple[str, ...]:
-    """Why this is an open relay that nobody has confirmed."""
+    """Return the reasons why this is an open relay, if it is not confirmed."""
     try:
         config = parse(text, path)
     except ConfigProblems:
@@ -130,7 +130,7 @@ def _listed(problems: list[Problem]) -> str:
 
 
 def _ask_about_other(context: AppContext, other: ConfigFile) -> None:
-    """Somebody else has written the file. Nobody's work is lost without a word."""
+    """Show the changes of another program, and ask which changes are kept."""
 
     def mine_on_theirs() -> None:
         context.shell.close()
@@ -146,7 +146,7 @@ def _ask_about_other(context: AppContext, other: ConfigFile) -> None:
         context.shell.say("The file cannot be read any more; nothing was written.", "bad")
         return
     rows = diff_between(context.source.text, other.text, context.path)
-    first = urwid.Text("Somebody else has changed the file since it was read here. This is what they changed:")
+    first = urwid.Text("Another program has changed the file since it was read here. This is what they changed:")
     answers = [("Stay", context.shell.close), ("Keep mine on top", mine_on_theirs), ("Discard mine", theirs)]
     dialog = Dialog(
         "The file has changed meanwhile",
@@ -156,7 +156,7 @@ def _ask_about_other(context: AppContext, other: ConfigFile) -> None:
         width=78,
         focus_button=0,
     )
-    context.shell.say("The file was changed by somebody else meanwhile.", "warn")
+    context.shell.say("Another program has changed the file.", "warn")
     context.shell.open(dialog)
 
 
@@ -168,8 +168,8 @@ def _ask_about_open_relay(context: AppContext, reasons: tuple[str, ...]) -> None
         apply(context)
 
     text = (
-        "With these settings ANYBODY on the Internet can send mail to anybody through this server. Spammers find such "
-        "a server within hours; then others refuse all mail from it, and yours with it.\n\n"
+        "With these settings EVERY host on the Internet can send mail to any address through this server. Spammers "
+        "find such a server within hours; then others refuse all mail from it, and yours with it.\n\n"
         + "\n".join(f"• {clean(reason, 300)}" for reason in reasons)
         + "\n\nIs an open relay really what you want?"
     )
@@ -232,9 +232,10 @@ def _written(context: AppContext, source: ConfigFile, answer: ReloadAnswer) -> N
 
 def tell(context: AppContext, answer: ReloadAnswer, source: ConfigFile | None) -> None:
     if answer.took is ReloadOutcome.REFUSED:
-        text = f"The daemon refused the file, and runs on as before:\n\n{clean(answer.text, 900)}"
+        text = "The server rejected the new configuration and keeps running with the old one:\n\n"
+        text += clean(answer.text, 900)
         back = "\n\nThe old file is back in its place. Your changes are still on the screen."
-        context.shell.say("Not applied: the daemon refused it.", "bad")
+        context.shell.say("Not applied: the server rejected it.", "bad")
         context.shell.open(message("Refused", text + (back if source else ""), context.shell.close))
         return
     tone = "good" if answer.took is ReloadOutcome.YES else "warn"
@@ -247,7 +248,7 @@ def tell(context: AppContext, answer: ReloadAnswer, source: ConfigFile | None) -
 
 def _not_written(context: AppContext, problem: Exception) -> None:
     if isinstance(problem, LockHeld):
-        context.shell.say(f"Not applied: {problem.holder or 'somebody else'} is changing the file just now.", "bad")
+        context.shell.say(f"Not applied: {problem.holder or 'another program'} is changing the file just now.", "bad")
     elif isinstance(problem, ChangedMeanwhile):
         _begin(context, lambda prepared: _judge(context, prepared))
     elif isinstance(problem, ConfigProblems):

@@ -72,9 +72,9 @@ def _why_read_only(path: str) -> str:
             parent = os.path.dirname(parent)
         return "" if _writable(parent) else f"{_who()} may not make {folder}"
     if os.path.exists(path) and not _writable(path):
-        return f"{_who()} may not write to {path}"
+        return f"{_who()} has no write permission for {path}"
     # The file is replaced, not overwritten: that takes the right to make files beside it.
-    return "" if _writable(folder) else f"{_who()} may not write to {folder}"
+    return "" if _writable(folder) else f"{_who()} has no write permission for {folder}"
 
 
 def _writable(path: str) -> bool:

@@ -26,7 +26,7 @@ def shown_text(kind: Kind[object], text: str) -> str:
 
 
 def file_text(kind: Kind[object], text: str) -> str:
-    """The value as Apply writes it: surrounding blanks are nobody's intention."""
+    """The value as Apply writes it: surrounding blanks are removed."""
     return shown_text(kind, text) if kind.mask is None else text
 
 
@@ -97,7 +97,7 @@ class ConfigDraft:
             self._now[attribute][:] = [row.copy() for row in self._base[attribute]]
 
     def rebase(self, text: str) -> "ConfigDraft":
-        """The same edits on another text of the file, one that somebody else has written meanwhile."""
+        """The same edits on another text of the file, one that another program has written meanwhile."""
         fresh = ConfigDraft(text)
         for attribute in self._base:
             if self._changed(attribute):

@@ -97,7 +97,7 @@ class Field(urwid.WidgetWrap[urwid.Pile]):
         changed = self.text != self._original
         self._mark.set_text(("changed", "*" if changed else " "))
         self._label.set_text(("changed" if changed else "label", self.option.label))
-        # Nobody is scolded for a field that nobody has touched yet.
+        # An untouched field shows no error.
         problem = self.problem if changed or self._original else ""
         self._error.set_text(("bad", f"  ! {problem}"))
         self._w.contents = [(self._line, self._w.options("pack"))]

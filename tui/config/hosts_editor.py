@@ -53,7 +53,7 @@ class HostsEditor:
 
     def _edit(self, at: int | None) -> None:
         host = _read(self._lines[at]) if at is not None else Host("")
-        if host is None:  # a line that nobody understands is corrected as a whole
+        if host is None:  # a line that cannot be parsed is edited as a whole
             host = Host("")
         editors: list[Editor] = [
             LineEditor(host_text(Host(host.name, host.port)) if host.name else "", _nothing),

@@ -17,7 +17,7 @@ _COLUMNS = (
 
 
 def screen(context: AppContext) -> TableScreen:
-    look = TableLook(_COLUMNS, _cells, "Name", "Nobody can connect. Press a, Insert or [Add].", ordered=False)
+    look = TableLook(_COLUMNS, _cells, "Name", "No client can connect. Press a, Insert or [Add].", ordered=False)
     fields = [("basic", "allow_tls"), ("server", "certificate"), ("server", "private_key")]
     return TableScreen(context, "listeners", look, fields=fields)
 

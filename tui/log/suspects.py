@@ -98,7 +98,7 @@ def _open(context: AppContext, suspects: list[Suspect], read: int, show_only: Ca
 
     lines = [TableRow(_COLUMNS, _cells(each), partial(only, each.ip)) for each in suspects]
     heading = TableRow(_COLUMNS, [column.title for column in _COLUMNS], lambda: None, "head")
-    none = [urwid.Text(("dim", "Nobody in the last hours."))] if not lines else []
+    none = [urwid.Text(("dim", f"No suspicious addresses in the last {_HOURS} hours."))] if not lines else []
     note = urwid.Text(
         ("dim", f"The last {_HOURS} hours, {size_text(read)} of the log. b blocks, Enter shows the lines.")
     )

@@ -78,7 +78,7 @@ class AppContext:
         return open_relay_reasons(config) if config is not None and is_reachable(config) else ()
 
     def overtaken(self) -> bool:
-        """Whether somebody else has changed the file since it was read."""
+        """Return True if another program has changed the file since it was read."""
         return digest_on_disk(self.path) != self.source.digest
 
     def look_at_file(self) -> None:
@@ -94,10 +94,10 @@ class AppContext:
         if not self.overtaken():
             return
         if self.draft.changed():
-            self.shell.say("Somebody else has changed the file meanwhile; Apply will show it and ask.", "warn")
+            self.shell.say("Another program has changed the file meanwhile; Apply will show it and ask.", "warn")
         else:
             self.read()
-            self.shell.say("Somebody else has changed the file; this is how it is now.", "warn")
+            self.shell.say("Another program has changed the file; this is how it is now.", "warn")
 
     def run(
         self, work: Callable[[], T], done: Callable[[T], None], failed: Callable[[Exception], None] | None = None

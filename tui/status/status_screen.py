@@ -158,7 +158,7 @@ class StatusScreen:
         now = self._context.clock()
         words, well = daemon_words(status, now)
         if status is None:
-            yield _fact("Server", "down; all but a reload works", "bad")
+            yield _fact("Server", "Not running; settings can still be changed", "bad")
             return
         receivers = f", {status.receivers} receivers" if status.receivers else ""
         since = f"since {day_and_clock(status.since, now)}, process {status.pid}{receivers}"

@@ -103,7 +103,7 @@ class SecretField(TextField):
 
 class ChoiceEditor:
     def __init__(self, words: tuple[str, ...], text: str, changed: Changed) -> None:
-        self._words = words if text in words else (*words, text)  # a word that the file has and nobody knows
+        self._words = words if text in words else (*words, text)  # a word of the file that is not among the choices
         self._changed = changed
         self._list = self._drop_down(text)
         self._place = urwid.WidgetPlaceholder[urwid.AbstractWidget](self._list)

@@ -1,6 +1,6 @@
 """Colours, once: each name with its look on a dark, on a light and on a monochrome terminal.
 
-The terminal's own background is kept, since nobody knows what it is. Colour never carries a meaning alone: what is
+The terminal's own background is kept, since it is unknown. Colour never carries a meaning alone: what is
 changed has a `*`, what is wrong a sentence, what has the focus a cursor.
 """
 
