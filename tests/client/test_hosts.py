@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from smtpd_classic.client.fallback import FallbackTransport
 from smtpd_classic.client.mx import MxTransport
 from smtpd_classic.client.network import Network
 from smtpd_classic.client.transport import DeliveryJob, HostBusy, Outcome
@@ -202,6 +203,18 @@ def test_control_characters_of_a_host_go_nowhere() -> None:
         outcome = send(world(host), job)[BOB]
     assert outcome.reply.text.isprintable()
     assert all(line.isprintable() for line in job.transcript.text.splitlines())
+
+
+def test_a_host_that_refuses_the_session_leaves_the_mail_to_the_fallback() -> None:
+    """A 5xx before MAIL is about the host, not about the recipient."""
+    closed, relay = RawHost(lambda connection: connection.sendall(b"554 5.3.2 closed\r\n")), FakeHost()
+    with hosts(closed, relay):
+        first, second = world(closed), world(relay)
+        outcomes = deliver(FallbackTransport(MxTransport(first), MxTransport(second)), job_for(BOB))
+        for network in (first, second):
+            network.connections.close_idle(all_of_them=True)
+    assert outcomes[BOB].action.value == "delivered"
+    assert relay.envelopes == [("joe@us.test", (BOB,))]
 
 
 def test_ehlo_refused_then_helo() -> None:
