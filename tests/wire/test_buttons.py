@@ -74,7 +74,7 @@ def test_diff(world: World, case: Case) -> None:
     world.given(case.given)
     world.panel.open(case.page).fill(case.option, case.value)
     world.panel.button("Diff").shows("What Apply would change", f"+{case.option.name} = {case.value}")
-    world.panel.button("Close").hides("What Apply would change").press("f3").shows("Back to the values")
+    world.panel.button("Close").hides("What Apply would change").press("f3").shows("Changes discarded")
     assert TOOK not in world.panel.text
     assert case.answer(world).startswith(case.before)
 

@@ -147,7 +147,7 @@ class TestButtons:
         self.given(*self.items[1:])
         add(self.world, self.page, self.items[0])
         panel = self.world.panel.button("Diff").shows("What Apply would change", f"+{self.option} = ")
-        panel.button("Close").hides("What Apply would change").button("Reset").shows("Back to the values")
+        panel.button("Close").hides("What Apply would change").button("Reset").shows("Changes discarded")
         assert TOOK not in panel.text
         assert self.in_file() == list(self.items[1:])
 

@@ -145,7 +145,7 @@ def test_apply_and_reset(world: World) -> None:
         world.given({"direct away.test": to(peer), **RULE})
         row(world).fill(ROW["local"], "yes")
         kept(world).button("Diff").shows("What Apply would change", "+local = yes").button("Close")
-        world.panel.hides("What Apply would change").button("Reset").shows("Back to the values").hides(f"*{SALES}")
+        world.panel.hides("What Apply would change").button("Reset").shows("Changes discarded").hides(f"*{SALES}")
         assert TOOK not in world.panel.text
         assert fields(sent(world, peer)[1]) == [JOE]
         row(world).fill(ROW["local"], "yes")
