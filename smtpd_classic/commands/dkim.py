@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from smtpd_classic.commands.failures import Refused, guarded
 from smtpd_classic.commands.signing import domain_argument, key_store, known_domain, publication_of, signing_domains
 from smtpd_classic.config import Config, load
-from smtpd_classic.keys.publication import Shown
+from smtpd_classic.keys.publication import RecordState
 from smtpd_classic.keys.records import DnsRecord, quoted_strings, zone_fragment
 from smtpd_classic.keys.store import IN_USE, NEW, RETIRED, SEEN, DkimKey, KeyStore, KeysUnreadable, NoSuchKey
 
@@ -113,11 +113,11 @@ def _show(config: Config, store: KeyStore, args: argparse.Namespace) -> int:
 def _use(config: Config, store: KeyStore, args: argparse.Namespace) -> int:
     key = _chosen(store, args)
     shown = publication_of(config, store).shown(key)
-    if shown is not Shown.YES and not args.force:
+    if shown is not RecordState.YES and not args.force:
         raise Refused(
             f"{shown.value} ({key.dns_name}); with --force it is used all the same, and receivers will not be able to"
             " verify the signatures.",
-            os.EX_TEMPFAIL if shown is Shown.UNKNOWN else os.EX_DATAERR,
+            os.EX_TEMPFAIL if shown is RecordState.UNKNOWN else os.EX_DATAERR,
         )
     store.set_state(key, IN_USE, time.time())
     print(f"Mail of {key.domain} is signed with {key.selector} from now on.", file=sys.stderr)

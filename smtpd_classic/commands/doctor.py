@@ -12,12 +12,12 @@ from smtpd_classic.commands.failures import guarded
 from smtpd_classic.commands.signing import key_store, own_addresses, publication_of, signing_domains
 from smtpd_classic.config import Config, load
 from smtpd_classic.dns import DnsResolver
-from smtpd_classic.doctor import Examination, Finding, State, examine
+from smtpd_classic.doctor import CheckResult, CheckState, Examination, examine
 
 __all__ = ["HELP", "add_arguments", "run"]
 
 HELP = "examine this server, its DNS records and the way out"
-_MARKS = {State.GOOD: "[ok]", State.WRONG: "[!!]", State.UNKNOWN: "[??]"}
+_MARKS = {CheckState.GOOD: "[ok]", CheckState.WRONG: "[!!]", CheckState.UNKNOWN: "[??]"}
 _PATIENCE_S = 10.0
 _LONGEST_BANNER = 512
 
@@ -56,10 +56,10 @@ def _examine(config: Config, args: argparse.Namespace) -> int:
             print(f"{_MARKS[each.state]} {each.subject}: {each.found}")
             if each.advice:
                 print(f"     {each.advice}")
-    return 1 if any(each.state is State.WRONG for each in findings) else os.EX_OK
+    return 1 if any(each.state is CheckState.WRONG for each in findings) else os.EX_OK
 
 
-def _changed(config: Config, findings: Sequence[Finding]) -> list[Finding]:
+def _changed(config: Config, findings: Sequence[CheckResult]) -> list[CheckResult]:
     """Return the findings whose state is another than the last time, and remember this time's."""
     path = os.path.join(config.server.run_folder, "doctor.json")
     try:
@@ -73,7 +73,7 @@ def _changed(config: Config, findings: Sequence[Finding]) -> list[Finding]:
             json.dump(now, file)
     except OSError as problem:
         print(f"{path}: {problem.strerror}", file=sys.stderr)
-    return [each for each in findings if before.get(each.subject, str(State.GOOD)) != str(each.state)]
+    return [each for each in findings if before.get(each.subject, str(CheckState.GOOD)) != str(each.state)]
 
 
 def _banner(host: str) -> str:

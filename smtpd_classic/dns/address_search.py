@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 from functools import partial
 
-from smtpd_classic.dns.exchange import Question
+from smtpd_classic.dns.exchange import DnsQuestion
 from smtpd_classic.dns.loop import Timer
 from smtpd_classic.dns.names import domain_name
 from smtpd_classic.dns.questions import Answer, NoAnswer, Outcome, Questions
@@ -28,7 +28,7 @@ class AddressSearch:
         self._host = host
         name = domain_name(host)
         versions = (version,) if version else (6, 4)
-        self._asked = {each: Question(name, _KINDS[each]) for each in versions}
+        self._asked = {each: DnsQuestion(name, _KINDS[each]) for each in versions}
         self._outcomes: dict[int, Outcome] = {}
         self._questions = questions
         self._arrived: Callable[[], None] | None = arrived

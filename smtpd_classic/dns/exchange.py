@@ -21,7 +21,7 @@ import dns.rcode
 from smtpd_classic.dns.loop import Loop, Timer
 from smtpd_classic.dns.tcp import Server, TcpQuestion, connecting
 
-__all__ = ["LOOKUP_S", "TRY_S", "Exchange", "Question"]
+__all__ = ["LOOKUP_S", "TRY_S", "DnsQuestion", "Exchange"]
 
 TRY_S = 5.0
 LOOKUP_S = 15.0
@@ -30,7 +30,7 @@ NO_REPLY = ("no reply", "no reply over TCP")
 _ANSWERS = {dns.rcode.NOERROR, dns.rcode.NXDOMAIN}
 
 
-class Question(NamedTuple):
+class DnsQuestion(NamedTuple):
     """A name and a type of record (`A`, `MX`, …)."""
 
     name: dns.name.Name
@@ -42,7 +42,7 @@ class Exchange:
 
     def __init__(
         self,
-        question: Question,
+        question: DnsQuestion,
         servers: Sequence[Server],
         loop: Loop,
         done: Callable[["Exchange", dns.message.QueryMessage | None], None],

@@ -11,7 +11,7 @@ from queue import Empty, SimpleQueue
 import dns.name
 
 from smtpd_classic.dns.address_search import AddressSearch
-from smtpd_classic.dns.exchange import Question
+from smtpd_classic.dns.exchange import DnsQuestion
 from smtpd_classic.dns.names import domain_name, literal, plain_address, record_name, reverse_name, text
 from smtpd_classic.dns.questions import Answer, Outcome, Questions
 from smtpd_classic.dns.resolver import DnsFailure, MxRecord, NoSuchDomain, NullMx, TlsaAnswer, TlsaRecord
@@ -75,7 +75,7 @@ class DnsResolver:
         except NoSuchDomain as problem:
             done(problem)
         else:
-            self._questions.ask(Question(name, "MX"), exchangers_known)
+            self._questions.ask(DnsQuestion(name, "MX"), exchangers_known)
 
     def addresses(self, host: str, *, timeout_s: float = 10.0, version: int = 0) -> tuple[str, ...]:
         if (found := self._fixed(host, version)) is not None:
@@ -177,7 +177,7 @@ class DnsResolver:
 
     def _ask(self, name: dns.name.Name, kind: str, timeout_s: float) -> Answer:
         """Return the answer, without records when the name exists and has none of this kind."""
-        question = Question(name, kind)
+        question = DnsQuestion(name, kind)
         outcomes: SimpleQueue[Outcome] = SimpleQueue()
         self._questions.ask(question, outcomes.put)
         try:

@@ -19,7 +19,7 @@ import dns.message
 import dns.rcode
 import dns.rdatatype
 
-from smtpd_classic.dns.exchange import TRY_S, Exchange, Question
+from smtpd_classic.dns.exchange import TRY_S, DnsQuestion, Exchange
 from smtpd_classic.dns.loop import Loop
 from smtpd_classic.dns.names import text
 from smtpd_classic.dns.resolver import DnsFailure, NoSuchDomain
@@ -73,7 +73,7 @@ class _Lookup:
 
     __slots__ = ("callers", "doubtful", "new", "question", "started")
 
-    def __init__(self, question: Question, doubtful: bool) -> None:
+    def __init__(self, question: DnsQuestion, doubtful: bool) -> None:
         self.question, self.doubtful, self.new, self.started = question, doubtful, True, 0.0
         self.callers: list[Done] = []
 
@@ -86,17 +86,17 @@ class Questions:
         self._clock = clock
         self.loop = Loop(clock)
         self._lock = threading.Lock()
-        self._answers: OrderedDict[Question, _Kept] = OrderedDict()
-        self._failures: OrderedDict[Question, _Failure] = OrderedDict()
-        self._lookups: dict[Question, _Lookup] = {}
-        self._exchanges: dict[Question, Exchange] = {}  # the oldest first
+        self._answers: OrderedDict[DnsQuestion, _Kept] = OrderedDict()
+        self._failures: OrderedDict[DnsQuestion, _Failure] = OrderedDict()
+        self._lookups: dict[DnsQuestion, _Lookup] = {}
+        self._exchanges: dict[DnsQuestion, Exchange] = {}  # the oldest first
         self._waiting: tuple[deque[_Lookup], deque[_Lookup]] = (deque(), deque())  # the second: failed before
         self._new = self._under_way = self._doubtful = 0
         self._crowded = False
         self._silent: dict[Server, float] = {}
         self._last_answer = 0.0
 
-    def ask(self, question: Question, done: Done) -> None:
+    def ask(self, question: DnsQuestion, done: Done) -> None:
         """Call `done` with the outcome: at once if it is known, else in the loop's thread."""
         with self._lock:
             known = self._known(question)
@@ -113,12 +113,12 @@ class Questions:
         else:
             self.loop.call(self._start_some)
 
-    def age(self, question: Question) -> float:
+    def age(self, question: DnsQuestion) -> float:
         """Return for how many seconds the question has been put to name servers without an answer."""
         lookup = self._lookups.get(question)
         return self._clock() - lookup.started if lookup is not None and lookup.started else 0.0
 
-    def _known(self, question: Question) -> Outcome | None:
+    def _known(self, question: DnsQuestion) -> Outcome | None:
         now = self._clock()
         kept = self._answers.get(question)
         if kept is not None:
@@ -231,7 +231,7 @@ class Questions:
                 self._silent[server] = self._clock() + _SILENT_SERVER_S
 
 
-def _read(question: Question, response: dns.message.QueryMessage, now: float) -> _Kept | None:
+def _read(question: DnsQuestion, response: dns.message.QueryMessage, now: float) -> _Kept | None:
     """Return the meaning of a response, or None if it makes no sense (a circle of CNAMEs)."""
     try:
         chain = response.resolve_chaining()

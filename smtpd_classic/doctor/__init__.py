@@ -4,6 +4,6 @@ A check never counts as wrong because a question could not be asked: that is a s
 """
 
 from smtpd_classic.doctor.checks import CHECKS, examine
-from smtpd_classic.doctor.finding import Examination, Finding, State
+from smtpd_classic.doctor.finding import CheckResult, CheckState, Examination
 
-__all__ = ["CHECKS", "Examination", "Finding", "State", "examine"]
+__all__ = ["CHECKS", "CheckResult", "CheckState", "Examination", "examine"]

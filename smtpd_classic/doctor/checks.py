@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterator
 
 from smtpd_classic.doctor import dns_checks, host_checks
-from smtpd_classic.doctor.finding import Examination, Finding
+from smtpd_classic.doctor.finding import CheckResult, Examination
 
 __all__ = ["CHECKS", "examine"]
 
-CHECKS: tuple[Callable[[Examination], Iterator[Finding]], ...] = (
+CHECKS: tuple[Callable[[Examination], Iterator[CheckResult]], ...] = (
     host_checks.daemon,
     host_checks.port_25_out,
     dns_checks.resolver,
@@ -28,6 +28,6 @@ CHECKS: tuple[Callable[[Examination], Iterator[Finding]], ...] = (
 )
 
 
-def examine(facts: Examination) -> list[Finding]:
+def examine(facts: Examination) -> list[CheckResult]:
     """Return the findings of all checks."""
     return [finding for check in CHECKS for finding in check(facts)]

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 from smtpd_classic.dns import DnsFailure, NoSuchDomain
-from smtpd_classic.doctor.finding import Examination, Finding, good, unknown, wrong
+from smtpd_classic.doctor.finding import CheckResult, Examination, good, unknown, wrong
 from smtpd_classic.domain_name import ascii_domain
-from smtpd_classic.keys.publication import Shown
+from smtpd_classic.keys.publication import RecordState
 from smtpd_classic.keys.store import IN_USE, RETIRED, DkimKey, KeysUnreadable
 from smtpd_classic.mailauth.dmarc_record import dmarc_records, parse_dmarc_record
 from smtpd_classic.mailauth.lookup import Lookups
@@ -18,7 +18,7 @@ _NOT_USED = "not used: mail leaves by the relay"
 _KEPT_S = 30 * 86_400
 
 
-def resolver(facts: Examination) -> Iterator[Finding]:
+def resolver(facts: Examination) -> Iterator[CheckResult]:
     """The name servers answer."""
     servers = ", ".join(address for address, _ in facts.config.server.name_servers) or "those of /etc/resolv.conf"
     try:
@@ -33,7 +33,7 @@ def resolver(facts: Examination) -> Iterator[Finding]:
     yield good("resolver", f"the name servers ({servers}) answer")
 
 
-def helo_address(facts: Examination) -> Iterator[Finding]:
+def helo_address(facts: Examination) -> Iterator[CheckResult]:
     """The HELO name leads to our addresses."""
     name = ascii_domain(facts.config.helo_name)
     subject = f"address of {name}"
@@ -65,7 +65,7 @@ def _addresses(facts: Examination, name: str, version: int) -> tuple[str, ...]:
         return ()
 
 
-def ptr(facts: Examination) -> Iterator[Finding]:
+def ptr(facts: Examination) -> Iterator[CheckResult]:
     """The address leads back to the HELO name."""
     if facts.by_relay:
         yield good("reverse name", _NOT_USED)
@@ -87,7 +87,7 @@ def ptr(facts: Examination) -> Iterator[Finding]:
             yield wrong(subject, f"{found}, not {wanted}", f"Let your provider set the PTR record to {wanted}.")
 
 
-def mx(facts: Examination) -> Iterator[Finding]:
+def mx(facts: Examination) -> Iterator[CheckResult]:
     """Mail for each domain comes here."""
     for domain in facts.domains:
         subject = f"MX of {domain}"
@@ -115,7 +115,7 @@ def _leads_here(facts: Examination, host: str) -> bool:
     return bool(found & set(facts.public))
 
 
-def spf(facts: Examination) -> Iterator[Finding]:
+def spf(facts: Examination) -> Iterator[CheckResult]:
     """Each domain lets our addresses send for it."""
     for domain in facts.domains:
         for address in facts.public or ("192.0.2.0",):
@@ -135,7 +135,7 @@ def spf(facts: Examination) -> Iterator[Finding]:
                 yield wrong(subject, f"{result.word}: {result.reason}", advice)
 
 
-def dkim(facts: Examination) -> Iterator[Finding]:
+def dkim(facts: Examination) -> Iterator[CheckResult]:
     """DNS shows each key that is used or waits."""
     for domain in facts.domains:
         try:
@@ -149,18 +149,18 @@ def dkim(facts: Examination) -> Iterator[Finding]:
         yield from findings
 
 
-def _key(facts: Examination, key: DkimKey) -> Finding:
+def _key(facts: Examination, key: DkimKey) -> CheckResult:
     subject = f"DKIM key {key.selector} of {key.domain}"
     shown = facts.publication.shown(key)
-    if shown is Shown.YES:
+    if shown is RecordState.YES:
         return good(subject, f"DNS shows it; {key.state}")
-    if shown is Shown.UNKNOWN:
+    if shown is RecordState.UNKNOWN:
         return unknown(subject, shown.value)
     signs = " and mail is signed with it" if key.state == IN_USE else ""
     return wrong(subject, f"{shown.value}{signs}", f"Publish {key.dns_name}: “smtpd-classic dkim show {key.selector}”.")
 
 
-def retired_keys(facts: Examination) -> Iterator[Finding]:
+def retired_keys(facts: Examination) -> Iterator[CheckResult]:
     """Records of old keys may go after thirty days."""
     for domain in facts.domains:
         try:
@@ -175,7 +175,7 @@ def retired_keys(facts: Examination) -> Iterator[Finding]:
                 yield good(subject, f"{key.dns_name} may be removed from DNS")
 
 
-def dmarc(facts: Examination) -> Iterator[Finding]:
+def dmarc(facts: Examination) -> Iterator[CheckResult]:
     """Each domain has one DMARC record."""
     for domain in facts.domains:
         subject, advice = f"DMARC of {domain}", f"See “smtpd-classic dns records {domain}”."
@@ -196,7 +196,7 @@ def dmarc(facts: Examination) -> Iterator[Finding]:
             yield wrong(subject, "the record has no valid p=", advice)
 
 
-def dmarc_reports(facts: Examination) -> Iterator[Finding]:
+def dmarc_reports(facts: Examination) -> Iterator[CheckResult]:
     """A domain elsewhere that gets our reports allows it (RFC 9990)."""
     for domain in facts.domains:
         try:
@@ -213,7 +213,7 @@ def dmarc_reports(facts: Examination) -> Iterator[Finding]:
                 yield _reports_allowed(facts, domain, target)
 
 
-def _reports_allowed(facts: Examination, domain: str, target: str) -> Finding:
+def _reports_allowed(facts: Examination, domain: str, target: str) -> CheckResult:
     subject, name = f"DMARC reports of {domain} to {target}", f"{domain}._report._dmarc.{target}"
     try:
         allowed = bool(dmarc_records(facts.resolver.txt(name)))

@@ -10,10 +10,10 @@ from smtpd_classic.dns import Resolver
 from smtpd_classic.keys.publication import Publication
 from smtpd_classic.keys.store import KeyStore
 
-__all__ = ["Examination", "Finding", "State", "good", "unknown", "wrong"]
+__all__ = ["CheckResult", "CheckState", "Examination", "good", "unknown", "wrong"]
 
 
-class State(StrEnum):
+class CheckState(StrEnum):
     """The three results of a check."""
 
     GOOD = "good"
@@ -21,10 +21,10 @@ class State(StrEnum):
     UNKNOWN = "could not be asked"
 
 
-class Finding(NamedTuple):
+class CheckResult(NamedTuple):
     """One row: what was looked at, what was found, and what to do."""
 
-    state: State
+    state: CheckState
     subject: str
     found: str
     advice: str = ""
@@ -53,13 +53,13 @@ class Examination:
         return remote.relay_always or (remote.relay_when_delivery_fails and not remote.look_up_mx)
 
 
-def good(subject: str, found: str) -> Finding:
-    return Finding(State.GOOD, subject, found)
+def good(subject: str, found: str) -> CheckResult:
+    return CheckResult(CheckState.GOOD, subject, found)
 
 
-def wrong(subject: str, found: str, advice: str) -> Finding:
-    return Finding(State.WRONG, subject, found, advice)
+def wrong(subject: str, found: str, advice: str) -> CheckResult:
+    return CheckResult(CheckState.WRONG, subject, found, advice)
 
 
-def unknown(subject: str, found: str, advice: str = "") -> Finding:
-    return Finding(State.UNKNOWN, subject, found, advice)
+def unknown(subject: str, found: str, advice: str = "") -> CheckResult:
+    return CheckResult(CheckState.UNKNOWN, subject, found, advice)

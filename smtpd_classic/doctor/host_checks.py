@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from smtpd_classic.dns import DnsFailure, NoSuchDomain
-from smtpd_classic.doctor.finding import Examination, Finding, good, unknown, wrong
+from smtpd_classic.doctor.finding import CheckResult, Examination, good, unknown, wrong
 from smtpd_classic.runtime import StatusFile
 from smtpd_classic.server.tls import days_left, problem_with
 from spool import Spool, SpoolBroken
@@ -19,7 +19,7 @@ _NOT_USED = "not used: mail leaves by the relay"
 _WRITTEN = datetime(2026, 11, 1, tzinfo=UTC).timestamp()
 
 
-def daemon(facts: Examination) -> Iterator[Finding]:
+def daemon(facts: Examination) -> Iterator[CheckResult]:
     """The server runs, with the file as it is."""
     status = StatusFile(os.path.join(facts.config.server.run_folder, "status.json")).running()
     if status is None:
@@ -30,7 +30,7 @@ def daemon(facts: Examination) -> Iterator[Finding]:
         yield good("server", "it runs with this file")
 
 
-def certificate(facts: Examination) -> Iterator[Finding]:
+def certificate(facts: Examination) -> Iterator[CheckResult]:
     """The certificate can be used, and has days left."""
     server = facts.config.server
     if not facts.config.basic.allow_tls:
@@ -46,7 +46,7 @@ def certificate(facts: Examination) -> Iterator[Finding]:
         yield good("certificate", f"{left} days left")
 
 
-def disk(facts: Examination) -> Iterator[Finding]:
+def disk(facts: Examination) -> Iterator[CheckResult]:
     """The folders have room, and inodes."""
     for name in ("spool_folder", "mail_folder"):
         folder = getattr(facts.config.server, name)
@@ -64,7 +64,7 @@ def disk(facts: Examination) -> Iterator[Finding]:
             yield good(f"disk of {folder}", f"{free >> 20} MiB free")
 
 
-def queue(facts: Examination) -> Iterator[Finding]:
+def queue(facts: Examination) -> Iterator[CheckResult]:
     """No message waits for most of its life time."""
     try:
         arrivals = [each.arrival for each in Spool(facts.config.server.spool_folder).list() if not each.held]
@@ -79,7 +79,7 @@ def queue(facts: Examination) -> Iterator[Finding]:
         yield good("queue", hours if arrivals else "empty")
 
 
-def log(facts: Examination) -> Iterator[Finding]:
+def log(facts: Examination) -> Iterator[CheckResult]:
     """A log in a file can be read."""
     target = facts.config.server.log
     if not target.startswith("/"):
@@ -90,7 +90,7 @@ def log(facts: Examination) -> Iterator[Finding]:
         yield wrong("log", f"{target} cannot be read", "Correct its owner and mode.")
 
 
-def clock(facts: Examination) -> Iterator[Finding]:
+def clock(facts: Examination) -> Iterator[CheckResult]:
     """The clock is not years behind: certificates and signatures depend on it."""
     if facts.clock() < _WRITTEN:
         yield wrong("clock", "it is before the release of this program", "Set the clock, and run an NTP client.")
@@ -100,7 +100,7 @@ def clock(facts: Examination) -> Iterator[Finding]:
         yield unknown("clock", "no sign of an NTP client of systemd")
 
 
-def port_25_out(facts: Examination) -> Iterator[Finding]:
+def port_25_out(facts: Examination) -> Iterator[CheckResult]:
     """Other servers can be reached at port 25."""
     if facts.by_relay:
         yield good("port 25 out", _NOT_USED)
@@ -117,7 +117,7 @@ def port_25_out(facts: Examination) -> Iterator[Finding]:
         yield good("port 25 out", f"{host}: {banner[:60]}")
 
 
-def block_lists(facts: Examination) -> Iterator[Finding]:
+def block_lists(facts: Examination) -> Iterator[CheckResult]:
     """No list of senders of spam has our address."""
     if facts.by_relay:
         yield good("block lists", _NOT_USED)
@@ -127,7 +127,7 @@ def block_lists(facts: Examination) -> Iterator[Finding]:
             yield _listed(facts, zone, address)
 
 
-def _listed(facts: Examination, zone: str, address: str) -> Finding:
+def _listed(facts: Examination, zone: str, address: str) -> CheckResult:
     subject = f"{address} in {zone}"
     name = ipaddress.ip_address(address).reverse_pointer.rsplit(".", 2)[0]
     try:

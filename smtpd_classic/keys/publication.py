@@ -12,12 +12,12 @@ from typing import Protocol
 from smtpd_classic.dns import DnsFailure, NoSuchDomain
 from smtpd_classic.keys.store import IN_USE, NEW, SEEN, DkimKey, KeyStore
 
-__all__ = ["Publication", "Shown", "ZoneRecords", "same_record"]
+__all__ = ["Publication", "RecordState", "ZoneRecords", "same_record"]
 
 BETWEEN_ANSWERS_S = 3600
 
 
-class Shown(Enum):
+class RecordState(Enum):
     """The answer of DNS about one key."""
 
     YES = "DNS shows this key"
@@ -54,20 +54,20 @@ class Publication:
     resolver: ZoneRecords
     name_server: Callable[[str], ZoneRecords]
 
-    def shown(self, key: DkimKey, by: ZoneRecords | None = None) -> Shown:
+    def shown(self, key: DkimKey, by: ZoneRecords | None = None) -> RecordState:
         """Return the answer of our resolver, or of another one, about a key. Raises KeysUnreadable."""
         wanted = self.store.record(key)
         try:
             records = (by or self.resolver).txt(key.dns_name)
         except NoSuchDomain:
-            return Shown.NO
+            return RecordState.NO
         except DnsFailure:
-            return Shown.UNKNOWN
+            return RecordState.UNKNOWN
         if not records:
-            return Shown.NO
-        return Shown.YES if len(records) == 1 and same_record(records[0], wanted) else Shown.OTHER
+            return RecordState.NO
+        return RecordState.YES if len(records) == 1 and same_record(records[0], wanted) else RecordState.OTHER
 
-    def shown_everywhere(self, key: DkimKey) -> Shown:
+    def shown_everywhere(self, key: DkimKey) -> RecordState:
         """Return the answer of all name servers of the zone: YES only when each shows the key.
 
         A zone for which DNS names no servers has no other than our resolver.
@@ -75,9 +75,12 @@ class Publication:
         try:
             servers = self._name_servers(key.domain)
         except (NoSuchDomain, DnsFailure):
-            return Shown.UNKNOWN
+            return RecordState.UNKNOWN
         answers = {self.shown(key, self.name_server(address)) for address in servers}
-        return next((each for each in (Shown.OTHER, Shown.NO, Shown.UNKNOWN) if each in answers), Shown.YES)
+        return next(
+            (each for each in (RecordState.OTHER, RecordState.NO, RecordState.UNKNOWN) if each in answers),
+            RecordState.YES,
+        )
 
     def _name_servers(self, domain: str) -> list[str]:
         """Return the addresses of the servers of the zone that the domain is in. Raises NoSuchDomain or DnsFailure."""
@@ -96,8 +99,8 @@ class Publication:
         if key.state not in {NEW, SEEN}:
             return key
         shown = self.shown(key)
-        if shown is not Shown.YES:
-            if shown is not Shown.UNKNOWN and (key.first_seen or key.state != NEW):
+        if shown is not RecordState.YES:
+            if shown is not RecordState.UNKNOWN and (key.first_seen or key.state != NEW):
                 self.store.set_state(key, NEW, now, first_seen=0)
         elif self._confirmed(key, now):
             self.store.set_state(key, IN_USE, now)
@@ -107,6 +110,6 @@ class Publication:
 
     def _confirmed(self, key: DkimKey, now: float) -> bool:
         everywhere = self.shown_everywhere(key)
-        if everywhere is not Shown.UNKNOWN:
-            return everywhere is Shown.YES
+        if everywhere is not RecordState.UNKNOWN:
+            return everywhere is RecordState.YES
         return 0 < key.first_seen <= now - BETWEEN_ANSWERS_S

@@ -14,13 +14,13 @@ from smtpd_classic.policy.authentication import JUNK, MARK, lookups_of, spf_of, 
 from smtpd_classic.policy.hosts import HostPatterns
 from smtpd_classic.policy.transaction import AuthenticationVerdict
 
-__all__ = ["Authentication", "trusts_results", "without_foreign_results"]
+__all__ = ["MailAuthentication", "trusts_results", "without_foreign_results"]
 
 _RESULTS, _SPAM = b"authentication-results", (b"x-spam-flag", b"x-spam-reason")
 _LONGEST_REASON = 60
 
 
-class Authentication:
+class MailAuthentication:
     """The checks of one message. `begin()` with the header, `update()` with the body, `finish()` for the verdict."""
 
     __slots__ = ("_arrival", "_check", "_server", "_transaction", "verdict")

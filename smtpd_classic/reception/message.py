@@ -9,7 +9,7 @@ from smtpd_classic.message.trace import Hop, date_text, envelope_to, received, r
 from smtpd_classic.policy import ResolvedRecipient, Transaction
 from smtpd_classic.policy.authentication import is_checked
 from smtpd_classic.policy.transaction import AuthenticationVerdict
-from smtpd_classic.reception.authentication import Authentication, trusts_results, without_foreign_results
+from smtpd_classic.reception.authentication import MailAuthentication, trusts_results, without_foreign_results
 from smtpd_classic.reception.destination import (
     Destination,
     IoSlot,
@@ -74,9 +74,9 @@ class IncomingMessage:
         self._expand(zip(asked, transaction.recipients, strict=True))
         self._arrival = services.clock()
         self._fields_at = self._room = 0
-        self.authentication: Authentication | None = None
+        self.authentication: MailAuthentication | None = None
         if is_checked(transaction):
-            self.authentication = Authentication(transaction, services.helo_name, self._arrival)
+            self.authentication = MailAuthentication(transaction, services.helo_name, self._arrival)
         self.queue_id = new_queue_id(self._arrival)
 
     def _expand(self, pairs: "Iterator[tuple[RcptTo, ResolvedRecipient]]") -> None:

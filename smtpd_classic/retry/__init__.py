@@ -24,6 +24,7 @@ The states of a message, and the module that makes each transition:
 A crash at any moment leaves one of these rows on disk, and the next scan makes the message due again.
 """
 
-from smtpd_classic.retry.thread import RetryThread, network_for
+from smtpd_classic.retry.network import network_for
+from smtpd_classic.retry.thread import RetryThread
 
 __all__ = ["RetryThread", "network_for"]

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from smtpd_classic.client.attempt import PendingRecipient, QueuedMessage, RoutedJob
 from smtpd_classic.client.transport import Action, Outcome
 from smtpd_classic.dsn import RecipientStatus
-from smtpd_classic.retry.journal import Journal, Stopwatch
+from smtpd_classic.retry.journal import DeliveryLog, Stopwatch
 from smtpd_classic.retry.notices import NoticeResult, Notices
 from smtpd_classic.retry.recipient_states import RecipientStates, effective, fate_of, lists_in
 from smtpd_classic.schedule import Schedule
@@ -33,7 +33,7 @@ class DeliveryContext:
 
     schedule: Schedule
     notices: Notices
-    journal: Journal
+    journal: DeliveryLog
     clock: Callable[[], float]
     chance: Callable[[], float]
 

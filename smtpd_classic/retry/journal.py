@@ -7,14 +7,14 @@ from smtpd_classic.client.transport import GREETING, Action, JobRecipient, Outco
 from smtpd_classic.log import WARNING, Log, printable
 from spool import Entry
 
-__all__ = ["Counters", "Journal", "Stopwatch", "code_of", "said"]
+__all__ = ["DeliveryLog", "OutcomeCounters", "Stopwatch", "code_of", "said"]
 
 _STATUS = {Action.DELIVERED: "sent", Action.DELAYED: "deferred", Action.FAILED: "bounced"}
 _COUNTED = {Action.DELIVERED: "delivered", Action.DELAYED: "deferred", Action.FAILED: "bounced"}
 _LONGEST_REPLY = 900
 
 
-class Counters(Protocol):
+class OutcomeCounters(Protocol):
     def count(self, what: str, number: int = 1) -> None: ...
 
 
@@ -47,8 +47,8 @@ def said(outcome: Outcome) -> str:
     return str(outcome.reply) if outcome.command else outcome.reply.text.replace("\n", " ")
 
 
-class Journal:
-    def __init__(self, log: Log, counters: Counters, clock: Callable[[], float]) -> None:
+class DeliveryLog:
+    def __init__(self, log: Log, counters: OutcomeCounters, clock: Callable[[], float]) -> None:
         self._log = log
         self._counters = counters
         self._clock = clock

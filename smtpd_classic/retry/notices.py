@@ -21,7 +21,7 @@ from smtpd_classic.client.content import ContentSource, MessageContent
 from smtpd_classic.client.network import Target
 from smtpd_classic.config.schema import Config
 from smtpd_classic.dsn import Notification, RecipientStatus, compose, eight_bit, plain_notice
-from smtpd_classic.retry.journal import Journal
+from smtpd_classic.retry.journal import DeliveryLog
 from smtpd_classic.smtp.address import NULL_SENDER, split_address
 from spool import Entry, Envelope, Recipient, Spool, SpoolBroken, SpoolFull, new_queue_id
 
@@ -74,7 +74,7 @@ class Notices:
         accounts: Accounts,
         clock: Callable[[], float],
         wake: Callable[[str], None],
-        journal: Journal,
+        journal: DeliveryLog,
     ) -> None:
         self._config = config
         self._spool = spool

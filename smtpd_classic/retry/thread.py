@@ -4,7 +4,6 @@ mail.
 
 import os
 import random
-import resource
 import select
 import threading
 import time
@@ -12,102 +11,43 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Protocol
 
-from smtpd_classic.accounts import Accounts
 from smtpd_classic.client.attempt import AttemptPlanner
-from smtpd_classic.client.connections import Connections
-from smtpd_classic.client.health import Health
 from smtpd_classic.client.local import MaildirTransport
-from smtpd_classic.client.local_addresses import LocalAddresses
-from smtpd_classic.client.network import Network, OwnHosts
+from smtpd_classic.client.network import Network
 from smtpd_classic.client.routes import Routes
 from smtpd_classic.client.signing import MessageSigner
-from smtpd_classic.client.slots import TransactionSlots
-from smtpd_classic.config.schema import Config
-from smtpd_classic.dns import Resolver
 from smtpd_classic.keys.ring import KeyRing
 from smtpd_classic.keys.store import KeyStore, dkim_folder
-from smtpd_classic.log import Log, printable
-from smtpd_classic.mailstore.store import MailStore
+from smtpd_classic.log import printable
 from smtpd_classic.retry.attempt import DeliveryContext
 from smtpd_classic.retry.delivery_threads import DeliveryThreads
-from smtpd_classic.retry.journal import Journal
+from smtpd_classic.retry.housekeeping import Housekeeping
+from smtpd_classic.retry.journal import DeliveryLog
+from smtpd_classic.retry.network import RetryServices, most_sessions, network_for
 from smtpd_classic.retry.notices import Notices
 from smtpd_classic.retry.scheduler import Scheduler, ThreadShares
-from smtpd_classic.runtime import Runtime, Wakes
+from smtpd_classic.runtime import Wakes
 from smtpd_classic.runtime.hosts import HOSTS_FILE
 from smtpd_classic.schedule import Schedule
 from smtpd_classic.srs import srs_for
-from spool import Spool, SpoolBroken
+from spool import SpoolBroken
 
-__all__ = ["RetryThread", "Services", "network_for"]
+__all__ = ["RetryThread"]
 
-_MOST_SESSIONS = 1000
 _MAILBOX_THREADS = 8
-_OTHER_FILES = 200
-_SCAN_S = 120.0
 _STEP = 20
-_KEEP_SESSIONS_S = 5.0
-_CLOCK_JUMP_S = 60.0
-
-
-class Services(Protocol):
-    """What the thread needs of the process; `clock` tells seconds since the epoch."""
-
-    @property
-    def config(self) -> Config: ...
-    @property
-    def accounts(self) -> Accounts: ...
-    @property
-    def dns(self) -> Resolver: ...
-    @property
-    def runtime(self) -> Runtime: ...
-    @property
-    def spool(self) -> Spool: ...
-    @property
-    def mail_store(self) -> MailStore: ...
-    @property
-    def log(self) -> Log: ...
-    @property
-    def clock(self) -> Callable[[], float]: ...
-
-
-def network_for(services: Services) -> Network:
-    config = services.config
-    remote = config.remote
-    network = Network(
-        helo_name=config.helo_name,
-        resolver=services.dns,
-        health=Health(services.clock, remote.dead_host_time.total_seconds()),
-        connections=Connections(remote.max_connections_per_host, _KEEP_SESSIONS_S, time.monotonic),
-        own=OwnHosts(config.helo_name, config.listeners, config.server.public_addresses),
-        local=LocalAddresses(remote.source_address, remote.ip_versions, services.dns),
-        clock=services.clock,
-        max_messages=remote.max_messages_per_connection,
-        slots=TransactionSlots(remote.delivery_threads),
-    )
-    return replace(network, timeouts=network.timeouts._replace(connect=remote.connect_timeout.total_seconds()))
-
-
-def most_sessions(threads: int) -> int:
-    """Return how many sessions may be opened or used at once, given so many transactions at once.
-
-    A session that is being opened costs a waiting thread and three descriptors, so the limit of descriptors bounds it.
-    """
-    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(threads, min(_MOST_SESSIONS, (descriptors - _OTHER_FILES) // 3))
 
 
 class RetryThread:
     """`start()`, and once `stop()`. `network` and `chance` are others in tests."""
 
     def __init__(
-        self, services: Services, *, network: Network | None = None, chance: Callable[[], float] = random.random
+        self, services: RetryServices, *, network: Network | None = None, chance: Callable[[], float] = random.random
     ) -> None:
-        config, remote = services.config, services.config.remote
+        config = services.config
         self._services = services
-        self._journal = Journal(services.log, services.runtime.counters, services.clock)
+        self._journal = DeliveryLog(services.log, services.runtime.counters, services.clock)
         notices = Notices(config, services.spool, services.accounts, services.clock, self._wake_own, self._journal)
         self._network = replace(
             network or network_for(services),
@@ -128,6 +68,19 @@ class RetryThread:
             lambda words: self._journal.warning("", words),
             MessageSigner(config, KeyRing(KeyStore(dkim_folder(config.path)), time.monotonic), services.clock),
         )
+        self._make_threads(notices, attempts, chance)
+        self.wakeups = 0  # turns of the scheduler's loop
+        self._event = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._wakes: Wakes | None = None
+        self._own_wakes: list[str] = []
+        self._found: list[dict[str, float]] = []
+        self._scanner: threading.Thread | None = None
+        self._stopping = threading.Event()
+        self._runner = threading.Thread(target=self._run, name="retry", daemon=True)
+
+    def _make_threads(self, notices: Notices, attempts: AttemptPlanner, chance: Callable[[], float]) -> None:
+        """Make the delivery threads and the scheduler that gives them work."""
+        services, config, remote = self._services, self._services.config, self._services.config.remote
         self._context = DeliveryContext(
             Schedule.of(config.basic, remote), notices, self._journal, services.clock, chance
         )
@@ -153,14 +106,6 @@ class RetryThread:
             most,
             time.monotonic,
         )
-        self.wakeups = 0  # turns of the scheduler's loop
-        self._event = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._wakes: Wakes | None = None
-        self._own_wakes: list[str] = []
-        self._found: list[dict[str, float]] = []
-        self._scanner: threading.Thread | None = None
-        self._stopping = threading.Event()
-        self._runner = threading.Thread(target=self._run, name="retry", daemon=True)
 
     def start(self) -> None:
         """From now on wakes are heard."""
@@ -197,7 +142,7 @@ class RetryThread:
         poll.register(self._event, select.POLLIN)
         if self._wakes is not None:
             poll.register(self._wakes.fileno(), select.POLLIN)
-        chores = _Housekeeping(self._services.clock, time.monotonic)
+        chores = Housekeeping(self._services.clock, time.monotonic)
         self._scan()
         while not self._stopping.is_set():
             self.wakeups += 1
@@ -234,7 +179,7 @@ class RetryThread:
         while self._found:
             self._scheduler.fill(self._found.pop(0))
 
-    def _do(self, chores: "_Housekeeping") -> None:
+    def _do(self, chores: "Housekeeping") -> None:
         if not chores.due():
             return
         self._network.connections.close_idle()
@@ -285,36 +230,3 @@ class RetryThread:
                 "", f"the sender {printable(sender, 256)} of forwarded mail is not rewritten: {problem}"
             )
             return sender
-
-
-class _Housekeeping:
-    """When the small things are due that nobody asks for."""
-
-    def __init__(self, clock: Callable[[], float], monotonic: Callable[[], float]) -> None:
-        self._clock = clock
-        self._monotonic = monotonic
-        self._next = self._next_scan = monotonic()
-        self._next_scan += _SCAN_S
-        self._difference = clock() - monotonic()
-
-    def due(self) -> bool:
-        now = self._monotonic()
-        if now < self._next:
-            return False
-        self._next = now + 1.0
-        return True
-
-    def wait_s(self) -> float:
-        return max(self._next - self._monotonic(), 0.0)
-
-    def scan_due(self) -> bool:
-        now = self._monotonic()
-        if now < self._next_scan:
-            return False
-        self._next_scan = now + _SCAN_S
-        return True
-
-    def clock_set_back(self) -> bool:
-        """Since the last time."""
-        before, self._difference = self._difference, self._clock() - self._monotonic()
-        return self._difference < before - _CLOCK_JUMP_S

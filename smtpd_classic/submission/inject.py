@@ -10,7 +10,7 @@ from smtpd_classic.dsn import RecipientStatus as Told
 from smtpd_classic.log import printable
 from smtpd_classic.message.headers import HeaderBlock
 from smtpd_classic.message.trace import date_text
-from smtpd_classic.retry.journal import Journal
+from smtpd_classic.retry.journal import DeliveryLog
 from smtpd_classic.retry.notices import NoticeResult, Notices
 from smtpd_classic.server.local_session import LocalSession
 from smtpd_classic.services import Services
@@ -35,7 +35,7 @@ class InjectionResult(NamedTuple):
 class Injector:
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._journal = Journal(services.log, services.runtime.counters, services.clock)
+        self._journal = DeliveryLog(services.log, services.runtime.counters, services.clock)
         self._notices = Notices(
             services.config, services.spool, services.accounts, services.clock, self._wake, self._journal
         )

@@ -10,7 +10,7 @@ import pytest
 
 from smtpd_classic.config.load import parse
 from smtpd_classic.dns import DnsFailure, FixedResolver
-from smtpd_classic.doctor import Examination, State, examine
+from smtpd_classic.doctor import CheckState, Examination, examine
 from smtpd_classic.keys.publication import Publication
 from smtpd_classic.keys.store import IN_USE, RETIRED, KeyStore
 from smtpd_classic.server.self_signed import make_self_signed
@@ -77,8 +77,8 @@ class Patient:
             lists=self.lists,
         )
         rows = [each for each in examine(facts) if each.subject not in {"server", "clock"}]
-        assert all(each.advice for each in rows if each.state is State.WRONG)
-        return [(each.subject, str(each.state)) for each in rows if each.state is not State.GOOD]
+        assert all(each.advice for each in rows if each.state is CheckState.WRONG)
+        return [(each.subject, str(each.state)) for each in rows if each.state is not CheckState.GOOD]
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_a_good_server_has_no_complaint(patient: Patient) -> None:
     assert patient.examined() == []
 
 
-WRONG, UNKNOWN = str(State.WRONG), str(State.UNKNOWN)
+WRONG, UNKNOWN = str(CheckState.WRONG), str(CheckState.UNKNOWN)
 KEY = "DKIM key 202611e of example.org"
 SPF = f"SPF of example.org for {IP}"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from smtpd_classic.dns import DnsFailure, FixedResolver
-from smtpd_classic.keys.publication import Publication, Shown, same_record
+from smtpd_classic.keys.publication import Publication, RecordState, same_record
 from smtpd_classic.keys.store import IN_USE, NEW, SEEN, DkimKey, KeyStore
 
 NOW = 1_795_900_000.0
@@ -87,15 +87,15 @@ def test_a_zone_without_name_servers_has_our_resolver_alone(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("record", "shown"),
     [
-        ((), Shown.NO),
-        ((b"v=DKIM1; k=ed25519; p=",), Shown.OTHER),
-        ((b"one", b"two"), Shown.OTHER),
-        (DnsFailure("silence"), Shown.UNKNOWN),
+        ((), RecordState.NO),
+        ((b"v=DKIM1; k=ed25519; p=",), RecordState.OTHER),
+        ((b"one", b"two"), RecordState.OTHER),
+        (DnsFailure("silence"), RecordState.UNKNOWN),
     ],
 )
-def test_what_dns_shows(tmp_path: Path, record: Sequence[bytes] | Exception, shown: Shown) -> None:
+def test_what_dns_shows(tmp_path: Path, record: Sequence[bytes] | Exception, shown: RecordState) -> None:
     zone = Zone(tmp_path)
-    assert zone.publication.shown(zone.key) is Shown.NO
+    assert zone.publication.shown(zone.key) is RecordState.NO
     zone.show("resolver", record=record)
     assert zone.publication.shown(zone.key) is shown
 

@@ -1,0 +1,73 @@
+"""The part of a process that the retry thread works with, and the network for its sessions."""
+
+import resource
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Protocol
+
+from smtpd_classic.accounts import Accounts
+from smtpd_classic.client.connections import Connections
+from smtpd_classic.client.health import Health
+from smtpd_classic.client.local_addresses import LocalAddresses
+from smtpd_classic.client.network import Network, OwnHosts
+from smtpd_classic.client.slots import TransactionSlots
+from smtpd_classic.config.schema import Config
+from smtpd_classic.dns import Resolver
+from smtpd_classic.log import Log
+from smtpd_classic.mailstore.store import MailStore
+from smtpd_classic.runtime import Runtime
+from spool import Spool
+
+__all__ = ["RetryServices", "most_sessions", "network_for"]
+
+_KEEP_SESSIONS_S = 5.0
+_MOST_SESSIONS = 1000
+_OTHER_FILES = 200
+
+
+class RetryServices(Protocol):
+    """What the thread needs of the process; `clock` tells seconds since the epoch."""
+
+    @property
+    def config(self) -> Config: ...
+    @property
+    def accounts(self) -> Accounts: ...
+    @property
+    def dns(self) -> Resolver: ...
+    @property
+    def runtime(self) -> Runtime: ...
+    @property
+    def spool(self) -> Spool: ...
+    @property
+    def mail_store(self) -> MailStore: ...
+    @property
+    def log(self) -> Log: ...
+    @property
+    def clock(self) -> Callable[[], float]: ...
+
+
+def network_for(services: RetryServices) -> Network:
+    config = services.config
+    remote = config.remote
+    network = Network(
+        helo_name=config.helo_name,
+        resolver=services.dns,
+        health=Health(services.clock, remote.dead_host_time.total_seconds()),
+        connections=Connections(remote.max_connections_per_host, _KEEP_SESSIONS_S, time.monotonic),
+        own=OwnHosts(config.helo_name, config.listeners, config.server.public_addresses),
+        local=LocalAddresses(remote.source_address, remote.ip_versions, services.dns),
+        clock=services.clock,
+        max_messages=remote.max_messages_per_connection,
+        slots=TransactionSlots(remote.delivery_threads),
+    )
+    return replace(network, timeouts=network.timeouts._replace(connect=remote.connect_timeout.total_seconds()))
+
+
+def most_sessions(threads: int) -> int:
+    """Return how many sessions may be opened or used at once, given so many transactions at once.
+
+    A session that is being opened costs a waiting thread and three descriptors, so the limit of descriptors bounds it.
+    """
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(threads, min(_MOST_SESSIONS, (descriptors - _OTHER_FILES) // 3))
