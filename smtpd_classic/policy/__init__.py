@@ -1,4 +1,4 @@
-"""What is decided while receiving. A check is a function named after its option; `CHECKS` lists them all."""
+"""The decisions of reception. A check is a function named after its option; `CHECKS` lists them all."""
 
 from smtpd_classic.policy.answers import expand, verify
 from smtpd_classic.policy.checks import CHECKS, Check, Policy, PolicyCheck

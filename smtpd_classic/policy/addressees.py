@@ -1,4 +1,4 @@
-"""Whom a forward-path stands for. Aliases are expanded here, once."""
+"""The resolution of a forward-path to its recipients. Aliases are expanded here, once."""
 
 from smtpd_classic.policy.rules import Rules
 from smtpd_classic.policy.transaction import ResolvedRecipient
@@ -7,7 +7,7 @@ __all__ = ["addressee_of"]
 
 
 def addressee_of(rules: Rules, path: str) -> ResolvedRecipient:
-    """Raises AccountsUnreadable when it cannot be told whether the address exists."""
+    """Return the recipient for the path. Raises AccountsUnreadable if the accounts cannot show whether it exists."""
     accounts = rules.accounts
     local, at, domain = path.rpartition("@")
     if not at:  # RFC 5321 4.5.1: <postmaster>, the only one without a domain

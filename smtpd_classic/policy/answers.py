@@ -22,13 +22,14 @@ __all__ = ["expand", "verify"]
 
 
 def _address(argument: str) -> str:
-    """RFC 5321 3.5.1: a user name or an address, here also in the brackets that many clients write."""
+    """Return the user name or the address (RFC 5321 3.5.1), without the brackets that many clients write."""
     word = argument.strip()
     return word[1:-1].strip() if word.startswith("<") and word.endswith(">") else word
 
 
 def _named(rules: Rules, name: str) -> list[tuple[str, ResolvedAddress]]:
-    """Whom a name without a domain stands for, once for each local domain; domain aliases are the same mailboxes."""
+    """Return the recipients of a name without a domain, one for each local domain; domain aliases are the same
+    mailboxes."""
     domains = dict.fromkeys([rules.config.server.primary_domain, *(each.name for each in rules.config.domains)])
     addresses = [f"{name}@{domain}" for domain in domains]
     found = ((address, rules.accounts.find(address)) for address in addresses)

@@ -1,6 +1,6 @@
 """SPF, DKIM and DMARC as checks: the results of one message, and the action that follows from them.
 
-Rule 1: results are asked for mail of clients that are neither logged in, trusted nor local.
+Rule 1: the checks apply to mail of clients that are neither logged in, trusted nor local.
 Rule 2: a result that a failed look-up leaves open only marks the message; it is never a reason against it.
 Rule 3: the strictest action wins.
 """
@@ -34,7 +34,7 @@ _STRICTNESS = (MARK, JUNK, REFUSE)
 
 
 def is_checked(transaction: Transaction) -> bool:
-    """Return whether the mail of this client is checked."""
+    """Return True if the mail of this client is checked."""
     visitor = transaction.visitor
     return transaction.rules.config.authentication.check and not visitor.originates_here
 
@@ -49,7 +49,7 @@ def lookups_of(transaction: Transaction) -> Lookups:
 
 
 def spf_of(transaction: Transaction) -> SpfResult:
-    """Return the result of SPF, which is asked once a transaction."""
+    """Return the result of SPF, which is computed once a transaction."""
     if transaction.spf is None:
         visitor = transaction.visitor
         query = SpfQuery(visitor.client.ip, transaction.sender, visitor.hello, transaction.rules.config.helo_name)
@@ -58,7 +58,7 @@ def spf_of(transaction: Transaction) -> SpfResult:
 
 
 def spf_fail(transaction: Transaction, event: Event) -> Reply | None:
-    """Refuse a sender whose domain forbids this client to send for it."""
+    """Refuse a sender if the SPF record of its domain forbids this client to send for it."""
     if not is_checked(transaction) or _is_forwarder(transaction):
         return None
     found = spf_of(transaction)
@@ -66,17 +66,17 @@ def spf_fail(transaction: Transaction, event: Event) -> Reply | None:
 
 
 def own_domains(transaction: Transaction, event: Event) -> Reply | None:
-    """Refuse a message that claims an author of ours without proof, when the option says so."""
+    """Refuse a message that claims an author of a local domain without proof, if the option says so."""
     return _refusal(transaction, "own domain")
 
 
 def dmarc_quarantine(transaction: Transaction, event: Event) -> Reply | None:
-    """Refuse a message for the policy quarantine of its author's domain, when the option says so."""
+    """Refuse a message because of the DMARC policy `quarantine` of its author's domain, if the option says so."""
     return _refusal(transaction, "dmarc=fail p=quarantine")
 
 
 def dmarc_reject(transaction: Transaction, event: Event) -> Reply | None:
-    """Refuse a message for the policy reject of its author's domain, when the option says so."""
+    """Refuse a message because of the DMARC policy `reject` of its author's domain, if the option says so."""
     return _refusal(transaction, "dmarc=fail p=reject")
 
 
@@ -125,7 +125,7 @@ def _by_own_domain(transaction: Transaction, results: MessageResults) -> Authent
 
 
 def _can_be_confirmed(transaction: Transaction, domain: str) -> bool:
-    """Return whether the domain has an SPF record or a key in use: without them nothing could confirm its mail."""
+    """Return True if the domain has an SPF record or a key in use: without them its mail cannot be confirmed."""
     if transaction.rules.signs(domain):
         return True
     found = check_spf(SpfQuery("192.0.2.0", f"postmaster@{domain}", domain), lookups_of(transaction))

@@ -1,7 +1,7 @@
-"""Every check, in the order in which they are asked, with the option that switches it on.
+"""Every check, in the order in which the server runs them, with the option that switches it on.
 
-A check objects or says nothing. The first objection wins. One that raises has decided nothing: the client is asked to
-come back (invariant 9), and the log says why.
+A check returns an objection or None. The first objection wins. A check that raises has decided nothing: the client gets
+a temporary reply (invariant 9), and the log gives the reason.
 """
 
 from collections.abc import Callable
@@ -36,7 +36,7 @@ Check = Callable[[Transaction, Event], Reply | None]
 
 
 class PolicyCheck(NamedTuple):
-    """At which event a check is asked, and where its option stands. `Content` means: the header block is there."""
+    """A check, the event at which it runs, and the place of its option. `Content`: the header block is complete."""
 
     event: type[Event]
     section: str
@@ -100,7 +100,7 @@ CHECKS = (
 
 
 class Policy:
-    """The checks of one listener under one configuration, those left out whose option is off."""
+    """The checks of one listener under one configuration, without the checks that are switched off."""
 
     __slots__ = ("_checks", "_complain", "rules")
 
@@ -113,7 +113,7 @@ class Policy:
         }
 
     def first_objection(self, transaction: Transaction, event: Event) -> Reply | None:
-        """What the client gets to hear instead of a positive answer; at RCPT it leaves `transaction.addressee`."""
+        """Return the reply that replaces a positive answer, or None. At RCPT it sets `transaction.addressee`."""
         check: object = addressee_of
         try:
             if isinstance(event, RcptTo):

@@ -1,4 +1,4 @@
-"""Checks of the client, before anything is said."""
+"""Checks of the client at the start of the session."""
 
 from smtpd_classic.policy.transaction import Transaction
 from smtpd_classic.smtp.events import Event
@@ -9,7 +9,7 @@ __all__ = ["allow_only", "auth", "auto_block", "refuse"]
 
 
 def refuse(transaction: Transaction, event: Event) -> Reply | None:
-    """[access] and [listener]: networks that may not connect."""
+    """Refuse networks that may not connect, by the lists of [access] and [listener]."""
     client = transaction.visitor.client
     if client.local:
         return None
@@ -18,7 +18,7 @@ def refuse(transaction: Transaction, event: Event) -> Reply | None:
 
 
 def allow_only(transaction: Transaction, event: Event) -> Reply | None:
-    """[access] and [listener]: every list that is not blank must hold the client."""
+    """Refuse a client that is missing from a list of [access] or [listener] that is not blank."""
     client = transaction.visitor.client
     if client.local:
         return None
@@ -27,7 +27,7 @@ def allow_only(transaction: Transaction, event: Event) -> Reply | None:
 
 
 def auto_block(transaction: Transaction, event: Event) -> Reply | None:
-    """Refuse a blocked address. Trusted Hosts are exempt, also from a block that was made by hand."""
+    """Refuse a blocked address. Trusted Hosts are exempt, also from a block that an administrator set."""
     client = transaction.visitor.client
     if client.local or not transaction.rules.facts.blocked(client.ip):
         return None
@@ -35,5 +35,5 @@ def auto_block(transaction: Transaction, event: Event) -> Reply | None:
 
 
 def auth(transaction: Transaction, event: Event) -> Reply | None:
-    """A listener for users: strangers must log in before they may send anything."""
+    """Refuse mail on a listener for users if the client is neither logged in nor trusted."""
     return None if transaction.visitor.authorised_by() else LOGIN_REQUIRED

@@ -1,4 +1,4 @@
-"""Why a message would be accepted or refused: the server's own checks, asked one by one."""
+"""The reason why a message would be accepted or refused: the server's own checks, run one by one."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -25,7 +25,8 @@ __all__ = ["Explanation", "Question", "Step", "explain", "likely_listener"]
 
 
 class Question(NamedTuple):
-    """Blank `login`: not logged in. A blank `sender`: the null sender. `size` as MAIL would declare it, 0 for none."""
+    """One message to explain. Blank `login`: not logged in. Blank `sender`: the null sender. `size`: the size that MAIL
+    would declare, 0 for none."""
 
     ip: str
     sender: str
@@ -36,8 +37,8 @@ class Question(NamedTuple):
 
 
 class Step(NamedTuple):
-    """One check and what it said. `[section] option` made it say so; `place` is `file:line` where that is set, or the
-    file alone when it has its default."""
+    """One check and its result. `[section] option` is the setting that decided; `place` is `file:line` where it is set,
+    or the file alone when it has its default."""
 
     command: str
     check: str
@@ -48,7 +49,7 @@ class Step(NamedTuple):
 
 
 class Explanation(NamedTuple):
-    """The reply to the last command, the step that made it, all steps up to it, and where mail would go."""
+    """The reply to the last command, the step that made it, all steps up to it, and the destination of the mail."""
 
     reply: Reply
     decided: Step
@@ -61,13 +62,14 @@ class Explanation(NamedTuple):
 
 
 def likely_listener(config: Config, *, login: bool) -> Listener:
-    """The listener that such a client would use: for a login the first that offers one, else that for other servers."""
+    """Return the listener that such a client would use: for a login the first that offers one, else that for other
+    servers."""
     wanted = [each for each in config.listeners if (each.auth != "none") == login] or list(config.listeners)
     return wanted[0] if wanted else Listener(name="none", port=25)
 
 
 def explain(rules: Rules, question: Question) -> Explanation:
-    """Ask as the server would. Whatever a check raises is what defers the client there."""
+    """Run the checks as the server would. If a check raises, the server would defer the client there."""
     return _Asking(rules, question).answer()
 
 
@@ -86,7 +88,7 @@ class _Asking:
         return Explanation(reply, self._deciding(reply), tuple(self._steps), targets)
 
     def _deciding(self, reply: Reply) -> Step:
-        """The step that objected, or the one that gave the permission."""
+        """Return the step that objected, or the step that gave the permission."""
         if reply.positive:
             return next((step for step in self._steps if step.check == "close_open_relay"), self._steps[-1])
         return self._steps[-1]
@@ -132,7 +134,7 @@ class _Asking:
             self._note("RCPT", "syntax", "", "", f"the recipient is no address: {problem}")
             yield BAD_RECIPIENT_ADDRESS
             return
-        except Exception as problem:  # as in the server: what cannot be decided defers
+        except Exception as problem:  # as in the server: an undecided check defers
             self._note("RCPT", "accounts", "server", "users_file", f"cannot be told: {problem}")
             yield LOCAL_ERROR
             return
@@ -150,7 +152,7 @@ class _Asking:
             return None
         try:
             reply = row.check(self._transaction, event)
-        except Exception as problem:  # as in the server: what cannot be decided defers
+        except Exception as problem:  # as in the server: an undecided check defers
             self._note(command, row.option, section, option, f"cannot be told now: {problem}")
             return LOCAL_ERROR
         if row.option == "close_open_relay":
@@ -161,7 +163,7 @@ class _Asking:
         return reply
 
     def _option_of(self, row: PolicyCheck) -> tuple[str, str]:
-        """Where the option of a check stands in the file; two are of the listener, some of no option at all."""
+        """Return the section and name of a check's option; two belong to the listener, some checks have no option."""
         listener = f"listener {self._rules.listener.name}"
         if row.section == "listener":
             return listener, row.option

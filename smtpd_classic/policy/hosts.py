@@ -1,4 +1,4 @@
-"""Clients found in a list of addresses, networks, host names and `.domains`."""
+"""Lists of addresses, networks, host names and `.domains` that match clients."""
 
 import ipaddress
 from collections.abc import Iterable

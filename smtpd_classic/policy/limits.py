@@ -1,4 +1,4 @@
-"""Checks of numbers and sizes. Limits of 0 are none; the smallest other one wins."""
+"""Checks of numbers and sizes. A limit of 0 means no limit; the smallest other one applies."""
 
 from smtpd_classic.message.trace import hops
 from smtpd_classic.policy.transaction import ResolvedRecipient, Transaction
@@ -34,13 +34,13 @@ __all__ = [
 
 
 def max_message_size(transaction: Transaction, event: Event) -> Reply | None:
-    """At MAIL, what was declared (RFC 1870 6.1); what really comes is measured against `content_limit`."""
+    """Refuse a declared size that is too large, at MAIL (RFC 1870 6.1); `content_limit` bounds the real size."""
     limit = transaction.rules.config.basic.max_message_size
     return too_big(limit) if limit and transaction.size > limit else None
 
 
 def max_incoming_size(transaction: Transaction, event: Event) -> Reply | None:
-    """For local recipients of strangers, at RCPT when the size was declared."""
+    """Refuse a declared size that is too large for local recipients of strangers, at RCPT."""
     limit = transaction.rules.config.basic.max_incoming_size
     addressee = transaction.addressee
     if addressee is None or addressee.remote or not 0 < limit < transaction.size:
@@ -49,7 +49,7 @@ def max_incoming_size(transaction: Transaction, event: Event) -> Reply | None:
 
 
 def max_outgoing_size(transaction: Transaction, event: Event) -> Reply | None:
-    """For mail that leaves, forwarded mail included, at RCPT when the size was declared."""
+    """Refuse a declared size that is too large for mail that leaves, forwarded mail included, at RCPT."""
     limit = transaction.rules.config.basic.max_outgoing_size
     addressee = transaction.addressee
     if addressee is None or not 0 < limit < transaction.size or not _leaves(transaction, addressee):
@@ -64,7 +64,7 @@ def _leaves(transaction: Transaction, addressee: ResolvedRecipient) -> bool:
 
 
 def content_limit(transaction: Transaction) -> int:
-    """How many octets the content may have on the wire, 0 for any number."""
+    """Return the largest number of octets that the content may have on the wire, 0 for any number."""
     basic = transaction.rules.config.basic
     limits = {basic.max_message_size}
     if basic.max_outgoing_size and any(_leaves(transaction, each) for each in transaction.recipients):
@@ -76,7 +76,7 @@ def content_limit(transaction: Transaction) -> int:
 
 
 def max_recipients(transaction: Transaction, event: Event) -> Reply | None:
-    """Recipients over the limit; those already accepted stay, unless the whole message is to be refused at DATA."""
+    """Refuse recipients over the limit; those already accepted stay, unless DATA is to refuse the whole message."""
     basic = transaction.rules.config.basic
     if len(transaction.recipients) < basic.max_recipients:
         return None
@@ -98,13 +98,13 @@ def _rejects_excess(transaction: Transaction) -> bool:
 
 
 def min_free_space(transaction: Transaction, event: Event) -> Reply | None:
-    """At MAIL, while the disk still has room for the declared size above the minimum."""
+    """Refuse MAIL if the disk has no room for the declared size above the minimum."""
     least = transaction.rules.config.basic.min_free_space
     return DISK_FULL if transaction.rules.facts.free_bytes() - transaction.size < least else None
 
 
 def quota(transaction: Transaction, event: Event) -> Reply | None:
-    """Mailboxes that are full, or too small for the declared size."""
+    """Refuse mailboxes that are full, or too small for the declared size."""
     addressee = transaction.addressee
     if addressee is None or addressee.postmaster:
         return None
@@ -121,10 +121,10 @@ def _full(transaction: Transaction, target: str, size: int) -> bool:
 
 
 def mailboxes_full(transaction: Transaction, size: int) -> Reply | None:
-    """When the size is known at last: refused when it fits into none of the mailboxes.
+    """Refuse a message that fits into none of the mailboxes, once its size is known.
 
-    One that has room takes the message for all: the others had some at RCPT, and their share of this message must not
-    be bounced later nor hold it back for all.
+    If one mailbox has room, the message is accepted for all: the others had room at RCPT, and their share of this
+    message must neither be bounced later nor hold it back for all.
     """
 
     def fits(each: ResolvedRecipient) -> bool:
@@ -134,13 +134,13 @@ def mailboxes_full(transaction: Transaction, size: int) -> Reply | None:
 
 
 def max_hops(transaction: Transaction, event: Event) -> Reply | None:
-    """More `Received:` fields than any way has hops."""
+    """Refuse a message with more `Received:` fields than any route has hops."""
     assert transaction.header is not None
     return TOO_MANY_HOPS if hops(transaction.header) > transaction.rules.config.basic.max_hops else None
 
 
 def delivered_to(transaction: Transaction, event: Event) -> Reply | None:
-    """A copy that an alias of ours sent away, back at that alias."""
+    """Refuse a copy that a local alias sent away and that has come back to that alias."""
     assert transaction.header is not None
     header = transaction.header
     if not header.has(b"delivered-to"):
@@ -153,5 +153,5 @@ def delivered_to(transaction: Transaction, event: Event) -> Reply | None:
 
 
 def bare_line_feeds(transaction: Transaction, event: Event) -> Reply | None:
-    """At the end: CR or LF alone, or NUL, where the option says reject."""
+    """Refuse content with CR or LF alone, or NUL, at its end, if the option says reject."""
     return BARE_LINE_ENDS if isinstance(event, EndContent) and event.bare else None

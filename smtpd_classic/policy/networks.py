@@ -1,4 +1,4 @@
-"""Sets of networks that are asked once a connection, however long the lists are."""
+"""Sets of networks. One look-up a connection is fast, however long the lists are."""
 
 import ipaddress
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ __all__ = ["Networks", "plain_ip"]
 
 @lru_cache(1024)
 def plain_ip(ip: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """The address with `::ffff:192.0.2.1` taken for 192.0.2.1 and without a zone; None for what is no address."""
+    """Return the address without a zone, and `::ffff:192.0.2.1` as 192.0.2.1; None if the text is no address."""
     try:
         found = ipaddress.ip_address(ip.partition("%")[0])
     except ValueError:
@@ -27,7 +27,7 @@ def _plain_network(network: Network) -> Network:
 
 
 class Networks:
-    """One dictionary for each length of prefix: the first bits of an address lead to its network."""
+    """A set of networks: one dictionary for each length of prefix, from the first bits of an address to its network."""
 
     __slots__ = ("_tables",)
 
@@ -43,7 +43,7 @@ class Networks:
         return bool(self._tables)
 
     def find(self, ip: str) -> Network | None:
-        """The narrowest network that holds the address, as it was written."""
+        """Return the narrowest network that holds the address, as it was written."""
         address = plain_ip(ip) if self._tables else None
         if address is None:
             return None

@@ -8,7 +8,7 @@ __all__ = ["Patterns"]
 
 
 def _key(domain: str) -> str:
-    """The spelling that patterns are compared in; what cannot be a domain matches itself alone."""
+    """Return the spelling in which patterns are compared; a text that cannot be a domain matches itself alone."""
     if domain.isascii():
         return tidy_domain(domain)
     try:
@@ -18,7 +18,7 @@ def _key(domain: str) -> str:
 
 
 class Patterns:
-    """Compared label by label: `evilexample.org` is no sub-domain of `example.org`."""
+    """A list of domains, compared label by label: `evilexample.org` is no sub-domain of `example.org`."""
 
     __slots__ = ("_order", "_written")
 
@@ -30,7 +30,7 @@ class Patterns:
         self._order = {key: number for number, key in enumerate(self._written)}
 
     def find(self, domain: str) -> str:
-        """The first pattern of the list that the domain matches, as it was written, or blank."""
+        """Return the first pattern of the list that the domain matches, as it was written, or blank."""
         if not self._written:
             return ""
         key = _key(domain)

@@ -1,4 +1,4 @@
-"""Who may send to whom: the one decision that makes a server an open relay or not."""
+"""The permission to relay: the one decision that makes a server an open relay or not."""
 
 from typing import NamedTuple
 
@@ -21,7 +21,7 @@ _LOOK_UP_S = 2.0
 
 
 class Permission(NamedTuple):
-    """Whether mail may go to the addressee, and which option of which section says so."""
+    """The decision for one recipient, with the section and the option that made it."""
 
     granted: bool
     section: str
@@ -30,7 +30,7 @@ class Permission(NamedTuple):
 
 
 def permission(transaction: Transaction) -> Permission:
-    """In this order, the first that applies."""
+    """Return the first permission or refusal that applies, in this order."""
     addressee, rules = transaction.addressee, transaction.rules
     assert addressee is not None
     if not addressee.remote:
@@ -63,15 +63,15 @@ def _here(transaction: Transaction) -> Permission:
 
 
 def close_open_relay(transaction: Transaction, event: Event) -> Reply | None:
-    """Also with the option off an unknown user of a local domain is refused."""
+    """Refuse a recipient without permission. An unknown user of a local domain is refused with the option off too."""
     addressee = transaction.addressee
-    if addressee is not None and not addressee.remote:  # the usual case, without the words
+    if addressee is not None and not addressee.remote:  # the usual case: build no text
         return NO_SUCH_USER if addressee.how == "unknown" else None
     return None if permission(transaction).granted else RELAY_DENIED
 
 
 def status(transaction: Transaction, event: Event) -> Reply | None:
-    """A disabled mailbox among the targets."""
+    """Refuse a recipient if a mailbox among its targets is disabled."""
     addressee = transaction.addressee
     if addressee is None or addressee.postmaster:
         return None
@@ -84,8 +84,9 @@ def status(transaction: Transaction, event: Event) -> Reply | None:
 
 
 def look_up_mx(transaction: Transaction, event: Event) -> Reply | None:
-    """Whether a remote domain exists and takes mail, while the user is still there. Not for strangers, who could make
-    us ask DNS for them, and not where DNS does not decide the route."""
+    """Refuse a remote domain that does not exist or takes no mail, while the user is still connected. Strangers are
+    exempt, for they could make the server send DNS queries. Domains with a route that does not come from DNS are exempt
+    too."""
     addressee, rules = transaction.addressee, transaction.rules
     if addressee is None or not addressee.remote or addressee.domain.startswith("["):
         return None

@@ -1,4 +1,4 @@
-"""What the checks of one listener look things up in: made once for a configuration, never changed."""
+"""The data that the checks of one listener use: made once for a configuration, never changed."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,8 +20,8 @@ __all__ = ["PolicySources", "Rules", "rules_for"]
 
 
 class PolicySources(NamedTuple):
-    """What the policy cannot know by itself: octets used by a Maildir, octets free where mail is written, whether an
-    address is blocked, and the real address behind an SRS address of ours (None when it is none)."""
+    """Facts from outside the policy: octets used by a Maildir, octets free where mail is written, whether an address is
+    blocked, and the real address behind an SRS address of this server (None if it is none)."""
 
     quota_used: Callable[[str], int]
     free_bytes: Callable[[], int]
@@ -60,7 +60,7 @@ class Rules:
         return any(each is not None and each.is_unspecified for each in listening) and is_interface_address(str(ip))
 
     def direct_domain(self, domain: str) -> DirectDomain | None:
-        """The first `[direct …]` section for the domain."""
+        """Return the first `[direct …]` section for the domain."""
         found = self.direct.find(domain)
         return self.direct_domains[found] if found else None
 

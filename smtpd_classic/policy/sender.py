@@ -42,7 +42,7 @@ def require_local_sender(transaction: Transaction, event: Event) -> Reply | None
 
 
 def require_own_sender(transaction: Transaction, event: Event) -> Reply | None:
-    """Refuse addresses that the login does not own: at MAIL, and in From and Sender once the header is there."""
+    """Refuse addresses that the login does not own: at MAIL, and in From and Sender at the end of the header."""
     login = transaction.visitor.login
     if login is None:
         return None
@@ -63,8 +63,9 @@ def require_own_sender(transaction: Transaction, event: Event) -> Reply | None:
 def _from_and_sender(header: HeaderBlock, primary_domain: str) -> list[str] | None:
     """Return every address that From and Sender show, display names included; None if there are several From fields.
 
-    A header without From is right: one is added from the envelope sender, which has been checked at MAIL. A reader that
-    stops at the first line that is no field must see the same From as one that reads on behind it. Raises Unreadable.
+    A header without From is valid: the server adds one from the envelope sender, which it has checked at MAIL. A reader
+    that stops at the first line that is no field must see the same From as one that reads on behind it. Raises
+    Unreadable.
     """
     authors = header.fields(b"from")
     if len(authors) > 1:

@@ -1,4 +1,4 @@
-"""What a decision is made about: who asks, and what has been agreed so far."""
+"""The subject of a decision: the client, and the envelope so far."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -18,7 +18,7 @@ __all__ = ["AuthenticationVerdict", "Client", "ClientContext", "ResolvedRecipien
 
 class Client(NamedTuple):
     """The other end of a connection. `name` is its verified host name or "unknown"; `local` means the socket for local
-    submission: there is no address then, but the `uid` of whoever is there."""
+    submission, where `uid` replaces the address."""
 
     ip: str
     port: int
@@ -33,7 +33,7 @@ class Client(NamedTuple):
 
 @dataclass(slots=True)
 class ClientContext:
-    """A client, and what it has shown in this session. `login` is the account that it has proven to be."""
+    """A client and its state in this session. `login` is the authenticated account."""
 
     client: Client
     rules: Rules
@@ -42,18 +42,19 @@ class ClientContext:
     _trust: str | None = None
 
     def trust(self) -> str:
-        """Why the client is trusted, or blank. Raises DnsFailure when only a name that does not resolve could tell."""
+        """Return the reason for trusting the client, or blank. Raises DnsFailure if the decision depends on a host name
+        that did not resolve."""
         if self._trust is None:
             self._trust = "local submission" if self.client.local else self.rules.trust.reason(self.client.ip)
         return self._trust
 
     def authorised_by(self) -> str:
-        """Why the client may do what strangers may not, or blank. Raises as `trust` does."""
+        """Return the reason why the client may do more than strangers, or blank. Raises as `trust` does."""
         return f"login {self.login.address}" if self.login is not None else self.trust()
 
     @property
     def originates_here(self) -> bool:
-        """Whether its mail is mail of our own people, as far as can be told now."""
+        """Return True if its mail comes from a user or a host of this site, as far as DNS can show now."""
         try:
             return bool(self.authorised_by())
         except DnsFailure:
@@ -61,10 +62,10 @@ class ClientContext:
 
 
 class ResolvedRecipient(NamedTuple):
-    """Whom a recipient address stands for.
+    """A recipient address and its resolution.
 
-    `address` is as it was given, in canonical form. `how` is "remote", "unknown", "SRS", or what the accounts
-    say ("account", "alias", "plus address", "catch-all", "postmaster"). `targets` are what it became: the addresses of
+    `address` is the given address in canonical form. `how` is "remote", "unknown", "SRS", or the word of the accounts
+    ("account", "alias", "plus address", "catch-all", "postmaster"). `targets` are the result: the addresses of
     accounts, and remote ones.
     """
 
@@ -79,12 +80,12 @@ class ResolvedRecipient(NamedTuple):
 
     @property
     def postmaster(self) -> bool:
-        """Whether mail for it always gets through, whatever else is set (RFC 5321 4.5.1)."""
+        """Return True if mail for it always gets through, in spite of any other option (RFC 5321 4.5.1)."""
         return self.how != "remote" and self.address.rpartition("@")[0].lower() == "postmaster"
 
 
 class AuthenticationVerdict(NamedTuple):
-    """The results of SPF, DKIM and DMARC, the action that follows, and the reason for it; `reply` refuses it."""
+    """The results of SPF, DKIM and DMARC, the action that follows, and its reason; `reply` refuses the message."""
 
     results: MessageResults
     action: str
@@ -93,11 +94,11 @@ class AuthenticationVerdict(NamedTuple):
 
 
 class Transaction:
-    """From MAIL to the end of the content; before MAIL it is empty.
+    """The state from MAIL to the end of the content; before MAIL it is empty.
 
-    `size` is what was declared, 0 for nothing. `addressee` is the recipient that is being decided about, `header` the
-    header block while it is. `excess` tells that a recipient was turned away because there are too many. `lookups`,
-    `spf` and `verdict` are set by the checks of authentication.
+    `size` is the declared size, 0 for none. `addressee` is the recipient of the present decision, `header` the header
+    block during its check. `excess` is True if a recipient was refused because there are too many. The checks of
+    authentication set `lookups`, `spf` and `verdict`.
     """
 
     __slots__ = (

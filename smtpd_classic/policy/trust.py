@@ -1,4 +1,4 @@
-"""Which clients are trusted because of where they are: Trusted Hosts, and hosts of direct domains that confer trust."""
+"""Clients trusted because of their address: Trusted Hosts, and hosts of direct domains that confer trust."""
 
 import ipaddress
 import time
@@ -18,7 +18,7 @@ _PATIENCE_S = 2.0
 
 
 class _Named(NamedTuple):
-    """A host that confers trust by its name, which somebody has switched on."""
+    """A host that confers trust by its name, because the administrator has switched it on."""
 
     domain: str
     name: str
@@ -32,7 +32,8 @@ def _ip(host: Host) -> Network | None:
 
 
 def _trusting(direct: DirectDomain, host: Host) -> bool:
-    """automatic: an IP address without credentials. Names never confer trust unless switched on."""
+    """Return True if the host confers trust. "automatic" means an IP address without credentials. Names never confer
+    trust unless switched on."""
     if direct.trust_hosts == "automatic":
         return _ip(host) is not None and not host.user
     return direct.trust_hosts == "yes"
@@ -60,7 +61,8 @@ class Trust:
             self._named.append(_Named(domain, host.name))
 
     def reason(self, ip: str) -> str:
-        """Why a client with this address is trusted, or blank. Raises DnsFailure when only a name could tell."""
+        """Return the reason for trusting a client with this address, or blank. Raises DnsFailure if the decision
+        depends on a host name that did not resolve."""
         reason = self._by_address(ip)
         if reason or not self._named:
             return reason
@@ -86,7 +88,7 @@ class Trust:
         return ""
 
     def _addresses(self, name: str, version: int) -> frozenset[str]:
-        """Return the addresses of one version: those of the other cannot decide. Raises DnsFailure."""
+        """Return the addresses of one IP version: those of the other cannot decide. Raises DnsFailure."""
         now = self._monotonic()
         known = self._resolved.get((name, version))
         if known is not None and now < known[0]:
