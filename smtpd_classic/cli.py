@@ -1,7 +1,7 @@
-"""The command `smtpd-classic`: one module in `commands` for each word, imported when it is the word that was given.
+"""The command `smtpd-classic`: one module in `commands` for each sub-command, imported when that sub-command runs.
 
-Data goes to stdout, sentences for people to stderr, and the exit status is one of sysexits(3). No traceback reaches a
-person who has not asked for it with --debug.
+Data goes to stdout, sentences for people to stderr, and the exit status is one of sysexits(3). A traceback appears only
+with --debug.
 """
 
 import argparse
@@ -28,11 +28,11 @@ COMMANDS = (
 
 def main(words: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if words is None else words)
-    if isinstance(sys.stdout, io.TextIOWrapper):  # addresses outside ASCII on a terminal without UTF-8
+    if isinstance(sys.stdout, io.TextIOWrapper):  # addresses outside ASCII, on a terminal without UTF-8
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         args = _parser(given).parse_args(given)
-    except SystemExit as end:  # argparse has said what was wrong, with a status of its own
+    except SystemExit as end:  # argparse has printed the error; its exit status differs from ours
         return os.EX_USAGE if end.code else os.EX_OK
     if not args.command:
         _parser([]).print_help(sys.stderr)
@@ -47,7 +47,7 @@ def _run(args: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # Whoever read our output has seen enough; the interpreter must not complain about that at its end.
+        # The reader of our output has closed it early. The interpreter must not report that when it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return os.EX_OK
     except Exception as problem:
@@ -65,7 +65,7 @@ def _sentence(problem: Exception) -> str:
 
 
 def whole_parser() -> argparse.ArgumentParser:
-    """The parser of every command, for what is made from it."""
+    """Return the parser of every command, for the shell completion."""
     return _parser([])
 
 
@@ -90,7 +90,7 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
 
 
 def _command_in(given: Sequence[str]) -> str:
-    """The word that is the command: then its module alone is imported, for some are slow."""
+    """Return the command among the words: only its module is imported, for some modules are slow to import."""
     before = ""
     for word in given:
         if not word.startswith("-") and before != "--config":

@@ -1,4 +1,4 @@
-"""Answers each event of one session: policy, login, content, queue id."""
+"""The answers to the events of one session: policy, login, content, queue id."""
 
 from smtpd_classic.policy import Client
 from smtpd_classic.reception.reception import Reception

@@ -1,8 +1,8 @@
-"""The checks of one message while it is received, and the fields that report them.
+"""The checks of one message during reception, and the fields that report them.
 
-The fields stand on top of the message. A small message is held until its results are known. For a larger one their
-place is kept free when its first octet is written, and filled before the fsync: the number of results and all names in
-them are known at the end of the header.
+The fields stand on top of the message. A small message is held until its results are known. For a larger one the server
+keeps room for them when it writes the first octet, and fills it before the fsync: the number of results and all names
+in them are known at the end of the header.
 """
 
 from smtpd_classic.domain_name import ascii_domain
@@ -21,7 +21,7 @@ _LONGEST_REASON = 60
 
 
 class MailAuthentication:
-    """The checks of one message. `begin()` with the header, `update()` with the body, `finish()` for the verdict."""
+    """The checks of one message. `begin()` takes the header, `update()` the body, `finish()` gives the verdict."""
 
     __slots__ = ("_arrival", "_check", "_server", "_transaction", "verdict")
 
@@ -43,18 +43,18 @@ class MailAuthentication:
             self._check.update(piece)
 
     def finish(self) -> AuthenticationVerdict:
-        """Ask DNS, decide, and remember the verdict in the transaction."""
+        """Query DNS, decide, and store the verdict in the transaction."""
         assert self._check is not None
         self.verdict = self._transaction.verdict = verdict_on(self._transaction, self._check.finish())
         return self.verdict
 
     @property
     def is_junk(self) -> bool:
-        """Whether the message is for the junk folder."""
+        """Return True if the message is for the junk folder."""
         return self.verdict is not None and self.verdict.action == JUNK
 
     def room(self) -> int:
-        """Return the length that the fields can have at most."""
+        """Return the largest possible length of the fields."""
         assert self._check is not None
         longest = self._check.longest()
         return len(self._fields(longest, "refuse", "x" * _LONGEST_REASON))
@@ -89,7 +89,7 @@ def _ascii(name: str) -> str:
 
 
 def without_foreign_results(header: HeaderBlock, ids: frozenset[str]) -> bytes:
-    """Return the header block without results that claim to be ours or cannot be read, and without X-Spam fields."""
+    """Return the header block without X-Spam fields, and without results that use our name or are unreadable."""
     if not header.has(_RESULTS) and not any(header.has(name) for name in _SPAM):
         return header.raw
     found = [field for name in _SPAM for field in header.fields(name)]
@@ -108,6 +108,6 @@ def _is_foreign(value: bytes, ids: frozenset[str]) -> bool:
 
 
 def trusts_results(patterns: HostPatterns, transaction: Transaction) -> bool:
-    """Return whether the client is a gateway of ours, whose results stay in the message."""
+    """Return True if the client is a gateway of this site: its results stay in the message."""
     client = transaction.visitor.client
     return not client.local and patterns.holds(client.ip, client.name)

@@ -1,7 +1,7 @@
 """The content of one message, from the answer to DATA to its end.
 
 Rule 1: the header block is held, checked and edited before the first octet is written: nothing is ever rewritten.
-Rule 2: what is refused on the way is read to its end without being kept, and then refused once (invariant 4).
+Rule 2: refused content is read to its end without being kept, and then gets one refusal (invariant 4).
 Rule 3: the content is never held whole, unless it is small.
 """
 
@@ -25,7 +25,7 @@ _CUT_NAME = re.compile(rb"[!-9;-~]+[ \t]*")
 
 
 class ContentReader:
-    """`take()` every piece, `finish()` at the end; or `abandon()`."""
+    """The reader of one message: `take()` every piece, then `finish()` at the end; or `abandon()`."""
 
     __slots__ = (
         "_authentication",
@@ -53,7 +53,7 @@ class ContentReader:
         self._authentication = message.authentication
 
     def take(self, data: bytes) -> None:
-        """Never raises: what goes wrong is the answer to the end of the content."""
+        """Take the next piece. Never raises: an error becomes the answer to the end of the content."""
         if self._refusal is not None:
             return
         self._octets += len(data) + data.count(b"\n")  # RFC 1870 counts CR LF
@@ -109,7 +109,8 @@ class ContentReader:
         self._refuse(DISK_FULL if isinstance(problem, NO_ROOM) else LOCAL_ERROR)
 
     def _hold(self, data: bytes) -> None:
-        """Until the header block is whole, and longer where the body has a say in where the message is written."""
+        """Hold the content until the header block is complete, and longer if the body decides where the message is
+        written."""
         held = self._held
         if self._header is not None:
             held += data
@@ -119,7 +120,7 @@ class ContentReader:
         searched = len(held)
         if not searched:
             end = end_of_header_block(data)
-            if 0 <= end <= _LONGEST_HEADER:  # the usual case: all of it at once
+            if 0 <= end <= _LONGEST_HEADER:  # the usual case: the whole header block at once
                 self._header_read(data, HeaderBlock(data[:end]))
                 return
         held += data
@@ -130,7 +131,7 @@ class ContentReader:
             self._text_read(bytes(held))
 
     def _text_read(self, content: bytes) -> None:
-        """No empty line for as long as a header may be: if this is text, the header has ended for a strict reader."""
+        """Find the header of content without an empty line in its longest length: for a strict reader it has ended."""
         beginning = content[:_LONGEST_HEADER]
         block = HeaderBlock(beginning, whole=False)
         end = block.strict_end
@@ -140,7 +141,7 @@ class ContentReader:
             self._header_read(content, HeaderBlock(beginning[:end]), block)
 
     def _header_read(self, content: bytes, header: HeaderBlock, lenient: HeaderBlock | None = None) -> None:
-        """`lenient`, where it is more than `header`: what a reader that does not mind lines without a colon may see."""
+        """Check the header block. `lenient` is longer: the view of a reader that accepts lines without a colon."""
         self._transaction.header = lenient or header
         objection = self._policy.first_objection(self._transaction, _HEADER_READ)
         if objection is not None:
@@ -157,7 +158,7 @@ class ContentReader:
 
     @property
     def _held_back(self) -> bool:
-        """Whether a small message is held until its end, because of its body or its results."""
+        """Return True if a small message is held until its end, because of its body or its results."""
         return self._authentication is not None or self.message.looks_at_body
 
     def _place(self, content: bytes, *, complete: bool) -> None:

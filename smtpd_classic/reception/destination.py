@@ -1,7 +1,7 @@
-"""Where a message is written, and what makes it ours: the Maildirs at once, or the queue.
+"""The place of a received message: the Maildirs at once, or the queue.
 
-`commit()` returns when the message would survive a power cut, and raises what the disk said when it would not; then
-nothing of it is left.
+`commit()` returns once the message is durable (safe in a power cut) and the server is responsible for it. Otherwise it
+raises the error of the disk, and nothing of the message is left.
 """
 
 from collections.abc import Callable, Iterable
@@ -26,8 +26,8 @@ __all__ = [
     "QueueDestination",
 ]
 
-# As many threads of a process wait for the disk at once as one write of the journal serves well. More of them only wake
-# one another: with hundreds of sessions that costs a third of the rate.
+# The number of threads in a process that wait for the disk at once: as many as one write of the journal serves well.
+# More of them only wake one another: with hundreds of sessions that costs a third of the rate.
 _TURNS = 32
 
 NO_ROOM = (SpoolFull, MailStoreFull)
@@ -41,22 +41,23 @@ class Destination(Protocol):
         """Replace octets that were written to keep room for fields."""
 
     def junk(self, folder: str, held: tuple[Recipient, ...]) -> None:
-        """Put the message into this folder of each Maildir (blank: the inbox). Copies for `held` wait in the queue for
-        a person."""
+        """Put the message into this folder of each Maildir (blank: the inbox). Queue copies for `held` on hold, for a
+        person to release."""
 
     def commit(self, envelope: Callable[[], Envelope], now: float) -> tuple[Recipient, ...]:
-        """Returns the recipients that have the message already; the others' is in the queue, with the envelope."""
+        """Return the recipients that have the message already; the queue has the message for the others, with the
+        envelope."""
 
     def abandon(self) -> None: ...
 
 
-_turns: SimpleQueue[None] = SimpleQueue()  # a semaphore; those of `threading` are made of Python
+_turns: SimpleQueue[None] = SimpleQueue()  # a semaphore; those of `threading` are written in Python, and slower
 for _ in range(_TURNS):
     _turns.put(None)
 
 
 class IoSlot:
-    """Hold it while the disk makes something durable, and never while waiting for another thread."""
+    """A slot for durable writes. Hold it during the write, and never while waiting for another thread."""
 
     def __enter__(self) -> None:
         _turns.get()
@@ -68,7 +69,7 @@ class IoSlot:
 
 
 class QueueDestination:
-    """A queue file; the retry thread is woken."""
+    """A queue file; `commit()` wakes the retry thread."""
 
     __slots__ = ("_draft", "_held", "_services")
 
@@ -93,7 +94,7 @@ class QueueDestination:
         return ()
 
     def _hold(self, envelope: Envelope, now: float) -> None:
-        """Put a copy into the queue that is delivered only when a person releases it."""
+        """Put a copy into the queue on hold: it is delivered only when a person releases it."""
         with self._services.spool.draft(new_queue_id(now)) as draft:
             for chunk in self._draft.content():
                 draft.write(chunk)
@@ -113,7 +114,8 @@ class MailboxDestination(NamedTuple):
 
 
 class MailboxesDestination:
-    """The Maildirs of all recipients. `on_top` is what final delivery puts before the content, and not the queue."""
+    """The Maildirs of all recipients. `on_top` holds the fields that final delivery adds before the content, and the
+    queue does not."""
 
     __slots__ = ("_incoming", "_junk", "_mailboxes", "_on_top", "_queue_id", "_services")
 
@@ -139,8 +141,8 @@ class MailboxesDestination:
         self._junk = folder
 
     def commit(self, envelope: Callable[[], Envelope], now: float) -> tuple[Recipient, ...]:
-        """Those that no Maildir takes are queued. Should that fail too, the others' copies are taken back, so that the
-        client's next try does not multiply them."""
+        """Deliver to the Maildirs, and queue the message for the recipients of Maildirs that fail. If the queue fails
+        too, remove the delivered copies, so that the client's next try does not multiply them."""
         folders = [mailbox.folder for mailbox in self._mailboxes]
         with self._incoming:
             try:
@@ -154,7 +156,7 @@ class MailboxesDestination:
         return tuple(each.recipient for each in self._mailboxes if each.folder not in left)
 
     def _queue(self, envelope: Envelope, folders: list[str], now: float, problem: Exception | None) -> None:
-        """What these Maildirs did not take waits in the queue. Raises `problem`, the first one, when it cannot."""
+        """Queue the message for the Maildirs that failed. Raises `problem`, the first error, if the queue fails too."""
         waiting = tuple(each.recipient for each in self._mailboxes if each.folder in folders)
         try:
             with self._services.spool.draft(self._queue_id) as draft:

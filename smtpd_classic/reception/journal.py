@@ -1,6 +1,6 @@
-"""What a session leaves in the log and in the counters, in Postfix's phrases.
+"""The lines of a session in the log, and its counters, in Postfix's phrases.
 
-A stranger's words are bounded and escaped here (`printable`), for what is written must be readable by programs.
+Text from strangers is bounded and escaped here (`printable`), for programs must be able to read the log.
 """
 
 from collections.abc import Sequence
@@ -40,7 +40,7 @@ class ReceptionLog:
     def rejected(
         self, command: str, reply: Reply, sender: str | None, recipient: str = "", queue_id: str = _NO_ID
     ) -> None:
-        """A refusal, in the form that pflogsumm and fail2ban read. `sender` is None outside of a transaction."""
+        """Log a refusal, in the form that pflogsumm and fail2ban read. `sender` is None outside of a transaction."""
         self._counters.count("rejected")
         session = self._session
         about = f"<{printable(recipient, 256)}>: " if recipient else ""
@@ -61,7 +61,7 @@ class ReceptionLog:
     def message(
         self, queue_id: str, sender: str, size: int, message_id: bytes, recipients: int, login: Account | None
     ) -> list[tuple[str, str]]:
-        """The lines of a message that is ours now, each with its part."""
+        """Return the lines for an accepted message, each with the part of the server that it names."""
         sasl = f", sasl_method={self.mechanism}, sasl_username={login.address}" if login is not None else ""
         origin = ("smtpd", f"{queue_id}: client={self._client}{sasl}")
         if self._local:
@@ -79,8 +79,8 @@ class ReceptionLog:
         self._counters.count(what, number)
 
     def disconnected(self, reason: str, last: str) -> None:
-        """The end of a session; `reason` is blank or "quit" when nothing went wrong. Of local ones only the messages
-        are told, as Postfix does it."""
+        """Log the end of a session; `reason` is blank or "quit" if nothing went wrong. Local sessions get no
+        `disconnect` line, as in Postfix."""
         if reason and reason != "quit":
             self._log.write("smtpd", f"{reason} after {last} from {self._client}")
         if self._local:

@@ -24,7 +24,7 @@ _MOST_FAILURES = 3
 
 
 class LoginDialogue:
-    """What the client has proven is left in `visitor.login`."""
+    """The AUTH exchange of one session. A success sets `visitor.login`."""
 
     __slots__ = ("_exchange", "_failures", "_journal", "_mechanism", "_services", "_visitor")
 
@@ -44,7 +44,7 @@ class LoginDialogue:
             case "LOGIN":
                 self._exchange = sasl.LoginMechanism()
             case "SCRAM-SHA-256":
-                # The salt of a name that does not exist must be the same whichever process answers.
+                # The salt of a name that does not exist must be the same in every process.
                 secret = self._services.runtime.secret("scram")
                 self._exchange = sasl.ScramSha256(self._services.accounts.scram_keys, secret=secret)
             case _:
@@ -57,7 +57,7 @@ class LoginDialogue:
     def count_attacks(self, number: int) -> None:
         """Count, at the end of the session, the commands that only attackers send; they may lead to a block.
 
-        A session that has logged in is none of an attacker.
+        A session that has logged in is not an attack.
         """
         if not number or self._visitor.login is not None or self._exempt():
             return
@@ -97,7 +97,8 @@ class LoginDialogue:
         return AUTHENTICATED
 
     def _failed(self, login: str, password: str = "") -> Reply:
-        """A wrong proof of SCRAM does not tell which password was behind it: per name it counts as the same one."""
+        """Count a failed login. A wrong SCRAM proof does not reveal the password: per name, all count as the same
+        password."""
         self._exchange = None
         self._failures += 1
         self._journal.login_failed(self._mechanism, login)
@@ -108,7 +109,8 @@ class LoginDialogue:
         return TOO_MANY_FAILED_LOGINS if self._failures >= _MOST_FAILURES else LOGIN_FAILED
 
     def _exempt(self) -> bool:
-        """Trusted Hosts are never blocked; who cannot be told to be one now is treated as one."""
+        """Return True for Trusted Hosts, which are never blocked, and for a client if DNS cannot show now that it is
+        none."""
         try:
             return bool(self._visitor.trust())
         except DnsFailure:

@@ -1,4 +1,4 @@
-"""A message that is being received: its envelope, what its header gets, where it goes, and what is told about it."""
+"""A message during reception: its envelope, the changes to its header, its destination, and its log lines."""
 
 from collections.abc import Iterator, Sequence
 
@@ -32,7 +32,8 @@ _PROTECTED = (b"multipart/signed", b"multipart/encrypted")
 
 
 class IncomingMessage:
-    """`recipients` are after alias expansion, one for each account however many addresses of it were named."""
+    """One message during reception. `recipients` are those after alias expansion: one for each account, however many of
+    its addresses the client named."""
 
     __slots__ = (
         "_arrival",
@@ -97,19 +98,20 @@ class IncomingMessage:
 
     @property
     def _all_here(self) -> bool:
-        """Whether every recipient has a Maildir, and none has a notice of its delivery (RFC 3461), which the retry
-        thread writes."""
+        """Return True if every recipient has a Maildir and wants no success notice (RFC 3461), which the retry thread
+        writes."""
         return len(self._mailboxes) == len(self._recipients) and not any(
             "SUCCESS" in recipient.notify for recipient in self._recipients
         )
 
     @property
     def looks_at_body(self) -> bool:
-        """Whether the body may decide where the message goes."""
+        """Return True if the body may decide where the message goes."""
         return self._services.config.basic.convert_tnef and self._all_here
 
     def place(self, header: HeaderBlock, content: bytes, *, complete: bool) -> tuple[bytes, Destination]:
-        """The header block as it is written, and where. `content` is as much as there is yet, header included."""
+        """Return the header block to write, and the destination. `content` is the part received so far, header
+        included."""
         arrived = received(self._hop(), self._arrival)
         self._sign = self._may_be_signed(header)
         if self._originates_here:
@@ -130,7 +132,7 @@ class IncomingMessage:
         return arrived + raw, MailboxesDestination(self._services, self.queue_id, self._mailboxes, on_top)
 
     def _cleaned(self, header: HeaderBlock) -> HeaderBlock:
-        """Return the header block without results of others that claim to be ours."""
+        """Return the header block without results of others that use our name."""
         services = self._services
         if trusts_results(services.trusted_results, self._transaction):
             return header
@@ -138,7 +140,7 @@ class IncomingMessage:
         return header if raw is header.raw else HeaderBlock(raw)
 
     def _fields_on_top(self, at: int) -> bytes:
-        """Return the fields with the results, or room for them while these are not known."""
+        """Return the fields with the results, or room for them until the results are known."""
         checks = self.authentication
         if checks is None:
             return b""
@@ -158,12 +160,12 @@ class IncomingMessage:
         return self.authentication is not None and self.authentication.is_junk
 
     def _is_forwarded(self, recipient: Recipient) -> bool:
-        """Whether an address of ours stands for this one elsewhere."""
+        """Return True if this recipient is elsewhere and stands behind a local address."""
         return bool(recipient.original) and all(each.recipient is not recipient for each in self._mailboxes)
 
     def _may_be_signed(self, header: HeaderBlock) -> bool:
-        """Return whether copies for other servers are to be signed: mail of our own users, and of a trusted host when
-        it was made there. Mail that such a host passes on must not become ours by our signature."""
+        """Return True if copies for other servers are to be signed: mail of local users, and of a trusted host if it
+        was made there. We must not sign mail that such a host only passes on, for the signature would make it ours."""
         visitor = self._transaction.visitor
         if visitor.login is not None or visitor.client.local:
             return True
@@ -173,7 +175,7 @@ class IncomingMessage:
         return made_there or self._services.signs_for(visitor.client.ip)
 
     def commit(self, destination: Destination, size: int, header: HeaderBlock) -> Reply:
-        """Returns when the message would survive a power cut. Raises what the disk said."""
+        """Store the message, and return the reply once it is durable. Raises the error of the disk."""
         came = self._services.clock()
         checks = self.authentication
         if self._room and checks is not None:
@@ -186,7 +188,7 @@ class IncomingMessage:
         return accepted(self.queue_id)
 
     def _keep_junk_here(self, destination: Destination) -> None:
-        """Let junk go into the junk folders; copies for elsewhere are dropped where the address keeps one, else held
+        """Put junk into the junk folders. Drop copies for elsewhere if the address keeps a local one, else hold them
         for a decision of the administrator."""
         kept_by = {each.recipient.original for each in self._mailboxes}
         forwarded = [each for each in self._recipients if self._is_forwarded(each)]
@@ -236,7 +238,7 @@ class IncomingMessage:
         return self._services.config.server.primary_domain
 
     def _own_id(self) -> bytes:
-        """What Message-ID a message gets that came without one; blank for those that get none."""
+        """Return the Message-ID to add to a message that came without one; blank if it gets none."""
         return f"<{self.queue_id}@{self._services.helo_name}>".encode() if self._originates_here else b""
 
     def _envelope(self) -> Envelope:
@@ -285,7 +287,8 @@ class IncomingMessage:
 
 
 def _may_hold_tnef(header: HeaderBlock, content: bytes, *, complete: bool) -> bool:
-    """Wrong only on the safe side, unless the message is signed or encrypted and thus not converted anyway."""
+    """Return True if the content may hold TNEF. A wrong True is harmless; a wrong False occurs only for signed or
+    encrypted messages, which are not converted."""
     kind = header.first(b"content-type").lower()
     if kind.startswith(_PROTECTED) or header.has(b"dkim-signature"):
         return False

@@ -1,7 +1,7 @@
-"""Answers each event of one session.
+"""The answers to each event of one session.
 
-The RFC's words (reverse-path, forward-path) become the administrator's here (sender, recipient). What is decided is
-decided in `policy`; what is written is written in `content`. Nothing that a client sends makes `answer()` raise.
+The RFC's words (reverse-path, forward-path) become the administrator's here (sender, recipient). `policy` makes the
+decisions, and `content` writes the message. No input from a client makes `answer()` raise.
 """
 
 from collections.abc import Callable
@@ -92,7 +92,7 @@ class Reception:
         self._last = "CONNECT"
 
     def answer(self, event: Event) -> Reply | None:
-        """The reply; None for a piece of content, which is not answered."""
+        """Return the reply; None for a piece of content, which has no reply."""
         kind = type(event)
         if kind is Content:
             if self._reader is not None:
@@ -101,7 +101,7 @@ class Reception:
         name, answer = _ANSWERS[kind]
         try:
             reply = answer(self, event)
-        except Exception as problem:  # invariant 9; what a bug or a broken file has to do with it, the log tells
+        except Exception as problem:  # invariant 9; the log names the bug or the broken file
             self._journal.warning(f"{kind.__name__} deferred: {type(problem).__name__}: {problem}")
             reply = LOCAL_ERROR
         if name:
@@ -110,7 +110,7 @@ class Reception:
         return reply
 
     def closed(self, reason: str) -> None:
-        """The connection is gone; `reason` is "quit", or what ended it."""
+        """End the session after the connection has closed; `reason` is "quit", or the error that ended it."""
         self._end_transaction()
         self._login.count_attacks(self._session.attacks + max(self._relaying_refused - _FEW_REFUSED, 0))
         self._journal.disconnected(reason, self._last)
@@ -143,7 +143,7 @@ class Reception:
         return hello(self._services.helo_name)
 
     def _start_tls(self, event: StartTls) -> Reply:
-        """RFC 3207 4.2: what was known of the client is forgotten."""
+        """Discard all knowledge of the client (RFC 3207 4.2)."""
         self._visitor.login = None
         self._end_transaction()
         return READY_FOR_TLS
@@ -233,7 +233,7 @@ class Reception:
         return reply
 
 
-# Behind the class: in its body a compiler of Python could not name the methods.
+# Behind the class: within its body, a compiler of Python could not name the methods.
 _ANSWERS: dict[type[Event], tuple[str, Callable[[Reception, Any], Reply]]] = {
     Connected: ("", Reception._connected),
     Hello: ("EHLO", Reception._hello),
