@@ -1,8 +1,8 @@
 """Mailbox addresses: the one parser for MAIL and RCPT, the configuration, the accounts and the queue (RFC 5321 4.1.2).
 
-An address is a string `local@domain` in one canonical form, so that two of them are equal when their strings are: the
-domain is in lower case without a final dot, an address literal as the RFC writes it, and the local part is quoted only
-where it must be. `%` and `!` mean nothing in a local part. The null sender is the empty string.
+An address is a string `local@domain` in one canonical form, so that two of them are equal if their strings are: the
+domain is in lower case without a final dot, an address literal has the form of the RFC, and the local part is quoted
+only where it must be. `%` and `!` have no special meaning in a local part. The null sender is the empty string.
 """
 
 import ipaddress
@@ -17,25 +17,26 @@ _DIGITS = b"0123456789"
 _LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _ATEXT = _LETTERS + _DIGITS + b"!#$%&'*+-/=?^_`{|}~"  # RFC 5322 3.2.3
 _ATOMS = _ATEXT + b"."
-_LABEL = _LETTERS + _DIGITS + b"-_"  # the underscore is no host name's, but real domains have it
+_LABEL = _LETTERS + _DIGITS + b"-_"  # host names have no underscore, but real domains have it
 _LABELS = _LABEL + b"."
 # Octets, RFC 5321 4.5.3.1; a path is <address>. Real local parts are longer than its 64 octets (VERP, SRS).
 _MAX_DOMAIN, _MAX_LABEL, _MAX_ADDRESS = 255, 63, 254
-_DOT_LIKE = "\u3002\uff0e\uff61"  # IDNA reads them as dots, a comparison of strings would not
+_DOT_LIKE = "\u3002\uff0e\uff61"  # IDNA reads them as dots; a comparison of strings would not
 
 
 class BadAddress(ValueError):
-    """The text is no address; `str()` says why in half a sentence."""
+    """Raised if the text is no address; `str()` gives the reason in half a sentence."""
 
 
 def split_address(address: str) -> tuple[str, str]:
-    """Local part and domain of a canonical address; the domain is blank for NULL_SENDER and a bare `postmaster`."""
+    """Return the local part and domain of a canonical address; the domain of NULL_SENDER and bare `postmaster` is
+    blank."""
     local, at, domain = address.rpartition("@")
     return (local, domain) if at else (domain, "")
 
 
 def is_address(text: str) -> bool:
-    """Whether the text is an address, in whatever spelling; UTF-8 ones count."""
+    """Return True if the text is an address in any spelling, UTF-8 included."""
     try:
         parse_address(text, utf8=True)
     except BadAddress:
@@ -62,13 +63,13 @@ def parse_path(path: str, *, utf8: bool = False) -> str:
 
 
 def parse_address(text: str, *, utf8: bool = False) -> str:
-    """The canonical form of `local@domain`. Raises BadAddress."""
+    """Return the canonical form of `local@domain`. Raises BadAddress."""
     local, at, domain = text.rpartition("@")
     if not at:
         raise BadAddress("there is no @")
     if text.isascii():
         raw_local, raw_domain = local.encode("ascii"), domain.encode("ascii")
-        # The common shape, without looking at single characters.
+        # The common form, without a check of single characters.
         if (
             not raw_local.translate(None, _ATOMS)
             and not raw_domain.translate(None, _LABELS)
@@ -82,7 +83,7 @@ def parse_address(text: str, *, utf8: bool = False) -> str:
             return f"{local}@{domain.lower()}"
     elif not utf8:
         raise BadAddress("it holds characters outside ASCII")
-    elif not text.isprintable():  # nor lone surrogates, nor what turns the direction of the text
+    elif not text.isprintable():  # also excludes lone surrogates, and characters that change the direction of the text
         raise BadAddress("it holds characters that cannot be printed")
     address = f"{_local_part(local)}@{parse_domain(domain, utf8=utf8)}"
     if len(address.encode()) > _MAX_ADDRESS:
@@ -91,7 +92,7 @@ def parse_address(text: str, *, utf8: bool = False) -> str:
 
 
 def parse_domain(text: str, *, utf8: bool = False) -> str:
-    """The canonical form of a domain or an address literal. Raises BadAddress."""
+    """Return the canonical form of a domain or an address literal. Raises BadAddress."""
     if text.startswith("["):
         return _address_literal(text)
     if not text.isascii():
@@ -123,7 +124,7 @@ def _is_utf8_label(label: str) -> bool:
 
 
 def _address_literal(text: str) -> str:
-    """`[192.0.2.1]` or `[IPv6:2001:db8::1]` (RFC 5321 4.1.3)."""
+    """Return the canonical form of `[192.0.2.1]` or `[IPv6:2001:db8::1]` (RFC 5321 4.1.3)."""
     content = text[1:-1]
     if not text.endswith("]"):
         raise BadAddress("the address literal has no end")
@@ -149,13 +150,13 @@ def _local_part(text: str) -> str:
 
 
 def _is_dot_string(local: str) -> bool:
-    """Return True if the local part needs no quotes. Dots at odd places (`a..b`, `a.`) are real, and kept."""
+    """Return True if the local part needs no quotes. Dots at odd places (`a..b`, `a.`) are in use, and kept."""
     ascii_part = "".join(char for char in local if char.isascii()).encode()
     return bool(local) and not ascii_part.translate(None, _ATOMS)
 
 
 def _unquoted(text: str) -> str:
-    """The content of a quoted string; a backslash takes the next character as it is (RFC 5321 4.1.2)."""
+    """Return the content of a quoted string; a backslash quotes the next character (RFC 5321 4.1.2)."""
     characters = iter(text[1:])
     content: list[str] = []
     for char in characters:

@@ -1,8 +1,9 @@
-"""Octets that have come and are not yet read.
+"""Octets that have arrived and are not yet read.
 
-Only CR LF ends a command line (RFC 5321 2.3.8), as strictly as in the content. What a bare LF ends is refused, and so
-is the piece behind it up to the next CR LF, because both are one line: nothing within it is carried out. Each piece
-gets a reply of its own, so that a client which ends all its lines with LF alone is told so and does not wait for ever.
+Only CR LF ends a command line (RFC 5321 2.3.8), as strictly as in the content. A line that ends with a bare LF is
+refused, and so is the piece behind it up to the next CR LF, because both are one line: no command within it is carried
+out. Each piece gets a reply of its own, so that a client that ends all its lines with LF alone gets the error and does
+not wait for ever.
 """
 
 from smtpd_classic.smtp import replies
@@ -35,20 +36,20 @@ class ReceiveBuffer:
         self.__init__()  # type: ignore[misc]
 
     def take(self, most: int) -> bytes:
-        """Up to `most` octets, whatever they are."""
+        """Return up to `most` octets, without looking for a line end."""
         start = self._position
         self._position = min(len(self._data), start + most)
         return self._data[start : self._position]
 
     def put_back(self, data: bytes) -> None:
-        """What was taken too much; nothing has come since."""
+        """Put back octets that `take` returned in excess, before any others arrive."""
         self._position -= len(data)
 
     def next_line(self, *, auth: bool = False, lenient: bool = False) -> bytes | None:
-        """Return a command line without its end; None while there is no whole one.
+        """Return a command line without its end; None until a whole line has arrived.
 
-        `auth`: the line answers a challenge and may be as long as one that begins with AUTH. `lenient`: LF alone ends
-        a line too. Raises Malformed, with the line gone.
+        `auth`: the line answers a challenge and may be as long as one that begins with AUTH. `lenient`: LF alone ends a
+        line too. Raises Malformed, and drops the line.
         """
         start = self._position
         end = self._data.find(b"\n", start)
@@ -72,7 +73,7 @@ class ReceiveBuffer:
         return self._odd_line(line, auth=auth)
 
     def replace(self, data: bytes) -> None:
-        """Go on with these octets; all that had come was taken."""
+        """Continue with these octets; all earlier ones have been taken."""
         self._data = data
         self._position = 0
 

@@ -1,8 +1,8 @@
-"""The client's side of the wire: replies out of octets, and the extensions that EHLO announces.
+"""The client's side of the wire: the replies in the octets of a server, and the extensions that EHLO announces.
 
-A server is a stranger too: a line of any length and a reply of any number of lines are read, and a bounded beginning of
-their text is kept. The text holds printable characters alone, so that it may go into logs, notifications and terminals.
-A line may end with LF alone.
+Servers are not trusted either: a line of any length and a reply of any number of lines are read, and a bounded
+beginning of their text is kept. The text holds printable characters alone, so that it may go into logs, notifications
+and terminals. A line may end with LF alone.
 """
 
 import re
@@ -20,13 +20,13 @@ _ENHANCED = re.compile(r"([245])\.[0-9]{1,3}\.[0-9]{1,3}(?= |$)")  # RFC 2034 4
 
 
 class BadReply(Exception):
-    """The octets are no reply of SMTP."""
+    """Raised if the octets are no reply of SMTP."""
 
 
 class ReplyParser:
     """The parser of one connection: `receive_data()`, then `next_reply()` until it is None.
 
-    After BadReply the connection is of no use.
+    After BadReply the connection cannot be used.
     """
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class ReplyParser:
             self._line += piece[: _KEPT_OF_LINE - len(self._line)]
             if not end:
                 if len(self._line) == _KEPT_OF_LINE:
-                    _parsed(self._line)  # a line without an end is given up as soon as it is known to be no reply
+                    _parsed(self._line)  # reject a line before its end, if it cannot be a reply
                 return None
             code, more, text = _parsed(self._line)
             self._line = b""
@@ -66,7 +66,7 @@ class ReplyParser:
 
 
 def _parsed(line: bytes) -> tuple[int, bool, str]:
-    """Return code, whether more lines follow, and text of a line. Raises BadReply."""
+    """Return the code, True if more lines follow, and the text of a line. Raises BadReply."""
     cut = len(line) == _KEPT_OF_LINE
     text = _printable(line.removesuffix(b"\r").decode("utf-8", "ignore" if cut else "replace"))
     match = _LINE.fullmatch(text)
@@ -80,7 +80,7 @@ def _printable(text: str) -> str:
 
 
 def _reply(code: int, lines: list[str], last: str) -> Reply:
-    """With the enhanced status code taken out of the text, where it fits the code."""
+    """Return the reply, with the enhanced status code taken out of the text if it fits the code."""
     match = _ENHANCED.match(last)
     if match is None or match[1] != str(code)[0]:
         return Reply(code, "", "\n".join(lines))

@@ -1,4 +1,4 @@
-"""The commands: which event each asks for, and how its argument is read in the circumstances of the session."""
+"""The commands: the event of each, and the reading of its argument in the state of the session."""
 
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
@@ -37,13 +37,13 @@ from smtpd_classic.smtp.reply import Reply
 
 __all__ = ["BdatChunk", "Circumstances", "read_command", "read_response"]
 
-# A browser that was talked into sending a form here must not get as far as the form (cross-protocol scripting).
+# A browser that a page has made send a form here must not get as far as the form (cross-protocol scripting).
 _HTTP_METHODS = frozenset({b"GET", b"POST", b"PUT", b"HEAD", b"OPTIONS", b"CONNECT", b"DELETE", b"PATCH", b"TRACE"})
 _OBSOLETE = frozenset({b"SEND", b"SOML", b"SAML", b"TURN", b"ETRN", b"ATRN"})  # RFC 5321 F.1, F.6
 
 
 class Circumstances(Protocol):
-    """What of the session decides how an argument is read."""
+    """The state of a session that decides how an argument is read."""
 
     extensions: Extensions
     tls: TlsInfo | None
@@ -55,14 +55,15 @@ class Circumstances(Protocol):
 
 
 class BdatChunk(NamedTuple):
-    """BDAT. Its chunk follows whatever is thought of it, so it is no event yet."""
+    """A BDAT command. Its chunk follows even if the command is refused, so it is no event yet."""
 
     size: int
     last: bool
 
 
 class _Command(NamedTuple):
-    """`read` gives the event, or the reply when none is needed; `idle`: it brings no message any nearer."""
+    """A row of the table. `read` returns the event, or the reply if no event is needed; `idle`: the command does not
+    advance a message."""
 
     event: type[Event]
     read: Callable[[Circumstances, bytes], Event | Reply]
@@ -139,7 +140,7 @@ _COMMANDS: dict[bytes, _Command] = {
 
 
 def read_command(line: bytes, session: Circumstances, phase: Phase, tally: CommandLimits) -> Event | BdatChunk | Reply:
-    """What the line asks for. Raises Malformed, OutOfOrder or SessionOver."""
+    """Return the event, the chunk or the reply for a command line. Raises Malformed, OutOfOrder or SessionOver."""
     if b"\t" in line:
         line = line.replace(b"\t", b" ")
     verb, _, argument = line.rstrip(b" ").partition(b" ")  # RFC 5321 4.1.1: trailing white space is tolerated
@@ -165,7 +166,7 @@ def read_command(line: bytes, session: Circumstances, phase: Phase, tally: Comma
 
 
 def _odd_command(verb: bytes, argument: bytes, phase: Phase) -> Event | BdatChunk:
-    """What the table does not hold, and all after a banner that refused."""
+    """Read a command that the table does not hold, or any command after a negative banner."""
     if phase is Phase.REFUSED:
         if verb == b"QUIT":
             return Quit()
@@ -182,7 +183,7 @@ def _odd_command(verb: bytes, argument: bytes, phase: Phase) -> Event | BdatChun
 
 
 def read_response(line: bytes) -> AuthResponse:
-    """What answers a challenge (RFC 4954 4). Raises Malformed, also for a lone `*`, which cancels."""
+    """Return the client's answer to a challenge (RFC 4954 4). Raises Malformed, also for a lone `*`, which cancels."""
     if line == b"*":
         raise Malformed(replies.AUTH_CANCELLED)
     return AuthResponse(base64_octets(line))

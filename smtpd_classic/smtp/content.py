@@ -1,10 +1,10 @@
-"""The content of a message on the wire: CR LF line ends and stuffed dots there, LF alone with us.
+"""The content of a message on the wire: CR LF line ends and stuffed dots there, LF alone inside the server.
 
-Only CR LF . CR LF ends the content, and only CR LF ends a line (RFC 5321 2.3.8, 4.1.1.4). A server that also takes
-LF . LF, LF . CR LF, CR . CR or the like for the end lets a stranger hide a second message, with any sender, in the
-first one: SMTP smuggling. So the end is sought in the octets as they came, before anything is normalised. A CR or LF
-alone becomes a line end and NUL is dropped in what is handed out, and a stuffed dot guards every line that begins with
-one when the message goes out again: nothing smuggled through us works on the next server either.
+Only CR LF . CR LF ends the content, and only CR LF ends a line (RFC 5321 2.3.8, 4.1.1.4). SMTP smuggling: if a server
+also accepts LF . LF, LF . CR LF, CR . CR or the like as the end, a stranger can hide a second message, with any sender,
+in the first one. So the decoder looks for the end in the octets as they came, before it normalises them. In its output,
+a CR or LF alone becomes a line end and NUL is dropped. When the message goes out again, every line that begins with a
+dot gets a stuffed dot. So a smuggled message does not work on the next server either.
 """
 
 from collections.abc import Iterable, Iterator
@@ -16,7 +16,8 @@ _END = b"\r\n.\r\n"
 
 
 def _lf(octets: bytes) -> tuple[bytes, bool]:
-    """The same with LF line ends, and whether it held CR, LF or NUL in a wrong place. No CR LF is cut in two."""
+    """Return the octets with LF line ends, and True if they held CR, LF or NUL in a wrong place. The input must not cut
+    a CR LF in two."""
     lines = octets.split(b"\r\n")
     text, within = b"\n".join(lines), b"".join(lines)
     if b"\n" not in within and b"\r" not in within and b"\0" not in within:
@@ -25,7 +26,7 @@ def _lf(octets: bytes) -> tuple[bytes, bool]:
 
 
 class ContentDecoder:
-    """Takes the octets after DATA and gives the content; `finished` when its end was among them."""
+    """The decoder of the octets after DATA; `finished` is True once their end has come."""
 
     __slots__ = ("_held", "_started", "bare", "finished")
 
@@ -33,11 +34,11 @@ class ContentDecoder:
         self.bare = False
         self.finished = False
         # A dot at the very beginning ends the content too (RFC 5321 4.1.1.4): the CR LF of DATA counts as its own.
-        self._held = b"\r\n"  # the last octets, as far as they may be the beginning of the end
+        self._held = b"\r\n"  # the last octets, if they may be the beginning of the end
         self._started = False
 
     def decode(self, data: bytes) -> tuple[bytes, bytes]:
-        """The next piece of content, and what follows the end: commands, not content."""
+        """Return the next piece of content, and the octets behind the end: commands, not content."""
         data = self._held + data
         dot = data.find(_DOT)
         end = data.find(_END, dot) if dot >= 0 else -1
@@ -48,7 +49,7 @@ class ContentDecoder:
         else:
             self.finished = True
             octets, rest = data[: end + 2], data[end + len(_END) :]
-        if dot != end:  # RFC 5321 4.5.2. The end is not among the octets, so what is behind a dot is more of its line.
+        if dot != end:  # RFC 5321 4.5.2. The end is not among the octets, so the text behind a dot belongs to its line.
             octets = octets.replace(_DOT, b"\r\n")
         text, bare = _lf(octets)
         self.bare |= bare
@@ -59,7 +60,7 @@ class ContentDecoder:
 
 
 def _beginning_of_end(data: bytes) -> int:
-    """How many octets at the end of `data` could become CR LF . CR LF with those to come."""
+    """Return the number of octets at the end of `data` that could become CR LF . CR LF with those to come."""
     if data.endswith(b"\r"):
         return 4 if data.endswith(b"\r\n.\r") else 1
     if data.endswith(b"\r\n."):
@@ -68,7 +69,7 @@ def _beginning_of_end(data: bytes) -> int:
 
 
 class ChunkDecoder:
-    """The same for BDAT, where the length is known and no dot is stuffed (RFC 3030 2)."""
+    """The decoder for BDAT, where the length is known and no dot is stuffed (RFC 3030 2)."""
 
     __slots__ = ("_held", "bare")
 
@@ -87,7 +88,7 @@ class ChunkDecoder:
 
 
 def crlf(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Content for BDAT: every line end becomes CR LF, the last line gets one, and no CR, LF or NUL leaves alone."""
+    """Yield content for BDAT: each line end becomes CR LF, the last line gets one, and no CR, LF or NUL stays alone."""
     held, ended = b"", True
     for chunk in chunks:
         text = held + chunk
@@ -105,7 +106,7 @@ def crlf(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def stuff(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Content for DATA: as `crlf()`, with a second dot where a line begins with one, and the end (RFC 5321 4.5.2)."""
+    """Yield content for DATA: as `crlf()`, with stuffed dots (RFC 5321 4.5.2) and the end."""
     line_start = True
     for text in crlf(chunks):
         stuffed = text.replace(b"\n.", b"\n..")

@@ -1,7 +1,7 @@
-"""What a client asks, as `ServerSession.next_event()` hands it out.
+"""The requests of a client, as `ServerSession.next_event()` returns them.
 
-Each is answered before the next, unless it says otherwise. RSET, and a positive answer to Hello or StartTls, end a
-transaction; so does the answer to EndContent, whatever it is.
+Each is answered before the next, unless its docstring excepts it. RSET, and a positive answer to Hello or StartTls, end
+a transaction; so does any answer to EndContent.
 
 MAIL and RCPT come with every message, and their `__init__` is written out because it can be compiled: it takes a
 seventh of the time of the one that dataclass makes.
@@ -34,7 +34,7 @@ __all__ = [
 
 
 class Pause(Enum):
-    """What `next_event()` returns when there is no event."""
+    """The results of `next_event()` that are no event."""
 
     NEED_DATA = "send what is to be sent, then receive more"
     CLOSED = "send what is to be sent, then close"
@@ -42,7 +42,7 @@ class Pause(Enum):
 
 @dataclass(frozen=True, slots=True)
 class TlsInfo:
-    """What the handshake agreed on, for the trace header: `TLSv1.3`, `TLS_AES_256_GCM_SHA384`, 256 bits."""
+    """The result of the handshake, for the trace header: `TLSv1.3`, `TLS_AES_256_GCM_SHA384`, 256 bits."""
 
     version: str
     cipher: str
@@ -51,12 +51,12 @@ class TlsInfo:
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """The first event of all; a positive answer is the banner."""
+    """The first event of a session; a positive answer is the banner."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """HELO or, when `extended`, EHLO. The session adds the extension lines to a positive answer to EHLO."""
+    """A HELO or, if `extended`, EHLO. The session adds the extension lines to a positive answer to EHLO."""
 
     name: str
     extended: bool
@@ -64,13 +64,13 @@ class Hello:
 
 @dataclass(frozen=True, slots=True)
 class StartTls:
-    """After a positive answer: send it, shake hands, call `session.tls_started()`."""
+    """A STARTTLS. After a positive answer: send it, shake hands, call `session.tls_started()`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Auth:
-    """AUTH with its initial response decoded (None when there was none). Answered 235, 334 (text: the challenge, plain,
-    the session encodes it) or negatively."""
+    """An AUTH with its initial response decoded (None if it had none). The answer is 235, 334 (text: the challenge
+    without base64, which the session encodes) or negative."""
 
     mechanism: str
     initial_response: bytes | None
@@ -85,7 +85,7 @@ class AuthResponse:
 
 @dataclass(init=False, slots=True)
 class MailFrom:
-    """MAIL. `reverse_path` is a mailbox or "" for the null reverse-path; `size` is None when not declared (RFC 1870);
+    """A MAIL. `reverse_path` is a mailbox or "" for the null reverse-path; `size` is None if not declared (RFC 1870);
     `ret` is "", FULL or HDRS and `envid` the decoded xtext (RFC 3461)."""
 
     reverse_path: str
@@ -114,8 +114,8 @@ class MailFrom:
 
 @dataclass(init=False, slots=True)
 class RcptTo:
-    """RCPT. `forward_path` is a mailbox, or "postmaster" without a domain; `notify` holds NEVER, or any of SUCCESS,
-    FAILURE and DELAY, and is empty when not given; `orcpt` is `addr-type;xtext` as it came (RFC 3461)."""
+    """An RCPT. `forward_path` is a mailbox, or "postmaster" without a domain; `notify` holds NEVER, or any of SUCCESS,
+    FAILURE and DELAY, and is empty if not given; `orcpt` is `addr-type;xtext` as it came (RFC 3461)."""
 
     forward_path: str
     notify: frozenset[str]
@@ -129,30 +129,30 @@ class RcptTo:
 
 @dataclass(frozen=True, slots=True)
 class StartContent:
-    """DATA, or the first BDAT of a message. A positive answer (354) makes `Content` follow; with BDAT the session keeps
-    the 354 to itself, and after a negative answer reads past the chunks."""
+    """A DATA, or the first BDAT of a message. After a positive answer (354) `Content` follows. With BDAT the session
+    does not send the 354, and after a negative answer it reads past the chunks."""
 
     chunking: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """A piece of the content with LF line ends, dot-unstuffed. It is not answered."""
+    """A piece of the content with LF line ends, without stuffed dots. It has no answer."""
 
     data: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class EndContent:
-    """The content is complete; the answer says whether the message is ours now. `bare` tells that it held CR or LF
-    alone, or NUL, which have been normalised in what was handed out."""
+    """The end of the content; a positive answer makes the server responsible for the message. `bare` is True if the
+    content held CR or LF alone, or NUL; `Content` has them normalised."""
 
     bare: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Reset:
-    """RSET."""
+    """A RSET."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,12 +172,12 @@ class Help:
 
 @dataclass(frozen=True, slots=True)
 class Noop:
-    """NOOP."""
+    """A NOOP."""
 
 
 @dataclass(frozen=True, slots=True)
 class Quit:
-    """QUIT; answered 221."""
+    """A QUIT; its answer is 221."""
 
 
 Event = (

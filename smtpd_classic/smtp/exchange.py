@@ -1,4 +1,4 @@
-"""What a step of a login may come to (RFC 4422)."""
+"""The results of one step of a login (RFC 4422)."""
 
 from typing import NamedTuple
 
@@ -6,13 +6,13 @@ __all__ = ["BadChallenge", "Challenge", "Credentials", "Failure", "Step", "Succe
 
 
 class Challenge(NamedTuple):
-    """Send it as a 334 and step on with the response."""
+    """A challenge. Send it as a 334, and call `step()` with the response."""
 
     data: bytes
 
 
 class Credentials(NamedTuple):
-    """A password to check. `authzid`: as whom the client wants to act, blank for itself."""
+    """A password to check. `authzid` is the authorisation identity that the client asks for, blank for its own."""
 
     login: str
     password: str
@@ -28,7 +28,8 @@ class Success(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """`malformed`: the client does not speak the mechanism; else the password is wrong or the login unknown."""
+    """A failed login. `malformed`: the client does not follow the mechanism; else the password is wrong or the login
+    unknown."""
 
     login: str = ""
     malformed: bool = False
@@ -38,4 +39,4 @@ Step = Challenge | Credentials | Success | Failure
 
 
 class BadChallenge(Exception):
-    """What a server asks makes no sense, or proves that it is not the one it claims to be; give up the login."""
+    """Raised if a challenge is invalid, or shows that the server is not the expected one; give up the login."""

@@ -1,4 +1,4 @@
-"""What a listener offers, and how EHLO says so."""
+"""The extensions of a listener, and the reply to EHLO that announces them."""
 
 from functools import lru_cache
 from typing import NamedTuple
@@ -9,9 +9,12 @@ __all__ = ["Extensions", "extended_hello"]
 
 
 class Extensions(NamedTuple):
-    """`max_message_size` and `max_recipients` 0 mean no limit; `auth` holds the mechanisms as announced. `domain`, for
-    local submission alone, is announced as what completes an address without one. `dsn_for_everyone`: strangers too may
-    ask for notices. `strict_pipelining`: a stranger that does not wait where it must is refused (RFC 2920 3.1).
+    """The extensions of one listener.
+
+    `max_message_size` and `max_recipients` 0 mean no limit; `auth` holds the mechanisms as announced. `domain`, for
+    local submission alone, is announced as the domain that completes an address without one. `dsn_for_everyone`:
+    strangers too may ask for notices. `strict_pipelining` (RFC 2920 3.1): a stranger that does not wait where it must
+    is refused.
 
     STARTTLS is announced until TLS is active; AUTH until it succeeds, and only under TLS unless `auth_without_tls`.
     """
@@ -33,7 +36,7 @@ class Extensions(NamedTuple):
 
 @lru_cache(maxsize=64)
 def extended_hello(greeting: str, extensions: Extensions, *, encrypted: bool, authenticated: bool, dsn: bool) -> bytes:
-    """The whole reply to EHLO (RFC 5321 4.1.1.1). BINARYMIME is not announced: line ends are ours to keep straight."""
+    """Return the whole reply to EHLO (RFC 5321 4.1.1.1). It omits BINARYMIME: the server normalises line ends."""
     size = extensions.max_message_size
     lines = [greeting, "PIPELINING", f"SIZE {size}" if size else "SIZE"]  # RFC 1870 3
     if extensions.max_recipients:

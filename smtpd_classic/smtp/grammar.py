@@ -1,7 +1,7 @@
-"""What stands behind the verb of a command (RFC 5321 4.1; parameters: RFC 1870, 3461, 4954, 6152, 6531, 6533).
+"""The arguments of commands (RFC 5321 4.1; parameters: RFC 1870, 3461, 4954, 6152, 6531, 6533).
 
-Each function takes the argument as it came, without the line end, and gives what it says, or raises Malformed with the
-reply that says how to write it.
+Each function takes the argument as it came, without the line end, and returns its values. It raises Malformed, with the
+reply that shows how to write it, if the argument is invalid.
 """
 
 import binascii
@@ -38,9 +38,9 @@ Parameters = dict[str, str]
 
 
 class Malformed(Exception):
-    """Raised for a command that cannot be read; `reply` tells how to write it.
+    """Raised for a command that cannot be read; `reply` shows how to write it.
 
-    `hopeless`: nothing tells where the next command begins. `attack`: only attackers send such a command.
+    `hopeless`: the place of the next command is unknown. `attack`: only attackers send such a command.
     """
 
     def __init__(self, reply: Reply, *, hopeless: bool = False, attack: bool = False) -> None:
@@ -51,9 +51,9 @@ class Malformed(Exception):
 
 
 def parse_hello(argument: bytes, *, extended: bool) -> Hello:
-    """Return the name that the client gives itself. Many have no proper one: it is bounded and printable, not judged.
+    """Return the name that the client gives itself. Many have no proper one: it is bounded and printable, not checked.
 
-    Whoever writes it into a field or a log makes it harmless.
+    A caller that writes it into a field or a log makes it harmless.
     """
     name = argument.decode("utf-8", "replace")
     if not name or len(argument) > _MAX_HELLO or not name.replace("\ufffd", "?").isprintable():
@@ -62,7 +62,7 @@ def parse_hello(argument: bytes, *, extended: bool) -> Hello:
 
 
 def parse_mail(argument: bytes, *, auth: bool, dsn: bool = True) -> MailFrom:
-    """`auth`, `dsn`: whether their parameters are known. The value of AUTH, the first submitter, is not used."""
+    """Parse MAIL. `auth`, `dsn`: their parameters are known. The value of AUTH, the first submitter, is not used."""
     path, parameters = _path(argument, b"FROM:", replies.BAD_MAIL)
     if not parameters:
         return MailFrom(_reverse_path(path, utf8=False))
@@ -89,7 +89,7 @@ def parse_mail(argument: bytes, *, auth: bool, dsn: bool = True) -> MailFrom:
 
 
 def parse_rcpt(argument: bytes, *, utf8: bool, dsn: bool = True) -> RcptTo:
-    """`utf8`: whether MAIL had SMTPUTF8; `dsn`: whether NOTIFY and ORCPT are known."""
+    """Parse RCPT. `utf8`: MAIL had SMTPUTF8; `dsn`: NOTIFY and ORCPT are known."""
     path, parameters = _path(argument, b"TO:", replies.BAD_RCPT)
     forward_path = _forward_path(path, utf8=utf8)
     if not parameters:
@@ -106,7 +106,7 @@ def parse_rcpt(argument: bytes, *, utf8: bool, dsn: bool = True) -> RcptTo:
 
 
 def parse_bdat(argument: bytes) -> tuple[int, bool]:
-    """The size of the chunk, and whether it is the last (RFC 3030 2)."""
+    """Return the size of the chunk, and True if it is the last (RFC 3030 2)."""
     words = argument.upper().split()
     if (
         not 1 <= len(words) <= 2
@@ -119,7 +119,7 @@ def parse_bdat(argument: bytes) -> tuple[int, bool]:
 
 
 def parse_auth(argument: bytes, mechanisms: tuple[str, ...]) -> Auth:
-    """An initial response of `=` is an empty one (RFC 4954 4)."""
+    """Parse AUTH. An initial response of `=` is an empty one (RFC 4954 4)."""
     words = argument.split()
     if not 1 <= len(words) <= 2:
         raise Malformed(replies.ARGUMENT_MISSING)
@@ -139,7 +139,7 @@ def base64_octets(text: bytes) -> bytes:
 
 
 def decode_xtext(text: str) -> str:
-    """What an xtext stands for (RFC 3461 4). Raises ValueError, also when that is not UTF-8."""
+    """Return the text that an xtext encodes (RFC 3461 4). Raises ValueError, also if that is not UTF-8."""
     if not _XTEXT.fullmatch(text):
         raise ValueError("no xtext")
     first, *rest = text.split("+")
@@ -155,7 +155,8 @@ def encode_xtext(text: str) -> str:
 def _path(argument: bytes, keyword: bytes, complaint: Reply) -> tuple[str, Parameters]:
     """Return the path without its angle brackets, and the parameters by their names in upper case.
 
-    Blanks before and within the path, and a path without brackets, are wrong, common and clear, so they are taken.
+    Blanks before and within the path, and a path without brackets, are wrong but common and unambiguous, so they are
+    accepted.
     """
     name, colon, rest_of_line = argument.partition(b":")
     if not colon or name.rstrip(b" ").upper() + b":" != keyword:
@@ -235,7 +236,7 @@ def _complaint(path: str, bad: Reply, *, utf8: bool) -> Reply:
 
 
 def _notify(value: str) -> frozenset[str]:
-    """NEVER alone, or any of the others (RFC 3461 4.1)."""
+    """Return NEVER alone, or any of the others (RFC 3461 4.1)."""
     words = value.upper().split(",")
     if words == ["NEVER"] or (_NOTIFY.issuperset(words) and len(set(words)) == len(words)):
         return frozenset(words)
@@ -243,7 +244,7 @@ def _notify(value: str) -> frozenset[str]:
 
 
 def _original_recipient(value: str, *, utf8: bool) -> str:
-    """`addr-type;address` as it came (RFC 3461 4.2). What it decodes to is printable, for it goes into headers."""
+    """Return `addr-type;address` as it came (RFC 3461 4.2). Its decoded text is printable, for it goes into headers."""
     kind, semicolon, address = value.partition(";")
     if len(value) > _MAX_ORCPT or not semicolon or not address or not _KEYWORD.fullmatch(kind):
         raise Malformed(replies.bad_parameter("ORCPT"))
@@ -256,7 +257,7 @@ def _original_recipient(value: str, *, utf8: bool) -> str:
 
 
 def _printable_xtext(name: str, value: str, most: int) -> str:
-    """Decoded. It is written into headers of notifications, so no line end may hide in it."""
+    """Return the decoded text. It is written into headers of notifications, so it must not hold a line end."""
     try:
         text = decode_xtext(value)
     except ValueError:

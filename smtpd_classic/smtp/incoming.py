@@ -1,4 +1,4 @@
-"""The content of one message as it comes in, by DATA or by BDAT."""
+"""The content of one message during its arrival, by DATA or by BDAT."""
 
 import re
 
@@ -19,7 +19,7 @@ class Data:
     last = True
 
     def __init__(self, *, lenient: bool = False) -> None:
-        self.octets = 0  # as they were on the wire
+        self.octets = 0  # counted on the wire
         self._decoder = ContentDecoder()
         self._lenient = lenient
         self._after_cr = False
@@ -33,7 +33,7 @@ class Data:
         return self._decoder.bare
 
     def read(self, buffer: ReceiveBuffer) -> bytes | None:
-        """The next piece, which may be empty; None when more must come."""
+        """Return the next piece, which may be empty; None if more octets must come first."""
         data = buffer.take(len(buffer))
         if not data:
             return None
@@ -47,7 +47,7 @@ class Data:
         return text
 
     def _read_lenient(self, buffer: ReceiveBuffer, data: bytes) -> bytes:
-        """Read content whose lines may end with LF alone, as if they ended with CR LF."""
+        """Return content in which LF alone may end a line, as if CR LF did."""
         mended = (b"\r" if self._after_cr else b"") + data
         mended = _BARE_LF.sub(b"\r\n", mended)[self._after_cr :]
         self._after_cr = data.endswith(b"\r")
@@ -59,7 +59,7 @@ class Data:
 
 
 class Chunks:
-    """What follows each BDAT; `last` and `complete` are those of the present chunk."""
+    """The chunks of BDAT commands; `last` and `complete` are those of the present chunk."""
 
     __slots__ = ("_decoder", "_left", "last", "octets")
 
@@ -84,7 +84,7 @@ class Chunks:
         self.last = last
 
     def skip(self, buffer: ReceiveBuffer) -> bool:
-        """Read past the chunk; whether it is at its end."""
+        """Read past the chunk. Return True at its end."""
         self._left -= len(buffer.take(self._left))
         return self.complete
 

@@ -1,4 +1,4 @@
-"""Which event is legal in which phase of a session, and what a client is told about one that is not."""
+"""The phases of a session, the events legal in each, and the replies to others."""
 
 from enum import Enum
 
@@ -70,19 +70,20 @@ LEGAL: dict[type[Event], tuple[tuple[Phase, ...], Phase | None]] = {
 
 
 class OutOfOrder(Exception):
-    """A command in the wrong phase. A pipelining client has sent RCPT and DATA before it learns that MAIL or all its
-    recipients were refused (RFC 2920 3.1); `consequence` tells that this is no error of its own."""
+    """Raised for a command in the wrong phase. A pipelining client has sent RCPT and DATA before it learns that MAIL or
+    all its recipients were refused (RFC 2920 3.1); then `consequence` is True, and the command is no error of its own.
+    """
 
     def __init__(self, event: type[Event], phase: Phase, *, after_refusal: bool) -> None:
         self.reply = _first(event, phase)
-        # A browser or a spammer's script does not say who it is; a client that lost count within a session is none.
+        # A browser or a spammer's script sends no EHLO; a client that lost count within a session is no attacker.
         self.attack = phase is Phase.START and event in {MailFrom, RcptTo, StartContent, Auth}
         self.consequence = phase is Phase.REFUSED or (after_refusal and event in {RcptTo, StartContent})
         super().__init__(str(self.reply))
 
 
 def _first(event: type[Event], phase: Phase) -> Reply:
-    """What to send first (RFC 5321 4.1.4)."""
+    """Return the reply that names the command to send first (RFC 5321 4.1.4)."""
     if phase is Phase.REFUSED:
         return replies.REFUSED_SESSION
     if phase is Phase.START:

@@ -1,4 +1,4 @@
-"""What one client may ask for before a session ends: errors, and commands that lead to no message."""
+"""The limits of one session: errors, and commands that lead to no message."""
 
 from typing import NamedTuple
 
@@ -7,13 +7,13 @@ from smtpd_classic.smtp.reply import Reply
 
 __all__ = ["CommandLimits", "SessionLimits", "SessionOver"]
 
-# Replies in one transaction that are no errors: those that follow from an earlier refusal, and recipients over the
-# limit. As many as Postfix forgives.
+# Negative replies in one transaction that do not count as errors: those that follow from an earlier refusal, and
+# recipients over the limit. The number is Postfix's.
 _FORGIVEN = 1000
 
 
 class SessionLimits(NamedTuple):
-    """Each counts since the last accepted message; 0 means no limit."""
+    """The limits of a session. Each counts since the last accepted message; 0 means no limit."""
 
     max_errors: int = 20
     max_commands: int = 100
@@ -21,7 +21,7 @@ class SessionLimits(NamedTuple):
 
 
 class SessionOver(Exception):
-    """The session ends with this reply, for this reason."""
+    """Raised to end the session with this reply, for this reason."""
 
     def __init__(self, reply: Reply, reason: str) -> None:
         super().__init__(reason)
@@ -30,7 +30,7 @@ class SessionOver(Exception):
 
 
 class CommandLimits:
-    """`attacks` counts the commands of the whole session that only attackers send."""
+    """The counters of a session. `attacks` counts the commands of the whole session that only attackers send."""
 
     __slots__ = ("_commands", "_errors", "_forgiven", "_limits", "_resets", "after_refusal", "attacks")
 
@@ -45,12 +45,12 @@ class CommandLimits:
         self._errors = self._commands = self._resets = 0
 
     def transaction_asked_for(self) -> None:
-        """With MAIL: until it is accepted, what follows it follows from its refusal."""
+        """Start a transaction at MAIL. Until MAIL is accepted, errors of later commands follow from its refusal."""
         self.after_refusal = True
         self._forgiven = 0
 
     def too_many_errors(self, reply: Reply, *, attack: bool = False, consequence: bool = False) -> bool:
-        """Count a negative reply."""
+        """Count a negative reply. Return True if the session has had too many."""
         self.attacks += attack
         if (consequence or reply.enhanced in {"4.5.3", "5.5.3"}) and self._forgiven < _FORGIVEN:
             self._forgiven += 1
@@ -59,7 +59,7 @@ class CommandLimits:
         return 0 < self._limits.max_errors < self._errors
 
     def count_command(self) -> None:
-        """One that brings no message any nearer. Raises SessionOver."""
+        """Count a command that does not advance a message. Raises SessionOver."""
         self._commands += 1
         if 0 < self._limits.max_commands < self._commands:
             raise SessionOver(replies.TOO_MANY_COMMANDS, "too many commands without a message")

@@ -1,8 +1,8 @@
 """Every reply of the server, named once.
 
-A constant, or a function where the text holds a value. A negative one tells the sender what to do in one sentence, and
-nothing about us. Codes: RFC 5321 4.2, RFC 3463, RFC 4954 6, RFC 7505; the greeting, EHLO, 334 and 354 have no enhanced
-code (RFC 2034 3). Everything here without an underscore is public.
+A reply is a constant, or a function if its text holds a value. A negative reply gives the sender one instruction in one
+sentence, and does not describe the server. Codes: RFC 5321 4.2, RFC 3463, RFC 4954 6, RFC 7505; the greeting, EHLO, 334
+and 354 have no enhanced code (RFC 2034 3). Every name here without an underscore is public.
 """
 
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from smtpd_classic.smtp.reply import Reply
 
-# The way of a session, all well.
+# The positive replies of a session.
 
 
 @lru_cache(16)
@@ -20,7 +20,7 @@ def banner(helo_name: str) -> Reply:
 
 @lru_cache(16)
 def hello(helo_name: str) -> Reply:
-    """For HELO and EHLO alike; the session adds the extension lines."""
+    """Return the reply to HELO and EHLO alike; the session adds the extension lines."""
     return Reply(250, "", helo_name)
 
 
@@ -39,7 +39,7 @@ VERIFY_RELAYED = Reply(252, "2.1.5", "Mail for that domain is accepted and passe
 
 
 def challenge(text: str) -> Reply:
-    """A SASL challenge, in the clear: the session encodes it."""
+    """Return a SASL challenge, without base64: the session encodes it."""
     return Reply(334, "", text)
 
 
@@ -52,7 +52,7 @@ def verified(full_name: str, address: str) -> Reply:
 
 
 def expanded(members: Iterable[str]) -> Reply:
-    """The members of an alias, one a line (RFC 5321 3.5.2)."""
+    """Return the members of an alias, one a line (RFC 5321 3.5.2)."""
     return Reply(250, "2.1.5", "\n".join(f"<{member}>" for member in members))
 
 
@@ -121,7 +121,7 @@ SHUTTING_DOWN = Reply(421, "4.3.2", "The service is restarting; connect again in
 OVERLOADED = Reply(421, "4.3.2", "Too busy at the moment; connect again in a minute.")
 TLS_NOT_AVAILABLE = Reply(454, "4.7.0", "TLS is not available at the moment; try again later.")
 
-# Login (RFC 4954 6). One text for all failures: who asks must not learn which accounts exist.
+# Login (RFC 4954 6). One text for all failures: a client must not learn which accounts exist.
 
 LOGIN_FAILED = Reply(535, "5.7.8", "Login failed; check the user name and password.")
 TOO_MANY_FAILED_LOGINS = Reply(421, "4.7.0", "Too many failed logins; check the password and connect again.")
@@ -163,7 +163,7 @@ MESSAGE_TOO_BIG = Reply(552, "5.3.4", "The message is too big; send a smaller on
 
 
 def too_big(limit: int) -> Reply:
-    """The same with the limit in octets, where it may be named."""
+    """Return MESSAGE_TOO_BIG with the limit in octets, where it may be named."""
     return Reply(552, "5.3.4", f"The message is too big; send at most {limit} octets.")
 
 
@@ -197,7 +197,7 @@ def _shown(text: str) -> str:
     return text[:254].encode("ascii", "backslashreplace").decode()
 
 
-# Our own troubles: temporary, and said without details.
+# Troubles of the server: temporary, and without details.
 
 DISK_FULL = Reply(452, "4.3.1", "No space for messages at the moment; try again later.")
 LOCAL_ERROR = Reply(451, "4.3.0", "A temporary failure; try again later.")

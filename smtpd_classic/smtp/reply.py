@@ -1,4 +1,4 @@
-"""What a server says: RFC 5321 4.2 with the enhanced status codes of RFC 2034 and 3463."""
+"""The replies of a server: RFC 5321 4.2 with the enhanced status codes of RFC 2034 and 3463."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,8 +10,8 @@ __all__ = ["Reply"]
 class Reply:
     """A reply code, an enhanced status code (blank where RFC 2034 has none) and a text of one or more lines.
 
-    Both sides of the wire use it: the server's answers, and what another server answered us. `text` lines are parted by
-    "\\n" and hold no code. Named replies are in `smtp.replies`.
+    Both sides of the wire use it: the replies of this server, and those of other servers. The `text` lines are
+    separated by "\\n" and hold no code. Named replies are in `smtp.replies`.
     """
 
     code: int
@@ -28,12 +28,12 @@ class Reply:
 
     @property
     def closing(self) -> bool:
-        """Whether the server closes the connection after it."""
+        """Return True if the server closes the connection after it."""
         return self.code in {221, 421}
 
     @cached_property
     def wire(self) -> bytes:
-        """The bytes to send, CRLF included."""
+        """Return the octets to send, CR LF included."""
         prefix = f"{self.enhanced} " if self.enhanced else ""
         if "\n" not in self.text:
             return f"{self.code} {prefix}{self.text}\r\n".encode("utf-8", "replace")
@@ -44,5 +44,5 @@ class Reply:
         ).encode("utf-8", "replace")
 
     def __str__(self) -> str:
-        """On one line, for the log and for people, as in `550 5.1.1 No such user here`."""
+        """Return the reply on one line, for the log and for people, as in `550 5.1.1 No such user here`."""
         return " ".join(part for part in (str(self.code), self.enhanced, self.text.replace("\n", " ")) if part)

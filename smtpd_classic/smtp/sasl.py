@@ -1,9 +1,10 @@
 """SASL mechanisms, both sides (RFC 4422, as RFC 4954 uses them). All octets here are without base64.
 
-The server's: a class each; `step()` takes the client's response, None when AUTH came without one, and says what next.
+Each mechanism of the server is a class; `step()` takes the client's response, None if AUTH came without one, and
+returns the next step.
 
-The client's: a generator each. `next()` gives the initial response, or None where the server speaks first; `send()`
-takes a challenge and gives the response to it. It is at its end when the server should have made up its mind, and
+Each mechanism of the client is a generator. `next()` returns the initial response, or None if the server speaks first;
+`send()` takes a challenge and returns the response to it. The generator ends when the server should have decided, and
 raises BadChallenge when the login must be given up.
 """
 
@@ -29,12 +30,12 @@ __all__ = [
     "xoauth2",
 ]
 
-_BEHIND_A_NAME = " \t\r\n"  # some programs and devices put it there
+_BEHIND_A_NAME = " \t\r\n"  # some programs and devices add it
 Client = Generator[bytes | None, bytes, None]
 
 
 class PlainMechanism:
-    """RFC 4616: `authzid NUL login NUL password`."""
+    """The PLAIN mechanism (RFC 4616): `authzid NUL login NUL password`."""
 
     def step(self, response: bytes | None) -> Step:
         if response is None:
@@ -49,7 +50,7 @@ class PlainMechanism:
 
 
 class LoginMechanism:
-    """Never a standard; what old mail programs speak. Some send the user name as the initial response."""
+    """The LOGIN mechanism of old mail programs, never a standard. Some send the user name as the initial response."""
 
     def __init__(self) -> None:
         self._name: str | None = None
@@ -72,13 +73,14 @@ def plain(user: str, password: str) -> Client:
 
 
 def login(user: str, password: str) -> Client:
-    """The challenges are a matter of taste and not looked at."""
+    """Yield the responses of LOGIN. The text of the challenges differs between servers, so it is ignored."""
     yield None
     yield user.encode()
     yield password.encode()
 
 
 def xoauth2(user: str, token: str) -> Client:
-    """Google's and Microsoft's; a refusal comes as a challenge that wants an empty response before the 535."""
+    """Yield the responses of Google's and Microsoft's XOAUTH2. A refusal is a challenge that needs an empty response
+    before the 535."""
     yield f"user={user}\x01auth=Bearer {token}\x01\x01".encode()
     yield b""

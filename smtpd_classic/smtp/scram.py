@@ -1,6 +1,6 @@
 """SCRAM-SHA-256 (RFC 5802, RFC 7677), both sides, without channel binding.
 
-The keys of the server do not suffice for a login, and the client learns whether the server knows the password too.
+The keys of the server do not suffice for a login, and the client verifies that the server knows the password too.
 """
 
 import hashlib
@@ -35,7 +35,7 @@ _PROHIBITED: tuple[Callable[[str], bool], ...] = (
 
 
 class ScramKeys(Protocol):
-    """What the server stores in place of a password."""
+    """The keys that the server stores in place of a password."""
 
     @property
     def salt(self) -> bytes: ...
@@ -48,9 +48,9 @@ class ScramKeys(Protocol):
 
 
 class ScramSha256:
-    """The server's side. `lookup` returns the keys of a login name, None when it cannot log in.
+    """The server's side. `lookup` returns the keys of a login name, None if it cannot log in.
 
-    An unknown name gets the same questions as a known one, with a salt made from `secret`, and fails at the end.
+    An unknown name gets the same challenges as a known one, with a salt made from `secret`, and fails at the end.
     """
 
     def __init__(self, lookup: Callable[[str], ScramKeys | None], *, secret: bytes = _SECRET, nonce: str = "") -> None:
@@ -66,7 +66,7 @@ class ScramSha256:
             return Challenge(b"")  # the client speaks first
         try:
             return self._next(response.decode())
-        except ValueError:  # not UTF-8, not base64, or not what RFC 5802 7 says
+        except ValueError:  # not UTF-8, not base64, or against the grammar of RFC 5802 7
             return Failure(self._login, malformed=True)
 
     def _first(self, message: str) -> Step:
@@ -106,7 +106,7 @@ class ScramSha256:
 
 
 def scram_sha_256(login: str, password: str, *, nonce: str = "") -> Generator[bytes, bytes, None]:
-    """The client's side, driven as `sasl` says. Raises BadChallenge when the server does not know the password."""
+    """Yield the client's messages, as in `sasl`. Raises BadChallenge if the server does not know the password."""
     bare = f"n={_saslname(saslprep(login))},r={nonce or secrets.token_urlsafe(_NONCE_OCTETS)}"
     question = _text((yield f"n,,{bare}".encode()))
     try:
@@ -130,7 +130,8 @@ def scram_sha_256(login: str, password: str, *, nonce: str = "") -> Generator[by
 
 
 def saslprep(text: str) -> str:
-    """RFC 4013, as for a query. What it prohibits stays as it is: the server, not we, says whether it fits."""
+    """Return the text prepared by RFC 4013, as for a query. Prohibited text is unchanged: the server decides whether it
+    fits."""
     if text.isascii():
         return text
     mapped = "".join(

@@ -1,10 +1,11 @@
 """The server's side of one session, without I/O.
 
-Rule 1: a command is carried out only when it is legal in the phase the session is in (`legality.LEGAL`), and takes
-effect only when its answer is positive. What is illegal, unknown or ill-formed is answered here and makes no event.
-Rule 2: one event at a time. While it is unanswered the octets behind it wait; so pipelining needs no code, and the
-conversation is the same however TCP cuts the octets.
-Rule 3: nothing that came in the clear outlives the answer to STARTTLS.
+Rule 1: a command is carried out only if it is legal in the present phase of the session (`legality.LEGAL`), and takes
+effect only if its answer is positive. The session itself answers an illegal, unknown or ill-formed command, and makes
+no event of it.
+Rule 2: one event at a time. Until it is answered the octets behind it wait; so pipelining needs no code, and the
+conversation does not depend on how TCP cuts the octets.
+Rule 3: no octet that came in the clear outlives the answer to STARTTLS.
 """
 
 from binascii import b2a_base64
@@ -29,9 +30,10 @@ _TOO_EARLY: dict[type[Event], tuple[Reply, str]] = {
 
 
 class ServerSession:
-    """`receive_data()`, then `next_event()` until it pauses, with an `answer()` to each event; then `data_to_send()`.
+    """One session: `receive_data()`, then `next_event()` until it pauses, with an `answer()` to each event; then
+    `data_to_send()`.
 
-    221 and 421 as answers close the session. `close_reason` says why the session closed itself.
+    221 and 421 as answers close the session. `close_reason` is the reason if the session closed itself.
     """
 
     def __init__(
@@ -55,33 +57,33 @@ class ServerSession:
         self._buffer = ReceiveBuffer()
         self._out: list[bytes] = []
         self._content: Incoming = Data()
-        self._refusal: Reply | None = None  # what the whole message was refused with at its first chunk
-        self._announced = Chunks()  # the chunk that BDAT announces, until it is known whether it is wanted
+        self._refusal: Reply | None = None  # the refusal of the whole message at its first chunk
+        self._announced = Chunks()  # the chunk that BDAT announces, until the answer accepts or refuses it
         self._after_drop = Phase.READY
 
     @property
     def attacks(self) -> int:
-        """How many commands were of the kind that only attackers send."""
+        """Return the number of commands that only attackers send."""
         return self._tally.attacks
 
     @property
     def known(self) -> bool:
-        """True for a client that is trusted or has logged in."""
+        """Return True for a client that is trusted or has logged in."""
         return self.trusted or self.authenticated
 
     @property
     def strict(self) -> bool:
-        """True if the client must wait for the greeting and for the reply that ends a group of commands."""
+        """Return True if the client must wait for the greeting and for the reply that ends a group of commands."""
         return self.extensions.strict_pipelining and not self.known
 
     @property
     def dsn(self) -> bool:
-        """True if the client may use RFC 3461. A success notice for a stranger is backscatter."""
+        """Return True if the client may use RFC 3461. A success notice for a stranger is backscatter."""
         return self.extensions.dsn_for_everyone or self.known
 
     @property
     def protocol_name(self) -> str:
-        """For the trace header (RFC 3848, RFC 6531 4.3)."""
+        """Return the protocol for the trace header (RFC 3848, RFC 6531 4.3)."""
         if not self.extended:
             return "SMTP"
         name = "UTF8SMTP" if self.utf8 else "ESMTP"
@@ -89,12 +91,12 @@ class ServerSession:
 
     @property
     def content_octets(self) -> int:
-        """Of this or the last content, as they were on the wire."""
+        """Return the number of octets of the present or the last content, counted on the wire."""
         return self._content.octets
 
     @property
     def chunking(self) -> bool:
-        """Whether that came by BDAT."""
+        """Return True if that content came by BDAT."""
         return self._content.chunking
 
     def receive_data(self, data: bytes) -> None:
@@ -107,7 +109,7 @@ class ServerSession:
         return out
 
     def next_event(self) -> Event | Pause:
-        """An event to answer, a piece of content (not answered), or a pause.
+        """Return an event to answer, a piece of content (which has no answer), or a pause.
 
         NEED_DATA: send, then read more; after a positive answer to StartTls, send, then shake hands. CLOSED: send, then
         close.
@@ -135,7 +137,7 @@ class ServerSession:
         self._give_up(*_TOO_EARLY[events.Connected])
 
     def tls_started(self, tls: TlsInfo) -> None:
-        """The handshake is done: all but the banner begins anew (RFC 3207 4.2)."""
+        """Start again after the handshake, without a banner (RFC 3207 4.2)."""
         if self._phase is not Phase.HANDSHAKE:
             raise RuntimeError("STARTTLS was not answered with 220")
         self.tls = tls
@@ -144,14 +146,14 @@ class ServerSession:
         self._enter(Phase.READY)
 
     def close(self, reply: Reply) -> None:
-        """End the session with this reply: a deadline has passed, the service stops, the client is blocked."""
+        """End the session with this reply: after a deadline, when the service stops, or when the client is blocked."""
         if self._phase is not Phase.CLOSED:
             self._out.append(reply.wire)
         self._phase = Phase.CLOSED
         self._pending = None
         self._buffer.clear()
 
-    # What the client sends. None: something was answered here, and there may be more to read.
+    # The client's input. None: the session has answered it, and there may be more to read.
 
     def _read(self) -> Event | Pause | None:
         if self._phase in COMMAND_PHASES:
@@ -201,7 +203,7 @@ class ServerSession:
         limit = self.extensions.max_message_size
         received = self._content.octets if self._phase is Phase.CHUNKS else 0
         if 0 < limit < received + chunk.size and self._phase in {Phase.RCPT, Phase.CHUNKS} and self._refusal is None:
-            # To read gigabytes only to refuse them helps neither side.
+            # Reading gigabytes only to refuse them would waste time and traffic of both sides.
             self._refuse(replies.MESSAGE_TOO_BIG)
             self._give_up(replies.CHUNK_TOO_BIG, "chunk too big")
             return
@@ -228,7 +230,7 @@ class ServerSession:
         return Content(text) if text else None
 
     def _read_dropped(self) -> Pause | None:
-        """A chunk that is not wanted is read to its end and only then refused (RFC 3030 2)."""
+        """Read an unwanted chunk to its end, and only then refuse it (RFC 3030 2)."""
         if not self._announced.skip(self._buffer):
             return Pause.NEED_DATA
         self._phase = self._after_drop
@@ -254,7 +256,7 @@ class ServerSession:
             self._refuse(malformed.reply, attack=malformed.attack)
         return self._pending
 
-    # What it is told.
+    # The answers to the client.
 
     def _accepted(self, event: Event, reply: Reply) -> None:
         if self._buffer and self.strict and _ends_a_group(event):
