@@ -143,7 +143,7 @@ def test_ehlo(text: str, offered: Offered) -> None:
 
 def test_we_understand_what_we_announce() -> None:
     ours = Extensions("foo.com", 1000, 50, starttls=True, auth=("PLAIN",), auth_without_tls=True, vrfy=True)
-    (reply,) = read(extended_hello("foo.com", ours, encrypted=False, authenticated=False))
+    (reply,) = read(extended_hello("foo.com", ours, encrypted=False, authenticated=False, dsn=True))
     offered = parse_ehlo(reply)
     assert (offered.size, offered.max_recipients, offered.auth) == (1000, 50, ("PLAIN",))
     assert offered.starttls

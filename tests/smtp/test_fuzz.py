@@ -87,6 +87,8 @@ def paths(chance: random.Random) -> None:
         address = parse_path(text, utf8=chance.random() < 0.5)
     except BadAddress:
         return
+    if "@" not in address:  # a local part alone, which a domain may complete
+        address += "@example.org"
     assert "@".join(split_address(address)) == address
     assert address.isprintable()
 

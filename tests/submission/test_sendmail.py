@@ -233,7 +233,7 @@ STATUSES: dict[str, tuple[list[str | bytes], bytes, int, str]] = {
         os.EX_DATAERR,
         "The sender cannot be read: two words without a comma: “a b”.",
     ),
-    "a sender that is none": (["-f", ".@x", "joe"], MESSAGE, os.EX_DATAERR, "501 5.1.7"),
+    "a sender that is none": (["-f", "a@-x", "joe"], MESSAGE, os.EX_DATAERR, "501 5.1.7"),
     "nobody": (["nobody"], MESSAGE, os.EX_NOUSER, "<nobody>: 550 5.1.1 User unknown here; check the address."),
     "too big": (
         ["joe"],

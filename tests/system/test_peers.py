@@ -153,7 +153,7 @@ def test_our_bounce_passes_through_postfix_unharmed(world: World) -> None:
     assert len(stored) == 1
     assert stored[0].endswith(sent.encode())
     assert trace_of(stored[0]).startswith(b"Return-Path: <>\n")
-    assert failures(stored[0]) == {b"away@us.test"}
+    assert failures(stored[0]) == {b"nobody@exim.test"}
     about_it, (recipient,) = parts(stored[0])
     assert about_it["X-Queue-ID"] == original
     assert recipient["Final-Recipient"] == "rfc822; nobody@exim.test"

@@ -7,7 +7,8 @@ from contextlib import ExitStack, suppress
 
 from smtpd_classic.config.option import options_of
 from smtpd_classic.config.schema import Remote
-from tests.client.fake_host import FakeHost, Got, RawHost, certificate, hosts, own_ip
+from smtpd_classic.smtp import events
+from tests.client.fake_host import FakeHost, Got, RawHost, Talk, certificate, hosts, own_ip
 from tests.waiting import until
 from tests.wire.panel import options
 from tests.wire.test_basic import FAR, LATER, STRANGER, refusing
@@ -218,13 +219,20 @@ def behind(gate: threading.Event) -> Callable[[], None]:
 
 
 def test_delivery_threads(world: World) -> None:
-    """It waits for a restart, and the screen says so."""
-    gate = threading.Event()
-    slow, other = FakeHost(wait=behind(gate)), FakeHost()
+    """It waits for a restart, and the screen says so. A host that is not ready for MAIL does not count."""
+    gate, asked = threading.Event(), threading.Semaphore(0)
+
+    def at_mail(event: events.Event, talk: Talk) -> None:
+        if isinstance(event, events.MailFrom):
+            asked.release()
+            gate.wait()
+
+    slow, other = FakeHost(script=at_mail), FakeHost()
     with hosts(slow, other), ExitStack() as ends:
         ends.callback(gate.set)
         world.given({"direct slow.test": to(slow), "direct away.test": to(other)})
-        send_first(world, slow)
+        world.send("bob@slow.test")
+        assert asked.acquire(timeout=20), world.log()
         taken(world, other, AWAY)
         gate.set()
         until(lambda: slow.got)
@@ -235,19 +243,13 @@ def test_delivery_threads(world: World) -> None:
         world.panel.button("Close").hides("A restart is needed")
         gate.clear()
         world.restart()
-        send_first(world, slow)
+        world.send("bob@slow.test")
+        assert asked.acquire(timeout=20), world.log()
         world.send(AWAY)
         gate.wait(GRACE_S)
         assert len(other.got) == 1
         gate.set()
         until(lambda: len(other.got) == 2)
-
-
-def send_first(world: World, peer: FakeHost) -> None:
-    """A message that a slow host keeps busy with."""
-    before = peer.connections
-    world.send("bob@slow.test")
-    until(lambda: peer.connections > before, 20, lambda: f"no connection:\n{world.log()}")
 
 
 def test_max_connections_per_host(world: World) -> None:
