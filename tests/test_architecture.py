@@ -219,7 +219,7 @@ def test_the_page_names_every_file_at_the_top() -> None:
 LONG_MODULES: dict[str, int] = {
     "smtpd_classic/client/transaction.py": 303,
     "smtpd_classic/retry/thread.py": 320,
-    "smtpd_classic/smtp/session.py": 345,
+    "smtpd_classic/smtp/session.py": 347,
 }
 LONG_FUNCTIONS: dict[str, int] = {"smtpd_classic/retry/thread.py:__init__": 59}
 

@@ -156,7 +156,7 @@ def test_fields_of_a_file_that_is_read_only_cannot_be_edited(tui: Tui) -> None:
     tui.shell.go("Basic Parameters", "max_recipients")
     tui.type("7")
     assert not context.draft.changed()
-    assert "Read-only: joe may not write" in tui.status_line
+    assert "Read-only: joe has no write permission" in tui.status_line
 
 
 def test_a_file_that_cannot_be_read_is_one_sentence_and_the_sudo_line(tui: Tui) -> None:
