@@ -75,6 +75,8 @@ class RetryThread:
         self._own_wakes: list[str] = []
         self._found: list[dict[str, float]] = []
         self._scanner: threading.Thread | None = None
+        self._scan_lock = threading.Lock()
+        self._scanning = self._scans_wanted = False
         self._stopping = threading.Event()
         self._runner = threading.Thread(target=self._run, name="retry", daemon=True)
 
@@ -191,16 +193,34 @@ class RetryThread:
             self._scan()
 
     def _scan(self) -> None:
-        """Look at the whole spool, beside what goes on."""
-        if self._scanner is None or not self._scanner.is_alive():
-            self._scanner = threading.Thread(target=self._scan_now, name="scan", daemon=True)
-            self._scanner.start()
+        """Read the whole spool in a thread of its own.
+
+        A scan that is under way may have passed the place of a message that came since, so it is followed by another.
+        """
+        with self._scan_lock:
+            self._scans_wanted = True
+            if self._scanning:
+                return
+            self._scanning = True
+        self._scanner = threading.Thread(target=self._scan_until_done, name="scan", daemon=True)
+        self._scanner.start()
+
+    def _scan_until_done(self) -> None:
+        while True:
+            with self._scan_lock:
+                self._scanning = self._scans_wanted and not self._stopping.is_set()
+                self._scans_wanted = False
+                if not self._scanning:
+                    return
+            self._scan_now()
 
     def _scan_now(self) -> None:
         try:
             self._found.append(self._services.spool.schedule())
         except SpoolBroken as problem:
             self._journal.warning("", f"the queue cannot be read: {problem}")
+        except Exception as problem:  # the next scan must not wait for a thread that is gone
+            self._journal.warning("", f"the scan of the queue broke off: {type(problem).__name__}: {problem}")
         finally:
             self._signal()
 

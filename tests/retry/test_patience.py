@@ -4,9 +4,12 @@ import socket
 import threading
 from pathlib import Path
 
+import pytest
+
 from smtpd_classic.smtp import events
 from smtpd_classic.smtp.events import Event
 from smtpd_classic.smtp.reply import Reply
+from spool import Spool
 from tests.client.fake_host import FakeHost, Talk, own_ip
 from tests.client.test_hosts import by_recipient, when
 from tests.retry.world import World, running
@@ -249,7 +252,32 @@ def test_what_nobody_was_told_of_is_found_by_looking(tmp_path: Path) -> None:
     host = FakeHost()
     with running(tmp_path, host) as world:
         queue_id = world.put(BOB)
-        world.wait(0.0, lambda: world.state(queue_id) is None)  # the first scan may be under way, and skip it
+        assert world.services.runtime.wake("")
+        world.gone(queue_id)
+
+
+def test_a_message_that_comes_during_a_scan_is_found_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host, listed, go_on = FakeHost(), threading.Event(), threading.Event()
+    read = Spool.schedule
+
+    def slow(spool: Spool) -> dict[str, float]:
+        found = read(spool)
+        listed.set()
+        assert go_on.wait(10)
+        return found
+
+    monkeypatch.setattr(Spool, "schedule", slow)
+    with running(tmp_path, host) as world:
+        assert listed.wait(10)
+        queue_id = world.put(BOB)  # behind the place that the scan has passed
+        assert world.thread is not None
+        before = world.thread.wakeups
+        assert world.services.runtime.wake("")
+        until(lambda: world.thread is not None and world.thread.wakeups > before)  # it is heard during the scan
+        go_on.set()
+        world.gone(queue_id)
 
 
 def test_an_entry_that_somebody_else_has_is_looked_at_again(tmp_path: Path) -> None:
