@@ -73,17 +73,11 @@ def rows(folders: Folders) -> Iterator[Listed]:
                 if not attempted:
                     seen.add(queue_id)  # it may move on to cur/ meanwhile
                 when = states.get(queue_id)
-                if when is None:
-                    when = _state_now(folders.state, queue_id) if attempted else 0.0
-                yield Listed(
-                    queue_id,
-                    arrival_of(queue_id),
-                    status.st_size,
-                    abs(when),
-                    attempted,
-                    _is_held(when),
-                    status.st_ino,
-                )
+                if when is None and attempted:
+                    when = _state_now(folders.state, queue_id)
+                due, is_held = (0.0, False) if when is None else (abs(when), _is_held(when))
+                arrival = arrival_of(queue_id)
+                yield Listed(queue_id, arrival, status.st_size, due, attempted, is_held, status.st_ino)
 
 
 def due_times(folders: Folders) -> dict[str, float]:

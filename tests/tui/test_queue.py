@@ -239,7 +239,7 @@ def test_however_many_wait_only_those_in_view_are_opened(number: int, tmp_path: 
     view = tui.shell.screen._view  # type: ignore[attr-defined]
     assert len(view._walker.visible) < 1000
     assert len(view._rows.details) < 1000
-    assert first_screen < 0.3 + number / 25_000, first_screen
+    assert first_screen < 0.3 + number / 50_000, first_screen
     assert scrolling < 0.3, scrolling
 
 

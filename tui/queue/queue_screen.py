@@ -27,6 +27,7 @@ __all__ = ["QueueScreen"]
 
 _FIRST = 3000  # so many are shown before all are listed
 _LEAST_PAUSE_S = 3.0
+_MOMENT_S = 0.5
 _SHARE = 20  # of the time at most one part in so many goes into listing
 _BUTTONS = {
     "Read": "read",
@@ -52,6 +53,7 @@ class QueueScreen:
         self._listing = self._paused = False
         self._as_of = 0.0
         self._next_listing = 0.0
+        self._shown_again = 0.0
         buttons = ButtonRow([(label, partial(self.do, command)) for label, command in _BUTTONS.items()])
         self._pane = WithHelp(self._view.widget, buttons, self.help, self._show_head)
 
@@ -76,7 +78,9 @@ class QueueScreen:
     # --- listing
 
     def show(self) -> None:
-        self._list(first=not self._rows.listed)
+        """List the queue, unless that was done a moment ago: a screen may be shown twice in a row."""
+        if time.monotonic() >= self._shown_again:
+            self._list(first=not self._rows.listed)
 
     def tick(self) -> None:
         if not self._paused and time.monotonic() >= self._next_listing:
@@ -100,6 +104,7 @@ class QueueScreen:
         self._listing = False
         took = time.monotonic() - began
         self._next_listing = time.monotonic() + max(_LEAST_PAUSE_S, _SHARE * took)
+        self._shown_again = time.monotonic() + (0.0 if most == len(rows) else min(took, _MOMENT_S))
         self._as_of = self._context.clock()
         at_top = self._view.place() <= 0
         self._view.show(self._rows.take(rows))

@@ -7,7 +7,7 @@ from spool import Listed, Spool
 from spool.rows import HELD, NEW, WAITING_FOR_RETRY, QueueRow, rows
 from tui.widgets.text import clean, first_line
 
-__all__ = ["SORTS", "Details", "QueueRows", "listed_state", "read_details"]
+__all__ = ["SORTS", "Details", "QueueRows", "listed_state", "read_details", "states_of"]
 
 _MOST_DETAILS = 2000
 
@@ -77,11 +77,16 @@ class QueueRows:
         self.details.update(found)
 
     def count(self) -> dict[str, int]:
-        """How many there are in each state that the listing tells."""
-        counts = {NEW: 0, WAITING_FOR_RETRY: 0, HELD: 0}
-        for row in self.listed.values():
-            counts[listed_state(row)] += 1
-        return counts
+        """Return the number of messages in each state that the listing shows."""
+        return states_of(self.listed.values())
+
+
+def states_of(listed: Iterable[Listed]) -> dict[str, int]:
+    """Return the number of entries in each state that a listing shows."""
+    counts = {NEW: 0, WAITING_FOR_RETRY: 0, HELD: 0}
+    for row in listed:
+        counts[listed_state(row)] += 1
+    return counts
 
 
 def read_details(spool: Spool, listed: Iterable[Listed]) -> dict[str, Details]:

@@ -7,7 +7,7 @@ from smtpd_classic.server.certificate import expiry
 from spool import Spool, SpoolBroken
 from tui.log.blocks import earlier, end_of
 from tui.log.window import parsed
-from tui.queue.rows import QueueRows
+from tui.queue.rows import states_of
 from tui.widgets.text import clean, count
 
 __all__ = ["StatusFindings", "days_left", "look"]
@@ -30,15 +30,15 @@ def look(spool_folder: str, log: str, certificate: str, now: float) -> StatusFin
 
 
 def _queue(folder: str) -> str:
-    rows = QueueRows()
     try:
-        rows.take(Spool(folder).list())
+        numbers = states_of(Spool(folder).list())
     except SpoolBroken as problem:
         return clean(str(problem), 200)
-    if not rows.listed:
+    total = sum(numbers.values())
+    if not total:
         return "empty"
-    states = ", ".join(f"{count(number)} {word}" for word, number in rows.count().items() if number)
-    return f"{count(len(rows.listed))}: {states}"
+    states = ", ".join(f"{count(number)} {word}" for word, number in numbers.items() if number)
+    return f"{count(total)}: {states}"
 
 
 def _troubles(log: str) -> tuple[str, ...]:
