@@ -198,7 +198,8 @@ class Panel:
         self.press("end", "ctrl u", value)
         shown = "*" * len(value) if masked else value[-5:]
         until(
-            lambda: shown in self._row() + self._row(1),
+            # A long value wraps, anywhere: its end stands behind the end of the row above the cursor.
+            lambda: shown in self._row() + self._row(1) or shown in self._row(-1) + self._row().strip(),
             _PATIENCE_S,
             lambda: f"{shown} is not in the field:\n{self.text}",
         )
