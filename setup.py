@@ -25,8 +25,8 @@ COMPILED = {
     "smtpd_classic/runtime": "__init__ blocks clients counters wakes",
     "smtpd_classic/server": "acceptor connection listener_server context thread_pool wire",
     "smtpd_classic/smtp": (
-        "address buffer client commands content events exchange extensions grammar incoming legality replies reply sasl"
-        " scram limits session"
+        "address buffer client commands content events exchange extensions grammar incoming legality pipelining replies"
+        " reply sasl scram limits session"
     ),
     "spool": "claim disk draft queue_id state_file",
 }

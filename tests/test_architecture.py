@@ -218,10 +218,9 @@ def test_the_page_names_every_file_at_the_top() -> None:
 # Where a module or a function is not there yet: its present size, which only goes down.
 LONG_MODULES: dict[str, int] = {
     "smtpd_classic/client/transaction.py": 303,
-    "smtpd_classic/retry/thread.py": 320,
-    "smtpd_classic/smtp/session.py": 347,
+    "smtpd_classic/smtp/session.py": 331,
 }
-LONG_FUNCTIONS: dict[str, int] = {"smtpd_classic/retry/thread.py:__init__": 59}
+LONG_FUNCTIONS: dict[str, int] = {}
 
 
 def test_no_module_is_over_three_hundred_lines() -> None:

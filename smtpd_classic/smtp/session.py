@@ -19,14 +19,10 @@ from smtpd_classic.smtp.grammar import Malformed
 from smtpd_classic.smtp.incoming import Chunks, Data, Incoming
 from smtpd_classic.smtp.legality import COMMAND_PHASES, LEGAL, OutOfOrder, Phase
 from smtpd_classic.smtp.limits import CommandLimits, SessionLimits, SessionOver
+from smtpd_classic.smtp.pipelining import ends_a_group, too_early
 from smtpd_classic.smtp.reply import Reply
 
 __all__ = ["Extensions", "ServerSession", "SessionLimits"]
-
-_PIPELINED_TOO_FAR = (replies.PIPELINED_TOO_FAR, "pipelined too far")
-_TOO_EARLY: dict[type[Event], tuple[Reply, str]] = {
-    events.Connected: (replies.TALKED_BEFORE_BANNER, "talked before the banner")
-}
 
 
 class ServerSession:
@@ -134,7 +130,7 @@ class ServerSession:
     def talked_early(self) -> None:
         """End the session of a client that did not wait for the greeting."""
         self._tally.attacks += 1
-        self._give_up(*_TOO_EARLY[events.Connected])
+        self._give_up(*too_early(events.Connected()))
 
     def tls_started(self, tls: TlsInfo) -> None:
         """Start again after the handshake, without a banner (RFC 3207 4.2)."""
@@ -259,9 +255,9 @@ class ServerSession:
     # The answers to the client.
 
     def _accepted(self, event: Event, reply: Reply) -> None:
-        if self._buffer and self.strict and _ends_a_group(event):
+        if self._buffer and self.strict and ends_a_group(event):
             self._tally.attacks += isinstance(event, events.Connected)
-            return self._give_up(*_TOO_EARLY.get(type(event), _PIPELINED_TOO_FAR))
+            return self._give_up(*too_early(event))
         if isinstance(event, events.Hello):
             self.hello, self.extended = event.name, event.extended
         self._enter(LEGAL[type(event)][1])
@@ -333,15 +329,3 @@ class ServerSession:
     def _give_up(self, reply: Reply, reason: str) -> None:
         self.close(reply)
         self.close_reason = reason
-
-
-def _ends_a_group(event: Event) -> bool:
-    """Return True for the connection, and for a command behind which nothing may be pipelined (RFC 2920 3.1)."""
-    match event:
-        case events.Connected() | events.StartTls():
-            return True
-        case events.Hello():
-            return event.extended
-        case events.StartContent():
-            return not event.chunking
-    return False
