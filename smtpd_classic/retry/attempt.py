@@ -1,9 +1,10 @@
-"""A claimed message from the start of an attempt to its end.
+"""One attempt to deliver a claimed message, from the claim to its release.
 
-Rule 1: what a host has accepted is on disk before anything else is done, so that no crash sends it again.
-Rule 2: a recipient is written down as failed only after the notification is in the queue.
-Rule 3: several threads may settle at once; the claim is written to by one at a time, and what the others have to add
-goes into the same or the next writing.
+Rule 1: a delivery that a host has accepted is written to disk before anything else is done, so that no crash sends the
+message again.
+Rule 2: the state of a recipient becomes “failed” only after the notification is in the queue.
+Rule 3: several threads may call `settle` at once. One thread at a time writes to the claim; the outcomes of the others
+go into the same or the next write.
 """
 
 import threading
@@ -24,12 +25,12 @@ __all__ = ["DeliveryAttempt", "DeliveryContext"]
 
 _LEAST_S = 60.0
 _LONGEST_TRANSCRIPT = 48 * 1024
-_TROUBLE_S = 300.0  # until the next look when the disk takes nothing
+_TROUBLE_S = 300.0  # until the next look if the disk cannot be written
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryContext:
-    """What every attempt needs. `chance` gives numbers from 0 to 1."""
+    """The settings and services that all attempts share. `chance` returns numbers from 0 to 1."""
 
     schedule: Schedule
     notices: Notices
@@ -39,7 +40,10 @@ class DeliveryContext:
 
 
 class DeliveryAttempt:
-    """`delivered_before`: recipients that have the message although the disk could not be told so."""
+    """One attempt to deliver a claimed message.
+
+    `delivered_before` are recipients already delivered whose state could not be written.
+    """
 
     def __init__(
         self, claim: Claim, context: DeliveryContext, *, forced: bool, delivered_before: Iterable[str] = ()
@@ -67,18 +71,21 @@ class DeliveryAttempt:
 
     @property
     def is_notice(self) -> bool:
-        """True for a notification that this server made: it has a null reverse-path and no client."""
+        """Return True for a notification that this server made: it has a null reverse-path and no client."""
         envelope = self.entry.envelope
         return envelope.sender == NULL_SENDER and not envelope.client
 
     @property
     def unwritten(self) -> frozenset[str]:
-        """Who has the message although the disk could not be told so."""
+        """Return the recipients already delivered for which no state could be written."""
         return self._rows.delivered - RecipientStates(self.claim.state.recipients).delivered
 
     @property
     def must_be_told(self) -> bool:
-        """Whether the attempt has consequences for the sender even if nobody can be reached."""
+        """Return True if the attempt is needed even while no next hop takes mail.
+
+        That is so for the first attempt, for an expired message, and when a delay notice is due.
+        """
         state, schedule = self.claim.state, self._context.schedule
         attempts = state.attempts + 1
         if not state.attempts or schedule.expired(self.entry.arrival, attempts, self._claimed):
@@ -87,7 +94,9 @@ class DeliveryAttempt:
 
     @property
     def must_be_seen(self) -> float:
-        """When, at the latest, whoever puts it aside must look at it again."""
+        """Return the latest time to open the message again if it is throttled: its expiry, or the time of its delay
+        notice.
+        """
         schedule, arrival = self._context.schedule, self.entry.arrival
         when = schedule.expiry(arrival)
         if schedule.delay_notice_s and not self.claim.state.delay_notified:
@@ -107,7 +116,7 @@ class DeliveryAttempt:
         )
 
     def wanted(self) -> list[PendingRecipient]:
-        """The recipients that wait, each address once."""
+        """Return the recipients that still wait, each address once."""
         schedule, rows = self._context.schedule, self._rows.waiting()
         return [
             PendingRecipient(recipient, schedule.relay_exhausted(rows[recipient.address].relay_attempts))
@@ -118,7 +127,7 @@ class DeliveryAttempt:
     def begin(self, routed_jobs: list[RoutedJob]) -> None:
         self._jobs = routed_jobs
         self.outstanding = len(routed_jobs)
-        # Reception has said so for what it took; of our own notifications nobody has yet.
+        # Reception logs “queue active” for a new message of a client; our own notifications are logged here.
         if self.claim.state.attempts or not self.entry.envelope.client:
             self._context.journal.active(self.entry)
         if not self.claim.state.attempts:
@@ -129,7 +138,11 @@ class DeliveryAttempt:
             return {each.address for each in routed.job.recipients if each.address not in self._outcomes}
 
     def settle(self, routed: RoutedJob, outcomes: list[Outcome]) -> None:
-        """Write down what a host has said."""
+        """Record the outcomes of a job.
+
+        Deliveries are written to disk at once. When every recipient is delivered, the removal of the entry records it
+        instead.
+        """
         recipients = {each.address: each for each in routed.job.recipients}
         delivered = [outcome for outcome in outcomes if outcome.action is Action.DELIVERED]
         self._tell_success(routed, delivered)
@@ -140,32 +153,34 @@ class DeliveryAttempt:
                 self._rows.deliver(outcome, now)
             self._version += 1
             mine, nearly_done = self._version, self._rows.all_delivered
-        if delivered and not nearly_done:  # when all have it, removing the entry says so
+        if delivered and not nearly_done:  # else the removal of the entry records it
             self._write_down(mine)
         for outcome in outcomes:
             recipient = recipients[outcome.recipient]
             self._context.journal.outcome(self.entry, recipient, outcome, self._watch, local=routed.route.local)
 
     def job_done(self, *, cut_short: bool = False) -> bool:
-        """Whether that was the last one. `cut_short`: it was not even begun."""
+        """Count one job as ended. Return True if it was the last one. `cut_short`: the job was never begun."""
         with self._lock:
             self._cut_short = self._cut_short or cut_short
             self.outstanding -= 1
             return self.outstanding == 0
 
     def forget_success(self, routed: RoutedJob) -> None:
-        """Of a message with many destinations only the transcripts that tell of trouble are kept."""
+        """Drop the job's transcript if all its recipients are delivered and the message has other next hops."""
         delivered = (self._outcomes.get(each.address) for each in routed.job.recipients)
         if len(self._jobs) > 1 and all(each and each.action is Action.DELIVERED for each in delivered):
             routed.job.transcript.clear()
 
     @property
     def untouched(self) -> bool:
-        """Whether no host has said anything yet."""
+        """Return True while the attempt has no outcome."""
         return not self._outcomes
 
     def finish(self) -> float | None:
-        """The end of the attempt: notifications, and what is left to do later. When that is; None when never."""
+        """End the attempt: queue the notifications and write the state. Return the time of the next attempt; None for
+        never.
+        """
         now = self._context.clock()
         state = self.claim.state
         attempts = state.attempts + 1
@@ -183,7 +198,7 @@ class DeliveryAttempt:
         if self.done:
             return self.remove()
         when = self._context.schedule.next_attempt(self.entry.arrival, attempts, now, self._context.chance)
-        when = now if self._cut_short else when  # somebody goes on where the stopping thread was
+        when = now if self._cut_short else when  # another thread continues where the stopping thread was
         first = state.first_attempt or self._claimed
         self._record(
             State(tuple(self._rows), attempts, first, now, when, notified, self._transcript(), held or state.held)
@@ -191,7 +206,10 @@ class DeliveryAttempt:
         return None if held else when
 
     def remove(self) -> float | None:
-        """Everybody has it or has been told of it."""
+        """Remove the entry: each recipient is delivered, or the sender is notified of the failure.
+
+        Return the time of the next look if the removal fails, else None.
+        """
         try:
             self.claim.remove()
         except SpoolBroken as problem:
@@ -202,10 +220,10 @@ class DeliveryAttempt:
         return None
 
     def release(self) -> None:
-        """Give the entry back, and let go of everything that the hosts said.
+        """Release the entry's lock and drop all replies of the hosts.
 
-        The jobs refer to this attempt by their `note`: without this the garbage collector alone would free them, and a
-        hostile host's replies would stay for long.
+        The jobs refer to this attempt by their `note`. Without this only the garbage collector would free them, and the
+        replies of a hostile host would stay in memory for long.
         """
         self.claim.release()
         self._jobs = []
@@ -214,7 +232,7 @@ class DeliveryAttempt:
     # ---------------------------------------------------------------------------------------------------------------
 
     def _failures(self, attempts: int, now: float) -> tuple[list[tuple[Recipient, RecipientStatus]], list[Recipient]]:
-        """Who failed in this attempt, and of those the ones that were only put off until the end."""
+        """Return the recipients that failed in this attempt, and those of them that were deferred until the end."""
         relay_only = {
             each.address for routed in self._jobs if routed.route.relay_only for each in routed.job.recipients
         }
@@ -238,7 +256,7 @@ class DeliveryAttempt:
         return failures, gave_up
 
     def _tell_delay(self, attempts: int, now: float) -> bool:
-        """Whether the sender knows now that the message is late."""
+        """Notify the sender of a delay if a notice is due. Return True if that is settled."""
         if self.done or not self._context.schedule.notice_due(self.entry.arrival, attempts, now):
             return False
         until = self._context.schedule.expiry(self.entry.arrival)
@@ -250,7 +268,10 @@ class DeliveryAttempt:
         return bool(late) and self._context.notices.delayed(self.claim, late)
 
     def _tell_success(self, routed: RoutedJob, outcomes: list[Outcome]) -> None:
-        """Before it is written down: a crash in between tells twice rather than not at all (RFC 3461 5.2)."""
+        """Notify the sender of deliveries, before they are written to disk.
+
+        A crash in between repeats a notice rather than losing it (RFC 3461 5.2).
+        """
         action = "delivered" if routed.route.local else "relayed"
         recipients = {each.address: each for each in routed.job.recipients}
         fates = [
@@ -262,7 +283,9 @@ class DeliveryAttempt:
             self._context.notices.succeeded(self.claim, fates)
 
     def _tell_expanded(self) -> None:
-        """RFC 3461 5.2.7.3: an address that stands for several has done its part when it is expanded."""
+        """Notify the sender of expanded lists: an address that stands for several is done when it is expanded (RFC 3461
+        5.2.7.3).
+        """
         lists = lists_in(self.entry.envelope.recipients)
         fates = [
             RecipientStatus(original, "expanded", "2.1.5", orcpt=recipient.orcpt)

@@ -20,11 +20,11 @@ _TROUBLE_S = 300.0
 
 
 class DeliveryThreads:
-    """The delivery threads of one work queue, started as they are needed.
+    """The delivery threads of one job queue, started as they are needed.
 
     At most `most` jobs run at once, and none begins while `crowded()` is true. `rest_s` is the longest time for which a
-    next hop backs off after none of its hosts could be reached. `finished` is called at the end of each attempt with
-    the time of the next look at the message, and the recipients that have it although that could not be written down.
+    next hop backs off after none of its hosts could be reached. `finished` is called at the end of each attempt, with
+    the time of the next look at the message and the recipients already delivered whose state could not be written.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class DeliveryThreads:
         self._threads.add(thread)
         try:
             thread.start()
-        except RuntimeError as problem:  # the system's limit of threads; those that run go on
+        except RuntimeError as problem:  # the system's limit of threads; the running threads continue
             self._threads.discard(thread)
             self.works.thread_lost()
             self._context.journal.warning("", f"no more delivery threads can be started: {problem}")
@@ -115,14 +115,18 @@ class DeliveryThreads:
             self._end(attempt)
 
     def _share(self, hop: NextHopQueue, address: object) -> None:
-        """From now on the destinations at this host wait at one limit, and not by asking again and again."""
+        """Bind the next hop to one limit for all destinations at this host, so that its jobs wait there instead of
+        polling.
+        """
         if len(self._hosts) >= _MOST_HOSTS:
             self._hosts.clear()
         hop.shared = self._hosts.setdefault(address, ConcurrencyLimit(hop.sessions.allowed))
         hop.busy_until = time.monotonic() + _BUSY_S
 
     def _rest(self, hop: NextHopQueue, outcomes: list[Outcome]) -> None:
-        """Nobody could be reached: who comes next need not find that out again."""
+        """Let the next hop back off if none of its hosts was reached, so that later messages do not wait for the same
+        timeouts.
+        """
         if outcomes and all(outcome.unreachable for outcome in outcomes):
             words = f"{said(outcomes[-1])} (not tried again at once)"
             reply = Reply(451, outcomes[-1].reply.enhanced or "4.4.1", words)

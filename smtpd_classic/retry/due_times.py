@@ -1,6 +1,7 @@
-"""When each queued message is due, in memory: filled by one scan at start, by wakes, and mended by slow scans.
+"""The time at which each queued message is due, in memory.
 
-Nothing here is worth keeping: the spool knows it all, and another scan gives it back.
+One scan at start fills it, wakes add to it, and periodic scans correct it. It need not be saved: the spool has all the
+data, and another scan restores it.
 """
 
 import heapq
@@ -10,7 +11,7 @@ __all__ = ["DueTimes"]
 
 
 class DueTimes:
-    """Ids by the time at which they are to be looked at. Of one thread."""
+    """Queue ids by the time of their next look. Used by one thread."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, str]] = []
@@ -26,15 +27,15 @@ class DueTimes:
         return self._when.get(queue_id)
 
     def add(self, queue_id: str, when: float) -> None:
-        """Look at it then, and not at the time that was noted before."""
+        """Set the time of the next look, in place of an earlier one."""
         if self._when.get(queue_id) != when:
             self._when[queue_id] = when
             heapq.heappush(self._heap, (when, queue_id))
-            if len(self._heap) > 2 * len(self._when) + 1000:  # most of it is not due any more
+            if len(self._heap) > 2 * len(self._when) + 1000:  # most of its items are obsolete
                 self._rebuild()
 
     def fill(self, found: Mapping[str, float]) -> None:
-        """Many at once."""
+        """Set the times of many messages at once."""
         self._when.update(found)
         self._rebuild()
 
@@ -42,7 +43,7 @@ class DueTimes:
         self._when.pop(queue_id, None)
 
     def due(self, now: float) -> Iterator[str]:
-        """Those whose time has come, the longest due first; each is forgotten as it is taken."""
+        """Yield the ids that are due, the longest due first; forget each one as it is taken."""
         while self._heap and self._heap[0][0] <= now:
             when, queue_id = heapq.heappop(self._heap)
             if self._when.get(queue_id) == when:
@@ -51,11 +52,11 @@ class DueTimes:
 
     @property
     def next(self) -> float | None:
-        """When the first is due, or something that is not due any more was."""
+        """Return the earliest time, which may be that of an obsolete item; None if there is none."""
         return self._heap[0][0] if self._heap else None
 
     def no_later_than(self, when: float) -> None:
-        """The clock was set back: nothing is to wait longer than until `when`."""
+        """Bound every time by `when`, because the clock was set back."""
         for queue_id, due in self._when.items():
             if due > when:
                 self._when[queue_id] = when

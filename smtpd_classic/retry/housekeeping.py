@@ -9,7 +9,7 @@ _CLOCK_JUMP_S = 60.0
 
 
 class Housekeeping:
-    """When the small things are due that nobody asks for."""
+    """The timers of the periodic work, and a check for a clock that was set back."""
 
     def __init__(self, clock: Callable[[], float], monotonic: Callable[[], float]) -> None:
         self._clock = clock
@@ -36,6 +36,6 @@ class Housekeeping:
         return True
 
     def clock_set_back(self) -> bool:
-        """Since the last time."""
+        """Return True if the clock was set back since the last call."""
         before, self._difference = self._difference, self._clock() - self._monotonic()
         return self._difference < before - _CLOCK_JUMP_S

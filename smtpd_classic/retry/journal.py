@@ -1,4 +1,4 @@
-"""What becomes of a message, for log and counters: Postfix's phrases, one queue id from arrival to removal."""
+"""The delivery log and its counters: Postfix's phrases, with one queue id from arrival to removal."""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -19,7 +19,10 @@ class OutcomeCounters(Protocol):
 
 
 class Stopwatch:
-    """`delays=a/b/c/d`: before the attempt, waiting in it for its turn, connecting, sending; all in seconds."""
+    """The times of a delivery, for the log.
+
+    `delays=a/b/c/d`: before the attempt, waiting in it for its turn, connecting, sending; all in seconds.
+    """
 
     def __init__(self, arrival: float, claimed: float) -> None:
         self._before = max(claimed - arrival, 0.0)
@@ -36,14 +39,16 @@ def _s(seconds: float) -> str:
 
 
 def code_of(outcome: Outcome) -> str:
-    """The enhanced status code; one is made where the host sent none (RFC 3463 2). What is put off though a host said
-    5xx, as to a login, is of class 4, for Postfix and for whoever reads its logs."""
+    """Return the enhanced status code; make one if the host sent none (RFC 3463 2).
+
+    A deferred outcome has class 4 even where the host replied 5xx, as to a login: Postfix and log readers expect that.
+    """
     code = outcome.reply.enhanced or f"{outcome.reply.code // 100}.0.0"
     return f"4{code[1:]}" if outcome.action is Action.DELAYED else code
 
 
 def said(outcome: Outcome) -> str:
-    """The reply on one line: a host's complete, our own words without a code that nobody has sent."""
+    """Return the reply on one line: complete if a host sent it, else our own text without its code."""
     return str(outcome.reply) if outcome.command else outcome.reply.text.replace("\n", " ")
 
 
@@ -83,7 +88,7 @@ class DeliveryLog:
         self._counters.count(_COUNTED[outcome.action])
 
     def given_up(self, entry: Entry, recipients: Sequence[object]) -> None:
-        """After the last attempt of recipients that were only ever put off."""
+        """Log and count the recipients that every attempt deferred, after the last attempt."""
         self._counters.count("bounced", len(recipients))
         sender = printable(entry.envelope.sender, 256)
         self._log.write("qmgr", f"{entry.queue_id}: from=<{sender}>, status=expired, returned to sender")

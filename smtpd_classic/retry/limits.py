@@ -26,7 +26,7 @@ _BACK_OFF_S = 60.0
 
 @dataclass(eq=False, slots=True)
 class ConcurrencyLimit:
-    """A number of jobs that may run at once, and those that wait for their turn."""
+    """A number of jobs that may run at once, and the jobs that wait for their turn."""
 
     allowed: int
     running: int = 0
@@ -121,10 +121,11 @@ class JobQueue:
     """The jobs that are ready, and the threads that take them. Thread-safe; `clock` is monotonic.
 
     At most `most` jobs run at once, and none begins while `crowded()` is true. `spawn` starts one more thread; it is
-    called when a job is ready and no thread waits for one. A thread that waited `idle_s` in vain ends, but `keep` stay.
+    called when a job is ready and no thread waits for one. A thread ends after it has waited `idle_s` without a job,
+    but `keep` threads stay.
 
     A *call* wakes one thread that waits in `take`. Each job that becomes ready adds one call, so that there are never
-    fewer calls than ready jobs; a superfluous call only makes a thread look in vain.
+    fewer calls than ready jobs. After a superfluous call, a thread finds no job and waits again.
     """
 
     def __init__(
@@ -144,18 +145,18 @@ class JobQueue:
         self._first: RoundRobin[ScheduledJob] = RoundRobin()  # for next hops with no running job
         self._ready: RoundRobin[ScheduledJob] = RoundRobin()
         self._later: list[tuple[float, int, ScheduledJob]] = []
-        self._gates: set[ConcurrencyLimit] = set()  # those with blocked work
+        self._gates: set[ConcurrencyLimit] = set()  # those with blocked jobs
         self._numbers = itertools.count()
         self._running = 0
         self._held_back = False
         self._idle = self._threads = 0
         self._stopping = False
         self._lock = threading.Lock()
-        self._calls: SimpleQueue[None] = SimpleQueue()  # a Condition is made of Python and slower
+        self._calls: SimpleQueue[None] = SimpleQueue()  # a Condition is pure Python, and slower
 
     @property
     def running(self) -> int:
-        """How many jobs threads work on."""
+        """Return the number of running jobs."""
         return self._running
 
     def put(self, work: ScheduledJob) -> None:
@@ -168,7 +169,9 @@ class JobQueue:
             self._spawn()
 
     def put_back(self, work: ScheduledJob, wait_s: float) -> None:
-        """Add a job that was taken and cannot be done now, to be done later; `done` must follow."""
+        """Add a job that was taken and cannot be done now, to run after `wait_s`; the caller must call `done`
+        afterwards.
+        """
         shared = work.hop.shared
         if shared is not None and shared not in work.limits:
             work = work._replace(limits=(*work.limits, shared))
@@ -178,7 +181,7 @@ class JobQueue:
             self._calls.put(None)
 
     def take(self) -> ScheduledJob | None:
-        """Wait for the next job and return it; None when the thread is to end."""
+        """Wait for the next job and return it; return None if the thread must end."""
         wait_s: float | None = _IDLE_S
         with self._lock:
             self._idle += 1
@@ -201,7 +204,7 @@ class JobQueue:
                 wait_s = max(self._later[0][0] - self._clock(), 0.0) if self._later else _IDLE_S
 
     def done(self, work: ScheduledJob) -> None:
-        """Say that a job from `take` is over: others that waited at the same limits may go on."""
+        """End a job from `take`, and make ready the jobs that waited at the same limits."""
         with self._lock:
             self._running -= 1
             work.hop.leave(work.key)
@@ -221,12 +224,12 @@ class JobQueue:
             self._spawn()
 
     def thread_lost(self) -> None:
-        """Say that `spawn` could not start a thread."""
+        """Count one thread less, because `spawn` could not start it."""
         with self._lock:
             self._threads -= 1
 
     def stop(self) -> list[ScheduledJob]:
-        """Let every thread end; return the jobs that none has taken."""
+        """End every thread. Return the jobs that no thread has taken."""
         with self._lock:
             self._stopping = True
             self._calls.put(None)
@@ -241,7 +244,7 @@ class JobQueue:
         return bool(len(self._first) or len(self._ready))
 
     def _short_of_threads(self) -> bool:
-        """Count one more thread if a job is ready and none waits for it."""
+        """Return True, and count one more thread, if a job is ready and no thread waits for it."""
         ready = len(self._first) + len(self._ready)
         short = ready > max(self._idle, self._threads - self._running) and self._threads < self._most
         short = short and not self._stopping

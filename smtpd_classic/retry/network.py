@@ -1,4 +1,4 @@
-"""The part of a process that the retry thread works with, and the network for its sessions."""
+"""The services that the retry thread needs, and the network of its sessions."""
 
 import resource
 import time
@@ -27,7 +27,7 @@ _OTHER_FILES = 200
 
 
 class RetryServices(Protocol):
-    """What the thread needs of the process; `clock` tells seconds since the epoch."""
+    """The services of the process that the retry thread needs; `clock` returns seconds since the epoch."""
 
     @property
     def config(self) -> Config: ...

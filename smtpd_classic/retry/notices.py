@@ -1,10 +1,11 @@
-"""Whom to tell what: bounces, delay notices, notices of success, double bounces, and what the postmaster should know.
+"""Notifications: bounces, delay notices, notices of success, double bounces, and notices to the postmaster.
 
-Rule 1: the null sender never gets a notification, and every notification is sent from it; so none is ever answered by
-one.
-Rule 2: a bounce that cannot be delivered goes to the postmaster, and one that cannot be delivered there is held.
-Rule 3: a notification is in the queue before what it tells is written down, so that a crash repeats rather than loses
-it.
+Rule 1: the null sender never gets a notification, and every notification is sent from it. So no notification is ever
+answered by another one.
+Rule 2: a bounce that cannot be delivered goes to the postmaster. A message is held if a notification to the postmaster
+cannot be delivered.
+Rule 3: a notification is in the queue before the state that it reports is written, so that a crash repeats it rather
+than losing it.
 """
 
 import hashlib
@@ -38,7 +39,7 @@ _LOGIN_REFUSED = (
 
 
 class Original(Protocol):
-    """The message that a notice is about: a claimed entry, or one that never became an entry."""
+    """The message of a notice: a claimed entry, or a message that never became an entry."""
 
     @property
     def entry(self) -> Entry: ...
@@ -47,7 +48,7 @@ class Original(Protocol):
 
 
 class NoticeResult(Enum):
-    """What came of the wish to tell the sender that a message has failed."""
+    """The result of a notice about a failed message."""
 
     TOLD = "told, or nobody wanted to know"
     HOLD = "there is nobody left to tell"
@@ -55,7 +56,9 @@ class NoticeResult(Enum):
 
 
 class _Notice(NamedTuple):
-    """`what` is its name in the log; `whole` quotes the message and not only its headers."""
+    """One notice: its name in the log, its recipient and its content. `whole` quotes the message and not only its
+    headers.
+    """
 
     what: str
     to: str
@@ -65,7 +68,7 @@ class _Notice(NamedTuple):
 
 
 class Notices:
-    """`wake` tells the retry thread that there is new mail."""
+    """The notices of one process. `wake` is called with the queue id of each new notification."""
 
     def __init__(
         self,
@@ -86,7 +89,7 @@ class Notices:
         self._told = os.path.join(config.server.spool_folder, "told")
 
     def failed(self, claim: Original, fates: Sequence[tuple[Recipient, RecipientStatus]]) -> NoticeResult:
-        """Tell the sender that these recipients will not get the message."""
+        """Notify the sender that these recipients will not get the message."""
         envelope = claim.entry.envelope
         if envelope.sender == NULL_SENDER:
             return self._double_bounce(claim, fates)
@@ -105,7 +108,7 @@ class Notices:
         return self._to_postmaster(claim, wanted, words)
 
     def delayed(self, claim: Original, fates: Sequence[tuple[Recipient, RecipientStatus]]) -> bool:
-        """Tell the sender, once, that the message is late. Whether that is settled."""
+        """Notify the sender, once, that the message is late. Return True if that is settled."""
         wanted = tuple(fate for recipient, fate in fates if not recipient.notify or "DELAY" in recipient.notify)
         sender = claim.entry.envelope.sender
         if not wanted or sender == NULL_SENDER:
@@ -113,7 +116,7 @@ class Notices:
         return self._send(claim, _Notice("sender delay notification", sender, wanted)) is not NoticeResult.LATER
 
     def succeeded(self, claim: Original, fates: Sequence[RecipientStatus]) -> None:
-        """Tell the sender what he wanted to be told of: that it was delivered, relayed or expanded."""
+        """Notify the sender, where the sender requested it, that the message was delivered, relayed or expanded."""
         sender = claim.entry.envelope.sender
         if sender == NULL_SENDER:
             return
@@ -123,7 +126,7 @@ class Notices:
                 self._send(claim, _Notice("sender delivery status notification", sender, same))
 
     def login_refused(self, target: Target, reply: str) -> None:
-        """Tell the postmaster, once a day, that another server does not take our password."""
+        """Notify the postmaster, once a day, that a remote server rejects our credentials."""
         now, mark, name = self._clock(), self._mark(target), target.peer.name
         user = target.login.user if target.login else ""
         words = _LOGIN_REFUSED.format(name=name, port=target.peer.port, user=user, reply=reply)
@@ -141,7 +144,7 @@ class Notices:
             self._journal.warning("", f"the postmaster could not be told of a refused login: {problem}")
 
     def login_accepted(self, target: Target) -> None:
-        """The next refusal is news again."""
+        """Forget the last notice of a refused login, so that the next refusal is notified at once."""
         try:
             os.unlink(self._mark(target))
         except OSError:
@@ -181,7 +184,7 @@ class Notices:
         self._send(claim, _Notice("postmaster non-delivery notification", postmaster, fates, words, mode == "full"))
 
     def _send(self, claim: Original, notice: _Notice) -> NoticeResult:
-        """HOLD: there is no such address here."""
+        """Queue the notice. Return HOLD if its address is local and does not exist."""
         now = self._clock()
         try:
             recipients = self._resolved(notice.to)
@@ -210,7 +213,7 @@ class Notices:
         return Notification(queue_id, token, config.helo_name, config.postmaster, to, arrival, now, fates)
 
     def _resolved(self, address: str) -> tuple[Recipient, ...]:
-        """Where mail for the address really goes; nowhere, when it is local and does not exist."""
+        """Return the recipients that mail for the address reaches; none if it is local and does not exist."""
         if not self._accounts.is_local_domain(split_address(address)[1]):
             return (Recipient(address),)
         found = self._accounts.find(address)

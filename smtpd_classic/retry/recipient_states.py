@@ -1,4 +1,4 @@
-"""The rows of a message's state, one a recipient: how outcomes change them, and how they read in a notification."""
+"""The states of a message's recipients: how outcomes change them, and how a notification shows them."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -14,7 +14,10 @@ __all__ = ["RecipientStates", "effective", "fate_of", "lists_in"]
 
 
 class RecipientStates:
-    """In the order of the envelope, found by address; an address may have several. Of one thread at a time."""
+    """The recipients of a message in the order of the envelope, found by address.
+
+    An address may occur several times. Used by one thread at a time.
+    """
 
     def __init__(self, rows: Iterable[RecipientState], delivered: Iterable[str] = ()) -> None:
         self._rows = list(rows)
@@ -52,7 +55,7 @@ class RecipientStates:
         self._change(outcome.recipient, DELIVERED, outcome, now)
 
     def note(self, outcome: Outcome, now: float) -> None:
-        """It has been tried and still waits."""
+        """Record a try after which the recipient still waits."""
         self._change(outcome.recipient, WAITING, outcome, now)
 
     def fail(self, address: str) -> None:
@@ -69,7 +72,7 @@ class RecipientStates:
 
 
 def fate_of(recipient: AnyRecipient, outcome: Outcome, action: str, now: float) -> RecipientStatus:
-    """For a notification: who said what, where a host did, or our own words."""
+    """Return the status of a recipient for a notification: with the host that replied, or in our own words."""
     peer = outcome.peer if outcome.command else None
     return RecipientStatus(
         recipient.address,
@@ -98,7 +101,7 @@ def _tried(row: RecipientState, outcome: Outcome, now: float) -> RecipientState:
 
 
 def lists_in(recipients: tuple[Recipient, ...]) -> set[str]:
-    """The addresses that stand for several recipients and of which the sender wants to know the success."""
+    """Return the addresses that stand for several recipients and for which the sender requested a notice of success."""
     if not any(each.original for each in recipients):
         return set()
     counted = Counter(each.original for each in recipients if each.original)
@@ -106,7 +109,7 @@ def lists_in(recipients: tuple[Recipient, ...]) -> set[str]:
 
 
 def effective(recipients: tuple[Recipient, ...]) -> tuple[Recipient, ...]:
-    """Members of such a list are not to notify of success on their own (RFC 3461 5.2.7.3)."""
+    """Return the recipients, without notices of success for the members of a list in `lists_in` (RFC 3461 5.2.7.3)."""
     lists = lists_in(recipients)
     if not lists:
         return recipients

@@ -1,5 +1,6 @@
-"""A queue that takes turns: one item of each key before the second of any, so that a list with ten thousand
-recipients does not keep a single message waiting.
+"""A round-robin queue: one item of each key before the second of any.
+
+A list with ten thousand recipients thus does not keep a single message waiting.
 """
 
 from collections import deque
@@ -24,7 +25,7 @@ class RoundRobin(Generic[T]):
         self._length += 1
 
     def take(self) -> T | None:
-        """The first item of the key whose turn it is; None when there is none."""
+        """Remove and return the first item of the next key in turn; return None if the queue is empty."""
         key = next(iter(self._queues), None)
         if key is None:
             return None

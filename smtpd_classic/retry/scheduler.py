@@ -1,6 +1,6 @@
 """The scheduler: claims due messages, and makes one job of each next hop.
 
-Rule 1: new mail goes first; what is retried never keeps it waiting for more than one step.
+Rule 1: new mail goes first; retries never delay it by more than one step.
 Rule 2: a next hop that backs off or is full costs nothing: its messages wait by their ids, unopened, until it has room
 or a notice is due.
 """
@@ -25,7 +25,9 @@ _MAILBOX_JOBS = 64
 
 
 class ThreadShares(NamedTuple):
-    """Parts of the delivery threads: for retries, for next hops that failed last time, and for notices to strangers."""
+    """The parts of the delivery threads for retries, for next hops that failed last time, and for our own
+    notifications.
+    """
 
     retries: ConcurrencyLimit
     doubtful: ConcurrencyLimit
@@ -49,12 +51,16 @@ class _Finished(NamedTuple):
 _TROUBLE_S = 60.0
 _ELSEWHERE_S = 5.0
 _LONGEST_LOOK_S = 3600.0
-_FORCED = 1.0  # a person has set the next attempt to the beginning of time
+_FORCED = 1.0  # an administrator has set the next attempt to the epoch
 
 
 @dataclass(slots=True)
 class Scheduler:
-    """Used by one thread, except `finished`, which delivery threads call. At most `most_open` entries are claimed."""
+    """The scheduler of the retry thread.
+
+    Used by one thread, except `finished`, which delivery threads call. At most `most_open` entries are claimed; new
+    mail has room of its own beyond that.
+    """
 
     spool: Spool
     context: DeliveryContext
@@ -75,19 +81,19 @@ class Scheduler:
     _woken: set[str] = field(default_factory=set)
     _unwritten: dict[str, frozenset[str]] = field(default_factory=dict)
 
-    # New things to know --------------------------------------------------------------------------------------------
+    # Events from outside -------------------------------------------------------------------------------------------
 
     def wake(self, queue_id: str) -> None:
-        """Open the message before all others: it is new, or a person changed it."""
+        """Open the message before all others: it is new, or an administrator changed it."""
         if queue_id in self._open:
-            self._woken.add(queue_id)  # when its attempt is over; perhaps it is, and we have not heard of it yet
+            self._woken.add(queue_id)  # opened after its attempt; the end may already be in `_finished`
         else:
             self.throttled.leave(queue_id)
             self.waiting.forget(queue_id)
             self.fresh.append(queue_id)
 
     def fill(self, found: dict[str, float]) -> None:
-        """Take the due times that a scan found: of unknown messages, and of those that a person made due."""
+        """Take the due times that a scan found: of unknown messages, and of those that an administrator made due."""
         now = self.context.clock()
         mended = self.context.schedule.mended
         known, parked, opened = self.waiting, self.throttled, self._open
@@ -100,7 +106,7 @@ class Scheduler:
             self.waiting.fill(news)
 
     def finished(self, queue_id: str, when: float | None, unwritten: frozenset[str] = frozenset()) -> bool:
-        """Note the end of an attempt and the time of the next one. Return True if the scheduler must run again.
+        """Record the end of an attempt and the time of the next one. Return True if the scheduler must run again.
 
         `unwritten` are recipients already delivered whose state could not be written. Called by any thread.
         """
@@ -118,7 +124,7 @@ class Scheduler:
         self._wants_end_of_attempt = bool(self.fresh or self.throttled) or self._due(self.context.clock())
         return self._wants_end_of_attempt and bool(
             self._finished
-        )  # one that was over before we were curious has told nobody
+        )  # an attempt that ended before the flag was set has woken no thread
 
     def next_look(self, now: float) -> float:
         """Return the seconds until a message is due or a back-off ends."""
@@ -131,7 +137,7 @@ class Scheduler:
 
     @property
     def _full(self) -> bool:
-        """True while so many entries are open that no old one may be opened."""
+        """Return True while so many entries are open that no old one may be opened."""
         return len(self._open) >= self.most_open
 
     def _due(self, now: float) -> bool:
@@ -139,14 +145,14 @@ class Scheduler:
         return due is not None and due <= now
 
     def tidy(self) -> None:
-        """Forget the lanes that nobody uses."""
+        """Remove the queues of next hops that are idle and do not back off."""
         now = self.monotonic()
         for name in [name for name, hop in self.hops.items() if hop.idle and hop.backing_off(now) is None]:
             del self.hops[name]
 
     @property
     def length(self) -> int:
-        """The number of known messages, waiting or in delivery."""
+        """Return the number of known messages, waiting or in delivery."""
         return len(self.waiting) + len(self._open) + len(self.fresh)
 
     def _close_finished(self) -> None:
@@ -163,7 +169,7 @@ class Scheduler:
 
     def _begin_next(self) -> bool:
         if self.fresh:
-            # New mail has room of its own, or a host that is slow with old mail would be slow with everything. Beyond
+            # New mail has room of its own, so that a host that is slow with old mail does not delay everything. Beyond
             # that room it is sorted into the queues of its next hops, and only local recipients get it at once.
             self._begin(self.fresh.popleft(), crowded=len(self._open) >= 2 * self.most_open)
             return True
@@ -189,7 +195,7 @@ class Scheduler:
             self.waiting.add(queue_id, self.context.clock() + _TROUBLE_S)
             return
         if claim is None:
-            if self._still_there(queue_id):  # somebody else has it for a moment
+            if self._still_there(queue_id):  # another process has locked it for a moment
                 self.waiting.add(queue_id, self.context.clock() + _ELSEWHERE_S)
             return
         try:
@@ -207,7 +213,7 @@ class Scheduler:
         return True
 
     def _take(self, claim: Claim, *, crowded: bool) -> bool:
-        """Begin an attempt with the claim. Return False if the message has to wait; the caller releases it then."""
+        """Begin an attempt with the claim. Return False if the message must wait: the caller then releases it."""
         queue_id, now = claim.entry.queue_id, self.context.clock()
         due = self.context.schedule.mended(claim.state.next_attempt, now)
         if claim.state.held:
@@ -218,7 +224,7 @@ class Scheduler:
         forced = bool(claim.state.attempts) and claim.state.next_attempt < _FORCED
         delivered = self._unwritten.pop(queue_id, ())
         attempt = DeliveryAttempt(claim, self.context, forced=forced, delivered_before=delivered)
-        if attempt.done:  # everything had been said when the power went
+        if attempt.done:  # the power failed after the last outcome was written
             attempt.remove()
             return False
         routed_jobs = self.attempts.errands(attempt.message(), attempt.wanted())
@@ -245,7 +251,9 @@ class Scheduler:
         return hop
 
     def _throttle(self, attempt: DeliveryAttempt, hops: list[NextHopQueue]) -> bool:
-        """Queue the id if every next hop of it is full or backs off and no notice is due."""
+        """Queue the id if every next hop of the message is full or backs off and no notice is due. Return True if it is
+        queued.
+        """
         now = self.monotonic()
         stopped = {id(hop): hop for hop in hops if hop.backing_off(now) is not None}
         full = {id(hop): hop for hop in hops if id(hop) not in stopped and hop.full(now)}

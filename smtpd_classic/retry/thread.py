@@ -1,4 +1,4 @@
-"""The retry thread: claims what is due, has it attempted by a bounded number of delivery threads, and is woken by new
+"""The retry thread: it claims due messages, passes them to a bounded number of delivery threads, and wakes for new
 mail.
 """
 
@@ -40,7 +40,9 @@ _STEP = 20
 
 
 class RetryThread:
-    """`start()`, and once `stop()`. `network` and `chance` are others in tests."""
+    """The retry thread of a process. Call `start()`, and `stop()` once. Tests pass a `network` and a `chance` of their
+    own.
+    """
 
     def __init__(
         self, services: RetryServices, *, network: Network | None = None, chance: Callable[[], float] = random.random
@@ -69,7 +71,7 @@ class RetryThread:
             MessageSigner(config, KeyRing(KeyStore(dkim_folder(config.path)), time.monotonic), services.clock),
         )
         self._make_threads(notices, attempts, chance)
-        self.wakeups = 0  # turns of the scheduler's loop
+        self.wakeups = 0  # rounds of the scheduler's loop
         self._event = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._wakes: Wakes | None = None
         self._own_wakes: list[str] = []
@@ -110,13 +112,15 @@ class RetryThread:
         )
 
     def start(self) -> None:
-        """From now on wakes are heard."""
+        """Listen for wakes, and start the thread."""
         self._wakes = self._open_wakes()
         self._runner.start()
 
     def stop(self, timeout_s: float) -> bool:
-        """Begin nothing more, and wait for what runs. Whether all of it came to its end; what did not is in the
-        queue, and another retry thread is told of it."""
+        """Begin no more work, and wait for the running work. Return True if all of it has ended.
+
+        Unfinished messages are in the queue, and another retry thread is woken for them.
+        """
         end = time.monotonic() + timeout_s
         self._stopping.set()
         self._signal()
@@ -133,7 +137,7 @@ class RetryThread:
             self._scanner.join(max(end - time.monotonic(), 0.0))
         ended = not any(thread.is_alive() for thread in (self._runner, self._scanner or self._runner))
         ended = ended and not self._remote.busy and not self._local.busy
-        if ended:  # else somebody would write into whatever has the number by then
+        if ended:  # else a thread could write to another file that has this number by then
             os.close(self._event)
         return ended
 
@@ -153,7 +157,7 @@ class RetryThread:
                 self._do(chores)
                 wait_s = 0.0 if more else min(self._scheduler.next_look(self._services.clock()), chores.wait_s())
                 self._listen({fd for fd, _ in poll.poll(wait_s * 1000)})
-            except Exception as problem:  # one entry, or one bad moment, must not stop all the others
+            except Exception as problem:  # one bad entry must not stop all the others
                 self._journal.warning("", f"the retry thread stumbled: {type(problem).__name__}: {problem}")
                 self._stopping.wait(1.0)
         if self._wakes is not None:
@@ -240,7 +244,7 @@ class RetryThread:
         self._journal.warning("", sentence)
 
     def _forward(self, sender: str) -> str:
-        """The sender under which somebody else's mail is sent on; unchanged when the secret cannot be had."""
+        """Return the SRS sender for mail that is forwarded; the sender itself if the secret cannot be read."""
         server = self._services.config.server
         try:
             srs = srs_for(server.spool_folder, server.primary_domain)

@@ -9,11 +9,14 @@ __all__ = ["ThrottledMessages"]
 
 
 class ThrottledMessages:
-    """Used by one thread; times are monotonic. A next hop that backs off costs nothing until its time is over."""
+    """The throttled messages. Used by one thread; times are monotonic.
+
+    A next hop that backs off costs nothing until its time is over.
+    """
 
     def __init__(self) -> None:
         self._queue_of: dict[str, NextHopQueue] = {}
-        self._stops: dict[NextHopQueue, None] = {}  # where somebody is parked and may go, in the order of their turns
+        self._stops: dict[NextHopQueue, None] = {}  # with messages that may go, in the order of their turns
         self._backing_off: list[tuple[float, int, NextHopQueue]] = []
         self._numbers = itertools.count()
 
@@ -29,11 +32,11 @@ class ThrottledMessages:
         self._stops[hop] = None
 
     def leave(self, queue_id: str) -> None:
-        """Forget the id: the message is opened for another reason."""
+        """Forget the id, because the message is opened for another reason."""
         self._queue_of.pop(queue_id, None)
 
     def take(self, now: float) -> str | None:
-        """The first id of a hop that takes work again; lanes take turns."""
+        """Return the first id of a next hop that takes work again, None if there is none; next hops take turns."""
         while self._backing_off and self._backing_off[0][0] <= now:
             self._stops[heapq.heappop(self._backing_off)[2]] = None
         for hop in list(self._stops):
@@ -49,7 +52,7 @@ class ThrottledMessages:
         return None
 
     def next_look(self, now: float) -> float | None:
-        """Return the seconds until a back-off ends, None if none does; a full one has room when an attempt ends."""
+        """Return the seconds until a back-off ends, else None. A full next hop has room when an attempt ends."""
         waits = [hop.busy_until - now for hop in self._stops if hop.busy_until > now]
         if self._backing_off:
             waits.append(max(self._backing_off[0][0] - now, 0.0))
