@@ -28,7 +28,7 @@ def failure(error: OSError, place: str) -> MailStoreFull | MailStoreBroken:
 
 
 def make_folder(path: str) -> None:
-    """Make a folder and those above it, each with mode 0700 and a durable name. Raises OSError."""
+    """Make a folder and its parents, each with mode 0700 and a durable name. Raises OSError."""
     try:
         os.mkdir(path, 0o700)
     except FileExistsError:
@@ -55,7 +55,7 @@ def make_maildir(folder: str) -> None:
 
 
 def forget_sum(folder: str) -> None:
-    """Remove the sum of the sizes that a Dovecot beside keeps in the Maildir: it is wrong after a delivery of ours.
+    """Remove `maildirsize`, the sum of sizes that Dovecot keeps in the Maildir: after our delivery it is wrong.
 
     Dovecot then adds up the file names again, as this server does.
     """

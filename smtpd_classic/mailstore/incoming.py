@@ -1,10 +1,11 @@
 """A message on its way into Maildirs, in <mail root>/.incoming/.
 
-Rule 1: the file is locked before its first byte, and nobody may read it before it is complete: that permission, given
-before the fsync, is the mode bit that says so. Rule 2: it comes into a Maildir by rename or link, after its fsync, so
-nobody ever sees half a message. Rule 3: a file that carries its own envelope (Return-Path:, then Envelope-To:, which is
-for one recipient) needs no second sync for its new name: after a crash it is in the Maildir or, complete, still in
-.incoming/, and is delivered from there.
+Rule 1: the file is locked before its first byte. It cannot be read before it is complete: the mode bit that permits
+reading is set before the fsync, and marks it as complete.
+Rule 2: the message comes into a Maildir by rename or link, after its fsync, so half a message is never visible.
+Rule 3: a file that carries its own envelope (Return-Path:, then Envelope-To:, which is for one recipient) needs no
+second sync for its new name: after a crash it is in the Maildir or, complete, still in .incoming/, and is delivered
+from there.
 """
 
 import contextlib
@@ -21,14 +22,16 @@ __all__ = ["JUNK", "Incoming", "copy_into", "envelope_to"]
 
 # Besides COMPLETE: the message is for the junk folder, also for a sweep after a crash.
 JUNK = 0o040
-# What is held in memory before it is written: most messages are one write.
+# Octets held in memory before they are written: most messages are one write.
 _BUFFER = 64 * 1024
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def envelope_to(head: bytes) -> str:
-    """The one recipient that a message in final form names in its second line, or "". Only the first two lines are
-    ours: further down the same words may come from anyone."""
+    """Return the one recipient that a message in final form names in its second line, or "".
+
+    Only the first two lines are ours: further down, the same words may come from anyone.
+    """
     first, _, rest = head.partition(b"\n")
     second, end, _ = rest.partition(b"\n")
     if not end or not first.startswith(b"Return-Path:") or not second.startswith(b"Envelope-To:"):
@@ -37,8 +40,10 @@ def envelope_to(head: bytes) -> str:
 
 
 def copy_into(folder: str, name: str, chunks: Iterator[bytes]) -> None:
-    """The way into a Maildir on another file system: a copy, whole and durable before its name is, and then the name
-    too."""
+    """Copy a message into a Maildir on another file system.
+
+    The copy is whole and durable before it gets its name in new/, and then the name is made durable too.
+    """
     draft, target = os.path.join(folder, "tmp", name), f"{folder}/new/{name}"
     descriptor = os.open(draft, _CREATE, COMPLETE)
     try:
@@ -58,8 +63,10 @@ def copy_into(folder: str, name: str, chunks: Iterator[bytes]) -> None:
 
 
 class Incoming:
-    """Of one thread: `write()` as often as you like, then `deliver()`. A context manager: what is not delivered is
-    removed."""
+    """A message that is being written. A context manager: a message that is not delivered is removed.
+
+    Used by one thread: call `write()` any number of times, then `deliver()`.
+    """
 
     __slots__ = (
         "_carries_envelope",
@@ -78,7 +85,7 @@ class Incoming:
     )
 
     def __init__(self, root: str, name: str, look_at: Callable[[str], None], names_need_sync: bool) -> None:
-        """`root`: .incoming; `look_at` refuses a Maildir that is not ours, by an OSError."""
+        """Prepare the message; `root` is .incoming/. `look_at` raises OSError for a Maildir that is not ours."""
         self.size = 0
         self._root = root
         self._name = name
@@ -102,7 +109,7 @@ class Incoming:
         self.abandon()
 
     def write(self, data: bytes) -> None:
-        """Add to the message (LF line ends). Raises MailStoreFull or MailStoreBroken, and then it is given up."""
+        """Add to the message (LF line ends). Raises MailStoreFull or MailStoreBroken after giving up the message."""
         if self._over or self._finished:
             raise ValueError("the message is delivered or given up")
         self._pending.append(data)
@@ -128,10 +135,11 @@ class Incoming:
             raise failure(error, self._root) from error
 
     def deliver(self, folders: Sequence[str], *, sync_names: bool = False, junk_folder: str = "") -> list[str]:
-        """Put the message into these Maildirs, durably. Returns those that could not be served; the others have it.
-        Raises MailStoreFull or MailStoreBroken when none has it; then `chunks()` can still be had, unless it is the
-        writing that failed. `sync_names`: the address in Envelope-To does not lead to the Maildir by itself, so that a
-        sweep could not deliver by it. `junk_folder`: the folder of each Maildir that gets it; blank is the inbox.
+        """Put the message into these Maildirs, durably. Return the Maildirs that failed; all others have the message.
+
+        `sync_names`: the address in Envelope-To does not lead to the Maildir by itself, so a sweep could not deliver by
+        it. `junk_folder`: the folder of each Maildir that gets the message; blank is the inbox. Raises MailStoreFull or
+        MailStoreBroken if no Maildir has the message; then `chunks()` still works, unless the writing itself failed.
         """
         if self._over:
             raise ValueError("the message is given up")
@@ -154,15 +162,16 @@ class Incoming:
         return self._deliver_several(list(dict.fromkeys(folders)), name)
 
     def undo(self) -> None:
-        """Take the message out of the Maildirs again: for a caller who cannot see to the rest either."""
+        """Remove the message from the Maildirs again, for a caller that cannot serve its other recipients either."""
         for path in self._placed:
             with contextlib.suppress(OSError):
                 os.unlink(path)
         self._placed.clear()
 
     def chunks(self) -> Iterator[bytes]:
-        """The message, after `deliver()`, for a caller who queues it for the Maildirs that could not be served. Raises
-        MailStoreBroken."""
+        """Yield the message after `deliver()`, for a caller that queues it for the Maildirs that failed. Raises
+        MailStoreBroken.
+        """
         if not self._finished or self._over:
             raise ValueError("the message is not complete, or given up")
         try:
@@ -180,7 +189,7 @@ class Incoming:
             yield piece
 
     def abandon(self) -> None:
-        """End it: what is left in .incoming/ is removed, what was delivered stays."""
+        """End the message: remove its file in .incoming/. Delivered copies stay."""
         self._over = True
         self._pending.clear()
         descriptor, self._descriptor = self._descriptor, -1
@@ -233,7 +242,9 @@ class Incoming:
         return list(refused)
 
     def _place(self, link: Callable[[str, str], None], folder: str, target: str) -> bool:
-        """Rename or link into a Maildir, which is made when there is none. False: that takes a copy."""
+        """Rename or link the file into a Maildir, and make the Maildir if it is missing. Return False if a copy is
+        needed.
+        """
         try:
             try:
                 self._look_at(folder)
@@ -250,7 +261,7 @@ class Incoming:
         return True
 
     def _finish(self, mode: int) -> None:
-        """Write what is pending; complete and durable in .incoming/."""
+        """Write the pending data; the file is then complete and durable in .incoming/."""
         try:
             self._flush(f"{self._name},S={self.size}")
             os.fchmod(self._descriptor, mode)

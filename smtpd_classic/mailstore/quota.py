@@ -1,8 +1,6 @@
-"""How much a mailbox holds: the sum of the sizes that Maildir++ writes into file names (`,S=4711`), with all its
-sub-folders.
+"""The size of a mailbox: the sum of the sizes that Maildir++ writes into file names (`,S=4711`), with all sub-folders.
 
-What was read of a folder holds until the folder's time changes, so a mailbox that nobody touched costs two stats a
-folder.
+The result for a folder is valid until the folder's time changes, so an unchanged mailbox costs two stats a folder.
 """
 
 import os
@@ -15,7 +13,7 @@ __all__ = ["QuotaCache"]
 
 _SIZE = re.compile(r",S=(\d+)")
 _MAX_FOLDERS = 10_000
-# A folder that was changed this shortly before it was read may change again within the same tick of its time.
+# A folder that changed this shortly before it was read may change again within the same tick of its time.
 _TICK_NS = 50_000_000
 
 
@@ -29,13 +27,13 @@ _NOTHING = _Contents(0, 0, ())
 
 
 class QuotaCache:
-    """May be used by several threads; at worst a folder is read twice."""
+    """The known sizes of folders. Used by several threads; at worst a folder is read twice."""
 
     def __init__(self) -> None:
         self._known: dict[str, _Contents] = {}
 
     def used(self, folder: str) -> int:
-        """Octets in the mailbox; 0 while there is none. Raises OSError."""
+        """Return the octets in the mailbox; 0 while there is none. Raises OSError."""
         octets = 0
         for part in (folder, *self._look(folder, _sub_folders).sub_folders):
             octets += self._look(f"{part}/new", _messages).octets + self._look(f"{part}/cur", _messages).octets
@@ -74,7 +72,7 @@ def _messages(path: str, changed: int) -> _Contents:
 
 
 def _sub_folders(path: str, changed: int) -> _Contents:
-    """Maildir++: `.Sent`, `.Archive.2024`, all beside one another."""
+    """Return the sub-folders of Maildir++: `.Sent`, `.Archive.2024`, all beside one another."""
     with os.scandir(path) as items:
         parts = tuple(item.path for item in items if item.name.startswith(".") and item.is_dir(follow_symlinks=False))
     return _Contents(changed, 0, parts)

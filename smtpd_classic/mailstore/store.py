@@ -39,7 +39,7 @@ def _say_nothing(_text: str) -> None:
 
 
 class MailStore:
-    """May be used by several threads. `complain` is told, in a sentence, of what a sweep had to leave."""
+    """The mailboxes. Used by several threads. `complain` gets a sentence about each file that a sweep had to leave."""
 
     def __init__(
         self,
@@ -49,11 +49,14 @@ class MailStore:
         *,
         junk_folder: str = "",
     ) -> None:
-        """`junk_folder` is the folder of each Maildir for junk that a dead process had begun to deliver."""
+        """Open the mailboxes under `mail_folder`.
+
+        `junk_folder` is the folder of each Maildir for junk that a dead process had begun to deliver.
+        """
         self._junk_folder = junk_folder
         self.mail_folder = os.path.abspath(mail_folder)
         self._root = f"{self.mail_folder}/.incoming"
-        # As the Maildir standard writes what a file name, or its own separator, could not hold.
+        # The Maildir standard escapes characters that a file name, or its own separators, cannot hold.
         self._host = host_name.replace("/", r"\057").replace(":", r"\072").replace(",", r"\054")
         self._complain = complain
         # A random start keeps two stores of one process apart, and processes of one pid in two containers.
@@ -63,7 +66,7 @@ class MailStore:
         self._names_need_sync: bool | None = None
 
     def make(self) -> None:
-        """Make the mail folder and .incoming/ unless they are there. Raises MailStoreBroken."""
+        """Make the mail folder and .incoming/ unless they exist. Raises MailStoreBroken."""
         try:
             make_folder(self._root)
             status = os.stat(self._root, follow_symlinks=False)
@@ -73,7 +76,7 @@ class MailStore:
             raise failure(error, self._root) from error
 
     def incoming(self) -> Incoming:
-        """A new message, to be used as a context manager. Raises MailStoreBroken."""
+        """Return a new message, to be used as a context manager. Raises MailStoreBroken."""
         if self._names_need_sync is None:
             self.make()
             try:
@@ -83,25 +86,25 @@ class MailStore:
         return Incoming(self._root, self._new_name(), self._look_at, self._names_need_sync)
 
     def deliver_copy(self, folder: str, chunks: Iterable[bytes]) -> None:
-        """Put a message that is known as a whole into one Maildir, durably. Raises MailStoreFull or MailStoreBroken."""
+        """Put a message that is complete already into one Maildir, durably. Raises MailStoreFull or MailStoreBroken."""
         with self.incoming() as incoming:
             for chunk in chunks:
                 incoming.write(chunk)
             incoming.deliver([folder])
 
     def quota_used(self, folder: str) -> int:
-        """Octets in a mailbox. Raises MailStoreBroken."""
+        """Return the octets in a mailbox. Raises MailStoreBroken."""
         try:
             return self._quota.used(folder)
         except OSError as error:
             raise failure(error, folder) from error
 
     def sweep(self, folder_of: Callable[[str], str | None]) -> int:
-        """Put .incoming/ in order after a process has died; returns the number of messages delivered from there.
-        `folder_of` says which Maildir is a recipient's.
+        """Put .incoming/ in order after a process has died. Return the number of messages delivered from there.
 
-        Complete with its envelope: delivered. Complete without: it was to be linked into several Maildirs and not yet
-        acknowledged, so it is removed, as is a draft. What a living process has is left alone. Raises MailStoreBroken.
+        `folder_of` returns the Maildir of a recipient. A complete message with its envelope is delivered. A complete
+        message without it was to be linked into several Maildirs and not yet acknowledged, so it is removed, as is a
+        draft. The files of a living process stay. Raises MailStoreBroken.
         """
         self.make()
         delivered = 0
@@ -117,7 +120,7 @@ class MailStore:
         return f"{seconds}.M{microseconds:06d}P{os.getpid()}Q{next(self._numbers)}.{self._host}"
 
     def _look_at(self, folder: str) -> None:
-        """Once for every Maildir in the life of a process: nobody but us can change it afterwards."""
+        """Check a Maildir once in the life of a process: only our own processes can change it afterwards."""
         if folder not in self._seen:
             check_maildir(folder, time.time())
             if len(self._seen) >= _MAX_SEEN:
@@ -160,7 +163,7 @@ class MailStore:
             folder = f"{folder}/{self._junk_folder}"
         name = os.path.basename(path).partition(",S=")[0] + f",S={status.st_size}"
         try:
-            os.fsync(descriptor)  # its writer may have died before it did
+            os.fsync(descriptor)  # its writer may have died before its own fsync
             self._move(descriptor, path, folder, name)
         except OSError as error:
             self._complain(f"{path}: it could not be delivered into {folder}, and is left: {failure(error, folder)}")
@@ -177,14 +180,14 @@ class MailStore:
             if error.errno != errno.EXDEV:
                 raise
             with contextlib.suppress(FileNotFoundError):
-                os.unlink(os.path.join(folder, "tmp", name))  # a copy that its writer, now dead, had begun
+                os.unlink(os.path.join(folder, "tmp", name))  # an unfinished copy of the dead writer
             copy_into(folder, name, iter(lambda: os.read(descriptor, _CHUNK), b""))
             os.unlink(path)
         forget_sum(folder)
 
 
 def _unchanged(descriptor: int, path: str, before: os.stat_result) -> bool:
-    """Whether it is still there and as far as it was before we had its lock."""
+    """Return True if the file still exists and its mode is the same as before the lock was taken."""
     try:
         now = os.stat(path, follow_symlinks=False)
     except FileNotFoundError:
