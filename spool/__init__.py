@@ -1,4 +1,4 @@
-"""The spool: messages that wait on disk, whatever crashes. See `spool.spool`."""
+"""The spool: messages that wait on disk and survive every crash. See `spool.spool`."""
 
 from spool.claim import Claim, EntryContent
 from spool.disk import NoSuchEntry, NotClaimed, SpoolBroken, SpoolFull

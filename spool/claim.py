@@ -1,8 +1,8 @@
-"""An entry in the hands of one thread, by the lock on its own file: the lock dies with its holder.
+"""An entry claimed by one thread, by the lock on the entry's own file: the lock ends with its holder.
 
-Rule 1: only the holder of a claim changes, moves or removes the entry and its state. Rule 2: the entry is removed
-before its state, so that a crash in between leaves a state without an entry (swept) and never an entry that forgot what
-it has delivered.
+Rule 1: only the holder of a claim changes, moves or removes the entry and its state.
+Rule 2: the entry is removed before its state. A crash in between leaves a state without an entry (swept), and never an
+entry without the record of its deliveries.
 """
 
 import contextlib
@@ -28,13 +28,15 @@ _TAIL = 4096
 
 
 class EntryContent:
-    """The content of an entry, LF line ends, as a file to read. It has its own descriptor and position: several may be
-    open, also in several threads. Close it."""
+    """The content of an entry, LF line ends, as a file to read. Close it.
+
+    It has its own descriptor and position: several may be open, also in several threads.
+    """
 
     __slots__ = ("_descriptor", "_position", "size")
 
     def __init__(self, descriptor: int, size: int) -> None:
-        """`descriptor` is closed with the Content."""
+        """Take over `descriptor`; `close()` closes it."""
         self._descriptor = descriptor
         self._position = 0
         self.size = size
@@ -48,7 +50,7 @@ class EntryContent:
         self.close()
 
     def read(self, size: int = -1) -> bytes:
-        """As that of a binary file: b"" at the end. Raises SpoolBroken."""
+        """Read like a binary file: return b"" at the end. Raises SpoolBroken."""
         left = self.size - self._position
         wanted = left if size < 0 else min(size, left)
         data = b""
@@ -64,7 +66,7 @@ class EntryContent:
         return data
 
     def chunks(self, size: int = _CHUNK) -> Iterator[bytes]:
-        """What is left, in pieces."""
+        """Yield the rest of the content in pieces."""
         while piece := self.read(size):
             yield piece
 
@@ -81,8 +83,10 @@ class EntryContent:
 
 
 class Claim:
-    """What `Spool.claim()` gives; leaving its block gives the entry back. `record()` and `remove()` are of one thread
-    at a time."""
+    """The result of `Spool.claim()`; leaving its block releases the entry.
+
+    `record()` and `remove()` are called by one thread at a time.
+    """
 
     __slots__ = ("_before", "_descriptor", "_folders", "_has_state", "_path", "entry", "state")
 
@@ -104,21 +108,21 @@ class Claim:
         self.release()
 
     def load_state(self) -> None:
-        """Take the state from disk. Raises Garbage when it says nothing, and OSError."""
+        """Read the state from disk. Raises CorruptFile if it has no valid form, and OSError."""
         found = read_state(self._folders, self.entry)
         self._has_state = found is not None
         if found is not None:
             self.state, self._before = found
 
     def open_content(self) -> EntryContent:
-        """The content, to be closed by the caller. Raises SpoolBroken when no more files can be opened."""
+        """Return the content; the caller closes it. Raises SpoolBroken when no more files can be opened."""
         try:
             return EntryContent(os.dup(self._descriptor), self.entry.size)
         except OSError as error:
             raise failure(error, self._path) from error
 
     def record(self, state: State) -> None:
-        """Make `state` the entry's, on disk. Raises SpoolFull or SpoolBroken; then that is not sure."""
+        """Write `state` to disk as the entry's. After SpoolFull or SpoolBroken, either state may be on disk."""
         self._check()
         if [each.address for each in state.recipients] != [each.address for each in self.entry.envelope.recipients]:
             raise ValueError("the recipients of the state are not those of the envelope")
@@ -127,12 +131,12 @@ class Claim:
         self.state = state
         tried = f"{self._folders.cur}/{self.entry.queue_id}"
         if state.attempts and self._path != tried:
-            with contextlib.suppress(OSError):  # in new/ it is as safe, and found as well
+            with contextlib.suppress(OSError):  # in new/ it is as safe, and is found too
                 os.rename(self._path, tried)
                 self._path = tried
 
     def remove(self) -> None:
-        """The entry is done. Raises SpoolBroken when it could not be removed."""
+        """Remove the entry, which is done. Raises SpoolBroken if that fails."""
         self._check()
         try:
             os.unlink(self._path)
@@ -144,7 +148,7 @@ class Claim:
                 os.unlink(f"{self._folders.state}/{self.entry.queue_id}")
 
     def release(self) -> None:
-        """Give the entry back."""
+        """Unlock the entry."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             give_back(descriptor)
@@ -155,15 +159,20 @@ class Claim:
 
 
 def give_back(descriptor: int) -> None:
-    """Unlock and close; closing alone would leave the lock with a Content, or a child process forked meanwhile."""
+    """Unlock and close the file.
+
+    Closing alone would leave the lock with an EntryContent, or with a child process forked meanwhile.
+    """
     with contextlib.suppress(OSError):
         unlock_descriptor(descriptor)
     close(descriptor)
 
 
 def open_entry(path: str) -> int | None:
-    """A descriptor of the file; None when there is none, or only a draft that cannot be read yet. Raises other
-    OSErrors."""
+    """Return a descriptor of the file; None if there is none, or only a draft that cannot be read yet.
+
+    Raises other OSErrors.
+    """
     try:
         return os.open(path, _READ)
     except FileNotFoundError:
@@ -175,7 +184,7 @@ def open_entry(path: str) -> int | None:
 
 
 def is_draft(path: str) -> bool:
-    """Whether there is no more at `path` than a draft, if that."""
+    """Return True if `path` is a draft or does not exist."""
     try:
         return not readable(os.stat(path, follow_symlinks=False).st_mode)
     except FileNotFoundError:
@@ -183,7 +192,7 @@ def is_draft(path: str) -> bool:
 
 
 def lock_entry(descriptor: int, path: str) -> bool:
-    """Lock it unless someone has, or it is no longer what stands at `path`."""
+    """Lock the file. Return False if another process has the lock, or if `path` names another file by now."""
     if not lock_descriptor(descriptor, blocking=False):
         return False
     try:
@@ -193,7 +202,7 @@ def lock_entry(descriptor: int, path: str) -> bool:
 
 
 def read_entry(descriptor: int, queue_id: str) -> Entry:
-    """The entry that a file holds. Raises NoSuchEntry for a draft, Garbage, and OSError."""
+    """Return the entry in a file. Raises NoSuchEntry for a draft, CorruptFile, and OSError."""
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
         raise CorruptFile("it is no file")

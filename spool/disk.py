@@ -21,7 +21,7 @@ class NotClaimed(Exception):
 
 
 class NoSuchEntry(Exception):
-    """Raised when there is no entry of that name, or no longer."""
+    """Raised when there is no entry of that name, or none any more."""
 
 
 class Folders(NamedTuple):

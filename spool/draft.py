@@ -1,9 +1,10 @@
 """A message on its way into the spool.
 
-Rule 1: the file is created under its final name and locked before its first byte, so whoever finds a draft whose lock
-is free knows that its writer is gone. Rule 2: nothing is acknowledged before the fsync; after a failed fsync the file
-is given up, since the kernel may have dropped what it could not write. Rule 3: leaving without `commit()` removes the
-file.
+Rule 1: the file is created under its final name and locked before its first byte. A draft with a free lock is therefore
+one without a living writer.
+Rule 2: a message is acknowledged only after the fsync. After a failed fsync the file is given up, since the kernel may
+have dropped data that it could not write.
+Rule 3: leaving the block without `commit()` removes the file.
 """
 
 import contextlib
@@ -23,12 +24,12 @@ from spool.state_file import write_state
 
 __all__ = ["Draft"]
 
-# What is held in memory before it is written: most messages are one write.
+# Octets held in memory before they are written: most messages are one write.
 _BUFFER = 64 * 1024
 
 
 class Draft:
-    """Of one thread: `write()` as often as you like, `commit()` once."""
+    """A message that is being written, by one thread: call `write()` any number of times, `commit()` once."""
 
     __slots__ = (
         "_descriptor",
@@ -62,7 +63,7 @@ class Draft:
         self.abandon()
 
     def write(self, data: bytes) -> None:
-        """Add to the content (LF line ends). Raises SpoolFull or SpoolBroken; the draft is of no use afterwards."""
+        """Add to the content (LF line ends). After SpoolFull or SpoolBroken the draft is given up."""
         if self._over:
             raise ValueError("the draft is committed or given up")
         self._pending.append(data)
@@ -76,7 +77,7 @@ class Draft:
                 raise failure(error, self._path) from error
 
     def content(self) -> Iterator[bytes]:
-        """Yield what was written so far. Raises SpoolFull or SpoolBroken."""
+        """Yield the data written so far. Raises SpoolFull or SpoolBroken."""
         try:
             self._flush()
             position = 0
@@ -124,11 +125,11 @@ class Draft:
         close(descriptor)
 
     def abandon(self) -> None:
-        """Remove it unless it is committed; what leaving its block does."""
+        """Remove the file unless it is committed; leaving the block calls this."""
         self._over = True
         self._pending.clear()
         if self._descriptor >= 0:
-            # Should the name survive, it must not look like a message.
+            # If the name survives, it must not look like a message.
             with contextlib.suppress(OSError):
                 os.fchmod(self._descriptor, DRAFT)
             with contextlib.suppress(OSError):

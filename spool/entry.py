@@ -1,5 +1,4 @@
-"""What waits in the spool. An `Envelope` is written once and never changes; a `State` is replaced after every
-attempt."""
+"""The records of the spool. An `Envelope` is written once and never changes; each attempt replaces the `State`."""
 
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -22,8 +21,10 @@ WAITING, DELIVERED, FAILED = "waiting", "delivered", "failed"
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """One recipient after alias expansion; `notify` and `orcpt` are RFC 3461's, `original` the address that RCPT
-    named."""
+    """One recipient after alias expansion.
+
+    `notify` and `orcpt` are those of RFC 3461; `original` is the address that RCPT named.
+    """
 
     address: str
     notify: frozenset[str] = field(default_factory=frozenset)
@@ -33,11 +34,11 @@ class Recipient:
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """Sender, recipients and what else the attempt must know; `ret` and `envid` are RFC 3461's.
+    """The sender, the recipients and other facts that an attempt needs; `ret` and `envid` are those of RFC 3461.
 
     `originates_here`: from an authenticated, trusted or local client, so that header replacement applies.
-    `forwarded_from`: the local alias through which the message leaves again. `sign`: its copies for other servers get
-    a signature of the author's domain (DKIM). `fields` are put on top of every copy; `junk` sends the copies for
+    `forwarded_from`: the local alias through which the message leaves again. `sign`: its copies for other servers get a
+    signature of the author's domain (DKIM). `fields` are put on top of every copy; `junk` sends the copies for
     mailboxes here into the junk folders.
     """
 
@@ -67,7 +68,7 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RecipientState:
-    """What became of one recipient so far; `at` is when it was last tried or settled."""
+    """The state of one recipient; `at` is the time of the last try, or of the delivery or failure."""
 
     address: str
     state: str = WAITING
@@ -81,8 +82,10 @@ class RecipientState:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What has been tried so far. `recipients` has the order of the envelope's, one each; `next_attempt` 0.0 means at
-    once."""
+    """The state of a message.
+
+    `recipients` has one item for each recipient of the envelope, in the same order; `next_attempt` 0.0 means at once.
+    """
 
     recipients: tuple[RecipientState, ...]
     attempts: int = 0
@@ -95,12 +98,12 @@ class State:
 
     @property
     def done(self) -> bool:
-        """Whether every recipient is delivered or failed."""
+        """Return True if every recipient is delivered or failed."""
         return all(recipient.state != WAITING for recipient in self.recipients)
 
 
 class Listed(NamedTuple):
-    """A row of the queue, known without opening a file; `size` and `inode` are those of the file."""
+    """A row of the queue, made without opening a file; `size` and `inode` are those of the file."""
 
     queue_id: str
     arrival: float
@@ -112,6 +115,6 @@ class Listed(NamedTuple):
 
 
 def untried(entry: Entry) -> State:
-    """The state of an entry that has none on disk."""
+    """Return the state of an entry that has none on disk."""
     waiting = tuple(RecipientState(recipient.address) for recipient in entry.envelope.recipients)
     return State(waiting)

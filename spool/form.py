@@ -1,8 +1,7 @@
-"""How an envelope and a state look on disk: JSON that other versions of the program can read.
+"""The form of an envelope and a state on disk: JSON that other versions of the program can read.
 
-A key that we do not know is left alone, one that is missing has its default, defaults are not written. What was read
-and is written again (a state) keeps the keys that we do not know. Text is kept whatever it holds: JSON escapes all that
-is not ASCII.
+Unknown keys are ignored, missing keys have their defaults, and defaults are not written. A state that is read and
+written again keeps its unknown keys. Every text is kept: JSON escapes all characters outside ASCII.
 
     content LF JSON LF 000000004711 END LF          twelve digits: the length of the content
 """
@@ -32,7 +31,7 @@ MAX_REPLY = 4 * 1024
 footer_length = len("000000004711 END\n")
 _CUT = "[…]\n"
 _HUGE = 1e15
-# What the inode says (the next attempt by its time, hold by its mode) is not said twice.
+# The next-attempt time (mtime) and the hold flag (mode bit) are in the inode; the JSON omits them.
 _IN_INODE = frozenset({"next_attempt", "held"})
 
 _encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
@@ -48,7 +47,10 @@ class NeverSynced(CorruptFile):
 
 
 class _Key(NamedTuple):
-    """One key of a record: how its value is written as JSON, and read. `read` raises TypeError, and Garbage."""
+    """One key of a record, with the functions that write its value as JSON and read it.
+
+    `read` raises TypeError and CorruptFile.
+    """
 
     name: str
     default: Any
@@ -77,14 +79,16 @@ def _default(item: Field[Any]) -> Any:
 
 
 def encode_trailer(envelope: Envelope, arrival: float, size: int) -> bytes:
-    """What follows the content of `size` octets."""
+    """Return the trailer, which follows the content of `size` octets."""
     said = {"version": VERSION, "arrival": arrival, "size": size, "envelope": _to_json(envelope, _ENVELOPE)}
     return f"\n{_encode(said)}\n{size:012d} END\n".encode("ascii")
 
 
 def trailer_start(footer: bytes, file_size: int) -> int:
-    """Where the trailer begins, which is the length of the content; `footer`: the last `footer_length` octets of the
-    file."""
+    """Return the position of the trailer, which is the length of the content.
+
+    `footer` is the last `footer_length` octets of the file. Raises CorruptFile.
+    """
     if not footer.strip(b"\0"):
         raise NeverSynced("it is empty, or ends in NULs")
     digits = footer[:12]
@@ -97,7 +101,7 @@ def trailer_start(footer: bytes, file_size: int) -> int:
 
 
 def decode_trailer(queue_id: str, trailer: bytes) -> Entry:
-    """The entry that a file's trailer describes."""
+    """Return the entry that a file's trailer describes. Raises CorruptFile."""
     if trailer[:1] != b"\n" or trailer[-footer_length - 1 : -footer_length] != b"\n":
         raise CorruptFile("its trailer is not where it should be")
     said = _load(trailer[1 : -footer_length - 1])
@@ -114,7 +118,7 @@ def decode_trailer(queue_id: str, trailer: bytes) -> Entry:
 
 
 def encode_state(state: State, before: Mapping[str, Any]) -> bytes:
-    """`before`: the JSON that this state replaces, whose unknown keys are kept."""
+    """Return the JSON of the state. `before` is the JSON that it replaces: its unknown keys are kept."""
     state = replace(state, transcript=_bounded(state.transcript, MAX_TRANSCRIPT))
     said = {"version": VERSION} | _unknown(before, _STATE) | _to_json(state, _STATE)
     old = before.get("recipients", ())
@@ -127,7 +131,7 @@ def encode_state(state: State, before: Mapping[str, Any]) -> bytes:
 
 
 def decode_state(data: bytes, entry: Entry, next_attempt: float, held: bool) -> tuple[State, Mapping[str, Any]]:
-    """The state and the JSON it was read from."""
+    """Return the state and the JSON that it was read from. Raises CorruptFile."""
     said = _load(data)
     state = replace(_from_json(State, _STATE, said), next_attempt=next_attempt, held=held)
     addresses = [recipient.address for recipient in entry.envelope.recipients]
@@ -139,7 +143,7 @@ def decode_state(data: bytes, entry: Entry, next_attempt: float, held: bool) -> 
 
 
 def _bounded(text: str, limit: int) -> str:
-    """The end of a text, which is where it says what went wrong."""
+    """Return the end of a text that is too long: the end names the error."""
     return text if len(text) <= limit else _CUT + text[len(_CUT) - limit :]
 
 
@@ -182,7 +186,7 @@ def _from_json(record: type[_Record], form: _Form, said: object) -> _Record:
 
 
 def _ways(kind: Any) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
-    """How a value of a type, as it is declared, is written and read."""
+    """Return the functions that write and read a value of the declared type."""
     if kind == frozenset[str]:
         return sorted, _words
     if kind == tuple[Recipient, ...]:

@@ -1,4 +1,4 @@
-"""The queue as directory listings and stat show it. 100,000 entries are listed without opening a file."""
+"""The queue, listed from folders and stat alone: 100,000 entries without opening a file."""
 
 import os
 import stat
@@ -31,7 +31,7 @@ def _is_complete(item: os.DirEntry[str]) -> bool:
 
 
 def in_order(folders: Folders) -> Iterator[Listed]:
-    """Return the entries by arrival. Only names are read in advance, so that the first one comes at once."""
+    """Yield the entries by arrival. Only names are read in advance, so that the first entry comes at once."""
     new = frozenset(filter(is_queue_id, os.listdir(folders.new)))
     cur = filter(is_queue_id, os.listdir(folders.cur))
     for queue_id in sorted(new.union(cur)):
@@ -41,7 +41,7 @@ def in_order(folders: Folders) -> Iterator[Listed]:
 
 
 def _listed(folders: Folders, queue_id: str, *, new: bool) -> Listed | None:
-    """Return the row of one entry; None for a draft and for an entry that is gone by now. It may have moved to cur/."""
+    """Return the row of one entry, which may have moved to cur/; None for a draft and for an entry that is gone."""
     for folder, attempted in ((folders.new, False), (folders.cur, True)) if new else ((folders.cur, True),):
         try:
             status = os.stat(f"{folder}/{queue_id}", follow_symlinks=False)
@@ -96,7 +96,7 @@ def due_times(folders: Folders) -> dict[str, float]:
 
 
 def _states(folder: str) -> dict[str, float]:
-    """The next attempt of each entry, with a minus (also -0.0) when it is held: 100,000 of them should stay small."""
+    """Return the next attempt of each entry, negative (also -0.0) if it is held: 100,000 floats are small."""
     found: dict[str, float] = {}
     with os.scandir(folder) as items:
         for item in items:
@@ -108,7 +108,7 @@ def _states(folder: str) -> dict[str, float]:
 
 
 def _state_now(folder: str, queue_id: str) -> float:
-    """For an entry that has moved to cur/ since the states were read."""
+    """Return the next attempt of an entry that has moved to cur/ since the states were read."""
     try:
         return _when(os.stat(f"{folder}/{queue_id}", follow_symlinks=False))
     except FileNotFoundError:

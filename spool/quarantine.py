@@ -1,5 +1,7 @@
-"""quarantine/: what stands in the spool and is no message. It is moved aside and reported, never removed: a person may
-know better."""
+"""The folder quarantine/, for files in the spool that are no messages.
+
+They are moved there and reported, never removed: an administrator may know their use.
+"""
 
 import os
 from collections.abc import Callable
@@ -10,8 +12,9 @@ __all__ = ["set_aside"]
 
 
 def set_aside(folders: Folders, path: str, why: object, complain: Callable[[str], None]) -> None:
-    """Move a file or folder to quarantine/, and say so. Should it not let itself be moved, it stays and that is
-    said."""
+    """Move a file or folder to quarantine/, and report it. If it cannot be moved it stays, and the report contains
+    that.
+    """
     name = os.path.relpath(path, os.path.dirname(folders.quarantine)).replace("/", ".")
     target = f"{folders.quarantine}/{name}"
     number = 0

@@ -1,4 +1,4 @@
-"""The queue for people: one row a message, for the command and for the screen."""
+"""The queue for display: one row a message, for the command and for the screens."""
 
 import json
 import os
@@ -33,8 +33,11 @@ STATES = (NEW, ACTIVE, WAITING_FOR_RETRY, HELD)
 
 @dataclass(frozen=True, slots=True)
 class QueueRow:
-    """`recipients` are those that still wait; `delivered` and `failed` count the others. `last_reply` is the newest one
-    that a waiting recipient got, `hosts` are those that deferred one. Times: seconds since the epoch, 0 for never."""
+    """One message of the queue.
+
+    `recipients` are those that still wait; `delivered` and `failed` count the others. `last_reply` is the newest reply
+    to a waiting recipient, `hosts` are those that deferred one. Times are seconds since the epoch, 0 for never.
+    """
 
     queue_id: str
     arrival: float
@@ -56,7 +59,7 @@ class QueueRow:
 
 
 def in_delivery() -> frozenset[int]:
-    """Return the inodes of all files that are locked now, as proc(5) lists them. No lock is touched."""
+    """Return the inodes of all files that are locked now, from /proc/locks (proc(5)). No lock is touched."""
     found = set()
     try:
         with open("/proc/locks", encoding="ascii", errors="replace") as file:
@@ -81,7 +84,7 @@ def is_in_delivery(spool: Spool, queue_id: str) -> bool:
 
 
 def rows(spool: Spool, listed: Iterable[Listed]) -> Iterator[QueueRow]:
-    """Return the rows of these messages, each as soon as it is read; those that are gone by now are left out."""
+    """Yield the rows of these messages, each as soon as it is read; messages that are gone by now are left out."""
     locked: frozenset[int] = frozenset()
     for number, each in enumerate(listed):
         if number % _LOCKS_HOLD == 0:  # a long listing takes seconds, a delivery does not
@@ -104,8 +107,10 @@ def _row(spool: Spool, listed: Listed, *, active: bool) -> QueueRow | None:
 
 
 def _quick_row(folders: Folders, listed: Listed, *, active: bool) -> QueueRow:
-    """Return the row without the checks and objects of `Spool.read`, in a third of the time. Raises all kinds of errors
-    for a file that is not as it should be."""
+    """Return the row without the checks and objects of `Spool.read`, in a third of the time.
+
+    Raises all kinds of errors for a file in an unexpected form.
+    """
     folder = folders.cur if listed.attempted else folders.new
     tail = _last_octets(f"{folder}/{listed.queue_id}")
     size = trailer_start(tail[-footer_length:], listed.size)

@@ -2,16 +2,18 @@
 
     new/<id>    content, then a trailer with the envelope (form.py)
     cur/<id>    the same file after its first attempt
-    state/<id>  what has been tried; absent until something is left to do later (state_file.py)
+    state/<id>  the record of attempts; absent until a retry is needed (state_file.py)
     tmp/        states being written
     maildrop/   submissions made while the daemon was down
-    quarantine/ what was found in the spool and is no message
+    quarantine/ files found in the spool that are no messages
 
-Guarantee 1: a file that is complete and not locked is whole and on disk. Guarantee 2: only the holder of its lock moves
-or removes it, or touches its state. Guarantee 3: from the return of `commit()` until its claim's holder removes it, a
-message is queued at every instant, whatever crashes.
+Guarantee 1: a file that is complete and not locked is whole and on disk.
+Guarantee 2: only the holder of its lock moves or removes it, or touches its state.
+Guarantee 3: from the return of `commit()` until its claim's holder removes it, a message is queued at every instant,
+whatever crashes.
 
-It has no clock: every time is a parameter, in seconds since the epoch. It is a Maildir, so a mail reader can read it.
+The spool has no clock: every time is a parameter, in seconds since the epoch. It is a Maildir, so a mail reader can
+read it.
 """
 
 import contextlib
@@ -43,7 +45,7 @@ def _say_nothing(_text: str) -> None:
 
 
 class Spool:
-    """`complain` is told, in a sentence, of everything that was found damaged and moved aside."""
+    """The spool at one path. `complain` gets a sentence about each damaged file that was moved aside."""
 
     def __init__(self, path: str, complain: Callable[[str], None] = _say_nothing) -> None:
         self.path = path
@@ -52,7 +54,7 @@ class Spool:
         self._names_need_sync: bool | None = None
 
     def make(self) -> None:
-        """Make the folders that are missing, and look at the others. Raises SpoolBroken."""
+        """Make the missing folders, and check the others. Raises SpoolBroken."""
         try:
             for folder in (self.path, *self.folders):
                 with contextlib.suppress(FileExistsError):
@@ -66,7 +68,9 @@ class Spool:
             raise failure(error, self.path) from error
 
     def draft(self, queue_id: str) -> Draft:
-        """A new message of that name (from `new_queue_id(now)`), to be used as a context manager."""
+        """Return a new message of that name (from `new_queue_id(now)`), to be used as a context manager. Raises
+        SpoolBroken.
+        """
         if self._names_need_sync is None:
             try:
                 self._names_need_sync = names_need_sync(self.folders.new)
@@ -75,8 +79,11 @@ class Spool:
         return Draft(self.folders, queue_id, self._names_need_sync)
 
     def claim(self, queue_id: str) -> Claim | None:
-        """The entry for this thread alone, to be used as a context manager; None when it is gone or someone else has
-        it. Raises SpoolBroken. A damaged entry is moved aside."""
+        """Return the entry for this thread alone, to be used as a context manager.
+
+        Return None if the entry is gone or a draft, or if another thread has it. A damaged entry is moved aside. Raises
+        SpoolBroken.
+        """
         if not is_queue_id(queue_id):
             return None
         for folder in (self.folders.new, self.folders.cur):
@@ -103,7 +110,7 @@ class Spool:
         except NoSuchEntry:
             pass
         except CorruptFile as why:
-            if isinstance(why, NeverSynced) and path.startswith(self.folders.new):  # what is in cur/ was synced once
+            if isinstance(why, NeverSynced) and path.startswith(self.folders.new):  # a file in cur/ was synced once
                 os.unlink(path)
                 self._complain(f"{path}: {why}; the power failed before it was acknowledged, so it is removed")
             else:
@@ -122,15 +129,16 @@ class Spool:
             set_aside(self.folders, path, f"{why}; the entry starts anew", self._complain)
 
     def list(self) -> Iterator[Listed]:
-        """Every entry, in no order, by scandir and stat alone. Raises SpoolBroken."""
+        """Yield every entry, in no order, by scandir and stat alone. Raises SpoolBroken."""
         try:
             yield from rows(self.folders)
         except OSError as error:
             raise failure(error, self.path) from error
 
     def list_by_arrival(self) -> Iterator[Listed]:
-        """Return every entry, the oldest first. The first row comes at once however long the queue is. Raises
-        SpoolBroken."""
+        """Yield every entry, the oldest first. The first row comes at once however long the queue is. Raises
+        SpoolBroken.
+        """
         try:
             yield from in_order(self.folders)
         except OSError as error:
@@ -144,16 +152,20 @@ class Spool:
             raise failure(error, self.path) from error
 
     def schedule(self) -> dict[str, float]:
-        """When each entry that is not held is due; 0.0: at once. Cheaper than `list()`; may name drafts, which cannot
-        be claimed."""
+        """Return the due time of each entry that is not held; 0.0 means at once. Raises SpoolBroken.
+
+        It is cheaper than `list()`, and may contain drafts, which cannot be claimed.
+        """
         try:
             return due_times(self.folders)
         except OSError as error:
             raise failure(error, self.path) from error
 
     def due(self, now: float) -> Iterator[str]:
-        """The ids of the entries to be tried by `now`, the longest due first, then by arrival. Look at `claim.state`
-        again: someone else may have tried it meanwhile."""
+        """Yield the ids of the entries to be tried by `now`, the longest due first, then by arrival.
+
+        The caller must check `claim.state` again, because another process may have tried the entry meanwhile.
+        """
         ready = [(when, queue_id) for queue_id, when in self.schedule().items() if when <= now]
         ready.sort()
         for _, queue_id in ready:
@@ -172,7 +184,7 @@ class Spool:
         return entry, found[0] if found else untried(entry)
 
     def open_content(self, queue_id: str) -> EntryContent:
-        """The content, for people: no lock is taken. Raises NoSuchEntry and SpoolBroken."""
+        """Return the content for display, without taking the lock. Raises NoSuchEntry and SpoolBroken."""
         descriptor, entry = self._open(queue_id)
         return EntryContent(descriptor, entry.size)
 
@@ -195,19 +207,21 @@ class Spool:
         raise NoSuchEntry(queue_id)
 
     def hold(self, queue_id: str) -> None:
-        """Keep it from being tried. This and the next three raise NotClaimed, NoSuchEntry, SpoolFull and
-        SpoolBroken."""
+        """Hold the entry, so that it is not tried.
+
+        This and the next three functions raise NotClaimed, NoSuchEntry, SpoolFull and SpoolBroken.
+        """
         with self._claimed(queue_id) as claim:
             claim.record(replace(claim.state, held=True))
 
     def release(self, queue_id: str) -> None:
-        """End a hold; when it is due stays as it was."""
+        """End a hold; the due time is unchanged."""
         with self._claimed(queue_id) as claim:
             if claim.state.held:
                 claim.record(replace(claim.state, held=False))
 
     def retry_now(self, queue_id: str) -> None:
-        """Make it due at once; a held entry stays held."""
+        """Make the entry due at once; a held entry stays held."""
         with self._claimed(queue_id):
             try:
                 make_due(self.folders, queue_id)
@@ -215,27 +229,28 @@ class Spool:
                 raise failure(error, f"{self.folders.state}/{queue_id}") from error
 
     def delete(self, queue_id: str) -> None:
-        """Remove it, without a notification to anyone."""
+        """Remove the entry without a notification."""
         with self._claimed(queue_id) as claim:
             claim.remove()
 
     def _claimed(self, queue_id: str) -> Claim:
         claim = self.claim(queue_id)
         if claim is None:
-            close(self._open(queue_id)[0])  # NoSuchEntry when that is why
+            close(self._open(queue_id)[0])  # raises NoSuchEntry if there is none
             raise NotClaimed(queue_id)
         return claim
 
     def sweep(self, now: float) -> int:
-        """Put in order what a dead process left (sweep.py); returns the number of abandoned drafts. Raises
-        SpoolBroken."""
+        """Put in order the files of a dead process (sweep.py). Return the number of abandoned drafts. Raises
+        SpoolBroken.
+        """
         try:
             return sweep.sweep(self.folders, now, self._complain)
         except OSError as error:
             raise failure(error, self.path) from error
 
     def free_bytes(self) -> int:
-        """What may still be written; 0 also when no more files can be made. Raises SpoolBroken."""
+        """Return the free octets; 0 also when no more files can be made. Raises SpoolBroken."""
         try:
             status = os.statvfs(self.folders.new)
         except OSError as error:

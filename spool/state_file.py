@@ -1,5 +1,6 @@
-"""state/<id>: replaced as a whole by rename. Its time is the next attempt and its execute bit means held, so that a
-listing needs no more than a stat. Only the holder of the entry's lock writes it.
+"""The file state/<id>, replaced as a whole by rename. Only the holder of the entry's lock writes it.
+
+Its time is the next attempt and its execute bit means held, so that a listing needs no more than a stat.
 """
 
 import contextlib
@@ -17,7 +18,7 @@ __all__ = ["held", "make_due", "read_state", "write_state"]
 
 _PLAIN = 0o600
 _HELD = 0o700
-_LATEST = 2**33  # the year 2242; what a file system cannot keep, the kernel cuts
+_LATEST = 2**33  # the year 2242; the kernel cuts a time that the file system cannot store
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 _MAX_SIZE = 64 * 1024 * 1024
@@ -28,7 +29,7 @@ def held(mode: int) -> bool:
 
 
 def read_state(folders: Folders, entry: Entry) -> tuple[State, Mapping[str, Any]] | None:
-    """The state and the JSON it came from; None when there is none. Raises Garbage, and OSError."""
+    """Return the state and the JSON that it was read from; None if there is none. Raises CorruptFile and OSError."""
     try:
         descriptor = os.open(f"{folders.state}/{entry.queue_id}", _READ)
     except FileNotFoundError:
@@ -44,8 +45,9 @@ def read_state(folders: Folders, entry: Entry) -> tuple[State, Mapping[str, Any]
 
 
 def write_state(folders: Folders, queue_id: str, state: State, before: Mapping[str, Any]) -> None:
-    """Replace the state. Raises SpoolFull or SpoolBroken; the old one stands then, or the new one and may not be
-    durable."""
+    """Replace the state. Raises SpoolFull or SpoolBroken: then the old state stands, or the new one is perhaps not
+    durable.
+    """
     path = f"{folders.state}/{queue_id}"
     draft = f"{folders.tmp}/{queue_id}"
     try:
@@ -63,7 +65,7 @@ def write_state(folders: Folders, queue_id: str, state: State, before: Mapping[s
 
 
 def make_due(folders: Folders, queue_id: str) -> None:
-    """Let the next attempt be at once. Without a state it is that already."""
+    """Make the next attempt due at once. An entry without a state is due already."""
     with contextlib.suppress(FileNotFoundError):
         os.utime(f"{folders.state}/{queue_id}", (0, 0), follow_symlinks=False)
 
@@ -81,9 +83,9 @@ def _write(path: str, state: State, before: Mapping[str, Any]) -> None:
 
 
 def _must_survive(state: State) -> bool:
-    """Whether falling back to the state before would send or notify twice, or let go what is held.
+    """Return True if a return to the state before would send or notify twice, or release a held message.
 
-    A state that only says when to try again is fsynced (so that it is whole or not there) but its name is not: a power
-    cut then costs an attempt that comes too early.
+    A state with only a new time of the next attempt is fsynced (so that it is whole or absent), but its name is not: a
+    power cut then costs an attempt that comes too early.
     """
     return state.held or state.delay_notified or any(recipient.state != WAITING for recipient in state.recipients)

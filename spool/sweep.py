@@ -1,6 +1,6 @@
-"""Puts the spool in order after a process has died: at start, and whenever a child did.
+"""The sweep: puts the spool in order after a process has died, at start and whenever a child process dies.
 
-Everything is done by the same locks as elsewhere, so it may run beside any number of working processes.
+It uses the same locks as all other code, so it may run beside any number of working processes.
 """
 
 import contextlib
@@ -17,14 +17,17 @@ __all__ = ["sweep"]
 
 _OPEN_DRAFT = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _OPEN_ENTRY = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-# How long the Maildir standard leaves a file of someone else's in tmp/.
+# The age at which the Maildir standard allows the removal of another program's file in tmp/.
 _FOREIGN_AGE_S = 36 * 3600
 
 
 def sweep(folders: Folders, now: float, complain: Callable[[str], None]) -> int:
-    """Remove abandoned drafts (returns their number), states without an entry and stale temporary files; give entries
-    that a mail reader has renamed their names back; set aside what does not belong here. Raises OSError when a folder
-    cannot be read; what cannot be dealt with is complained of and left."""
+    """Put the spool in order. Return the number of abandoned drafts.
+
+    Remove abandoned drafts, states without an entry and stale temporary files. Give entries that a mail reader has
+    renamed their names back. Move foreign files aside. Leave and report a file with an error. Raises OSError if a
+    folder cannot be read.
+    """
     states = os.listdir(folders.state)  # before the entries, so that a state can only look older than its entry
     abandoned = 0
     for folder in (folders.new, folders.cur):
@@ -48,19 +51,19 @@ def _complaining(path: str, complain: Callable[[str], None]) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
-        pass  # someone else has dealt with it
+        pass  # another process has handled it
     except OSError as error:
         complain(f"{path}: {error.strerror}; it is left as it is")
 
 
 def _sweep_item(folders: Folders, item: "os.DirEntry[str]", complain: Callable[[str], None]) -> int:
-    """One thing that stands in new/ or cur/; 1 when it was an abandoned draft."""
+    """Sweep one item of new/ or cur/. Return 1 if it was an abandoned draft, else 0."""
     queue_id, colon, _ = item.name.partition(":")
     if not is_queue_id(queue_id):
         set_aside(folders, item.path, "its name is not that of an entry", complain)
     elif not item.is_file(follow_symlinks=False):
         set_aside(folders, item.path, "it is no file", complain)
-    elif colon:  # a mail reader was here: ID:2,S
+    elif colon:  # renamed by a mail reader: ID:2,S
         if _exists(folders, queue_id):
             set_aside(folders, item.path, "there is an entry of that name", complain)
         else:
@@ -108,7 +111,7 @@ def _sweep_tmp(folders: Folders, name: str, now: float) -> None:
 
 
 def _being_written(folders: Folders, queue_id: str) -> bool:
-    """Whether someone may be replacing the entry's state, which only the holder of its lock does."""
+    """Return True if a process may be replacing the entry's state: only the holder of its lock does that."""
     for path, flags in ((f"{folders.new}/{queue_id}", _OPEN_DRAFT), (f"{folders.cur}/{queue_id}", _OPEN_ENTRY)):
         try:
             descriptor = os.open(path, flags)
