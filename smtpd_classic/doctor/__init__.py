@@ -1,6 +1,6 @@
-"""The doctor: a table of checks of this server, of DNS and of the way out, each with a finding and advice.
+"""The doctor: a table of checks of this server, of DNS and of outgoing connections, each with a finding and advice.
 
-A check never counts as wrong because a question could not be asked: that is a state of its own.
+A check that could not be made has a state of its own, and never counts as wrong.
 """
 
 from smtpd_classic.doctor.checks import CHECKS, examine

@@ -1,4 +1,4 @@
-"""Every check of the doctor, in the order in which they are shown."""
+"""All checks of the doctor, in the order of their display."""
 
 from collections.abc import Callable, Iterator
 

@@ -19,7 +19,7 @@ _KEPT_S = 30 * 86_400
 
 
 def resolver(facts: Examination) -> Iterator[CheckResult]:
-    """The name servers answer."""
+    """Check that the name servers answer."""
     servers = ", ".join(address for address, _ in facts.config.server.name_servers) or "those of /etc/resolv.conf"
     try:
         facts.resolver.ns_records(facts.domains[0])
@@ -34,7 +34,7 @@ def resolver(facts: Examination) -> Iterator[CheckResult]:
 
 
 def helo_address(facts: Examination) -> Iterator[CheckResult]:
-    """The HELO name leads to our addresses."""
+    """Check that the HELO name leads to our addresses."""
     name = ascii_domain(facts.config.helo_name)
     subject = f"address of {name}"
     try:
@@ -66,7 +66,7 @@ def _addresses(facts: Examination, name: str, version: int) -> tuple[str, ...]:
 
 
 def ptr(facts: Examination) -> Iterator[CheckResult]:
-    """The address leads back to the HELO name."""
+    """Check that each of our addresses leads back to the HELO name."""
     if facts.by_relay:
         yield good("reverse name", _NOT_USED)
         return
@@ -88,7 +88,7 @@ def ptr(facts: Examination) -> Iterator[CheckResult]:
 
 
 def mx(facts: Examination) -> Iterator[CheckResult]:
-    """Mail for each domain comes here."""
+    """Check that mail for each domain comes here."""
     for domain in facts.domains:
         subject = f"MX of {domain}"
         try:
@@ -116,7 +116,7 @@ def _leads_here(facts: Examination, host: str) -> bool:
 
 
 def spf(facts: Examination) -> Iterator[CheckResult]:
-    """Each domain lets our addresses send for it."""
+    """Check that each domain lets our addresses send for it."""
     for domain in facts.domains:
         for address in facts.public or ("192.0.2.0",):
             subject = f"SPF of {domain}" + (f" for {address}" if facts.public else "")
@@ -136,7 +136,7 @@ def spf(facts: Examination) -> Iterator[CheckResult]:
 
 
 def dkim(facts: Examination) -> Iterator[CheckResult]:
-    """DNS shows each key that is used or waits."""
+    """Check that DNS shows each key that is used or waits."""
     for domain in facts.domains:
         try:
             keys = [key for key in facts.store.keys(domain) if key.state != RETIRED]
@@ -161,12 +161,12 @@ def _key(facts: Examination, key: DkimKey) -> CheckResult:
 
 
 def retired_keys(facts: Examination) -> Iterator[CheckResult]:
-    """Records of old keys may go after thirty days."""
+    """Report the records of old keys: they may be removed after thirty days."""
     for domain in facts.domains:
         try:
             old = [key for key in facts.store.keys(domain) if key.state == RETIRED]
         except KeysUnreadable:
-            continue  # told by `dkim`
+            continue  # reported by `dkim`
         for key in old:
             subject = f"retired key {key.selector} of {domain}"
             if key.since + _KEPT_S > facts.clock():
@@ -176,7 +176,7 @@ def retired_keys(facts: Examination) -> Iterator[CheckResult]:
 
 
 def dmarc(facts: Examination) -> Iterator[CheckResult]:
-    """Each domain has one DMARC record."""
+    """Check that each domain has one DMARC record."""
     for domain in facts.domains:
         subject, advice = f"DMARC of {domain}", f"See “smtpd-classic dns records {domain}”."
         try:
@@ -197,12 +197,12 @@ def dmarc(facts: Examination) -> Iterator[CheckResult]:
 
 
 def dmarc_reports(facts: Examination) -> Iterator[CheckResult]:
-    """A domain elsewhere that gets our reports allows it (RFC 9990)."""
+    """Check that a domain elsewhere that gets our reports allows it (RFC 9990)."""
     for domain in facts.domains:
         try:
             records = dmarc_records(facts.resolver.txt(f"_dmarc.{domain}"))
         except (NoSuchDomain, DnsFailure):
-            continue  # told by `dmarc`
+            continue  # reported by `dmarc`
         targets = {
             uri.rpartition("@")[2].partition("!")[0].lower()
             for record in records[:1]

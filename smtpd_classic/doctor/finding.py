@@ -1,4 +1,4 @@
-"""The result of a check, and the facts that checks are given."""
+"""The result of a check, and the facts that a check uses."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class CheckState(StrEnum):
 
 
 class CheckResult(NamedTuple):
-    """One row: what was looked at, what was found, and what to do."""
+    """One row: the subject, the finding and the advice."""
 
     state: CheckState
     subject: str
@@ -32,8 +32,11 @@ class CheckResult(NamedTuple):
 
 @dataclass(frozen=True)
 class Examination:
-    """The facts and tools of one examination. `banner` returns the greeting of a host at port 25 and raises OSError;
-    `public` are the addresses under which other servers know this one."""
+    """The facts and tools of one examination.
+
+    `banner` returns the greeting of a host at port 25 and raises OSError. `public` are the addresses under which other
+    servers know this one.
+    """
 
     config: Config
     resolver: Resolver
@@ -48,7 +51,7 @@ class Examination:
 
     @property
     def by_relay(self) -> bool:
-        """True when all mail leaves through a relay: then the own address counts for nothing."""
+        """Return True if all mail leaves through a relay: then our own address does not matter."""
         remote = self.config.remote
         return remote.relay_always or (remote.relay_when_delivery_fails and not remote.look_up_mx)
 

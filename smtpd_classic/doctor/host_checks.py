@@ -1,4 +1,4 @@
-"""Checks of this machine and of its way out: certificate, disk, queue, log, port 25, block lists."""
+"""Checks of this machine and of its outgoing connections: certificate, disk, queue, log, port 25, block lists."""
 
 import ipaddress
 import os
@@ -20,7 +20,7 @@ _WRITTEN = datetime(2026, 11, 1, tzinfo=UTC).timestamp()
 
 
 def daemon(facts: Examination) -> Iterator[CheckResult]:
-    """The server runs, with the file as it is."""
+    """Check that the server runs with the present configuration file."""
     status = StatusFile(os.path.join(facts.config.server.run_folder, "status.json")).running()
     if status is None:
         yield wrong("server", "it does not run", "Start it: “service smtpd-classic start”.")
@@ -31,7 +31,7 @@ def daemon(facts: Examination) -> Iterator[CheckResult]:
 
 
 def certificate(facts: Examination) -> Iterator[CheckResult]:
-    """The certificate can be used, and has days left."""
+    """Check that the certificate can be used and does not expire soon."""
     server = facts.config.server
     if not facts.config.basic.allow_tls:
         yield wrong("certificate", "TLS is switched off", "Switch on [basic] allow_tls.")
@@ -47,7 +47,7 @@ def certificate(facts: Examination) -> Iterator[CheckResult]:
 
 
 def disk(facts: Examination) -> Iterator[CheckResult]:
-    """The folders have room, and inodes."""
+    """Check that the folders have free space and inodes."""
     for name in ("spool_folder", "mail_folder"):
         folder = getattr(facts.config.server, name)
         try:
@@ -65,7 +65,7 @@ def disk(facts: Examination) -> Iterator[CheckResult]:
 
 
 def queue(facts: Examination) -> Iterator[CheckResult]:
-    """No message waits for most of its life time."""
+    """Check that no message has waited for more than half of its life time."""
     try:
         arrivals = [each.arrival for each in Spool(facts.config.server.spool_folder).list() if not each.held]
     except (SpoolBroken, OSError) as problem:
@@ -80,7 +80,7 @@ def queue(facts: Examination) -> Iterator[CheckResult]:
 
 
 def log(facts: Examination) -> Iterator[CheckResult]:
-    """A log in a file can be read."""
+    """Check that a log file can be read."""
     target = facts.config.server.log
     if not target.startswith("/"):
         yield good("log", f"it goes to {target}")
@@ -91,7 +91,7 @@ def log(facts: Examination) -> Iterator[CheckResult]:
 
 
 def clock(facts: Examination) -> Iterator[CheckResult]:
-    """The clock is not years behind: certificates and signatures depend on it."""
+    """Check that the clock is not years behind: certificates and signatures depend on it."""
     if facts.clock() < _WRITTEN:
         yield wrong("clock", "it is before the release of this program", "Set the clock, and run an NTP client.")
     elif os.path.exists("/run/systemd/timesync/synchronized"):
@@ -101,7 +101,7 @@ def clock(facts: Examination) -> Iterator[CheckResult]:
 
 
 def port_25_out(facts: Examination) -> Iterator[CheckResult]:
-    """Other servers can be reached at port 25."""
+    """Check that other servers can be reached at port 25."""
     if facts.by_relay:
         yield good("port 25 out", _NOT_USED)
         return
@@ -118,7 +118,7 @@ def port_25_out(facts: Examination) -> Iterator[CheckResult]:
 
 
 def block_lists(facts: Examination) -> Iterator[CheckResult]:
-    """No list of senders of spam has our address."""
+    """Check that no block list contains our addresses."""
     if facts.by_relay:
         yield good("block lists", _NOT_USED)
         return
