@@ -1,10 +1,10 @@
-"""When the next attempt is: a pure function of arrival, attempts, the options and a source of chance.
+"""The time of the next attempt: a pure function of arrival, attempts, the options and a source of chance.
 
 Rule 1: no message is given up without an attempt at or after its expiry, so a clock that jumps forward costs no mail.
 Rule 2: no wait is longer than the longest retry interval, so a clock that jumps back stalls nothing.
-Rule 3: whatever the clock does, the number of attempts is finite.
+Rule 3: the number of attempts is finite, however the clock jumps.
 
-Times are seconds since the epoch, as the caller's clock tells them.
+Times are seconds since the epoch, by the caller's clock.
 """
 
 from collections.abc import Callable
@@ -14,13 +14,13 @@ from smtpd_classic.config.schema import Basic, Remote
 
 __all__ = ["JITTER", "Schedule"]
 
-JITTER = 0.1  # of each wait, up and down, so that what failed together does not come back together
+JITTER = 0.1  # of each wait, up and down, so that messages that failed together are not retried together
 _LEAST_WAIT_S = 1.0  # an interval of 0 must not spin
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """The options that decide about time; `relay_retries` is None when the life time alone ends the tries."""
+    """The options that set the times of attempts. `relay_retries` is None when only the life time ends the tries."""
 
     interval_s: float = 900.0
     backoff: float = 2.0
@@ -45,7 +45,7 @@ class Schedule:
         return max(self.max_interval_s, _LEAST_WAIT_S)
 
     def nominal_wait_s(self, attempts: int) -> float:
-        """The wait after so many attempts, without chance."""
+        """Return the wait after so many attempts, without jitter."""
         wait = max(self.interval_s, _LEAST_WAIT_S)
         for _ in range(attempts - 1):  # not a power: 10 ** 400 has no float
             if wait >= self.longest_s:
@@ -56,9 +56,10 @@ class Schedule:
         return min(wait, self.longest_s)
 
     def next_attempt(self, arrival: float, attempts: int, now: float, chance: Callable[[], float]) -> float:
-        """When to try again after `attempts` attempts, the last of them at `now`; `chance` gives numbers from 0 to 1.
+        """Return the time of the next attempt after `attempts` attempts, the last of them at `now`.
 
-        The attempt at the end of the life time is made at that very moment, not an interval later.
+        `chance` returns numbers from 0 to 1. The attempt at the end of the life time is made at that very moment, not
+        an interval later.
         """
         wait = self.nominal_wait_s(attempts) * (1 - JITTER + 2 * JITTER * chance())
         due = now + max(min(wait, self.longest_s), _LEAST_WAIT_S)
@@ -69,9 +70,9 @@ class Schedule:
         return arrival + self.lifetime_s
 
     def age_s(self, arrival: float, attempts: int, now: float) -> float:
-        """How long the message has waited.
+        """Return how long the message has waited, in seconds.
 
-        When it seems to come from the future, the clock was set back: then the number of attempts tells the time.
+        An arrival in the future means that the clock was set back: then the age follows from the number of attempts.
         """
         if arrival <= now:
             return now - arrival
@@ -84,17 +85,17 @@ class Schedule:
         return age
 
     def expired(self, arrival: float, attempts: int, now: float) -> bool:
-        """Whether the attempt that failed at `now`, the `attempts`-th, was the last."""
+        """Return True if the attempt that failed at `now`, the `attempts`-th, was the last."""
         return self.age_s(arrival, attempts, now) >= self.lifetime_s
 
     def notice_due(self, arrival: float, attempts: int, now: float) -> bool:
-        """Whether the sender is to be told now that the message is late."""
+        """Return True if the sender must be notified now that the message is late."""
         return 0 < self.delay_notice_s <= self.age_s(arrival, attempts, now)
 
     def relay_exhausted(self, relay_attempts: int) -> bool:
-        """Whether the tries through the relay, 1 + n, are used up."""
+        """Return True if the tries through the relay, 1 + n, are used up."""
         return self.relay_retries is not None and relay_attempts > self.relay_retries
 
     def mended(self, next_attempt: float, now: float) -> float:
-        """`next_attempt` as it was noted down, unless it is further away than any wait: then the clock was set back."""
+        """Return `next_attempt`, or `now` if it is further away than any wait: then the clock was set back."""
         return now if next_attempt > now + self.longest_s else next_attempt

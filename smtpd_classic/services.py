@@ -1,4 +1,4 @@
-"""What one process has at its disposal, put together once and handed to every session."""
+"""The services of one process, made once and passed to every session."""
 
 import os
 from collections.abc import Callable
@@ -28,7 +28,7 @@ _FREE_SPACE_KEPT_S = 1.0
 
 @dataclass(slots=True)
 class _FreeSpace:
-    """Octets free on the fuller of two disks, asked once a second at most."""
+    """The free octets on the fuller of two disks, measured at most once a second."""
 
     spool: Spool
     mail_folder: str
@@ -43,7 +43,7 @@ class _FreeSpace:
             try:
                 mail = os.statvfs(self.mail_folder)
                 free = min(free, mail.f_bavail * mail.f_frsize)
-            except FileNotFoundError:  # made with the first message
+            except FileNotFoundError:  # the folder is made with the first message
                 pass
             self._free, self._asked = free, now
         return self._free
@@ -51,7 +51,10 @@ class _FreeSpace:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """`clock` tells seconds since the epoch. What follows it is made of the others."""
+    """The configuration and services of one process.
+
+    `clock` returns seconds since the epoch. The fields after it are made from the others.
+    """
 
     config: Config
     accounts: Accounts
@@ -64,13 +67,13 @@ class Services:
     helo_name: str = field(init=False)
     facts: PolicySources = field(init=False)
     rewriting: Rewriting = field(init=False)
-    """Mail Header Replace for copies that stay here."""
+    """The rules of Mail Header Replace for copies that stay here."""
     _policies: dict[str, Policy] = field(init=False, default_factory=dict)
     _trust: Trust = field(init=False)
     _signing_hosts: Networks = field(init=False)
     trusted_results: HostPatterns = field(init=False)
     own_ids: frozenset[str] = field(init=False)
-    """The names under which only servers of ours may write Authentication-Results."""
+    """The names that only our own servers may use in Authentication-Results."""
 
     def __post_init__(self) -> None:
         facts = PolicySources(
@@ -88,7 +91,7 @@ class Services:
         object.__setattr__(self, "_signing_hosts", Networks(self.config.signing.sign_for_hosts))
 
     def policy(self, listener: Listener) -> Policy:
-        """The checks of a listener, made when its first client comes."""
+        """Return the checks of a listener; make them when its first client connects."""
         found = self._policies.get(listener.name)
         if found is None or found.rules.listener is not listener:
             rules = rules_for(self.config, listener, self.accounts, self.dns, self.facts, self._trust, self._signs)
@@ -96,11 +99,11 @@ class Services:
         return found
 
     def signs_for(self, ip: str) -> bool:
-        """Return whether mail that a trusted host passes on is signed as if it had been made there."""
+        """Return True if mail that a trusted host passes on is signed as if it originated here."""
         return self._signing_hosts.find(ip) is not None
 
     def _signs(self, domain: str) -> bool:
-        """Return whether a domain has a key in use; not when its keys cannot be read."""
+        """Return True if a domain has a key in use; False if its keys cannot be read."""
         try:
             keys = KeyStore(dkim_folder(self.config.path)).keys(domain)
         except KeysUnreadable:
@@ -108,7 +111,9 @@ class Services:
         return any(key.state == IN_USE for key in keys)
 
     def folder_of(self, recipient: str) -> str | None:
-        """The Maildir of an address that `Envelope-To:` may name: one that leads to a single mailbox."""
+        """Return the Maildir of an address that `Envelope-To:` may name: one that leads to a single mailbox. Return
+        None else.
+        """
         try:
             found = self.accounts.find(recipient)
         except AccountsUnreadable:
@@ -120,7 +125,10 @@ class Services:
         self.log.write("smtpd", f"warning: {sentence}", WARNING)
 
     def _reverse_srs(self, address: str) -> str | None:
-        """Before the first message was sent on there is no secret, and no such address can be ours."""
+        """Return the original of an SRS address of ours, or None.
+
+        Before the first message is forwarded there is no secret, so no such address can be ours.
+        """
         folder = self.config.server.spool_folder
         if not os.path.exists(os.path.join(folder, "srs-secret")):
             return None
