@@ -1,4 +1,4 @@
-"""What the answers of another server to MAIL, RCPT and DATA mean, beyond yes, later and no."""
+"""Replies of another server to MAIL, RCPT and DATA that mean more than yes, later or no."""
 
 from smtpd_classic.client.wire import ConnectionLost
 from smtpd_classic.smtp.reply import Reply
@@ -9,12 +9,15 @@ PARAMETER_REFUSED = {501, 504, 555}
 
 
 def check(reply: Reply, command: str) -> None:
-    """Raises Lost for an answer that cannot be one to this command (RFC 5321 4.3.2)."""
+    """Raise ConnectionLost for a reply that is invalid for this command (RFC 5321 4.3.2)."""
     code = reply.code
     if not (code >= 400 or (code == 354 if command == "DATA" else 200 <= code < 300)):
         raise ConnectionLost(f"the answer to {command} makes no sense: {reply}")
 
 
 def too_many(reply: Reply) -> bool:
-    """RFC 5321 4.5.3.1.10: the rest goes into another transaction; 552 is what older servers said."""
+    """Return True if the rest of the recipients needs another transaction (RFC 5321 4.5.3.1.10).
+
+    Older servers reply 552 instead of 452.
+    """
     return reply.enhanced in {"4.5.3", "5.5.3"} or (reply.code == 452 and not reply.enhanced)

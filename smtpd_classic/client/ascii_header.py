@@ -1,7 +1,7 @@
 """UTF-8 in header fields for a server that takes ASCII alone (without SMTPUTF8, RFC 6531).
 
-Display names, comments and text become encoded words (RFC 2047), parameters take the form of RFC 2231, domains that of
-DNS. Text without a form in ASCII, such as a local part, raises `CannotDowngrade`.
+Display names, comments and text become encoded words (RFC 2047), parameters take the form of RFC 2231, and domains the
+form of DNS. Text without a form in ASCII, such as a local part, raises `CannotDowngrade`.
 """
 
 import re
@@ -27,7 +27,7 @@ _ESCAPE = re.compile(rb"\\([\x00-\xff])")
 
 
 class CannotDowngrade(Exception):
-    """Raised when the message has no form that the host takes; `str()` says why, for the sender."""
+    """Raised when the message has no form that the host takes; `str()` gives the reason, for the sender."""
 
 
 def ascii_header(header: bytes) -> bytes:

@@ -1,6 +1,6 @@
-"""One attempt with one message, taken apart: which recipients go together, by which route, from which sender, and how
-the content looks there. Asked anew at every attempt, so that a change of the configuration holds for what waits
-already.
+"""The plan of one attempt: groups of recipients, each with its route, its sender and its content.
+
+The plan is made anew for every attempt, so that a change of the configuration also applies to queued messages.
 """
 
 import threading
@@ -25,12 +25,12 @@ from smtpd_classic.tnef import convert, suspect
 __all__ = ["AttemptPlanner", "PendingRecipient", "QueuedMessage", "RoutedJob"]
 
 _MOST_RECIPIENTS = 100
-_OWN_TRACE = 4096  # what our own trace header may add to a message that was just small enough when it came
+_OWN_TRACE = 4096  # octets that our own trace header may add to a message that was just small enough on arrival
 _OVERLAP = 32
 
 
 class EnvelopeView(Protocol):
-    """What the attempt must know of the envelope; the queue's own is one."""
+    """The part of an envelope that an attempt needs; `spool.Envelope` has it."""
 
     @property
     def sender(self) -> str: ...
@@ -51,7 +51,7 @@ class EnvelopeView(Protocol):
 
 
 class QueuedMessage(NamedTuple):
-    """`alone`: it has one recipient in all. `size` is that of the stored content."""
+    """A message to be tried. `alone`: it has one recipient in all. `size` is that of the stored content."""
 
     queue_id: str
     envelope: EnvelopeView
@@ -70,7 +70,7 @@ class PendingRecipient(NamedTuple):
 
 
 class RoutedJob(NamedTuple):
-    """A job, and the route that it takes."""
+    """A job and its route."""
 
     route: Route
     job: DeliveryJob
@@ -78,7 +78,7 @@ class RoutedJob(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Refuse:
-    """A transport that needs no host to know what becomes of the message."""
+    """A transport that gives every recipient the same outcome, without a host."""
 
     outcome: Outcome
 
@@ -87,8 +87,11 @@ class _Refuse:
 
 
 class AttemptPlanner:
-    """`forward` rewrites the sender of mail that an alias sends on; `complain` hears of TNEF that cannot be
-    converted."""
+    """The maker of plans.
+
+    `forward` rewrites the sender of mail that an alias forwards. `complain` gets a sentence about TNEF that cannot be
+    converted.
+    """
 
     def __init__(
         self,
@@ -109,7 +112,10 @@ class AttemptPlanner:
         self._remote = rewriting_for(config.replacements, local=False)
 
     def errands(self, message: QueuedMessage, wanted: Iterable[PendingRecipient]) -> list[RoutedJob]:
-        """Recipients with the same route, sender and content go together, so many at a time."""
+        """Return the jobs of an attempt.
+
+        Recipients with the same route, sender and content share a job, up to a limit of recipients.
+        """
         groups: dict[tuple[str, str, str], tuple[Route, list[JobRecipient]]] = {}
         for each in wanted:
             route = self._routes.route(each.recipient.address, relay_exhausted=each.relay_exhausted)
@@ -132,7 +138,7 @@ class AttemptPlanner:
 
     def _checked(self, route: Route, message: QueuedMessage) -> Route:
         limit = self._config.basic.max_outgoing_size
-        # Mail of others was measured when it came; a bounce to a stranger would be backscatter.
+        # Mail of others was measured on arrival; a bounce to its sender would be backscatter.
         ours = message.envelope.originates_here
         if route.local or not ours or not 0 < limit < message.size - _OWN_TRACE:
             return route
@@ -166,8 +172,10 @@ class AttemptPlanner:
 
 
 class _Converted:
-    """The content without TNEF, where there is some that can be converted: made by the delivery thread that opens it
-    first, for it may take a while."""
+    """The content with its TNEF parts converted, where that is possible.
+
+    The delivery thread that opens it first converts it, because that may take a while.
+    """
 
     def __init__(self, message: QueuedMessage, complain: Callable[[str], None]) -> None:
         self._message = message
@@ -196,7 +204,7 @@ def _suspect(open_content: Opener) -> bool:
 
 
 def _pieces(source: ContentSource) -> Iterable[bytes]:
-    """Pieces that overlap, so that no word is cut in two."""
+    """Yield pieces that overlap, so that no word is cut in two."""
     tail = b""
     while chunk := source.read(64 * 1024):
         yield tail + chunk
@@ -204,7 +212,7 @@ def _pieces(source: ContentSource) -> Iterable[bytes]:
 
 
 def _forwarded_by(recipient: JobRecipient) -> str:
-    """The local address that led to this recipient, when one did."""
+    """Return the local address that led to this recipient, or ""."""
     return recipient.original if recipient.original != recipient.address else ""
 
 

@@ -1,6 +1,6 @@
-"""Sessions with other hosts that are kept open for the next message, and how many there may be to each.
+"""The open sessions with other hosts: idle ones kept for the next message, and their number for each address.
 
-A session that is kept counts: there are never more connections to one address than `most`.
+An idle session counts too: there are never more connections to one address than `most`.
 """
 
 import threading
@@ -16,7 +16,7 @@ _MOST_KEPT = 100
 
 
 class IdleSession(Protocol):
-    """A session that is not being used."""
+    """A session that is not in use."""
 
     @property
     def reusable(self) -> bool: ...
@@ -30,8 +30,10 @@ class _Kept(NamedTuple):
 
 
 class Connections:
-    """`key` tells apart what must not be mixed (host, TLS, login); `address` is where connections are counted.
-    Thread-safe; `clock` is monotonic."""
+    """The pool of sessions. Thread-safe; `clock` is monotonic.
+
+    Sessions are shared only under the same `key` (host, TLS, login). Connections are counted by `address`.
+    """
 
     def __init__(self, most: int, keep_s: float, clock: Callable[[], float]) -> None:
         self._most = most
@@ -43,7 +45,10 @@ class Connections:
         self._closed = False
 
     def take(self, address: object, key: object) -> IdleSession | None:
-        """A kept session, or None: the right to open one. Raises HostBusy. `give_back` is due in any case."""
+        """Return an idle session, or None for the right to open one. Raises HostBusy.
+
+        After a return the caller must call `give_back`.
+        """
         stale: IdleSession | None = None
         with self._lock:
             kept = self._kept.get(address, [])
@@ -54,7 +59,7 @@ class Connections:
             if self._open.get(address, 0) < self._most:
                 self._open[address] = self._open.get(address, 0) + 1
             elif kept:
-                stale = kept.pop(0).session  # one of another kind makes room
+                stale = kept.pop(0).session  # an idle session with another key makes room
             else:
                 raise HostBusy(address)
         if stale is not None:
@@ -62,7 +67,7 @@ class Connections:
         return None
 
     def give_back(self, address: object, key: object, session: IdleSession | None) -> None:
-        """After `take`: the session if there is one; it is kept when it can be used again."""
+        """Return the session after `take`, if there is one. It is kept if it can be used again."""
         with self._lock:
             if session is not None and session.reusable and not self._closed and self._room():
                 self._kept.setdefault(address, []).append(_Kept(key, session, self._clock()))
@@ -72,7 +77,7 @@ class Connections:
             session.quit()
 
     def close_idle(self, *, all_of_them: bool = False) -> None:
-        """End the sessions that nobody has used for a while."""
+        """End the sessions that have been idle for `keep_s`, or all idle sessions."""
         now = self._clock()
         ended: list[_Kept] = []
         with self._lock:
@@ -89,7 +94,7 @@ class Connections:
             each.session.quit()
 
     def forget(self, address: object) -> None:
-        """End the sessions that are kept for this address."""
+        """End the idle sessions with this address."""
         with self._lock:
             kept = self._kept.pop(address, [])
             for _ in kept:

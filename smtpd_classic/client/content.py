@@ -1,4 +1,4 @@
-"""The content of a message as it leaves for one kind of destination.
+"""The content of a message in the form for one kind of destination.
 
 It is edited while it is read; a large one is never held in memory as a whole.
 """
@@ -159,7 +159,7 @@ def has_long_line(piece: bytes, at: int = 0) -> bool:
 
 
 class _LongLines:
-    """A search for a line over 998 octets in a content that comes in pieces."""
+    """A search for a line over 998 octets in a content that is read in pieces."""
 
     def __init__(self) -> None:
         self.found = False
@@ -229,7 +229,7 @@ def _cut(text: bytes, most: int) -> int:
 
 
 def packets(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the pieces joined to packets: a small message leaves in one, final dot included."""
+    """Yield the pieces joined to packets: a small message is sent in one packet, with its final dot."""
     held: list[bytes] = []
     length = 0
     for piece in pieces:

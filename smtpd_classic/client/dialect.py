@@ -13,14 +13,14 @@ class Dialect(Enum):
 
     @property
     def hello(self) -> str:
-        """The verb of the greeting with extensions."""
+        """Return the verb of the greeting with extensions."""
         return "LHLO" if self is Dialect.LMTP else "EHLO"
 
     @property
     def plain_hello(self) -> str:
-        """The verb to try when the greeting is refused; blank when there is none."""
+        """Return the verb to try when the greeting is refused; blank when there is none."""
         return "" if self is Dialect.LMTP else "HELO"
 
     def replies_to_content(self, recipients: int) -> int:
-        """Return how many replies follow the final dot."""
+        """Return the number of replies after the final dot."""
         return recipients if self is Dialect.LMTP else 1

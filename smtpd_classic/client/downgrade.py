@@ -1,8 +1,8 @@
 """A message in a form that a host takes: 7-bit text (RFC 6152 3), ASCII in header fields, lines of at most 998 octets.
 
-The parts that need it are encoded, nothing else changes. The structure is walked as bytes, with bounds on depth and
-number. A message that an encoding would spoil (a signature over it, a field in an unknown charset) is
-`CannotDowngrade`: the sender is told, and the text is not mangled.
+Only the parts that need it are encoded. The structure is read as bytes, with bounds on depth and number. A message that
+an encoding would spoil (a signature over it, a field in an unknown charset) raises `CannotDowngrade`: the sender is
+notified, and the text is not mangled.
 """
 
 import binascii

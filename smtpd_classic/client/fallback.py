@@ -1,4 +1,4 @@
-"""The one operator of the algebra: `FallbackTransport(first, second)`."""
+"""The combination of two transports: `FallbackTransport(first, second)`."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ __all__ = ["FallbackTransport"]
 
 @dataclass(frozen=True, slots=True)
 class FallbackTransport:
-    """`second` gets, in the same attempt, the recipients that `first` could not do softly."""
+    """A transport that passes the soft failures of `first` to `second`, in the same attempt."""
 
     first: Transport
     second: Transport

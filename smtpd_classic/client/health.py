@@ -1,8 +1,8 @@
-"""What is remembered of other hosts, so that a hundred messages do not wait for a hundred time-outs.
+"""The recent failures of other hosts, so that a hundred messages do not wait for a hundred timeouts.
 
-A *dead* host could not be reached and is not tried for a while. A *troubled* one was reached and then failed; where
-the order is ours to choose it is tried last for a while. A host that could not keep up with pipelined commands is
-spoken to one at a time.
+A *dead* host could not be reached and is not tried for a while. A *troubled* host was reached and then failed; where we
+may choose the order, it is tried last for a while. A host that could not process pipelined commands gets one command at
+a time.
 """
 
 import json
@@ -23,7 +23,7 @@ _MOST_RECIPIENTS = 100  # RFC 5321 4.5.3.1.8
 
 
 class Health:
-    """`clock` is the wall clock. Thread-safe.
+    """The marks of hosts. `clock` is the wall clock. Thread-safe.
 
     A host that cannot be reached is dead for a minute, and twice as long after each further failure, up to `dead_s`.
     """
@@ -59,7 +59,7 @@ class Health:
         self._failures.pop(_key(peer), None)
 
     def _back_off_s(self, key: tuple[str, int]) -> float:
-        """Count one more failure of the host, and return how long it is dead."""
+        """Count one more failure of the host, and return the seconds for which it is dead."""
         if len(self._failures) >= _MOST:
             self._failures.clear()
         before = self._failures.get(key, 0)
@@ -67,16 +67,16 @@ class Health:
         return min(_FIRST_BACK_OFF_S * 2.0**before, self._dead_s)
 
     def dead(self, peer: Peer) -> HostMark | None:
-        """The failure for which the address is not to be tried now."""
+        """Return the failure for which the address must not be tried now, or None."""
         mark = self._mark(_key(peer))
         return mark if mark is not None and mark.dead else None
 
     def troubled(self, peer: Peer) -> bool:
-        """Whether the last attempt with the host of that name, at whichever address, failed."""
+        """Return True if the last attempt at the host of that name, at any of its addresses, failed."""
         return self._mark(_name_key(peer)) is not None
 
     def one_at_a_time(self, peer: Peer) -> bool:
-        """Whether to send one command at a time, whatever the host announces."""
+        """Return True if commands must be sent one at a time, although the host announces PIPELINING."""
         since = self._plain.get(_key(peer))
         return since is not None and 0 <= self._clock() - since < _PLAIN_S
 
@@ -92,14 +92,14 @@ class Health:
         return most if 0 <= self._clock() - since < _FEW_S else _MOST_RECIPIENTS
 
     def takes_at_most(self, peer: Peer, recipients: int) -> None:
-        """Note that the host ended a session behind this number of recipients."""
+        """Record that the host ended a session after this number of recipients."""
         with self._lock:
             if len(self._few) >= _MOST:
                 self._few.clear()
             self._few[_key(peer)] = (recipients, self._clock())
 
     def save(self, path: str) -> None:
-        """Write down what has changed since the last time, for the screens; a missing folder costs nothing."""
+        """Write the changes since the last call to a file, for the screens; a missing folder is no error."""
         with self._lock:
             if not self._changed:
                 return
@@ -116,7 +116,7 @@ class Health:
 
     def _mark(self, key: tuple[str, int]) -> HostMark | None:
         mark = self._marks.get(key)
-        # A clock that was set back makes nobody dead for longer.
+        # A clock that was set back does not make a host dead for longer.
         return mark if mark is not None and mark.since <= self._clock() < mark.until else None
 
 

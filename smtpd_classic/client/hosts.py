@@ -1,5 +1,6 @@
-"""Trying hosts in turn: what one could not do softly, the next one may, within bounds (at most so many addresses, so
-many sessions).
+"""Delivery to several hosts in turn: after a soft failure the next host is tried.
+
+The number of addresses and of sessions is bounded.
 """
 
 from collections.abc import Iterable, Iterator
@@ -19,17 +20,19 @@ MOST_ADDRESSES = 5
 MOST_SESSIONS = 2
 
 Candidate = Target | Outcome
-"""Somebody to try, or why there is nobody."""
+"""A host to try, or the reason for its absence."""
 
 
 def put_off(enhanced: str, words: str) -> Outcome:
-    """For every recipient, in our own words; another host or transport may do better."""
+    """Return a deferral of any recipient in our own words; another host or transport may be tried."""
     return Outcome("", Action.DELAYED, Reply(451, enhanced, words), soft=True, unreachable=True)
 
 
 def addresses_of(like: Target, network: Network) -> Iterator[Candidate]:
-    """The addresses of the host in `like`, each as a target of that kind; the families alternate, so that a host
-    whose IPv6 does not work is reached by IPv4 within the bounds."""
+    """Yield the addresses of the host in `like`, each as a target of the same kind.
+
+    The address families alternate, so that a host with broken IPv6 is reached by IPv4 within the bounds.
+    """
     name = like.peer.name
     try:
         found = network.resolver.addresses(name)
@@ -53,7 +56,7 @@ def addresses_of(like: Target, network: Network) -> Iterator[Candidate]:
 
 @dataclass(slots=True)
 class _Turn:
-    """What has been said of the recipients that are left."""
+    """The outcomes of the recipients that are left."""
 
     settle: Settle
     left: dict[str, Outcome]
@@ -80,7 +83,9 @@ class _Turn:
             self._note(outcome.of(recipient))
 
     def _note(self, outcome: Outcome) -> None:
-        """The newest word counts, but what a host has said says more than what we make of silence."""
+        """Store the newest outcome; but a reply from the host takes precedence over our own text, such as that of a
+        timeout.
+        """
         self.login_failed = self.login_failed or outcome.login_failed
         before = self.left.get(outcome.recipient)
         if before is None or outcome.command or not before.command:
@@ -90,7 +95,7 @@ class _Turn:
 
     def finish(self) -> None:
         rest = [self._whole(outcome) for outcome in self.left.values()]
-        if self.login_failed:  # it waits for the password; nobody else is to get it instead
+        if self.login_failed:  # the message waits for the password, and no other transport gets it
             rest = [replace(outcome, soft=False) for outcome in rest]
         if rest:
             self.settle(rest)
@@ -103,8 +108,10 @@ class _Turn:
 def in_turn(
     candidates: Iterable[Candidate], job: DeliveryJob, settle: Settle, network: Network, nobody: Outcome
 ) -> None:
-    """Settles every recipient. `nobody` is what is said when there is no candidate at all. Raises HostBusy while
-    nothing has been sent."""
+    """Try the candidates, and settle every recipient.
+
+    `nobody` is the outcome if there is no candidate at all. Raises HostBusy while nothing has been sent.
+    """
     turn = _Turn(settle, {recipient.address: nobody.of(recipient.address) for recipient in job.recipients})
     for candidate in candidates:
         if isinstance(candidate, Outcome):

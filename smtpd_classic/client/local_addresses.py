@@ -54,7 +54,7 @@ class LocalAddresses:
         return addresses if self._versions == "auto" and self._has_name(ipv6[0]) else ipv4
 
     def _has_name(self, destination: str) -> bool:
-        """Return True if our address on the way to `destination` is known to have a verified name."""
+        """Return True if our source address on the way to `destination` is known to have a verified name."""
         own = self.source(destination) or _address_towards(destination)
         if not own or ipaddress.ip_address(own.partition("%")[0]).is_loopback:
             return bool(own)
@@ -81,8 +81,10 @@ def _address_towards(destination: str) -> str:
 
 
 def _leads_back(ip: str, resolver: Resolver) -> bool:
-    """Return True if a name in the PTR records of the address has the address (RFC 8601 3, iprev). /etc/hosts does not
-    count: other hosts ask DNS."""
+    """Return True if a name in the PTR records of the address has the address (RFC 8601 3, iprev).
+
+    /etc/hosts does not count: other hosts query DNS.
+    """
     with contextlib.suppress(NoSuchDomain, DnsFailure):
         for name in resolver.ptr(ip)[:3]:
             with contextlib.suppress(NoSuchDomain, DnsFailure):

@@ -20,7 +20,7 @@ _HIDDEN = "********"
 
 
 class LoginProblem(Exception):
-    """Raised when the login fails; `str()` says why. `reply` is the server's, None when the reason is ours."""
+    """Raised when the login fails; `str()` gives the reason. `reply` is the server's, None when the reason is ours."""
 
     def __init__(self, words: str, reply: Reply | None = None) -> None:
         super().__init__(words)
@@ -28,7 +28,7 @@ class LoginProblem(Exception):
 
 
 def log_in(wire: ClientWire, offered: tuple[str, ...], login: RelayLogin, timeout_s: float) -> None:
-    """Raises LoginProblem, and Lost."""
+    """Log in with the best mechanism that both sides know. Raises LoginProblem and ConnectionLost."""
     known = ("XOAUTH2",) if login.token_command else ("SCRAM-SHA-256", "PLAIN", "LOGIN")
     mechanisms = [name for name in known if name in offered]
     if not mechanisms:
@@ -57,7 +57,7 @@ def _client(name: str, login: RelayLogin) -> sasl.Client:
 
 
 def _exchange(wire: ClientWire, name: str, login: RelayLogin, timeout_s: float) -> Reply:
-    """Hold the conversation of one mechanism and return the reply that ends it. Raises LoginProblem."""
+    """Run the exchange of one mechanism and return the reply that ends it. Raises LoginProblem and ConnectionLost."""
     client = _client(name, login)
     first = next(client)
     line = f"AUTH {name}" if first is None else f"AUTH {name} {_base64(first)}"
@@ -78,7 +78,7 @@ def _exchange(wire: ClientWire, name: str, login: RelayLogin, timeout_s: float) 
 
 
 def _challenge(name: str, text: str) -> bytes:
-    """Return the octets of a challenge. Only SCRAM looks at them; odd servers write others without base64."""
+    """Return the octets of a challenge. Only SCRAM uses them; some servers send other challenges without base64."""
     try:
         return binascii.a2b_base64(text, strict_mode=name == "SCRAM-SHA-256")
     except ValueError:
@@ -88,14 +88,14 @@ def _challenge(name: str, text: str) -> bytes:
 
 
 def _cancelled(wire: ClientWire, timeout_s: float, words: str) -> LoginProblem:
-    """Cancel the exchange (RFC 4954 4). The reason counts, and no longer the server's answer."""
+    """Cancel the exchange (RFC 4954 4), and return the reason as an exception. The server's last reply is ignored."""
     with suppress(ConnectionLost):
         wire.command("*", timeout_s)
     return LoginProblem(words)
 
 
 def _finish(client: sasl.Client) -> None:
-    """Check that the server has shown that it knows the password before its 235 (RFC 5802 3). Raises LoginProblem."""
+    """Check the server's proof, before its 235, that it knows the password (RFC 5802 3). Raises LoginProblem."""
     try:
         client.send(b"")
     except StopIteration:

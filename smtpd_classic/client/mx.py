@@ -1,4 +1,4 @@
-"""To the hosts that DNS names for the recipient's domain (RFC 5321 5.1, RFC 7505)."""
+"""Delivery to the mail servers that DNS names for the recipient's domain (RFC 5321 5.1, RFC 7505)."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ _MOST_HOSTS = 20
 
 @dataclass(frozen=True, slots=True)
 class MxTransport:
-    """All recipients of a job are of one domain."""
+    """The transport by MX records. All recipients of a job are of one domain."""
 
     network: Network
     encryption: Encryption = Encryption.OFFERED
@@ -48,7 +48,7 @@ class MxTransport:
         loop = _final("5.4.6", f"mail for {domain} loops back to this server, which is its best mail server")
         in_turn(exchangers.candidates(), job, sift, self.network, loop)
         if left:
-            # For a domain that we are a backup of there is no other way than to wait for its better servers.
+            # If we are a backup MX of the domain, mail can only wait for its better servers.
             ours = exchangers.hold_us()
             settle([replace(outcome, soft=False) for outcome in left] if ours else left)
 
@@ -58,7 +58,7 @@ def _final(enhanced: str, words: str) -> Outcome:
 
 
 class _Exchangers:
-    """The list of one domain, read group by group of equal preference, as far as it is needed."""
+    """The mail servers of one domain, looked up group by group of equal preference, as far as they are needed."""
 
     def __init__(self, exchangers: tuple[MxRecord, ...], transport: MxTransport) -> None:
         self._groups = [list(group) for _, group in groupby(exchangers, lambda mx: mx.preference)]
@@ -66,7 +66,7 @@ class _Exchangers:
         self._ours = False
 
     def candidates(self) -> Iterator[Candidate]:
-        """Those better than ourselves (RFC 5321 5.1: we and everything no better are dropped)."""
+        """Yield the hosts better than ourselves (RFC 5321 5.1: this server and all hosts no better are dropped)."""
         while self._groups and not self._ours:
             group = self._look_up(self._groups.pop(0))
             if not self._ours:

@@ -1,5 +1,6 @@
-"""The surroundings of the transports: names, time, TLS, and the memory of other hosts. They are passed in, so that
-tests can have their own.
+"""The surroundings of the transports: names, time, TLS, and the memory of other hosts.
+
+They are parameters, so that tests can pass their own.
 """
 
 import ipaddress
@@ -22,7 +23,7 @@ __all__ = ["Encryption", "Network", "OwnHosts", "RelayLogin", "Target", "Timeout
 
 
 class Encryption(Enum):
-    """The TLS that a session must have."""
+    """The requirement of a session for TLS."""
 
     NEVER = "never"
     OFFERED = "when offered"
@@ -46,7 +47,7 @@ class RelayLogin(NamedTuple):
 
 
 class Target(NamedTuple):
-    """One address of one host, with the terms of a session. `from_mx`: DNS named it, so it may be this server."""
+    """One address of one host, with the settings of a session. `from_mx`: DNS named it, so it may be this server."""
 
     peer: Peer
     encryption: Encryption
@@ -56,7 +57,7 @@ class Target(NamedTuple):
 
 
 class Timeouts(NamedTuple):
-    """RFC 5321 4.5.3.2, in seconds. `transaction` bounds all of one message at one host."""
+    """The timeouts of RFC 5321 4.5.3.2, in seconds. `transaction` is the limit for all of one message at one host."""
 
     connect: float = 30.0
     greeting: float = 300.0
@@ -120,8 +121,11 @@ class OwnHosts:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """`clock` is the wall clock. The ports are others only in tests; `max_messages` are sent over one connection.
-    `login_refused` is called when the remote server rejects our credentials."""
+    """The surroundings of the transports.
+
+    `clock` is the wall clock. Only tests change the ports. At most `max_messages` are sent over one connection.
+    `login_refused` is called when the remote server rejects our credentials.
+    """
 
     helo_name: str
     resolver: Resolver

@@ -22,12 +22,12 @@ class TransactionOutcomes:
     started: float = field(default_factory=time.monotonic)
 
     def settle_all(self, action: Action, reply: Reply) -> None:
-        """Give every recipient an outcome in our own words, which no other host would change."""
+        """Give every recipient an outcome in our own words; no other host is tried."""
         for recipient in self.job.recipients:
             self.found[recipient.address] = replace(self.outcome(recipient, action, reply, command=""), soft=False)
 
     def settle_rest(self, reply: Reply, command: str, but: list[JobRecipient] | None = None) -> None:
-        """Give every recipient without an outcome that of the reply."""
+        """Give every recipient without an outcome the outcome of the reply."""
         names = {recipient.address for recipient in but or ()}
         for recipient in self.job.recipients:
             if recipient.address not in self.found and recipient.address not in names:

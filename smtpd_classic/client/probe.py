@@ -1,6 +1,6 @@
-"""Tries the way to another mail server, step by step, without sending a message: resolve, connect, TLS, login.
+"""A test of the way to another mail server, without sending a message: resolve, connect, TLS, login.
 
-The result is a list of steps for people. `smtpd-classic test` prints it, and the screens show it as it grows.
+The result is a list of steps for display. `smtpd-classic test` prints it, and the screens show each step at once.
 """
 
 import time
@@ -64,7 +64,7 @@ class HostProbe(NamedTuple):
 
 
 class _Stop(Exception):
-    """The probe of this host ends here."""
+    """Raised to end the probe of this host."""
 
 
 Told = Callable[[str, ProbeStep], None]
@@ -95,7 +95,7 @@ def probe_relay(config: Config, network: Network, told: Told = lambda host, step
 def probe_direct(
     config: Config, direct: DirectDomain, network: Network, told: Told = lambda host, step: None
 ) -> tuple[HostProbe, ...]:
-    """Try the hosts of a direct domain; where it names none, those that DNS names for it."""
+    """Try the hosts of a direct domain; if it names none, try the hosts of its MX records."""
     if direct.hosts:
         return _each(direct_hosts(direct, config.remote, network).hosts, network, told)
     domain = direct.name.lstrip("*.")
@@ -125,7 +125,7 @@ def probe_listener(
 
 
 def probe_target(target: Target, network: Network, told: Told = lambda host, step: None) -> HostProbe:
-    """Try one host, at the first of its addresses that can be connected to."""
+    """Try one host, at the first of its addresses that accepts a connection."""
     return _Probe(target, network, told, f"{target.peer.name}:{target.peer.port}").run()
 
 

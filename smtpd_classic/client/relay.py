@@ -1,4 +1,4 @@
-"""To hosts that the configuration names, in their order: the smarthost, or those of a direct domain."""
+"""Delivery to hosts that the configuration names, in their order: the smarthost, or those of a direct domain."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -16,8 +16,11 @@ __all__ = ["RelayTransport", "direct_hosts", "smarthost"]
 
 @dataclass(frozen=True, slots=True)
 class RelayTransport:
-    """`sender` replaces the envelope sender, but never the null one. Tries through a `smarthost` are counted.
-    `signs` is false where the relay refuses signed mail."""
+    """The transport by configured hosts.
+
+    `sender` replaces the envelope sender, but never the null one. Tries through a `smarthost` are counted. `signs` is
+    False if the relay refuses signed mail.
+    """
 
     hosts: tuple[Target, ...]
     network: Network
@@ -39,7 +42,7 @@ class RelayTransport:
         in_turn(self._candidates(), job, count, self.network, put_off("4.4.4", "no relay host is configured"))
 
     def _candidates(self) -> Iterator[Candidate]:
-        """In the order of the list, but those that failed a while ago last."""
+        """Yield the addresses of the hosts in the order of the list, but hosts with a recent failure last."""
         health = self.network.health
         for host in sorted(self.hosts, key=lambda host: health.troubled(host.peer)):
             yield from addresses_of(host, self.network)
@@ -79,7 +82,7 @@ def direct_hosts(direct: DirectDomain, remote: Remote, network: Network) -> Rela
 def _target(
     host: Host, login: RelayLogin | None, smtps_port: int, *, opportunistic: bool, any_certificate: bool
 ) -> Target:
-    """A login implies TLS, verified unless the administrator says otherwise, whatever else is set."""
+    """Return the target of a host. A login requires TLS, verified unless the administrator accepts any certificate."""
     if host.ssl or login is not None:
         encryption = Encryption.REQUIRED if any_certificate else Encryption.VERIFIED
     else:

@@ -1,4 +1,4 @@
-"""`deliver_to`: one message to one address of one host, over a session that may be an old one."""
+"""Delivery of one message to one address of one host, over a new session or an idle one."""
 
 from dataclasses import replace
 from typing import cast
@@ -13,7 +13,7 @@ __all__ = ["deliver_to"]
 
 
 class _Delivery:
-    """Which recipients are left, and what the host said of them that another may better."""
+    """The recipients that are left, and the soft outcomes, which another host may improve."""
 
     def __init__(self, job: DeliveryJob, settle: Settle) -> None:
         self.job = job
@@ -22,7 +22,7 @@ class _Delivery:
         self.held: list[Outcome] = []
 
     def settle(self, outcomes: list[Outcome]) -> None:
-        """What is final is passed on at once, so that it is known whatever happens next."""
+        """Pass on final outcomes at once, so that they are recorded before anything else happens."""
         for outcome in outcomes:
             self.left.pop(outcome.recipient, None)
         self.held += [outcome for outcome in outcomes if outcome.soft]
@@ -31,7 +31,7 @@ class _Delivery:
             self._settle(final)
 
     def again(self) -> None:
-        """What is held is tried once more."""
+        """Put the recipients with a soft outcome back among those that are left."""
         self.left.update({outcome.recipient: None for outcome in self.held})
         self.held = []
 
@@ -43,7 +43,7 @@ class _Delivery:
 
 
 def deliver_to(target: Target, job: DeliveryJob, settle: Settle, network: Network) -> None:
-    """Settles every recipient of the job. Raises HostBusy while nothing has been sent."""
+    """Deliver the job, and settle every recipient. Raises HostBusy while nothing has been sent."""
     delivery = _Delivery(job, settle)
     for _ in range(3):
         if not _one_session(target, delivery, network):
@@ -52,7 +52,7 @@ def deliver_to(target: Target, job: DeliveryJob, settle: Settle, network: Networ
 
 
 def _one_session(target: Target, delivery: _Delivery, network: Network) -> bool:
-    """Whether another session with the same host is called for."""
+    """Use one session. Return True if another session with the same host is needed."""
     address = (target.peer.ip, target.peer.port)
     session = cast("Session | None", network.connections.take(address, target))
     try:
@@ -72,13 +72,13 @@ def _one_session(target: Target, delivery: _Delivery, network: Network) -> bool:
             delivery.settle(job.all(replace(problem.outcome, peer=target.peer)))
             return False
         except StaleConnection:
-            network.connections.forget(address)  # what was kept as long as this one is gone too
+            network.connections.forget(address)  # other idle sessions of this age are closed too
             delivery.again()
             return True
         return _look_back(target, session, delivery, network)
     except BaseException:
         if session is not None:
-            session.end()  # in the middle of a message, perhaps: of no use for the next
+            session.end()  # perhaps in the middle of a message, so it cannot be used again
         raise
     finally:
         network.connections.give_back(address, target, session)

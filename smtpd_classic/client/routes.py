@@ -1,5 +1,6 @@
-"""Which transport each recipient takes. Every checkbox of remote delivery is an expression of the algebra, and none is
-frozen into the queue: routes are asked for anew at every attempt.
+"""The choice of a transport for each recipient, by the options of remote delivery.
+
+Routes are not stored in the queue: every attempt chooses them anew.
 """
 
 from collections.abc import Callable
@@ -18,8 +19,11 @@ __all__ = ["Route", "Routes"]
 
 
 class Route(NamedTuple):
-    """Recipients with the same `destination` may share a session. `local`: into a mailbox here. `relay_only`: when
-    the tries through the relay are used up, there is no other way."""
+    """The route of a recipient.
+
+    Recipients with the same `destination` may share a session. `local`: into a mailbox here. `relay_only`: there is no
+    other route when the tries through the relay are used up.
+    """
 
     destination: str
     transport: Transport
@@ -49,7 +53,7 @@ class Routes:
         self._direct = [(direct, direct_hosts(direct, remote, network)) for direct in config.direct_domains]
 
     def route(self, address: str, *, relay_exhausted: bool = False) -> Route:
-        """The way to `address`; with `relay_exhausted`, without the relay where there is another one."""
+        """Return the route to `address`; with `relay_exhausted`, avoid the relay if there is another route."""
         _, domain = split_address(address)
         if not domain or self._is_local_domain(domain):
             return Route("local", self._mailboxes, local=True)
@@ -64,7 +68,7 @@ class Routes:
         return Route(f"direct {direct[0].name}", transport)
 
     def _remote(self, domain: str, *, relay_exhausted: bool) -> Route:
-        """The remote delivery rules."""
+        """Return the route by the rules of remote delivery."""
         remote = self._config.remote
         if remote.relay_always or (remote.relay_when_delivery_fails and not remote.look_up_mx):
             return Route("relay", self._relay, relay_only=True)
@@ -76,5 +80,5 @@ class Routes:
 
 
 def _matches(direct: DirectDomain, domain: str) -> bool:
-    """`example.org` is that domain, `.example.org` its sub-domains."""
+    """Return True if the direct domain covers `domain`: `example.org` is itself, `.example.org` its sub-domains."""
     return domain.endswith(direct.name) if direct.name.startswith(".") else domain == direct.name

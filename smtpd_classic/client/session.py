@@ -1,8 +1,8 @@
-"""A session with another host, from the connection to the point where it takes MAIL.
+"""A session with another host, from the connection until it accepts MAIL.
 
-Rule 1: where TLS is required nothing goes out in the clear, and a login never does.
-Rule 2: where TLS is only welcome it never costs a delivery: when the handshake fails, the same host is tried again in
-plaintext, and the log says so.
+Rule 1: where TLS is required, nothing is sent in plaintext; a login never is.
+Rule 2: opportunistic TLS never costs a delivery: when the handshake fails, the same host is tried again in plaintext,
+and the log records it.
 """
 
 import ssl
@@ -24,8 +24,10 @@ __all__ = ["NotReady", "Session", "open_session"]
 
 
 class NotReady(Exception):
-    """There is no session; `outcome` is what that means for every recipient. `dead`: the host could not even be
-    reached."""
+    """Raised when there is no session.
+
+    `outcome` is the outcome for every recipient. `dead`: the host could not be reached at all.
+    """
 
     def __init__(self, outcome: Outcome, *, dead: bool = False) -> None:
         super().__init__(outcome.reply.text.replace("\n", " "))
@@ -42,22 +44,28 @@ class _EhloDropped(Exception):
 
 
 def _put_off(enhanced: str, words: str, *, dead: bool = False, login_failed: bool = False) -> NotReady:
-    """In our own words."""
+    """Return the exception for a deferral in our own words."""
     reply = Reply(451, enhanced, words)
     outcome = Outcome("", Action.DELAYED, reply, soft=True, unreachable=True, login_failed=login_failed)
     return NotReady(outcome, dead=dead)
 
 
 def _refused(reply: Reply, command: str, peer: Peer) -> NotReady:
-    """In the host's words. A 5xx before MAIL is about us and not about the message, so it waits (and may go
-    elsewhere)."""
+    """Return the exception for a refusal in the host's words.
+
+    A 5xx before MAIL is about this server and not about the message, so the message waits, and another host may be
+    tried.
+    """
     outcome = Outcome("", Action.DELAYED, reply, peer, command=command, soft=True, unreachable=True)
     return NotReady(outcome)
 
 
 class Session:
-    """`offered` shrinks when the host turns out not to mean it. `reused`: kept from an earlier message, and perhaps
-    gone."""
+    """An open session.
+
+    An extension is removed from `offered` once the host rejects its use. `reused`: the session was kept from an earlier
+    message, and may be closed by now.
+    """
 
     def __init__(self, wire: ClientWire, peer: Peer, offered: Offered, most_messages: int, *, pipelining: bool) -> None:
         self.wire = wire
@@ -69,7 +77,7 @@ class Session:
         self.choked = False
         self.lost = False
         self.dialect = Dialect.SMTP
-        self.recipients_taken = 0  # before the host said 421 to a RCPT
+        self.recipients_taken = 0  # before the host replied 421 to a RCPT
         self._pipelining = pipelining
         self._messages_left = most_messages - 1
         self._ended = False
@@ -87,7 +95,7 @@ class Session:
         return self._pipelining and self.offered.pipelining
 
     def resume(self, transcript: Transcript) -> None:
-        """Go on with another message."""
+        """Begin another message."""
         self.wire.transcript = transcript
         transcript.happened(f"using the open connection to {self.peer}")
         self.reused = True
@@ -95,7 +103,7 @@ class Session:
         self._messages_left -= 1
 
     def strip(self) -> bool:
-        """Do without what the host announced and refuses, one step a call; False when nothing is left to leave out."""
+        """Remove an extension that the host announced and rejects, one step a call. Return False if none is left."""
         if self.offered.has_size or self.offered.dsn:
             self.offered = replace(self.offered, has_size=False, size=0, dsn=False)
             return True
@@ -108,13 +116,13 @@ class Session:
         self.offered = replace(self.offered, dsn=False)
 
     def end(self) -> None:
-        """The connection is gone, or the host has ended it."""
+        """Close a connection that is lost, or that the host has ended."""
         self._ended = True
         self.lost = True
         self.wire.close()
 
     def quit(self) -> None:
-        """End it in due form, without waiting for the answer (as Postfix does)."""
+        """End the session with QUIT, without waiting for the reply (as Postfix does)."""
         if not self._ended:
             self._ended = True
             try:
@@ -126,7 +134,7 @@ class Session:
 
 
 def open_session(target: Target, network: Network, transcript: Transcript, note: Callable[[str], None]) -> Session:
-    """Raises NotReady."""
+    """Open a session. Raises NotReady."""
     started = time.monotonic()
     try:
         session = _Opening(target, network, transcript).run()
@@ -145,7 +153,7 @@ def open_session(target: Target, network: Network, transcript: Transcript, note:
 
 
 class _Opening:
-    """The steps of one session until it is ready."""
+    """The steps that open one session."""
 
     def __init__(self, target: Target, network: Network, transcript: Transcript, *, extended: bool = True) -> None:
         self._target = target
@@ -202,7 +210,7 @@ class _Opening:
         return self._offered(wire, wire.command(f"EHLO {self._network.helo_name}", timeout_s))
 
     def _offered(self, wire: ClientWire, reply: Reply) -> Offered:
-        """Return the extensions in the reply to EHLO; say HELO where it was refused."""
+        """Return the extensions in the reply to EHLO; send HELO if it was refused."""
         check(reply, "EHLO")
         if reply.positive:
             self._not_ourselves(reply)
@@ -220,7 +228,7 @@ class _Opening:
         return Offered()
 
     def _not_ourselves(self, reply: Reply) -> None:
-        """A host that DNS named and that turns out to be us, behind an address that we did not know as ours."""
+        """Raise NotReady if a host that DNS named is this server, at an address that we did not know as ours."""
         name = reply.text.split(maxsplit=1)[:1]
         if self._target.from_mx and name and self._network.own.named(name[0]):
             words = f"{self._peer} calls itself {self._network.helo_name}, as we do: mail would come back to us"
@@ -269,7 +277,7 @@ class _Opening:
         login = self._target.login
         if login is None:
             return
-        if wire.tls is None:  # whatever the configuration came to: never in the clear
+        if wire.tls is None:  # whichever way it is configured: never in plaintext
             raise _put_off("4.7.4", f"{self._peer} wants a login, and there is no TLS")
         try:
             log_in(wire, offered.auth, login, self._timeouts.mail)
@@ -283,7 +291,7 @@ class _Opening:
             return _put_off("4.7.0", f"login at {self._peer}: {problem}", login_failed=True)
         refused = _refused(reply, "AUTH", self._peer)
         if not reply.transient:
-            # Nothing must bounce because a password has expired: the message waits, and the postmaster is told.
+            # An expired password must not cause bounces: the message waits, and the postmaster is notified.
             refused.outcome = replace(refused.outcome, login_failed=True)
             self._network.login_refused(self._target, str(reply))
         return refused

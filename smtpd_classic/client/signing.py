@@ -1,4 +1,4 @@
-"""The DKIM signature of a message that leaves, put on top of each variant of its content."""
+"""The DKIM signature of an outgoing message, put on top of each variant of its content."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -17,7 +17,9 @@ __all__ = ["CannotSign", "ContentSigner", "MessageSigner", "unsigned"]
 
 
 class CannotSign(Exception):
-    """The domain's mail is to be signed, but its key cannot be used; `str()` says why. The message waits."""
+    """Raised when the domain's mail must be signed but its key cannot be used; `str()` gives the reason. The message
+    waits.
+    """
 
 
 class SignedEnvelope(Protocol):
@@ -28,12 +30,12 @@ class SignedEnvelope(Protocol):
 
 
 def unsigned(content: MessageContent) -> MessageContent:
-    """Return the content as it is: no signature is wanted."""
+    """Return the content unchanged: no signature is wanted."""
     return content
 
 
 class MessageSigner:
-    """The keys and rules of signing. `signer()` makes the function that signs the variants of one content."""
+    """The keys and rules of signing. `signer()` returns the function that signs the variants of one content."""
 
     def __init__(self, config: Config, ring: KeyRing, clock: Callable[[], float]) -> None:
         self._ring = ring
@@ -45,7 +47,7 @@ class MessageSigner:
     def signer(
         self, envelope: SignedEnvelope, note: Callable[[str], None]
     ) -> Callable[[MessageContent], MessageContent]:
-        """Return the function that gives a content with its signature on top. It raises CannotSign."""
+        """Return the function that returns a content with its signature on top. It raises CannotSign."""
         return ContentSigner(self, note) if envelope.sign else unsigned
 
     def signature(self, content: MessageContent) -> tuple[bytes, tuple[SigningKey, ...]]:

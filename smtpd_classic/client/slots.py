@@ -1,9 +1,9 @@
-"""Slots for transactions: how many messages are on their way to other hosts at the same time.
+"""Slots for transactions: the number of messages that are sent to other hosts at the same time.
 
 A session takes a slot when the host is ready for MAIL, and gives it back after the transaction. A host that makes no
-progress for a while is *stalled*: its transaction no longer counts, so that silent hosts cannot hold all slots.
-The hard cap bounds stalled transactions too: when it is reached and work waits, the one that stalled longest is
-closed, but never after its final dot (RFC 1047).
+progress for a while is *stalled*: its transaction no longer counts, so that silent hosts cannot hold all slots. The
+hard cap bounds stalled transactions too: when it is reached and a session waits, the transaction that stalled longest
+is closed, but never after its final dot (RFC 1047).
 """
 
 import threading
@@ -30,7 +30,7 @@ class Progress(Protocol):
 
 
 class TransactionSlots:
-    """Thread-safe; `clock` is monotonic."""
+    """The slots of a process. Thread-safe; `clock` is monotonic."""
 
     def __init__(self, limit: int, clock: Callable[[], float] = time.monotonic, stalled_s: float = STALLED_S) -> None:
         self.limit = limit
@@ -50,7 +50,7 @@ class TransactionSlots:
         return len(self._running)
 
     def enter(self, connection: Progress) -> None:
-        """Wait for a slot and take it; sessions get their slots in the order in which they asked."""
+        """Wait for a slot and take it; sessions get their slots in the order of their calls."""
         with self._lock:
             connection.progressed = self._clock()
             if not self._waiting and self._has_room():

@@ -2,13 +2,13 @@
 
 Rule 1: every recipient of the job has exactly one outcome at the end, for every behaviour of the host. Recipients that
 the host accepted before it closed the session have none yet: their message is sent in another session.
-Rule 2: an extension that the host announced and then refuses is left out, and the command repeated without it in the
+Rule 2: an extension that the host announced and then refuses is left out, and the command is repeated without it in the
 same session.
-Rule 3: only 2xx to the final dot is a delivery. An answer that has no meaning where it comes (250 to DATA, 354 to RCPT)
-decides nothing: the two sides are out of step, and the message is tried again later.
-Rule 4: once the final dot is sent and no reply has come, the outcome is unknown (RFC 1047): the message is tried again
-later, and by no other way in the same attempt.
-Rule 5: 421 to a RCPT ends the list of recipients there. The content is sent to those that were accepted; the rest waits
+Rule 3: only 2xx to the final dot is a delivery. A reply that is invalid at its place (250 to DATA, 354 to RCPT) decides
+nothing: the two sides are out of step, and the message is tried again later.
+Rule 4: if no reply comes after the final dot, the outcome is unknown (RFC 1047): the message is tried again later, and
+by no other way in the same attempt.
+Rule 5: 421 to a RCPT ends the list of recipients there. The content is sent to the accepted recipients; the rest waits
 for the next attempt.
 """
 
@@ -32,7 +32,7 @@ MOST_RECIPIENTS = 100  # every server accepts so many (RFC 5321 4.5.3.1.8)
 
 
 class StaleConnection(Exception):
-    """Raised when a kept session is gone and nothing of this message has been sent."""
+    """Raised when an idle session turns out to be closed and nothing of this message has been sent."""
 
 
 def transact(
@@ -65,7 +65,7 @@ def transact(
 
 @dataclass(slots=True)
 class ClientTransaction:
-    """One MAIL command and the commands up to its end."""
+    """The commands of one transaction, from MAIL to its end."""
 
     session: Session
     job: DeliveryJob
@@ -82,7 +82,7 @@ class ClientTransaction:
         self.record = TransactionOutcomes(self.session, self.job)
 
     def run(self) -> None:
-        """Hold the conversation; the outcomes are there afterwards. Raises StaleConnection."""
+        """Run the transaction; `outcomes()` then has its results. Raises StaleConnection."""
         content = compatible(self.job, self.session.offered, self.session.peer.name)
         if isinstance(content, Reply):
             for recipient in self.job.recipients:
@@ -104,7 +104,7 @@ class ClientTransaction:
             if self.closing is not None:
                 self._closed_before_data(self.closing)
                 return
-            # A host that announces PIPELINING and drops the commands behind the first never answers them.
+            # A host that announces PIPELINING and drops the commands after the first never replies to them.
             self.session.choked = lost.timed_out and self.session.pipelining
             self._broken(str(lost))
 
@@ -124,7 +124,7 @@ class ClientTransaction:
             return self.record.by_reply(recipient, self.closing, "RCPT TO")
         return self.record.delayed(recipient, self.lost or "the session ended")
 
-    # The conversation --------------------------------------------------------------------------------------------
+    # The commands ------------------------------------------------------------------------------------------------
 
     def _reset(self) -> None:
         try:
@@ -151,14 +151,14 @@ class ClientTransaction:
                 return
 
     def _take(self, number: int, reply: Reply) -> None:
-        """Take the reply to command `number`."""
+        """Process the reply to command `number`."""
         recipients = self.job.recipients
         if number == 0:
             self.session.needs_reset = reply.positive
             if not reply.positive:
                 self._refused_sender(reply)
         elif number <= len(recipients):
-            if not self.refused:  # commands behind a refused MAIL are answered all the same
+            if not self.refused:  # the host replies to the commands after a refused MAIL too
                 self._answer(recipients[number - 1], reply)
         elif reply.code == 354:
             self._send_content()
@@ -168,7 +168,7 @@ class ClientTransaction:
                 self.session.end()
 
     def _command(self, number: int, send: list[str]) -> Reply:
-        """Send, if there is something to send, and return the reply to command `number`.
+        """Send the commands in `send`, if any, and return the reply to command `number`.
 
         Raises ConnectionLost or StaleConnection.
         """
@@ -194,7 +194,7 @@ class ClientTransaction:
         return reply
 
     def _closing(self, reply: Reply, command: str) -> None:
-        """Take 421: the host ends the session (RFC 5321 3.8). Recipients that it has accepted may still get theirs."""
+        """Process 421: the host ends the session (RFC 5321 3.8). Accepted recipients may still get the content."""
         if self.record.accepted:
             self.closing = reply
             self.session.recipients_taken = len(self.record.accepted)
@@ -207,7 +207,7 @@ class ClientTransaction:
         raise ConnectionLost(str(reply))
 
     def _closed_before_data(self, reply: Reply) -> None:
-        """Settle the rest behind a 421; recipients that the host had accepted are left for another session."""
+        """Settle the recipients after a 421; recipients that the host had accepted are left for another session."""
         self.session.end()
         self.record.settle_rest(reply, "RCPT TO", but=self.record.accepted)
 
@@ -279,7 +279,7 @@ class ClientTransaction:
             self.session.end()
 
     def _empty_message(self) -> None:
-        """End a content that the host asked for although it has accepted no recipient."""
+        """End a content that the host requested although it has accepted no recipient."""
         self.session.wire.send(b".\r\n", self.timeouts.block)
         if self.session.dialect.replies_to_content(0):
             self.session.wire.reply(self.timeouts.end)
@@ -295,7 +295,7 @@ class ClientTransaction:
             self.record.found[recipient.address] = replace(outcome, soft=False)
 
     def _broken(self, words: str) -> None:
-        """The connection is gone: defer every recipient that has no answer yet."""
+        """Defer every recipient without a reply, after the connection is lost."""
         self.session.end()
         self.lost = words
         for recipient in self.job.recipients:

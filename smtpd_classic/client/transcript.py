@@ -40,7 +40,7 @@ class Transcript:
             self._length, self._cut = 0, False
 
     def _add(self, mark: str, line: str) -> None:
-        """Append a line. It is made printable only when the transcript is read, since most never are."""
+        """Append a line. It is made printable only when the transcript is read, since most transcripts never are."""
         with self._lock:
             self._lines.append((mark, line[:_LONGEST_LINE]))
             self._length += min(len(line), _LONGEST_LINE) + 4

@@ -1,10 +1,9 @@
-"""A way to deliver, and what comes of it.
+"""The interface of a transport, its jobs and its outcomes.
 
-Rule 1: `deliver` settles every recipient of its job exactly once before it returns, as each host answers.
-Rule 2: what one transport settled as done is nobody else's business any more; only what it could not do *softly* may
-be handed to another.
-Rule 3: a transport raises `HostBusy` and nothing else, and only while nothing has been sent to anybody: the job is to
-be given to it again a moment later, less what it has settled.
+Rule 1: `deliver` settles every recipient of its job exactly once before it returns, as each host replies.
+Rule 2: a recipient that one transport settled is final; only one with a *soft* outcome may go to another transport.
+Rule 3: a transport raises only `HostBusy`, and only while nothing has been sent to any host: the job must be given to
+it again a moment later, without the recipients that it has settled.
 """
 
 from collections.abc import Callable
@@ -21,11 +20,11 @@ __all__ = ["GREETING", "Action", "DeliveryJob", "HostBusy", "JobRecipient", "Out
 
 
 GREETING = "the connection"
-"""In place of a command, for what a host says before any."""
+"""The name that stands in place of a command for the greeting of a host."""
 
 
 class HostBusy(Exception):
-    """As many connections to the host at `address` are open as are allowed."""
+    """Raised when the allowed number of connections to the host at `address` is open."""
 
     def __init__(self, address: object) -> None:
         super().__init__(address)
@@ -33,7 +32,7 @@ class HostBusy(Exception):
 
 
 class Action(Enum):
-    """What became of a recipient in one attempt, in the words of RFC 3464 2.3.3."""
+    """The result for a recipient in one attempt, in the words of RFC 3464 2.3.3."""
 
     DELIVERED = "delivered"
     DELAYED = "delayed"
@@ -41,7 +40,7 @@ class Action(Enum):
 
 
 class JobRecipient(Protocol):
-    """One recipient; `notify` and `orcpt` are RFC 3461's, `original` the address that RCPT named here."""
+    """One recipient; `notify` and `orcpt` are those of RFC 3461, `original` is the address that RCPT named here."""
 
     @property
     def address(self) -> str: ...
@@ -54,14 +53,14 @@ class JobRecipient(Protocol):
 
 
 class Peer(NamedTuple):
-    """The other end of a session, or of one that did not come about."""
+    """The other end of a session, or of a session that could not be opened."""
 
     name: str
     ip: str = ""
     port: int = 0
 
     def __str__(self) -> str:
-        """As in the log: `mx.example.org[192.0.2.1]:25`."""
+        """Return the form in the log: `mx.example.org[192.0.2.1]:25`."""
         address = f"[{self.ip}]" if self.ip else ""
         port = f":{self.port}" if self.port else ""
         return f"{self.name}{address}{port}"
@@ -69,14 +68,14 @@ class Peer(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one recipient in one attempt; a blank `recipient` means any of the job's.
+    """The result for one recipient in one attempt; a blank `recipient` means any of the job's.
 
-    `command` is what `peer` answered with `reply`; blank when the reply is in our own words. `soft`: another host or
-    transport may try. `unreachable`: no host got as far as taking a MAIL command, so that the next message would fare
-    no better now. `begun`: MAIL was sent; `through_relay`: to the smarthost, so it counts as a try. `notifies`: the
-    host has promised to send the notices of RFC 3461. `login_failed`: the host wants, or lacks, a login; other hosts
-    of the same list may do, other transports not. `connected_s` and `sent_s` are how long the connection and the
-    transaction took.
+    `command` is the command that `peer` answered with `reply`; blank when the reply is in our own words. `soft`:
+    another host or transport may be tried. `unreachable`: no host reached the point of accepting a MAIL command, so
+    that the next message would fail now too. `begun`: MAIL was sent; `through_relay`: to the smarthost, so it counts as
+    a try. `notifies`: the host has promised to send the notices of RFC 3461. `login_failed`: the host rejects our
+    login, or offers none; other hosts of the same list may be tried, other transports not. `connected_s` and `sent_s`
+    are the seconds that the connection and the transaction took.
     """
 
     recipient: str
@@ -94,7 +93,7 @@ class Outcome:
     sent_s: float = 0.0
 
     def of(self, recipient: str) -> "Outcome":
-        """The same for another recipient."""
+        """Return the same outcome for another recipient."""
         return replace(self, recipient=recipient)
 
 
@@ -106,9 +105,9 @@ class DeliveryJob:
     """Some recipients of one message with the same next hop.
 
     `originates_here`: the message was submitted here, so that it may be converted for a host. `alone`: the message has
-    no other recipient. `forced`: an administrator wants it tried now, even at hosts that are backing off. `note` gets a
-    sentence for the log. `sign` gives a content, as the host takes it, with its signature on top; it raises CannotSign.
-    `junk`: mailboxes here take it into their junk folders.
+    no other recipient. `forced`: an administrator wants it tried now, even at hosts that are backing off. `note` writes
+    a sentence to the log. `sign` returns a content, in the form for the host, with its signature on top; it raises
+    CannotSign. `junk`: mailboxes here take it into their junk folders.
     """
 
     queue_id: str
@@ -127,13 +126,13 @@ class DeliveryJob:
     junk: bool = False
 
     def only(self, addresses: set[str]) -> "DeliveryJob":
-        """The same job for some of its recipients."""
+        """Return the same job for some of its recipients."""
         if all(each.address in addresses for each in self.recipients):
             return self
         return replace(self, recipients=tuple(each for each in self.recipients if each.address in addresses))
 
     def all(self, outcome: Outcome) -> list[Outcome]:
-        """The same outcome for every recipient."""
+        """Return the same outcome for every recipient."""
         return [outcome.of(recipient.address) for recipient in self.recipients]
 
 

@@ -1,7 +1,8 @@
-"""The socket to another host: lines out, replies in, each with a deadline, all of it in the transcript.
+"""The socket to another host: it sends lines and reads replies, each with a deadline, and records all in the
+transcript.
 
-Rule 1: every wait has an end, and all waits of one message together have one.
-Rule 2: what a secret is, the caller says; it never reaches the transcript.
+Rule 1: every wait has a limit, and all waits of one message together have one.
+Rule 2: the caller marks a secret; it never reaches the transcript.
 """
 
 import contextlib
@@ -24,7 +25,7 @@ _LAST_WORDS_S = 2.0
 
 
 class ConnectionLost(Exception):
-    """The connection is of no use any more; `str()` says what happened, in half a sentence."""
+    """Raised when the connection fails; `str()` gives the reason, in half a sentence."""
 
     def __init__(self, words: str, *, timed_out: bool = False) -> None:
         super().__init__(words)
@@ -48,22 +49,23 @@ def connect(peer: Peer, timeout_s: float, transcript: Transcript, source: str = 
 
 
 def reason(problem: OSError) -> str:
-    """The system's words for an error, as people know them from other mail servers."""
+    """Return the system's words for an error, in the form that administrators know from other mail servers."""
     if isinstance(problem, TimeoutError):
         return "connection timed out"
     if isinstance(problem, ssl.SSLCertVerificationError):
         return f"certificate not verified: {problem.verify_message}"
     if isinstance(problem, ssl.SSLError):
-        words: str | None = getattr(problem, "reason", None)  # which may be None, whatever the stub says
+        words: str | None = getattr(problem, "reason", None)  # None is possible, although the stub excludes it
         return (words or "TLS failed").replace("_", " ").lower()
     return (problem.strerror or type(problem).__name__).lower()
 
 
 class ClientWire:
-    """`transcript` may be changed between messages. `tls` holds the result of the handshake, or None.
+    """One connection to another host.
 
-    `progressed` is the monotonic time of the last reply or accepted write; `committing` is True between the final dot
-    and its reply (`slots.Progress`).
+    `transcript` may be changed between messages. `tls` holds the result of the handshake, or None. `progressed` is the
+    monotonic time of the last reply or accepted write; `committing` is True between the final dot and its reply
+    (`slots.Progress`).
     """
 
     def __init__(self, connection: socket.socket, transcript: Transcript) -> None:
@@ -78,11 +80,13 @@ class ClientWire:
         self.tls: TlsInfo | None = None
 
     def limit(self, timeout_s: float) -> None:
-        """From now on everything together must be done within this time."""
+        """Set the deadline of all later commands and replies together."""
         self._deadline = time.monotonic() + timeout_s
 
     def command(self, line: str, timeout_s: float, shown: str = "") -> Reply:
-        """Send one line, and the reply to it. `shown` is written down instead of a line with a secret. Raises Lost."""
+        """Send one line, and return the reply. The transcript has `shown` in place of a secret line. Raises
+        ConnectionLost.
+        """
         self.send_lines((line,), timeout_s, shown)
         return self.reply(timeout_s)
 
@@ -94,7 +98,7 @@ class ClientWire:
         self.send(bytes(data), timeout_s)
 
     def send(self, data: bytes, timeout_s: float) -> None:
-        """All of it, within the time. Raises Lost."""
+        """Send all data within the time. Raises ConnectionLost."""
         try:
             self._wait(timeout_s)
             self._socket.sendall(data)
@@ -103,7 +107,7 @@ class ClientWire:
             raise self._lost(reason(problem)) from None
 
     def reply(self, timeout_s: float) -> Reply:
-        """The next reply. Raises Lost."""
+        """Return the next reply. Raises ConnectionLost."""
         end = time.monotonic() + timeout_s
         try:
             while (found := self._parser.next_reply()) is None:
@@ -125,23 +129,23 @@ class ClientWire:
         return found
 
     def last_words(self) -> Reply | None:
-        """What the other side said before it stopped listening, if it said anything."""
+        """Return the reply that the host sent before it closed the connection, or None."""
         try:
             return self.reply(_LAST_WORDS_S)
         except ConnectionLost:
             return None
 
     def start_tls(self, context: ssl.SSLContext, host: str, timeout_s: float) -> TlsInfo:
-        """Raises Lost, and then there is no connection any more."""
+        """Start TLS. Raises ConnectionLost and closes the connection if the handshake fails."""
         try:
             self._wait(timeout_s)
             encrypted = context.wrap_socket(self._socket, server_hostname=host)
-        except (OSError, ValueError) as problem:  # ValueError: a host name that cannot be one
+        except (OSError, ValueError) as problem:  # ValueError: an invalid host name
             words = reason(problem) if isinstance(problem, OSError) else str(problem)
             raise self._lost(f"TLS handshake failed: {words}") from None
         self._socket = encrypted
         self._waits = -1.0
-        # What came in the clear behind the reply to STARTTLS was never said by the one whom TLS has shown us.
+        # Plaintext after the reply to STARTTLS does not come from the host that TLS authenticates: discard it.
         self._parser = ReplyParser()
         cipher, _, bits = encrypted.cipher() or ("", "", 0)
         self.tls = TlsInfo(encrypted.version() or "", cipher, bits)
@@ -155,11 +159,11 @@ class ClientWire:
         """End the connection from another thread; the thread that uses it gets ConnectionLost with these words."""
         self._aborted = words
         with contextlib.suppress(OSError):
-            # Of the base class: that of ssl would take the TLS state away from the thread that reads.
+            # The shutdown of the base class: that of ssl would drop the TLS state that the reading thread uses.
             socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
     def _wait(self, timeout_s: float) -> None:
-        """What follows may take so long, give or take a tenth: each change is a system call."""
+        """Set the timeout of the next socket call, within a tenth: each change is a system call."""
         left = min(timeout_s, self._deadline - time.monotonic())
         if left <= 0:
             raise TimeoutError

@@ -1,4 +1,4 @@
-"""The content that a host can take, and MAIL and RCPT with their parameters, by its extensions."""
+"""The content in the form for a host, and MAIL and RCPT with their parameters, by the host's extensions."""
 
 import re
 from contextlib import suppress
@@ -19,10 +19,10 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def compatible(job: DeliveryJob, offered: Offered, host: str) -> MessageContent | Reply:
-    """Return the content as this host can take it, or why it never will, in our own words.
+    """Return the content in a form for this host, or, in our own words, the reason why there is none.
 
-    Mail of others stays as it came, unless the host takes 7-bit mail alone. Mail that originates here is converted:
-    UTF-8 in header fields for a host without SMTPUTF8, and lines that are too long.
+    Mail of others is unchanged, unless the host takes 7-bit mail alone. Mail that originates here is converted: UTF-8
+    in header fields for a host without SMTPUTF8, and lines that are too long.
     """
     facts, ours = job.content.facts(), job.originates_here
     if not offered.smtputf8:
@@ -90,7 +90,7 @@ def _needs_utf8(job: DeliveryJob, offered: Offered, facts: ContentFacts) -> bool
 
 
 def _path(address: str, offered: Offered) -> str:
-    """Return the address as the host can read it.
+    """Return the address in a form that the host can read.
 
     Without SMTPUTF8 the domain is written in ASCII. A local part with dots at odd places is quoted (RFC 5321 4.1.2).
     """
@@ -116,7 +116,7 @@ def _xtext(text: str) -> str:
 
 
 def windows(commands: list[str]) -> list[list[int]]:
-    """Return the numbers of the commands that go out together (RFC 2920 3.1); DATA is the last of the last group."""
+    """Return the numbers of the commands to send together (RFC 2920 3.1); DATA is the last of the last group."""
     groups: list[list[int]] = []
     size = _WINDOW
     for number, command in enumerate(commands):
