@@ -1,1 +1,1 @@
-"""Widgets and text that know nothing of mail."""
+"""Widgets and text functions that do not depend on mail."""

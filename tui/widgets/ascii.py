@@ -1,6 +1,6 @@
 """The screen in ASCII: for terminals and fonts that draw lines and quotation marks as rubbish (`--ascii`).
 
-What is translated is the finished picture, so that no screen has to know of it. Every character keeps its width.
+The finished picture is translated, so that the screens need no code for it. Every character keeps its width.
 """
 
 import unicodedata
@@ -24,11 +24,11 @@ _SINGLES = str.maketrans(
 
 
 def ascii_text(text: str) -> str:
-    """The text with nothing but ASCII in it, as wide as before."""
+    """Return the text in ASCII characters only, with the same width."""
     if text.isascii():
         return text
     flat = "".join(_one(char) for char in text.translate(_SINGLES))
-    width = urwid.calc_width(text, 0, len(text))  # several characters may share one place
+    width = urwid.calc_width(text, 0, len(text))  # several characters may share one column
     return flat[:width].ljust(width)
 
 
@@ -41,9 +41,9 @@ def _one(char: str) -> str:
 
 
 class Ascii(urwid.WidgetDecoration[urwid.AbstractWidget]):
-    """Renders the widget below and translates the picture."""
+    """A decoration that renders the widget below it and translates the picture."""
 
-    no_cache: ClassVar[list[str]] = ["render"]  # a translated picture does not know what it was made of
+    no_cache: ClassVar[list[str]] = ["render"]  # urwid could not tell when to drop a cached translation
 
     def __init__(self, widget: urwid.AbstractWidget) -> None:
         super().__init__(widget)

@@ -1,4 +1,4 @@
-"""Buttons, and rows of them that break where the screen ends."""
+"""Buttons, and rows of buttons that wrap at the edge of the screen."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,7 +12,7 @@ _GAP = 1
 
 
 class Word(urwid.WidgetWrap[urwid.SelectableIcon]):
-    """A word that takes the focus: Enter, Space and a click press it."""
+    """A word that can have the focus; Enter, Space or a click presses it."""
 
     def __init__(self, text: str, pressed: Pressed, cursor: int = 0) -> None:
         self._pressed = pressed
@@ -39,12 +39,12 @@ class Word(urwid.WidgetWrap[urwid.SelectableIcon]):
 
 
 def button(label: str, pressed: Pressed) -> Word:
-    """A word in brackets."""
+    """Return a button: the label in brackets."""
     return Word(f"[{label}]", pressed, 1)
 
 
 class ButtonRow(urwid.WidgetWrap[urwid.Pile]):
-    """Buttons side by side, in as many lines as the width needs."""
+    """Buttons side by side, in as many lines as the width requires."""
 
     def __init__(self, buttons: Sequence[tuple[str, Pressed]], focus: int = 0) -> None:
         self._buttons = [button(label, pressed) for label, pressed in buttons]
@@ -55,7 +55,7 @@ class ButtonRow(urwid.WidgetWrap[urwid.Pile]):
         self.focus_on(focus)
 
     def focus_on(self, index: int) -> None:
-        """Put the focus on a button; nothing happens when there is none."""
+        """Move the focus to the button with this index; do nothing if there is none."""
         for number, line in enumerate(self._lines):
             here = len(line.contents)
             if index < here:

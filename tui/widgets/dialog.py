@@ -1,6 +1,6 @@
 """Dialogs: a box in the middle of the screen with a title, something to read or fill in, and buttons.
 
-Esc closes a dialog as a button of it does, which is always there too. A dialog that asks has the safe answer in focus.
+Esc does the same as one of the buttons, which is always shown. In a question the safe answer has the focus.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,14 +17,15 @@ __all__ = ["Dialog", "ask", "message", "paragraphs", "text_rows"]
 Rows = Sequence[Flow]
 Words = Callable[[Flow | None], tuple[str, str] | None]
 _HINT_ROWS = 4
-_ACCEPTING = frozenset({"OK", "Next", "Filter", "Search", "Apply"})  # buttons that F2 presses, too
+_ACCEPTING = frozenset({"OK", "Next", "Filter", "Search", "Apply"})  # F2 presses it if it is the first button
 
 
 class Dialog(urwid.WidgetWrap[urwid.AttrMap[urwid.AbstractWidget]]):
-    """`cancelled` is what Esc does. `contexts` are those of the keys that act in it, `do` runs their commands.
+    """A dialog box with rows and buttons.
 
-    `words` gives the help of the row in focus, shown at the bottom where there is room. `is_exit` marks the question
-    whether to leave. `submit` is what Enter in a text field does; without it, Enter goes on to the next field.
+    Esc calls `cancelled`. `contexts` names the key contexts that act in the dialog, and `do` runs their commands.
+    `words` returns the help of the row in focus, which is shown at the bottom if there is room. `is_exit` marks the
+    question whether to leave the program. Enter in a text field calls `submit`, or without it moves to the next field.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class Dialog(urwid.WidgetWrap[urwid.AttrMap[urwid.AbstractWidget]]):
         self._tell()
 
     def _arrange(self, rows: int) -> None:
-        """Buttons always; the help where it takes no more than its share."""
+        """Show the buttons always, and the help only if the screen is high enough."""
         hint_rows = _HINT_ROWS if self.words is not None and rows >= 16 else 0
         if hint_rows == self._hint_rows:
             return
@@ -97,7 +98,7 @@ class Dialog(urwid.WidgetWrap[urwid.AttrMap[urwid.AbstractWidget]]):
         self._hint.set_text(found[1] if found else "")
 
     def height(self, columns: int, rows: int) -> int:
-        """The rows that show all of it on a screen of this size."""
+        """Return the number of rows that show the whole dialog on a screen of this size."""
         self._arrange(rows)
         inner = max(1, min(self.width, columns) - 4)
         hint = self._hint_rows + 1 if self._hint_rows else 0
@@ -124,7 +125,7 @@ class Dialog(urwid.WidgetWrap[urwid.AttrMap[urwid.AbstractWidget]]):
         return None
 
     def _scroll(self, size: Any, key: str) -> str | None:
-        """The arrows lead from the last row to the buttons and back; what is only to be read is scrolled from there."""
+        """Move from the last row to the buttons and back; scroll the rows if none can have the focus."""
         in_footer = self._frame.focus_position == "footer"
         selectable = any(row.selectable() for row in self._rows)
         if not in_footer:
@@ -140,7 +141,7 @@ class Dialog(urwid.WidgetWrap[urwid.AttrMap[urwid.AbstractWidget]]):
 
 
 def text_rows(rows: Sequence[Any], columns: int) -> int:
-    """How many screen rows the widgets of a walker or list need."""
+    """Return the number of screen rows that these widgets need at this width."""
     return sum(row.rows((columns,)) for row in rows)
 
 
@@ -149,10 +150,10 @@ def paragraphs(text: str) -> list[Flow]:
 
 
 def message(title: str, text: str, close: Pressed, *, width: int = 64) -> Dialog:
-    """Something to read, and a button that closes it."""
+    """Return a dialog with a text and a button that closes it."""
     return Dialog(title, paragraphs(text), [("Close", close)], close, width=width)
 
 
 def ask(title: str, text: str, answers: Sequence[tuple[str, Pressed]], cancelled: Pressed, *, safe: int = 0) -> Dialog:
-    """A question; `safe` is the answer that has the focus."""
+    """Return a dialog with a question; `safe` is the index of the answer that has the focus."""
     return Dialog(title, paragraphs(text), answers, cancelled, focus_button=safe)

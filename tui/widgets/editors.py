@@ -1,6 +1,7 @@
 """Editors for one value: a line of text, a secret, a box to tick, a list that drops down.
 
-Every editor has `text` (get and set) and calls back after a change. None judges a value; the option's parser does.
+Every editor has `text` (get and set) and calls back after a change. Editors do not check values; the option's parser
+does.
 """
 
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from tui.widgets.text import clean
 
 __all__ = ["CheckBoxEditor", "ChoiceEditor", "Editor", "LineEditor", "SecretEditor", "TextField"]
 
-_MASK = "********"  # as long for every secret
+_MASK = "********"  # the same length for every secret
 _STAY = frozenset({"backspace", "delete", "left", "right", "home", "end", "ctrl u", "ctrl k", "ctrl w"})
 Changed = Callable[[], None]
 
@@ -30,10 +31,10 @@ class Editor(Protocol):
 
 
 class TextField(urwid.Edit):
-    """An Edit that keeps what a person presses too often in one: Backspace at its start must not act elsewhere."""
+    """An Edit that never passes on editing keys: Backspace at its start must not act elsewhere."""
 
     def get_pref_col(self, size: Any) -> Any:
-        # Coming from above or below, one wants to go on behind the text, wherever the cursor stood before.
+        # When the focus comes from above or below, put the cursor behind the text, not in the old column.
         return urwid.Align.RIGHT
 
     def keypress(self, size: Any, key: str) -> str | None:
@@ -51,7 +52,7 @@ class LineEditor:
 
     @property
     def text(self) -> str:
-        # What could not be shown as it is must not be changed by having been looked at.
+        # Some characters cannot be shown. If the user has not edited the text, return the original with them.
         now = self._edit.get_edit_text()
         return self._original if now == self._shown else now
 
@@ -68,7 +69,7 @@ def _editable(text: str, *, multiline: bool) -> str:
 
 
 class SecretEditor:
-    """Shows that there is a secret, never how long it is. The first key typed begins another one."""
+    """An editor that shows that there is a secret, but not its length. The first key typed begins a new secret."""
 
     def __init__(self, text: str, changed: Changed) -> None:
         self._original = text
@@ -103,7 +104,7 @@ class SecretField(TextField):
 
 class ChoiceEditor:
     def __init__(self, words: tuple[str, ...], text: str, changed: Changed) -> None:
-        self._words = words if text in words else (*words, text)  # a word of the file that is not among the choices
+        self._words = words if text in words else (*words, text)  # the file's value may be no choice
         self._changed = changed
         self._list = self._drop_down(text)
         self._place = urwid.WidgetPlaceholder[urwid.AbstractWidget](self._list)
@@ -129,7 +130,7 @@ class ChoiceEditor:
 
 
 class DropDownField(urwid.DropDown):
-    """A DropDown that also says so when the value has been set, and that Left and Right step through."""
+    """A DropDown that emits `chosen` when the value is set; Left and Right step through its values."""
 
     signals: ClassVar[list[str]] = ["chosen"]
     drop_down_indicator = urwid.Text("▼")
@@ -148,14 +149,14 @@ class DropDownField(urwid.DropDown):
 
 
 class _Box(Word):
-    """A box that only Space and a click turn round; Enter goes on to the next row."""
+    """A box that Space and a click toggle; Enter moves to the next row."""
 
     def keypress(self, size: Any, key: str) -> str | None:
         return key if key == "enter" else super().keypress(size, key)
 
 
 class CheckBoxEditor:
-    """[x] yes, [ ] no: Space turns it round, Enter goes on. [?] is a word of the file that is neither."""
+    """A box: [x] is yes, [ ] is no, [?] is another value in the file. Space toggles it; Enter moves on."""
 
     def __init__(self, text: str, changed: Changed) -> None:
         self._text = text

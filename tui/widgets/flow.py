@@ -1,4 +1,4 @@
-"""The type of a widget that takes a width and says how many rows it needs; urwid has no short name for it."""
+"""The type of a widget that takes a width and returns its number of rows; urwid has no short name for it."""
 
 from urwid.widget.widget import AbstractFlowWidget as Flow
 

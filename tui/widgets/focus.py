@@ -1,4 +1,4 @@
-"""Which widget gets the keys in the end."""
+"""Find the innermost widget that has the focus."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ __all__ = ["leaf_of"]
 
 
 def leaf_of(widget: urwid.AbstractWidget) -> urwid.AbstractWidget:
-    """Down from a container, through decorations and wraps, to the one that has no focus below it."""
+    """Return the innermost widget in focus: descend through containers, decorations and wraps."""
     found: Any = widget
     while True:
         found = found.base_widget

@@ -1,4 +1,4 @@
-"""Bars of numbers over time, the newest at the right: readable in colour, in black and white, and in ASCII."""
+"""Bars of numbers over time, the newest at the right, readable in colour, in black and white, and in ASCII."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +14,7 @@ _LABEL = 19
 
 
 def bars(values: Sequence[int], width: int, height: int, most: int) -> list[str]:
-    """`height` lines of text, the top one first. A value that is not zero is never without a mark."""
+    """Return `height` lines of text, the top line first. Every value above zero has a mark, however small it is."""
     each = max(1, width // max(1, len(values)))
     shown = values[-(width // each) :] if width else ()
     top = max(1, most)
@@ -27,7 +27,7 @@ def bars(values: Sequence[int], width: int, height: int, most: int) -> list[str]
 
 
 class Bars(urwid.WidgetWrap[urwid.Columns]):
-    """A label with the last value and the highest, and the bars in their colour."""
+    """A label with the last and the highest value, and the coloured bars beside it."""
 
     def __init__(self, label: str, look: str) -> None:
         self._label = label

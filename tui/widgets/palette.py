@@ -1,7 +1,7 @@
-"""Colours, once: each name with its look on a dark, on a light and on a monochrome terminal.
+"""The only place with colours: each name with its look on a dark, a light and a monochrome terminal.
 
-The terminal's own background is kept, since it is unknown. Colour never carries a meaning alone: what is
-changed has a `*`, what is wrong a sentence, what has the focus a cursor.
+The terminal keeps its own background, because its colour is unknown. Colour is never the only sign: a changed value
+also has a `*`, a wrong value a sentence, and the widget in focus a cursor.
 """
 
 from collections.abc import Mapping
@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 __all__ = ["NAMES", "PaletteEntry", "no_colour_wanted", "palette"]
 
-# name, foreground, background, mono, foreground and background with 256 colours: what urwid takes
+# urwid's order: name, foreground, background, mono, foreground and background with 256 colours
 PaletteEntry = tuple[str, str, str, str, str, str]
 
 
 class Appearance(NamedTuple):
-    """Dark and light are (foreground, background) of 16 colours, then of 256."""
+    """The look of one name: `dark` and `light` are (foreground, background) in 16 colours, then in 256."""
 
     dark: tuple[str, str, str, str]
     light: tuple[str, str, str, str]
@@ -121,11 +121,11 @@ NAMES = frozenset(_LOOKS)
 
 
 def palette(*, light: bool = False) -> list[PaletteEntry]:
-    """The palette for a dark or a light background; the number of colours is the screen's affair."""
+    """Return the palette for a dark or a light background; the screen chooses the number of colours."""
     rows = ((name, look, look.light if light else look.dark) for name, look in _LOOKS.items())
     return [(name, pair[0], pair[1], look.mono, pair[2], pair[3]) for name, look, pair in rows]
 
 
 def no_colour_wanted(environ: Mapping[str, str]) -> bool:
-    """NO_COLOR set and not empty asks every program to be without colour (no-color.org)."""
+    """Return True if NO_COLOR is set and not empty; it asks programs to use no colour (no-color.org)."""
     return bool(environ.get("NO_COLOR"))

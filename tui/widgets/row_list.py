@@ -1,4 +1,4 @@
-"""Add, Edit, Delete, Up and Down on a list that is kept elsewhere: the same five for every list of the program."""
+"""The commands Add, Edit, Delete, Up and Down for every list of the program; the caller keeps the list."""
 
 from collections.abc import Callable, MutableSequence
 from functools import partial
@@ -11,7 +11,7 @@ __all__ = ["RowCommands"]
 
 
 class RowCommands:
-    """`items` gives the list as it is now; `edit` opens an item, or a new one for None, and stores it itself."""
+    """The commands of one list. `items` returns the list; `edit` opens an item (None: a new one) and stores it."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""A table of rows that can be chosen: a heading, columns cut where they end, and a mark on the row in focus."""
+"""A table of rows that can be chosen: a heading, columns cut at their width, and a mark on the row in focus."""
 
 from collections.abc import Callable, Hashable, Sequence
 from functools import partial
@@ -12,7 +12,7 @@ __all__ = ["Column", "Table", "TableRow", "columns_for"]
 
 
 class Column(NamedTuple):
-    """`width` is a number of screen columns, or 0 for a share of the rest. `least`: not shown on narrower screens."""
+    """A column. `width` is in screen columns, 0 for a share of the rest; a screen narrower than `least` omits it."""
 
     title: str
     width: int = 0
@@ -22,12 +22,12 @@ class Column(NamedTuple):
 
 
 def columns_for(columns: Sequence[Column], width: int) -> list[int]:
-    """The positions of the columns that are shown at this width."""
+    """Return the indexes of the columns that are shown at this width."""
     return [index for index, column in enumerate(columns) if column.least <= width]
 
 
 class TableRow(urwid.WidgetWrap[urwid.AttrMap[urwid.Columns]]):
-    """One row. Its cells are laid out anew when the width changes what fits."""
+    """One row of a table. It lays out its cells again when a new width changes the set of shown columns."""
 
     _selectable = True
 
@@ -63,7 +63,7 @@ class TableRow(urwid.WidgetWrap[urwid.AttrMap[urwid.Columns]]):
         canvas = self._w.render(size, focus)
         if not focus:
             return canvas
-        # A cursor at the left: on a terminal without colours it shows where the focus is.
+        # The cursor at the left shows the row in focus on a terminal without colours.
         marked = urwid.CompositeCanvas(canvas)
         marked.cursor = (0, 0) if size[0] else None
         return marked
@@ -86,7 +86,7 @@ def _options(grid: urwid.Columns, column: Column) -> Any:
 
 
 class Table(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
-    """`chosen` is called with the index of a row on Enter. `none` is what an empty table says."""
+    """A table. Enter calls `chosen` with the index of the row; an empty table shows the text `none`."""
 
     def __init__(self, columns: Sequence[Column], chosen: Callable[[int], object], none: str) -> None:
         self._columns = columns
@@ -104,7 +104,7 @@ class Table(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
 
     @property
     def position(self) -> int:
-        """The index of the row in focus; -1 when there is none."""
+        """Return the index of the row in focus, or -1 if there is none."""
         return int(self._walker.focus or 0) if self._count else -1
 
     def focus_on(self, index: int) -> None:
@@ -112,7 +112,7 @@ class Table(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
             self._walker.set_focus(max(0, min(index, self._count - 1)))
 
     def show(self, rows: Sequence[Sequence[Any]], looks: Sequence[str] | None = None) -> None:
-        """Show these rows; the focus stays where it is."""
+        """Show these rows and keep the index of the row in focus."""
         focus = self.position
         self._count = len(rows)
         lines: list[Flow] = [

@@ -1,7 +1,7 @@
-"""Text for the screen: what strangers wrote is made harmless, and sizes, times and counts read the same everywhere.
+"""Text for the screen: make foreign text harmless, and format sizes, times and counts the same way everywhere.
 
-Nothing that came from outside may move the cursor, change the reading order or break a column. So control and format
-characters are taken out or shown as a replacement, and every string has a bound.
+Text from outside must not move the cursor, change the reading order or break a column. So control and format characters
+are removed or replaced, and every string has a maximum length.
 """
 
 import time
@@ -10,14 +10,14 @@ import unicodedata
 __all__ = ["ago", "clean", "clock", "count", "day_and_clock", "first_line", "size_text", "span"]
 
 _REPLACEMENT = "\ufffd"
-_MAX_COMBINING = 2  # of one base character; more of them climb into the lines above and below
+_MAX_COMBINING = 2  # per base character; more would reach into the lines above and below
 _LIMIT = 2000
-# Variation selectors and skin tones change the width of what stands before them; terminals do not agree by how much.
+# Variation selectors and skin tones change the width of the character before them; terminals disagree by how much.
 _RESHAPING = frozenset(map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0), *range(0x1F3FB, 0x1F400))))
 
 
 def clean(text: str | bytes, limit: int = _LIMIT) -> str:
-    """One line that a terminal can only print: bounded, no control, format or stray combining characters."""
+    """Return the text as one safe line: bounded, without control, format or stray combining characters."""
     words = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
     if len(words) > limit:
         words = words[: limit - 1] + "…"
@@ -28,7 +28,7 @@ def clean(text: str | bytes, limit: int = _LIMIT) -> str:
 
 def _printable(words: str) -> list[str]:
     kept: list[str] = []
-    combining = _MAX_COMBINING  # nothing to combine with at the start
+    combining = _MAX_COMBINING  # the first character has no base to combine with
     for char in words:
         if char in _RESHAPING:
             continue
@@ -43,7 +43,7 @@ def _printable(words: str) -> list[str]:
             kept.append(" ")
             combining = 0
         elif category == "Cf":
-            continue  # bidirectional overrides, zero width joiners, tags
+            continue  # remove bidirectional overrides, zero width joiners and tags
         elif category in {"Cc", "Cs", "Co", "Cn"}:
             kept.append(_REPLACEMENT)
             combining = _MAX_COMBINING
@@ -53,13 +53,13 @@ def _printable(words: str) -> list[str]:
 
 
 def first_line(text: str, limit: int = _LIMIT) -> str:
-    """The first line that says something, cleaned."""
+    """Return the first line that is not blank, cleaned."""
     lines = (line.strip() for line in text[: limit * 4].splitlines())
     return clean(next((line for line in lines if line), ""), limit)
 
 
 def size_text(size: int) -> str:
-    """`812`, `1.4K`, `25M`: five columns at most."""
+    """Return a size such as `812`, `1.4K` or `25M`, in five columns at most."""
     if size < 1000:
         return str(size)
     value = float(size)
@@ -71,12 +71,12 @@ def size_text(size: int) -> str:
 
 
 def count(number: int) -> str:
-    """A number with its thousands parted, as in 100,000."""
+    """Return the number with a comma between thousands, as in 100,000."""
     return f"{number:,}"
 
 
 def span(seconds: float) -> str:
-    """A length of time in one unit: `8s`, `4m`, `3h`, `2d`; four columns at most below thirty years."""
+    """Return a duration in one unit: `8s`, `4m`, `3h`, `2d`; below thirty years it takes four columns at most."""
     whole = max(0, int(seconds))
     for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
         if whole >= length * (2 if unit == "d" else 1):
@@ -85,7 +85,7 @@ def span(seconds: float) -> str:
 
 
 def ago(at: float, now: float) -> str:
-    """How long ago, `now`, or `in 4m` for what is yet to come."""
+    """Return the distance from now: `4m ago`, `now`, `in 4m`, or `never` for 0."""
     if at <= 0:
         return "never"
     if abs(now - at) < 1:
@@ -98,7 +98,7 @@ def clock(at: float) -> str:
 
 
 def day_and_clock(at: float, now: float) -> str:
-    """`14:03` today, `Mar 07 14:03` within half a year, `2026-03-07` otherwise."""
+    """Return `14:03` for today, `Mar 07 14:03` within half a year, `2026-03-07` otherwise."""
     then, today = time.localtime(at), time.localtime(now)
     if then[:3] == today[:3]:
         return time.strftime("%H:%M", then)

@@ -1,4 +1,4 @@
-"""A list of any length for a ListBox: rows are made when they come into view, and the focus stays on its row by key."""
+"""A list of any length for a ListBox: it makes rows when they come into view, and keeps the focus by key."""
 
 from collections.abc import Callable, Iterable, Sequence
 
@@ -8,11 +8,11 @@ from tui.widgets.flow import Flow
 
 __all__ = ["KeyedWalker"]
 
-_KEPT = 400  # rows that are kept when they go out of view
+_KEPT = 400  # rows to keep after they leave the view
 
 
 class KeyedWalker(urwid.ListWalker[str, Flow]):
-    """`make` makes the row of a key. Keys are unique; `show` sets them in their order."""
+    """A walker over unique keys; `show` sets the keys and their order, and `make` makes the row of a key."""
 
     def __init__(self, make: Callable[[str], Flow]) -> None:
         self._make = make
@@ -22,7 +22,7 @@ class KeyedWalker(urwid.ListWalker[str, Flow]):
         self.focus = ""
 
     def show(self, keys: Sequence[str], places: dict[str, int]) -> None:
-        """Show these keys. When the one in focus is gone, the focus goes to the next that is still there."""
+        """Show these keys. If the key in focus is gone, move the focus to the next key that is still in the list."""
         old, at = self._keys, self._places.get(self.focus, 0)
         self._keys, self._places = keys, places
         if self.focus not in places:
@@ -31,7 +31,7 @@ class KeyedWalker(urwid.ListWalker[str, Flow]):
         self._modified()
 
     def forget(self, keys: Iterable[str] | None = None) -> None:
-        """Make these rows (all, when none is named) anew when they are needed."""
+        """Drop these rows (None: all rows); they are made again when they are needed."""
         if keys is None:
             self._rows.clear()
         else:
@@ -41,11 +41,11 @@ class KeyedWalker(urwid.ListWalker[str, Flow]):
 
     @property
     def visible(self) -> list[str]:
-        """The keys whose rows are made: those in view, and some that were."""
+        """Return the keys of the rows that exist: those in view, and some that were in view before."""
         return list(self._rows)
 
     def place(self, key: str) -> int:
-        """Where a key stands; -1 when it does not."""
+        """Return the position of a key, or -1 if the key is not in the list."""
         return self._places.get(key, -1)
 
     def __getitem__(self, key: str) -> Flow:
