@@ -1,1 +1,1 @@
-"""The queue and its messages."""
+"""The screens of the queue and its messages."""

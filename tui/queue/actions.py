@@ -1,7 +1,7 @@
-"""What can be done to queued messages, and a sentence that says what came of it.
+"""Actions on queued messages, each with a sentence about its result.
 
-Root never touches the queue itself: what it would write would be root's, and the server could not change it any more.
-So root asks the command line program, which gives up its rights first.
+Root does not change the queue itself: root would own the files it writes, and the server could not change them any
+more. So as root this module runs the command line program, which drops its privileges first.
 """
 
 import os
@@ -15,12 +15,12 @@ from spool import NoSuchEntry, NotClaimed, Spool, SpoolBroken, SpoolFull
 __all__ = ["ACTIONS", "act"]
 
 _DONE = {"retry": "tried again", "hold": "held", "release": "released", "delete": "deleted"}
-_AT_ONCE = 500  # as many as fit into one command line
+_AT_ONCE = 500  # message ids in one command line
 ACTIONS = tuple(_DONE)
 
 
 def act(action: str, ids: Sequence[str], spool: Spool, runtime: Runtime, config: str) -> str:
-    """Do it to each of them. What cannot be done to one does not hold back the others."""
+    """Apply the action to each message and return a sentence. A failure of one message does not stop the others."""
     if os.geteuid() == 0 and _owner(spool.path) != 0:
         return _as_service_user(action, ids, config)
     steps: dict[str, Callable[[str], None]] = {

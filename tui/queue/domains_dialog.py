@@ -1,4 +1,4 @@
-"""How old the mail for each domain is: the table that shows at a glance who does not take mail."""
+"""The age of the waiting mail per domain: the table shows quickly which domains do not accept mail."""
 
 import bisect
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ _MOST_ENTRIES = 200_000
 
 
 def ages_by_domain(spool: Spool, listed: Sequence[Listed], now: float) -> list[tuple[str, list[int]]]:
-    """For each domain how many waiting recipients in all, and how many up to each age; the most first."""
+    """Return the number of waiting recipients per domain, in all and per age group; the largest number comes first."""
     table: dict[str, list[int]] = {}
     for row in listed[:_MOST_ENTRIES]:
         try:

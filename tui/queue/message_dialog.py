@@ -1,4 +1,4 @@
-"""One queued message: its envelope, what became of each recipient, the last transcript, and the message itself."""
+"""One queued message: its envelope, the state of each recipient, the last transcript, and the message itself."""
 
 from collections.abc import Callable
 
@@ -17,7 +17,7 @@ _MOST_LINES = 1500
 
 
 def open_message(context: AppContext, spool: Spool, queue_id: str, act: Callable[[str], None]) -> None:
-    """Read it beside the screen and show it; `act` runs the commands of its keys."""
+    """Read the message in the background and show it; `act` runs the commands of the dialog's keys."""
 
     def read() -> tuple[Entry, State, bytes]:
         entry, state = spool.read(queue_id)

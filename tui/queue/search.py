@@ -1,4 +1,4 @@
-"""Searches the queue for words, a piece at a time beside the screen."""
+"""Search the queue for words, one piece at a time, in the background."""
 
 from collections.abc import Callable, Sequence
 
@@ -11,8 +11,10 @@ _PIECE = 2000
 
 
 class QueueSearch:
-    """`found` is called after each piece with the ids found in it, how many were looked at so far, and how many of how
-    many there are. An entry is found when its files hold all the words."""
+    """A search that matches the entries with all the words.
+
+    It calls `found` after each piece: the ids in this piece, the number of entries read so far, and the number of all.
+    """
 
     def __init__(
         self,

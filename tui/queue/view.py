@@ -1,4 +1,4 @@
-"""The list of queued messages: only rows in view exist, and only their files are opened."""
+"""The list of queued messages: it makes only the rows in view, and opens only their files."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -32,7 +32,7 @@ _COLUMNS = (
 
 
 class QueueView:
-    """`opened` is called with the id of a row on Enter, `read` when more is known of the rows in view."""
+    """The list. Enter calls `opened` with the id of the row; `read` is called when details of rows have been read."""
 
     def __init__(
         self, context: AppContext, rows: QueueRows, opened: Callable[[str], None], read: Callable[[], None]
@@ -56,11 +56,11 @@ class QueueView:
         return self._walker.focus
 
     def say(self, markup: Any) -> None:
-        """What stands above the list."""
+        """Show this text above the list."""
         self._head.set_text(markup)
 
     def show(self, changed: Sequence[str] | None = None) -> None:
-        """Show the rows in their order; make those anew that have changed (all, when none is named)."""
+        """Show the rows in their order; make the changed rows again (None: all rows)."""
         self._walker.forget(changed)
         self._walker.show(self._rows.keys, self._rows.places)
 
@@ -68,7 +68,7 @@ class QueueView:
         return self._walker.place(self._walker.focus)
 
     def refresh_ages(self) -> None:
-        """Ages and waits go on while nothing else happens."""
+        """Update the ages and the waiting times of the rows, which grow without a new listing."""
         for key in self._walker.visible:
             self._fill(key, self._walker[key])
 
@@ -114,7 +114,7 @@ class QueueView:
         line.set(cells, "changed" if tagged else {"held": "warn", "active": "good", "gone": "dim"}.get(state, "row"))
 
     def _read_wanted(self) -> None:
-        """Open the files of the rows in view beside the screen; what comes into view meanwhile follows."""
+        """Read the files of the rows in view in the background; read rows that come into view meanwhile afterwards."""
         if self._reading:
             return
         self._reading = True
@@ -140,7 +140,7 @@ class QueueView:
         self._context.failure(problem)
 
     def describe(self, key: str) -> tuple[str, str]:
-        """All about one message, for the lines below the list."""
+        """Return a title and a text about one message, for the lines below the list."""
         row, known = self._rows.listed.get(key), self._rows.details.get(key)
         if row is None or known is None:
             return key, ""
