@@ -1,1 +1,1 @@
-"""The log and the suspects found in it."""
+"""The screens of the log, and the suspicious addresses in it."""

@@ -1,4 +1,4 @@
-"""What can be done about a line of the log: block or trust an address in it, show only what belongs together."""
+"""Actions on a line of the log: block or trust an address in it, or show only the lines that belong together."""
 
 import ipaddress
 import os
@@ -26,7 +26,7 @@ _ADDRESS = re.compile(r"<([^<>\s@]{1,64}@[^<>\s]{1,255})>|sasl_username=([^\s,]{
 
 
 def addresses_in(text: str) -> Iterator[str]:
-    """The IP addresses of clients and hosts that a line names."""
+    """Yield the IP addresses of clients and hosts in a line."""
     for found in _IP.finditer(text):
         try:
             yield str(ipaddress.ip_address(found[1] or found[2]))
@@ -35,7 +35,7 @@ def addresses_in(text: str) -> Iterator[str]:
 
 
 def block(context: AppContext, ip: str) -> None:
-    """Ask, then refuse the address for the time set in Access Control."""
+    """Ask, then block the address for the time that is set in Access Control."""
     config = context.source.config
     if config is None:
         context.shell.say("Correct the configuration first; then an address can be blocked.", "bad")
@@ -47,7 +47,7 @@ def block(context: AppContext, ip: str) -> None:
     runtime = context.runtime
 
     def work() -> None:
-        os.makedirs(runtime.blocks.folder, mode=0o755, exist_ok=True)  # the server may never have run
+        os.makedirs(runtime.blocks.folder, mode=0o755, exist_ok=True)  # missing if the server has never run
         runtime.blocks.block(ip, seconds, "by hand")
 
     def done(_: None) -> None:
@@ -73,13 +73,13 @@ def _never_blocked(ip: str, environ: Mapping[str, str]) -> str:
         return "you are connected from it, or it is this machine"
     family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
     with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
-        probe.bind((str(address), 0))  # possible only for an address of this machine
+        probe.bind((str(address), 0))  # succeeds only for an address of this machine
         return "it is an address of this machine"
     return ""
 
 
 def trust(context: AppContext, ip: str) -> None:
-    """Put the address into Trusted Hosts; that counts when it is applied."""
+    """Add the address to Trusted Hosts in the draft; Apply makes it effective."""
     row = context.draft.plain("trusted")
     option = row.section.option("hosts")
     hosts = split_items(row.text(option))
@@ -90,7 +90,7 @@ def trust(context: AppContext, ip: str) -> None:
 
 
 def actions_for(context: AppContext, line: str, show_only: Callable[[str], None]) -> Dialog:
-    """`show_only` sets the filter of the log."""
+    """Return the dialog with the actions for a line; `show_only` sets the filter of the log."""
     text = parsed(line).text
     rows: list[Flow] = [urwid.Text(text, wrap="any"), urwid.Divider()]
 

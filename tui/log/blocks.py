@@ -1,4 +1,4 @@
-"""Reads a log file from its end backwards, in blocks: what is shown of a gigabyte costs what is shown of a kilobyte."""
+"""Read a log file backwards from its end, in blocks: the last lines of a gigabyte cost no more than of a kilobyte."""
 
 import os
 from typing import NamedTuple
@@ -7,29 +7,29 @@ __all__ = ["Piece", "earlier", "end_of", "words_of"]
 
 _BLOCK = 1 << 16
 _SEARCH_BLOCK = 1 << 20
-_LONGEST_LINE = 1 << 16  # a file without line ends must not be collected in memory
-_MOST_AT_ONCE = 1 << 26  # searched in one piece of work, so that there is something to say in between
+_LONGEST_LINE = 1 << 16  # bounds the memory for a file without line ends
+_MOST_AT_ONCE = 1 << 26  # bytes to search in one piece of work, so that the screen can show the progress
 
 
 class Piece(NamedTuple):
-    """Lines, the oldest first, and the place before which to go on; 0 is the beginning of the file."""
+    """Lines, the oldest first, and the offset before which reading continues; 0 is the beginning of the file."""
 
     lines: list[str]
     start: int
 
 
 def words_of(text: str) -> tuple[bytes, ...]:
-    """The words of a filter; a line is shown when it holds all of them, capital letters or not."""
+    """Return the words of a filter. A line matches if it contains all of them, in upper or lower case."""
     return tuple(word.encode() for word in text.lower().split())
 
 
 def end_of(path: str) -> int:
-    """The size of the file. Raises OSError."""
+    """Return the size of the file. Raises OSError."""
     return os.stat(path).st_size
 
 
 def earlier(path: str, before: int, words: tuple[bytes, ...], most: int) -> Piece:
-    """At least `most` lines before a place that hold the words, or as many as are found in one piece of work."""
+    """Return about `most` matching lines before an offset: at least so many, or all that one piece of work finds."""
     found: list[list[str]] = []
     number, at, rest = 0, before, b""
     size = _SEARCH_BLOCK if words else _BLOCK

@@ -1,4 +1,4 @@
-"""Log: its end as it grows, all that came before, filtered by words, and what can be done about an address in it."""
+"""Log: its growing end and all earlier lines, filtered by words, with actions on the addresses in it."""
 
 import os
 from functools import partial
@@ -25,12 +25,12 @@ __all__ = ["LogScreen"]
 _SYSTEM_LOGS = ("/var/log/mail.log", "/var/log/maillog", "/var/log/syslog", "/var/log/messages")
 _OURS = b"smtpd-classic/"
 _PAGE = 200
-_ENOUGH = 400  # lines that a filter collects before it waits for somebody to scroll
-_NEAR = 30  # lines from the top at which earlier ones are fetched
+_ENOUGH = 400  # matching lines to collect before the reading waits for the user to scroll
+_NEAR = 30  # fetch earlier lines when the focus is this close to the top
 
 
 def log_path(target: str) -> str:
-    """The file to read for this value of the option; blank when there is none that can be read."""
+    """Return the file to read for this value of the option; blank if no log file can be read."""
     if target.startswith("/"):
         return target
     if target == "syslog":
@@ -48,9 +48,9 @@ class LogScreen:
         self._head = urwid.Text("", wrap="clip")
         self._path = self._filter = ""
         self._follower: LogFollower | None = None
-        self._start = 0  # what is before this place of the file has not been read yet
+        self._start = 0  # the file has not been read before this offset
         self._reading = self._paused = False
-        self._read_number = 0  # results of what was begun before the last filter are thrown away
+        self._read_number = 0  # results with an older number belong to an older filter and are dropped
         frame: urwid.Frame[Any, Any, Any] = urwid.Frame(self._list, header=self._head, select_navigation=True)
         names = {"Follow": "follow", "Pause": "pause", "Filter": "search", "Actions": "actions", "Suspects": "suspects"}
         buttons = ButtonRow([(label, partial(self.do, command)) for label, command in names.items()])
@@ -67,7 +67,7 @@ class LogScreen:
         return f"{found.clock} {found.part}".strip(), found.text
 
     def focus_option(self, name: str) -> None:
-        """No option of the file is here."""
+        """Do nothing: this screen shows no option of the file."""
 
     # --- reading
 
@@ -92,7 +92,7 @@ class LogScreen:
             self._begin()
 
     def _begin(self) -> None:
-        """From the end of the file again, with the filter as it is now."""
+        """Start again from the end of the file, with the present filter."""
         self._window.clear()
         self._read_number += 1
         self._reading = False
@@ -107,7 +107,7 @@ class LogScreen:
         self._fetch()
 
     def _moved(self) -> None:
-        """Earlier lines come when the top is near."""
+        """Fetch earlier lines if the focus is near the top, and update the head line."""
         if self._follower is not None:
             self._read_on()
             self._show_head()
@@ -118,7 +118,7 @@ class LogScreen:
         self._pane.tell()
 
     def _read_on(self) -> None:
-        """Read earlier lines beside the screen, when the top is near and there are any."""
+        """Read earlier lines in the background, if the focus is near the top and there are any."""
         enough = self._window.focus - self._window.first > _NEAR and len(self._window) >= min(_PAGE, _ENOUGH)
         if self._reading or self._start <= 0 or enough:
             return

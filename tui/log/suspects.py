@@ -1,4 +1,4 @@
-"""Suspects: the addresses with the most failed logins, refused mail and messages of the last hours; one key blocks."""
+"""Suspects: addresses with the most failed logins, refused mail and messages of the last hours; a key blocks one."""
 
 import time
 from collections.abc import Callable
@@ -41,12 +41,12 @@ class Suspect:
 
     @property
     def weight(self) -> int:
-        """A failed login is worse than refused mail, and that is worse than mail."""
+        """Return the rank: a failed login counts more than refused mail, and refused mail more than a message."""
         return 10 * self.logins + 3 * self.refused + self.messages
 
 
 def collect(path: str, now: float) -> tuple[list[Suspect], int]:
-    """The most suspicious first, and how many bytes of the log were read for it. Raises OSError."""
+    """Return the suspects, the worst first, and the number of bytes read from the log. Raises OSError."""
     found: dict[str, Suspect] = {}
     start = end = end_of(path)
     earliest = time.strftime("%b %e %H:%M:%S", time.localtime(now - _HOURS * 3600))

@@ -1,4 +1,4 @@
-"""The lines of a log that are held: they grow at both ends, and only those in view are widgets."""
+"""The lines of the log in memory: the list grows at both ends, and only lines in view have widgets."""
 
 import re
 from collections.abc import Callable, Hashable, Iterable, Sequence
@@ -32,7 +32,7 @@ class LogLine(NamedTuple):
 
     @property
     def look(self) -> str:
-        """The palette's name: what went wrong stands out, what was sent is quiet."""
+        """Return the name in the palette: failures stand out, and sent mail does not."""
         text = self.text
         if text.startswith(("error", "fatal", "panic")) or "status=bounced" in text or "status=expired" in text:
             return "bad"
@@ -49,11 +49,11 @@ def parsed(line: str) -> LogLine:
 
 
 class LogWindow(urwid.ListWalker[int, Flow]):
-    """Positions count from the first line ever shown: earlier ones are negative. `opened` is called on Enter."""
+    """A walker over lines. Position 0 is the first line shown; earlier lines are negative. Enter calls `opened`."""
 
     def __init__(self, opened: Callable[[str], None]) -> None:
         self._opened = opened
-        self._older: list[str] = []  # the nearest first
+        self._older: list[str] = []  # the latest line first
         self._newer: list[str] = []
         self._rows: dict[int, Flow] = {}
         self.focus = 0
@@ -93,7 +93,7 @@ class LogWindow(urwid.ListWalker[int, Flow]):
         self._modified()
 
     def prepend(self, lines: Sequence[str]) -> None:
-        """Earlier lines, the oldest first."""
+        """Add earlier lines, given with the oldest first."""
         if not self._newer and not self._older:
             self.append(lines, follow=True)
             return
@@ -101,7 +101,7 @@ class LogWindow(urwid.ListWalker[int, Flow]):
         self._modified()
 
     def _shrink(self) -> None:
-        """Forget the older half; the line in focus keeps the focus if it is still there."""
+        """Drop the older half of the lines; the line in focus keeps the focus if it remains."""
         self._older.clear()
         cut = max(0, len(self._newer) - _MOST // 2)
         del self._newer[:cut]
