@@ -1,1 +1,1 @@
-"""Accounts and aliases."""
+"""The screens of accounts and aliases."""

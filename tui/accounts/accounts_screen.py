@@ -1,4 +1,4 @@
-"""Accounts: the mailboxes and who may log in. Every change takes effect at once; there is nothing to apply."""
+"""Accounts: the mailboxes and their logins. Every change takes effect at once, without Apply."""
 
 from collections.abc import Callable
 
@@ -63,8 +63,8 @@ class AccountsScreen:
     def __init__(self, context: AppContext) -> None:
         self._context = context
         self._accounts: list[Account] = []
-        self._aliases: dict[str, list[str]] = {}  # all that lead to an account
-        self._own: dict[str, list[str]] = {}  # those that lead to it alone
+        self._aliases: dict[str, list[str]] = {}  # account: all aliases that lead to it
+        self._own: dict[str, list[str]] = {}  # account: aliases that lead to it alone
         self._table = Table(_COLUMNS, lambda _: self._edit(), "No account yet. Press a, Insert or [Add].")
         buttons = ButtonRow(
             [
@@ -106,10 +106,10 @@ class AccountsScreen:
         self._pane.tell()
 
     def tick(self) -> None:
-        """The file changes seldom; F5 reads it again."""
+        """Do nothing: the file changes rarely, and F5 reads it again."""
 
     def focus_option(self, name: str) -> None:
-        """No option of the file is here."""
+        """Do nothing: this screen shows no option of the file."""
 
     def help(self) -> Help | None:
         account = self._account()

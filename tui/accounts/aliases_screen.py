@@ -1,4 +1,4 @@
-"""Aliases: addresses that stand for others. Every change takes effect at once; there is nothing to apply."""
+"""Aliases: addresses that stand for others. Every change takes effect at once, without Apply."""
 
 from collections.abc import Callable
 
@@ -51,10 +51,10 @@ class AliasesScreen:
         self._pane.tell()
 
     def tick(self) -> None:
-        """The file changes seldom; F5 reads it again."""
+        """Do nothing: the file changes rarely, and F5 reads it again."""
 
     def focus_option(self, name: str) -> None:
-        """No option of the file is here."""
+        """Do nothing: this screen shows no option of the file."""
 
     def help(self) -> Help | None:
         found = self._alias()

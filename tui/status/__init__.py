@@ -1,1 +1,1 @@
-"""The state of the server, and Explain."""
+"""The screens Status and Explain."""

@@ -1,4 +1,4 @@
-"""Explain: whether the server would take a message, and which line of the file says so, by the server's own code."""
+"""Explain: whether the server would accept a message, and which line of the file decides it, by the server's code."""
 
 from functools import partial
 from typing import Any
@@ -60,10 +60,10 @@ class ExplainScreen:
         self._pane.tell()
 
     def tick(self) -> None:
-        """Nothing moves here by itself."""
+        """Do nothing: this screen changes only when a key is pressed."""
 
     def focus_option(self, name: str) -> None:
-        """No option of the file is here."""
+        """Do nothing: this screen shows no option of the file."""
 
     def help(self) -> Help | None:
         focus = self._walker[self._walker.focus] if self._walker.focus is not None else None

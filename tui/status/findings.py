@@ -1,4 +1,4 @@
-"""What the status screen finds out beside the screen: the queue by state, the last troubles, the certificate."""
+"""The part of the status screen that runs in the background: queue by state, last errors, certificate."""
 
 from contextlib import suppress
 from typing import NamedTuple
@@ -18,7 +18,7 @@ _LOG_LINES = 400
 
 
 class StatusFindings(NamedTuple):
-    """`days` is None when there is no certificate that can be read."""
+    """The results. `days` is None if no certificate can be read."""
 
     queue: str = "counting …"
     troubles: tuple[str, ...] = ()
@@ -42,7 +42,7 @@ def _queue(folder: str) -> str:
 
 
 def _troubles(log: str) -> tuple[str, ...]:
-    """The last lines of the log that tell of something wrong, the latest first."""
+    """Return the last warnings and errors of the log, the latest first."""
     if not log:
         return ()
     found: list[str] = []
@@ -57,7 +57,7 @@ def _troubles(log: str) -> tuple[str, ...]:
 
 
 def days_left(certificate: str, now: float) -> int | None:
-    """Whole days until the certificate expires, negative since it did."""
+    """Return the whole days until the certificate expires, negative after that; None if it cannot be read."""
     with suppress(OSError, ValueError), open(certificate, encoding="latin-1") as file:
         return int((expiry(file.read(1 << 20)) - now) // _DAY_S)
     return None

@@ -1,4 +1,4 @@
-"""Status: whether the server runs and how it is, what waits, what happened in the last hour, what needs attention."""
+"""Status: the state of the server, the queue, the traffic of the last hour, and the problems that need attention."""
 
 import os
 import time
@@ -68,7 +68,7 @@ class StatusScreen:
         return "Status", "The bars are messages per minute of the last hour, the current minute at the right."
 
     def focus_option(self, name: str) -> None:
-        """No option of the file is here."""
+        """Do nothing: this screen shows no option of the file."""
 
     def do(self, command: str) -> bool:
         if command == "refresh":
@@ -99,7 +99,7 @@ class StatusScreen:
         self._context.shell.say(answer.text, tones.get(answer.took, "warn"))
         self.show()
 
-    # --- what is shown
+    # --- drawing
 
     def show(self) -> None:
         if not self._looking and time.monotonic() >= self._next_look:
@@ -113,7 +113,7 @@ class StatusScreen:
     tick = show
 
     def _arrange(self, rows: int) -> None:
-        """More height goes into the bars."""
+        """Draw higher bars on a higher screen."""
         if rows != self._rows:
             self._rows = rows
             self._show_bars(self._context.runtime)
@@ -202,7 +202,7 @@ class StatusScreen:
 
 
 class _Sized(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
-    """Tells how high the screen is."""
+    """A wrapper that passes the height of the screen to `sized` at each rendering."""
 
     def __init__(self, frame: urwid.Frame[Any, Any, Any], sized: Any) -> None:
         self._sized = sized
