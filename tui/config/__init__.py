@@ -1,1 +1,1 @@
-"""Screens that edit the configuration file, and its way from the draft to the running server."""
+"""The screens that edit the configuration file, and the steps from the draft to the running server."""

@@ -1,4 +1,4 @@
-"""Access Control: who may connect, and which addresses are blocked now."""
+"""Access Control: the clients that may connect, and the addresses that are blocked now."""
 
 from functools import partial
 
@@ -21,7 +21,7 @@ _COLUMNS = (Column("Blocked address", share=2), Column("Ends in", 8), Column("Wh
 
 
 class AccessScreen:
-    """The form of the section, and below its fields the blocked addresses, each with Enter or b to let it in again."""
+    """The form of the section, and below its fields the blocked addresses; Enter or b unblocks one."""
 
     attribute = "access"
 

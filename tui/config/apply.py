@@ -1,6 +1,6 @@
-"""Apply, Reset and Diff: check, show the difference, write, reload, read back, say what happened.
+"""Apply, Reset and Diff: check, show the difference, write, reload, read back, report the result.
 
-Apply takes the changes of all screens, since the file is one; Reset those of the screen in view.
+Apply takes the changes of all screens, because there is one file; Reset takes only those of the screen in view.
 """
 
 from collections.abc import Callable
@@ -29,7 +29,7 @@ _LOCK_PATIENCE_S = 2.0
 
 
 class Prepared(NamedTuple):
-    """What Apply would do. `overtaken` is the file as another program has left it."""
+    """The result of preparing Apply. `overtaken` is the file if another program has changed it."""
 
     edited: Edited | None = None
     problems: tuple[Problem, ...] = ()
@@ -42,7 +42,7 @@ class Prepared(NamedTuple):
 
 
 def do(context: AppContext, command: str, attributes: tuple[str, ...]) -> bool:
-    """Run a command of the settings screens; whether it was one. Reset is for these sections alone."""
+    """Run a command of the settings screens; return True if it is one. Reset affects only these sections."""
     if command == "reset":
         context.draft.reset(*attributes)
         context.shell.renewed()
@@ -91,7 +91,7 @@ def _begin(context: AppContext, go_on: Callable[[Prepared], None]) -> None:
 
 
 def prepare(draft: ConfigDraft, source: ConfigFile) -> Prepared:
-    """The edits on the file as it is on the disk now, and what the daemon would say to that."""
+    """Return the edits on the file that is on the disk now, and the problems that the daemon would find."""
     now = read_source(source.path)
     if now.digest != source.digest:
         return Prepared(overtaken=now)
@@ -130,7 +130,7 @@ def _listed(problems: list[Problem]) -> str:
 
 
 def _ask_about_other(context: AppContext, other: ConfigFile) -> None:
-    """Show the changes of another program, and ask which changes are kept."""
+    """Show the changes of another program, and ask which changes to keep."""
 
     def mine_on_theirs() -> None:
         context.shell.close()
@@ -214,7 +214,7 @@ def settle(context: AppContext, before: ConfigFile, version: str | None) -> tupl
     answer = reload(context.runtime, before.path, written.digest)
     if answer.took is ReloadOutcome.REFUSED and version is not None:
         refused = restore(before.path, version, even_if_refused=True)
-        for name in (version, refused):  # neither is a state in which the server ran
+        for name in (version, refused):  # the server has not run in either state
             forget(before.path, name)
         reload(context.runtime, before.path, before.digest, patience_s=5)
         written = read_source(before.path)
@@ -223,7 +223,7 @@ def settle(context: AppContext, before: ConfigFile, version: str | None) -> tupl
 
 def _written(context: AppContext, source: ConfigFile, answer: ReloadAnswer) -> None:
     if answer.took is ReloadOutcome.REFUSED:
-        # The old file is back, and the edits still stand on the screen.
+        # The old file is back; keep the edits on the screen.
         context.take(source, context.draft.rebase(source.text))
     else:
         context.take(source)

@@ -1,6 +1,6 @@
-"""The first-run assistant: a few questions, then a file that works, a server that runs, and a message that arrived.
+"""The first-run assistant: it asks a few questions, writes a working file, starts the server and sends a message.
 
-Nothing is written before the last question is answered.
+It writes nothing before the last question is answered.
 """
 
 import os
@@ -112,7 +112,7 @@ class Assistant:
         self._open()
 
     def _contradiction(self, page: Page) -> str:
-        """What one answer alone could not know."""
+        """Return an error if the answers of a page contradict each other or the service user is unknown, else blank."""
         answers = self._answers
         names = {option.name for option in page.questions}
         if "relay" in names and "relay" in answers["way"] and not answers["relay"]:

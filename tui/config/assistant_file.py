@@ -1,4 +1,4 @@
-"""What the first-run assistant asks, and the file, account and alias that it makes of the answers."""
+"""The questions of the first-run assistant, and the file, account and alias that it makes from the answers."""
 
 import os
 import pwd
@@ -88,7 +88,7 @@ PAGES = (
 
 
 class NewConfiguration(NamedTuple):
-    """The result. `made_up`: the password was generated here. `existed`: the account was there and was not changed."""
+    """The result. `made_up`: the password was generated here. `existed`: the account existed and is unchanged."""
 
     config: Config
     login: str
@@ -98,7 +98,7 @@ class NewConfiguration(NamedTuple):
 
 
 def guesses() -> dict[str, str]:
-    """The answers that are likely right."""
+    """Return likely answers as defaults."""
     answers = {option.name: "" for page in PAGES for option in page.questions}
     host = socket.getfqdn().lower()
     domain = host.partition(".")[2] if host.count(".") > 1 else host
@@ -140,7 +140,7 @@ def _user() -> str:
 
 
 def text_of(answers: Values, path: str) -> str:
-    """The commented sample with the answers in it. Raises ConfigProblems when the server would refuse it."""
+    """Return the commented sample file with the answers in it. Raises ConfigProblems if the server would refuse it."""
     with tempfile.TemporaryDirectory() as folder:
         draft = Path(folder) / "draft"
         draft.write_text(sample(), encoding="utf-8")
@@ -182,8 +182,8 @@ def _settings(answers: Values, path: str) -> list[tuple[str, str, str]]:
 def make(answers: Values, path: str) -> NewConfiguration:
     """Write the file, the account and the alias of postmaster; change nothing that exists.
 
-    Raises ConfigProblems, EditRefused or OSError (FileExistsError if there is a configuration already). After a failure
-    there is nothing left of this run.
+    A failure removes everything that this run has made. Raises ConfigProblems, EditRefused or OSError (FileExistsError
+    if there is a configuration already).
     """
     text = text_of(answers, path)
     config = parse(text, path)
@@ -193,15 +193,15 @@ def make(answers: Values, path: str) -> NewConfiguration:
         _give_to_service(path, config)
         return _make_account(answers, config)
     except BaseException:
-        os.unlink(path)  # made above, under the lock
+        os.unlink(path)  # this call made it, under the lock
         raise
 
 
 def make_again(answers: Values, path: str) -> tuple[NewConfiguration, str]:
-    """Replace an existing file by the answers; return the result and the name of the version that was kept.
+    """Replace an existing file by the answers; return the result and the name of the version with the old file.
 
-    Accounts and aliases that exist stay as they are. Raises ConfigProblems, EditRefused, LockHeld or OSError; the file
-    is unchanged then.
+    Existing accounts and aliases stay unchanged. Raises ConfigProblems, EditRefused, LockHeld or OSError; the file is
+    unchanged then.
     """
     text = text_of(answers, path)
     config = parse(text, path)
@@ -240,19 +240,19 @@ def _make_account(answers: Values, config: Config) -> NewConfiguration:
 
 
 def _give_to_service(path: str, config: Config) -> None:
-    """Root's, readable by the service user: secrets are in it, and the server must not change it."""
+    """Let root own the file and the service group read it: it has secrets, and the server must not change it."""
     if os.geteuid() != 0:
         return
     try:
         group = pwd.getpwnam(config.server.user).pw_gid
     except KeyError:
-        return  # the check of the server says that there is no such user
+        return  # the server's check reports the missing user
     os.chown(path, 0, group)
     os.chmod(path, 0o640)
 
 
 def as_rows(answers: Mapping[str, str]) -> list[tuple[str, str]]:
-    """What was answered, for a last look."""
+    """Return the answers as rows of the summary."""
     relay = f"{answers['way']}{': ' + answers['relay'] if answers['way'] == RELAY else ''}"
     return [
         ("Domain", answers["domain"]),

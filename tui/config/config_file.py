@@ -1,4 +1,4 @@
-"""The configuration file as it is on the disk: its text, what it means, and whether it may be written."""
+"""The configuration file on the disk: its text, its meaning, and whether it may be written."""
 
 import hashlib
 import os
@@ -12,7 +12,7 @@ __all__ = ["ConfigFile", "checked", "digest_on_disk", "read_source"]
 
 
 class ConfigFile(NamedTuple):
-    """`config` is None while the file cannot be used; `read_only` says why nothing can be written, or is blank."""
+    """The file as read. `config` is None if it cannot be used; `read_only` is the reason why it cannot be written."""
 
     path: str
     text: str = ""
@@ -25,7 +25,7 @@ class ConfigFile(NamedTuple):
 
 
 def read_source(path: str) -> ConfigFile:
-    """Whatever is there, or is not: never raises."""
+    """Read the file. A missing or unreadable file gives a result too; this function never raises."""
     reason = _why_read_only(path)
     try:
         with open(path, "rb") as file:
@@ -39,14 +39,14 @@ def read_source(path: str) -> ConfigFile:
     try:
         text = decoded(data, path)
     except ConfigProblems as problems:
-        # Writing it back would change the bytes that could not be understood.
+        # Writing it back would change the bytes that could not be decoded.
         return ConfigFile(path, "", digest, None, problems.problems, f"{path} is not written in UTF-8")
     config, found = checked(text, path)
     return ConfigFile(path, text, digest, config, found, reason)
 
 
 def checked(text: str, path: str) -> tuple[Config | None, tuple[Problem, ...]]:
-    """What the daemon would make of this text: its configuration, or None, and what is wrong or doubtful about it."""
+    """Parse and check the text as the daemon does; return the configuration, or None, and its errors and warnings."""
     try:
         config = parse(text, path)
     except ConfigProblems as problems:
@@ -56,7 +56,7 @@ def checked(text: str, path: str) -> tuple[Config | None, tuple[Problem, ...]]:
 
 
 def digest_on_disk(path: str) -> str:
-    """The digest of the file as it is now; blank when it cannot be read."""
+    """Return the digest of the file on the disk; blank if it cannot be read."""
     try:
         with open(path, "rb") as file:
             return hashlib.sha256(file.read()).hexdigest()
@@ -73,7 +73,7 @@ def _why_read_only(path: str) -> str:
         return "" if _writable(parent) else f"{_who()} may not make {folder}"
     if os.path.exists(path) and not _writable(path):
         return f"{_who()} has no write permission for {path}"
-    # The file is replaced, not overwritten: that takes the right to make files beside it.
+    # The file is replaced, not overwritten: this needs the permission to create files in its folder.
     return "" if _writable(folder) else f"{_who()} has no write permission for {folder}"
 
 

@@ -1,4 +1,4 @@
-"""A unified diff as rows of a dialog; secrets are masked where it is made."""
+"""A unified diff as rows of a dialog; `masked_diff` masks the secrets when it makes the diff."""
 
 import urwid
 

@@ -1,4 +1,4 @@
-"""Direct Delivery: domains with servers of their own, in the order in which they are looked at."""
+"""Direct Delivery: domains with servers of their own, in the order in which the server checks them."""
 
 import os
 
@@ -23,7 +23,7 @@ def screen(context: AppContext) -> TableScreen:
 
 
 def _troubled(context: AppContext) -> set[str]:
-    """Names of hosts that failed of late; they are tried last for a while."""
+    """Return the names of hosts that failed recently; the server tries them last for a while."""
     marks = read_marks(os.path.join(context.runtime.folder, HOSTS_FILE), context.clock())
     return {mark.host.rpartition(":")[0].strip("[]") for mark in marks}
 
@@ -37,7 +37,7 @@ def _cells(row: Row, troubled: set[str]) -> list[str]:
 
 
 def _host_name(written: str) -> str:
-    """Without the port, in the one spelling of the configuration."""
+    """Return the host name without the port, in the spelling that the parser gives."""
     try:
         (host,) = HOSTS.parse(written)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Domains: those whose mail is kept here, each with its other names and its catch-all."""
+"""Domains: the local domains, each with its other names and its catch-all."""
 
 from tui.config.draft import Row
 from tui.config.table_screen import TableLook, TableScreen

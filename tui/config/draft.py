@@ -1,7 +1,7 @@
-"""What is being edited: the values of the file as last read, and beside them the values as they are on the screen.
+"""The draft of the configuration: the values of the file as last read, and the edited values on the screen.
 
-Everything is text, as in the file, so that a wrong value can be shown and corrected. Only differences are ever written:
-an option that the file does not name stays unnamed until its value is another one than the default.
+All values are text, as in the file, so that a wrong value can be shown and corrected. Only differences are written:
+an option that is not in the file stays out of it until its value differs from the default.
 """
 
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ _SECTIONS = {section.attribute: section for section in SECTIONS}
 
 
 def shown_text(kind: Kind[object], text: str) -> str:
-    """The value in its usual form, or as it stands in the file when it is none."""
+    """Return the value in its usual form, or as it stands in the file if it cannot be parsed."""
     try:
         return kind.format(kind.parse(text))
     except ValueError:
@@ -26,13 +26,13 @@ def shown_text(kind: Kind[object], text: str) -> str:
 
 
 def file_text(kind: Kind[object], text: str) -> str:
-    """The value as Apply writes it: surrounding blanks are removed."""
+    """Return the value as Apply writes it: without surrounding blanks; a value with a mask stays as typed."""
     return shown_text(kind, text) if kind.mask is None else text
 
 
 @dataclass(slots=True)
 class Row:
-    """One section of the file. `name` is blank unless it is a row of a table; `origin` is its name in the file."""
+    """One section of the file. `name` is blank unless it is a row of a table; `origin` is the name in the file."""
 
     section: Section
     name: str = ""
@@ -56,7 +56,7 @@ class Row:
 
 
 class ConfigDraft:
-    """`table(attribute)` is a list that screens change in place; `plain(attribute)` is the one row of others."""
+    """The draft. Screens change the list `table(attribute)` in place; `plain(attribute)` is a section's only row."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -65,7 +65,7 @@ class ConfigDraft:
 
     @staticmethod
     def section(attribute: str) -> Section:
-        """The section that a `Config` keeps under `attribute`. Raises KeyError."""
+        """Return the section that a `Config` keeps under `attribute`. Raises KeyError."""
         return _SECTIONS[attribute]
 
     def plain(self, attribute: str) -> Row:
@@ -75,11 +75,11 @@ class ConfigDraft:
         return self._now[attribute]
 
     def base(self, attribute: str) -> list[Row]:
-        """The rows as last read from the file; not to be changed."""
+        """Return the rows as last read from the file; the caller must not change them."""
         return self._base[attribute]
 
     def changed(self, *attributes: str) -> bool:
-        """Whether any of these sections (all, when none is named) differs from the file."""
+        """Return True if any of these sections (without arguments: any section) differs from the file."""
         return any(self._changed(attribute) for attribute in attributes or self._base)
 
     def option_changed(self, row: Row, option: Option) -> bool:
@@ -87,17 +87,17 @@ class ConfigDraft:
         return base is None or row.text(option) != base.text(option)
 
     def base_row(self, row: Row) -> Row | None:
-        """The row as it is in the file; None for a new one."""
+        """Return the row as it is in the file, or None for a new row."""
         rows = self._base[row.section.attribute]
         return next((each for each in rows if each.origin == row.origin), None) if _is_old(row) else None
 
     def reset(self, *attributes: str) -> None:
-        """Forget the edits of these sections (all, when none is named)."""
+        """Discard the edits of these sections (without arguments: of all sections)."""
         for attribute in attributes or self._base:
             self._now[attribute][:] = [row.copy() for row in self._base[attribute]]
 
     def rebase(self, text: str) -> "ConfigDraft":
-        """The same edits on another text of the file, one that another program has written meanwhile."""
+        """Return a draft with the same edits on a new text of the file, which another program has written meanwhile."""
         fresh = ConfigDraft(text)
         for attribute in self._base:
             if self._changed(attribute):

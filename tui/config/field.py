@@ -1,4 +1,4 @@
-"""A field: the label of an option, its editor, and below them what is wrong with the value, with an example."""
+"""A field: the label of an option, its editor, and below them the error of the value, with an example."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +16,7 @@ __all__ = ["Field", "editor_for", "problem_of"]
 
 
 def editor_for(context: AppContext, kind: Kind[Any], text: str, changed: Callable[[], None]) -> Editor:
-    """The editor for values of this kind: the only place that knows a widget per kind."""
+    """Return the editor for values of this kind. Only this function maps kinds to widgets."""
     if kind.choices == BOOLEAN.choices:
         return CheckBoxEditor(text, changed)
     if kind.choices:
@@ -29,7 +29,7 @@ def editor_for(context: AppContext, kind: Kind[Any], text: str, changed: Callabl
 
 
 def problem_of(option: Option, text: str) -> str:
-    """The sentence of the option's own parser, with an example; blank when the value is good."""
+    """Return the error of the option's own parser, with an example; blank if the value is good."""
     if option.required and not text.strip():
         example = "" if option.kind.example == option.kind.name else f" Example: {option.kind.example}"
         return f"This cannot be left blank.{example}"
@@ -44,7 +44,7 @@ def problem_of(option: Option, text: str) -> str:
 
 
 class Field(urwid.WidgetWrap[urwid.Pile]):
-    """`changed` is called after each edit. `original` is the text in the file: other than that, the field has a `*`."""
+    """A field. It calls `changed` after each edit, and shows a `*` if the text is not `original`, the file's text."""
 
     def __init__(
         self, context: AppContext, option: Option, text: str, original: str, changed: Callable[["Field"], None]
@@ -61,7 +61,7 @@ class Field(urwid.WidgetWrap[urwid.Pile]):
         self._look()
 
     def _laid_out(self) -> Flow:
-        """The label beside the editor, or above one that takes the whole width."""
+        """Return the label beside the editor, or above an editor that needs the whole width."""
         if isinstance(self.editor, HostsEditor):
             head = urwid.Columns([(1, self._mark), self._label])
             return urwid.Pile([head, self.editor.widget], select_navigation=True)
@@ -75,7 +75,7 @@ class Field(urwid.WidgetWrap[urwid.Pile]):
 
     @property
     def changed(self) -> bool:
-        """True if the text differs from the one that was shown first."""
+        """Return True if the text differs from the text in the file."""
         return self.text != self._original
 
     @property
@@ -83,7 +83,7 @@ class Field(urwid.WidgetWrap[urwid.Pile]):
         return problem_of(self.option, self.text)
 
     def show(self, text: str, original: str) -> None:
-        """Put another value into the field."""
+        """Set the text and the original of the field."""
         self._original = original
         if self.editor.text != text:
             self.editor.text = text
@@ -97,7 +97,7 @@ class Field(urwid.WidgetWrap[urwid.Pile]):
         changed = self.text != self._original
         self._mark.set_text(("changed", "*" if changed else " "))
         self._label.set_text(("changed" if changed else "label", self.option.label))
-        # An untouched field shows no error.
+        # A blank field that has not been edited shows no error.
         problem = self.problem if changed or self._original else ""
         self._error.set_text(("bad", f"  ! {problem}"))
         self._w.contents = [(self._line, self._w.options("pack"))]

@@ -1,4 +1,4 @@
-"""Fields for the options of a section, derived from the schema: a new option appears by itself."""
+"""Fields for the options of a section, derived from the schema: a new option needs no code here."""
 
 from collections.abc import Callable, Sequence
 
@@ -16,9 +16,9 @@ __all__ = ["Form"]
 
 
 class Form:
-    """The fields of one row of the draft. Each edit goes into the row at once; `changed` is called then.
+    """The fields of one row of the draft. Each edit goes into the row at once, and then calls `changed`.
 
-    Below the fields there may be further rows (`show_after`).
+    `show_after` puts further rows below the fields.
     """
 
     def __init__(
@@ -56,14 +56,14 @@ class Form:
         self._changed()
 
     def show(self, row: Row) -> None:
-        """Show another state of the row."""
+        """Show the values of this row."""
         self._row = row
         for field in self.fields:
             field.show(row.text(field.option), self._original(field.option))
 
     @property
     def position(self) -> int:
-        """The row in focus; fields come first."""
+        """Return the index of the row in focus; the fields come first."""
         return int(self._walker.focus or 0)
 
     def show_after(self, rows: Sequence[Flow]) -> None:

@@ -1,4 +1,4 @@
-"""The editor for an ordered list of hosts, each with TLS, user and password: a small table with its own buttons."""
+"""The editor for an ordered list of hosts with TLS, user and password: a small table with its own buttons."""
 
 from collections.abc import Callable
 
@@ -53,7 +53,7 @@ class HostsEditor:
 
     def _edit(self, at: int | None) -> None:
         host = _read(self._lines[at]) if at is not None else Host("")
-        if host is None:  # a line that cannot be parsed is edited as a whole
+        if host is None:  # a line that cannot be parsed opens as an empty host
             host = Host("")
         editors: list[Editor] = [
             LineEditor(host_text(Host(host.name, host.port)) if host.name else "", _nothing),
@@ -68,7 +68,7 @@ class HostsEditor:
         def accept() -> None:
             name, ssl, user, password = (editor.text.strip() for editor in editors)
             try:
-                # The kind's own parser judges the whole line.
+                # The kind's own parser checks the whole line.
                 (plain,) = HOSTS.parse(name) or (Host(""),)
                 line = host_text(Host(plain.name, plain.port, ssl == "yes", user, password))
                 HOSTS.parse(line)
@@ -92,7 +92,7 @@ class HostsEditor:
 
 
 def _nothing() -> None:
-    """The dialog reads its editors when it is closed with OK."""
+    """Do nothing after an edit: the dialog reads its editors when OK closes it."""
 
 
 def _labelled(label: str, editor: Editor) -> Flow:

@@ -1,4 +1,4 @@
-"""A screen that is one list of the configuration: Open Relay Domains, Trusted Hosts."""
+"""A screen for one list of the configuration: Open Relay Domains, Trusted Hosts."""
 
 from collections.abc import Callable
 from functools import partial
@@ -24,7 +24,7 @@ __all__ = ["ItemsScreen"]
 
 
 class ItemsScreen:
-    """`thing` is what one item is called, as in “Add a domain”."""
+    """The screen of a list; `thing` is the word for one item, as in “Add a domain”."""
 
     def __init__(self, context: AppContext, attribute: str, name: str, thing: str, none: str) -> None:
         self._context = context
@@ -76,7 +76,7 @@ class ItemsScreen:
         self._context.shell.open(line_dialog(self._context, title, field, accept, self._option.doc))
 
     def _store(self, at: int | None, found: list[str]) -> None:
-        """Several at once may have been pasted; what is there already stays where it is."""
+        """Store one or more items, since several may be pasted at once; an item that is in the list keeps its place."""
         if at is not None:
             del self._items[at]
         place = len(self._items) if at is None else at
@@ -85,13 +85,13 @@ class ItemsScreen:
         self._table.focus_on(place)
 
     def tick(self) -> None:
-        """Nothing moves here by itself."""
+        """Do nothing: this screen changes only when a key is pressed."""
 
     def do(self, command: str) -> bool:
         return self._rows.do(command) or apply.do(self._context, command, (self._attribute,))
 
     def focus_option(self, name: str) -> None:
-        """There is but one."""
+        """Move the focus to the list, which is the only option here."""
         self._pane.frame.focus_position = "body"
 
     def help(self) -> Help | None:
@@ -99,7 +99,7 @@ class ItemsScreen:
 
 
 def line_dialog(context: AppContext, title: str, field: Field, accept: Callable[[], None], doc: str) -> Dialog:
-    """A dialog with one field; Enter in it means OK."""
+    """Return a dialog with one field; Enter in the field means OK."""
     return Dialog(
         title,
         [field, urwid.Divider(), urwid.Text(("dim", doc))],

@@ -1,4 +1,4 @@
-"""Listeners & TLS: the ports, and how long the certificate is good."""
+"""Listeners & TLS: the ports, and the days until the certificate expires."""
 
 from tui.config.draft import Row
 from tui.config.table_screen import TableLook, TableScreen

@@ -1,4 +1,4 @@
-"""Tells the daemon to read its configuration again, and reads back what became of it."""
+"""Signal the daemon to read its configuration again, and read the result from its status."""
 
 import os
 import signal
@@ -22,7 +22,7 @@ class ReloadOutcome(Enum):
 
 
 class ReloadAnswer(NamedTuple):
-    """`text` is a sentence for the administrator; `waiting` are the options that wait for a restart."""
+    """The result of a reload. `text` is a sentence for the administrator; `waiting` are options that need a restart."""
 
     took: ReloadOutcome
     text: str

@@ -1,4 +1,4 @@
-"""Mail Header Replace: which addresses are replaced, by what, and in which mail."""
+"""Mail Header Replace: the addresses to replace, their replacements, and the mail in which to replace them."""
 
 from tui.config.draft import Row
 from tui.config.table_screen import TableLook, TableScreen

@@ -19,7 +19,7 @@ __all__ = ["open_row"]
 
 
 def open_row(context: AppContext, row: Row, name_label: str, taken: set[str], stored: Callable[[Row], None]) -> None:
-    """Edit a copy of `row`; OK gives it to `stored`. No row may have one of the `taken` names."""
+    """Edit a copy of `row`; OK passes it to `stored`. The row must not have one of the `taken` names."""
     _RowDialog(context, row.copy(), name_label, taken, stored).open()
 
 
@@ -57,7 +57,7 @@ class _RowDialog:
         self._context.shell.open(self._dialog)
 
     def _do(self, command: str) -> bool:
-        """The keys of lists act on the list in focus."""
+        """Run a command of a list on the list in focus; return True if it has run."""
         focus = self._dialog.list.focus
         return isinstance(focus, Field) and isinstance(focus.editor, HostsEditor) and focus.editor.do(command)
 

@@ -1,4 +1,4 @@
-"""A screen that is one section of the file: Basic Parameters, Remote Delivery, Server."""
+"""A screen for one section of the file: Basic Parameters, Remote Delivery, Server."""
 
 import urwid
 
@@ -34,7 +34,7 @@ class SettingsScreen:
         self._pane.tell()
 
     def tick(self) -> None:
-        """Nothing moves here by itself."""
+        """Do nothing: this screen changes only when a key is pressed."""
 
     def do(self, command: str) -> bool:
         return apply.do(self._context, command, (self._attribute,))

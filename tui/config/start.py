@@ -1,4 +1,4 @@
-"""Starts the server: by the system's own means where they are set up, else as a process of its own."""
+"""Start the server: with the service manager or init script if the system has one, else as a separate process."""
 
 import os
 import shutil
@@ -18,7 +18,7 @@ _LOOK_S = 0.2
 
 
 def start_server(config: Config) -> str:
-    """Start it and wait until it runs; the answer is a sentence. Raises ServerDidNotStart."""
+    """Start the server, wait until it runs, and return a sentence. Raises ServerDidNotStart."""
     runtime = Runtime(config.server.run_folder)
     if runtime.status.running() is not None:
         return "The server runs already."
@@ -39,7 +39,7 @@ def start_server(config: Config) -> str:
 
 
 class ServerDidNotStart(Exception):
-    """What it said instead."""
+    """The failure of a start; `str()` gives the output of the command, or says that the time is over."""
 
 
 def _system_command() -> list[str]:
@@ -55,8 +55,8 @@ def _system_command() -> list[str]:
 
 
 def _run_alone(command: list[str], runtime: Runtime) -> str:
-    """Start it as a process that outlives us. What it said if it ended at once; blank while it goes on."""
-    with tempfile.TemporaryFile() as words:  # no pipe: it would break when we leave
+    """Start a process that outlives this program. Return its output if it ends at once; blank if it keeps running."""
+    with tempfile.TemporaryFile() as words:  # not a pipe: it would break when this program ends
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=words, stderr=words, start_new_session=True, cwd="/"
         )

@@ -1,4 +1,4 @@
-"""A screen that is a table of the configuration, one section of the file a row, with single options above it."""
+"""A screen for a table of the configuration: each row is a section of the file; single options stand above it."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -24,7 +24,7 @@ Cells = Callable[[Row], Sequence[str]]
 
 
 class TableLook:
-    """What a table of rows shows: its columns, the cells of a row, what a name is called, what it says when empty."""
+    """The look of a table: its columns, the cells of a row, the label of a name, and the text of an empty table."""
 
     def __init__(
         self, columns: Sequence[Column], cells: Cells, name_label: str, none: str, *, ordered: bool = True
@@ -37,7 +37,7 @@ class TableLook:
 
 
 class TableScreen:
-    """`fields` names options of plain sections, as (attribute, option); `notes` gives lines to read below them."""
+    """The screen. `fields` names options of plain sections as (attribute, option); `notes` returns lines below them."""
 
     def __init__(
         self,
@@ -125,7 +125,7 @@ class TableScreen:
         open_row(self._context, row, self._look.name_label, taken, stored)
 
     def tick(self) -> None:
-        """Nothing moves here by itself."""
+        """Do nothing: this screen changes only when a key is pressed."""
 
     def do(self, command: str) -> bool:
         return self._rows.do(command) or apply.do(self._context, command, self._attributes)

@@ -1,5 +1,4 @@
-"""A test message that really goes through: handed to the running server as any client does, then looked for where it
-must arrive."""
+"""A real test message: submitted to the running server as by any client, then searched for where it must arrive."""
 
 import os
 import re
@@ -26,7 +25,7 @@ _QUEUE_ID = re.compile(r"\b[0-9A-F]{20}\b")
 
 
 class TestMessage(NamedTuple):
-    """`steps` are sentences on what happened; the last one tells how it ended."""
+    """The result of a test. `steps` are sentences, one for each step; the last one gives the outcome."""
 
     arrived: bool
     steps: tuple[str, ...]
@@ -35,7 +34,7 @@ class TestMessage(NamedTuple):
 def run_trial(
     config: Config, log: str, login: str, password: str, recipient: str, patience_s: float = 30
 ) -> TestMessage:
-    """Log in as a user does, send a message, and wait until it is in a mailbox here or was taken by another server."""
+    """Log in as a user, send a message, and wait until it is in a local mailbox or the log has its delivery status."""
     steps: list[str] = []
     listener = _listener(config)
     if listener is None:
@@ -58,7 +57,7 @@ def _words(problem: Exception) -> str:
 
 
 def _listener(config: Config) -> Listener | None:
-    """Where users log in; with TLS from the first byte, if there is such a port."""
+    """Return a listener that allows logins, preferably one with implicit TLS; None if there is none."""
     found = [each for each in config.listeners if each.auth != "none"]
     return next((each for each in found if each.tls == "implicit"), found[0] if found else None)
 
@@ -75,7 +74,7 @@ def _send(
     config: Config, listener: Listener, login: str, password: str, message: EmailMessage, steps: list[str]
 ) -> str:
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(listener.address[0], listener.address[0])
-    # It is our own server, on our own machine, perhaps with a certificate that it signed itself.
+    # Do not verify the certificate: this is our own server on this machine, and it may be self-signed.
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     secured = config.basic.allow_tls and listener.tls != "none"
@@ -124,7 +123,7 @@ def _in_maildir(folder: str, message_id: str) -> str:
 
 
 def _status(log: str, queue_id: str, recipient: str) -> str:
-    """The line that tells what became of it at the other server."""
+    """Return the line of the log with the delivery status for the recipient; blank if there is none."""
     if not log or not queue_id:
         return ""
     with suppress(OSError):

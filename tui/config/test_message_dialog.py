@@ -1,4 +1,4 @@
-"""The dialog for a test message, and what it tells step by step."""
+"""The dialog for a test message, and the steps of its result."""
 
 import urwid
 
@@ -18,7 +18,7 @@ _TO = entry("recipient", ADDRESS, "Send to", "An address here, or anywhere else.
 
 
 def ask_trial(context: AppContext, login: str = "", password: str = "", recipient: str = "") -> None:
-    """Ask for what is not known, and send."""
+    """Ask for the missing values, and send the test message."""
     config = context.source.config
     if config is None:
         context.shell.say("The configuration must be right first.", "bad")

@@ -1,4 +1,4 @@
-"""File Versions: what the configuration was before each change, what differs from now, and the way back."""
+"""File Versions: the configuration before each change, its difference from now, and the way to restore it."""
 
 from functools import partial
 
@@ -57,10 +57,10 @@ class VersionsScreen:
         self._pane.tell()
 
     def tick(self) -> None:
-        """Versions come with an Apply; F5 looks again."""
+        """Do nothing: only Apply makes a version, and F5 lists them again."""
 
     def focus_option(self, name: str) -> None:
-        """No option of the file is here."""
+        """Do nothing: this screen shows no option of the file."""
 
     def help(self) -> Help | None:
         text = (
@@ -78,7 +78,7 @@ class VersionsScreen:
         return self._versions[at] if 0 <= at < len(self._versions) else None
 
     def _look(self) -> None:
-        """Show what going back would change; the way back is a button there."""
+        """Show the difference that a restore would make, with a button that restores the version."""
         chosen = self._chosen()
         if chosen is None:
             return

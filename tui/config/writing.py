@@ -1,4 +1,4 @@
-"""From the draft to the text of the file: only what differs is edited, so that comments and order stay."""
+"""Write the draft into the text of the file: only differences are edited, so that comments and order stay."""
 
 from smtpd_classic.config.editing import Edited
 from smtpd_classic.config.kinds import HOSTS, split_items
@@ -8,11 +8,11 @@ from tui.config.draft import ConfigDraft, Row
 
 __all__ = ["write_into"]
 
-_LONG = 3  # lists with more items than this are written one a line
+_LONG = 3  # longer lists are written with one item per line
 
 
 def write_into(draft: ConfigDraft, edited: Edited) -> None:
-    """Repeat the edits of the draft on a file that says what it said when they were made. Raises ValueError."""
+    """Repeat the edits of the draft on a file that has not changed since it was read. Raises ValueError."""
     for section in SECTIONS:
         if not draft.changed(section.attribute):
             continue
@@ -48,7 +48,7 @@ def _write_options(edited: Edited, title: str, row: Row, base: Row | None) -> No
 
 
 def _as_written(option: Option, text: str, before: str) -> str:
-    """A list goes one item a line when it did so before or is long."""
+    """Return the text to write: a list has one item per line if it had so before, or if it is long."""
     if not option.kind.many or option.kind is HOSTS:
         return text
     separator = ";" if ";" in option.kind.example else ","
