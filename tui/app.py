@@ -1,4 +1,4 @@
-"""smtpd-classic-tui: puts the program together and runs it."""
+"""smtpd-classic-tui: build the program and run it."""
 
 import argparse
 import locale
@@ -37,7 +37,7 @@ _EDITING = {
 
 
 class App:
-    """`screen` is the terminal, or a scripted one; without `threads` all work is done at once."""
+    """The program. `screen` is the terminal or a scripted one; without `threads` all work runs at once, in the loop."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class App:
         self.shell = MainShell(lambda shell: AppContext(config, shell, _Later(lambda: self.background)), MENU_ENTRIES)
         picture: urwid.AbstractWidget = urwid.PopUpTarget(self.shell)
         if ascii_only:
-            urwid.set_encoding("utf8")  # inside; what leaves is translated, and urwid's own way would be question marks
+            urwid.set_encoding("utf8")  # keep UTF-8 inside: Ascii translates the picture, and urwid would print “?”
             picture = Ascii(picture)
         root = Guard(picture, self.shell.context.failure)
         self.loop = urwid.MainLoop(
@@ -71,7 +71,7 @@ class App:
         self.loop.run()
 
     def _tick(self, loop: urwid.MainLoop, _: object) -> None:
-        loop.set_alarm_in(1, self._tick)  # first of all: a failure below must not stop the clock
+        loop.set_alarm_in(1, self._tick)  # set it first: a failure below must not stop the ticks
         self.shell.tick()
 
     def _switch_mouse(self) -> str:
@@ -81,7 +81,7 @@ class App:
 
 
 class _Later:
-    """The way to work beside the screen is known only when there is a loop."""
+    """A Background that is chosen later, because threads need the loop, which does not exist yet."""
 
     def __init__(self, chosen: Callable[[], Background]) -> None:
         self._chosen = chosen
@@ -118,7 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _leave(number: int, _: object) -> None:
-    """An end from outside: unwinding gives the terminal back as it was."""
+    """End the program after a signal; unwinding the stack restores the terminal. Raises SystemExit."""
     raise SystemExit(128 + number)
 
 
@@ -126,7 +126,7 @@ def _terminal(environ: Mapping[str, str]) -> urwid.display.raw.Screen:
     screen = urwid.display.raw.Screen(bracketed_paste_mode=True)
     if no_colour_wanted(environ):
         screen.set_terminal_properties(colors=1)
-    # Ctrl-C asks, Ctrl-S and Ctrl-Q are keys like others: the terminal must not act on them.
+    # Ctrl-C asks before leaving, and Ctrl-S and Ctrl-Q are ordinary keys: the terminal must not act on them.
     screen.tty_signal_keys(intr="undefined", quit="undefined", start="undefined", stop="undefined")
     return screen
 
@@ -153,7 +153,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _draws_lines(environ: Mapping[str, str]) -> bool:
-    # Python itself turns the locale C into C.UTF-8 (PEP 538) and leaves LC_CTYPE=C.UTF-8 behind.
+    # Python itself changes the locale C to C.UTF-8 (PEP 538) and sets LC_CTYPE=C.UTF-8.
     chosen = environ.get("LC_ALL") or environ.get("LC_CTYPE") or environ.get("LANG") or "C"
     if chosen == "C.UTF-8" and not environ.get("LC_ALL") and environ.get("LANG", "C") in {"", "C", "POSIX"}:
         chosen = "C"
@@ -175,7 +175,7 @@ def _log_file(environ: Mapping[str, str]) -> str:
 
 
 def _log_to(path: str) -> None:
-    """What goes wrong goes into a file, never to the terminal: that would write over the screen."""
+    """Write errors into a file, never to the terminal, where they would overwrite the screen."""
     try:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         handler: logging.Handler = logging.FileHandler(path, delay=True)

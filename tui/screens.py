@@ -1,4 +1,4 @@
-"""The screens, once, in the order of the menu."""
+"""The list of the screens, in the order of the menu."""
 
 from functools import partial
 
@@ -21,7 +21,7 @@ _ITEMS_NONE = "None. Press a, Insert or [Add]."
 
 
 def _explain(context: AppContext) -> Screen:
-    # It brings the policy, deliveries and DNS with it, for which the first screen need not wait.
+    # Import it late: it imports policy, delivery and DNS, and the first screen need not wait for them.
     from tui.status.explain_screen import ExplainScreen  # noqa: PLC0415
 
     return ExplainScreen(context)
