@@ -1,11 +1,13 @@
 """The record of the commands and replies of an attempt, bounded and without passwords."""
 
 import threading
+from collections.abc import Iterable
 
-__all__ = ["Transcript"]
+__all__ = ["Transcript", "joined"]
 
 _LONGEST_LINE = 600
 _LONGEST = 24 * 1024
+_LONGEST_JOINED = 48 * 1024
 _KEPT = 10  # lines at the beginning
 _CUT = "…"
 
@@ -56,6 +58,18 @@ class Transcript:
         if self._cut:
             lines.insert(_KEPT, _CUT)
         return "".join(line + "\n" for line in lines)
+
+
+def joined(transcripts: Iterable[Transcript]) -> str:
+    """Return the transcripts of one attempt as one text; those beyond its limit are left out."""
+    pieces: list[str] = []
+    length = 0
+    for transcript in transcripts:
+        text = transcript.text
+        if text and length < _LONGEST_JOINED:
+            pieces.append(text)
+            length += len(text)
+    return "\n".join(pieces)
 
 
 def _readable(line: str) -> str:

@@ -8,35 +8,24 @@ go into the same or the next write.
 """
 
 import threading
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import replace
 
 from smtpd_classic.client.attempt import PendingRecipient, QueuedMessage, RoutedJob
+from smtpd_classic.client.transcript import joined
 from smtpd_classic.client.transport import Action, Outcome
 from smtpd_classic.dsn import RecipientStatus
-from smtpd_classic.retry.journal import DeliveryLog, Stopwatch
-from smtpd_classic.retry.notices import NoticeResult, Notices
+from smtpd_classic.retry.context import DeliveryContext
+from smtpd_classic.retry.journal import Stopwatch
+from smtpd_classic.retry.notices import NoticeResult
 from smtpd_classic.retry.recipient_states import RecipientStates, effective, fate_of, lists_in
-from smtpd_classic.schedule import Schedule
 from smtpd_classic.smtp.address import NULL_SENDER
 from spool import WAITING, Claim, Recipient, SpoolBroken, SpoolFull, State
 
-__all__ = ["DeliveryAttempt", "DeliveryContext"]
+__all__ = ["DeliveryAttempt"]
 
 _LEAST_S = 60.0
-_LONGEST_TRANSCRIPT = 48 * 1024
 _TROUBLE_S = 300.0  # until the next look if the disk cannot be written
-
-
-@dataclass(frozen=True, slots=True)
-class DeliveryContext:
-    """The settings and services that all attempts share. `chance` returns numbers from 0 to 1."""
-
-    schedule: Schedule
-    notices: Notices
-    journal: DeliveryLog
-    clock: Callable[[], float]
-    chance: Callable[[], float]
 
 
 class DeliveryAttempt:
@@ -200,9 +189,8 @@ class DeliveryAttempt:
         when = self._context.schedule.next_attempt(self.entry.arrival, attempts, now, self._context.chance)
         when = now if self._cut_short else when  # another thread continues where the stopping thread was
         first = state.first_attempt or self._claimed
-        self._record(
-            State(tuple(self._rows), attempts, first, now, when, notified, self._transcript(), held or state.held)
-        )
+        transcript = joined(routed.job.transcript for routed in self._jobs)
+        self._record(State(tuple(self._rows), attempts, first, now, when, notified, transcript, held or state.held))
         return None if held else when
 
     def remove(self) -> float | None:
@@ -309,12 +297,3 @@ class DeliveryAttempt:
             self.claim.record(state)
         except (SpoolFull, SpoolBroken) as problem:
             self._context.journal.warning(self.queue_id, f"the state of the queue cannot be written: {problem}")
-
-    def _transcript(self) -> str:
-        pieces, length = [], 0
-        for routed in self._jobs:
-            text = routed.job.transcript.text
-            if text and length < _LONGEST_TRANSCRIPT:
-                pieces.append(text)
-                length += len(text)
-        return "\n".join(pieces)

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from smtpd_classic.client.attempt import AttemptPlanner, RoutedJob
-from smtpd_classic.retry.attempt import DeliveryAttempt, DeliveryContext
+from smtpd_classic.retry.attempt import DeliveryAttempt
+from smtpd_classic.retry.context import DeliveryContext
 from smtpd_classic.retry.due_times import DueTimes
 from smtpd_classic.retry.limits import ConcurrencyLimit, JobQueue, NextHopQueue, ScheduledJob
 from smtpd_classic.retry.throttled import ThrottledMessages

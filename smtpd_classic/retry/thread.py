@@ -20,7 +20,7 @@ from smtpd_classic.client.signing import MessageSigner
 from smtpd_classic.keys.ring import KeyRing
 from smtpd_classic.keys.store import KeyStore, dkim_folder
 from smtpd_classic.log import printable
-from smtpd_classic.retry.attempt import DeliveryContext
+from smtpd_classic.retry.context import DeliveryContext
 from smtpd_classic.retry.delivery_threads import DeliveryThreads
 from smtpd_classic.retry.housekeeping import Housekeeping
 from smtpd_classic.retry.journal import DeliveryLog
