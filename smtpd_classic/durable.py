@@ -21,6 +21,7 @@ __all__ = [
     "advice",
     "close",
     "create_locked",
+    "file_system",
     "is_full",
     "names_need_sync",
     "readable",
@@ -161,6 +162,11 @@ def sync_folder(path: str) -> None:
 
 def names_need_sync(path: str) -> bool:
     """Return True if the name of a new, fsynced file is safe only after an fsync of its folder. Raises OSError."""
+    return file_system(path) not in _SYNCS_NEW_NAMES
+
+
+def file_system(path: str) -> str:
+    """Return the type of the file system of a path, such as ext4; blank if it is not known. Raises OSError."""
     device = os.stat(path).st_dev
     number = f"{os.major(device)}:{os.minor(device)}"
     try:
@@ -168,7 +174,7 @@ def names_need_sync(path: str) -> bool:
             for line in mounts:
                 before, _, after = line.partition(" - ")  # proc(5): optional fields end with a hyphen
                 if before.split(" ", 3)[2] == number:
-                    return after.split(" ", 1)[0] not in _SYNCS_NEW_NAMES
+                    return after.split(" ", 1)[0]
     except OSError:
         pass
-    return True
+    return ""

@@ -107,6 +107,11 @@ class Claim:
     ) -> None:
         self.release()
 
+    @property
+    def path(self) -> str:
+        """The file of the entry."""
+        return self._path
+
     def load_state(self) -> None:
         """Read the state from disk. Raises CorruptFile if it has no valid form, and OSError."""
         found = read_state(self._folders, self.entry)

@@ -18,6 +18,7 @@ read it.
 
 import contextlib
 import errno
+import fcntl
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -66,6 +67,24 @@ class Spool:
             sync_folder(os.path.dirname(os.path.abspath(self.path)))
         except OSError as error:
             raise failure(error, self.path) from error
+
+    def lock(self, *, exclusive: bool = False) -> int | None:
+        """Lock the folder as a server does, or alone. Return the descriptor, which keeps the lock, also in forked
+        processes; None if another process has a lock that excludes this one. Raises SpoolBroken.
+        """
+        try:
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise failure(error, self.path) from error
+        try:
+            fcntl.flock(descriptor, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+        except BlockingIOError:
+            close(descriptor)
+            return None
+        except OSError as error:
+            close(descriptor)
+            raise failure(error, self.path) from error
+        return descriptor
 
     def draft(self, queue_id: str) -> Draft:
         """Return a new message of that name (from `new_queue_id(now)`), to be used as a context manager. Raises

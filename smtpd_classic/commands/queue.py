@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 
-from smtpd_classic.commands import queue_hosts
+from smtpd_classic.commands import queue_adopt, queue_hosts
 from smtpd_classic.commands.failures import Refused, guarded
 from smtpd_classic.commands.queue_selection import QueueSelection
 from smtpd_classic.commands.queue_text import as_json, as_mailq, as_message, as_table
@@ -46,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name, summary in _SUMMARIES.items():
         _add_selection(actions.add_parser(name, help=summary))
     queue_hosts.add_arguments(actions)
+    queue_adopt.add_arguments(actions)
 
 
 def _add_selection(parser: argparse.ArgumentParser) -> None:
@@ -82,6 +83,8 @@ def _run(config: Config, args: argparse.Namespace) -> int:
             return _show(spool, args)
         if args.action in queue_hosts.ACTIONS:
             return queue_hosts.run(config, spool, args)
+        if args.action == "adopt":
+            return queue_adopt.run(config, spool, args)
         selection = QueueSelection.of(args, time.time())
         if args.action == "list":
             return _list(spool, selection, args)

@@ -38,6 +38,7 @@ class Instance:
 
     def __init__(self, started: Started) -> None:
         self.lock = started.lock
+        self._spool_lock = started.spool_lock  # the children keep it too
         self.setting = Generation(started.config, started.sockets, started.log, started.runtime)
         self._status = replace(
             own_status(started.config.path, started.config.digest, __version__),
@@ -102,6 +103,7 @@ class Instance:
         self.setting.sockets.close()
         local_listener.unbind(self.setting.runtime.submission_socket)
         self.say("stopped")
+        os.close(self._spool_lock)
         os.close(self.lock)
 
     def _refuse(self, error: str) -> None:

@@ -40,13 +40,18 @@ class CannotStart(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The parts of a started server. `lock` is the descriptor of the pid file, locked as long as the server lives."""
+    """The parts of a started server.
+
+    `lock` is the descriptor of the pid file, locked as long as the server lives; `spool_lock` that of the spool, locked
+    as long as any of its processes lives.
+    """
 
     config: Config
     sockets: Sockets
     log: Log
     runtime: Runtime
     lock: int
+    spool_lock: int
     warnings: tuple[str, ...] = ()
 
 
@@ -71,7 +76,7 @@ def start(path: str) -> Started:
     lock = _lock(config)
     try:
         runtime.make(_COLUMNS_PER_WORKER * (workers(config) + 1) + 1)
-        Spool(config.server.spool_folder).make()
+        spool_lock = _prepare_spool(config)
         MailStore(config.server.mail_folder, config.helo_name).make()
         maildrop.make(config.server.spool_folder)
         sockets = replace(sockets, local=local_listener.bind(runtime.submission_socket))
@@ -80,7 +85,7 @@ def start(path: str) -> Started:
         raise CannotStart(os.EX_CANTCREAT, f"{where} cannot be written: {problem.strerror}.") from None
     except (SpoolBroken, MailStoreBroken) as problem:
         raise CannotStart(os.EX_CANTCREAT, str(problem)) from None
-    return Started(config, sockets, Log(config.server.log), runtime, lock, (*sockets.complaints, *warnings))
+    return Started(config, sockets, Log(config.server.log), runtime, lock, spool_lock, (*sockets.complaints, *warnings))
 
 
 def reloaded(running: Config) -> tuple[Config, Config]:
@@ -171,6 +176,16 @@ def _raise_descriptors(config: Config) -> tuple[str, ...]:
         f"max_connections = {config.access.max_connections} in [access]; raise LimitNOFILE or “ulimit -n”."
     )
     return (warning,)
+
+
+def _prepare_spool(config: Config) -> int:
+    """Make the spool. Return the descriptor of its lock. Raises SpoolBroken and CannotStart."""
+    spool = Spool(config.server.spool_folder)
+    spool.make()
+    lock = spool.lock()
+    if lock is None:
+        raise CannotStart(os.EX_TEMPFAIL, f"“queue adopt” is moving the messages of {spool.path}; start when it ends.")
+    return lock
 
 
 def _lock(config: Config) -> int:

@@ -18,7 +18,17 @@ from typing import BinaryIO, NamedTuple
 
 from smtpd_classic.submission.message import SubmittedMessage, split
 
-__all__ = ["MOST_RECIPIENTS", "CorruptMaildropFile", "MaildropMessage", "folder_in", "is_name", "leave", "make", "read"]
+__all__ = [
+    "MOST_RECIPIENTS",
+    "CorruptMaildropFile",
+    "MaildropMessage",
+    "folder_in",
+    "is_name",
+    "leave",
+    "make",
+    "move",
+    "read",
+]
 
 LONGEST_LINE = 2048
 MOST_RECIPIENTS = 1000  # of one letter; `sendmail` leaves several letters for more
@@ -65,14 +75,14 @@ def is_name(name: str) -> bool:
     return len(name) == _NAME_LENGTH and _HEX.issuperset(name)
 
 
-def leave(folder: str, letter: SubmittedMessage, *, uid: int = -1, arrival: float = 0.0) -> str:
-    """Put the letter there, and return when it is on disk; its name. Raises OSError; then nothing of it is left.
+def leave(folder: str, letter: SubmittedMessage, *, uid: int = -1, arrival: float = 0.0, name: str = "") -> str:
+    """Put the letter there, and return its name when it is on disk. Raises OSError; then nothing of it is left.
 
     Like the spool it writes under the final name: the fsync of a new file makes its name durable too on the usual file
-    systems, and only the owner may open the folder to sync it. `uid` and `arrival` are those of a letter
-    that is put back.
+    systems, and only the owner may open the folder to sync it. `uid`, `arrival` and `name` are those of a letter that
+    is put back, or moved here.
     """
-    name = os.urandom(_NAME_LENGTH // 2).hex()
+    name = name or os.urandom(_NAME_LENGTH // 2).hex()
     path = f"{folder}/{name}"
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, _DRAFT)
     try:
@@ -119,6 +129,32 @@ def _write(file: BinaryIO, letter: SubmittedMessage, uid: int) -> None:
 
 def _line(name: str, value: str) -> bytes:
     return f"{name} {value}\n".encode()
+
+
+def move(name: str, old: str, new: str) -> None:
+    """Move a letter from one maildrop to another, which may be on another file system. Raises CorruptMaildropFile and
+    OSError: then it is left in the old one.
+
+    A file that is there under its name, which cannot be guessed, is a copy that an interrupted run has made.
+    """
+    source, target = f"{old}/{name}", f"{new}/{name}"
+    with suppress(FileNotFoundError):
+        if os.lstat(target).st_mode & stat.S_IRUSR:
+            os.unlink(source)
+            return
+        os.unlink(target)
+    fd = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1 or not is_name(name):
+            raise CorruptMaildropFile("it is no message")
+        found = read(fd)
+        ours = status.st_uid == os.geteuid()
+        uid = found.uid if ours and found.uid >= 0 else status.st_uid
+        leave(new, found.letter, uid=uid, arrival=status.st_mtime if ours else status.st_ctime, name=name)
+    finally:
+        os.close(fd)
+    os.unlink(source)
 
 
 class _Section:

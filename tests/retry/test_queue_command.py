@@ -1,5 +1,6 @@
 """`smtpd-classic queue`, run as a person runs it."""
 
+import argparse
 import json
 import os
 import pwd
@@ -13,7 +14,12 @@ from pathlib import Path
 
 import pytest
 
+from smtpd_classic.commands import queue_adopt
+from smtpd_classic.commands.failures import Refused
+from smtpd_classic.config import load
+from smtpd_classic.submission import maildrop
 from spool import Envelope, Recipient, RecipientState, Spool, State, new_queue_id
+from tests.submission.test_letter import letter
 
 NOW = float(int(time.time()))
 REPLY = "450 4.2.0 greylisted \x1b[31m"
@@ -245,3 +251,57 @@ def test_flushing_makes_everything_due_that_is_not_held(place: Place) -> None:
     done = place.run("flush")
     assert (done.returncode, done.stderr) == (0, "To be tried now: 3.\n")
     assert place.ids("--state", "held") == [place.held]
+
+
+@pytest.fixture
+def dead(place: Place) -> Path:
+    """Move the messages into the spool of a server that is gone."""
+    dead = place.folder / "dead"
+    place.folder.joinpath("spool").rename(dead)
+    maildrop.make(str(dead))
+    maildrop.leave(str(dead / "maildrop"), letter(b"Subject: left\n\nwhile it was down\n"))
+    place.spool.make()
+    place.give()
+    return dead
+
+
+def test_the_queue_of_another_server_is_adopted(place: Place, dead: Path) -> None:
+    done = place.run("adopt", str(dead))
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert "Adopted: 4 messages, 1 of maildrop/." in done.stderr
+    assert place.ids() == [place.held, place.tried, place.new, place.list]
+    assert place.ids("--state", "held") == [place.held]
+    assert place.spool.read(place.tried)[1].recipients[0].attempts == 3
+    assert len(os.listdir(place.spool.folders.maildrop)) == 1
+    assert list(Spool(str(dead)).list()) == []
+    assert os.listdir(dead / "maildrop") == []
+    again = place.run("adopt", str(dead))
+    assert "Adopted: 0 messages, 0 of maildrop/." in again.stderr
+
+
+def test_a_spool_that_a_server_uses_is_not_adopted(place: Place, dead: Path) -> None:
+    lock = Spool(str(dead)).lock()
+    assert lock is not None
+    try:
+        done = place.run("adopt", str(dead))
+    finally:
+        os.close(lock)
+    assert (done.returncode, done.stderr) == (75, f"A server uses {dead}; stop it first.\n")
+    assert len(list(Spool(str(dead)).list())) == 4
+
+
+@pytest.mark.parametrize("folder", ["spool", "mail", "nowhere"])
+def test_no_other_folder_is_adopted(place: Place, folder: str) -> None:
+    done = place.run("adopt", str(place.folder / folder))
+    assert done.returncode in {64, 66}
+    assert len(done.stderr.splitlines()) == 1
+    assert place.ids() == [place.held, place.tried, place.new, place.list]
+
+
+def test_on_a_shared_file_system_the_administrator_must_say_that_the_node_is_dead(
+    place: Place, dead: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("smtpd_classic.commands.queue_adopt.file_system", lambda _path: "nfs4")
+    with pytest.raises(Refused, match=r"shared file system \(nfs4\).*--node-is-dead"):
+        queue_adopt.run(load(str(place.file)), place.spool, argparse.Namespace(folder=str(dead), node_is_dead=False))
+    assert len(list(Spool(str(dead)).list())) == 4

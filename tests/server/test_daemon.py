@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from smtpd_classic.runtime.status import birth_of
+from spool import Spool
 from tests.instance import free_port
 from tests.load import Load
 from tests.server.certificates import make_pair
@@ -337,6 +338,24 @@ def test_a_second_server_on_the_same_folder_is_refused() -> None:
             69,
             f"smtpd-classic runs already, as process {found.process.pid}.\n",
         )
+
+
+@both
+def test_a_server_and_the_adoption_of_its_queue_exclude_each_other(workers: str) -> None:
+    with daemon(workers) as found:
+        spool = Spool(str(found.folder / "spool"))
+        found.start()
+        found.reload()
+        assert spool.lock(exclusive=True) is None
+        found.signal(signal.SIGTERM)
+        found.wait()
+        lock = spool.lock(exclusive=True)
+        assert lock is not None
+        try:
+            refused = found.command("serve")
+        finally:
+            os.close(lock)
+        assert (refused.returncode, "“queue adopt” is moving" in refused.stderr) == (os.EX_TEMPFAIL, True)
 
 
 def test_a_port_that_another_program_has() -> None:

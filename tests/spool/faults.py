@@ -24,7 +24,7 @@ _OF_OS = [
     "link",
     "unlink",
 ]
-_OF_OS += ["mkdir", "makedirs", "pread", "dup", "listdir", "scandir"]
+_OF_OS += ["mkdir", "makedirs", "read", "pread", "dup", "listdir", "scandir"]
 
 
 class Crash(BaseException):
