@@ -21,7 +21,9 @@ COMPILED = {
         "__init__ addressees answers checks client limits networks patterns relaying rules sender transaction trust"
     ),
     "smtpd_classic/reception": "__init__ content destination journal login message reception",
-    "smtpd_classic/retry": "attempt context delivery_threads journal limits recipient_states round_robin scheduler",
+    "smtpd_classic/retry": (
+        "attempt context delivery_threads job_queue journal limits recipient_states round_robin scheduler"
+    ),
     "smtpd_classic/runtime": "__init__ blocks clients counters wakes",
     "smtpd_classic/server": "acceptor connection listener_server context thread_pool wire",
     "smtpd_classic/smtp": (

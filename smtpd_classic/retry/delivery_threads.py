@@ -8,8 +8,9 @@ from collections.abc import Callable
 from smtpd_classic.client.transport import Action, HostBusy, Outcome
 from smtpd_classic.retry.attempt import DeliveryAttempt
 from smtpd_classic.retry.context import DeliveryContext
+from smtpd_classic.retry.job_queue import JobQueue
 from smtpd_classic.retry.journal import said
-from smtpd_classic.retry.limits import ConcurrencyLimit, JobQueue, NextHopQueue, ScheduledJob
+from smtpd_classic.retry.limits import ConcurrencyLimit, NextHopQueue, ScheduledJob
 from smtpd_classic.smtp.reply import Reply
 
 __all__ = ["DeliveryThreads"]

@@ -14,7 +14,8 @@ from smtpd_classic.client.attempt import AttemptPlanner, RoutedJob
 from smtpd_classic.retry.attempt import DeliveryAttempt
 from smtpd_classic.retry.context import DeliveryContext
 from smtpd_classic.retry.due_times import DueTimes
-from smtpd_classic.retry.limits import ConcurrencyLimit, JobQueue, NextHopQueue, ScheduledJob
+from smtpd_classic.retry.job_queue import JobQueue
+from smtpd_classic.retry.limits import ConcurrencyLimit, NextHopQueue, ScheduledJob
 from smtpd_classic.retry.throttled import ThrottledMessages
 from spool import Claim, NoSuchEntry, Spool, SpoolBroken
 

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from queue import SimpleQueue
 from typing import Any, cast
 
 import pytest
@@ -10,11 +11,13 @@ from hypothesis import strategies as st
 
 from smtpd_classic.client.transport import Action, Outcome
 from smtpd_classic.retry.due_times import DueTimes
-from smtpd_classic.retry.limits import ConcurrencyLimit, JobQueue, NextHopQueue, ScheduledJob
+from smtpd_classic.retry.job_queue import JobQueue
+from smtpd_classic.retry.limits import ConcurrencyLimit, NextHopQueue, ScheduledJob
 from smtpd_classic.retry.round_robin import RoundRobin
 from smtpd_classic.retry.throttled import ThrottledMessages
 from smtpd_classic.smtp.reply import Reply
 from tests.client.world import Clock
+from tests.waiting import until
 
 
 class Fake:
@@ -134,6 +137,25 @@ def test_a_waiting_thread_is_woken() -> None:
     queue.put(work("a", hop()))
     thread.join(10)
     assert found == ["a"]
+
+
+def test_jobs_that_were_held_back_all_begin_when_there_is_room_again() -> None:
+    crowded = threading.Event()
+    queue = JobQueue(time.monotonic, crowded=crowded.is_set)
+    queue.put(work("first", hop(1, "mx first.example")))
+    first = queue.take()
+    assert first is not None
+    crowded.set()
+    begun: SimpleQueue[str] = SimpleQueue()
+    threads = [threading.Thread(target=lambda: begun.put(taken(queue, 1)[0])) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for number in range(5):
+        queue.put(work(f"job {number}", hop(1, f"mx {number}.example")))
+    until(lambda: queue.calls == 0)  # each has woken a thread in vain
+    crowded.clear()
+    queue.done(first)
+    assert sorted(begun.get(timeout=5) for _ in threads) == [f"job {number}" for number in range(5)]
 
 
 def test_what_is_to_be_done_later_is_waited_for_whoever_takes_other_work() -> None:
