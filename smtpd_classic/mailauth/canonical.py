@@ -1,12 +1,14 @@
 """The fields of a header block as DKIM sees them: split, chosen, put into canonical form (RFC 6376 3.4 and 5.4.2)."""
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from smtpd_classic.mailauth.body_hash import RELAXED
 
-__all__ = ["SignedField", "canonical_field", "choose_fields", "header_fields"]
+__all__ = ["SignedField", "canonical_field", "choose_fields", "group_fields", "header_fields"]
 
+_FIELD_END = re.compile(rb"\n(?![ \t])")
 _TAB_IS_BLANK = bytes.maketrans(b"\t", b" ")
 
 
@@ -24,18 +26,8 @@ class SignedField(NamedTuple):
 
 def header_fields(block: bytes) -> list[SignedField]:
     """Return the fields of a block with LF line ends, in order. A line without a colon has a blank name."""
-    found: list[SignedField] = []
-    lines: list[bytes] = []
-    for line in block.removesuffix(b"\n").split(b"\n"):
-        if line[:1] in (b" ", b"\t") and lines:
-            lines.append(line)
-            continue
-        if lines:
-            found.append(_field(b"\n".join(lines)))
-        lines = [line]
-    if lines and lines != [b""]:
-        found.append(_field(b"\n".join(lines)))
-    return found
+    text = block.removesuffix(b"\n")
+    return [_field(raw) for raw in _FIELD_END.split(text)] if text else []
 
 
 def _field(raw: bytes) -> SignedField:
@@ -43,15 +35,32 @@ def _field(raw: bytes) -> SignedField:
     return SignedField(name.rstrip(b" \t").lower() if colon else b"", raw)
 
 
-def choose_fields(fields: Sequence[SignedField], names: Iterable[bytes]) -> list[SignedField]:
+def group_fields(fields: Iterable[SignedField]) -> dict[bytes, list[SignedField]]:
+    """Return the fields by name, each group in the order of the header."""
+    groups: dict[bytes, list[SignedField]] = {}
+    for field in fields:
+        groups.setdefault(field.name, []).append(field)
+    return groups
+
+
+def choose_fields(
+    groups: Mapping[bytes, Sequence[SignedField]], names: Iterable[bytes], without: SignedField | None = None
+) -> list[SignedField]:
     """Return the fields that a list of names stands for: for each name the next one of it from the bottom up.
 
-    A name without a further field stands for nothing (RFC 6376 5.4.2).
+    A name without a further field stands for nothing (RFC 6376 5.4.2). `without` is a field that is left out.
     """
-    left: dict[bytes, list[SignedField]] = {}
-    for field in fields:
-        left.setdefault(field.name, []).append(field)
-    return [left[name].pop() for name in names if left.get(name)]
+    left: dict[bytes, int] = {}
+    chosen: list[SignedField] = []
+    for name in names:
+        group = groups.get(name, ())
+        at = left.get(name, len(group)) - 1
+        if at >= 0 and group[at] is without:
+            at -= 1
+        if at >= 0:
+            chosen.append(group[at])
+        left[name] = max(at, 0)
+    return chosen
 
 
 def canonical_field(field: SignedField, canonicalization: str) -> bytes:

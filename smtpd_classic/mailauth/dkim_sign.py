@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from smtpd_classic.mailauth.body_hash import RELAXED, BodyHash
-from smtpd_classic.mailauth.canonical import SignedField, canonical_field, choose_fields, header_fields
+from smtpd_classic.mailauth.canonical import SignedField, canonical_field, choose_fields, group_fields, header_fields
 
 __all__ = ["BadKey", "SigningKey", "load_signing_key", "sign", "signature_field"]
 
@@ -88,7 +88,7 @@ def signature_field(header: bytes, body_digest: bytes, key: SigningKey, *, now: 
         "b=",
     ]
     unsigned = b"DKIM-Signature: " + _folded(tags).encode()
-    data = b"".join(canonical_field(each, RELAXED) + b"\r\n" for each in choose_fields(fields, names))
+    data = b"".join(canonical_field(each, RELAXED) + b"\r\n" for each in choose_fields(group_fields(fields), names))
     data += canonical_field(SignedField(b"dkim-signature", unsigned), RELAXED)
     signature = base64.b64encode(key.sign(data)).decode()
     return unsigned + "".join(f"\n {signature[at : at + 72]}" for at in range(0, len(signature), 72)).encode() + b"\n"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from smtpd_classic.dns import DnsFailure, NoSuchDomain
 from smtpd_classic.mailauth.body_hash import BodyHash
-from smtpd_classic.mailauth.canonical import SignedField, canonical_field, choose_fields, header_fields
+from smtpd_classic.mailauth.canonical import SignedField, canonical_field, choose_fields, group_fields, header_fields
 from smtpd_classic.mailauth.dkim_key import KeyRecord, parse_key_record
 from smtpd_classic.mailauth.dkim_signature import (
     ALGORITHMS,
@@ -66,9 +66,9 @@ class DkimVerifier:
 
     def __init__(self, header: bytes, *, now: int, author_domain: str = "") -> None:
         """Parse the signatures in a header block with LF line ends. `now` is the time of reception."""
-        self._fields = header_fields(header)
+        self._groups = group_fields(header_fields(header))
         self._now = now
-        found = [_candidate(field) for field in self._fields if field.name == _NAME]
+        found = [_candidate(field) for field in self._groups.get(_NAME, ())]
         found.sort(key=lambda each: _distance(each.signature, author_domain))
         self._candidates = found[:MAX_SIGNATURES]
         self._bodies = _body_hashes([each.signature for each in self._candidates if each.signature is not None])
@@ -143,9 +143,9 @@ class DkimVerifier:
 
     def _signed_data(self, signature: DkimSignature) -> bytes:
         """Return the octets that were signed (RFC 6376 3.7): the chosen fields, then this one without its value."""
-        others = [field for field in self._fields if field is not signature.field]
         form = signature.header_form
-        lines = [canonical_field(field, form) + b"\r\n" for field in choose_fields(others, signature.names)]
+        chosen = choose_fields(self._groups, signature.names, signature.field)
+        lines = [canonical_field(field, form) + b"\r\n" for field in chosen]
         name, colon, value = signature.field.raw.partition(b":")
         own = SignedField(signature.field.name, name + colon + without_signature_value(value))
         return b"".join(lines) + canonical_field(own, form)

@@ -9,6 +9,7 @@ from smtpd_classic.mailauth.spf_macro import check_domain_spec, check_macros
 
 __all__ = ["BadSpfRecord", "SpfRecord", "SpfTerm", "parse_spf_record", "spf_records"]
 
+_LONGEST = 8192
 _VERSION = re.compile(rb"v=spf1(?: |$)", re.IGNORECASE)
 _MODIFIER = re.compile(r"([A-Za-z][A-Za-z0-9_.-]*)=(.*)", re.DOTALL)
 _MECHANISM = re.compile(r"([+?~-]?)(all|include|a|mx|ptr|ip4|ip6|exists)(?:([:/])(.*))?", re.IGNORECASE | re.DOTALL)
@@ -52,6 +53,8 @@ def spf_records(texts: Sequence[bytes]) -> list[bytes]:
 
 def parse_spf_record(text: bytes) -> SpfRecord:
     """Return the record. Raises BadSpfRecord for any syntax error, wherever it stands."""
+    if len(text) > _LONGEST:
+        raise BadSpfRecord(f"the record is longer than {_LONGEST} octets")
     try:
         words = text.decode("ascii").split(" ")[1:]
     except UnicodeDecodeError:

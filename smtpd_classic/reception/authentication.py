@@ -5,9 +5,11 @@ keeps room for them when it writes the first octet, and fills it before the fsyn
 in them are known at the end of the header.
 """
 
+from smtpd_classic.dns import DnsFailure, NoSuchDomain
 from smtpd_classic.domain_name import ascii_domain
 from smtpd_classic.mailauth.message_check import MessageCheck, MessageResults, results_field
 from smtpd_classic.mailauth.results import BadResults, MethodResult, parse_results
+from smtpd_classic.mailauth.words import ResultWord
 from smtpd_classic.message.headers import HeaderBlock
 from smtpd_classic.policy import Transaction
 from smtpd_classic.policy.authentication import JUNK, MARK, lookups_of, spf_of, verdict_on
@@ -57,20 +59,31 @@ class MailAuthentication:
         """Return the largest possible length of the fields."""
         assert self._check is not None
         longest = self._check.longest()
-        return len(self._fields(longest, "refuse", "x" * _LONGEST_REASON))
+        return len(self._fields(longest, "refuse", "x" * _LONGEST_REASON, ResultWord.TEMPERROR))
 
     def fields(self, room: int = 0) -> bytes:
         """Return the fields for the verdict, with blanks behind the last word to fill the room kept for them."""
         verdict = self.verdict
         assert verdict is not None
         reason = verdict.reason if verdict.action != MARK or verdict.reason != "none" else "none"
-        fields = self._fields(verdict.results, verdict.action, reason)
+        fields = self._fields(verdict.results, verdict.action, reason, self._iprev())
         return fields[:-1] + b" " * (room - len(fields)) + b"\n"
 
-    def _fields(self, results: MessageResults, action: str, reason: str) -> bytes:
+    def _iprev(self) -> ResultWord:
+        """Return whether the client's address leads to a name that leads back (RFC 8601 3)."""
         client = self._transaction.visitor.client
-        known = client.name not in {"", "unknown"}
-        iprev = MethodResult("iprev", "pass" if known else "fail", (("policy.iprev", client.ip),))
+        if client.name not in {"", "unknown"}:
+            return ResultWord.PASS
+        try:
+            names = lookups_of(self._transaction).ptr(client.ip)
+        except NoSuchDomain:
+            names = ()
+        except DnsFailure:
+            return ResultWord.TEMPERROR
+        return ResultWord.FAIL if names else ResultWord.PERMERROR
+
+    def _fields(self, results: MessageResults, action: str, reason: str, word: ResultWord) -> bytes:
+        iprev = MethodResult("iprev", word, (("policy.iprev", self._transaction.visitor.client.ip),))
         text = results_field(self._server, results, action, iprev)
         text += f"X-Spam-Flag: {'YES' if action == JUNK else 'NO'}\nX-Spam-Reason: {_printable(reason)}\n"
         return text.encode("utf-8")

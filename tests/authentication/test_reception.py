@@ -2,9 +2,15 @@
 
 import email
 import smtplib
-from collections.abc import Iterator
+import socket
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import dns.flags
+import dns.message
+import dns.rcode
+import dns.rrset
 import pytest
 
 from tests.client.fake_host import FakeHost
@@ -294,6 +300,79 @@ def test_junk_is_never_forwarded(world: World) -> None:
         assert b"Authentication-Results: example.test;" in peer.got[0].content
     finally:
         peer.close()
+
+
+def silent() -> socket.socket:
+    """A name server that never answers."""
+    server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    server.bind(("127.0.0.1", 0))
+    return server
+
+
+def lying(answer: Callable[[dns.message.Message], bytes]) -> socket.socket:
+    """A name server that answers every question with these octets."""
+    server = silent()
+
+    def run() -> None:
+        while True:
+            try:
+                data, client = server.recvfrom(4096)
+            except OSError:
+                return
+            server.sendto(answer(dns.message.from_wire(data)), client)
+
+    threading.Thread(target=run, daemon=True).start()
+    return server
+
+
+def refused_by_dns(query: dns.message.Message) -> bytes:
+    """What a validating resolver says about a bogus zone."""
+    reply = dns.message.make_response(query)
+    reply.set_rcode(dns.rcode.SERVFAIL)
+    return reply.to_wire()
+
+
+def of_another_question(query: dns.message.Message) -> bytes:
+    other = dns.message.make_query("liar.example", "TXT")
+    other.id = query.id ^ 1
+    reply = dns.message.make_response(other)
+    reply.answer.append(dns.rrset.from_text("liar.example.", 60, "IN", "TXT", '"v=DMARC1; p=reject"'))
+    return reply.to_wire()
+
+
+def cut_off(query: dns.message.Message) -> bytes:
+    """The rest is to be asked for by TCP, where nobody listens."""
+    reply = dns.message.make_response(query)
+    reply.flags |= dns.flags.TC
+    return reply.to_wire()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [None, refused_by_dns, of_another_question, cut_off, lambda _: b"\0" * 5],
+    ids=["silent", "bogus", "lying", "truncated", "garbage"],
+)
+def test_while_dns_is_out_of_order_nothing_is_junk(
+    world: World, answer: Callable[[dns.message.Message], bytes] | None
+) -> None:
+    """An outage, however long, marks mail and does no more, also mail in our own name."""
+    server = silent() if answer is None else lying(answer)
+    try:
+        world.instance.set("server", "name_servers", f"127.0.0.1:{server.getsockname()[1]}")
+        world.instance.set("authentication", "deadline", "1s")
+        world.instance.set("authentication", "spf_fail", "refuse")
+        world.reload()
+        before = len(world.files()), len(world.files(".Junk"))
+        for author in ("x@reject.example", "boss@example.test"):
+            assert world.send(TEXT.replace(b"ann@example.org", author.encode()), "x@forwarder.example").startswith(
+                "250"
+            )
+            assert "spf=temperror" in world.results()
+            assert "dmarc=temperror" in world.results()
+            assert "X-Spam-Flag: NO\n" in world.newest()
+        assert (len(world.files()), len(world.files(".Junk"))) == (before[0] + 2, before[1])
+    finally:
+        server.close()
 
 
 def test_explain_shows_each_word_and_why(world: World, tmp_path: Path) -> None:

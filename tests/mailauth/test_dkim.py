@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from smtpd_classic.dns import DnsFailure
-from smtpd_classic.mailauth.canonical import canonical_field, choose_fields, header_fields
+from smtpd_classic.mailauth.canonical import canonical_field, choose_fields, group_fields, header_fields
 from smtpd_classic.mailauth.dkim_sign import BadKey, SigningKey, load_signing_key, sign
 from smtpd_classic.mailauth.dkim_verify import DkimResult
 from smtpd_classic.mailauth.words import ResultWord
@@ -221,7 +221,9 @@ def resigned(tags: str, body: bytes = BODY, header: bytes = HEADER) -> bytes:
     names = re.search(r"h=([^;]*)", tags)
     assert names
     (own,) = header_fields(f"DKIM-Signature: {tags}; b=\n".encode())
-    chosen = choose_fields(header_fields(header), [name.strip().lower().encode() for name in names[1].split(":")])
+    chosen = choose_fields(
+        group_fields(header_fields(header)), [name.strip().lower().encode() for name in names[1].split(":")]
+    )
     data = b"".join(canonical_field(each, "relaxed") + b"\r\n" for each in chosen) + canonical_field(own, "relaxed")
     value = base64.b64encode(signing_key().sign(data)).decode()
     return f"DKIM-Signature: {tags}; b={value}\n".encode() + header + b"\n" + body

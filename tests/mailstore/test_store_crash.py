@@ -1,6 +1,7 @@
 """The process ends, or the disk fails, at every system call of a delivery: acknowledged means one whole copy for each,
 always."""
 
+import contextlib
 import errno
 import itertools
 import os
@@ -46,15 +47,32 @@ def deliver(store: MailStore, content: bytes, folders: list[str]) -> list[str]:
         return message.deliver(folders)
 
 
-def copies(folder: str, content: bytes) -> int:
+def copies(folder: str, content: bytes, modes: tuple[int, ...] = (0o600,)) -> int:
     """How many the user sees; each must be whole and say its size."""
     new = Path(folder, "new")
     paths = list(new.iterdir()) if new.exists() else []
     for path in paths:
         assert path.read_bytes() == content
         assert path.name.endswith(f",S={len(content)}")
-        assert path.stat().st_mode & 0o777 == 0o600
+        assert path.stat().st_mode & 0o777 in modes
     return len(paths)
+
+
+ROOM = b" " * 59 + b"\n"
+RESULTS = b"Authentication-Results: mx; dmarc=fail".ljust(len(ROOM) - 1) + b"\n"
+
+
+JUNK_MODES = (0o640, 0o600)  # a copy on another file system needs no mark
+
+
+def deliver_with_results(store: MailStore, head: bytes, body: bytes, folders: list[str]) -> list[str]:
+    """Deliver junk as reception does: room for the results is kept on top, and filled when the body has been read."""
+    with store.incoming() as message:
+        message.write(head + ROOM)
+        for start in range(0, len(body), 50_000):
+            message.write(body[start : start + 50_000])
+        message.overwrite(len(head), RESULTS)
+        return message.deliver(folders, junk_folder=".Junk")
 
 
 def points() -> Iterator[tuple[int, bool]]:
@@ -113,6 +131,73 @@ def test_crash_while_delivering(tmp_path: Path, body: bytes, count: int, there: 
         if done:
             assert at > 6
             return
+
+
+@pytest.mark.parametrize("count", [1, 3], ids=["one", "three"])
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
+def test_crash_between_the_room_for_results_and_the_rename(tmp_path: Path, body: bytes, count: int, far: bool) -> None:
+    """Every copy that a user sees is in the junk folder, with its results: never without, never with half of them."""
+    head = ENVELOPE if count == 1 else HEAD
+    content = head + RESULTS + body
+    name = ""
+    for at, torn in points():
+        if torn and name not in {"write", "pwrite"}:
+            continue
+        store, folders = opened(tmp_path)
+        store.make()
+        done = False
+        with crashing(at, torn) as faults:
+            deliver_with_results(store, head, body, folders[:count])
+            done = True
+        name = "".join(faults.names[at - 1 : at])
+        try:
+            MailStore(store.mail_folder, "mx", junk_folder=".Junk").sweep({"u@example.net": folders[0]}.get)
+            for folder in folders[:count]:
+                assert copies(f"{folder}/.Junk", content, JUNK_MODES) in ({1} if done else {0, 1, 2} if far else {0, 1})
+                assert copies(folder, content) == 0
+            assert os.listdir(f"{store.mail_folder}/.incoming") == []
+        except BaseException as error:
+            error.add_note(f"died at call {at} {name} (torn: {torn}) of {faults.names}")
+            raise
+        shutil.rmtree(store.mail_folder)
+        if done:
+            assert "pwrite" in faults.names
+            return
+
+
+@pytest.mark.parametrize("number", ERRORS.values(), ids=ERRORS)
+def test_failure_of_the_room_for_results_leaves_no_copy_without_them(tmp_path: Path, number: int) -> None:
+    content = ENVELOPE + RESULTS + BODIES["large"]
+    name = ""
+    for at, torn in points():
+        if torn and name not in {"write", "pwrite"}:
+            continue
+        store, folders = opened(tmp_path)
+        store.make()
+        left: list[str] | None = None
+        with failing(at, number, torn=torn) as faults, contextlib.suppress(MailStoreFull, MailStoreBroken):
+            left = deliver_with_results(store, ENVELOPE, BODIES["large"], folders[:1])
+        name = "".join(faults.names[at - 1 : at])
+        assert copies(f"{folders[0]}/.Junk", content, JUNK_MODES) == (1 if left == [] else 0), faults.names
+        assert os.listdir(f"{store.mail_folder}/.incoming") == [], faults.names
+        shutil.rmtree(store.mail_folder)
+        if not faults.happened:
+            assert left == []
+            return
+
+
+def test_junk_of_a_dead_process_is_swept_into_the_junk_folder_or_the_inbox(tmp_path: Path) -> None:
+    for configured, place in ((".Junk", "/.Junk"), ("", "")):
+        store, folders = opened(tmp_path)
+        store.make()
+        left = Path(store.mail_folder, ".incoming", "1.M1P1Q1.mx")
+        left.write_bytes(ENVELOPE + BODIES["small"])
+        left.chmod(0o640)
+        swept = MailStore(store.mail_folder, "mx", junk_folder=configured).sweep({"u@example.net": folders[0]}.get)
+        assert swept == 1
+        (there,) = Path(f"{folders[0]}{place}", "new").iterdir()
+        assert there.read_bytes() == ENVELOPE + BODIES["small"]
+        shutil.rmtree(store.mail_folder)
 
 
 @pytest.mark.parametrize("number", ERRORS.values(), ids=ERRORS)

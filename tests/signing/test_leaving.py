@@ -1,5 +1,6 @@
 """Copies that leave a running server: signed, above everything else, as they are on the wire."""
 
+import base64
 import json
 import smtplib
 import subprocess
@@ -9,11 +10,14 @@ from pathlib import Path
 import pytest
 
 from smtpd_classic.mailauth.words import ResultWord
+from smtpd_classic.smtp import replies
+from smtpd_classic.smtp.events import RcptTo
 from tests.client.fake_host import FakeHost
 from tests.instance import Instance, running
 from tests.keys.name_server import zone_server
 from tests.mailauth.messages import only, verify
 from tests.mailauth.test_dkimpy import accepted_by_dkimpy
+from tests.tnef.test_convert import SAMPLES
 from tests.waiting import until
 
 DOMAIN = "example.test"
@@ -141,6 +145,62 @@ def test_forwarded_mail_of_strangers_and_unsigned_domains_stay_as_they_are(sende
     sender.reload()
     sender.submit(TEXT)
     assert b"DKIM-Signature" not in sender.left(2)
+
+
+def test_a_bounce_to_elsewhere_is_signed(sender: Sender) -> None:
+    instance = sender.instance
+    instance.set("direct stranger.test", "hosts", f"{sender.peer.ip}:{sender.peer.port}")
+    refusing = FakeHost(script=lambda event, talk: replies.NO_SUCH_USER if isinstance(event, RcptTo) else None)
+    instance.set("direct away.test", "hosts", f"{refusing.ip}:{refusing.port}")
+    sender.reload()
+    assert instance.run("alias", "set", "away@example.test", "bob@away.test").returncode == 0
+    with smtplib.SMTP("127.0.0.1", instance.ports["smtp"], timeout=20) as client:
+        client.sendmail("x@stranger.test", ["away@example.test"], TEXT.replace("joe@example", "x@stranger"))
+    bounce = sender.left(1)
+    refusing.close()
+    assert sender.peer.got[0].sender == ""
+    assert b"multipart/report" in bounce
+    assert only(verify(bounce, sender.txt, author=DOMAIN, now=0)).word is ResultWord.PASS
+    assert accepted_by_dkimpy(bounce, sender.txt)
+
+
+TNEF = (
+    b'MIME-Version: 1.0\nContent-Type: application/ms-tnef; name="winmail.dat"\nContent-Transfer-Encoding: base64\n\n'
+)
+
+
+def outlook(more: bytes = b"") -> bytes:
+    """A message with a winmail.dat that has one attachment."""
+    sample = (SAMPLES / "one-file.tnef").read_bytes()
+    return more + TEXT.partition("\n\n")[0].encode() + b"\n" + TNEF + base64.encodebytes(sample)
+
+
+def test_a_converted_copy_is_signed_as_it_leaves_and_signed_mail_keeps_its_tnef_here_and_there(sender: Sender) -> None:
+    sender.instance.set("basic", "convert_tnef", "yes")
+    sender.reload()
+    sender.submit(outlook().decode())
+    message = sender.left(1)
+    assert b"ms-tnef" not in message
+    assert only(verify(message, sender.txt, author=DOMAIN, now=0)).word is ResultWord.PASS
+    before = outlook(b"DKIM-Signature: v=1; d=other.example\n")
+    sender.submit(before.decode())
+    assert b"ms-tnef" in sender.left(2)
+    for count, more in enumerate((b"", b"DKIM-Signature: v=1; d=other.example\n"), 1):
+        with smtplib.SMTP("127.0.0.1", sender.instance.ports["smtp"], timeout=20) as client:
+            client.sendmail("x@stranger.test", [sender.instance.login], outlook(more))
+        assert (b"ms-tnef" in sender.instance.wait_for_mail(count)[-1].read_bytes()) == bool(more)
+
+
+def test_a_filter_of_ours_that_passes_on_a_forged_author_does_not_make_it_ours(sender: Sender) -> None:
+    """The spam appliance is a trusted host: what it passes on has the Received field of its own reception."""
+    sender.instance.set("trusted", "hosts", "127.0.0.1")
+    sender.instance.run("alias", "set", "away@example.test", "bob@away.test")
+    sender.reload()
+    forged = "Received: from forger.example by filter.test; Fri, 11 Jul 2025 21:00:37 +0000\n" + TEXT
+    for count, sender_address in enumerate(("x@stranger.test", "joe@example.test"), 1):
+        with smtplib.SMTP("127.0.0.1", sender.instance.ports["smtp"], timeout=20) as client:
+            client.sendmail(sender_address, ["away@example.test"], forged)
+        assert b"DKIM-Signature" not in sender.left(count)
 
 
 def test_a_key_that_cannot_be_read_makes_the_mail_wait(sender: Sender) -> None:

@@ -24,7 +24,7 @@ _OF_OS = [
     "link",
     "unlink",
 ]
-_OF_OS += ["mkdir", "makedirs", "read", "pread", "dup", "listdir", "scandir"]
+_OF_OS += ["mkdir", "makedirs", "read", "pread", "pwrite", "dup", "listdir", "scandir"]
 
 
 class Crash(BaseException):
@@ -46,8 +46,8 @@ class Faults:
         error = self._decide(self, name)
         if error is not None:
             first, self.happened = not self.happened, True
-            if first and self._torn and name == "write":
-                real(args[0], args[1][: len(args[1]) // 2])
+            if first and self._torn and name in {"write", "pwrite"}:
+                real(args[0], args[1][: len(args[1]) // 2], *args[2:])
             if name == "close" and not isinstance(error, Crash):
                 real(*args)  # Linux closes the descriptor also when it reports an error
                 self._open.discard(args[0])

@@ -40,6 +40,7 @@ SHUTDOWN, WITHOUT_LOG = 0x8004587D, 2
 NOW = 1_800_000_000.0
 TWO = Envelope("a@example.org", (Recipient("b@example.net"), Recipient("c@example.com")))
 USERS = ("u", "v", "w")
+JUNK_FOLDER, JUNK_FILES = ".Junk", "*/.Junk/new/*"
 SIZES = {"ext4": ("64M", ["mkfs.ext4", "-q", "-F"]), "xfs": ("320M", ["mkfs.xfs", "-q", "-f"])}
 
 
@@ -65,6 +66,15 @@ def content_of(tag: str, folders: int) -> bytes:
     )
 
 
+def results_of(tag: str) -> bytes:
+    return f"Authentication-Results: mx; dmarc=fail header.from={tag}.example\n".encode()
+
+
+def junk_of(tag: str) -> bytes:
+    """The same with its results."""
+    return content_of(tag, 1).replace(b"Subject", results_of(tag) + b"Subject", 1)
+
+
 def user_of(tag: str) -> str:
     """Every second has a new mailbox."""
     return f"new-{tag}" if int(tag.rpartition(".")[2]) % 2 else "u"
@@ -80,7 +90,7 @@ class Work:
         self._tell = tell
 
     def message(self, tag: str, kind: int) -> None:
-        [self._queue, self._one, self._several, self._attempt][kind % 4](tag)
+        [self._queue, self._one, self._several, self._attempt, self._junk][kind % 5](tag)
 
     def _say(self, *words: str) -> None:
         os.write(self._tell, (" ".join(words) + "\n").encode())
@@ -104,6 +114,18 @@ class Work:
             left = message.deliver([f"{self._store.mail_folder}/{user}" for user in users])
         if not left:
             self._say("delivered", tag, *users)
+
+    def _junk(self, tag: str) -> None:
+        """Keep room for the results of the checks, and fill it in two halves before the message is complete."""
+        content = content_of(tag, 1)
+        at, results = content.index(b"Subject"), results_of(tag)
+        with self._store.incoming() as message:
+            message.write(content[:at] + b" " * (len(results) - 1) + b"\n" + content[at:])
+            message.overwrite(at, results[:20])
+            message.overwrite(at + 20, results[20:])
+            left = message.deliver([f"{self._store.mail_folder}/{user_of(tag)}"], junk_folder=JUNK_FOLDER)
+        if not left:
+            self._say("junk", tag, f"{user_of(tag)}/{JUNK_FOLDER}")
 
     def _attempt(self, tag: str) -> None:
         queue_id = self._queue(tag)
@@ -152,7 +174,7 @@ def leave_out(without: str) -> None:
 
 def look(folder: Path, told: list[list[str]]) -> Iterator[str]:
     """What was acknowledged and is not there as it should."""
-    spool, store = Spool(str(folder / "spool")), MailStore(str(folder / "mail"), "mx")
+    spool, store = Spool(str(folder / "spool")), MailStore(str(folder / "mail"), "mx", junk_folder=JUNK_FOLDER)
     spool.sweep(NOW)
     store.sweep(lambda address: f"{store.mail_folder}/{address.partition('@')[0]}")
     for kind, tag, *rest in told:
@@ -163,13 +185,16 @@ def look(folder: Path, told: list[list[str]]) -> Iterator[str]:
             elif kind == "recorded":
                 there = spool.read(rest[0])[1].recipients[0].state == DELIVERED
             else:
-                there = all(count(store, user, content_of(tag, len(rest))) == 1 for user in rest)
+                wanted = junk_of(tag) if kind == "junk" else content_of(tag, len(rest))
+                there = all(count(store, user, wanted) == 1 for user in rest)
         except Exception as error:
             yield f"{kind} {tag}: {error!r}"
         else:
             if not there:
                 yield f"{kind} {tag} {rest}"
-    yield from (f"half: {path}" for path in Path(store.mail_folder).glob("*/new/*") if not whole(path))
+    mail = Path(store.mail_folder)
+    yield from (f"half: {path}" for path in [*mail.glob("*/new/*"), *mail.glob(JUNK_FILES)] if not whole(path))
+    yield from (f"bare: {path}" for path in mail.glob(JUNK_FILES) if b"\nAuthentication-" not in path.read_bytes())
 
 
 def count(store: MailStore, user: str, content: bytes) -> int:
@@ -215,7 +240,8 @@ def one_round(folder: Path, number: int, busy: bool, without: str) -> list[list[
 
 def prepare(folder: Path) -> None:
     """Empty, and the folders there and durable."""
-    for path in [*folder.glob("spool/*/*"), *folder.glob("mail/*/*/*"), *folder.glob("mail/.incoming/*")]:
+    places = ("spool/*/*", "mail/*/new/*", f"mail/{JUNK_FILES}", "mail/.incoming/*")
+    for path in (path for place in places for path in folder.glob(place)):
         path.unlink()
     Spool(str(folder / "spool")).make()
     MailStore(str(folder / "mail"), "mx").make()
