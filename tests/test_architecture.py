@@ -106,14 +106,16 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     ),
     "submission.pickup": ({"log", "submission", "submission.inject", "services", "spool"}, set()),
     "submission.inject": ({"dsn", "log", "message", "retry", "server", "services", "spool", "submission"}, set()),
+    "daemon.privileges": (set(), set()),
+    "client.probe": ({"client", "config", "dns", "smtp"}, set()),
     "doctor": (
-        {"config", "dns", "domain_name", "keys", "mailauth", "runtime", "server.tls", "spool"},
+        {"config", "daemon.privileges", "dns", "domain_name", "keys", "mailauth", "runtime", "server.tls", "spool"},
         set(),
     ),
     # The screens: files and a running instance's folder, never its sockets; the server's own code explains.
     "tui": (
-        {"accounts", "atomic_file", "config", "explanation", "log_reader", "log_source", "runtime", "runtime.hosts"}
-        | {"server.certificate", "spool"},
+        {"accounts", "atomic_file", "client.probe", "config", "dns", "doctor", "explanation", "keys", "log_reader"}
+        | {"log_source", "runtime", "runtime.hosts", "server.certificate", "spool"},
         {"urwid"},
     ),
     # What composes may know everything.

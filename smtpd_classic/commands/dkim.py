@@ -9,8 +9,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from smtpd_classic.commands.failures import Refused, guarded
-from smtpd_classic.commands.signing import domain_argument, key_store, known_domain, publication_of, signing_domains
+from smtpd_classic.commands.signing import domain_argument, key_store, known_domain
 from smtpd_classic.config import Config, load
+from smtpd_classic.doctor.facts import algorithm_of, publication_of, signing_domains
 from smtpd_classic.keys.publication import RecordState
 from smtpd_classic.keys.records import DnsRecord, quoted_strings, zone_fragment
 from smtpd_classic.keys.store import IN_USE, NEW, RETIRED, SEEN, DkimKey, KeyStore, KeysUnreadable, NoSuchKey
@@ -87,10 +88,7 @@ def _time(seconds: int) -> str:
 
 def _add(config: Config, store: KeyStore, args: argparse.Namespace) -> int:
     domain = known_domain(config, args.domain)
-    algorithm = args.algorithm or next(
-        (each.dkim_algorithm for each in config.domains if args.domain in (each.name, *each.aliases)), _ALGORITHMS[0]
-    )
-    made = store.add(domain, algorithm, time.time())
+    made = store.add(domain, args.algorithm or algorithm_of(config, args.domain), time.time())
     _print_records(store, made)
     print("Publish the record; mail is signed as soon as DNS shows it.", file=sys.stderr)
     return os.EX_OK

@@ -3,23 +3,19 @@
 import argparse
 import json
 import os
-import socket
 import sys
-import time
 from collections.abc import Sequence
 
 from smtpd_classic.commands.failures import guarded
-from smtpd_classic.commands.signing import key_store, own_addresses, publication_of, signing_domains
+from smtpd_classic.commands.signing import key_store
 from smtpd_classic.config import Config, load
-from smtpd_classic.dns import DnsResolver
-from smtpd_classic.doctor import CheckResult, CheckState, Examination, examine
+from smtpd_classic.doctor import CheckResult, CheckState, examine
+from smtpd_classic.doctor.facts import examination
 
 __all__ = ["HELP", "add_arguments", "run"]
 
 HELP = "examine this server, its DNS records and the way out"
 _MARKS = {CheckState.GOOD: "[ok]", CheckState.WRONG: "[!!]", CheckState.UNKNOWN: "[??]"}
-_PATIENCE_S = 10.0
-_LONGEST_BANNER = 512
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,19 +30,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _examine(config: Config, args: argparse.Namespace) -> int:
-    store = key_store(config)
-    facts = Examination(
-        config=config,
-        resolver=DnsResolver(config.server.name_servers),
-        store=store,
-        publication=publication_of(config, store),
-        public=own_addresses(config),
-        domains=tuple(signing_domains(config)),
-        clock=time.time,
-        banner=_banner,
-        probe_hosts=tuple(args.probe),
-        lists=tuple(args.list),
-    )
+    facts = examination(config, key_store(config), args.probe, args.list)
     findings = examine(facts)
     shown = _changed(config, findings) if args.quiet else findings
     if args.json:
@@ -74,11 +58,3 @@ def _changed(config: Config, findings: Sequence[CheckResult]) -> list[CheckResul
     except OSError as problem:
         print(f"{path}: {problem.strerror}", file=sys.stderr)
     return [each for each in findings if before.get(each.subject, str(CheckState.GOOD)) != str(each.state)]
-
-
-def _banner(host: str) -> str:
-    """Return the greeting of a host at port 25. Raises OSError."""
-    with socket.create_connection((host, 25), _PATIENCE_S) as connection:
-        banner = connection.recv(_LONGEST_BANNER).decode("ascii", "replace").strip()
-        connection.sendall(b"QUIT\r\n")
-    return banner

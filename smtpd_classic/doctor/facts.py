@@ -1,0 +1,146 @@
+"""The facts about one instance that the doctor, the commands of keys and DNS, and the screens share."""
+
+import ipaddress
+import socket
+import time
+from collections.abc import Sequence
+
+from smtpd_classic.config.check_domains import local_domains
+from smtpd_classic.config.kinds import Host
+from smtpd_classic.config.schema import Config
+from smtpd_classic.daemon.privileges import service_user
+from smtpd_classic.dns import DnsResolver, NoSuchDomain
+from smtpd_classic.doctor.finding import Examination
+from smtpd_classic.domain_name import ascii_domain
+from smtpd_classic.keys.publication import Publication, same_record
+from smtpd_classic.keys.records import DnsRecord, MailHost, domain_records
+from smtpd_classic.keys.store import RETIRED, KeyStore, dkim_folder
+
+__all__ = [
+    "DEFAULT_ALGORITHM",
+    "algorithm_of",
+    "examination",
+    "is_shown",
+    "key_store",
+    "own_addresses",
+    "publication_of",
+    "records_of",
+    "signing_domains",
+]
+
+DEFAULT_ALGORITHM = "rsa2048"
+_PATIENCE_S = 10.0
+_LONGEST_BANNER = 512
+
+
+def signing_domains(config: Config) -> list[str]:
+    """Return all local domains and their other names in A-labels, the primary one first."""
+    names = {ascii_domain(name) for name in local_domains(config)}
+    primary = ascii_domain(config.server.primary_domain)
+    return [primary, *sorted(names - {primary})]
+
+
+def algorithm_of(config: Config, domain: str) -> str:
+    """Return the algorithm of new keys of a domain."""
+    found = (each.dkim_algorithm for each in config.domains if domain in (each.name, *each.aliases))
+    return next(found, DEFAULT_ALGORITHM)
+
+
+def key_store(config: Config) -> KeyStore:
+    """Return the keys of the instance. As root, give new files to the service user. Raises PrivilegeProblem."""
+    user = service_user(config.server.user)
+    return KeyStore(dkim_folder(config.path), (user.pw_uid, user.pw_gid) if user else None)
+
+
+def publication_of(config: Config, store: KeyStore) -> Publication:
+    """Return the answers of DNS about the keys, from a resolver without a memory."""
+    return Publication(store, DnsResolver(config.server.name_servers), lambda address: DnsResolver(((address, 53),)))
+
+
+# Addresses of root name servers, which are as far away as any. Nothing is sent to them.
+_FAR_AWAY = ((socket.AF_INET, "198.41.0.4"), (socket.AF_INET6, "2001:503:ba3e::2:30"))
+
+
+def own_addresses(config: Config) -> tuple[str, ...]:
+    """Return the addresses under which other servers know this one: those of the option, or those of the interfaces
+    that lead to the Internet."""
+    if config.server.public_addresses:
+        return config.server.public_addresses
+    found: list[str] = []
+    for family, far_away in _FAR_AWAY:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.connect((far_away, 53))
+            except OSError:
+                continue
+            address = probe.getsockname()[0]
+        if not ipaddress.ip_address(address).is_link_local:
+            found.append(address)
+    return tuple(found)
+
+
+def records_of(config: Config, store: KeyStore, domain: str) -> list[DnsRecord]:
+    """Return the records that a local domain has to publish. Raises KeysUnreadable."""
+    keys = [(key.dns_name, store.record(key)) for key in store.keys(domain) if key.state != RETIRED]
+    host = MailHost(
+        ascii_domain(config.helo_name),
+        own_addresses(config),
+        frozenset(signing_domains(config)),
+        tuple(dict.fromkeys(map(_relay_domain, config.remote.relay_hosts))),
+        any(listener.port == 465 or listener.auth == "required" for listener in config.listeners),
+    )
+    postmaster = f"postmaster@{domain}"
+    return domain_records(
+        domain,
+        host,
+        keys,
+        dmarc_reports_to=config.signing.dmarc_reports_to or postmaster,
+        tls_reports_to=config.signing.tls_reports_to or postmaster,
+    )
+
+
+def _relay_domain(relay: Host) -> str:
+    """Return the domain of a relay that probably has its SPF record: the last two labels of its name."""
+    return ".".join(relay.name.split(".")[-2:])
+
+
+def is_shown(resolver: DnsResolver, record: DnsRecord) -> bool:
+    """Return whether DNS shows the record, or another one that serves the same purpose. Raises DnsFailure."""
+    try:
+        if record.kind == "MX":
+            return any(f"{each.host}." == record.data.split()[1] for each in resolver.mx_records(record.name))
+        if record.kind in {"A", "AAAA"}:
+            return record.data in resolver.address_records(record.name, 4 if record.kind == "A" else 6)
+        texts = resolver.txt(record.name)
+    except NoSuchDomain:
+        return False
+    if "._domainkey." in record.name:
+        return len(texts) == 1 and same_record(texts[0], record.data)
+    version = record.data.partition(" ")[0].rstrip(";").encode("ascii")
+    return sum(text.startswith(version) for text in texts) == 1
+
+
+def examination(
+    config: Config, store: KeyStore, probe_hosts: Sequence[str] = (), lists: Sequence[str] = ()
+) -> Examination:
+    """Return the facts and tools for an examination of this instance."""
+    return Examination(
+        config=config,
+        resolver=DnsResolver(config.server.name_servers),
+        store=store,
+        publication=publication_of(config, store),
+        public=own_addresses(config),
+        domains=tuple(signing_domains(config)),
+        clock=time.time,
+        banner=_banner,
+        probe_hosts=tuple(probe_hosts),
+        lists=tuple(lists),
+    )
+
+
+def _banner(host: str) -> str:
+    """Return the greeting of a host at port 25. Raises OSError."""
+    with socket.create_connection((host, 25), _PATIENCE_S) as connection:
+        banner = connection.recv(_LONGEST_BANNER).decode("ascii", "replace").strip()
+        connection.sendall(b"QUIT\r\n")
+    return banner
