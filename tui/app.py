@@ -89,6 +89,9 @@ class _Later:
     def run(self, work: Callable[[], T], done: Callable[[T], None], failed: Callable[[Exception], None]) -> None:
         self._chosen().run(work, done, failed)
 
+    def call(self, work: Callable[[], None]) -> None:
+        self._chosen().call(work)
+
 
 def _bind_editing_keys() -> None:
     for command, key in _EDITING.items():

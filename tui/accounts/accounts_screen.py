@@ -23,7 +23,7 @@ from smtpd_classic.config.option import Option
 from tui.shell.context import AppContext
 from tui.shell.fields_dialog import FieldsDialog, Values, entry
 from tui.shell.help_pane import WithHelp
-from tui.shell.screen import Help
+from tui.shell.screen import BaseScreen, Help
 from tui.widgets.buttons import ButtonRow
 from tui.widgets.dialog import ask, message
 from tui.widgets.table import Column, Table
@@ -57,7 +57,7 @@ _MAY_SEND_AS = entry(
 _ALIASES = entry("aliases", TEXT, "Aliases", "Addresses that stand for this account alone, parted by commas.")
 
 
-class AccountsScreen:
+class AccountsScreen(BaseScreen):
     contexts = ("accounts", "list")
 
     def __init__(self, context: AppContext) -> None:
@@ -104,12 +104,6 @@ class AccountsScreen:
         ]
         self._table.show(rows, ["row" if each.status == "normal" else "warn" for each in accounts])
         self._pane.tell()
-
-    def tick(self) -> None:
-        """Do nothing: the file changes rarely, and F5 reads it again."""
-
-    def focus_option(self, name: str) -> None:
-        """Do nothing: this screen shows no option of the file."""
 
     def help(self) -> Help | None:
         account = self._account()

@@ -10,7 +10,7 @@ from smtpd_classic.config.kinds import TEXT, split_items
 from tui.shell.context import AppContext
 from tui.shell.fields_dialog import FieldsDialog, Values, entry
 from tui.shell.help_pane import WithHelp
-from tui.shell.screen import Help
+from tui.shell.screen import BaseScreen, Help
 from tui.widgets.buttons import ButtonRow
 from tui.widgets.dialog import ask
 from tui.widgets.table import Column, Table
@@ -23,7 +23,7 @@ _NAME = entry("name", TEXT, "Alias", "user@domain, or user for an alias in every
 _TARGETS = entry("targets", TEXT, "Stands for", "Addresses here or elsewhere, parted by commas.", required=True)
 
 
-class AliasesScreen:
+class AliasesScreen(BaseScreen):
     contexts = ("list",)
 
     def __init__(self, context: AppContext) -> None:
@@ -49,12 +49,6 @@ class AliasesScreen:
         self._aliases = aliases
         self._table.show([[clean(name, 254), clean(", ".join(targets), 500)] for name, targets in aliases])
         self._pane.tell()
-
-    def tick(self) -> None:
-        """Do nothing: the file changes rarely, and F5 reads it again."""
-
-    def focus_option(self, name: str) -> None:
-        """Do nothing: this screen shows no option of the file."""
 
     def help(self) -> Help | None:
         found = self._alias()

@@ -9,7 +9,7 @@ from tui.config import apply
 from tui.config.form import Form
 from tui.shell.context import AppContext
 from tui.shell.help_pane import WithHelp
-from tui.shell.screen import Help
+from tui.shell.screen import BaseScreen, Help
 from tui.widgets.buttons import ButtonRow
 from tui.widgets.flow import Flow
 from tui.widgets.table import Column, TableRow
@@ -20,7 +20,7 @@ __all__ = ["AccessScreen"]
 _COLUMNS = (Column("Blocked address", share=2), Column("Ends in", 8), Column("Why", share=2))
 
 
-class AccessScreen:
+class AccessScreen(BaseScreen):
     """The form of the section, and below its fields the blocked addresses; Enter or b unblocks one."""
 
     attribute = "access"

@@ -18,7 +18,9 @@ def screen(context: AppContext) -> TableScreen:
     def cells(row: Row) -> list[str]:
         return _cells(row, _troubled(context))
 
-    look = TableLook(_COLUMNS, cells, "Domain", "No domain has servers of its own. Press a, Insert or [Add].")
+    look = TableLook(
+        _COLUMNS, cells, "Domain", "No domain has servers of its own. Press a, Insert or [Add].", tested=True
+    )
     return TableScreen(context, "direct_domains", look, fields=[("direct", "fall_back_to_remote")])
 
 

@@ -13,7 +13,7 @@ from tui.config.field import Field
 from tui.shell.context import AppContext
 from tui.shell.discard_question import esc_asks
 from tui.shell.help_pane import WithHelp, help_of
-from tui.shell.screen import Help
+from tui.shell.screen import BaseScreen, Help
 from tui.widgets.buttons import ButtonRow
 from tui.widgets.dialog import Dialog
 from tui.widgets.row_list import RowCommands
@@ -23,7 +23,7 @@ from tui.widgets.text import clean
 __all__ = ["ItemsScreen"]
 
 
-class ItemsScreen:
+class ItemsScreen(BaseScreen):
     """The screen of a list; `thing` is the word for one item, as in “Add a domain”."""
 
     def __init__(self, context: AppContext, attribute: str, name: str, thing: str, none: str) -> None:
@@ -83,9 +83,6 @@ class ItemsScreen:
         self._items[place:place] = [item for item in found if item not in self._items]
         self._changed()
         self._table.focus_on(place)
-
-    def tick(self) -> None:
-        """Do nothing: this screen changes only when a key is pressed."""
 
     def do(self, command: str) -> bool:
         return self._rows.do(command) or apply.do(self._context, command, (self._attribute,))

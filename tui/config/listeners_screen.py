@@ -17,7 +17,9 @@ _COLUMNS = (
 
 
 def screen(context: AppContext) -> TableScreen:
-    look = TableLook(_COLUMNS, _cells, "Name", "No client can connect. Press a, Insert or [Add].", ordered=False)
+    look = TableLook(
+        _COLUMNS, _cells, "Name", "No client can connect. Press a, Insert or [Add].", ordered=False, tested=True
+    )
     fields = [("basic", "allow_tls"), ("server", "certificate"), ("server", "private_key")]
     return TableScreen(context, "listeners", look, fields=fields)
 

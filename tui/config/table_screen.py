@@ -9,9 +9,10 @@ from tui.config import apply
 from tui.config.draft import Row
 from tui.config.field import Field
 from tui.config.row_dialog import open_row
+from tui.config.run_test import run_test
 from tui.shell.context import AppContext
 from tui.shell.help_pane import WithHelp, help_of
-from tui.shell.screen import Help
+from tui.shell.screen import BaseScreen, Help
 from tui.widgets.buttons import ButtonRow
 from tui.widgets.flow import Flow
 from tui.widgets.row_list import RowCommands
@@ -24,19 +25,30 @@ Cells = Callable[[Row], Sequence[str]]
 
 
 class TableLook:
-    """The look of a table: its columns, the cells of a row, the label of a name, and the text of an empty table."""
+    """The look of a table: its columns, the cells of a row, the label of a name, and the text of an empty table.
+
+    A row of a `tested` table can be tested: its hosts are reached without sending a message.
+    """
 
     def __init__(
-        self, columns: Sequence[Column], cells: Cells, name_label: str, none: str, *, ordered: bool = True
+        self,
+        columns: Sequence[Column],
+        cells: Cells,
+        name_label: str,
+        none: str,
+        *,
+        ordered: bool = True,
+        tested: bool = False,
     ) -> None:
         self.columns = columns
         self.cells = cells
         self.name_label = name_label
         self.none = none
         self.ordered = ordered
+        self.tested = tested
 
 
-class TableScreen:
+class TableScreen(BaseScreen):
     """The screen. `fields` names options of plain sections as (attribute, option); `notes` returns lines below them."""
 
     def __init__(
@@ -62,6 +74,8 @@ class TableScreen:
             above.append(self._note_text)
         body.contents[:0] = [(row, body.options("pack")) for row in above]
         actions = [(name, partial(self.do, name.lower())) for name in ("Apply", "Reset", "Diff")]
+        if look.tested:
+            actions.append(("Test", partial(self.do, "test")))
         self._buttons = ButtonRow([*self._rows.buttons, *actions])
         self._pane = WithHelp(body, self._buttons, self.help)
         self._body = body
@@ -85,7 +99,9 @@ class TableScreen:
 
     @property
     def contexts(self) -> tuple[str, ...]:
-        return ("list", "order", "settings") if self._look.ordered else ("list", "settings")
+        order = ("order",) if self._look.ordered else ()
+        test = ("test",) if self._look.tested else ()
+        return ("list", *order, "settings", *test)
 
     @property
     def widget(self) -> urwid.AbstractWidget:
@@ -124,10 +140,11 @@ class TableScreen:
 
         open_row(self._context, row, self._look.name_label, taken, stored)
 
-    def tick(self) -> None:
-        """Do nothing: this screen changes only when a key is pressed."""
-
     def do(self, command: str) -> bool:
+        if command == "test" and self._look.tested:
+            at, items = self._table.position, self._items()
+            run_test(self._context, self._attribute, items[at] if 0 <= at < len(items) else None)
+            return True
         return self._rows.do(command) or apply.do(self._context, command, self._attributes)
 
     def focus_option(self, name: str) -> None:

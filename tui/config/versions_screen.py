@@ -12,7 +12,7 @@ from tui.config.difference import diff_between
 from tui.config.reload import ReloadAnswer, ReloadOutcome, reload
 from tui.shell.context import AppContext
 from tui.shell.help_pane import WithHelp
-from tui.shell.screen import Help
+from tui.shell.screen import BaseScreen, Help
 from tui.widgets.buttons import ButtonRow
 from tui.widgets.dialog import Dialog, message
 from tui.widgets.table import Column, Table
@@ -28,7 +28,7 @@ _COLUMNS = (
 )
 
 
-class VersionsScreen:
+class VersionsScreen(BaseScreen):
     contexts = ("versions",)
 
     def __init__(self, context: AppContext) -> None:
@@ -55,12 +55,6 @@ class VersionsScreen:
             rows.append([day_and_clock(at, now), ago(at, now), size_text(each.size), clean(each.name, 200)])
         self._table.show(rows)
         self._pane.tell()
-
-    def tick(self) -> None:
-        """Do nothing: only Apply makes a version, and F5 lists them again."""
-
-    def focus_option(self, name: str) -> None:
-        """Do nothing: this screen shows no option of the file."""
 
     def help(self) -> Help | None:
         text = (

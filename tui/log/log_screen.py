@@ -13,7 +13,7 @@ from tui.log.blocks import Piece, earlier, end_of, words_of
 from tui.log.window import LogWindow, parsed
 from tui.shell.context import AppContext
 from tui.shell.help_pane import WithHelp
-from tui.shell.screen import Help
+from tui.shell.screen import BaseScreen, Help
 from tui.widgets.buttons import ButtonRow
 from tui.widgets.dialog import Dialog
 from tui.widgets.editors import TextField
@@ -38,7 +38,7 @@ def log_path(target: str) -> str:
     return ""
 
 
-class LogScreen:
+class LogScreen(BaseScreen):
     contexts = ("log",)
 
     def __init__(self, context: AppContext) -> None:
@@ -65,9 +65,6 @@ class LogScreen:
             return "Log", "Nothing to show yet."
         found = parsed(self._window.line(self._window.focus))
         return f"{found.clock} {found.part}".strip(), found.text
-
-    def focus_option(self, name: str) -> None:
-        """Do nothing: this screen shows no option of the file."""
 
     # --- reading
 

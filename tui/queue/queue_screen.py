@@ -16,7 +16,7 @@ from tui.queue.search import QueueSearch
 from tui.queue.view import QueueView
 from tui.shell.context import AppContext
 from tui.shell.help_pane import WithHelp
-from tui.shell.screen import Help
+from tui.shell.screen import BaseScreen, Help
 from tui.widgets.buttons import ButtonRow
 from tui.widgets.dialog import Dialog, ask
 from tui.widgets.editors import TextField
@@ -42,7 +42,7 @@ _BUTTONS = {
 }
 
 
-class QueueScreen:
+class QueueScreen(BaseScreen):
     contexts = ("queue",)
 
     def __init__(self, context: AppContext) -> None:
@@ -71,9 +71,6 @@ class QueueScreen:
 
     def _details_read(self) -> None:
         self._pane.tell()
-
-    def focus_option(self, name: str) -> None:
-        """No option of the file is here."""
 
     # --- listing
 

@@ -24,6 +24,9 @@ class Background(Protocol):
     def run(self, work: Callable[[], T], done: Callable[[T], None], failed: Failed) -> None:
         """Call `done` with what `work` returns, or `failed` with what it raised, later and in the loop's thread."""
 
+    def call(self, work: Callable[[], None]) -> None:
+        """Call `work` in the loop's thread; any thread may use this."""
+
 
 class AtOnce:
     """Does the work immediately: for tests, and for a program without a loop."""
@@ -35,6 +38,9 @@ class AtOnce:
             failed(problem)
         else:
             done(result)
+
+    def call(self, work: Callable[[], None]) -> None:
+        work()
 
 
 class Threads:
@@ -50,6 +56,9 @@ class Threads:
 
     def run(self, work: Callable[[], T], done: Callable[[T], None], failed: Failed) -> None:
         threading.Thread(target=self._work, args=(work, done, failed), daemon=True).start()
+
+    def call(self, work: Callable[[], None]) -> None:
+        self._hand_over(work)
 
     def _work(self, work: Callable[[], Any], done: Callable[[Any], None], failed: Failed) -> None:
         try:

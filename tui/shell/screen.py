@@ -7,7 +7,7 @@ import urwid
 
 from tui.shell.context import AppContext
 
-__all__ = ["Help", "MenuEntry", "Screen"]
+__all__ = ["BaseScreen", "Help", "MenuEntry", "Screen"]
 
 Help = tuple[str, str]  # a heading, and the manual's words
 
@@ -34,6 +34,29 @@ class Screen(Protocol):
 
     def help(self) -> Help | None:
         """What the help overlay says first."""
+
+
+class BaseScreen:
+    """A screen without keys of its own, options and help. A screen overrides the members that it needs."""
+
+    @property
+    def contexts(self) -> tuple[str, ...]:
+        return ()
+
+    def show(self) -> None:
+        """Show nothing anew."""
+
+    def tick(self) -> None:
+        """Do nothing: the screen changes only when a key is pressed."""
+
+    def do(self, command: str) -> bool:
+        return False
+
+    def focus_option(self, name: str) -> None:
+        """Do nothing: the screen shows no option of the file."""
+
+    def help(self) -> Help | None:
+        return None
 
 
 class MenuEntry(NamedTuple):

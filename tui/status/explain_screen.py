@@ -11,7 +11,7 @@ from tui.config.field import Field
 from tui.shell.context import AppContext
 from tui.shell.fields_dialog import entry
 from tui.shell.help_pane import WithHelp
-from tui.shell.screen import Help
+from tui.shell.screen import BaseScreen, Help
 from tui.widgets.buttons import ButtonRow
 from tui.widgets.flow import Flow
 from tui.widgets.text import clean
@@ -21,7 +21,7 @@ __all__ = ["ExplainScreen"]
 _AUTOMATIC = "the one that fits"
 
 
-class ExplainScreen:
+class ExplainScreen(BaseScreen):
     contexts = ("explain",)
 
     def __init__(self, context: AppContext) -> None:
@@ -58,12 +58,6 @@ class ExplainScreen:
 
     def show(self) -> None:
         self._pane.tell()
-
-    def tick(self) -> None:
-        """Do nothing: this screen changes only when a key is pressed."""
-
-    def focus_option(self, name: str) -> None:
-        """Do nothing: this screen shows no option of the file."""
 
     def help(self) -> Help | None:
         focus = self._walker[self._walker.focus] if self._walker.focus is not None else None

@@ -16,7 +16,7 @@ from tui.config.test_message_dialog import ask_trial
 from tui.log.log_screen import log_path
 from tui.shell.context import AppContext
 from tui.shell.header import daemon_words
-from tui.shell.screen import Help
+from tui.shell.screen import BaseScreen, Help
 from tui.status.findings import StatusFindings, look
 from tui.widgets.buttons import ButtonRow
 from tui.widgets.flow import Flow
@@ -37,7 +37,7 @@ _SOON_DAYS = 14
 _HOSTS = 5
 
 
-class StatusScreen:
+class StatusScreen(BaseScreen):
     contexts = ("status",)
 
     def __init__(self, context: AppContext) -> None:
@@ -66,9 +66,6 @@ class StatusScreen:
 
     def help(self) -> Help | None:
         return "Status", "The bars are messages per minute of the last hour, the current minute at the right."
-
-    def focus_option(self, name: str) -> None:
-        """Do nothing: this screen shows no option of the file."""
 
     def do(self, command: str) -> bool:
         if command == "refresh":

@@ -51,7 +51,8 @@ class Dialog(urwid.WidgetWrap[urwid.AttrMap[urwid.AbstractWidget]]):
         self.contexts = contexts
         self._do = do or (lambda _: False)
         self._accept = next((pressed for label, pressed in buttons[:1] if label in _ACCEPTING), submit)
-        self.list: urwid.ListBox[int] = urwid.ListBox(urwid.SimpleFocusListWalker(list(rows)), select_navigation=True)
+        self._walker: urwid.SimpleFocusListWalker[Flow] = urwid.SimpleFocusListWalker(list(rows))
+        self.list: urwid.ListBox[int] = urwid.ListBox(self._walker, select_navigation=True)
         self._rows: list[Flow] = list(rows)
         self._buttons = ButtonRow(buttons, focus_button or 0)
         self._hint = urwid.Text("")
@@ -87,6 +88,13 @@ class Dialog(urwid.WidgetWrap[urwid.AttrMap[urwid.AbstractWidget]]):
             self._accept()
             return True
         return self._do(command)
+
+    def show_rows(self, rows: Rows) -> None:
+        """Show other rows; the button in focus keeps the focus."""
+        self._rows = list(rows)
+        self._walker[:] = self._rows
+        if self._walker and self.list.focus is None:
+            self._walker.set_focus(0)
 
     def focus_on(self, row: Flow) -> None:
         self._frame.focus_position = "body"
