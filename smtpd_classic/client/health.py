@@ -8,7 +8,7 @@ a time.
 import json
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Iterable
 
 from smtpd_classic.client.transport import Peer
 from smtpd_classic.runtime.hosts import HostMark
@@ -42,7 +42,10 @@ class Health:
         now = self._clock()
         with self._lock:
             kept_s = self._back_off_s(_key(peer)) if dead else self._dead_s
-            mark = HostMark(str(peer._replace(ip="")), now, now + kept_s, reason, dead)
+            failures = self._failures.get(_key(peer), 0)
+            mark = HostMark(
+                str(peer._replace(ip="")), now, now + kept_s, reason, dead, failures=failures, address=peer.ip
+            )
             if len(self._marks) >= _MOST:
                 self._marks = {key: mark for key, mark in self._marks.items() if mark.since <= now < mark.until}
             if len(self._marks) >= _MOST:
@@ -98,14 +101,35 @@ class Health:
                 self._few.clear()
             self._few[_key(peer)] = (recipients, self._clock())
 
-    def save(self, path: str) -> None:
-        """Write the changes since the last call to a file, for the screens; a missing folder is no error."""
+    def restore(self, marks: Iterable[HostMark]) -> dict[Hashable, int]:
+        """Take over the marks that an earlier process wrote. Return the limits of sessions in them, by place."""
+        limits: dict[Hashable, int] = {}
+        for mark in marks:
+            name, _, port = mark.host.rpartition(":")
+            if not name or not port.isdecimal():
+                continue
+            peer = Peer(name, mark.address, int(port))
+            for key in (_key(peer), _name_key(peer)):
+                self._marks[key] = mark
+                limits[key] = min(mark.limit or 1, limits.get(key, mark.limit or 1))
+            self._failures[_key(peer)] = min(mark.failures, 20)
+        return limits
+
+    def save(self, path: str, allowed: Callable[[Hashable], int] = lambda place: 0) -> None:
+        """Write the changes since the last call to a file; a missing folder is no error.
+
+        It is for the screens, and for the next process. `allowed` returns the limit of sessions of a place.
+        """
         with self._lock:
             if not self._changed:
                 return
             self._changed = False
             now = self._clock()
-            found = {mark.host: mark._asdict() for mark in self._marks.values() if mark.since <= now < mark.until}
+            found = {
+                (mark.host, mark.address): mark._replace(limit=allowed(key))._asdict()
+                for key, mark in self._marks.items()
+                if mark.since <= now < mark.until
+            }
         temporary = f"{path}.{os.getpid()}"
         try:
             with open(temporary, "w", encoding="utf-8") as file:

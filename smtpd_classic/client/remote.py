@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import cast
 
+from smtpd_classic.client.connections import places_of
 from smtpd_classic.client.network import Network, Target
 from smtpd_classic.client.session import NotReady, Session, open_session
 from smtpd_classic.client.transaction import StaleConnection, transact
@@ -53,8 +54,8 @@ def deliver_to(target: Target, job: DeliveryJob, settle: Settle, network: Networ
 
 def _one_session(target: Target, delivery: _Delivery, network: Network) -> bool:
     """Use one session. Return True if another session with the same host is needed."""
-    address = (target.peer.ip, target.peer.port)
-    session = cast("Session | None", network.connections.take(address, target))
+    places = places_of(target.peer)
+    session = cast("Session | None", network.connections.take(places, target))
     try:
         job = delivery.job.only(set(delivery.left))
         try:
@@ -69,10 +70,11 @@ def _one_session(target: Target, delivery: _Delivery, network: Network) -> bool:
                 network.slots.leave(session.wire)
         except NotReady as problem:
             network.health.failed(target.peer, str(problem), dead=problem.dead)
+            network.connections.failed(places)
             delivery.settle(job.all(replace(problem.outcome, peer=target.peer)))
             return False
         except StaleConnection:
-            network.connections.forget(address)  # other idle sessions of this age are closed too
+            network.connections.forget(places[0])  # other idle sessions of this age are closed too
             delivery.again()
             return True
         return _look_back(target, session, delivery, network)
@@ -81,7 +83,7 @@ def _one_session(target: Target, delivery: _Delivery, network: Network) -> bool:
             session.end()  # perhaps in the middle of a message, so it cannot be used again
         raise
     finally:
-        network.connections.give_back(address, target, session)
+        network.connections.give_back(places, target, session)
 
 
 def _look_back(target: Target, session: Session, delivery: _Delivery, network: Network) -> bool:
@@ -95,8 +97,21 @@ def _look_back(target: Target, session: Session, delivery: _Delivery, network: N
         session.recipients_taken = 0
         if delivery.left:
             return True
+    connections, places = network.connections, places_of(target.peer)
     if session.lost:
         network.health.failed(target.peer, "lost connection", dead=False)
+        (connections.timed_out if session.wire.timed_out else connections.failed)(places)
+        return False
+    network.health.worked(target.peer)
+    if any(_is_about_host(outcome) for outcome in delivery.held):
+        connections.failed(places)
     else:
-        network.health.worked(target.peer)
+        connections.worked(places)
     return False
+
+
+def _is_about_host(outcome: Outcome) -> bool:
+    """Return True for 4xx to MAIL, or 4.7.x to another command than RCPT: the host takes no more mail from us now."""
+    if outcome.command == "RCPT TO" or not outcome.reply.transient:
+        return False
+    return outcome.command == "MAIL FROM" or (bool(outcome.command) and outcome.reply.enhanced.startswith("4.7."))

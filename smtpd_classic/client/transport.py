@@ -6,7 +6,7 @@ Rule 3: a transport raises only `HostBusy`, and only while nothing has been sent
 it again a moment later, without the recipients that it has settled.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import NamedTuple, Protocol
@@ -24,11 +24,11 @@ GREETING = "the connection"
 
 
 class HostBusy(Exception):
-    """Raised when the allowed number of connections to the host at `address` is open."""
+    """Raised when the allowed number of connections to the host at `place` is open."""
 
-    def __init__(self, address: object) -> None:
-        super().__init__(address)
-        self.address = address
+    def __init__(self, place: Hashable) -> None:
+        super().__init__(place)
+        self.place = place
 
 
 class Action(Enum):

@@ -74,6 +74,7 @@ class ClientWire:
         self._deadline = time.monotonic() + 3600.0
         self._waits = -1.0
         self._aborted = ""
+        self.timed_out = False
         self.progressed = time.monotonic()
         self.committing = False
         self.transcript = transcript
@@ -173,6 +174,7 @@ class ClientWire:
 
     def _lost(self, words: str, *, timed_out: bool = False) -> ConnectionLost:
         words = self._aborted or words
+        self.timed_out = timed_out
         self.transcript.happened(words)
         self._socket.close()
         return ConnectionLost(words, timed_out=timed_out)

@@ -3,7 +3,7 @@
 import itertools
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 from smtpd_classic.client.transport import Action, HostBusy, Outcome
 from smtpd_classic.retry.attempt import DeliveryAttempt
@@ -27,6 +27,7 @@ class DeliveryThreads:
     At most `most` jobs run at once, and none begins while `crowded()` is true. `rest_s` is the longest time for which a
     next hop backs off after none of its hosts could be reached. `finished` is called at the end of each attempt, with
     the time of the next look at the message and the recipients already delivered whose state could not be written.
+    `allowed` returns the number of sessions that a host may have now.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class DeliveryThreads:
         *,
         rest_s: float = 0.0,
         crowded: Callable[[], bool] = lambda: False,
+        allowed: Callable[[Hashable], int] = lambda place: 1,
     ) -> None:
         self.works = JobQueue(time.monotonic, most, crowded, self._spawn, keep=_KEEP)
         self._context = context
@@ -46,7 +48,8 @@ class DeliveryThreads:
         self._name = name
         self._numbers = itertools.count()
         self._threads: set[threading.Thread] = set()
-        self._hosts: dict[object, ConcurrencyLimit] = {}
+        self._hosts: dict[Hashable, ConcurrencyLimit] = {}
+        self._allowed = allowed
 
     def _spawn(self) -> None:
         thread = threading.Thread(target=self._run, name=f"{self._name} {next(self._numbers)}", daemon=True)
@@ -105,24 +108,27 @@ class DeliveryThreads:
                 routed.route.transport.deliver(job, settle)
                 self._rest(hop, heard)
         except HostBusy as busy:
-            self._share(hop, busy.address)
+            self._share(hop, busy.place)
             self.works.put_back(work, _BUSY_S)
             return
         except Exception as problem:
             self._complain(attempt, problem)
             words = Reply(451, "4.3.0", "an error in this server; its log says more")
             attempt.settle(routed, job.only(attempt.unsettled(routed)).all(Outcome("", Action.DELAYED, words)))
+        if hop.shared is not None:
+            hop.shared.allowed = self._allowed(hop.shared.place)
         attempt.forget_success(routed)
         if attempt.job_done():
             self._end(attempt)
 
-    def _share(self, hop: NextHopQueue, address: object) -> None:
+    def _share(self, hop: NextHopQueue, place: Hashable) -> None:
         """Bind the next hop to one limit for all destinations at this host, so that its jobs wait there instead of
         polling.
         """
         if len(self._hosts) >= _MOST_HOSTS:
             self._hosts.clear()
-        hop.shared = self._hosts.setdefault(address, ConcurrencyLimit(hop.sessions.allowed))
+        hop.shared = self._hosts.setdefault(place, ConcurrencyLimit(1, place))
+        hop.shared.allowed = self._allowed(place)
         hop.busy_until = time.monotonic() + _BUSY_S
 
     def _rest(self, hop: NextHopQueue, outcomes: list[Outcome]) -> None:

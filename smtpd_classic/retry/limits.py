@@ -5,6 +5,7 @@ without a connection.
 """
 
 from collections import deque
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -23,6 +24,7 @@ class ConcurrencyLimit:
     """A number of jobs that may run at once, and the jobs that wait for their turn."""
 
     allowed: int
+    place: Hashable = None  # the host at which it counts, None for any other limit
     running: int = 0
     blocked: RoundRobin["ScheduledJob"] = field(default_factory=RoundRobin)
 

@@ -1,5 +1,6 @@
 """The services that the retry thread needs, and the network of its sessions."""
 
+import os
 import resource
 import time
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from typing import Protocol
 from smtpd_classic.accounts import Accounts
 from smtpd_classic.client.connections import Connections
 from smtpd_classic.client.health import Health
+from smtpd_classic.client.host_locks import HostLocks
 from smtpd_classic.client.local_addresses import LocalAddresses
 from smtpd_classic.client.network import Network, OwnHosts
 from smtpd_classic.client.slots import TransactionSlots
@@ -17,11 +19,13 @@ from smtpd_classic.dns import Resolver
 from smtpd_classic.log import Log
 from smtpd_classic.mailstore.store import MailStore
 from smtpd_classic.runtime import Runtime
+from smtpd_classic.runtime.hosts import HOSTS_FILE, read_all_marks
 from spool import Spool
 
 __all__ = ["RetryServices", "most_sessions", "network_for"]
 
 _KEEP_SESSIONS_S = 5.0
+_LOCKS_FILE = "sessions.lock"
 _MOST_SESSIONS = 1000
 _OTHER_FILES = 200
 
@@ -50,11 +54,15 @@ class RetryServices(Protocol):
 def network_for(services: RetryServices) -> Network:
     config = services.config
     remote = config.remote
+    connections = Connections(remote.max_connections_per_host, _KEEP_SESSIONS_S, time.monotonic, _locks(services))
+    health = Health(services.clock, remote.dead_host_time.total_seconds())
+    marks = read_all_marks(os.path.join(services.runtime.folder, HOSTS_FILE), services.clock())
+    connections.restore(health.restore(marks))
     network = Network(
         helo_name=config.helo_name,
         resolver=services.dns,
-        health=Health(services.clock, remote.dead_host_time.total_seconds()),
-        connections=Connections(remote.max_connections_per_host, _KEEP_SESSIONS_S, time.monotonic),
+        health=health,
+        connections=connections,
         own=OwnHosts(config.helo_name, config.listeners, config.server.public_addresses),
         local=LocalAddresses(remote.source_address, remote.ip_versions, services.dns),
         clock=services.clock,
@@ -62,6 +70,14 @@ def network_for(services: RetryServices) -> Network:
         slots=TransactionSlots(remote.delivery_threads),
     )
     return replace(network, timeouts=network.timeouts._replace(connect=remote.connect_timeout.total_seconds()))
+
+
+def _locks(services: RetryServices) -> HostLocks | None:
+    try:
+        return HostLocks(os.path.join(services.runtime.folder, _LOCKS_FILE))
+    except OSError as problem:
+        services.log.warning("qmgr", f"during a reload hosts may see more sessions than allowed: {problem}")
+        return None
 
 
 def most_sessions(threads: int) -> int:

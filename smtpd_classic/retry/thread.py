@@ -97,6 +97,7 @@ class RetryThread:
             most,
             rest_s=remote.dead_host_time.total_seconds(),
             crowded=lambda: slots.crowded,
+            allowed=self._network.connections.allowed,
         )
         self._local = DeliveryThreads(self._context, self._finished, "mailbox", _MAILBOX_THREADS)
         self._scheduler = Scheduler(
@@ -124,7 +125,7 @@ class RetryThread:
         end = time.monotonic() + timeout_s
         self._stopping.set()
         self._signal()
-        self._network.connections.close_idle(all_of_them=True)  # before the next process opens its own
+        self._network.connections.close()  # before the next process opens its own
         self._runner.join(timeout_s)
         left = [
             queue_id
@@ -189,7 +190,8 @@ class RetryThread:
         if not chores.due():
             return
         self._network.connections.close_idle()
-        self._network.health.save(os.path.join(self._services.runtime.folder, HOSTS_FILE))
+        path = os.path.join(self._services.runtime.folder, HOSTS_FILE)
+        self._network.health.save(path, self._network.connections.allowed)
         self._scheduler.tidy()
         if chores.clock_set_back():
             self._scheduler.waiting.no_later_than(self._services.clock() + self._context.schedule.longest_s)

@@ -3,7 +3,7 @@
 import json
 from typing import Any, NamedTuple
 
-__all__ = ["HOSTS_FILE", "HostMark", "read_marks"]
+__all__ = ["HOSTS_FILE", "HostMark", "read_all_marks", "read_marks"]
 
 HOSTS_FILE = "hosts.json"
 
@@ -12,7 +12,8 @@ class HostMark(NamedTuple):
     """The last failure of a host. Times are wall-clock.
 
     `dead`: not tried until then, else tried last. `limit` is the number of sessions that it may have now, `waiting` the
-    number of messages that wait for it; 0 if the writer did not count them.
+    number of messages that wait for it; 0 if the writer did not count them. `address` is the address that failed, and
+    `failures` the number of its failures in a row.
     """
 
     host: str
@@ -23,6 +24,8 @@ class HostMark(NamedTuple):
     port: int = 0
     limit: int = 0
     waiting: int = 0
+    failures: int = 0
+    address: str = ""
 
     @property
     def place(self) -> str:
@@ -30,7 +33,12 @@ class HostMark(NamedTuple):
 
 
 def read_marks(path: str, now: float) -> list[HostMark]:
-    """Return the marks that still hold, none without a file. Unknown keys are ignored."""
+    """Return the marks that still hold, the last one of each host."""
+    return list({mark.place: mark for mark in sorted(read_all_marks(path, now), key=lambda mark: mark.until)}.values())
+
+
+def read_all_marks(path: str, now: float) -> list[HostMark]:
+    """Return the marks that still hold, one of each address; none without a file. Unknown keys are ignored."""
     try:
         with open(path, encoding="utf-8") as file:
             marks = [_mark(row) for row in json.load(file)]
@@ -40,7 +48,7 @@ def read_marks(path: str, now: float) -> list[HostMark]:
 
 
 def _mark(row: dict[str, Any]) -> HostMark:
-    numbers = (int(row.get(name, 0)) for name in ("port", "limit", "waiting"))
-    return HostMark(
-        str(row["host"]), float(row["since"]), float(row["until"]), str(row["reason"]), bool(row["dead"]), *numbers
-    )
+    mark = HostMark(str(row["host"]), float(row["since"]), float(row["until"]), str(row["reason"]), bool(row["dead"]))
+    port, limit, waiting, failures = (int(row.get(name, 0)) for name in ("port", "limit", "waiting", "failures"))
+    address = str(row.get("address", ""))
+    return mark._replace(port=port, limit=limit, waiting=waiting, failures=failures, address=address)

@@ -1,16 +1,19 @@
 """Fallback over every pair of fates, and what is remembered of hosts and connections."""
 
 import itertools
+import subprocess
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from smtpd_classic.client.connections import Connections
+from smtpd_classic.client.connections import Connections, places_of
 from smtpd_classic.client.fallback import FallbackTransport
 from smtpd_classic.client.health import Health
+from smtpd_classic.client.host_locks import HostLocks
 from smtpd_classic.client.transport import Action, DeliveryJob, HostBusy, Outcome, Peer, Settle
-from smtpd_classic.runtime.hosts import read_marks
+from smtpd_classic.runtime.hosts import read_all_marks, read_marks
 from smtpd_classic.smtp.reply import Reply
 from tests.client.world import Clock, deliver, job_for
 
@@ -141,6 +144,27 @@ def test_what_is_remembered_can_be_read_by_the_screens(tmp_path: Path) -> None:
     assert read_marks(path, 1001.0) == []
 
 
+def test_failures_and_limits_survive_a_restart_until_they_are_out_of_date(tmp_path: Path) -> None:
+    clock, path = Clock(1000.0), str(tmp_path / "hosts.json")
+    before, pool = Health(clock, 300.0), Connections(10, 5.0, clock)
+    before.failed(PEER, "no route", dead=True)
+    before.failed(PEER, "no route", dead=True)  # for two minutes
+    pool.failed(places_of(PEER))
+    before.save(path, pool.allowed)
+    clock.now += 100.0
+    health, pool = Health(clock, 300.0), Connections(10, 5.0, clock)
+    pool.restore(health.restore(read_all_marks(path, clock.now)))
+    assert [health.dead(PEER), pool.allowed(places_of(PEER)[0]), pool.allowed(places_of(PEER)[1])] == [
+        before.dead(PEER)._replace(limit=1),  # type: ignore[union-attr]
+        1,
+        1,
+    ]
+    health.failed(PEER, "no route", dead=True)
+    assert health.dead(PEER).until == clock.now + 240.0  # type: ignore[union-attr]
+    clock.now += 1000.0
+    assert Health(clock, 300.0).restore(read_all_marks(path, clock.now)) == {}
+
+
 def test_memory_is_bounded() -> None:
     clock = Clock(1000.0)
     health = Health(clock, 300.0)
@@ -166,24 +190,24 @@ class Idle:
 
 def test_kept_sessions_are_found_by_their_kind_only() -> None:
     pool = Connections(5, 10.0, Clock(0.0))
-    assert pool.take("host", "plain") is None
+    assert pool.take(("host",), "plain") is None
     session = Idle()
-    pool.give_back("host", "plain", session)
-    assert pool.take("host", "with login") is None
-    assert pool.take("host", "plain") is session
+    pool.give_back(("host",), "plain", session)
+    assert pool.take(("host",), "with login") is None
+    assert pool.take(("host",), "plain") is session
     assert pool.open == 2
 
 
 def test_a_session_of_another_kind_makes_room() -> None:
     pool = Connections(1, 10.0, Clock(0.0))
-    pool.take("host", "plain")
+    pool.take(("host",), "plain")
     session = Idle()
-    pool.give_back("host", "plain", session)
-    assert pool.take("host", "with login") is None
+    pool.give_back(("host",), "plain", session)
+    assert pool.take(("host",), "with login") is None
     assert (session.ended, pool.open) == (True, 1)
     with pytest.raises(HostBusy):
-        pool.take("host", "plain")
-    assert pool.take("another", "plain") is None
+        pool.take(("host",), "plain")
+    assert pool.take(("another",), "plain") is None
 
 
 def test_sessions_end_when_nobody_uses_them() -> None:
@@ -192,8 +216,8 @@ def test_sessions_end_when_nobody_uses_them() -> None:
     sessions = [Idle(), Idle()]
     for moment, session in enumerate(sessions):
         clock.now = moment * 5.0
-        pool.take(f"host {moment}", "")
-        pool.give_back(f"host {moment}", "", session)
+        pool.take((f"host {moment}",), "")
+        pool.give_back((f"host {moment}",), "", session)
     clock.now = 10.0
     pool.close_idle()
     assert [session.ended for session in sessions] == [True, False]
@@ -201,26 +225,102 @@ def test_sessions_end_when_nobody_uses_them() -> None:
     pool.close_idle(all_of_them=True)
     assert (sessions[1].ended, pool.open) == (True, 0)
     late = Idle()
-    pool.take("host", "")
-    pool.give_back("host", "", late)
+    pool.take(("host",), "")
+    pool.give_back(("host",), "", late)
     assert (late.ended, pool.open) == (True, 0)
 
 
 def test_what_cannot_be_used_again_is_not_kept() -> None:
     pool = Connections(5, 10.0, Clock(0.0))
-    pool.take("host", "")
+    pool.take(("host",), "")
     spoiled = Idle(reusable=False)
-    pool.give_back("host", "", spoiled)
-    pool.take("host", "")
-    pool.give_back("host", "", None)
+    pool.give_back(("host",), "", spoiled)
+    pool.take(("host",), "")
+    pool.give_back(("host",), "", None)
     assert (spoiled.ended, pool.open) == (True, 0)
 
 
 def test_not_more_sessions_are_kept_than_there_is_room_for() -> None:
     pool = Connections(1, 10.0, Clock(0.0))
-    sessions = [Idle() for _ in range(150)]
+    sessions = [Idle() for _ in range(350)]
     for number, session in enumerate(sessions):
-        pool.take(number, "")
-        pool.give_back(number, "", session)
-    assert pool.open == 100
-    assert sum(session.ended for session in sessions) == 50
+        pool.take((number,), "")
+        pool.give_back((number,), "", session)
+    assert pool.open == 300
+    assert [session.ended for session in sessions] == [True] * 50 + [False] * 300, "the longest idle ends"
+
+
+def test_a_host_has_one_limit_for_all_its_addresses_and_an_address_for_all_its_names() -> None:
+    pool = Connections(2, 10.0, Clock(0.0))
+    for name, ip in (("mx", "192.0.2.1"), ("mx", "192.0.2.2")):
+        assert pool.take(places_of(Peer(name, ip, 25)), "") is None
+    with pytest.raises(HostBusy):
+        pool.take(places_of(Peer("MX", "192.0.2.3", 25)), "")
+    assert pool.take(places_of(Peer("other", "192.0.2.1", 25)), "") is None
+    with pytest.raises(HostBusy):
+        pool.take(places_of(Peer("third", "192.0.2.1", 25)), "")
+    assert pool.take(places_of(Peer("third", "192.0.2.1", 26)), "") is None, "another port is another server"
+
+
+def test_a_limit_begins_with_two_grows_by_one_and_shrinks_after_timeouts_and_failures() -> None:
+    pool, places = Connections(10, 10.0, Clock(0.0)), (("192.0.2.1", 25), ("mx", 25))
+    found = [pool.allowed(places[0])]
+    for change in (*[pool.worked] * 9, pool.timed_out, pool.timed_out, pool.failed, pool.timed_out, pool.worked):
+        change(places)
+        found.append(pool.allowed(places[1]))
+    assert found == [2, 3, 4, 5, 6, 7, 8, 9, 10, 10, 5, 2, 1, 1, 2]
+
+
+def test_a_session_is_not_kept_when_its_host_may_have_fewer_by_now() -> None:
+    pool, sessions = Connections(5, 10.0, Clock(0.0)), [Idle(), Idle()]
+    for _ in sessions:
+        pool.take(("host",), "")
+    pool.failed(("host",))
+    for session in sessions:
+        pool.give_back(("host",), "", session)
+    assert ([session.ended for session in sessions], pool.open) == ([True, False], 1)
+
+
+def test_sessions_of_another_process_count(tmp_path: Path) -> None:
+    old, new = (Connections(2, 10.0, Clock(0.0), HostLocks(str(tmp_path / "locks"))) for _ in range(2))
+    old.take(("host", "name"), "")
+    new.take(("host", "other name"), "")
+    for pool in (old, new):
+        with pytest.raises(HostBusy):
+            pool.take(("host", "name"), "")
+    old.give_back(("host", "name"), "", None)
+    assert new.take(("host", "name"), "") is None
+
+
+def test_a_process_with_a_smaller_limit_waits_for_the_sessions_above_it(tmp_path: Path) -> None:
+    old, new = (Connections(most, 10.0, Clock(0.0), HostLocks(str(tmp_path / "locks"))) for most in (2, 1))
+    for _ in range(2):
+        old.take(("host",), "")
+    for _ in range(2):
+        with pytest.raises(HostBusy):
+            new.take(("host",), "")
+        old.give_back(("host",), "", None)
+    assert new.take(("host",), "") is None
+
+
+def test_a_killed_process_leaves_no_lock(tmp_path: Path) -> None:
+    path = str(tmp_path / "locks")
+    code = (
+        "import sys, time; from smtpd_classic.client.host_locks import HostLocks;"
+        f"locks = HostLocks({path!r}); print(locks.lock('host', 1), flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "True\n"
+        locks = HostLocks(path)
+        assert not locks.lock("host", 1)
+        other.kill()
+        other.wait(10)
+    assert locks.lock("host", 1)
+
+
+def test_a_pool_that_is_closed_opens_no_session() -> None:
+    pool = Connections(5, 10.0, Clock(0.0))
+    pool.close()
+    with pytest.raises(HostBusy):
+        pool.take(("host",), "")
