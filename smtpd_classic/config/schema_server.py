@@ -126,6 +126,13 @@ class Server:
         "The folder of each mailbox for mail that looks forged, in the form of Maildir++. Blank: such mail is marked "
         "and goes to the inbox.",
     )
+    junk_time: timedelta = option(
+        DURATION,
+        timedelta(days=30),
+        "Keep junk for",
+        "After this time a message in the junk folder is removed. It counts from the delivery, or from the moment when "
+        "a user moved the message there. Messages in the junk folder do not count for the quota. 0: they are kept.",
+    )
     public_addresses: tuple[str, ...] = option(
         IP_ADDRESSES,
         (),

@@ -101,6 +101,7 @@ def deliver(setting: Generation, supervisor: socket.socket) -> None:
     """Run the process that delivers the queue."""
     # Here, because it takes a fifth of the start, and the receivers do not have to wait for it.
     from smtpd_classic.daemon.certificates import CertificateWatch  # noqa: PLC0415
+    from smtpd_classic.daemon.junk import junk_expiry  # noqa: PLC0415
     from smtpd_classic.daemon.keys import key_watch  # noqa: PLC0415
     from smtpd_classic.retry import RetryThread  # noqa: PLC0415
     from smtpd_classic.submission.pickup import Pickup  # noqa: PLC0415
@@ -113,10 +114,13 @@ def deliver(setting: Generation, supervisor: socket.socket) -> None:
     keys.start()
     certificates = CertificateWatch(services)
     certificates.start()
+    junk = junk_expiry(services)
+    junk.start()
     orders.ready()
     while not (word := orders.word()):
         orders.wait()
     orders.detach()
+    junk.stop()
     certificates.stop()
     keys.stop(0.0)
     pickup.stop(PICKUP_S)

@@ -10,10 +10,12 @@ from smtpd_classic.daemon import notify
 from smtpd_classic.daemon.certificates import CertificateWatch
 from smtpd_classic.daemon.children import receiver_for, services_for, sweep_up
 from smtpd_classic.daemon.instance import Generation, Instance
+from smtpd_classic.daemon.junk import junk_expiry
 from smtpd_classic.daemon.keys import key_watch
 from smtpd_classic.daemon.lifecycle import HAND_OVER_S, PICKUP_S, STOP_S, Draining
 from smtpd_classic.daemon.signals import Signals
 from smtpd_classic.keys.watch import KeyWatch
+from smtpd_classic.mailstore.junk import JunkExpiry
 from smtpd_classic.retry import RetryThread
 from smtpd_classic.runtime import Runtime
 from smtpd_classic.server.acceptor import Acceptor
@@ -29,21 +31,25 @@ _REST_S = 60.0
 
 
 class _Sending(NamedTuple):
-    """The threads that deliver the queue, empty maildrop/, and watch the keys."""
+    """The threads that deliver the queue, empty maildrop/, and watch the keys,
+    and remove old junk."""
 
     retry: RetryThread
     pickup: Pickup
     keys: KeyWatch
     certificates: CertificateWatch
+    junk: JunkExpiry
     runtime: Runtime
 
     def start(self) -> None:
         self.keys.start()
         self.certificates.start()
+        self.junk.start()
         self.retry.start()
         self.pickup.start()
 
     def stop(self, timeout_s: float) -> None:
+        self.junk.stop()
         self.certificates.stop()
         self.keys.stop(0.0)
         self.pickup.stop(PICKUP_S)
@@ -85,7 +91,8 @@ class Single:
         services = services_for(setting)
         receiver = receiver_for(services, setting.sockets)
         keys, certificates = key_watch(services), CertificateWatch(services)
-        sending = _Sending(RetryThread(services), Pickup(services), keys, certificates, setting.runtime)
+        junk = junk_expiry(services)
+        sending = _Sending(RetryThread(services), Pickup(services), keys, certificates, junk, setting.runtime)
         self._acceptor.serve(receiver.servers)
         sending.start()
         threading.Thread(target=sweep_up, args=(services,), daemon=True).start()

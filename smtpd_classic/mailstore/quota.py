@@ -1,4 +1,5 @@
-"""The size of a mailbox: the sum of the sizes that Maildir++ writes into file names (`,S=4711`), with all sub-folders.
+"""The size of a mailbox: the sum of the sizes that Maildir++ writes into file names (`,S=4711`), with all sub-folders
+but the junk folder.
 
 The result for a folder is valid until the folder's time changes, so an unchanged mailbox costs two stats a folder.
 """
@@ -27,15 +28,21 @@ _NOTHING = _Contents(0, 0, ())
 
 
 class QuotaCache:
-    """The known sizes of folders. Used by several threads; at worst a folder is read twice."""
+    """The known sizes of folders. Used by several threads; at worst a folder is read twice.
 
-    def __init__(self) -> None:
+    `junk_folder` is the folder of each Maildir that does not count, because its mail is removed after some time.
+    """
+
+    def __init__(self, junk_folder: str = "") -> None:
+        self._junk_folder = junk_folder
         self._known: dict[str, _Contents] = {}
 
     def used(self, folder: str) -> int:
         """Return the octets in the mailbox; 0 while there is none. Raises OSError."""
         octets = 0
         for part in (folder, *self._look(folder, _sub_folders).sub_folders):
+            if self._junk_folder and part == f"{folder}/{self._junk_folder}":
+                continue
             octets += self._look(f"{part}/new", _messages).octets + self._look(f"{part}/cur", _messages).octets
         return octets
 

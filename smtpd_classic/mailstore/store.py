@@ -51,7 +51,8 @@ class MailStore:
     ) -> None:
         """Open the mailboxes under `mail_folder`.
 
-        `junk_folder` is the folder of each Maildir for junk that a dead process had begun to deliver.
+        `junk_folder` is the folder of each Maildir for junk: it does not count for the quota, and gets the junk that a
+        dead process had begun to deliver.
         """
         self._junk_folder = junk_folder
         self.mail_folder = os.path.abspath(mail_folder)
@@ -62,7 +63,7 @@ class MailStore:
         # A random start keeps two stores of one process apart, and processes of one pid in two containers.
         self._numbers = itertools.count(int.from_bytes(os.urandom(4)))
         self._seen: set[str] = set()
-        self._quota = QuotaCache()
+        self._quota = QuotaCache(junk_folder)
         self._names_need_sync: bool | None = None
 
     def make(self) -> None:

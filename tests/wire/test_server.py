@@ -1,11 +1,26 @@
 """Server: options of the page that are seen on the wire."""
 
 from tests.client.fake_host import own_ip
+from tests.waiting import until
 from tests.wire.panel import options
+from tests.wire.test_authentication import place
 from tests.wire.test_remote import reason
 from tests.wire.world import DEAD_MX, World
 
 SERVER = options("server")
+
+
+def test_junk_time(world: World) -> None:
+    """Junk goes when its time is over, and the message beside it in the inbox stays."""
+    world.given({"authentication": {"check": "yes"}})
+    assert place(world, "reject.test") == "junk"
+    inbox = world.instance.folder / "mail" / "example.test" / "joe"
+    kept, junk = len(list((inbox / "new").iterdir())), inbox / ".Junk" / "new"
+    assert list(junk.iterdir())
+    world.panel.set("Server", SERVER["junk_time"], "1s")
+    until(lambda: not list(junk.iterdir()), 20, world.log)
+    assert len(list((inbox / "new").iterdir())) == kept
+    world.logged("messages from the junk folders")
 
 
 def test_public_addresses(world: World) -> None:
