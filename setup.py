@@ -18,7 +18,7 @@ COMPILED = {
     "smtpd_classic/mailstore": "folders incoming store",
     "smtpd_classic/message": "authors encoded_words headers mailboxes phrase rewriting trace",
     "smtpd_classic/policy": (
-        "__init__ addressees answers checks client limits networks patterns relaying rules sender transaction trust"
+        "__init__ recipients answers checks client limits networks patterns relaying rules sender transaction trust"
     ),
     "smtpd_classic/reception": "__init__ content destination journal login message reception",
     "smtpd_classic/retry": (

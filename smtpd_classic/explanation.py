@@ -67,13 +67,13 @@ def _rules(config: Config, question: Question, listener: str, dns: Resolver | No
             raise NoSuchListener(listener)
         found = named
     rules = services.policy(found).rules
-    facts = services.facts._replace(free_bytes=lambda: _free_bytes(services))
-    return replace(rules, facts=facts)
+    sources = services.sources._replace(free_bytes=lambda: _free_bytes(services))
+    return replace(rules, sources=sources)
 
 
 def _free_bytes(services: Services) -> int:
     """Plenty where the spool has not been made yet, or is not ours to look into: that is no decision of the policy."""
     try:
-        return services.facts.free_bytes()
+        return services.sources.free_bytes()
     except (SpoolBroken, OSError):
         return sys.maxsize

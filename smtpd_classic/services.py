@@ -65,7 +65,7 @@ class Services:
     log: Log
     clock: Callable[[], float]
     helo_name: str = field(init=False)
-    facts: PolicySources = field(init=False)
+    sources: PolicySources = field(init=False)
     rewriting: Rewriting = field(init=False)
     """The rules of Mail Header Replace for copies that stay here."""
     _policies: dict[str, Policy] = field(init=False, default_factory=dict)
@@ -76,14 +76,14 @@ class Services:
     """The names that only our own servers may use in Authentication-Results."""
 
     def __post_init__(self) -> None:
-        facts = PolicySources(
+        sources = PolicySources(
             quota_used=self.mail_store.quota_used,
             free_bytes=_FreeSpace(self.spool, self.config.server.mail_folder, self.clock),
             blocked=self.runtime.blocks.blocked,
             reverse_srs=self._reverse_srs,
         )
         object.__setattr__(self, "helo_name", self.config.helo_name)
-        object.__setattr__(self, "facts", facts)
+        object.__setattr__(self, "sources", sources)
         object.__setattr__(self, "rewriting", rewriting_for(self.config.replacements, local=True))
         object.__setattr__(self, "_trust", Trust(self.config, self.dns))
         object.__setattr__(self, "trusted_results", HostPatterns(self.config.authentication.trusted_results))
@@ -94,7 +94,7 @@ class Services:
         """Return the checks of a listener; make them when its first client connects."""
         found = self._policies.get(listener.name)
         if found is None or found.rules.listener is not listener:
-            rules = rules_for(self.config, listener, self.accounts, self.dns, self.facts, self._trust, self._signs)
+            rules = rules_for(self.config, listener, self.accounts, self.dns, self.sources, self._trust, self._signs)
             found = self._policies[listener.name] = Policy(rules, self._complain)
         return found
 

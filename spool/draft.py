@@ -124,6 +124,13 @@ class Draft:
             unlock_descriptor(descriptor)
         close(descriptor)
 
+    def unlink(self) -> None:
+        """Remove the name, so that another draft can have it; `content()` still works. Then only `abandon()` is
+        left."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._path)
+        self._path = ""
+
     def abandon(self) -> None:
         """Remove the file unless it is committed; leaving the block calls this."""
         self._over = True
@@ -132,6 +139,7 @@ class Draft:
             # If the name survives, it must not look like a message.
             with contextlib.suppress(OSError):
                 os.fchmod(self._descriptor, DRAFT)
-            with contextlib.suppress(OSError):
-                os.unlink(self._path)
+            if self._path:
+                with contextlib.suppress(OSError):
+                    os.unlink(self._path)
             self._release()

@@ -1,10 +1,11 @@
 """VRFY and EXPN (RFC 5321 3.5), where they are allowed."""
 
 from smtpd_classic.accounts import ResolvedAddress
-from smtpd_classic.policy.addressees import addressee_of
+from smtpd_classic.policy.recipients import resolve
 from smtpd_classic.policy.relaying import permission
 from smtpd_classic.policy.rules import Rules
 from smtpd_classic.policy.transaction import Transaction
+from smtpd_classic.smtp.events import Event, Expand
 from smtpd_classic.smtp.replies import (
     AMBIGUOUS_USER,
     EXPAND_OFF,
@@ -18,7 +19,12 @@ from smtpd_classic.smtp.replies import (
 )
 from smtpd_classic.smtp.reply import Reply
 
-__all__ = ["expand", "verify"]
+__all__ = ["allow_vrfy_expn", "expand", "verify"]
+
+
+def allow_vrfy_expn(transaction: Transaction, event: Event) -> Reply | None:
+    """Answer VRFY and EXPN without an address while the option is off."""
+    return EXPAND_OFF if isinstance(event, Expand) else VERIFY_UNSURE
 
 
 def _address(argument: str) -> str:
@@ -38,17 +44,15 @@ def _named(rules: Rules, name: str) -> list[tuple[str, ResolvedAddress]]:
 
 def verify(transaction: Transaction, argument: str) -> Reply:
     rules = transaction.rules
-    if not rules.config.basic.allow_vrfy_expn:
-        return VERIFY_UNSURE
     address = _address(argument)
     if "@" not in address:
         return _verify_name(rules, address)
-    transaction.addressee = addressee = addressee_of(rules, address)
-    if addressee.remote:
+    transaction.recipient = recipient = resolve(rules, address)
+    if recipient.remote:
         return VERIFY_RELAYED if permission(transaction).granted else RELAY_DENIED
-    if addressee.how == "unknown":
+    if recipient.how == "unknown":
         return NO_SUCH_USER
-    return verified(_full_name(rules, addressee.targets), addressee.address)
+    return verified(_full_name(rules, recipient.targets), recipient.address)
 
 
 def _verify_name(rules: Rules, name: str) -> Reply:
@@ -67,8 +71,6 @@ def _full_name(rules: Rules, targets: tuple[str, ...]) -> str:
 
 def expand(transaction: Transaction, argument: str) -> Reply:
     rules = transaction.rules
-    if not rules.config.basic.allow_vrfy_expn:
-        return EXPAND_OFF
     address = _address(argument)
     names = [address] if "@" in address else [each for each, _ in _named(rules, address)]
     lists = {members for name in names if (members := rules.accounts.members(name)) is not None}

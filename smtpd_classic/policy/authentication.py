@@ -35,8 +35,8 @@ _STRICTNESS = (MARK, JUNK, REFUSE)
 
 def is_checked(transaction: Transaction) -> bool:
     """Return True if the mail of this client is checked."""
-    visitor = transaction.visitor
-    return transaction.rules.config.authentication.check and not visitor.originates_here
+    peer = transaction.peer
+    return transaction.rules.config.authentication.check and not peer.originates_here
 
 
 def lookups_of(transaction: Transaction) -> Lookups:
@@ -51,8 +51,8 @@ def lookups_of(transaction: Transaction) -> Lookups:
 def spf_of(transaction: Transaction) -> SpfResult:
     """Return the result of SPF, which is computed once a transaction."""
     if transaction.spf is None:
-        visitor = transaction.visitor
-        query = SpfQuery(visitor.client.ip, transaction.sender, visitor.hello, transaction.rules.config.helo_name)
+        peer = transaction.peer
+        query = SpfQuery(peer.client.ip, transaction.sender, peer.hello, transaction.rules.config.helo_name)
         transaction.spf = check_spf(query, lookups_of(transaction))
     return transaction.spf
 
@@ -62,7 +62,7 @@ def spf_fail(transaction: Transaction, event: Event) -> Reply | None:
     if not is_checked(transaction) or _is_forwarder(transaction):
         return None
     found = spf_of(transaction)
-    return spf_refused(found.domain, transaction.visitor.client.ip) if found.word is ResultWord.FAIL else None
+    return spf_refused(found.domain, transaction.peer.client.ip) if found.word is ResultWord.FAIL else None
 
 
 def own_domains(transaction: Transaction, event: Event) -> Reply | None:
@@ -96,7 +96,7 @@ def verdict_on(transaction: Transaction, results: MessageResults) -> Authenticat
 
 
 def _is_forwarder(transaction: Transaction) -> bool:
-    client = transaction.visitor.client
+    client = transaction.peer.client
     return transaction.rules.forwarders.holds(client.ip, client.name)
 
 

@@ -1,15 +1,17 @@
 """Every check, in the order in which the server runs them, with the option that switches it on.
 
 A check returns an objection or None. The first objection wins. A check that raises has decided nothing: the client gets
-a temporary reply (invariant 9), and the log gives the reason.
+a temporary reply (invariant 9), and the log gives the reason. Checks of the content see all of a transaction: a row of
+`CONTENT_CHECKS` makes an object for each.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple
 
-from smtpd_classic.policy.addressees import addressee_of
+from smtpd_classic.policy.answers import allow_vrfy_expn
 from smtpd_classic.policy.authentication import dmarc_quarantine, dmarc_reject, own_domains, spf_fail
 from smtpd_classic.policy.client import allow_only, auth, auto_block, refuse
+from smtpd_classic.policy.content import ContentCheck
 from smtpd_classic.policy.limits import (
     bare_line_feeds,
     delivered_to,
@@ -22,21 +24,33 @@ from smtpd_classic.policy.limits import (
     over_max_recipients,
     quota,
 )
+from smtpd_classic.policy.mail_authentication import mail_authentication
+from smtpd_classic.policy.recipients import resolve
 from smtpd_classic.policy.relaying import close_open_relay, look_up_mx, status
 from smtpd_classic.policy.rules import Rules
 from smtpd_classic.policy.sender import require_auth_for_local_sender, require_local_sender, require_own_sender
 from smtpd_classic.policy.transaction import Transaction
-from smtpd_classic.smtp.events import Connected, Content, EndContent, Event, MailFrom, RcptTo, StartContent
+from smtpd_classic.smtp.events import (
+    Connected,
+    EndContent,
+    Event,
+    Expand,
+    HeaderRead,
+    MailFrom,
+    RcptTo,
+    StartContent,
+    Verify,
+)
 from smtpd_classic.smtp.replies import LOCAL_ERROR
 from smtpd_classic.smtp.reply import Reply
 
-__all__ = ["CHECKS", "Check", "Policy", "PolicyCheck"]
+__all__ = ["CHECKS", "CONTENT_CHECKS", "Check", "ContentRow", "Policy", "PolicyCheck", "require_asked"]
 
 Check = Callable[[Transaction, Event], Reply | None]
 
 
 class PolicyCheck(NamedTuple):
-    """A check, the event at which it runs, and the place of its option. `Content`: the header block is complete."""
+    """A check, the event at which it runs, and the place of its option."""
 
     event: type[Event]
     section: str
@@ -46,6 +60,22 @@ class PolicyCheck(NamedTuple):
     @property
     def option(self) -> str:
         return self.check.__name__
+
+
+class ContentRow(NamedTuple):
+    """A check of the content, and the place of its option. `make` returns None for a client that it does not check."""
+
+    section: str
+    option: str
+    make: Callable[[Transaction], ContentCheck | None]
+    switched_on: Callable[[Rules], bool]
+
+
+def require_asked(rows: Iterable[PolicyCheck], asked: Collection[type[Event]]) -> None:
+    """Raise LookupError for a row that would never run, because the server does not ask at its event."""
+    for row in rows:
+        if row.event not in asked:
+            raise LookupError(f"the check {row.option} is for {row.event.__name__}, at which no check is asked")
 
 
 def _always(rules: Rules) -> bool:
@@ -88,42 +118,70 @@ CHECKS = (
     PolicyCheck(
         StartContent, "basic", over_max_recipients, lambda rules: rules.config.basic.over_max_recipients != "defer"
     ),
-    PolicyCheck(Content, "basic", max_hops, _always),
-    PolicyCheck(Content, "basic", delivered_to, _always),
-    PolicyCheck(Content, "basic", require_own_sender, lambda rules: rules.config.basic.require_own_sender),
+    PolicyCheck(HeaderRead, "basic", max_hops, _always),
+    PolicyCheck(HeaderRead, "basic", delivered_to, _always),
+    PolicyCheck(HeaderRead, "basic", require_own_sender, lambda rules: rules.config.basic.require_own_sender),
     *(
         PolicyCheck(EndContent, "authentication", check, lambda rules: rules.config.authentication.check)
         for check in (own_domains, dmarc_quarantine, dmarc_reject)
     ),
     PolicyCheck(EndContent, "basic", bare_line_feeds, lambda rules: rules.config.basic.bare_line_feeds == "reject"),
+    PolicyCheck(EndContent, "accounts", quota, _always),
+    *(
+        PolicyCheck(event, "basic", allow_vrfy_expn, lambda rules: not rules.config.basic.allow_vrfy_expn)
+        for event in (Verify, Expand)
+    ),
+)
+CONTENT_CHECKS = (
+    ContentRow("authentication", "check", mail_authentication, lambda rules: rules.config.authentication.check),
 )
 
 
 class Policy:
     """The checks of one listener under one configuration, without the checks that are switched off."""
 
-    __slots__ = ("_checks", "_complain", "rules")
+    __slots__ = ("_checks", "_complain", "_content_rows", "rules")
 
-    def __init__(self, rules: Rules, complain: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        rules: Rules,
+        complain: Callable[[str], None],
+        rows: Sequence[PolicyCheck] = CHECKS,
+        content_rows: Sequence[ContentRow] = CONTENT_CHECKS,
+    ) -> None:
         self.rules = rules
         self._complain = complain
         self._checks: dict[type[Event], tuple[Check, ...]] = {
-            event: tuple(row.check for row in CHECKS if row.event is event and row.switched_on(rules))
-            for event in {row.event for row in CHECKS}
+            event: tuple(row.check for row in rows if row.event is event and row.switched_on(rules))
+            for event in {row.event for row in rows}
         }
+        self._content_rows = tuple(row for row in content_rows if row.switched_on(rules))
 
     def first_objection(self, transaction: Transaction, event: Event) -> Reply | None:
-        """Return the reply that replaces a positive answer, or None. At RCPT it sets `transaction.addressee`."""
-        check: object = addressee_of
+        """Return the reply that replaces a positive answer, or None. At RCPT it sets `transaction.recipient`."""
+        check: object = resolve
         try:
             if isinstance(event, RcptTo):
-                transaction.addressee = addressee_of(self.rules, event.forward_path)
+                transaction.recipient = resolve(self.rules, event.forward_path)
             for check in self._checks.get(type(event), ()):
                 reply = check(transaction, event)
                 if reply is not None:
                     return reply
+            if isinstance(event, RcptTo):
+                for content_check in transaction.content_checks:
+                    check = type(content_check)
+                    reply = content_check.recipient(event)
+                    if reply is not None:
+                        return reply
         except Exception as problem:
             name = getattr(check, "__name__", "")
             self._complain(f"{name} cannot decide, the client is deferred: {type(problem).__name__}: {problem}")
             return LOCAL_ERROR
         return None
+
+    def content_checks(self, transaction: Transaction) -> tuple[ContentCheck, ...]:
+        """Return the checks of the content for a transaction that has begun. Raises as the checks do."""
+        if not self._content_rows:
+            return ()
+        made = [row.make(transaction) for row in self._content_rows]
+        return tuple(check for check in made if check is not None)

@@ -10,7 +10,7 @@ __all__ = ["allow_only", "auth", "auto_block", "refuse"]
 
 def refuse(transaction: Transaction, event: Event) -> Reply | None:
     """Refuse networks that may not connect, by the lists of [access] and [listener]."""
-    client = transaction.visitor.client
+    client = transaction.peer.client
     if client.local:
         return None
     refused = any(networks.find(client.ip) is not None for _, networks in transaction.rules.refuse)
@@ -19,7 +19,7 @@ def refuse(transaction: Transaction, event: Event) -> Reply | None:
 
 def allow_only(transaction: Transaction, event: Event) -> Reply | None:
     """Refuse a client that is missing from a list of [access] or [listener] that is not blank."""
-    client = transaction.visitor.client
+    client = transaction.peer.client
     if client.local:
         return None
     allowed = all(networks.find(client.ip) is not None for _, networks in transaction.rules.allow_only)
@@ -28,12 +28,12 @@ def allow_only(transaction: Transaction, event: Event) -> Reply | None:
 
 def auto_block(transaction: Transaction, event: Event) -> Reply | None:
     """Refuse a blocked address. Trusted Hosts are exempt, also from a block that an administrator set."""
-    client = transaction.visitor.client
-    if client.local or not transaction.rules.facts.blocked(client.ip):
+    client = transaction.peer.client
+    if client.local or not transaction.rules.sources.blocked(client.ip):
         return None
-    return None if transaction.visitor.originates_here else BLOCKED
+    return None if transaction.peer.originates_here else BLOCKED
 
 
 def auth(transaction: Transaction, event: Event) -> Reply | None:
     """Refuse mail on a listener for users if the client is neither logged in nor trusted."""
-    return None if transaction.visitor.authorised_by() else LOGIN_REQUIRED
+    return None if transaction.peer.authorised_by() else LOGIN_REQUIRED

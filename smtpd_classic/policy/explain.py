@@ -5,13 +5,31 @@ from typing import NamedTuple
 
 from smtpd_classic.accounts import NORMAL
 from smtpd_classic.config.schema import Config, Listener
-from smtpd_classic.policy.addressees import addressee_of
-from smtpd_classic.policy.checks import CHECKS, PolicyCheck
+from smtpd_classic.policy.checks import CHECKS, CONTENT_CHECKS, PolicyCheck
+from smtpd_classic.policy.recipients import resolve
 from smtpd_classic.policy.relaying import permission
 from smtpd_classic.policy.rules import Rules
 from smtpd_classic.policy.transaction import Client, ClientContext, Transaction
 from smtpd_classic.smtp.address import BadAddress, parse_address
-from smtpd_classic.smtp.events import Connected, Event, MailFrom, RcptTo
+from smtpd_classic.smtp.events import (
+    Auth,
+    AuthResponse,
+    Connected,
+    EndContent,
+    Event,
+    Expand,
+    HeaderRead,
+    Hello,
+    Help,
+    MailFrom,
+    Noop,
+    Quit,
+    RcptTo,
+    Reset,
+    StartContent,
+    StartTls,
+    Verify,
+)
 from smtpd_classic.smtp.replies import (
     BAD_RECIPIENT_ADDRESS,
     BAD_SENDER_ADDRESS,
@@ -49,7 +67,8 @@ class Step(NamedTuple):
 
 
 class Explanation(NamedTuple):
-    """The reply to the last command, the step that made it, all steps up to it, and the destination of the mail."""
+    """The reply to the last command, the step that made it, the destination of the mail, and every row of the tables of
+    checks as a step, those that could not be asked included."""
 
     reply: Reply
     decided: Step
@@ -73,6 +92,30 @@ def explain(rules: Rules, question: Question) -> Explanation:
     return _Asking(rules, question).answer()
 
 
+# The commands of a message, as `Step` names them, and those at which nothing is known of the message.
+_COMMANDS: dict[type[Event], str] = {
+    Connected: "connect",
+    Hello: "EHLO",
+    StartTls: "STARTTLS",
+    Auth: "AUTH",
+    AuthResponse: "AUTH",
+    MailFrom: "MAIL",
+    RcptTo: "RCPT",
+    StartContent: "DATA",
+    HeaderRead: "header",
+    EndContent: "end",
+}
+_LATER = {"header": "DATA", "end": "DATA"}
+_OTHERS: dict[type[Event], str] = {
+    Verify: "VRFY",
+    Expand: "EXPN",
+    Help: "HELP",
+    Noop: "NOOP",
+    Reset: "RSET",
+    Quit: "QUIT",
+}
+
+
 class _Asking:
     def __init__(self, rules: Rules, question: Question) -> None:
         self._rules = rules
@@ -80,12 +123,15 @@ class _Asking:
         client = Client(question.ip, 0, question.client_name, rules.listener)
         self._transaction = Transaction(ClientContext(client, rules), rules)
         self._steps: list[Step] = []
+        self._asked: list[PolicyCheck] = []
 
     def answer(self) -> Explanation:
         reply = next((each for each in self._replies() if each is not None), RECIPIENT_OK)
-        addressee = self._transaction.addressee
-        targets = addressee.targets if reply.positive and addressee is not None else ()
-        return Explanation(reply, self._deciding(reply), tuple(self._steps), targets)
+        decided = self._deciding(reply)
+        self._note_others(reply)
+        recipient = self._transaction.recipient
+        targets = recipient.targets if reply.positive and recipient is not None else ()
+        return Explanation(reply, decided, tuple(self._steps), targets)
 
     def _deciding(self, reply: Reply) -> Step:
         """Return the step that objected, or the step that gave the permission."""
@@ -114,7 +160,7 @@ class _Asking:
         account = self._rules.accounts.account(login)
         listener = f"listener {self._rules.listener.name}"
         if self._rules.listener.auth == "none":
-            self._note("AUTH", "login", listener, "auth", "none: nobody can log in here")
+            self._note("AUTH", "login", listener, "auth", "none: this listener offers no login")
             return LOGIN_FAILED
         if account is None or account.status != NORMAL:
             self._note(
@@ -122,14 +168,14 @@ class _Asking:
             )
             return LOGIN_FAILED
         self._note("AUTH", "login", "server", "users_file", f"{account.address} logs in, if the password is right")
-        self._transaction.visitor.login = account
+        self._transaction.peer.login = account
         return None
 
     def _ask_recipient(self) -> Iterator[Reply | None]:
         recipient = self._question.recipient
         try:
             path = recipient if recipient.lower() == "postmaster" else parse_address(recipient, utf8=True)
-            self._transaction.addressee = addressee_of(self._rules, path)
+            self._transaction.recipient = resolve(self._rules, path)
         except BadAddress as problem:
             self._note("RCPT", "syntax", "", "", f"the recipient is no address: {problem}")
             yield BAD_RECIPIENT_ADDRESS
@@ -140,12 +186,34 @@ class _Asking:
             return
         yield from self._ask("RCPT", RcptTo(path))
 
+    def _note_others(self, reply: Reply) -> None:
+        """Add the rows that were not asked: those behind an objection, and those that need more than the envelope."""
+        for row in CHECKS:
+            if row in self._asked:
+                continue
+            command = _OTHERS.get(row.event) or _COMMANDS[row.event]
+            if not row.switched_on(self._rules):
+                outcome = "off"
+            elif row.event in _OTHERS:
+                outcome = f"asked only at {command}"
+            elif not reply.positive:
+                outcome = "not asked: the message was refused before"
+            else:
+                outcome = f"not known before {_LATER.get(command, command)}"
+            self._note(command, row.option, *self._option_of(row), outcome)
+        for content_row in CONTENT_CHECKS:
+            is_on = content_row.switched_on(self._rules)
+            outcome = "not known before DATA" if reply.positive else "not asked: the message was refused before"
+            place = content_row.section, content_row.option
+            self._note("end", content_row.option, *place, outcome if is_on else "off")
+
     def _ask(self, command: str, event: Event) -> Iterator[Reply | None]:
         for row in CHECKS:
             if row.event is type(event):
                 yield self._ask_one(command, event, row)
 
     def _ask_one(self, command: str, event: Event, row: PolicyCheck) -> Reply | None:
+        self._asked.append(row)
         section, option = self._option_of(row)
         if not row.switched_on(self._rules):
             self._note(command, row.option, section, option, "off")

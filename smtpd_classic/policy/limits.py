@@ -21,7 +21,6 @@ __all__ = [
     "bare_line_feeds",
     "content_limit",
     "delivered_to",
-    "mailboxes_full",
     "max_hops",
     "max_incoming_size",
     "max_message_size",
@@ -42,25 +41,25 @@ def max_message_size(transaction: Transaction, event: Event) -> Reply | None:
 def max_incoming_size(transaction: Transaction, event: Event) -> Reply | None:
     """Refuse a declared size that is too large for local recipients of strangers, at RCPT."""
     limit = transaction.rules.config.basic.max_incoming_size
-    addressee = transaction.addressee
-    if addressee is None or addressee.remote or not 0 < limit < transaction.size:
+    recipient = transaction.recipient
+    if recipient is None or recipient.remote or not 0 < limit < transaction.size:
         return None
-    return None if transaction.visitor.authorised_by() else MESSAGE_TOO_BIG
+    return None if transaction.peer.authorised_by() else MESSAGE_TOO_BIG
 
 
 def max_outgoing_size(transaction: Transaction, event: Event) -> Reply | None:
     """Refuse a declared size that is too large for mail that leaves, forwarded mail included, at RCPT."""
     limit = transaction.rules.config.basic.max_outgoing_size
-    addressee = transaction.addressee
-    if addressee is None or not 0 < limit < transaction.size or not _leaves(transaction, addressee):
+    recipient = transaction.recipient
+    if recipient is None or not 0 < limit < transaction.size or not _leaves(transaction, recipient):
         return None
     return too_big(limit)
 
 
-def _leaves(transaction: Transaction, addressee: ResolvedRecipient) -> bool:
+def _leaves(transaction: Transaction, recipient: ResolvedRecipient) -> bool:
     """Return True if a copy goes to another server, because the address is remote or an alias leads to one that is."""
     is_local_domain = transaction.rules.accounts.is_local_domain
-    return addressee.remote or any(not is_local_domain(target.rpartition("@")[2]) for target in addressee.targets)
+    return recipient.remote or any(not is_local_domain(target.rpartition("@")[2]) for target in recipient.targets)
 
 
 def content_limit(transaction: Transaction) -> int:
@@ -70,7 +69,7 @@ def content_limit(transaction: Transaction) -> int:
     if basic.max_outgoing_size and any(_leaves(transaction, each) for each in transaction.recipients):
         limits.add(basic.max_outgoing_size)
     strangers = basic.max_incoming_size and any(not each.remote for each in transaction.recipients)
-    if strangers and not transaction.visitor.authorised_by():
+    if strangers and not transaction.peer.authorised_by():
         limits.add(basic.max_incoming_size)
     return min(limits - {0}, default=0)
 
@@ -80,7 +79,7 @@ def max_recipients(transaction: Transaction, event: Event) -> Reply | None:
     basic = transaction.rules.config.basic
     if len(transaction.recipients) < basic.max_recipients:
         return None
-    if transaction.addressee is not None and transaction.addressee.how == "postmaster":
+    if transaction.recipient is not None and transaction.recipient.how == "postmaster":
         return None
     transaction.excess = True
     return TOO_MANY_RECIPIENTS_REJECTED if _rejects_excess(transaction) else TOO_MANY_RECIPIENTS_DEFERRED
@@ -93,22 +92,24 @@ def over_max_recipients(transaction: Transaction, event: Event) -> Reply | None:
 
 def _rejects_excess(transaction: Transaction) -> bool:
     mode = transaction.rules.config.basic.over_max_recipients
-    visitor = transaction.visitor
-    return mode == "reject" or (mode == "automatic" and (visitor.login is not None or visitor.client.local))
+    peer = transaction.peer
+    return mode == "reject" or (mode == "automatic" and (peer.login is not None or peer.client.local))
 
 
 def min_free_space(transaction: Transaction, event: Event) -> Reply | None:
     """Refuse MAIL if the disk has no room for the declared size above the minimum."""
     least = transaction.rules.config.basic.min_free_space
-    return DISK_FULL if transaction.rules.facts.free_bytes() - transaction.size < least else None
+    return DISK_FULL if transaction.rules.sources.free_bytes() - transaction.size < least else None
 
 
 def quota(transaction: Transaction, event: Event) -> Reply | None:
-    """Refuse mailboxes that are full, or too small for the declared size."""
-    addressee = transaction.addressee
-    if addressee is None or addressee.postmaster:
+    """Refuse mailboxes that are full, or too small: at RCPT for the declared size, at the end for the real one."""
+    if isinstance(event, EndContent):
+        return _mailboxes_full(transaction)
+    recipient = transaction.recipient
+    if recipient is None or recipient.postmaster:
         return None
-    full = any(_full(transaction, target, transaction.size) for target in addressee.targets)
+    full = any(_full(transaction, target, transaction.size) for target in recipient.targets)
     return MAILBOX_FULL if full else None
 
 
@@ -116,11 +117,11 @@ def _full(transaction: Transaction, target: str, size: int) -> bool:
     account = transaction.rules.accounts.account(target)
     if account is None or not account.quota:
         return False
-    used = transaction.rules.facts.quota_used(account.folder)
+    used = transaction.rules.sources.quota_used(account.folder)
     return used >= account.quota or used + size > account.quota
 
 
-def mailboxes_full(transaction: Transaction, size: int) -> Reply | None:
+def _mailboxes_full(transaction: Transaction) -> Reply | None:
     """Refuse a message that fits into none of the mailboxes, once its size is known.
 
     If one mailbox has room, the message is accepted for all: the others had room at RCPT, and their share of this
@@ -128,9 +129,10 @@ def mailboxes_full(transaction: Transaction, size: int) -> Reply | None:
     """
 
     def fits(each: ResolvedRecipient) -> bool:
-        return each.postmaster or not any(_full(transaction, target, size) for target in each.targets)
+        return each.postmaster or not any(_full(transaction, target, transaction.octets) for target in each.targets)
 
-    return None if any(fits(each) for each in transaction.recipients) else MAILBOX_FULL
+    recipients = transaction.recipients
+    return MAILBOX_FULL if recipients and not any(fits(each) for each in recipients) else None
 
 
 def max_hops(transaction: Transaction, event: Event) -> Reply | None:

@@ -35,7 +35,7 @@ class Rules:
     listener: Listener
     accounts: Accounts
     dns: Resolver
-    facts: PolicySources
+    sources: PolicySources
     trust: Trust
     refuse: tuple[tuple[str, Networks], ...]
     allow_only: tuple[tuple[str, Networks], ...]
@@ -70,7 +70,7 @@ def rules_for(
     listener: Listener,
     accounts: Accounts,
     dns: Resolver,
-    facts: PolicySources,
+    sources: PolicySources,
     trust: Trust,
     signs: Callable[[str], bool] = lambda domain: False,
 ) -> Rules:
@@ -80,7 +80,7 @@ def rules_for(
         listener=listener,
         accounts=accounts,
         dns=dns,
-        facts=facts,
+        sources=sources,
         trust=trust,
         refuse=_lists(("access", config.access.refuse), (place, listener.refuse)),
         allow_only=_lists(("access", config.access.allow_only), (place, listener.allow_only)),

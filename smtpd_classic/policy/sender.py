@@ -25,7 +25,7 @@ def require_auth_for_local_sender(transaction: Transaction, event: Event) -> Rep
     sender = transaction.sender
     if not sender or not transaction.rules.accounts.is_local_domain(sender.rpartition("@")[2]):
         return None
-    if transaction.visitor.authorised_by():
+    if transaction.peer.authorised_by():
         return None
     # A service that the SPF record of our domain authorises sends in its name.
     if is_checked(transaction) and spf_of(transaction).word is ResultWord.PASS:
@@ -36,14 +36,14 @@ def require_auth_for_local_sender(transaction: Transaction, event: Event) -> Rep
 def require_local_sender(transaction: Transaction, event: Event) -> Reply | None:
     """Refuse a logged-in client's envelope sender that exists on no local domain; the null sender passes."""
     sender = transaction.sender
-    if transaction.visitor.login is None or not sender:
+    if transaction.peer.login is None or not sender:
         return None
     return None if transaction.rules.accounts.find(sender) is not None else SENDER_NOT_LOCAL
 
 
 def require_own_sender(transaction: Transaction, event: Event) -> Reply | None:
     """Refuse addresses that the login does not own: at MAIL, and in From and Sender at the end of the header."""
-    login = transaction.visitor.login
+    login = transaction.peer.login
     if login is None:
         return None
     owns = transaction.rules.accounts.owns

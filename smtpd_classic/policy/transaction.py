@@ -1,6 +1,7 @@
 """The subject of a decision: the client, and the envelope so far."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from smtpd_classic.accounts import Account
@@ -10,8 +11,11 @@ from smtpd_classic.mailauth.lookup import Lookups
 from smtpd_classic.mailauth.message_check import MessageResults
 from smtpd_classic.mailauth.spf import SpfResult
 from smtpd_classic.message.headers import HeaderBlock
+from smtpd_classic.policy.content import ContentCheck
 from smtpd_classic.policy.rules import Rules
+from smtpd_classic.smtp.events import MailFrom, RcptTo
 from smtpd_classic.smtp.reply import Reply
+from smtpd_classic.smtp.session import ServerSession
 
 __all__ = ["AuthenticationVerdict", "Client", "ClientContext", "ResolvedRecipient", "Transaction"]
 
@@ -33,12 +37,18 @@ class Client(NamedTuple):
 
 @dataclass(slots=True)
 class ClientContext:
-    """A client and its state in this session. `login` is the authenticated account."""
+    """A client and its state in this session. `login` is the authenticated account, `mechanism` the one that it used.
+
+    `session` is None if a decision is only explained. `on_close` is called once, when the connection has ended.
+    """
 
     client: Client
     rules: Rules
     login: Account | None = None
     hello: str = ""
+    mechanism: str = ""
+    session: ServerSession | None = None
+    on_close: list[Callable[[], None]] = field(default_factory=list)
     _trust: str | None = None
 
     def trust(self) -> str:
@@ -93,37 +103,54 @@ class AuthenticationVerdict(NamedTuple):
     reply: Reply | None = None
 
 
+_NO_MAIL = MailFrom("")
+
+
 class Transaction:
     """The state from MAIL to the end of the content; before MAIL it is empty.
 
-    `size` is the declared size, 0 for none. `addressee` is the recipient of the present decision, `header` the header
-    block during its check. `excess` is True if a recipient was refused because there are too many. The checks of
-    authentication set `lookups`, `spf` and `verdict`.
+    `size` is the declared size, 0 for none; `octets` the real one, known at the end of the content. `paths` are the
+    accepted RCPT commands and `recipients` their resolution, in the same order. `recipient` is the one of the present
+    decision, `header` the header block during its check. `excess` is True if a recipient was refused because there are
+    too many. `queue_id` and `arrival` are known from MAIL on. The checks of authentication set `lookups`, `spf` and
+    `verdict`.
     """
 
     __slots__ = (
-        "addressee",
+        "arrival",
+        "content_checks",
         "excess",
         "header",
         "lookups",
+        "mail",
+        "octets",
+        "paths",
+        "peer",
+        "queue_id",
+        "recipient",
         "recipients",
         "rules",
         "sender",
         "size",
         "spf",
         "verdict",
-        "visitor",
     )
 
-    def __init__(self, visitor: ClientContext, rules: Rules, sender: str = "", size: int = 0) -> None:
-        self.visitor = visitor
+    def __init__(self, peer: ClientContext, rules: Rules, sender: str = "", size: int = 0) -> None:
+        self.peer = peer
         self.rules = rules
         self.sender = sender
         self.size = size
+        self.octets = 0
+        self.mail = _NO_MAIL
+        self.queue_id = ""
+        self.arrival = 0.0
+        self.paths: list[RcptTo] = []
         self.recipients: list[ResolvedRecipient] = []
-        self.addressee: ResolvedRecipient | None = None
+        self.recipient: ResolvedRecipient | None = None
         self.header: HeaderBlock | None = None
         self.excess = False
         self.lookups: Lookups | None = None
         self.spf: SpfResult | None = None
         self.verdict: AuthenticationVerdict | None = None
+        self.content_checks: tuple[ContentCheck, ...] = ()

@@ -1,18 +1,20 @@
 """The content of one message, from the answer to DATA to its end.
 
-Rule 1: the header block is held, checked and edited before the first octet is written: nothing is ever rewritten.
+Rule 1: the header block is held, checked and edited before the first octet is written. It is written again only if a
+check of the content changes it at the end of a large message.
 Rule 2: refused content is read to its end without being kept, and then gets one refusal (invariant 4).
 Rule 3: the content is never held whole, unless it is small.
 """
 
 import re
+from collections.abc import Iterator
 
 from smtpd_classic.message.headers import HeaderBlock, end_of_header_block
-from smtpd_classic.policy import Policy, Transaction
-from smtpd_classic.policy.limits import content_limit, mailboxes_full
-from smtpd_classic.reception.destination import NO_ROOM, Destination
+from smtpd_classic.policy import ContentCheck, Disposition, Policy, Transaction
+from smtpd_classic.policy.limits import content_limit
+from smtpd_classic.reception.destination import NO_ROOM, Destination, QueueDestination, without_first
 from smtpd_classic.reception.message import IncomingMessage
-from smtpd_classic.smtp.events import Content, EndContent
+from smtpd_classic.smtp.events import HeaderRead
 from smtpd_classic.smtp.replies import DISK_FULL, HEADER_TOO_BIG, LOCAL_ERROR, too_big
 from smtpd_classic.smtp.reply import Reply
 
@@ -20,23 +22,28 @@ __all__ = ["ContentReader"]
 
 _LONGEST_HEADER = 256 * 1024
 _LOOKED_AT = 64 * 1024
-_HEADER_READ = Content(b"")
+_HEADER_READ = HeaderRead()
 _CUT_NAME = re.compile(rb"[!-9;-~]+[ \t]*")
+_EMPTY = HeaderBlock(b"")
 
 
 class ContentReader:
-    """The reader of one message: `take()` every piece, then `finish()` at the end; or `abandon()`."""
+    """The reader of one message: `take()` every piece, then `complete()` and `commit()`; or `abandon()`."""
 
     __slots__ = (
-        "_authentication",
+        "_body_checks",
         "_destination",
+        "_disposition",
         "_header",
         "_held",
+        "_is_header_read",
+        "_length",
         "_limit",
         "_octets",
         "_policy",
         "_refusal",
         "_transaction",
+        "_written",
         "message",
     )
 
@@ -47,10 +54,14 @@ class ContentReader:
         self._limit = content_limit(transaction)
         self._octets = 0
         self._held = bytearray()
-        self._header: HeaderBlock | None = None
+        self._is_header_read = False
+        self._header = _EMPTY  # without results of others, once it is read
+        self._length = 0  # of the header block as it came
+        self._written = 0  # of the header block as it was written
+        self._body_checks: tuple[ContentCheck, ...] = ()
         self._destination: Destination | None = None
+        self._disposition: Disposition | None = None
         self._refusal: Reply | None = None
-        self._authentication = message.authentication
 
     def take(self, data: bytes) -> None:
         """Take the next piece. Never raises: an error becomes the answer to the end of the content."""
@@ -61,8 +72,8 @@ class ContentReader:
             self._refuse(too_big(self._limit))
             return
         try:
-            if self._authentication is not None and self._header is not None:
-                self._authentication.update(data)
+            for check in self._body_checks:
+                check.body(data)
             if self._destination is not None:
                 self._destination.write(data)
             else:
@@ -70,26 +81,58 @@ class ContentReader:
         except Exception as problem:
             self._fail(problem)
 
-    def finish(self, event: EndContent) -> Reply:
+    def complete(self) -> Reply | None:
+        """Return the refusal of the content by its checks, or None. The policy is asked after it."""
         try:
-            if self._refusal is None and self._header is None:
+            if self._refusal is None and not self._is_header_read:
                 content = bytes(self._held)
                 lenient = HeaderBlock(content)
                 self._header_read(content, HeaderBlock(content[: lenient.strict_end]), lenient)
-            if self._refusal is None and self._authentication is not None:
-                self._authentication.finish()
-                self._refusal = self.message.junk_objection()
-            if self._refusal is None and self._destination is None:
-                self._place(bytes(self._held), complete=True)
             if self._refusal is None:
-                self._refusal = self._policy.first_objection(self._transaction, event)
-            if self._refusal is None:
-                self._refusal = mailboxes_full(self._transaction, self._octets)
-            if self._refusal is None and self._destination is not None and self._header is not None:
-                return self.message.commit(self._destination, self._octets, self._header)
+                self._transaction.octets = self._octets
+                self._refusal = self._ask_checks()
         except Exception as problem:
             self._fail(problem)
-        self.abandon()
+        return self._refusal
+
+    def _ask_checks(self) -> Reply | None:
+        disposition = self._disposition = Disposition(self._header, self._octets, self._body)
+        for check in self._transaction.content_checks:
+            objection = check.end(disposition)
+            if objection is not None:
+                return objection
+        return self.message.settle(disposition)
+
+    def _body(self) -> Iterator[bytes]:
+        """Yield the body, without the empty line before it."""
+        destination, length = self._destination, self._length
+        pieces: Iterator[bytes] = iter([bytes(self._held)])
+        if destination is not None:
+            if not isinstance(destination, QueueDestination):
+                raise TypeError("only a check that changes messages may read the body at the end")
+            pieces, length = destination.content(), self._written
+        first = True
+        for piece in without_first(pieces, length):
+            yield piece.removeprefix(b"\n") if first else piece
+            first = False
+
+    def commit(self) -> Reply:
+        """Store the message, and return the reply."""
+        disposition = self._disposition
+        assert disposition is not None
+        try:
+            if disposition.discard:
+                self.abandon()
+                return self.message.discard(disposition.discard)
+            if self._destination is None:
+                self._place(bytes(self._held), disposition)
+            elif disposition.on_top or disposition.header is not self._header:
+                assert isinstance(self._destination, QueueDestination)
+                self._destination.replace_beginning(self._written, self.message.changed(disposition))
+            assert self._destination is not None
+            return self.message.commit(self._destination, disposition.header, disposition)
+        except Exception as problem:
+            self._fail(problem)
         refusal = self._refusal or LOCAL_ERROR
         self.message.refused(refusal)
         return refusal
@@ -112,10 +155,10 @@ class ContentReader:
         """Hold the content until the header block is complete, and longer if the body decides where the message is
         written."""
         held = self._held
-        if self._header is not None:
+        if self._is_header_read:
             held += data
             if len(held) >= _LOOKED_AT:
-                self._place(bytes(held), complete=False)
+                self._place(bytes(held), None)
             return
         searched = len(held)
         if not searched:
@@ -142,28 +185,35 @@ class ContentReader:
 
     def _header_read(self, content: bytes, header: HeaderBlock, lenient: HeaderBlock | None = None) -> None:
         """Check the header block. `lenient` is longer: the view of a reader that accepts lines without a colon."""
-        self._transaction.header = lenient or header
-        objection = self._policy.first_objection(self._transaction, _HEADER_READ)
+        transaction = self._transaction
+        transaction.header = lenient or header
+        objection = self._policy.first_objection(transaction, _HEADER_READ)
+        if objection is None and transaction.content_checks:
+            objection = self._begin_checks(transaction.header, content[len(header.raw) :].removeprefix(b"\n"))
         if objection is not None:
             self._refuse(objection)
             return
-        self._header = header
-        if self._authentication is not None:
-            self._authentication.begin(self._transaction.header)
-            self._authentication.update(content[len(header.raw) :].removeprefix(b"\n"))
-        if self._held_back and len(content) < _LOOKED_AT:
+        self._is_header_read, self._length = True, len(header.raw)
+        self._header = self.message.cleaned(header)
+        if self.message.held_back and len(content) < _LOOKED_AT:
             self._held[:] = content
         else:
-            self._place(content, complete=False)
+            self._place(content, None)
 
-    @property
-    def _held_back(self) -> bool:
-        """Return True if a small message is held until its end, because of its body or its results."""
-        return self._authentication is not None or self.message.looks_at_body
+    def _begin_checks(self, header: HeaderBlock, body: bytes) -> Reply | None:
+        checks = self._transaction.content_checks
+        for check in checks:
+            objection = check.header(header)
+            if objection is not None:
+                return objection
+        self._body_checks = tuple(check for check in checks if check.needs_body)
+        for check in self._body_checks:
+            check.body(body)
+        return None
 
-    def _place(self, content: bytes, *, complete: bool) -> None:
-        header = self._header
-        assert header is not None
-        edited, self._destination = self.message.place(header, content, complete=complete)
-        self._destination.write(edited + content[len(header.raw) :])
+    def _place(self, content: bytes, disposition: Disposition | None) -> None:
+        header = self._header if disposition is None else disposition.header
+        placed = self.message.place(header, content, disposition)
+        self._destination, self._written = placed.destination, len(placed.header)
+        self._destination.write(placed.header + content[self._length :])
         self._held.clear()

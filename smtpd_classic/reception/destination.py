@@ -4,7 +4,7 @@
 raises the error of the disk, and nothing of the message is left.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from queue import SimpleQueue
 from types import TracebackType
@@ -24,6 +24,7 @@ __all__ = [
     "MailboxDestination",
     "MailboxesDestination",
     "QueueDestination",
+    "without_first",
 ]
 
 # The number of threads in a process that wait for the disk at once: as many as one write of the journal serves well.
@@ -56,6 +57,15 @@ for _ in range(_TURNS):
     _turns.put(None)
 
 
+def without_first(pieces: Iterator[bytes], length: int) -> Iterator[bytes]:
+    """Yield the pieces without their first octets."""
+    for piece in pieces:
+        rest = piece[length:]
+        length = max(0, length - len(piece))
+        if rest:
+            yield rest
+
+
 class IoSlot:
     """A slot for durable writes. Hold it during the write, and never while waiting for another thread."""
 
@@ -69,14 +79,30 @@ class IoSlot:
 
 
 class QueueDestination:
-    """A queue file; `commit()` wakes the retry thread."""
+    """A queue file; `commit()` wakes the retry thread, except for a message on `hold`."""
 
-    __slots__ = ("_draft", "_held", "_services")
+    __slots__ = ("_draft", "_held", "_services", "hold")
 
     def __init__(self, services: Services, queue_id: str) -> None:
+        self.hold = False
         self._held: tuple[Recipient, ...] = ()
         self._services = services
         self._draft: Draft = services.spool.draft(queue_id)
+
+    def content(self) -> Iterator[bytes]:
+        """Yield the content written so far. Raises SpoolFull or SpoolBroken."""
+        return self._draft.content()
+
+    def replace_beginning(self, length: int, beginning: bytes) -> None:
+        """Write other octets in place of the first ones: into a second file, for the length may differ."""
+        with self._draft as old:
+            pieces = without_first(old.content(), length)
+            first = next(pieces, b"")  # opens the file, which can be read on without its name
+            old.unlink()
+            self._draft = self._services.spool.draft(old.queue_id)
+            self._draft.write(beginning + first)
+            for piece in pieces:
+                self._draft.write(piece)
 
     def write(self, data: bytes) -> None:
         self._draft.write(data)
@@ -90,7 +116,9 @@ class QueueDestination:
     def commit(self, envelope: Callable[[], Envelope], now: float) -> tuple[Recipient, ...]:
         if self._held:
             self._hold(replace(envelope(), recipients=self._held), now)
-        self._services.runtime.wake(self._draft.commit(envelope(), now))
+        queue_id = self._draft.commit(envelope(), now, hold=self.hold)
+        if not self.hold:
+            self._services.runtime.wake(queue_id)
         return ()
 
     def _hold(self, envelope: Envelope, now: float) -> None:
@@ -160,10 +188,8 @@ class MailboxesDestination:
         waiting = tuple(each.recipient for each in self._mailboxes if each.folder in folders)
         try:
             with self._services.spool.draft(self._queue_id) as draft:
-                skipped = len(self._on_top)
-                for chunk in self._incoming.chunks():
-                    draft.write(chunk[skipped:])
-                    skipped = max(0, skipped - len(chunk))
+                for chunk in without_first(self._incoming.chunks(), len(self._on_top)):
+                    draft.write(chunk)
                 draft.commit(replace(envelope, recipients=waiting), now)
         except BaseException as second:
             self._incoming.undo()

@@ -5,12 +5,12 @@ Text from strangers is bounded and escaped here (`printable`), for programs must
 
 from collections.abc import Sequence
 
-from smtpd_classic.accounts import Account
 from smtpd_classic.log import WARNING, Log, printable
-from smtpd_classic.policy import Client
+from smtpd_classic.policy import ClientContext
 from smtpd_classic.runtime import Runtime
 from smtpd_classic.smtp.reply import Reply
 from smtpd_classic.smtp.session import ServerSession
+from spool import Recipient
 
 __all__ = ["ReceptionLog"]
 
@@ -18,19 +18,20 @@ _NO_ID = "NOQUEUE"
 
 
 class ReceptionLog:
-    __slots__ = ("_client", "_counters", "_local", "_log", "_session", "_tally", "mechanism")
+    __slots__ = ("_client", "_commands", "_counters", "_local", "_log", "_peer", "_session")
 
-    def __init__(self, log: Log, runtime: Runtime, client: Client, session: ServerSession) -> None:
+    def __init__(self, log: Log, runtime: Runtime, peer: ClientContext, session: ServerSession) -> None:
+        client = peer.client
         self._log = log
+        self._peer = peer
         self._counters = runtime.counters
         self._client = printable(str(client), 320)
         self._local = f"uid={client.uid}" if client.local else ""
         self._session = session
-        self._tally: dict[str, list[int]] = {}
-        self.mechanism = ""
+        self._commands: dict[str, list[int]] = {}
 
-    def tally(self, command: str, *, positive: bool) -> None:
-        counted = self._tally.setdefault(command, [0, 0])
+    def count_command(self, command: str, *, positive: bool) -> None:
+        counted = self._commands.setdefault(command, [0, 0])
         counted[0] += positive
         counted[1] += 1
 
@@ -59,10 +60,11 @@ class ReceptionLog:
         self.warning(f"{self._client}: SASL {mechanism} authentication failed: authentication failure{name}")
 
     def message(
-        self, queue_id: str, sender: str, size: int, message_id: bytes, recipients: int, login: Account | None
+        self, queue_id: str, sender: str, size: int, message_id: bytes, recipients: int
     ) -> list[tuple[str, str]]:
         """Return the lines for an accepted message, each with the part of the server that it names."""
-        sasl = f", sasl_method={self.mechanism}, sasl_username={login.address}" if login is not None else ""
+        login = self._peer.login
+        sasl = f", sasl_method={self._peer.mechanism}, sasl_username={login.address}" if login is not None else ""
         origin = ("smtpd", f"{queue_id}: client={self._client}{sasl}")
         if self._local:
             origin = ("pickup", f"{queue_id}: {self._local} from=<{sender}>")
@@ -71,6 +73,15 @@ class ReceptionLog:
             ("cleanup", f"{queue_id}: message-id={printable(message_id, 256)}"),
             ("qmgr", f"{queue_id}: from=<{sender}>, size={size}, nrcpt={recipients} (queue active)"),
         ]
+
+    def delivered(self, queue_id: str, recipients: Sequence[Recipient], took: str) -> list[tuple[str, str]]:
+        """Return the lines for the recipients that have the message in their Maildirs."""
+        outcome = f"relay=local, {took}, dsn=2.0.0, status=sent (delivered to maildir)"
+        lines = []
+        for each in recipients:
+            orig = f" orig_to=<{each.original}>," if each.original else ""
+            lines.append(("local", f"{queue_id}: to=<{each.address}>,{orig} {outcome}"))
+        return lines
 
     def write(self, lines: Sequence[tuple[str, str]]) -> None:
         self._log.write_lines(lines)
@@ -86,7 +97,7 @@ class ReceptionLog:
         if self._local:
             return
         text, positive, every = f"disconnect from {self._client}", 0, 0
-        for command, counted in self._tally.items():
+        for command, counted in self._commands.items():
             text += _told(command.lower(), counted[0], counted[1])
             positive += counted[0]
             every += counted[1]

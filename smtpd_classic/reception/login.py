@@ -24,13 +24,13 @@ _MOST_FAILURES = 3
 
 
 class LoginDialogue:
-    """The AUTH exchange of one session. A success sets `visitor.login`."""
+    """The AUTH exchange of one session. A success sets `peer.login`."""
 
-    __slots__ = ("_exchange", "_failures", "_journal", "_mechanism", "_services", "_visitor")
+    __slots__ = ("_exchange", "_failures", "_journal", "_mechanism", "_peer", "_services")
 
-    def __init__(self, services: Services, visitor: ClientContext, journal: ReceptionLog) -> None:
+    def __init__(self, services: Services, peer: ClientContext, journal: ReceptionLog) -> None:
         self._services = services
-        self._visitor = visitor
+        self._peer = peer
         self._journal = journal
         self._exchange: sasl.PlainMechanism | sasl.LoginMechanism | sasl.ScramSha256 | None = None
         self._mechanism = ""
@@ -59,9 +59,9 @@ class LoginDialogue:
 
         A session that has logged in is not an attack.
         """
-        if not number or self._visitor.login is not None or self._exempt():
+        if not number or self._peer.login is not None or self._exempt():
             return
-        attack, ip = self._services.runtime.failures.attack, self._visitor.client.ip
+        attack, ip = self._services.runtime.failures.attack, self._peer.client.ip
         if any(attack(ip) for _ in range(number)):
             self._blocked("signs of an attack")
 
@@ -91,9 +91,9 @@ class LoginDialogue:
         if account is None or (authzid and accounts.canonical(authzid) != account.address):
             return self._failed(login, password)
         self._exchange = None
-        self._visitor.login = account
-        self._services.runtime.failures.succeeded(self._visitor.client.ip)
-        self._journal.mechanism = self._mechanism
+        self._peer.login = account
+        self._services.runtime.failures.succeeded(self._peer.client.ip)
+        self._peer.mechanism = self._mechanism
         return AUTHENTICATED
 
     def _failed(self, login: str, password: str = "") -> Reply:
@@ -102,7 +102,7 @@ class LoginDialogue:
         self._exchange = None
         self._failures += 1
         self._journal.login_failed(self._mechanism, login)
-        client = self._visitor.client
+        client = self._peer.client
         if not self._exempt() and self._services.runtime.failures.login(client.ip, login, password):
             self._blocked("failed logins")
             return BLOCKED
@@ -112,9 +112,9 @@ class LoginDialogue:
         """Return True for Trusted Hosts, which are never blocked, and for a client if DNS cannot show now that it is
         none."""
         try:
-            return bool(self._visitor.trust())
+            return bool(self._peer.trust())
         except DnsFailure:
             return True
 
     def _blocked(self, why: str) -> None:
-        self._journal.warning(f"{self._visitor.client} is blocked for a while: too many {why}")
+        self._journal.warning(f"{self._peer.client} is blocked for a while: too many {why}")

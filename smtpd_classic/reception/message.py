@@ -1,15 +1,13 @@
-"""A message during reception: its envelope, the changes to its header, its destination, and its log lines."""
+"""A message during reception: its envelope, its destination, and its log lines."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from smtpd_classic.log import printable
-from smtpd_classic.message.authors import complete as complete_authors
 from smtpd_classic.message.headers import HeaderBlock
-from smtpd_classic.message.trace import Hop, date_text, envelope_to, received, return_path, without_delivery_fields
-from smtpd_classic.policy import ResolvedRecipient, Transaction
-from smtpd_classic.policy.authentication import is_checked
-from smtpd_classic.policy.transaction import AuthenticationVerdict
-from smtpd_classic.reception.authentication import MailAuthentication, trusts_results, without_foreign_results
+from smtpd_classic.message.trace import envelope_to, return_path, without_delivery_fields
+from smtpd_classic.policy import Disposition, Transaction
+from smtpd_classic.policy.recipients import resolve
 from smtpd_classic.reception.destination import (
     Destination,
     IoSlot,
@@ -17,18 +15,23 @@ from smtpd_classic.reception.destination import (
     MailboxesDestination,
     QueueDestination,
 )
+from smtpd_classic.reception.header import HeaderEditor
 from smtpd_classic.reception.journal import ReceptionLog
 from smtpd_classic.services import Services
-from smtpd_classic.smtp.events import MailFrom, RcptTo
+from smtpd_classic.smtp.events import RcptTo
 from smtpd_classic.smtp.replies import JUNK_IS_NOT_FORWARDED, accepted
 from smtpd_classic.smtp.reply import Reply
 from smtpd_classic.smtp.session import ServerSession
-from smtpd_classic.tnef import suspect
-from spool import Envelope, Recipient, new_queue_id
+from spool import Envelope, Recipient
 
-__all__ = ["IncomingMessage"]
+__all__ = ["IncomingMessage", "Placed"]
 
-_PROTECTED = (b"multipart/signed", b"multipart/encrypted")
+
+class Placed(NamedTuple):
+    """A destination, and the header block to write there."""
+
+    header: bytes
+    destination: Destination
 
 
 class IncomingMessage:
@@ -37,8 +40,12 @@ class IncomingMessage:
 
     __slots__ = (
         "_arrival",
+        "_changes",
+        "_checks",
+        "_editor",
         "_fields_at",
         "_journal",
+        "_junk",
         "_mail",
         "_mailboxes",
         "_named",
@@ -46,52 +53,49 @@ class IncomingMessage:
         "_recipients",
         "_room",
         "_services",
-        "_session",
         "_sign",
         "_transaction",
-        "authentication",
         "queue_id",
     )
 
     def __init__(
-        self,
-        services: Services,
-        session: ServerSession,
-        journal: ReceptionLog,
-        transaction: Transaction,
-        mail: MailFrom,
-        asked: Sequence[RcptTo],
+        self, services: Services, session: ServerSession, journal: ReceptionLog, transaction: Transaction
     ) -> None:
         self._services = services
-        self._session = session
         self._journal = journal
         self._transaction = transaction
-        self._mail = mail
-        self._named = [each.address for each in transaction.recipients]
-        self._originates_here = transaction.visitor.originates_here
+        self._mail = transaction.mail
+        self._originates_here = transaction.peer.originates_here
         self._sign = False
-        self._recipients: list[Recipient] = []
-        self._mailboxes: list[MailboxDestination] = []
-        self._expand(zip(asked, transaction.recipients, strict=True))
+        self._junk = False
         self._arrival = services.clock()
         self._fields_at = self._room = 0
-        self.authentication: MailAuthentication | None = None
-        if is_checked(transaction):
-            self.authentication = MailAuthentication(transaction, services.helo_name, self._arrival)
-        self.queue_id = new_queue_id(self._arrival)
+        self._checks = transaction.content_checks
+        self._changes = any(check.changes_message for check in self._checks)
+        self._editor = HeaderEditor(
+            services, session, transaction, self._arrival, originates_here=self._originates_here
+        )
+        self.queue_id = transaction.queue_id
+        self._named: list[str] = []
+        self._recipients: list[Recipient] = []
+        self._mailboxes: list[MailboxDestination] = []
+        self._expand()
 
-    def _expand(self, pairs: "Iterator[tuple[RcptTo, ResolvedRecipient]]") -> None:
+    def _expand(self) -> None:
+        transaction = self._transaction
+        self._named = [each.address for each in transaction.recipients]
+        self._recipients, self._mailboxes = [], []
         seen: set[str] = set()
         account_of = self._services.accounts.account
-        for asked, addressee in pairs:
-            for target in addressee.targets:
+        for path, resolved in zip(transaction.paths, transaction.recipients, strict=True):
+            for target in resolved.targets:
                 account = account_of(target)
                 key = target if account is None else account.address
                 if key in seen:
                     continue
                 seen.add(key)
-                original = addressee.address if addressee.address != target else ""
-                recipient = Recipient(target, asked.notify, asked.orcpt, original)
+                original = resolved.address if resolved.address != target else ""
+                recipient = Recipient(target, path.notify, path.orcpt, original)
                 self._recipients.append(recipient)
                 if account is not None:
                     self._mailboxes.append(MailboxDestination(recipient, account.folder))
@@ -105,86 +109,107 @@ class IncomingMessage:
         )
 
     @property
-    def looks_at_body(self) -> bool:
-        """Return True if the body may decide where the message goes."""
-        return self._services.config.basic.convert_tnef and self._all_here
+    def held_back(self) -> bool:
+        """Return True if a small message is held until its end, because its body may decide where it goes."""
+        return bool(self._checks) or (self._services.config.basic.convert_tnef and self._all_here)
 
-    def place(self, header: HeaderBlock, content: bytes, *, complete: bool) -> tuple[bytes, Destination]:
-        """Return the header block to write, and the destination. `content` is the part received so far, header
-        included."""
-        arrived = received(self._hop(), self._arrival)
-        self._sign = self._may_be_signed(header)
-        if self._originates_here:
-            arrived += self._missing_fields(header)
-        convert = self._services.config.basic.convert_tnef and _may_hold_tnef(header, content, complete=complete)
-        header = self._cleaned(header)
-        raw = complete_authors(header, self._primary_domain) if self._originates_here else header.raw
-        if not self._all_here or convert:
-            return arrived + raw, QueueDestination(self._services, self.queue_id)
+    def cleaned(self, header: HeaderBlock) -> HeaderBlock:
+        return self._editor.cleaned(header)
+
+    def place(self, header: HeaderBlock, content: bytes, disposition: Disposition | None) -> Placed:
+        """Return the destination. `content` is the part received so far, its header included. `disposition` is None
+        before the end; then nothing is final that a check may still change."""
+        self._sign = self._editor.may_be_signed(header)
+        trace, raw = self._trace(header, disposition), self._editor.completed(header)
+        convert = self._editor.may_hold_tnef(header, content, complete=disposition is not None)
+        final = not self._changes if disposition is None else not disposition.hold
+        if not final or not self._all_here or convert:
+            return Placed(trace + raw, QueueDestination(self._services, self.queue_id))
         if self._originates_here:
             raw = self._services.rewriting.header(raw)
-        final = header if raw is header.raw else HeaderBlock(raw)
-        raw = without_delivery_fields(final, self._services.accounts.is_local_domain)
+        final_block = header if raw is header.raw else HeaderBlock(raw)
+        raw = without_delivery_fields(final_block, self._services.accounts.is_local_domain)
         on_top = return_path(self._mail.reverse_path)
         if len(self._named) == 1 == len(self._mailboxes):
             on_top += envelope_to(self._named[0])
-        on_top += self._fields_on_top(len(on_top))
-        return arrived + raw, MailboxesDestination(self._services, self.queue_id, self._mailboxes, on_top)
+        on_top += self._fields_on_top(len(on_top), complete=disposition is not None)
+        return Placed(trace + raw, MailboxesDestination(self._services, self.queue_id, self._mailboxes, on_top))
 
-    def _cleaned(self, header: HeaderBlock) -> HeaderBlock:
-        """Return the header block without results of others that use our name."""
-        services = self._services
-        if trusts_results(services.trusted_results, self._transaction):
-            return header
-        raw = without_foreign_results(header, services.own_ids)
-        return header if raw is header.raw else HeaderBlock(raw)
+    def changed(self, disposition: Disposition) -> bytes:
+        """Return the header block for the queue after the checks have changed it or added fields."""
+        return self._trace(disposition.header, disposition) + self._editor.completed(disposition.header)
 
-    def _fields_on_top(self, at: int) -> bytes:
-        """Return the fields with the results, or room for them until the results are known."""
-        checks = self.authentication
-        if checks is None:
+    def _trace(self, header: HeaderBlock, disposition: Disposition | None) -> bytes:
+        on_top = b"" if disposition is None else b"".join(reversed(disposition.on_top))
+        return on_top + self._editor.trace(header, self._named)
+
+    def _fields_on_top(self, at: int, *, complete: bool) -> bytes:
+        """Return the fields with the results of checks, or room for them until the results are known."""
+        if not self._checks:
             return b""
-        if checks.verdict is not None:
-            return checks.fields()
-        self._fields_at, self._room = at, checks.room()
-        return b" " * (self._room - 1) + b"\n"
+        if complete:
+            return self._fields()
+        self._fields_at, self._room = at, sum(check.longest_fields() for check in self._checks)
+        return b" " * (self._room - 1) + b"\n" if self._room else b""
 
-    def junk_objection(self) -> Reply | None:
-        """Refuse a message for the junk folder when all its recipients are elsewhere: junk is never forwarded."""
-        if self._is_junk and not self._mailboxes and all(self._is_forwarded(each) for each in self._recipients):
+    def _fields(self) -> bytes:
+        return b"".join(check.fields() for check in self._checks)
+
+    def settle(self, disposition: Disposition) -> Reply | None:
+        """Apply the changes of recipients. Refuse a message for the junk folder when all its recipients are elsewhere:
+        junk is never forwarded."""
+        if disposition.added or disposition.removed:
+            self._change_recipients(disposition)
+        self._junk = bool(disposition.junk)
+        if self._junk and not self._mailboxes and all(self._is_forwarded(each) for each in self._recipients):
             return JUNK_IS_NOT_FORWARDED
         return None
 
-    @property
-    def _is_junk(self) -> bool:
-        return self.authentication is not None and self.authentication.is_junk
+    def _change_recipients(self, disposition: Disposition) -> None:
+        transaction, removed = self._transaction, {each.lower() for each in disposition.removed}
+        kept = [
+            (path, resolved)
+            for path, resolved in zip(transaction.paths, transaction.recipients, strict=True)
+            if not removed & {path.forward_path.lower(), resolved.address.lower()}
+        ]
+        for added in disposition.added:
+            resolved = resolve(transaction.rules, added)
+            if resolved.targets:
+                kept.append((RcptTo(added), resolved))
+            else:
+                self._journal.warning(f"{self.queue_id}: a check added the recipient {added}, which does not exist")
+        transaction.paths = [path for path, _ in kept]
+        transaction.recipients = [resolved for _, resolved in kept]
+        self._expand()
+        if not self._recipients:
+            disposition.discard = disposition.discard or "no recipient is left"
 
     def _is_forwarded(self, recipient: Recipient) -> bool:
         """Return True if this recipient is elsewhere and stands behind a local address."""
         return bool(recipient.original) and all(each.recipient is not recipient for each in self._mailboxes)
 
-    def _may_be_signed(self, header: HeaderBlock) -> bool:
-        """Return True if copies for other servers are to be signed: mail of local users, and of a trusted host if it
-        was made there. We must not sign mail that such a host only passes on, for the signature would make it ours."""
-        visitor = self._transaction.visitor
-        if visitor.login is not None or visitor.client.local:
-            return True
-        if not self._originates_here:
-            return False
-        made_there = not header.has(b"received") and not header.has(b"dkim-signature")
-        return made_there or self._services.signs_for(visitor.client.ip)
-
-    def commit(self, destination: Destination, size: int, header: HeaderBlock) -> Reply:
+    def commit(self, destination: Destination, header: HeaderBlock, disposition: Disposition) -> Reply:
         """Store the message, and return the reply once it is durable. Raises the error of the disk."""
         came = self._services.clock()
-        checks = self.authentication
-        if self._room and checks is not None:
-            destination.fill(self._fields_at, checks.fields(self._room))
-        if self._is_junk:
+        if disposition.hold:
+            assert isinstance(destination, QueueDestination)
+            destination.hold = True
+        if self._room:
+            fields = self._fields()
+            destination.fill(self._fields_at, fields[:-1] + b" " * (self._room - len(fields)) + b"\n")
+        if self._junk:
             self._keep_junk_here(destination)
         with IoSlot():
             delivered = destination.commit(self._envelope, self._arrival)
-        self._tell(delivered, size, header.first(b"message-id") or self._own_id(), came)
+        message_id = header.first(b"message-id") or self._editor.own_id()
+        self._log_acceptance(delivered, message_id, came, disposition.hold)
+        return accepted(self.queue_id)
+
+    def discard(self, reason: str) -> Reply:
+        """Accept the message without storing it, as a check has decided."""
+        sender, client = printable(self._mail.reverse_path, 256), self._transaction.peer.client
+        said = f"{self.queue_id}: discard: DATA from {client}: {printable(reason, 256)}; from=<{sender}>"
+        self._journal.write([("smtpd", said)])
         return accepted(self.queue_id)
 
     def _keep_junk_here(self, destination: Destination) -> None:
@@ -197,52 +222,16 @@ class IncomingMessage:
         destination.junk(self._services.config.server.junk_folder, held)
 
     def refused(self, reply: Reply) -> None:
-        if self.authentication is not None and self.authentication.verdict is not None:
-            self._journal.write([self._authentication_line(self.authentication.verdict, "refused")])
+        lines = self._summaries("refused")
+        if lines:
+            self._journal.write(lines)
         self._journal.rejected("DATA", reply, self._mail.reverse_path, ", ".join(self._named[:1]), self.queue_id)
 
     def complain(self, problem: Exception) -> None:
         self._journal.warning(f"{self.queue_id}: the message was not taken: {type(problem).__name__}: {problem}")
 
-    def _hop(self) -> Hop:
-        session, client = self._session, self._transaction.visitor.client
-        return Hop(
-            hello=session.hello,
-            name=client.name,
-            ip=client.ip,
-            protocol=session.protocol_name,
-            tls=session.tls,
-            by=self._services.helo_name,
-            queue_id=self.queue_id,
-            recipient=self._named[0] if len(self._named) == 1 else "",
-            uid=client.uid if client.local else -1,
-        )
-
-    def _missing_fields(self, header: HeaderBlock) -> bytes:
-        """Return the fields that a submission server may add (RFC 6409 8.1 to 8.3)."""
-        fields = "" if header.has(b"date") else f"Date: {date_text(self._arrival)}\n"
-        if not header.has(b"from"):
-            fields += f"From: {self._author()}\n"
-        if not header.has(b"message-id"):
-            fields += f"Message-ID: {self._own_id().decode()}\n"
-        return fields.encode()
-
-    def _author(self) -> str:
-        """Return the address for a missing From: the envelope sender, else the login, else the postmaster."""
-        login = self._transaction.visitor.login
-        default = login.address if login is not None else self._services.config.postmaster
-        return f"<{self._mail.reverse_path or default}>"
-
-    @property
-    def _primary_domain(self) -> str:
-        return self._services.config.server.primary_domain
-
-    def _own_id(self) -> bytes:
-        """Return the Message-ID to add to a message that came without one; blank if it gets none."""
-        return f"<{self.queue_id}@{self._services.helo_name}>".encode() if self._originates_here else b""
-
     def _envelope(self) -> Envelope:
-        login, mail, checks = self._transaction.visitor.login, self._mail, self.authentication
+        login, mail = self._transaction.peer.login, self._mail
         return Envelope(
             sender=mail.reverse_path,
             recipients=tuple(self._recipients),
@@ -251,45 +240,36 @@ class IncomingMessage:
             body_8bit=mail.body_8bit,
             smtputf8=mail.smtputf8,
             login=login.address if login is not None else "",
-            client=str(self._transaction.visitor.client),
+            client=str(self._transaction.peer.client),
             originates_here=self._originates_here,
             sign=self._sign,
-            fields="" if checks is None or checks.verdict is None else checks.fields().decode("utf-8"),
-            junk=self._is_junk,
+            fields=self._fields().decode("utf-8") if self._checks else "",
+            junk=self._junk,
         )
 
-    def _tell(self, delivered: Sequence[Recipient], size: int, message_id: bytes, came: float) -> None:
-        journal, visitor = self._journal, self._transaction.visitor
+    def _log_acceptance(self, delivered: Sequence[Recipient], message_id: bytes, came: float, hold: str) -> None:
+        journal, transaction = self._journal, self._transaction
         journal.count("received")
         if self._originates_here:
             journal.count("submitted")
         lines = journal.message(
-            self.queue_id, self._mail.reverse_path, size, message_id, len(self._recipients), visitor.login
+            self.queue_id, self._mail.reverse_path, transaction.octets, message_id, len(self._recipients)
         )
-        if self.authentication is not None and self.authentication.verdict is not None:
-            place = self._services.config.server.junk_folder.lstrip(".").lower() if self._is_junk else ""
-            lines.append(self._authentication_line(self.authentication.verdict, place or "inbox"))
+        if self._checks:
+            place = self._services.config.server.junk_folder.lstrip(".").lower() if self._junk else ""
+            lines += self._summaries("held" if hold else place or "inbox")
+        if hold:
+            lines.append(("smtpd", f"{self.queue_id}: held: {printable(hold, 256)}"))
         if delivered:
             journal.count("delivered", len(delivered))
             now = self._services.clock()
             receiving, delivering = came - self._arrival, now - came
             took = f"delay={now - self._arrival:.2g}, delays={receiving:.2g}/0/0/{delivering:.2g}"
-            for each in delivered:
-                orig = f" orig_to=<{each.original}>," if each.original else ""
-                outcome = f"relay=local, {took}, dsn=2.0.0, status=sent (delivered to maildir)"
-                lines.append(("local", f"{self.queue_id}: to=<{each.address}>,{orig} {outcome}"))
+            lines += journal.delivered(self.queue_id, delivered, took)
             if len(delivered) == len(self._recipients):
                 lines.append(("qmgr", f"{self.queue_id}: removed"))
         journal.write(lines)
 
-    def _authentication_line(self, verdict: AuthenticationVerdict, place: str) -> tuple[str, str]:
-        return "smtpd", f"{self.queue_id}: auth: {printable(verdict.results.summary(), 900)} -> {place}"
-
-
-def _may_hold_tnef(header: HeaderBlock, content: bytes, *, complete: bool) -> bool:
-    """Return True if the content may hold TNEF. A wrong True is harmless; a wrong False occurs only for signed or
-    encrypted messages, which are not converted."""
-    kind = header.first(b"content-type").lower()
-    if kind.startswith(_PROTECTED) or header.has(b"dkim-signature"):
-        return False
-    return suspect(content) or (not complete and kind.startswith(b"multipart/"))
+    def _summaries(self, place: str) -> list[tuple[str, str]]:
+        found = [check.summary() for check in self._checks]
+        return [("smtpd", f"{self.queue_id}: {printable(each, 900)} -> {place}") for each in found if each]

@@ -1,13 +1,16 @@
 """The answers to each event of one session.
 
-The RFC's words (reverse-path, forward-path) become the administrator's here (sender, recipient). `policy` makes the
-decisions, and `content` writes the message. No input from a client makes `answer()` raise.
+Rule 1: `policy` is asked at every event, in one place; `content` asks it for the header block.
+Rule 2: a row of its table for an event that is never asked is an error at start.
+Rule 3: no input from a client makes `answer()` raise.
+
+The RFC's words (reverse-path, forward-path) become the administrator's here (sender, recipient).
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
-from smtpd_classic.policy import Client, ClientContext, Transaction, expand, verify
+from smtpd_classic.policy import CHECKS, Client, ClientContext, Transaction, expand, require_asked, verify
 from smtpd_classic.reception.content import ContentReader
 from smtpd_classic.reception.journal import ReceptionLog
 from smtpd_classic.reception.login import LoginDialogue
@@ -21,6 +24,7 @@ from smtpd_classic.smtp.events import (
     EndContent,
     Event,
     Expand,
+    HeaderRead,
     Hello,
     Help,
     MailFrom,
@@ -52,42 +56,41 @@ from smtpd_classic.smtp.replies import (
 )
 from smtpd_classic.smtp.reply import Reply
 from smtpd_classic.smtp.session import ServerSession
+from spool import new_queue_id
 
 __all__ = ["Reception"]
 
-_NO_MAIL = MailFrom("")
 _FEW_REFUSED = 2  # attempts to relay in a session that a misconfigured client may make
 
 
 class Reception:
+    """The server's side of one session. `_subject` is the transaction of the present decision."""
+
     __slots__ = (
-        "_asked",
         "_journal",
         "_last",
         "_login",
-        "_mail",
         "_nothing",
+        "_peer",
         "_policy",
         "_reader",
         "_relaying_refused",
         "_services",
         "_session",
+        "_subject",
         "_transaction",
-        "_visitor",
     )
 
     def __init__(self, session: ServerSession, client: Client, services: Services) -> None:
         self._session = session
         self._services = services
         self._policy = services.policy(client.listener)
-        self._visitor = ClientContext(client, self._policy.rules)
-        session.trusted = self._visitor.originates_here
+        self._peer = ClientContext(client, self._policy.rules, session=session)
+        session.trusted = self._peer.originates_here
         self._relaying_refused = 0
-        self._journal = ReceptionLog(services.log, services.runtime, client, session)
-        self._login = LoginDialogue(services, self._visitor, self._journal)
-        self._nothing = self._transaction = self._new_transaction()  # before MAIL
-        self._mail = _NO_MAIL
-        self._asked: list[RcptTo] = []
+        self._journal = ReceptionLog(services.log, services.runtime, self._peer, session)
+        self._login = LoginDialogue(services, self._peer, self._journal)
+        self._nothing = self._transaction = self._subject = self._new_transaction()  # before MAIL
         self._reader: ContentReader | None = None
         self._last = "CONNECT"
 
@@ -98,53 +101,68 @@ class Reception:
             if self._reader is not None:
                 self._reader.take(event.data)  # type: ignore[union-attr]
             return None
-        name, answer = _ANSWERS[kind]
+        step = _STEPS[kind]
         try:
-            reply = answer(self, event)
+            reply = self._decided(step, event)
         except Exception as problem:  # invariant 9; the log names the bug or the broken file
             self._journal.warning(f"{kind.__name__} deferred: {type(problem).__name__}: {problem}")
             reply = LOCAL_ERROR
-        if name:
-            self._last = name
-            self._journal.tally(name, positive=reply.positive)
+        if step.counted:
+            self._last = step.counted
+            self._journal.count_command(step.counted, positive=reply.positive)
         return reply
+
+    def _decided(self, step: "_Step", event: Event) -> Reply:
+        self._subject = self._transaction
+        objection = None if step.prepare is None else step.prepare(self, event)
+        if objection is None:
+            objection = self._policy.first_objection(self._subject, event)
+        return step.accept(self, event) if objection is None else step.refuse(self, event, objection)
 
     def closed(self, reason: str) -> None:
         """End the session after the connection has closed; `reason` is "quit", or the error that ended it."""
         self._end_transaction()
+        for end in self._peer.on_close:
+            end()
         self._login.count_attacks(self._session.attacks + max(self._relaying_refused - _FEW_REFUSED, 0))
         self._journal.disconnected(reason, self._last)
 
     def _new_transaction(self, sender: str = "", size: int = 0) -> Transaction:
-        return Transaction(self._visitor, self._policy.rules, sender, size)
+        return Transaction(self._peer, self._policy.rules, sender, size)
 
     def _end_transaction(self) -> None:
         reader, self._reader = self._reader, None
         if reader is not None:
             reader.abandon()
-        self._transaction = self._nothing
+        transaction, self._transaction = self._transaction, self._nothing
+        for check in transaction.content_checks:
+            check.close()
 
-    # The session -------------------------------------------------------------------------------------------------
+    def _refused(self, event: Event, objection: Reply) -> Reply:
+        if not objection.positive:
+            self._journal.rejected(_STEPS[type(event)].command, objection, None)
+        return objection
+
+    # The session
 
     def _connected(self, event: Connected) -> Reply:
-        objection = self._policy.first_objection(self._transaction, event)
-        if objection is None:
-            return banner(self._services.helo_name)
+        return banner(self._services.helo_name)
+
+    def _connection_refused(self, event: Connected, objection: Reply) -> Reply:
         if objection is BLOCKED:
             self._journal.count("blocked")
         if objection is LOCAL_ERROR:  # a banner is 220, 554 or 421 (RFC 5321 3.1, 4.3.2)
             objection = OVERLOADED
-        self._journal.rejected("CONNECT", objection, None)
-        return objection
+        return self._refused(event, objection)
 
     def _hello(self, event: Hello) -> Reply:
         self._end_transaction()
-        self._visitor.hello = event.name
+        self._peer.hello = event.name
         return hello(self._services.helo_name)
 
     def _start_tls(self, event: StartTls) -> Reply:
         """Discard all knowledge of the client (RFC 3207 4.2)."""
-        self._visitor.login = None
+        self._peer.login = None
         self._end_transaction()
         return READY_FOR_TLS
 
@@ -154,100 +172,126 @@ class Reception:
     def _auth_response(self, event: AuthResponse) -> Reply:
         return self._login.go_on(event)
 
+    def _lookup(self, event: Verify | Expand) -> None:
+        self._subject = self._new_transaction()
+
     def _verify(self, event: Verify) -> Reply:
-        return self._answered("VRFY", verify(self._new_transaction(), event.argument))
+        return self._refused(event, verify(self._subject, event.argument))
 
     def _expand(self, event: Expand) -> Reply:
-        return self._answered("EXPN", expand(self._new_transaction(), event.argument))
-
-    def _answered(self, command: str, reply: Reply) -> Reply:
-        if not reply.positive:
-            self._journal.rejected(command, reply, None)
-        return reply
-
-    def _help(self, event: Help) -> Reply:
-        return HELP
-
-    def _noop(self, event: Noop) -> Reply:
-        return NOOP_OK
-
-    def _quit(self, event: Quit) -> Reply:
-        return GOODBYE
+        return self._refused(event, expand(self._subject, event.argument))
 
     def _reset(self, event: Reset) -> Reply:
         self._end_transaction()
         return RESET_OK
 
-    # The transaction ---------------------------------------------------------------------------------------------
+    # The transaction
 
-    def _mail_from(self, event: MailFrom) -> Reply:
+    def _sender(self, event: MailFrom) -> Reply | None:
+        """Complete the sender, and begin a transaction for the decision."""
         if event.reverse_path and "@" not in event.reverse_path:
-            if not self._visitor.originates_here:
-                self._journal.rejected("MAIL", BAD_SENDER_ADDRESS, event.reverse_path)
+            if not self._peer.originates_here:
                 return BAD_SENDER_ADDRESS
             event.reverse_path = self._completed(event.reverse_path)
-        transaction = self._new_transaction(event.reverse_path, event.size or 0)
-        objection = self._policy.first_objection(transaction, event)
-        if objection is not None:
-            self._journal.rejected("MAIL", objection, event.reverse_path)
-            return objection
-        self._transaction, self._mail, self._asked = transaction, event, []
+        self._subject = self._new_transaction(event.reverse_path, event.size or 0)
+        return None
+
+    def _mail_from(self, event: MailFrom) -> Reply:
+        transaction = self._subject
+        transaction.mail = event
+        transaction.arrival = self._services.clock()
+        transaction.queue_id = new_queue_id(transaction.arrival)
+        transaction.content_checks = self._policy.content_checks(transaction)
+        self._transaction = transaction
         return SENDER_OK
+
+    def _sender_refused(self, event: MailFrom, objection: Reply) -> Reply:
+        self._journal.rejected("MAIL", objection, event.reverse_path)
+        return objection
 
     def _completed(self, local_part: str) -> str:
         """Return the address for a local part alone, as programs of this machine and old devices write it."""
         return f"{local_part}@{self._services.config.server.primary_domain}"
 
-    def _rcpt_to(self, event: RcptTo) -> Reply:
-        transaction = self._transaction
+    def _recipient(self, event: RcptTo) -> Reply | None:
+        """Complete the recipient."""
         if "@" not in event.forward_path and event.forward_path != "postmaster":
-            if not self._visitor.originates_here:
-                self._journal.rejected("RCPT", BAD_RECIPIENT_ADDRESS, transaction.sender, event.forward_path)
+            if not self._peer.originates_here:
                 return BAD_RECIPIENT_ADDRESS
             event.forward_path = self._completed(event.forward_path)
-        objection = self._policy.first_objection(transaction, event)
-        if objection is not None or transaction.addressee is None:
-            objection = objection or LOCAL_ERROR
-            self._relaying_refused += objection is RELAY_DENIED
-            self._journal.rejected("RCPT", objection, transaction.sender, event.forward_path)
-            return objection
-        transaction.recipients.append(transaction.addressee)
-        self._asked.append(event)
+        return None
+
+    def _rcpt_to(self, event: RcptTo) -> Reply:
+        transaction = self._transaction
+        if transaction.recipient is None:
+            return self._recipient_refused(event, LOCAL_ERROR)
+        transaction.recipients.append(transaction.recipient)
+        transaction.paths.append(event)
         return RECIPIENT_OK
 
+    def _recipient_refused(self, event: RcptTo, objection: Reply) -> Reply:
+        self._relaying_refused += objection is RELAY_DENIED
+        self._journal.rejected("RCPT", objection, self._transaction.sender, event.forward_path)
+        return objection
+
     def _start_content(self, event: StartContent) -> Reply:
-        objection = self._policy.first_objection(self._transaction, event)
-        if objection is not None:
-            self._journal.rejected("DATA", objection, self._transaction.sender)
-            return objection
-        message = IncomingMessage(
-            self._services, self._session, self._journal, self._transaction, self._mail, self._asked
-        )
+        message = IncomingMessage(self._services, self._session, self._journal, self._transaction)
         self._reader = ContentReader(self._policy, self._transaction, message)
         return START_CONTENT
 
+    def _content_refused(self, event: StartContent, objection: Reply) -> Reply:
+        self._journal.rejected("DATA", objection, self._transaction.sender)
+        return objection
+
+    def _complete(self, event: EndContent) -> Reply | None:
+        return LOCAL_ERROR if self._reader is None else self._reader.complete()
+
     def _end_content(self, event: EndContent) -> Reply:
         reader = self._reader
-        reply = LOCAL_ERROR if reader is None else reader.finish(event)
+        reply = LOCAL_ERROR if reader is None else reader.commit()
         self._end_transaction()
         return reply
 
+    def _message_refused(self, event: EndContent, objection: Reply) -> Reply:
+        if self._reader is not None:
+            self._reader.message.refused(objection)
+        self._end_transaction()
+        return objection
+
+
+class _Step(NamedTuple):
+    """The treatment of one kind of event: `prepare` may object before the policy is asked; then `accept` or `refuse`.
+    `command` names it in the log, `counted` at the end of the session."""
+
+    command: str
+    accept: Callable[[Reception, Any], Reply]
+    prepare: Callable[[Reception, Any], Reply | None] | None = None
+    refuse: Callable[[Reception, Any, Reply], Reply] = Reception._refused
+    is_counted: bool = True
+
+    @property
+    def counted(self) -> str:
+        return self.command if self.is_counted else ""
+
 
 # Behind the class: within its body, a compiler of Python could not name the methods.
-_ANSWERS: dict[type[Event], tuple[str, Callable[[Reception, Any], Reply]]] = {
-    Connected: ("", Reception._connected),
-    Hello: ("EHLO", Reception._hello),
-    StartTls: ("STARTTLS", Reception._start_tls),
-    Auth: ("AUTH", Reception._auth),
-    AuthResponse: ("AUTH", Reception._auth_response),
-    MailFrom: ("MAIL", Reception._mail_from),
-    RcptTo: ("RCPT", Reception._rcpt_to),
-    StartContent: ("DATA", Reception._start_content),
-    EndContent: ("", Reception._end_content),
-    Reset: ("RSET", Reception._reset),
-    Verify: ("VRFY", Reception._verify),
-    Expand: ("EXPN", Reception._expand),
-    Help: ("HELP", Reception._help),
-    Noop: ("NOOP", Reception._noop),
-    Quit: ("QUIT", Reception._quit),
+_STEPS: dict[type[Event], _Step] = {
+    Connected: _Step("CONNECT", Reception._connected, None, Reception._connection_refused, is_counted=False),
+    Hello: _Step("EHLO", Reception._hello),
+    StartTls: _Step("STARTTLS", Reception._start_tls),
+    Auth: _Step("AUTH", Reception._auth),
+    AuthResponse: _Step("AUTH", Reception._auth_response),
+    MailFrom: _Step("MAIL", Reception._mail_from, Reception._sender, Reception._sender_refused),
+    RcptTo: _Step("RCPT", Reception._rcpt_to, Reception._recipient, Reception._recipient_refused),
+    StartContent: _Step("DATA", Reception._start_content, None, Reception._content_refused),
+    EndContent: _Step(
+        "DATA", Reception._end_content, Reception._complete, Reception._message_refused, is_counted=False
+    ),
+    Reset: _Step("RSET", Reception._reset),
+    Verify: _Step("VRFY", Reception._verify, Reception._lookup),
+    Expand: _Step("EXPN", Reception._expand, Reception._lookup),
+    Help: _Step("HELP", lambda reception, event: HELP),
+    Noop: _Step("NOOP", lambda reception, event: NOOP_OK),
+    Quit: _Step("QUIT", lambda reception, event: GOODBYE),
 }
+require_asked(CHECKS, {*_STEPS, HeaderRead})

@@ -1,4 +1,4 @@
-"""The requests of a client, as `ServerSession.next_event()` returns them.
+"""The requests of a client, as `ServerSession.next_event()` returns them; `HeaderRead` comes from reception.
 
 Each is answered before the next, unless its docstring excepts it. RSET, and a positive answer to Hello or StartTls, end
 a transaction; so does any answer to EndContent.
@@ -18,6 +18,7 @@ __all__ = [
     "EndContent",
     "Event",
     "Expand",
+    "HeaderRead",
     "Hello",
     "Help",
     "MailFrom",
@@ -143,6 +144,12 @@ class Content:
 
 
 @dataclass(frozen=True, slots=True)
+class HeaderRead:
+    """The header block of the content is complete. The session does not make this event, for it knows no header; the
+    reader of the content does, and it has no answer of its own."""
+
+
+@dataclass(frozen=True, slots=True)
 class EndContent:
     """The end of the content; a positive answer makes the server responsible for the message. `bare` is True if the
     content held CR or LF alone, or NUL; `Content` has them normalised."""
@@ -190,6 +197,7 @@ Event = (
     | RcptTo
     | StartContent
     | Content
+    | HeaderRead
     | EndContent
     | Reset
     | Verify

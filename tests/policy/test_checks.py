@@ -16,7 +16,7 @@ from smtpd_classic.policy import CHECKS, Client, ClientContext, ResolvedRecipien
 from smtpd_classic.policy.limits import content_limit
 from smtpd_classic.policy.networks import Networks
 from smtpd_classic.policy.patterns import Patterns
-from smtpd_classic.smtp.events import Connected, Content, EndContent, Event, MailFrom, RcptTo, StartContent
+from smtpd_classic.smtp.events import Connected, EndContent, Event, HeaderRead, MailFrom, RcptTo, StartContent
 from tests.reception.world import RESOLVER, World, world
 
 OPTIONS = {option.name for section in SECTIONS for option in section.options()}
@@ -32,9 +32,9 @@ def short(reply: object) -> str:
 def asked(here: World, event: Event, *, ip: str = "203.0.113.5", listener: str = "smtp", login: str = "") -> str:
     policy = here.policy(listener)
     account = here.services.accounts.account(login) if login else None
-    visitor = ClientContext(here.client(ip, listener), policy.rules, account)
+    peer = ClientContext(here.client(ip, listener), policy.rules, account)
     sender, size = (event.reverse_path, event.size or 0) if isinstance(event, MailFrom) else ("", 0)
-    return short(policy.first_objection(Transaction(visitor, policy.rules, sender, size), event))
+    return short(policy.first_objection(Transaction(peer, policy.rules, sender, size), event))
 
 
 def test_a_check_is_named_after_its_option() -> None:
@@ -189,8 +189,8 @@ def test_the_smallest_limit_that_is_not_zero_wins(
     sizes = f"max_message_size = {whole}\nmax_incoming_size = {incoming}\nmax_outgoing_size = {outgoing}\n"
     here = world(tmp_path, f"[basic]\n{sizes}[trusted]\nhosts = 192.0.2.1\n")
     rules = here.policy().rules
-    visitor = ClientContext(here.client("192.0.2.1" if known else "203.0.113.5"), rules)
-    transaction = Transaction(visitor, rules)
+    peer = ClientContext(here.client("192.0.2.1" if known else "203.0.113.5"), rules)
+    transaction = Transaction(peer, rules)
     transaction.recipients = recipients
     assert content_limit(transaction) == limit
 
@@ -202,22 +202,22 @@ def test_the_smallest_limit_that_is_not_zero_wins(
 def test_the_declared_size_is_measured_at_each_recipient(tmp_path: Path, size: int, here: str, there: str) -> None:
     limits = "max_incoming_size = 50\nmax_outgoing_size = 60\n"
     policy = world(tmp_path, f"[basic]\n{limits}[open-relay]\ndomains = elsewhere.example\n").policy()
-    visitor = ClientContext(Client("203.0.113.5", 1, "x", policy.rules.listener), policy.rules)
+    peer = ClientContext(Client("203.0.113.5", 1, "x", policy.rules.listener), policy.rules)
     for recipient, wanted in (("joe@example.org", here), ("x@elsewhere.example", there)):
-        reply = policy.first_objection(Transaction(visitor, policy.rules, "", size), RcptTo(recipient))
+        reply = policy.first_objection(Transaction(peer, policy.rules, "", size), RcptTo(recipient))
         assert short(reply) == wanted
 
 
 def test_forwarded_mail_obeys_the_limit_of_outgoing_mail(tmp_path: Path) -> None:
     policy = world(tmp_path, "[basic]\nmax_outgoing_size = 60\n").policy()
-    visitor = ClientContext(Client("203.0.113.5", 1, "x", policy.rules.listener), policy.rules)
+    peer = ClientContext(Client("203.0.113.5", 1, "x", policy.rules.listener), policy.rules)
     for recipient, wanted in (("forward", "552 5.3.4"), ("mix", "552 5.3.4"), ("sales", "None")):
-        transaction = Transaction(visitor, policy.rules, "", 61)
+        transaction = Transaction(peer, policy.rules, "", 61)
         assert short(policy.first_objection(transaction, RcptTo(f"{recipient}@example.org"))) == wanted
-        transaction = Transaction(visitor, policy.rules, "", 0)
+        transaction = Transaction(peer, policy.rules, "", 0)
         assert policy.first_objection(transaction, RcptTo(f"{recipient}@example.org")) is None
-        assert transaction.addressee is not None
-        transaction.recipients = [transaction.addressee]
+        assert transaction.recipient is not None
+        transaction.recipients = [transaction.recipient]
         assert content_limit(transaction) == (25 * 1024**2 if wanted == "None" else 60)
 
 
@@ -263,7 +263,7 @@ def test_recipients_are_looked_up_for_who_is_known_and_within_two_seconds(
 def test_what_cannot_be_decided_is_deferred_and_told(tmp_path: Path) -> None:
     here = world(tmp_path, users="this is no account\n")
     assert asked(here, RcptTo("joe@example.org")) == "451 4.3.0"
-    assert "warning: addressee_of cannot decide, the client is deferred: AccountsUnreadable" in here.log()[-1]
+    assert "warning: resolve cannot decide, the client is deferred: AccountsUnreadable" in here.log()[-1]
     assert asked(here, RcptTo("x@elsewhere.example")) == "550 5.7.1"
 
 
@@ -311,9 +311,9 @@ def test_from_and_sender_belong_to_the_login(tmp_path: Path, header: bytes, obje
     joe = here.services.accounts.account("joe@example.org")
     transaction = Transaction(ClientContext(here.client(), policy.rules, joe), policy.rules)
     transaction.header = HeaderBlock(header)
-    assert short(policy.first_objection(transaction, Content(b""))) == objection
-    transaction.visitor.login = None
-    assert policy.first_objection(transaction, Content(b"")) is None
+    assert short(policy.first_objection(transaction, HeaderRead())) == objection
+    transaction.peer.login = None
+    assert policy.first_objection(transaction, HeaderRead()) is None
 
 
 # Networks and patterns -------------------------------------------------------------------------------------------
@@ -381,6 +381,6 @@ def test_patterns(patterns: tuple[str, ...], domain: str, found: str) -> None:
 def test_facts_are_asked_for_not_looked_up(tmp_path: Path) -> None:
     """The policy gets from its caller what only the disk knows."""
     rules = world(tmp_path).policy().rules
-    assert {field.name for field in fields(rules)} >= {"facts", "accounts", "dns"}
-    assert rules.facts.free_bytes() > 0
-    assert rules.facts.quota_used(str(tmp_path / "nowhere")) == 0
+    assert {field.name for field in fields(rules)} >= {"sources", "accounts", "dns"}
+    assert rules.sources.free_bytes() > 0
+    assert rules.sources.quota_used(str(tmp_path / "nowhere")) == 0

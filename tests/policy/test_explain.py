@@ -8,6 +8,7 @@ import pytest
 
 from smtpd_classic.cli import main
 from smtpd_classic.explanation import NoSuchListener, explanation
+from smtpd_classic.policy import CHECKS, CONTENT_CHECKS
 from smtpd_classic.policy.explain import Question, explain, likely_listener
 from tests.policy.test_relaying import RECIPIENTS, SENDERS, TRUSTING
 from tests.reception.world import RESOLVER, Talk, World, world
@@ -166,7 +167,8 @@ def test_the_command_as_json(config: str, capsys: pytest.CaptureFixture[str]) ->
     assert said["accepted"] is False
     assert said["reply"].startswith("550 5.7.1 ")
     assert said["decided"]["option"] == "close_open_relay"
-    assert [step["check"] for step in said["steps"]][-1] == "close_open_relay"
+    later = [step["outcome"] for step in said["steps"] if step["command"] == "end" and step["outcome"] != "off"]
+    assert set(later) == {"not asked: the message was refused before"}
 
 
 @pytest.mark.parametrize(
@@ -183,3 +185,16 @@ def test_a_question_that_cannot_be_asked(
 ) -> None:
     assert run(config, *words) == status
     assert sentence in capsys.readouterr().err
+
+
+def test_every_row_of_the_tables_is_shown(tmp_path: Path) -> None:
+    here = world(tmp_path)
+    found = explain(here.policy().rules, Question("203.0.113.5", "x@elsewhere.example", "joe@example.org"))
+    shown = [(step.command, step.check) for step in found.steps]
+    assert len(shown) == len(CHECKS) + len(CONTENT_CHECKS)
+    assert {check for _, check in shown} == {row.option for row in CHECKS} | {row.option for row in CONTENT_CHECKS}
+    outcomes = {(step.command, step.check): step.outcome for step in found.steps}
+    assert outcomes["header", "max_hops"] == outcomes["end", "quota"] == "not known before DATA"
+    assert outcomes["RCPT", "close_open_relay"] == "joe@example.org is ours: account"
+    assert outcomes["VRFY", "allow_vrfy_expn"] == "asked only at VRFY"
+    assert outcomes["end", "bare_line_feeds"] == "off"

@@ -145,8 +145,8 @@ def test_every_combination_is_decided_as_the_tables_say(tmp_path: Path, on: tupl
             continue  # where the client is has nothing to do with all senders: two stand for the rest
         who = "user" if login else "trusted" if trusted else "stranger"
         policy = here.policy(listener)
-        visitor = ClientContext(here.client(ip, listener), policy.rules, login)
-        transaction = Transaction(visitor, policy.rules, sender)
+        peer = ClientContext(here.client(ip, listener), policy.rules, login)
+        transaction = Transaction(peer, policy.rules, sender)
         reply = policy.first_objection(transaction, MailFrom(sender))
         found, wanted = short(reply or FINE), expected_mail(sender, who, listener, on)
         asked += 1

@@ -165,7 +165,7 @@ def test_a_users_file_that_breaks_leaves_the_old_one_in_force(tmp_path: Path) ->
 
 def test_free_space_is_asked_once_a_second(tmp_path: Path) -> None:
     here = world(tmp_path)
-    free = here.services.facts.free_bytes
+    free = here.services.sources.free_bytes
     before = free()
     shutil.move(tmp_path / "spool" / "new", tmp_path / "away")
     assert free() == before

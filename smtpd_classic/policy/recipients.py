@@ -3,10 +3,10 @@
 from smtpd_classic.policy.rules import Rules
 from smtpd_classic.policy.transaction import ResolvedRecipient
 
-__all__ = ["addressee_of"]
+__all__ = ["resolve"]
 
 
-def addressee_of(rules: Rules, path: str) -> ResolvedRecipient:
+def resolve(rules: Rules, path: str) -> ResolvedRecipient:
     """Return the recipient for the path. Raises AccountsUnreadable if the accounts cannot show whether it exists."""
     accounts = rules.accounts
     local, at, domain = path.rpartition("@")
@@ -19,7 +19,7 @@ def addressee_of(rules: Rules, path: str) -> ResolvedRecipient:
     if not accounts.is_local_domain(domain):
         return ResolvedRecipient(path, domain, "remote", (path,))
     if local[:3].upper() == "SRS":
-        real = rules.facts.reverse_srs(path)
+        real = rules.sources.reverse_srs(path)
         if real is not None:
             found = accounts.find(real) if accounts.is_local_domain(real.rpartition("@")[2]) else None
             return ResolvedRecipient(path, domain, "SRS", (real,) if found is None else found.targets)
