@@ -36,6 +36,7 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     "mailauth": ({"dns", "domain_name", "message"}, {"cryptography"}),
     "message": ({"config", "domain_name", "smtp"}, set()),
     "runtime": ({"config"}, {"filelock"}),
+    "counters": (set(), set()),
     "srs": ({"srs_senders"}, set()),
     "srs_senders": (set(), set()),
     "tnef": (set(), {"tnefparse"}),

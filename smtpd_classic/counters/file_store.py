@@ -1,0 +1,218 @@
+"""Counters in files: `numbers` (mapped), `groups` (a line each) and `texts/`. They survive a restart and kill -9.
+
+Rule 1: a region is changed under two locks: of this object, between threads, and an open-file-description lock of the
+region's record in the header, between processes. The kernel ends the lock of a process that dies.
+Rule 2: a full table is replaced by a larger one under the locks of all regions. After locking, each process looks
+whether its file still has its name.
+Rule 3: nothing is synced to disk. A power cut may lose the numbers of the last seconds, a crash of the program none.
+"""
+
+import errno
+import fcntl
+import os
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from hashlib import blake2b
+from typing import TypeVar
+
+from smtpd_classic.counters.group_counters import NO_NUMBER, GroupCounters, TableFull
+from smtpd_classic.counters.store import Amount, Number, Seen, Taken
+from smtpd_classic.counters.table import (
+    HEADER_SIZE,
+    REGIONS,
+    USED_SIZE,
+    CounterTable,
+    WrongForm,
+    region_of,
+    used_at,
+    write_empty,
+)
+
+__all__ = ["FileCounterStore"]
+
+_FLOCK = struct.Struct("hhqqi")  # struct flock of fcntl(2)
+_FIRST_SLOTS = 64
+_PATIENCE_S = 5.0
+_POLL_S = 0.0005
+_Result = TypeVar("_Result")
+
+
+class FileCounterStore:
+    """The counter store of one machine, in `folder`. `clock` returns seconds since the epoch."""
+
+    def __init__(self, folder: str, clock: Callable[[], float] = time.time) -> None:
+        self._folder = folder
+        self._path = os.path.join(folder, "numbers")
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._descriptor = -1
+        self._owner = 0
+        self._table: CounterTable | None = None
+
+    def take(self, group: str, amounts: Sequence[Amount], seen: Seen | None = None) -> Taken:
+        """Add all amounts, or none if one would exceed its limit. Raises OSError."""
+        return self._changed(group, lambda counters: counters.take(amounts, seen))
+
+    def give_back(self, taken: Taken) -> None:
+        """Undo a `take`. Raises OSError."""
+        self._changed(taken.group, lambda counters: counters.give_back(taken))
+
+    def numbers(self, group: str, names: Sequence[str]) -> dict[str, Number]:
+        """Return the counters; all are 0 if there is no file that this user may write."""
+        if not os.access(self._path, os.R_OK | os.W_OK):
+            return dict.fromkeys(names, NO_NUMBER)
+        return self._changed(group, lambda counters: {name: counters.number(name) for name in names})
+
+    def put(self, group: str, name: str, value: int, lifetime_s: float) -> None:
+        """Set a number, with a new lifetime. Raises OSError."""
+        self._changed(group, lambda counters: counters.put(name, value, lifetime_s))
+
+    def forget(self, group: str, names: Sequence[str]) -> None:
+        """Remove numbers and texts. Raises OSError."""
+        self._changed(group, lambda counters: counters.forget(names))
+        for name in names:
+            with suppress(FileNotFoundError):
+                os.unlink(self._text_path(group, name))
+
+    def groups(self) -> list[str]:
+        """Return all groups that may have numbers, in alphabetical order."""
+        try:
+            with open(os.path.join(self._folder, "groups"), encoding="utf-8", errors="surrogateescape") as file:
+                return sorted({line.rstrip("\n") for line in file if line.endswith("\n")})
+        except OSError:
+            return []
+
+    def write_text(self, group: str, name: str, text: str) -> None:
+        """Keep a short text. Raises OSError."""
+        path = self._text_path(group, name)
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        draft = f"{path}.{os.getpid()}.{threading.get_ident()}"
+        with open(draft, "w", encoding="utf-8", errors="surrogateescape") as file:
+            file.write(text)
+        os.replace(draft, path)
+
+    def text(self, group: str, name: str) -> str:
+        """Return a text; blank if there is none."""
+        try:
+            with open(self._text_path(group, name), encoding="utf-8", errors="surrogateescape") as file:
+                return file.read()
+        except OSError:
+            return ""
+
+    def close(self) -> None:
+        table, self._table = self._table, None
+        if table is not None:
+            table.close()
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+    def _text_path(self, group: str, name: str) -> str:
+        digest = blake2b(f"{group}\0{name}".encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+        return os.path.join(self._folder, "texts", digest)
+
+    def _changed(self, group: str, change: "Callable[[GroupCounters], _Result]") -> "_Result":
+        with self._lock:
+            while True:
+                try:
+                    with self._locked(region_of(group)) as table:
+                        return change(GroupCounters(table, group, self._clock(), self._remember))
+                except TableFull as full:
+                    self._enlarge(full.need)
+
+    @contextmanager
+    def _locked(self, region: int | None) -> "Iterator[CounterTable]":
+        """Hold the lock of a region, or of all regions, of the file that has the name now."""
+        start, length = (0, HEADER_SIZE) if region is None else (used_at(region), USED_SIZE)
+        while True:
+            table = self._opened()
+            _lock(self._descriptor, start, length)
+            if os.fstat(self._descriptor).st_nlink:
+                break
+            self.close()  # it was replaced by a larger one, or removed
+        try:
+            yield table
+        finally:
+            if self._descriptor >= 0:
+                _lock_now(self._descriptor, fcntl.F_UNLCK, start, length)
+
+    def _opened(self) -> CounterTable:
+        # The lock belongs to the open file, which a fork shares with its parent: each process opens its own.
+        if self._owner != os.getpid():
+            self.close()
+        if self._table is None:
+            os.makedirs(self._folder, mode=0o700, exist_ok=True)
+            if not os.path.exists(self._path):
+                self._make()
+            self._descriptor = os.open(self._path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+            self._owner = os.getpid()
+            try:
+                self._table = CounterTable(self._descriptor)
+            except WrongForm:
+                os.replace(self._path, f"{self._path}.damaged")
+                self.close()
+                return self._opened()
+        return self._table
+
+    def _make(self) -> None:
+        """Make an empty table, unless another process has made it meanwhile."""
+        draft, descriptor = self._draft(_FIRST_SLOTS)
+        os.close(descriptor)
+        try:
+            with suppress(FileExistsError):
+                os.link(draft, self._path)
+        finally:
+            os.unlink(draft)
+
+    def _draft(self, slots: int) -> tuple[str, int]:
+        draft = f"{self._path}.{os.getpid()}.{id(self):x}"
+        descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        write_empty(descriptor, slots)
+        return draft, descriptor
+
+    def _enlarge(self, need: int) -> None:
+        """Replace the table by one with room for `need` more counters in its fullest region."""
+        now = self._clock()
+        with self._locked(None) as old:
+            living = [list(old.living(region, now)) for region in range(REGIONS)]
+            slots = _FIRST_SLOTS
+            while slots < 2 * (max(map(len, living)) + need):
+                slots *= 2
+            draft, descriptor = self._draft(slots)
+            try:
+                new = CounterTable(descriptor)
+                for region, counters in enumerate(living):
+                    for key, value, until in counters:
+                        new.insert(region, key, value, until, now)
+                new.close()
+                os.replace(draft, self._path)
+            finally:
+                os.close(descriptor)
+                with suppress(FileNotFoundError):
+                    os.unlink(draft)
+
+    def _remember(self, group: str) -> None:
+        with open(os.path.join(self._folder, "groups"), "a", encoding="utf-8", errors="surrogateescape") as file:
+            file.write(f"{group}\n")
+
+
+def _lock(descriptor: int, start: int, length: int) -> None:
+    """Wait for the lock of a range. Raises TimeoutError if a process keeps it: one that was stopped, perhaps."""
+    deadline = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            _lock_now(descriptor, fcntl.F_WRLCK, start, length)
+            return
+        except OSError as problem:
+            if problem.errno not in {errno.EAGAIN, errno.EACCES}:
+                raise
+        if time.monotonic() > deadline:
+            raise TimeoutError(errno.ETIMEDOUT, "another process keeps the lock of the counters")
+        time.sleep(_POLL_S)
+
+
+def _lock_now(descriptor: int, kind: int, start: int, length: int) -> None:
+    fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _FLOCK.pack(kind, os.SEEK_SET, start, length, 0))

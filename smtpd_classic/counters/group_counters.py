@@ -1,0 +1,97 @@
+"""The counters of one group in the table, as the operations of a store."""
+
+from collections.abc import Callable, Sequence
+
+from smtpd_classic.counters.store import Amount, Number, Seen, Taken
+from smtpd_classic.counters.table import CounterTable, key_of, region_of
+
+__all__ = ["NO_NUMBER", "GroupCounters", "TableFull"]
+
+NO_NUMBER = Number(0, 0.0)
+_GROUP = ""  # the counter that holds the first count of a group
+_GROUP_LIFETIME_S = 400 * 86_400.0
+
+
+class TableFull(Exception):
+    """Raised when a region has no room for `need` more counters."""
+
+    def __init__(self, need: int) -> None:
+        super().__init__(need)
+        self.need = need
+
+
+class GroupCounters:
+    """The counters of one group while its region is locked."""
+
+    def __init__(self, table: CounterTable, group: str, now: float, remember: Callable[[str], None]) -> None:
+        self._table = table
+        self._group = group
+        self._region = region_of(group)
+        self._now = now
+        self._remember = remember
+
+    def take(self, amounts: Sequence[Amount], seen: Seen | None) -> Taken:
+        new: tuple[str, ...] = ()
+        if seen is not None:
+            new = tuple(word for word in dict.fromkeys(seen.words) if not self.number(f"seen {word}").value)
+            amounts = (*amounts, seen.amount._replace(number=len(new)))
+        values = {each.name: self.number(each.name).value for each in amounts}
+        over = tuple(each.name for each in amounts if each.most and values[each.name] + each.number > each.most)
+        need = (len(seen.words) if seen is not None else 0) + len(amounts) + 1
+        if self._table.room(self._region) < need:
+            raise TableFull(need)  # before the first change
+        since = self._since()
+        if over:
+            return Taken(self._group, values, (), over, new, since)
+        for word in seen.words if seen is not None else ():
+            self.put(f"seen {word}", 1, seen.lifetime_s if seen is not None else 0.0)
+        for each in amounts:
+            if each.number:
+                self._add(each)
+                values[each.name] += each.number
+        added = tuple((each.name, each.number) for each in amounts if each.number)
+        return Taken(self._group, values, added, (), new, since)
+
+    def give_back(self, taken: Taken) -> None:
+        for name, number in taken.added:
+            slot = self._table.find(self._region, key_of(self._group, name))
+            if slot is not None:
+                self._table.set(slot._replace(value=max(slot.value - number, 0)))
+        self.forget([f"seen {word}" for word in taken.new])
+
+    def number(self, name: str) -> Number:
+        slot = self._table.find(self._region, key_of(self._group, name))
+        return Number(slot.value, slot.until) if slot is not None and slot.until > self._now else NO_NUMBER
+
+    def put(self, name: str, value: int, lifetime_s: float) -> None:
+        key, until = key_of(self._group, name), self._now + lifetime_s
+        slot = self._table.find(self._region, key)
+        if slot is not None:
+            self._table.set(slot._replace(value=value, until=until))
+        elif not self._table.insert(self._region, key, value, until, self._now):
+            raise TableFull(1)
+
+    def forget(self, names: Sequence[str]) -> None:
+        for name in names:
+            slot = self._table.find(self._region, key_of(self._group, name))
+            if slot is not None:
+                self._table.set(slot._replace(value=0, until=0.0))
+
+    def _add(self, amount: Amount) -> None:
+        key = key_of(self._group, amount.name)
+        slot = self._table.find(self._region, key)
+        if slot is None or slot.until <= self._now:
+            self.put(amount.name, amount.number, amount.lifetime_s)
+        else:  # an end later than a lifetime from now means that the clock was set back
+            until = min(slot.until, self._now + amount.lifetime_s)
+            self._table.set(slot._replace(value=slot.value + amount.number, until=until))
+
+    def _since(self) -> float:
+        """Return the time of the first count of the group; write it at the first count."""
+        found = self.number(_GROUP)
+        if not found.value:
+            self._remember(self._group)
+        since = found.value or int(self._now)
+        if found.until < self._now + _GROUP_LIFETIME_S / 2:
+            self.put(_GROUP, since, _GROUP_LIFETIME_S)
+        return float(since)

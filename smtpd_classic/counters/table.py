@@ -1,0 +1,149 @@
+"""A table of counters in a mapped file, without locks: `file_store` has them.
+
+    header   magic, slots of a region, then for each region the number of slots that were ever used
+    regions  each a hash table of its own, so that operations in different regions need no common lock
+    slot     16 octets of hash, value, end of the lifetime
+
+All counters of a group are in one region. A slot whose lifetime has ended is used again. A process may be killed
+between any two instructions: a slot gets its value first and its hash last, so a half-written one has no name.
+"""
+
+import mmap
+import os
+import struct
+from collections.abc import Iterator
+from hashlib import blake2b
+from typing import NamedTuple
+
+__all__ = [
+    "HEADER_SIZE",
+    "REGIONS",
+    "USED_SIZE",
+    "CounterTable",
+    "Slot",
+    "WrongForm",
+    "key_of",
+    "region_of",
+    "used_at",
+    "write_empty",
+]
+
+REGIONS = 64
+_MAGIC = b"numbers1"
+_HEADER = struct.Struct("<8sQ")
+_USED = struct.Struct("<Q")
+_SLOT = struct.Struct("<16sqd")
+_CONTENT = struct.Struct("<qd")
+_HASH_SIZE = 16
+USED_SIZE = _USED.size
+HEADER_SIZE = _HEADER.size + REGIONS * USED_SIZE
+_NO_HASH = bytes(_HASH_SIZE)
+
+
+class WrongForm(Exception):
+    """Raised when a file is no table."""
+
+
+class Slot(NamedTuple):
+    """A slot of a region by its position in the file."""
+
+    at: int
+    value: int
+    until: float
+
+
+def region_of(group: str) -> int:
+    return blake2b(group.encode("utf-8", "surrogatepass"), digest_size=1).digest()[0] % REGIONS
+
+
+def key_of(group: str, name: str) -> bytes:
+    return blake2b(f"{group}\0{name}".encode("utf-8", "surrogatepass"), digest_size=_HASH_SIZE).digest()
+
+
+class CounterTable:
+    """The table in an open file. The caller holds the lock of the region that it names."""
+
+    def __init__(self, descriptor: int) -> None:
+        """Map the file. Raises WrongForm and OSError."""
+        size = os.fstat(descriptor).st_size
+        if size < HEADER_SIZE:
+            raise WrongForm("it is too short")
+        self._map = mmap.mmap(descriptor, 0)
+        self.slots: int
+        magic, self.slots = _HEADER.unpack_from(self._map)
+        if magic != _MAGIC or not self.slots or size != size_for(self.slots):
+            self._map.close()
+            raise WrongForm("it is no table of numbers")
+
+    def close(self) -> None:
+        self._map.close()
+
+    def find(self, region: int, key: bytes) -> Slot | None:
+        for at, found in self._chain(region, key):
+            if found == key:
+                return Slot(at, *_CONTENT.unpack_from(self._map, at + _HASH_SIZE))
+        return None
+
+    def set(self, slot: Slot) -> None:
+        """Write value and end of a slot that `find` returned."""
+        _CONTENT.pack_into(self._map, slot.at + _HASH_SIZE, slot.value, slot.until)
+
+    def insert(self, region: int, key: bytes, value: int, until: float, now: float) -> bool:
+        """Add a counter that is not in the table. Return False if the region is full."""
+        for at, found in self._chain(region, key):
+            if found == _NO_HASH:
+                if not self._use_one_more(region):
+                    return False
+            elif _CONTENT.unpack_from(self._map, at + _HASH_SIZE)[1] > now:
+                continue
+            _CONTENT.pack_into(self._map, at + _HASH_SIZE, 0, 0.0)
+            self._map[at : at + _HASH_SIZE] = key
+            _CONTENT.pack_into(self._map, at + _HASH_SIZE, value, until)
+            return True
+        return False
+
+    def living(self, region: int, now: float) -> Iterator[tuple[bytes, int, float]]:
+        """Yield the counters of a region whose lifetime has not ended."""
+        if _USED.unpack_from(self._map, used_at(region))[0]:
+            start = HEADER_SIZE + region * self.slots * _SLOT.size
+            for key, value, until in _SLOT.iter_unpack(self._map[start : start + self.slots * _SLOT.size]):
+                if until > now and key != _NO_HASH:
+                    yield key, value, until
+
+    def _chain(self, region: int, key: bytes) -> Iterator[tuple[int, bytes]]:
+        """Yield the slots where the key may be, up to the first that was never used."""
+        start = HEADER_SIZE + region * self.slots * _SLOT.size
+        first = int.from_bytes(key[:8], "little")
+        for step in range(self.slots):
+            at = start + (first + step) % self.slots * _SLOT.size
+            found = self._map[at : at + _HASH_SIZE]
+            yield at, found
+            if found == _NO_HASH:
+                return
+
+    def room(self, region: int) -> int:
+        """Return the number of counters that may be added before searches become slow."""
+        used: int = _USED.unpack_from(self._map, used_at(region))[0]
+        return self.slots * 3 // 4 - used
+
+    def _use_one_more(self, region: int) -> bool:
+        """Count a slot as used. Return False if there is no room."""
+        room = self.room(region)
+        if room > 0:
+            _USED.pack_into(self._map, used_at(region), self.slots * 3 // 4 - room + 1)
+        return room > 0
+
+
+def used_at(region: int) -> int:
+    """Return the position of a region's record in the header."""
+    return _HEADER.size + region * USED_SIZE
+
+
+def size_for(slots: int) -> int:
+    return HEADER_SIZE + REGIONS * slots * _SLOT.size
+
+
+def write_empty(descriptor: int, slots: int) -> None:
+    """Make an empty table of an empty file. Raises OSError."""
+    os.ftruncate(descriptor, size_for(slots))  # a sparse file: regions that are not used take no room
+    os.pwrite(descriptor, _HEADER.pack(_MAGIC, slots), 0)
