@@ -25,7 +25,7 @@ def test_what_is_applied_is_in_force_at_once(server: Instance) -> None:
     with Terminal(server.file) as terminal:
         terminal.shows("running for").press("f7").shows("Find an option").press("max recipients", "enter")
         terminal.shows("(max_recipients)").press("ctrl u", "7").shows("*Max. recipients")
-        terminal.press("f2").shows("Apply these changes?", "+max_recipients = 7").press("enter")
+        terminal.press("f2").shows("Apply these changes?", "Max. recipients: 100 → 7", "nothing waits").press("enter")
         terminal.shows("Applied. The daemon runs with it.")
         assert extensions(server)["limits"].split()[0] == "RCPTMAX=7"
         terminal.press("meta q")

@@ -213,7 +213,10 @@ class Panel:
         return self.confirm(*differences, answer=answer)
 
     def confirm(self, *differences: str, answer: str = TOOK) -> "Panel":
-        self.shows("Apply these changes?", *differences)
+        self.shows("Apply these changes?")
+        if differences:
+            self.press("f8").shows("What Apply would change", *differences)
+            self.press("esc").hides("What Apply would change")
         until(lambda: self._stands_on("Apply"), _PATIENCE_S, lambda: f"[Apply] has not the focus:\n{self.text}")
         return self.press("enter").shows(answer)
 

@@ -13,14 +13,14 @@ from smtpd_classic.config.editing import ChangedMeanwhile, Edited, LockHeld, res
 from smtpd_classic.config.kinds import BOOLEAN
 from smtpd_classic.config.open_relay import is_reachable, open_relay_reasons
 from smtpd_classic.config.versions import forget
-from tui.config.config_file import ConfigFile, read_source
+from tui.config.change_words import change_rows
+from tui.config.config_file import ConfigFile, checked, read_source
 from tui.config.difference import diff_between, diff_rows
 from tui.config.draft import ConfigDraft
 from tui.config.reload import ReloadAnswer, ReloadOutcome, reload
 from tui.config.writing import write_into
 from tui.shell.context import AppContext
 from tui.widgets.dialog import Dialog, ask, message
-from tui.widgets.flow import Flow
 from tui.widgets.text import clean
 
 __all__ = ["apply", "do", "settle", "tell"]
@@ -186,15 +186,44 @@ def _show_diff(context: AppContext, prepared: Prepared, *, applying: bool) -> No
     if edited is None or not edited.changed:
         context.shell.say("Nothing has been changed.")
         return
-    rows: list[Flow] = diff_rows(edited.diff())
-    notes = [each.text for each in prepared.problems] + list(edited.restart_reasons())
-    rows += [urwid.Text(("warn", f"! {clean(note, 400)}")) for note in notes]
-    answers = [("Close", context.shell.close)]
-    if applying:
-        answers = [("Apply", lambda: _write(context, edited)), ("Stay", context.shell.close)]
     context.shell.say("")
-    title = "Apply these changes?" if applying else "What Apply would change"
+    if applying:
+        context.shell.open(_question(context, prepared, edited))
+        return
+    notes = [each.text for each in prepared.problems] + list(edited.restart_reasons())
+    rows = [*diff_rows(edited.diff()), *(urwid.Text(("warn", f"! {clean(note, 400)}")) for note in notes)]
+    answers = [("Close", context.shell.close)]
+    title = "What Apply would change"
     context.shell.open(Dialog(title, rows, answers, context.shell.close, width=78, focus_button=0))
+
+
+def _question(context: AppContext, prepared: Prepared, edited: Edited) -> Dialog:
+    """Return the dialog that shows the changes in words; the difference of the file is one key away."""
+
+    def diff() -> None:
+        close = context.shell.close
+        title = "What Apply would change"
+        context.shell.open(Dialog(title, diff_rows(edited.diff()), [("Close", close)], close, width=78, focus_button=0))
+
+    def do(command: str) -> bool:
+        if command == "diff":
+            diff()
+        return command == "diff"
+
+    after, _ = checked(edited.file_text, context.path)
+    rows = change_rows(edited.changes(), context.source.config, after, edited.restart_reasons())
+    rows += [urwid.Text(("warn", f"! {clean(each.text, 400)}")) for each in prepared.problems]
+    answers = [("Apply", lambda: _write(context, edited)), ("Stay", context.shell.close), ("File diff F8", diff)]
+    return Dialog(
+        "Apply these changes?",
+        rows,
+        answers,
+        context.shell.close,
+        width=78,
+        focus_button=0,
+        contexts=("applying",),
+        do=do,
+    )
 
 
 def _write(context: AppContext, edited: Edited) -> None:
