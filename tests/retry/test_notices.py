@@ -2,6 +2,7 @@
 
 import email
 import email.policy
+import threading
 from email.message import EmailMessage
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from smtpd_classic.smtp.reply import Reply
 from spool import Recipient
 from tests.client.fake_host import FakeHost, certificate
 from tests.client.test_hosts import by_recipient, when
+from tests.retry.test_patience import Gatekeeper
 from tests.retry.world import JOE, MESSAGE, running
 from tests.waiting import until
 
@@ -106,6 +108,33 @@ def test_one_delay_notice_and_no_more(tmp_path: Path) -> None:
         state = world.state(queue_id)
         assert state is not None
         assert state.delay_notified
+
+
+def test_a_delay_notice_names_only_recipients_that_have_an_outcome(tmp_path: Path) -> None:
+    """A server that stops ends an attempt of which one job was never begun."""
+    gate, host = Gatekeeper(), refusing(bob=LATER)
+    busy = FakeHost(script=gate, port=host.port)
+    text = "[basic]\nretry_interval = 1h\nmax_retry_interval = 1h\ndelay_notice = 1h\n"
+    text += "[remote]\nmax_connections_per_host = 1\n"
+    with running(tmp_path, host, busy, text=text) as world:
+        first = world.send("eve@second.example")
+        assert gate.waiting.acquire(timeout=10)
+        queue_id = world.put(BOB, "ann@second.example")
+        world.clock.now += 7200
+        assert world.services.runtime.wake(queue_id)
+        until(lambda: "status=deferred" in world.log(), explain=world.log)
+        stopping = threading.Thread(target=world.stop)
+        stopping.start()
+        try:
+            assert world.tried(queue_id).delay_notified
+        finally:
+            gate.open.set()
+            stopping.join()
+        world.start()
+        world.gone(first)
+        text = text_of(world.arrived(JOE)[0])
+    assert BOB in text
+    assert "ann@second.example" not in text
 
 
 @pytest.mark.parametrize("notify", [("FAILURE",), ("NEVER",)], ids=str)

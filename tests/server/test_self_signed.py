@@ -2,15 +2,24 @@
 
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from smtpd_classic.accounts import Accounts
 from smtpd_classic.config import parse
-from smtpd_classic.daemon.certificates import provide_certificate
+from smtpd_classic.daemon.certificates import CertificateWatch, provide_certificate
+from smtpd_classic.dns import FixedResolver
+from smtpd_classic.log import Log
+from smtpd_classic.mailstore.store import MailStore
+from smtpd_classic.runtime import Runtime
 from smtpd_classic.server.certificate import expiry
 from smtpd_classic.server.self_signed import RENEW_DAYS, is_self_made, renew_self_signed, signs_itself
 from smtpd_classic.server.tls import CertificateProblem, problem_with
+from smtpd_classic.services import Services
+from spool import Spool
+from tests.client.world import Clock
 from tests.server.certificates import make_pair
 from tests.server.serving import text_of
 from tests.tools import need
@@ -108,3 +117,74 @@ def test_a_start_makes_the_pair_and_a_later_one_renews_it(tmp_path: Path) -> Non
     assert certificate.read_text() == made
     provide_certificate(config, None, expiry(made) - 20 * DAY_S)
     assert certificate.read_text() != made
+
+
+# The watch of the running server -------------------------------------------------------------------------------------
+
+
+class Watched:
+    """A watch over a pair in a folder, with a clock of the test."""
+
+    def __init__(self, folder: Path) -> None:
+        self.config = parse(text_of(folder, "[listener smtp]\naddress = 127.0.0.1\nport = 1\n"), folder / "a.conf")
+        provide_certificate(self.config, None, 0.0)
+        self.certificate = folder / "tls/certificate.pem"
+        self.log_file = folder / "log"
+        self.clock = Clock(expiry(self.certificate.read_text()))
+        self.services = Services(
+            config=self.config,
+            accounts=Accounts(self.config),
+            dns=FixedResolver({}, {}),
+            runtime=Runtime(str(folder / "run")),
+            spool=Spool(str(folder / "spool")),
+            mail_store=MailStore(str(folder / "mail"), "test.example"),
+            log=Log(str(self.log_file)),
+            clock=self.clock,
+        )
+        self.watch = CertificateWatch(self.services)
+
+    def logged(self) -> list[str]:
+        text = self.log_file.read_text() if self.log_file.exists() else ""
+        return [line.split(": ", 1)[1] for line in text.splitlines()]
+
+
+def test_the_watch_renews_once_when_it_is_due_and_logs_it(tmp_path: Path) -> None:
+    watched = Watched(tmp_path)
+    made = watched.certificate.read_text()
+    watched.clock.now -= 40 * DAY_S
+    watched.watch.step()
+    assert watched.certificate.read_text() == made
+    assert watched.logged() == []
+    watched.clock.now += 20 * DAY_S
+    watched.watch.step()
+    renewed = watched.certificate.read_text()
+    assert renewed != made
+    watched.watch.step()
+    assert watched.certificate.read_text() == renewed
+    assert watched.logged() == [f"the self-signed certificate in {watched.certificate} has been renewed"]
+
+
+def test_the_watch_logs_a_failure_once_and_tries_again(tmp_path: Path) -> None:
+    watched = Watched(tmp_path)
+    key = tmp_path / "tls/key.pem"
+    kept = key.read_bytes()
+    key.unlink()
+    for _ in range(3):
+        watched.watch.step()
+    assert len(watched.logged()) == 1
+    assert "expires soon and cannot be renewed: No such file" in watched.logged()[0]
+    key.write_bytes(kept)
+    watched.watch.step()
+    assert watched.logged()[1:] == [f"the self-signed certificate in {watched.certificate} has been renewed"]
+
+
+def test_the_watch_leaves_the_pair_of_a_server_without_tls_alone(tmp_path: Path) -> None:
+    watched = Watched(tmp_path)
+    made = watched.certificate.read_text()
+    config = parse(watched_text(tmp_path), tmp_path / "a.conf")
+    CertificateWatch(replace(watched.services, config=config)).step()
+    assert watched.certificate.read_text() == made
+
+
+def watched_text(folder: Path) -> str:
+    return text_of(folder, "[listener smtp]\naddress = 127.0.0.1\nport = 1\n[basic]\nallow_tls = no\n")
