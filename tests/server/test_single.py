@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from smtpd_classic.daemon.certificates import CertificateWatch
+from smtpd_classic.daemon.junk import junk_expiry
 from smtpd_classic.daemon.keys import key_watch
 from smtpd_classic.daemon.single import _Sending
 from smtpd_classic.retry import RetryThread, network_for
@@ -41,6 +42,7 @@ def _sending(world: World, host: FakeHost) -> _Sending:
         Pickup(services),
         key_watch(services),
         CertificateWatch(services),
+        junk_expiry(services),
         services.runtime,
     )
 
