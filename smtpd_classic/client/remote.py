@@ -63,7 +63,7 @@ def _one_session(target: Target, delivery: _Delivery, network: Network) -> bool:
                 session = open_session(target, network, job.transcript, job.note)
             else:
                 session.resume(job.transcript)
-            network.slots.enter(session.wire)
+            network.slots.enter(session.wire, reused=session.reused)
             try:
                 transact(session, job, delivery.settle, network.timeouts, network.health.most_recipients(target.peer))
             finally:

@@ -37,38 +37,42 @@ class TransactionSlots:
         self._clock = clock
         self._stalled_s = stalled_s
         self._running: dict[int, Progress] = {}
-        self._waiting: deque[threading.Event] = deque()
+        self._opened: deque[threading.Event] = deque()  # turns of sessions that were just opened
+        self._reused: deque[threading.Event] = deque()  # turns of sessions after a message
+        self._reused_next = False
         self._lock = threading.Lock()
 
     @property
     def crowded(self) -> bool:
-        """Return True if as many ready sessions wait for a slot as there are slots."""
-        return len(self._waiting) >= self.limit
+        """Return True if as many new sessions wait for a slot as there are slots."""
+        return len(self._opened) >= self.limit
 
     @property
     def running(self) -> int:
         return len(self._running)
 
-    def enter(self, connection: Progress) -> None:
-        """Wait for a slot and take it; sessions get their slots in the order of their calls."""
+    def enter(self, connection: Progress, *, reused: bool = False) -> None:
+        """Wait for a slot and take it; new sessions and those that are used again take turns."""
+        queue = self._reused if reused else self._opened
         with self._lock:
             connection.progressed = self._clock()
-            if not self._waiting and self._has_room():
+            if self._next_turn() is None and self._has_room():
                 self._running[id(connection)] = connection
                 return
             turn = threading.Event()
-            self._waiting.append(turn)
+            queue.append(turn)
         while True:
             turn.wait(_LOOK_S)  # a stalled transaction frees its slot without an event
             with self._lock:
                 turn.clear()
-                if self._waiting[0] is turn and self._has_room():
-                    self._waiting.popleft()
+                if self._next_turn() is turn and self._has_room():
+                    queue.popleft()
+                    self._reused_next = not reused
                     connection.progressed = self._clock()
                     self._running[id(connection)] = connection
                     self._call_next()
                     return
-                if self._waiting[0] is turn:
+                if self._next_turn() is turn:
                     self._close_longest_stalled()
 
     def leave(self, connection: Progress) -> None:
@@ -77,9 +81,14 @@ class TransactionSlots:
             self._running.pop(id(connection), None)
             self._call_next()
 
+    def _next_turn(self) -> threading.Event | None:
+        queues = (self._reused, self._opened) if self._reused_next else (self._opened, self._reused)
+        return next((queue[0] for queue in queues if queue), None)
+
     def _call_next(self) -> None:
-        if self._waiting:
-            self._waiting[0].set()
+        turn = self._next_turn()
+        if turn is not None:
+            turn.set()
 
     def _has_room(self) -> bool:
         number = len(self._running)

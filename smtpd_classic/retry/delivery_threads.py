@@ -83,11 +83,12 @@ class DeliveryThreads:
         return any(thread.is_alive() for thread in list(self._threads))
 
     def _run(self) -> None:
-        while (work := self.works.take()) is not None:
+        following: ScheduledJob | None = None
+        while (work := following or self.works.take()) is not None:
             try:
                 self._carry_out(work)
             finally:
-                self.works.done(work)
+                following = self.works.done(work)
                 work = None  # an idle thread keeps nothing of its last message
         self._threads.discard(threading.current_thread())
 

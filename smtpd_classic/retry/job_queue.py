@@ -109,13 +109,18 @@ class JobQueue:
                     return work
                 wait_s = max(self._later[0][0] - self._clock(), 0.0) if self._later else _IDLE_S
 
-    def done(self, work: ScheduledJob) -> None:
-        """End a job from `take`, and make ready the jobs that waited at the same limits."""
+    def done(self, work: ScheduledJob) -> ScheduledJob | None:
+        """End a job from `take`, and make ready the jobs that waited at the same limits.
+
+        Return the next job of this thread, which uses the same session; None if the thread must call `take`.
+        """
         with self._lock:
             self._running -= 1
             work.hop.leave(work.key)
             for limit in work.limits:
                 limit.running -= 1
+            following = self._following(work)
+            for limit in work.limits:
                 for _ in range(max(limit.allowed - limit.running, 0)):
                     waiting = limit.blocked.take()
                     if waiting is None:
@@ -126,6 +131,7 @@ class JobQueue:
             short = self._short_of_threads()
         if short:
             self._spawn()
+        return following
 
     def thread_lost(self) -> None:
         """Count one thread less, because `spawn` could not start it."""
@@ -143,6 +149,24 @@ class JobQueue:
                 while (work := queue.take()) is not None:
                     left.append(work)
             return left
+
+    def _following(self, work: ScheduledJob) -> ScheduledJob | None:
+        """Return a job that waited for the session of this one, unless a next hop without a session waits for a
+        thread.
+        """
+        if len(self._first) or self._stopping:
+            return None
+        for limit in (work.hop.sessions, work.hop.shared):
+            following = limit.blocked.take() if limit is not None else None
+            if following is None:
+                continue
+            if all(each.running < each.allowed for each in following.limits):
+                for each in following.limits:
+                    each.running += 1
+                self._running += 1
+                return following
+            self._make_ready(following)
+        return None
 
     def _has_ready(self) -> bool:
         return bool(len(self._first) or len(self._ready))

@@ -74,6 +74,35 @@ def test_a_full_lane_is_in_nobodys_way() -> None:
     assert taken(queue, 1) == ["b"]
 
 
+def test_the_thread_of_a_session_takes_the_next_message_for_it() -> None:
+    queue, busy = JobQueue(Clock()), hop(1)
+    for name in "ab":
+        queue.put(work(name, busy))
+    first = queue.take()
+    assert first is not None
+    assert taken(queue, 0) == []
+    queue.put(work("new", hop(1, "mx second.example")))
+    other = queue.take()  # lets "b" wait at the limit of its next hop
+    assert other is not None
+    following = queue.done(first)
+    assert following is not None
+    assert following.key == "b"
+    assert queue.done(following) is None
+
+
+def test_the_thread_of_a_session_leaves_it_while_a_next_hop_waits_for_its_first() -> None:
+    queue, busy = JobQueue(Clock()), hop(1)
+    for name in "ab":
+        queue.put(work(name, busy))
+    first = queue.take()
+    assert first is not None
+    queue.put(work("c", hop(1, "mx second.example")))
+    assert taken(queue, 1) == ["c"]
+    queue.put(work("d", hop(1, "mx third.example")))
+    assert queue.done(first) is None
+    assert sorted(taken(queue, 2)) == ["b", "d"]
+
+
 def test_a_second_gate_holds_back_retries_only() -> None:
     queue, retries = JobQueue(Clock()), ConcurrencyLimit(1)
     wide = hop(10)

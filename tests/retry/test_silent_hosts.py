@@ -12,9 +12,11 @@ import pytest
 
 from smtpd_classic.client.network import Timeouts
 from smtpd_classic.client.slots import TransactionSlots
+from smtpd_classic.smtp import events
+from smtpd_classic.smtp.events import Event
 from spool import Recipient
-from tests.client.fake_host import FakeHost, own_ip
-from tests.retry.world import JOE, World
+from tests.client.fake_host import FakeHost, Talk, own_ip
+from tests.retry.world import JOE, World, running
 from tests.waiting import until
 
 SLOW = Timeouts()  # as in life: a silent host is waited for by minutes
@@ -158,6 +160,45 @@ def _settled(world: World) -> bool:
     before = world.thread.wakeups
     threading.Event().wait(0.5)
     return world.thread.wakeups - before <= 3
+
+
+class Counter:
+    """The script of a host that counts its transactions, and takes a while for each."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._now = self.most = 0
+
+    def __call__(self, event: Event, talk: Talk) -> None:
+        with self._lock:
+            if isinstance(event, events.MailFrom):
+                self._now += 1
+                self.most = max(self.most, self._now)
+            if isinstance(event, events.EndContent):
+                self._now -= 1
+        if isinstance(event, events.RcptTo):
+            time.sleep(0.02)
+
+
+@pytest.mark.parametrize("names", [1, 3])
+def test_sixty_domains_share_the_connections_of_their_host_and_slow_no_other(tmp_path: Path, names: int) -> None:
+    counter = Counter()
+    host = FakeHost(script=counter)
+    good = FakeHost(port=host.port)
+    domains = [f"d{number}.example" for number in range(60)]
+    mx = {each: [(1, f"mx{number % names}.test")] for number, each in enumerate(domains)}
+    mx["good.example"] = [(1, "mx.good.example")]
+    addresses = {f"mx{number}.test": [host.ip] for number in range(names)} | {"mx.good.example": [good.ip]}
+    text = "[remote]\nmax_connections_per_host = 2\n"
+    with running(tmp_path, host, good, mx=mx, addresses=addresses, text=text) as world:
+        for each in domains:
+            world.send(f"bob@{each}")
+        until(lambda: host.got)
+        world.gone(world.send("bob@good.example"))
+        assert len(host.got) < len(domains) / 2
+        world.empty()
+        assert (len(host.got), counter.most) == (len(domains), 2)
+        assert names > 1 or host.connections < len(domains) / 2, "sessions are kept for each name of a host"
 
 
 def _cpu_s() -> float:
