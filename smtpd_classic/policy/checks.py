@@ -167,7 +167,7 @@ class Policy:
                 reply = check(transaction, event)
                 if reply is not None:
                     return reply
-            if isinstance(event, RcptTo):
+            if transaction.content_checks and isinstance(event, RcptTo):
                 for content_check in transaction.content_checks:
                     check = type(content_check)
                     reply = content_check.recipient(event)

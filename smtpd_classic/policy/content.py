@@ -37,6 +37,10 @@ class Disposition:
         """Yield the body with LF line ends, from memory or from the disk. It can be read again."""
         return self._body()
 
+    def top(self) -> bytes:
+        """Return the fields above our trace field."""
+        return b"".join(reversed(self.on_top))
+
     def add_recipient(self, path: str) -> None:
         """Add a forward-path; its aliases are expanded."""
         self.removed.discard(path)

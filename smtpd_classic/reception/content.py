@@ -194,7 +194,7 @@ class ContentReader:
             self._refuse(objection)
             return
         self._is_header_read, self._length = True, len(header.raw)
-        self._header = self.message.cleaned(header)
+        self._header = self.message.editor.cleaned(header)
         if self.message.held_back and len(content) < _LOOKED_AT:
             self._held[:] = content
         else:

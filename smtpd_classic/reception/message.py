@@ -42,7 +42,6 @@ class IncomingMessage:
         "_arrival",
         "_changes",
         "_checks",
-        "_editor",
         "_fields_at",
         "_journal",
         "_junk",
@@ -55,6 +54,7 @@ class IncomingMessage:
         "_services",
         "_sign",
         "_transaction",
+        "editor",
         "queue_id",
     )
 
@@ -71,10 +71,8 @@ class IncomingMessage:
         self._arrival = services.clock()
         self._fields_at = self._room = 0
         self._checks = transaction.content_checks
-        self._changes = any(check.changes_message for check in self._checks)
-        self._editor = HeaderEditor(
-            services, session, transaction, self._arrival, originates_here=self._originates_here
-        )
+        self._changes = bool(self._checks) and any(check.changes_message for check in self._checks)
+        self.editor = HeaderEditor(services, session, transaction, self._arrival, originates_here=self._originates_here)
         self.queue_id = transaction.queue_id
         self._named: list[str] = []
         self._recipients: list[Recipient] = []
@@ -113,15 +111,14 @@ class IncomingMessage:
         """Return True if a small message is held until its end, because its body may decide where it goes."""
         return bool(self._checks) or (self._services.config.basic.convert_tnef and self._all_here)
 
-    def cleaned(self, header: HeaderBlock) -> HeaderBlock:
-        return self._editor.cleaned(header)
-
     def place(self, header: HeaderBlock, content: bytes, disposition: Disposition | None) -> Placed:
         """Return the destination. `content` is the part received so far, its header included. `disposition` is None
         before the end; then nothing is final that a check may still change."""
-        self._sign = self._editor.may_be_signed(header)
-        trace, raw = self._trace(header, disposition), self._editor.completed(header)
-        convert = self._editor.may_hold_tnef(header, content, complete=disposition is not None)
+        self._sign = self.editor.may_be_signed(header)
+        trace, raw = self.editor.trace(header, self._named), self.editor.completed(header)
+        if disposition is not None and disposition.on_top:
+            trace = disposition.top() + trace
+        convert = self.editor.may_hold_tnef(header, content, complete=disposition is not None)
         final = not self._changes if disposition is None else not disposition.hold
         if not final or not self._all_here or convert:
             return Placed(trace + raw, QueueDestination(self._services, self.queue_id))
@@ -137,11 +134,8 @@ class IncomingMessage:
 
     def changed(self, disposition: Disposition) -> bytes:
         """Return the header block for the queue after the checks have changed it or added fields."""
-        return self._trace(disposition.header, disposition) + self._editor.completed(disposition.header)
-
-    def _trace(self, header: HeaderBlock, disposition: Disposition | None) -> bytes:
-        on_top = b"" if disposition is None else b"".join(reversed(disposition.on_top))
-        return on_top + self._editor.trace(header, self._named)
+        header = disposition.header
+        return disposition.top() + self.editor.trace(header, self._named) + self.editor.completed(header)
 
     def _fields_on_top(self, at: int, *, complete: bool) -> bytes:
         """Return the fields with the results of checks, or room for them until the results are known."""
@@ -201,7 +195,7 @@ class IncomingMessage:
             self._keep_junk_here(destination)
         with IoSlot():
             delivered = destination.commit(self._envelope, self._arrival)
-        message_id = header.first(b"message-id") or self._editor.own_id()
+        message_id = header.first(b"message-id") or self.editor.own_id()
         self._log_acceptance(delivered, message_id, came, disposition.hold)
         return accepted(self.queue_id)
 

@@ -102,22 +102,19 @@ class Reception:
                 self._reader.take(event.data)  # type: ignore[union-attr]
             return None
         step = _STEPS[kind]
+        self._subject = self._transaction
         try:
-            reply = self._decided(step, event)
+            objection = None if step.prepare is None else step.prepare(self, event)
+            if objection is None:
+                objection = self._policy.first_objection(self._subject, event)
+            reply = step.accept(self, event) if objection is None else step.refuse(self, event, objection)
         except Exception as problem:  # invariant 9; the log names the bug or the broken file
             self._journal.warning(f"{kind.__name__} deferred: {type(problem).__name__}: {problem}")
             reply = LOCAL_ERROR
-        if step.counted:
-            self._last = step.counted
-            self._journal.count_command(step.counted, positive=reply.positive)
+        if step.is_counted:
+            self._last = step.command
+            self._journal.count_command(step.command, positive=reply.positive)
         return reply
-
-    def _decided(self, step: "_Step", event: Event) -> Reply:
-        self._subject = self._transaction
-        objection = None if step.prepare is None else step.prepare(self, event)
-        if objection is None:
-            objection = self._policy.first_objection(self._subject, event)
-        return step.accept(self, event) if objection is None else step.refuse(self, event, objection)
 
     def closed(self, reason: str) -> None:
         """End the session after the connection has closed; `reason` is "quit", or the error that ended it."""
@@ -261,17 +258,13 @@ class Reception:
 
 class _Step(NamedTuple):
     """The treatment of one kind of event: `prepare` may object before the policy is asked; then `accept` or `refuse`.
-    `command` names it in the log, `counted` at the end of the session."""
+    `command` names it in the log; `is_counted` if the end of the session gives its number."""
 
     command: str
     accept: Callable[[Reception, Any], Reply]
     prepare: Callable[[Reception, Any], Reply | None] | None = None
     refuse: Callable[[Reception, Any, Reply], Reply] = Reception._refused
     is_counted: bool = True
-
-    @property
-    def counted(self) -> str:
-        return self.command if self.is_counted else ""
 
 
 # Behind the class: within its body, a compiler of Python could not name the methods.
