@@ -12,8 +12,8 @@ COMPILED = {
     "smtpd_classic": "durable log services",
     "smtpd_classic/accounts": "account accounts address login passwords reading resolution",
     "smtpd_classic/client": (
-        "answers attempt connections dialect health hosts outcomes relay remote routes session transaction"
-        " transcript transport wire wording"
+        "answers attempt batches connections dialect endpoint health hosts not_ready outcomes relay remote routes"
+        " session transaction transcript transport wire wording"
     ),
     "smtpd_classic/mailstore": "folders incoming store",
     "smtpd_classic/message": "authors encoded_words headers mailboxes phrase rewriting trace",
@@ -28,7 +28,7 @@ COMPILED = {
     "smtpd_classic/server": "acceptor connection listener_server context thread_pool wire",
     "smtpd_classic/smtp": (
         "address buffer client commands content events exchange extensions grammar incoming legality pipelining replies"
-        " reply sasl scram limits session"
+        " reply sasl scram limits session session_state"
     ),
     "spool": "claim disk draft queue_id state_file",
 }

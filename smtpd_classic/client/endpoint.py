@@ -7,7 +7,10 @@ __all__ = ["Endpoint", "TcpEndpoint", "UnixEndpoint"]
 
 
 class Endpoint(Protocol):
-    """A place to connect to; `str()` names it in the log."""
+    """A place to connect to; `str()` names it in the log. `source` is the address of the connection, or blank."""
+
+    @property
+    def source(self) -> str: ...
 
     def connect(self, timeout_s: float) -> socket.socket:
         """Return a connected socket. Raises OSError."""
@@ -35,6 +38,10 @@ class UnixEndpoint(NamedTuple):
     """A Unix socket on this machine."""
 
     path: str
+
+    @property
+    def source(self) -> str:
+        return ""
 
     def __str__(self) -> str:
         return f"[{self.path}]"

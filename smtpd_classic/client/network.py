@@ -11,6 +11,8 @@ from enum import Enum
 from typing import NamedTuple
 
 from smtpd_classic.client.connections import Connections
+from smtpd_classic.client.dialect import Dialect
+from smtpd_classic.client.endpoint import Endpoint, TcpEndpoint, UnixEndpoint
 from smtpd_classic.client.health import Health
 from smtpd_classic.client.local_addresses import LocalAddresses
 from smtpd_classic.client.slots import TransactionSlots
@@ -47,13 +49,24 @@ class RelayLogin(NamedTuple):
 
 
 class Target(NamedTuple):
-    """One address of one host, with the settings of a session. `from_mx`: DNS named it, so it may be this server."""
+    """One address of one host, with the settings of a session.
+
+    `from_mx`: DNS named it, so it may be this server. `socket_path`: a Unix socket in place of the peer's address.
+    """
 
     peer: Peer
     encryption: Encryption
     implicit_tls: bool = False
     login: RelayLogin | None = None
     from_mx: bool = False
+    dialect: Dialect = Dialect.SMTP
+    socket_path: str = ""
+
+    def endpoint(self, local: LocalAddresses) -> Endpoint:
+        """Return the place to connect to, from the address of this machine that the configuration gives."""
+        if self.socket_path:
+            return UnixEndpoint(self.socket_path)
+        return TcpEndpoint(self.peer.ip, self.peer.port, local.source(self.peer.ip))
 
 
 class Timeouts(NamedTuple):

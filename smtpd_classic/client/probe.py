@@ -202,8 +202,8 @@ class _Probe:
         for target in targets[:_MOST_HOSTS]:
             peer = target.peer
             try:
-                source = self._network.local.source(peer.ip)
-                wire = connect(peer, self._network.timeouts.connect, Transcript(), source)
+                endpoint = target.endpoint(self._network.local)
+                wire = connect(peer, endpoint, self._network.timeouts.connect, Transcript())
             except ConnectionLost as lost:
                 words.append(f"{peer.ip} port {peer.port}: {lost}")
                 continue

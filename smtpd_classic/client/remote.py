@@ -3,10 +3,12 @@
 from dataclasses import replace
 from typing import cast
 
+from smtpd_classic.client.batches import transact
 from smtpd_classic.client.connections import places_of
 from smtpd_classic.client.network import Network, Target
-from smtpd_classic.client.session import NotReady, Session, open_session
-from smtpd_classic.client.transaction import StaleConnection, transact
+from smtpd_classic.client.not_ready import NotReady
+from smtpd_classic.client.session import Session, open_session
+from smtpd_classic.client.transaction import StaleConnection
 from smtpd_classic.client.transport import Action, DeliveryJob, Outcome, Settle
 from smtpd_classic.smtp.reply import Reply
 

@@ -11,28 +11,16 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from smtpd_classic.client.answers import check
-from smtpd_classic.client.dialect import Dialect
 from smtpd_classic.client.login import LoginProblem, log_in
 from smtpd_classic.client.network import Encryption, Network, Target
+from smtpd_classic.client.not_ready import NotReady, put_off, refused
 from smtpd_classic.client.transcript import Transcript
-from smtpd_classic.client.transport import GREETING, Action, Outcome, Peer
+from smtpd_classic.client.transport import GREETING
 from smtpd_classic.client.wire import ClientWire, ConnectionLost, connect
 from smtpd_classic.smtp.client import Offered, parse_ehlo
 from smtpd_classic.smtp.reply import Reply
 
-__all__ = ["NotReady", "Session", "open_session"]
-
-
-class NotReady(Exception):
-    """Raised when there is no session.
-
-    `outcome` is the outcome for every recipient. `dead`: the host could not be reached at all.
-    """
-
-    def __init__(self, outcome: Outcome, *, dead: bool = False) -> None:
-        super().__init__(outcome.reply.text.replace("\n", " "))
-        self.outcome = outcome
-        self.dead = dead
+__all__ = ["Session", "open_session"]
 
 
 class _HandshakeFailed(Exception):
@@ -43,23 +31,6 @@ class _EhloDropped(Exception):
     """Raised when the host closes the connection at EHLO, as some old servers and firewalls do."""
 
 
-def _put_off(enhanced: str, words: str, *, dead: bool = False, login_failed: bool = False) -> NotReady:
-    """Return the exception for a deferral in our own words."""
-    reply = Reply(451, enhanced, words)
-    outcome = Outcome("", Action.DELAYED, reply, soft=True, unreachable=True, login_failed=login_failed)
-    return NotReady(outcome, dead=dead)
-
-
-def _refused(reply: Reply, command: str, peer: Peer) -> NotReady:
-    """Return the exception for a refusal in the host's words.
-
-    A 5xx before MAIL is about this server and not about the message, so the message waits, and another host may be
-    tried.
-    """
-    outcome = Outcome("", Action.DELAYED, reply, peer, command=command, soft=True, unreachable=True)
-    return NotReady(outcome)
-
-
 class Session:
     """An open session.
 
@@ -67,16 +38,24 @@ class Session:
     message, and may be closed by now.
     """
 
-    def __init__(self, wire: ClientWire, peer: Peer, offered: Offered, most_messages: int, *, pipelining: bool) -> None:
+    def __init__(
+        self,
+        wire: ClientWire,
+        target: Target,
+        offered: Offered,
+        most_messages: int,
+        *,
+        pipelining: bool,
+    ) -> None:
         self.wire = wire
-        self.peer = peer
+        self.peer = target.peer
+        self.dialect = target.dialect
         self.offered = offered
         self.connected_s = 0.0
         self.reused = False
         self.needs_reset = False
         self.choked = False
         self.lost = False
-        self.dialect = Dialect.SMTP
         self.recipients_taken = 0  # before the host replied 421 to a RCPT
         self._pipelining = pipelining
         self._messages_left = most_messages - 1
@@ -159,6 +138,7 @@ class _Opening:
         self._target = target
         self._extended = extended
         self._peer = target.peer
+        self._dialect = target.dialect
         self._network = network
         self._timeouts = network.timeouts
         self._transcript = transcript
@@ -166,9 +146,10 @@ class _Opening:
     def run(self) -> Session:
         peer = self._peer
         try:
-            wire = connect(peer, self._timeouts.connect, self._transcript, self._network.local.source(peer.ip))
+            endpoint = self._target.endpoint(self._network.local)
+            wire = connect(peer, endpoint, self._timeouts.connect, self._transcript)
         except ConnectionLost as lost:
-            raise _put_off("4.4.1", f"connect to {peer}: {lost}", dead=True) from None
+            raise put_off("4.4.1", f"connect to {peer}: {lost}", dead=True) from None
         try:
             self._greet(wire)
             offered = self._first_hello(wire)
@@ -176,12 +157,12 @@ class _Opening:
             self._log_in(wire, offered)
         except ConnectionLost as lost:
             wire.close()
-            raise _put_off("4.4.2", f"lost connection with {peer} before MAIL: {lost}") from None
+            raise put_off("4.4.2", f"lost connection with {peer} before MAIL: {lost}") from None
         except (NotReady, _HandshakeFailed, _EhloDropped):
             wire.close()
             raise
         pipelining = not self._network.health.one_at_a_time(peer)
-        return Session(wire, peer, offered, self._network.max_messages, pipelining=pipelining)
+        return Session(wire, self._target, offered, self._network.max_messages, pipelining=pipelining)
 
     def _greet(self, wire: ClientWire) -> None:
         if self._target.implicit_tls:
@@ -190,40 +171,41 @@ class _Opening:
             reply = wire.reply(self._timeouts.greeting)
         except ConnectionLost as lost:
             words = f"lost connection with {self._peer} before its greeting: {lost}"
-            raise _put_off("4.4.2", words, dead=True) from None
+            raise put_off("4.4.2", words, dead=True) from None
         check(reply, GREETING)
         if not reply.positive:
-            raise _refused(reply, GREETING, self._peer)
+            raise refused(reply, GREETING, self._peer)
 
     def _first_hello(self, wire: ClientWire) -> Offered:
         if not self._extended:
-            return self._helo(wire)
+            return self._helo(wire, self._dialect.plain_hello)
         try:
-            reply = wire.command(f"EHLO {self._network.helo_name}", self._timeouts.hello)
+            reply = wire.command(f"{self._dialect.hello} {self._network.helo_name}", self._timeouts.hello)
         except ConnectionLost as lost:
-            if lost.timed_out:
+            if lost.timed_out or not self._dialect.plain_hello:
                 raise
             raise _EhloDropped(str(lost)) from None
         return self._offered(wire, reply)
 
     def _hello(self, wire: ClientWire, timeout_s: float) -> Offered:
-        return self._offered(wire, wire.command(f"EHLO {self._network.helo_name}", timeout_s))
+        return self._offered(wire, wire.command(f"{self._dialect.hello} {self._network.helo_name}", timeout_s))
 
     def _offered(self, wire: ClientWire, reply: Reply) -> Offered:
-        """Return the extensions in the reply to EHLO; send HELO if it was refused."""
-        check(reply, "EHLO")
+        """Return the extensions in the reply to EHLO or LHLO; send HELO if EHLO was refused."""
+        hello, plain = self._dialect.hello, self._dialect.plain_hello
+        check(reply, hello)
         if reply.positive:
             self._not_ourselves(reply)
             return parse_ehlo(reply)
-        if reply.code == 421 or reply.transient:
-            raise _refused(reply, "EHLO", self._peer)
-        return self._helo(wire)
+        if reply.code == 421 or reply.transient or not plain:
+            raise refused(reply, hello, self._peer)
+        return self._helo(wire, plain)
 
-    def _helo(self, wire: ClientWire) -> Offered:
-        reply = wire.command(f"HELO {self._network.helo_name}", self._timeouts.hello)
-        check(reply, "HELO")
+    def _helo(self, wire: ClientWire, verb: str) -> Offered:
+        reply = wire.command(f"{verb} {self._network.helo_name}", self._timeouts.hello)
+        check(reply, verb)
         if not reply.positive:
-            raise _refused(reply, "HELO", self._peer)
+            raise refused(reply, verb, self._peer)
         self._not_ourselves(reply)
         return Offered()
 
@@ -232,7 +214,7 @@ class _Opening:
         name = reply.text.split(maxsplit=1)[:1]
         if self._target.from_mx and name and self._network.own.named(name[0]):
             words = f"{self._peer} calls itself {self._network.helo_name}, as we do: mail would come back to us"
-            problem = _put_off("4.4.6", words)
+            problem = put_off("4.4.6", words)
             problem.outcome = replace(problem.outcome, soft=False)
             raise problem
 
@@ -242,7 +224,7 @@ class _Opening:
             return offered
         if not offered.starttls:
             if encryption.required:
-                raise _put_off("4.7.4", f"TLS is required, but was not offered by {self._peer}")
+                raise put_off("4.7.4", f"TLS is required, but was not offered by {self._peer}")
             return offered
         try:
             reply = wire.command("STARTTLS", self._timeouts.hello)
@@ -253,7 +235,7 @@ class _Opening:
         check(reply, "STARTTLS")
         if not reply.positive:
             if encryption.required or reply.code == 421:
-                raise _refused(reply, "STARTTLS", self._peer)
+                raise refused(reply, "STARTTLS", self._peer)
             return offered
         self._handshake(wire)
         try:
@@ -270,7 +252,7 @@ class _Opening:
             wire.start_tls(context, self._peer.name, self._timeouts.handshake)
         except ConnectionLost as lost:
             if self._target.encryption.required:
-                raise _put_off("4.7.5", f"{lost} with {self._peer}") from None
+                raise put_off("4.7.5", f"{lost} with {self._peer}") from None
             raise _HandshakeFailed(str(lost)) from None
 
     def _log_in(self, wire: ClientWire, offered: Offered) -> None:
@@ -278,7 +260,7 @@ class _Opening:
         if login is None:
             return
         if wire.tls is None:  # whichever way it is configured: never in plaintext
-            raise _put_off("4.7.4", f"{self._peer} wants a login, and there is no TLS")
+            raise put_off("4.7.4", f"{self._peer} wants a login, and there is no TLS")
         try:
             log_in(wire, offered.auth, login, self._timeouts.mail)
         except LoginProblem as problem:
@@ -288,10 +270,10 @@ class _Opening:
     def _login_failed(self, problem: LoginProblem) -> NotReady:
         reply = problem.reply
         if reply is None:
-            return _put_off("4.7.0", f"login at {self._peer}: {problem}", login_failed=True)
-        refused = _refused(reply, "AUTH", self._peer)
+            return put_off("4.7.0", f"login at {self._peer}: {problem}", login_failed=True)
+        not_ready = refused(reply, "AUTH", self._peer)
         if not reply.transient:
             # An expired password must not cause bounces: the message waits, and the postmaster is notified.
-            refused.outcome = replace(refused.outcome, login_failed=True)
+            not_ready.outcome = replace(not_ready.outcome, login_failed=True)
             self._network.login_refused(self._target, str(reply))
-        return refused
+        return not_ready

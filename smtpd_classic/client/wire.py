@@ -12,6 +12,7 @@ import ssl
 import time
 from collections.abc import Iterable
 
+from smtpd_classic.client.endpoint import Endpoint
 from smtpd_classic.client.transcript import Transcript
 from smtpd_classic.client.transport import Peer
 from smtpd_classic.smtp.client import BadReply, ReplyParser
@@ -32,19 +33,18 @@ class ConnectionLost(Exception):
         self.timed_out = timed_out
 
 
-def connect(peer: Peer, timeout_s: float, transcript: Transcript, source: str = "") -> "ClientWire":
-    """Connect, from the address `source` if it is given. Raises ConnectionLost."""
+def connect(peer: Peer, endpoint: Endpoint, timeout_s: float, transcript: Transcript) -> "ClientWire":
+    """Connect to the endpoint of a peer. Raises ConnectionLost."""
     transcript.happened(f"connecting to {peer}")
     try:
-        connection = socket.create_connection((peer.ip, peer.port), timeout_s, (source, 0) if source else None)
+        connection = endpoint.connect(timeout_s)
     except OSError as problem:
-        if source and problem.errno == errno.EADDRNOTAVAIL:
-            words = f"cannot connect from source_address {source}, which is no address of this machine"
+        if endpoint.source and problem.errno == errno.EADDRNOTAVAIL:
+            words = f"cannot connect from source_address {endpoint.source}, which is no address of this machine"
             transcript.happened(words)
             raise ConnectionLost(words) from None
         transcript.happened(reason(problem))
         raise ConnectionLost(reason(problem)) from None
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return ClientWire(connection, transcript)
 
 

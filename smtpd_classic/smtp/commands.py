@@ -139,7 +139,7 @@ _COMMANDS: dict[bytes, _Command] = {
 }
 
 
-def read_command(line: bytes, session: Circumstances, phase: Phase, tally: CommandLimits) -> Event | BdatChunk | Reply:
+def read_command(line: bytes, session: Circumstances, phase: Phase, limits: CommandLimits) -> Event | BdatChunk | Reply:
     """Return the event, the chunk or the reply for a command line. Raises Malformed, OutOfOrder or SessionOver."""
     if b"\t" in line:
         line = line.replace(b"\t", b" ")
@@ -155,13 +155,13 @@ def read_command(line: bytes, session: Circumstances, phase: Phase, tally: Comma
     elif not argument.isascii() and event is not Hello:
         raise Malformed(replies.NOT_ASCII)
     elif event is Reset:
-        tally.count_reset()
+        limits.count_reset()
     if idle:
-        tally.count_command()
+        limits.count_command()
     if phase not in LEGAL[event][0]:
-        raise OutOfOrder(event, phase, after_refusal=tally.after_refusal)
+        raise OutOfOrder(event, phase, after_refusal=limits.after_refusal)
     if event is MailFrom:
-        tally.transaction_asked_for()
+        limits.transaction_asked_for()
     return read(session, argument)
 
 

@@ -14,18 +14,19 @@ from smtpd_classic.smtp import events, replies
 from smtpd_classic.smtp.buffer import ReceiveBuffer
 from smtpd_classic.smtp.commands import BdatChunk, read_command, read_response
 from smtpd_classic.smtp.events import Content, Event, Pause, TlsInfo
-from smtpd_classic.smtp.extensions import Extensions, extended_hello
+from smtpd_classic.smtp.extensions import Extensions
 from smtpd_classic.smtp.grammar import Malformed
 from smtpd_classic.smtp.incoming import Chunks, Data, Incoming
 from smtpd_classic.smtp.legality import COMMAND_PHASES, LEGAL, OutOfOrder, Phase
 from smtpd_classic.smtp.limits import CommandLimits, SessionLimits, SessionOver
 from smtpd_classic.smtp.pipelining import ends_a_group, too_early
 from smtpd_classic.smtp.reply import Reply
+from smtpd_classic.smtp.session_state import SessionState
 
 __all__ = ["Extensions", "ServerSession", "SessionLimits"]
 
 
-class ServerSession:
+class ServerSession(SessionState):
     """One session: `receive_data()`, then `next_event()` until it pauses, with an `answer()` to each event; then
     `data_to_send()`.
 
@@ -39,15 +40,9 @@ class ServerSession:
         *,
         tls: TlsInfo | None = None,
     ) -> None:
-        self.extensions = extensions
-        self.tls = tls
-        self.hello = ""  # the client's name
-        self.extended = False
-        self.authenticated = False
-        self.trusted = False  # a Trusted Host or local submission
-        self.utf8 = False  # MAIL had SMTPUTF8
+        super().__init__(extensions, tls)
         self.close_reason: str | None = None
-        self._tally = CommandLimits(limits)
+        self._limits = CommandLimits(limits)
         self._phase = Phase.CONNECTED
         self._pending: Event | None = None
         self._buffer = ReceiveBuffer()
@@ -60,30 +55,7 @@ class ServerSession:
     @property
     def attacks(self) -> int:
         """Return the number of commands that only attackers send."""
-        return self._tally.attacks
-
-    @property
-    def known(self) -> bool:
-        """Return True for a client that is trusted or has logged in."""
-        return self.trusted or self.authenticated
-
-    @property
-    def strict(self) -> bool:
-        """Return True if the client must wait for the greeting and for the reply that ends a group of commands."""
-        return self.extensions.strict_pipelining and not self.known
-
-    @property
-    def dsn(self) -> bool:
-        """Return True if the client may use RFC 3461. A success notice for a stranger is backscatter."""
-        return self.extensions.dsn_for_everyone or self.known
-
-    @property
-    def protocol_name(self) -> str:
-        """Return the protocol for the trace header (RFC 3848, RFC 6531 4.3)."""
-        if not self.extended:
-            return "SMTP"
-        name = "UTF8SMTP" if self.utf8 else "ESMTP"
-        return name + ("S" if self.tls else "") + ("A" if self.authenticated else "")
+        return self._limits.attacks
 
     @property
     def content_octets(self) -> int:
@@ -129,7 +101,7 @@ class ServerSession:
 
     def talked_early(self) -> None:
         """End the session of a client that did not wait for the greeting."""
-        self._tally.attacks += 1
+        self._limits.attacks += 1
         self._give_up(*too_early(events.Connected()))
 
     def tls_started(self, tls: TlsInfo) -> None:
@@ -176,7 +148,7 @@ class ServerSession:
             line = self._buffer.next_line(lenient=self.trusted)
             if line is None:
                 return Pause.NEED_DATA
-            found = read_command(line, self, self._phase, self._tally)
+            found = read_command(line, self, self._phase, self._limits)
         except Malformed as malformed:
             self._refuse(malformed.reply, attack=malformed.attack)
             if malformed.hopeless:
@@ -184,7 +156,7 @@ class ServerSession:
         except OutOfOrder as disorder:
             self._refuse(disorder.reply, attack=disorder.attack, consequence=disorder.consequence)
         except SessionOver as over:
-            self._tally.attacks += over.reply is replies.NOT_SMTP
+            self._limits.attacks += over.reply is replies.NOT_SMTP
             self._give_up(over.reply, over.reason)
         else:
             if isinstance(found, Reply):
@@ -231,7 +203,7 @@ class ServerSession:
             return Pause.NEED_DATA
         self._phase = self._after_drop
         if self._refusal is None:
-            disorder = OutOfOrder(events.StartContent, self._phase, after_refusal=self._tally.after_refusal)
+            disorder = OutOfOrder(events.StartContent, self._phase, after_refusal=self._limits.after_refusal)
             self._refuse(disorder.reply, attack=disorder.attack, consequence=disorder.consequence)
         else:
             refusal = self._refusal
@@ -256,7 +228,7 @@ class ServerSession:
 
     def _accepted(self, event: Event, reply: Reply) -> None:
         if self._buffer and self.strict and ends_a_group(event):
-            self._tally.attacks += isinstance(event, events.Connected)
+            self._limits.attacks += isinstance(event, events.Connected)
             return self._give_up(*too_early(event))
         if isinstance(event, events.Hello):
             self.hello, self.extended = event.name, event.extended
@@ -264,7 +236,7 @@ class ServerSession:
         match event:
             case events.MailFrom():
                 self.utf8 = event.smtputf8
-                self._tally.after_refusal = False
+                self._limits.after_refusal = False
             case events.StartContent() if event.chunking:
                 self._content, self._announced = self._announced, Chunks()
                 self._phase = Phase.CHUNK
@@ -272,9 +244,9 @@ class ServerSession:
             case events.StartContent():
                 self._content = Data(lenient=self.trusted)
             case events.EndContent():
-                self._tally.message_accepted()
+                self._limits.message_accepted()
             case events.Hello() if event.extended:
-                return self._announce(reply.text)
+                return self._out.append(self.ehlo_reply(reply.text))
             case events.Auth() | events.AuthResponse():
                 return self._go_on_with_login(reply)
             case events.StartTls() | events.Quit():
@@ -284,7 +256,7 @@ class ServerSession:
     def _rejected(self, event: Event, reply: Reply) -> None:
         match event:
             case events.MailFrom() | events.RcptTo():
-                self._tally.after_refusal = True
+                self._limits.after_refusal = True
             case events.StartContent() if event.chunking:
                 self._refusal = reply
                 self._after_drop, self._phase = Phase.CHUNKS, Phase.DROP
@@ -306,10 +278,6 @@ class ServerSession:
         elif phase is not None:
             self._phase = phase
 
-    def _announce(self, greeting: str) -> None:
-        circumstances = {"encrypted": self.tls is not None, "authenticated": self.authenticated, "dsn": self.dsn}
-        self._out.append(extended_hello(greeting, self.extensions, **circumstances))
-
     def _go_on_with_login(self, reply: Reply) -> None:
         if reply.code == 334:
             self._phase = Phase.AUTH
@@ -323,7 +291,7 @@ class ServerSession:
 
     def _refuse(self, reply: Reply, *, attack: bool = False, consequence: bool = False) -> None:
         self._say(reply)
-        if self._tally.too_many_errors(reply, attack=attack, consequence=consequence):
+        if self._limits.too_many_errors(reply, attack=attack, consequence=consequence):
             self._give_up(replies.TOO_MANY_ERRORS, "too many errors")
 
     def _give_up(self, reply: Reply, reason: str) -> None:

@@ -8,15 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from smtpd_classic.client.batches import transact
 from smtpd_classic.client.dialect import Dialect
-from smtpd_classic.client.endpoint import UnixEndpoint
-from smtpd_classic.client.session import Session
-from smtpd_classic.client.transaction import transact
+from smtpd_classic.client.network import Encryption, Target
+from smtpd_classic.client.not_ready import NotReady
+from smtpd_classic.client.session import Session, open_session
 from smtpd_classic.client.transcript import Transcript
 from smtpd_classic.client.transport import Outcome, Peer
-from smtpd_classic.client.wire import ClientWire
-from smtpd_classic.smtp.client import parse_ehlo
-from tests.client.world import QUICK, job_for
+from tests.client.world import QUICK, config_of, job_for, network_of
 
 ANN, BOB, EVE = "ann@us.test", "bob@us.test", "eve@us.test"
 
@@ -96,14 +95,11 @@ class CountingSocket(socket.socket):
 def lmtp(folder: Path, verdicts: dict[str, bytes], *, pipelining: bool = True) -> Iterator[tuple[LmtpServer, Session]]:
     path = folder / "lmtp.sock"
     server = LmtpServer(path, verdicts, pipelining=pipelining)
-    endpoint = UnixEndpoint(str(path))
-    connection = CountingSocket(endpoint.connect(5.0))
+    target = Target(Peer("lmtp.test"), Encryption.NEVER, dialect=Dialect.LMTP, socket_path=str(path))
+    session = open_session(target, network_of(config_of()), Transcript(), lambda sentence: None)
+    connection = CountingSocket(session.wire._socket)
+    session.wire._socket = connection
     server.writes = connection.writes
-    wire = ClientWire(connection, Transcript())
-    wire.reply(5.0)
-    offered = parse_ehlo(wire.command(f"{Dialect.LMTP.hello} us.test", 5.0))
-    session = Session(wire, Peer(str(endpoint)), offered, 10, pipelining=True)
-    session.dialect = Dialect.LMTP
     try:
         yield server, session
     finally:
@@ -173,6 +169,30 @@ def test_a_message_leaves_in_few_large_writes(tmp_path: Path) -> None:
     assert len(server.got[1][1]) == len(large) + large.count(b"\n")
 
 
-def test_a_unix_socket_that_is_missing_is_an_error_of_the_system(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
-        UnixEndpoint(str(tmp_path / "missing")).connect(1.0)
+@pytest.mark.parametrize("reply", [b"500 5.5.1 no LHLO here", b""], ids=["refused", "closed"])
+def test_a_greeting_that_lmtp_refuses_is_not_tried_as_helo(tmp_path: Path, reply: bytes) -> None:
+    path, commands = tmp_path / "lmtp.sock", list[bytes]()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
+        listening.bind(str(path))
+        listening.listen()
+
+        def serve() -> None:
+            connection, _ = listening.accept()
+            with connection, connection.makefile("rb") as file:
+                connection.sendall(b"220 hello\r\n")
+                commands.append(file.readline())
+                connection.sendall(reply + b"\r\n" if reply else b"")
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        target = Target(Peer("lmtp.test"), Encryption.NEVER, dialect=Dialect.LMTP, socket_path=str(path))
+        with pytest.raises(NotReady):
+            open_session(target, network_of(config_of()), Transcript(), lambda sentence: None)
+        thread.join(10)
+    assert commands == [b"LHLO us.test\r\n"]
+
+
+def test_a_socket_that_is_not_there_defers(tmp_path: Path) -> None:
+    target = Target(Peer("lmtp.test"), Encryption.NEVER, dialect=Dialect.LMTP, socket_path=str(tmp_path / "none"))
+    with pytest.raises(NotReady, match=r"connect to lmtp\.test: no such file or directory"):
+        open_session(target, network_of(config_of()), Transcript(), lambda sentence: None)
