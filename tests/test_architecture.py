@@ -110,7 +110,8 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     "daemon.privileges": (set(), set()),
     "client.probe": ({"client", "config", "dns", "smtp"}, set()),
     "doctor": (
-        {"config", "daemon.privileges", "dns", "domain_name", "keys", "mailauth", "runtime", "server.tls", "spool"},
+        {"accounts", "config", "daemon.privileges", "dns", "domain_name", "keys", "log_source", "mailauth", "runtime"}
+        | {"server.tls", "spool"},
         set(),
     ),
     # The screens: files and a running instance's folder, never its sockets; the server's own code explains.

@@ -10,7 +10,7 @@ from smtpd_classic.commands.failures import guarded
 from smtpd_classic.commands.signing import key_store
 from smtpd_classic.config import Config, load
 from smtpd_classic.doctor import CheckResult, CheckState, examine
-from smtpd_classic.doctor.facts import examination
+from smtpd_classic.doctor.facts import BLOCK_LISTS, examination
 
 __all__ = ["HELP", "add_arguments", "run"]
 
@@ -23,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quiet", action="store_true", help="print only what changed since the last time (for cron)")
     parser.add_argument("--probe", action="append", default=[], metavar="HOST", help="a host to reach at port 25")
     parser.add_argument("--list", action="append", default=[], metavar="ZONE", help="a block list to ask")
+    parser.add_argument("--no-lists", action="store_true", help="ask no block list")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -30,7 +31,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _examine(config: Config, args: argparse.Namespace) -> int:
-    facts = examination(config, key_store(config), args.probe, args.list)
+    lists = () if args.no_lists else args.list or BLOCK_LISTS
+    facts = examination(config, key_store(config), args.probe, lists)
     findings = examine(facts)
     shown = _changed(config, findings) if args.quiet else findings
     if args.json:

@@ -141,6 +141,13 @@ class Server:
         "a load balancer). They are written into the DNS records that are printed, and mail is never sent to them. "
         "Blank: the addresses of the interfaces.",
     )
+    probe_hosts: tuple[str, ...] = option(
+        DOMAINS,
+        (),
+        "Hosts to probe",
+        "Mail servers of others that “smtpd-classic doctor” connects to at port 25, to see whether this server can "
+        "reach the Internet. Blank: the two that took mail of this server last.",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,28 +2,45 @@
 
 from collections.abc import Callable, Iterator
 
-from smtpd_classic.doctor import dns_checks, host_checks
+from smtpd_classic.doctor import dns_checks, host_checks, name_checks, server_checks, spf_checks
 from smtpd_classic.doctor.finding import CheckResult, Examination
 
 __all__ = ["CHECKS", "examine"]
 
 CHECKS: tuple[Callable[[Examination], Iterator[CheckResult]], ...] = (
     host_checks.daemon,
+    server_checks.configuration,
+    server_checks.accounts,
+    server_checks.listeners,
+    server_checks.port_25_in,
     host_checks.port_25_out,
     dns_checks.resolver,
+    name_checks.resolver_kind,
+    name_checks.own_address,
+    name_checks.helo_name,
     dns_checks.helo_address,
     dns_checks.ptr,
     dns_checks.mx,
+    name_checks.backup_mx,
     dns_checks.spf,
+    spf_checks.spf_terms,
+    spf_checks.spf_end,
+    name_checks.helo_spf,
     dns_checks.dkim,
+    server_checks.key_files,
     dns_checks.retired_keys,
     dns_checks.dmarc,
     dns_checks.dmarc_reports,
+    server_checks.report_addresses,
+    dns_checks.tls_reports,
     host_checks.certificate,
+    server_checks.certificate_name,
+    server_checks.certificate_chain,
     host_checks.block_lists,
     host_checks.clock,
     host_checks.disk,
     host_checks.queue,
+    server_checks.held,
     host_checks.log,
 )
 

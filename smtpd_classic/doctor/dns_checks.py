@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from smtpd_classic.dns import DnsFailure, NoSuchDomain
-from smtpd_classic.doctor.finding import CheckResult, Examination, good, unknown, wrong
+from smtpd_classic.doctor.finding import NOT_USED, CheckResult, Examination, good, unknown, wrong
 from smtpd_classic.domain_name import ascii_domain
 from smtpd_classic.keys.publication import RecordState
 from smtpd_classic.keys.store import IN_USE, RETIRED, DkimKey, KeysUnreadable
@@ -12,9 +12,22 @@ from smtpd_classic.mailauth.lookup import Lookups
 from smtpd_classic.mailauth.spf import SpfQuery, check_spf
 from smtpd_classic.mailauth.words import ResultWord
 
-__all__ = ["dkim", "dmarc", "dmarc_reports", "helo_address", "mx", "ptr", "resolver", "retired_keys", "spf"]
+__all__ = [
+    "SET_ADDRESSES",
+    "address_records",
+    "dkim",
+    "dmarc",
+    "dmarc_reports",
+    "helo_address",
+    "leads_here",
+    "mx",
+    "ptr",
+    "resolver",
+    "retired_keys",
+    "spf",
+    "tls_reports",
+]
 
-_NOT_USED = "not used: mail leaves by the relay"
 _KEPT_S = 30 * 86_400
 
 
@@ -38,27 +51,26 @@ def helo_address(facts: Examination) -> Iterator[CheckResult]:
     name = ascii_domain(facts.config.helo_name)
     subject = f"address of {name}"
     try:
-        found = {address for version in (4, 6) for address in _addresses(facts, name, version)}
+        found = {address for version in (4, 6) for address in address_records(facts, name, version)}
     except DnsFailure as problem:
         yield unknown(subject, str(problem))
         return
     if not found:
         yield wrong(subject, "the name has no address", f"Publish A and AAAA records for {name}.")
     elif not facts.public:
-        yield unknown(subject, f"DNS shows {', '.join(sorted(found))}; no own address is known", _SET_ADDRESSES)
+        yield unknown(subject, f"DNS shows {', '.join(sorted(found))}; no own address is known", SET_ADDRESSES)
     elif found - set(facts.public):
         other = ", ".join(sorted(found - set(facts.public)))
-        yield wrong(
-            subject, f"DNS shows {other}, which is not ours", f"Correct the record, or {_SET_ADDRESSES.lower()}"
-        )
+        yield wrong(subject, f"DNS shows {other}, which is not ours", f"Correct the record, or {SET_ADDRESSES.lower()}")
     else:
         yield good(subject, ", ".join(sorted(found)))
 
 
-_SET_ADDRESSES = "Set [server] public_addresses."
+SET_ADDRESSES = "Set [server] public_addresses."
 
 
-def _addresses(facts: Examination, name: str, version: int) -> tuple[str, ...]:
+def address_records(facts: Examination, name: str, version: int) -> tuple[str, ...]:
+    """Return the addresses of a name, none when it does not exist. Raises DnsFailure."""
     try:
         return facts.resolver.address_records(name, version)
     except NoSuchDomain:
@@ -68,7 +80,7 @@ def _addresses(facts: Examination, name: str, version: int) -> tuple[str, ...]:
 def ptr(facts: Examination) -> Iterator[CheckResult]:
     """Check that each of our addresses leads back to the HELO name."""
     if facts.by_relay:
-        yield good("reverse name", _NOT_USED)
+        yield good("reverse name", NOT_USED)
         return
     wanted = ascii_domain(facts.config.helo_name)
     for address in facts.public:
@@ -93,7 +105,7 @@ def mx(facts: Examination) -> Iterator[CheckResult]:
         subject = f"MX of {domain}"
         try:
             hosts = [each.host for each in facts.resolver.mx_records(domain)]
-            leads = [host for host in hosts if host and _leads_here(facts, host)]
+            leads = [host for host in hosts if host and leads_here(facts, host)]
         except NoSuchDomain:
             hosts, leads = [], []
         except DnsFailure as problem:
@@ -108,10 +120,11 @@ def mx(facts: Examination) -> Iterator[CheckResult]:
             yield good(subject, ", ".join(hosts))
 
 
-def _leads_here(facts: Examination, host: str) -> bool:
+def leads_here(facts: Examination, host: str) -> bool:
+    """Return True if a host is this server. Raises DnsFailure."""
     if host == ascii_domain(facts.config.helo_name):
         return True
-    found = {address for version in (4, 6) for address in _addresses(facts, host, version)}
+    found = {address for version in (4, 6) for address in address_records(facts, host, version)}
     return bool(found & set(facts.public))
 
 
@@ -128,7 +141,7 @@ def spf(facts: Examination) -> Iterator[CheckResult]:
             elif result.word in {ResultWord.NONE, ResultWord.PERMERROR}:
                 yield wrong(subject, result.reason, advice)
             elif facts.by_relay or not facts.public:
-                yield good(subject, _NOT_USED if facts.by_relay else "there is one record that can be read")
+                yield good(subject, NOT_USED if facts.by_relay else "there is one record that can be read")
             elif result.word is ResultWord.PASS:
                 yield good(subject, result.reason)
             else:
@@ -194,6 +207,26 @@ def dmarc(facts: Examination) -> Iterator[CheckResult]:
             yield good(subject, f"p={record.policy}")
         else:
             yield wrong(subject, "the record has no valid p=", advice)
+
+
+def tls_reports(facts: Examination) -> Iterator[CheckResult]:
+    """Check the record that asks for reports about TLS (RFC 8460). A domain may have none."""
+    for domain in facts.domains:
+        subject = f"TLS reports of {domain}"
+        try:
+            records = [text for text in facts.resolver.txt(f"_smtp._tls.{domain}") if text.startswith(b"v=TLSRPTv1")]
+        except NoSuchDomain:
+            records = []
+        except DnsFailure as problem:
+            yield unknown(subject, str(problem))
+            continue
+        advice = f"See “smtpd-classic dns records {domain}”."
+        if len(records) > 1:
+            yield wrong(subject, f"there are {len(records)} records, and receivers ignore them all", advice)
+        elif records and b"rua=" not in records[0]:
+            yield wrong(subject, "the record has no rua=", advice)
+        else:
+            yield good(subject, "there is one record" if records else "not asked for")
 
 
 def dmarc_reports(facts: Examination) -> Iterator[CheckResult]:

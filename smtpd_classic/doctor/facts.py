@@ -1,6 +1,7 @@
 """The facts about one instance that the doctor, the commands of keys and DNS, and the screens share."""
 
 import ipaddress
+import re
 import socket
 import time
 from collections.abc import Sequence
@@ -9,14 +10,16 @@ from smtpd_classic.config.check_domains import local_domains
 from smtpd_classic.config.kinds import Host
 from smtpd_classic.config.schema import Config
 from smtpd_classic.daemon.privileges import service_user
-from smtpd_classic.dns import DnsResolver, NoSuchDomain
+from smtpd_classic.dns import DnsFailure, DnsResolver, NoSuchDomain
 from smtpd_classic.doctor.finding import Examination
 from smtpd_classic.domain_name import ascii_domain
 from smtpd_classic.keys.publication import Publication, same_record
 from smtpd_classic.keys.records import DnsRecord, MailHost, domain_records
 from smtpd_classic.keys.store import RETIRED, KeyStore, dkim_folder
+from smtpd_classic.log_source import NoLog, log_source
 
 __all__ = [
+    "BLOCK_LISTS",
     "DEFAULT_ALGORITHM",
     "algorithm_of",
     "examination",
@@ -30,7 +33,12 @@ __all__ = [
 
 DEFAULT_ALGORITHM = "rsa2048"
 _PATIENCE_S = 10.0
+_VISITOR = re.compile(r": connect from [^\[]*\[([0-9A-Fa-f.:]+)\]")
 _LONGEST_BANNER = 512
+_LINES_LOOKED_AT = 50
+_TAKEN = re.compile(r" relay=([^\[, ]+)\[[^\]]*\]:25, .*status=sent")
+# Lists that answer every resolver but public ones.
+BLOCK_LISTS = ("zen.spamhaus.org", "bl.spamcop.net", "psbl.surriel.com")
 
 
 def signing_domains(config: Config) -> list[str]:
@@ -123,24 +131,87 @@ def is_shown(resolver: DnsResolver, record: DnsRecord) -> bool:
 def examination(
     config: Config, store: KeyStore, probe_hosts: Sequence[str] = (), lists: Sequence[str] = ()
 ) -> Examination:
-    """Return the facts and tools for an examination of this instance."""
+    """Return the facts and tools for an examination of this instance. Without `probe_hosts` those of the configuration
+    are probed, or the hosts that took mail last."""
+    resolver = DnsResolver(config.server.name_servers)
     return Examination(
         config=config,
-        resolver=DnsResolver(config.server.name_servers),
+        resolver=resolver,
         store=store,
         publication=publication_of(config, store),
         public=own_addresses(config),
         domains=tuple(signing_domains(config)),
         clock=time.time,
-        banner=_banner,
-        probe_hosts=tuple(probe_hosts),
+        banner=lambda host, port: _banner(resolver, host, port),
+        reach=_reach,
+        last_visitor=lambda: _last_visitor(config.server.log),
+        name_servers=_name_servers(config),
+        probe_hosts=tuple(probe_hosts) or config.server.probe_hosts or _recent_hosts(config.server.log),
         lists=tuple(lists),
     )
 
 
-def _banner(host: str) -> str:
-    """Return the greeting of a host at port 25. Raises OSError."""
-    with socket.create_connection((host, 25), _PATIENCE_S) as connection:
+def _banner(resolver: DnsResolver, host: str, port: int) -> str:
+    """Return the greeting of a host. Raises OSError."""
+    try:
+        addresses = resolver.addresses(host)
+    except (NoSuchDomain, DnsFailure) as problem:
+        raise OSError(str(problem)) from None
+    failure = OSError("it has no address")
+    for address in addresses:
+        try:
+            return _greeting(address, port)
+        except OSError as problem:
+            failure = problem
+    raise failure
+
+
+def _greeting(address: str, port: int) -> str:
+    with socket.create_connection((address, port), _PATIENCE_S) as connection:
         banner = connection.recv(_LONGEST_BANNER).decode("ascii", "replace").strip()
         connection.sendall(b"QUIT\r\n")
     return banner
+
+
+def _reach(host: str, port: int) -> None:
+    """Connect to a port. Raises OSError."""
+    socket.create_connection((host, port), _PATIENCE_S).close()
+
+
+def _name_servers(config: Config) -> tuple[str, ...]:
+    """Return the addresses of the name servers that are asked."""
+    if config.server.name_servers:
+        return tuple(address for address, _ in config.server.name_servers)
+    try:
+        with open("/etc/resolv.conf", encoding="utf-8", errors="replace") as file:
+            words = [line.split() for line in file]
+    except OSError:
+        return ()
+    return tuple(each[1] for each in words if len(each) > 1 and each[0] == "nameserver")
+
+
+def _recent_hosts(log: str) -> tuple[str, ...]:
+    """Return the two hosts of others that took mail last; none when there are none or the log cannot be read."""
+    try:
+        lines = log_source(log).last(_LINES_LOOKED_AT, lambda line: _TAKEN.search(line) is not None)
+    except (NoLog, OSError):
+        return ()
+    matches = [_TAKEN.search(line) for line in reversed(lines)]
+    return tuple(dict.fromkeys(match[1] for match in matches if match is not None))[:2]
+
+
+def _last_visitor(log: str) -> str:
+    """Return the last line about a connection from the Internet, blank for none. Raises OSError."""
+    try:
+        found = log_source(log).last(1, _is_visitor)
+    except NoLog as problem:
+        raise OSError(str(problem)) from None
+    return found[0] if found else ""
+
+
+def _is_visitor(line: str) -> bool:
+    match = _VISITOR.search(line)
+    try:
+        return match is not None and ipaddress.ip_address(match[1]).is_global
+    except ValueError:
+        return False

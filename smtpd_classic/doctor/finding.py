@@ -10,7 +10,10 @@ from smtpd_classic.dns import Resolver
 from smtpd_classic.keys.publication import Publication
 from smtpd_classic.keys.store import KeyStore
 
-__all__ = ["CheckResult", "CheckState", "Examination", "good", "unknown", "wrong"]
+__all__ = ["NOT_USED", "CheckResult", "CheckState", "Examination", "good", "unknown", "wrong"]
+
+
+NOT_USED = "not used: mail leaves by the relay"
 
 
 class CheckState(StrEnum):
@@ -34,8 +37,10 @@ class CheckResult(NamedTuple):
 class Examination:
     """The facts and tools of one examination.
 
-    `banner` returns the greeting of a host at port 25 and raises OSError. `public` are the addresses under which other
-    servers know this one.
+    `banner` returns the greeting of a host at a port, `reach` connects to one; both raise OSError. `public` are the
+    addresses under which other servers know this one. `last_visitor` returns the last line of the log about a
+    connection of a stranger, blank for none, and raises OSError. `ca_file` has the authorities to trust, blank for
+    those of the system.
     """
 
     config: Config
@@ -45,7 +50,11 @@ class Examination:
     public: tuple[str, ...]
     domains: tuple[str, ...]
     clock: Callable[[], float]
-    banner: Callable[[str], str]
+    banner: Callable[[str, int], str]
+    reach: Callable[[str, int], None]
+    last_visitor: Callable[[], str]
+    name_servers: tuple[str, ...] = ()
+    ca_file: str = ""
     probe_hosts: tuple[str, ...] = ()
     lists: tuple[str, ...] = ()
 

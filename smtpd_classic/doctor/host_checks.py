@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from smtpd_classic.dns import DnsFailure, NoSuchDomain
-from smtpd_classic.doctor.finding import CheckResult, Examination, good, unknown, wrong
+from smtpd_classic.doctor.finding import NOT_USED, CheckResult, Examination, good, unknown, wrong
 from smtpd_classic.runtime import StatusFile
 from smtpd_classic.server.tls import days_left, problem_with
 from spool import Spool, SpoolBroken
@@ -15,7 +15,6 @@ __all__ = ["block_lists", "certificate", "clock", "daemon", "disk", "log", "port
 
 _SOON_DAYS = 14
 _FEW_INODES = 1000
-_NOT_USED = "not used: mail leaves by the relay"
 _WRITTEN = datetime(2026, 11, 1, tzinfo=UTC).timestamp()
 
 
@@ -103,13 +102,17 @@ def clock(facts: Examination) -> Iterator[CheckResult]:
 def port_25_out(facts: Examination) -> Iterator[CheckResult]:
     """Check that other servers can be reached at port 25."""
     if facts.by_relay:
-        yield good("port 25 out", _NOT_USED)
+        yield good("port 25 out", NOT_USED)
         return
     if not facts.probe_hosts:
-        yield unknown("port 25 out", "no host to ask", "Name hosts of others: --probe HOST.")
+        yield unknown(
+            "port 25 out",
+            "no host to ask: nothing was sent lately",
+            "Name a host: --probe HOST, or [server] probe_hosts.",
+        )
     for host in facts.probe_hosts:
         try:
-            banner = facts.banner(host)
+            banner = facts.banner(host, 25)
         except OSError as problem:
             said = f"{host} cannot be reached: {problem.strerror or problem}"
             yield wrong("port 25 out", said, "Ask your provider to open port 25, or set a relay.")
@@ -120,7 +123,7 @@ def port_25_out(facts: Examination) -> Iterator[CheckResult]:
 def block_lists(facts: Examination) -> Iterator[CheckResult]:
     """Check that no block list contains our addresses."""
     if facts.by_relay:
-        yield good("block lists", _NOT_USED)
+        yield good("block lists", NOT_USED)
         return
     for zone in facts.lists:
         for address in facts.public:

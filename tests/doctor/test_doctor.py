@@ -2,7 +2,9 @@
 
 import json
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,10 @@ import pytest
 
 from smtpd_classic.config.load import parse
 from smtpd_classic.dns import DnsFailure, FixedResolver
-from smtpd_classic.doctor import CheckState, Examination, examine
+from smtpd_classic.doctor import CheckResult, CheckState, Examination, examine
 from smtpd_classic.keys.publication import Publication
 from smtpd_classic.keys.store import IN_USE, RETIRED, KeyStore
+from smtpd_classic.runtime.status import Listening, StatusFile, own_status
 from smtpd_classic.server.self_signed import make_self_signed
 from spool import Envelope, Recipient, Spool, new_queue_id
 from tests.instance import Instance
@@ -30,6 +33,7 @@ class Patient:
         self.folder = folder
         self.options = ""
         self.now = NOW
+        self.helo = "mail.example.org"
         self.store = KeyStore(str(folder / "dkim"))
         (key,) = self.store.add("example.org", "ed25519", NOW)
         self.store.set_state(key, IN_USE, NOW)
@@ -43,8 +47,19 @@ class Patient:
             "example.org": (b"v=spf1 mx ~all",),
             key.dns_name: (self.store.record(key).encode(),),
             "_dmarc.example.org": (b"v=DMARC1; p=none; rua=mailto:dmarc@example.org",),
+            "slow.example": SILENCE,
         }
-        self.banner: Callable[[str], str] = lambda host: f"220 {host}"
+        self.banner: Callable[[str, int], str] = lambda host, port: f"220 {host}"
+        self.reach: Callable[[str, int], None] = lambda host, port: None
+        self.visitor = (
+            f"{time.strftime('%b %d %H:%M:%S', time.localtime(NOW - 3600))} mx smtpd: connect from x[8.8.8.8]"
+        )
+        self.name_servers: tuple[str, ...] = ("127.0.0.1",)
+        self.ca_file = str(folder / "tls/certificate.pem")
+        (folder / "users").write_text(
+            "dmarc@example.org:{ARGON2ID}$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$aGFzaA::::::\n"
+        )
+        (folder / "aliases").write_text("postmaster@example.org: dmarc@example.org\n")
         self.probes: tuple[str, ...] = ("mx.elsewhere.example",)
         self.lists: tuple[str, ...] = ("list.example",)
         (folder / "spool").mkdir()
@@ -55,11 +70,12 @@ class Patient:
         (folder / "tls").mkdir()
         make_self_signed(str(folder / "tls/certificate.pem"), str(folder / "tls/key.pem"), ("mail.example.org",))
 
-    def examined(self) -> list[tuple[str, str]]:
-        """The rows that are not good: subject and state. Those about the machine that runs the test are left out."""
+    def rows(self) -> list[CheckResult]:
+        """All rows."""
         text = (
             f"[server]\nprimary_domain = example.org\nspool_folder = spool\nmail_folder = mail\nrun_folder = run\n"
-            f"log = {self.folder}/log\n[basic]\nhelo_name = mail.example.org\nmin_free_space = 0\n"
+            f"log = {self.folder}/log\n"
+            f"users_file = users\naliases_file = aliases\n[basic]\nhelo_name = {self.helo}\nmin_free_space = 0\n"
             f"[listener smtp]\nport = 25\n{self.options}"
         )
         config = parse(text, self.folder / "smtpd-classic.conf")
@@ -73,10 +89,18 @@ class Patient:
             domains=("example.org",),
             clock=lambda: self.now,
             banner=self.banner,
+            reach=self.reach,
+            last_visitor=lambda: self.visitor,
+            name_servers=self.name_servers,
+            ca_file=self.ca_file,
             probe_hosts=self.probes,
             lists=self.lists,
         )
-        rows = [each for each in examine(facts) if each.subject not in {"server", "clock"}]
+        return examine(facts)
+
+    def examined(self) -> list[tuple[str, str]]:
+        """The rows that are not good: subject and state. Those about the machine that runs the test are left out."""
+        rows = [each for each in self.rows() if each.subject not in {"server", "clock"}]
         assert all(each.advice for each in rows if each.state is CheckState.WRONG)
         return [(each.subject, str(each.state)) for each in rows if each.state is not CheckState.GOOD]
 
@@ -92,6 +116,7 @@ def test_a_good_server_has_no_complaint(patient: Patient) -> None:
 
 WRONG, UNKNOWN = str(CheckState.WRONG), str(CheckState.UNKNOWN)
 KEY = "DKIM key 202611e of example.org"
+TERMS, TLS = "SPF terms of example.org", "TLS reports of example.org"
 SPF = f"SPF of example.org for {IP}"
 
 
@@ -120,7 +145,22 @@ def test_a_part_that_is_broken_is_named(
         ("example.org", (b"v=spf1 mx", b"v=spf1 a"), [(SPF, WRONG)]),
         ("example.org", (b"v=spf1 nonsense",), [(SPF, WRONG)]),
         ("example.org", (b"v=spf1 ip4:198.51.100.1 -all",), [(SPF, WRONG)]),
-        ("example.org", (b"v=spf1 " + b"a:mail.example.org " * 11 + b"-all",), []),
+        ("example.org", (b"v=spf1 " + b"a:mail.example.org " * 11 + b"-all",), [(TERMS, WRONG)]),
+        ("example.org", (b"v=spf1 mx include:gone.example -all",), [(TERMS, WRONG)]),
+        ("example.org", (b"v=spf1 mx include:slow.example -all",), [(TERMS, UNKNOWN)]),
+        ("example.org", (b"v=spf1 mx +all",), [("SPF for all other hosts of example.org", WRONG)]),
+        ("example.org", (b"v=spf1 mx",), []),
+        ("mail.example.org", (b"v=spf1 -all",), [(f"SPF of mail.example.org for {IP}", WRONG)]),
+        ("mail.example.org", (b"v=spf1 a -all",), []),
+        ("mail.example.org", SILENCE, [(f"SPF of mail.example.org for {IP}", UNKNOWN)]),
+        ("_smtp._tls.example.org", (b"v=TLSRPTv1; rua=mailto:a@example.org",) * 2, [(TLS, WRONG)]),
+        ("_smtp._tls.example.org", (b"v=TLSRPTv1;",), [(TLS, WRONG)]),
+        ("_smtp._tls.example.org", SILENCE, [(TLS, UNKNOWN)]),
+        (
+            "_dmarc.example.org",
+            (b"v=DMARC1; p=none; rua=mailto:nobody@example.org",),
+            [("report addresses of example.org", WRONG)],
+        ),
         ("example.org", (b"v=spf1 " + b"a:example.org " * 11 + b"-all",), [(SPF, WRONG)]),
         ("example.org", SILENCE, [(SPF, UNKNOWN)]),
         ("202611e._domainkey.example.org", (), [(KEY, WRONG)]),
@@ -153,13 +193,118 @@ def test_a_name_without_or_with_a_wrong_address(patient: Patient) -> None:
     assert ("address of mail.example.org", WRONG) in patient.examined()
 
 
-def test_port_25_and_block_lists(patient: Patient) -> None:
-    def closed(host: str) -> str:
-        raise ConnectionRefusedError(111, "Connection refused")
+def refused(host: str, port: int) -> str:
+    raise ConnectionRefusedError(111, "Connection refused")
 
-    patient.banner = closed
+
+def silent(host: str, port: int) -> str:
+    raise TimeoutError(110, "Connection timed out")
+
+
+def test_a_backup_mx(patient: Patient) -> None:
+    subject = "backup MX mx2.elsewhere.example of example.org"
+    patient.mx["example.org"].append((20, "mx2.elsewhere.example"))
+    assert patient.examined() == [(subject, WRONG)]
+    patient.addresses["mx2.elsewhere.example"] = ["198.51.100.7"]
+    assert patient.examined() == []
+    patient.probes = ()
+    for banner, state in ((refused, WRONG), (silent, UNKNOWN)):
+        patient.banner = banner
+        assert patient.examined() == [("port 25 out", UNKNOWN), (subject, state)]
+    patient.addresses["mx2.elsewhere.example"] = SILENCE
+    assert (subject, WRONG) not in patient.examined()
+
+
+def test_own_name_and_addresses(patient: Patient) -> None:
+    patient.public = ()
+    patient.pointers = {}
+    assert ("own address", UNKNOWN) in patient.examined()
+    assert WRONG not in {state for _, state in patient.examined()}
+    patient.public = ("10.0.0.5",)
+    assert ("own address 10.0.0.5", WRONG) in patient.examined()
+
+
+@pytest.mark.parametrize("name", ["mail", "mail.localdomain", "mail.lan"])
+def test_a_name_in_helo_that_means_nothing(patient: Patient, name: str) -> None:
+    patient.helo = name
+    assert ("name in HELO", WRONG) in patient.examined()
+
+
+def test_a_public_resolver_matters_where_block_lists_are_asked(patient: Patient) -> None:
+    patient.name_servers = ("9.9.9.9",)
+    assert patient.examined() == [("kind of resolver", WRONG)]
+    patient.lists = ()
+    assert patient.examined() == []
+
+
+def test_visitors(patient: Patient) -> None:
+    for line in ("", "nonsense", patient.visitor):
+        patient.visitor = line
+        patient.now = NOW + (2 * 86_400 if "connect" in line else 0)
+        assert patient.examined() == [("port 25 in", UNKNOWN)]
+
+
+def test_the_certificate_for_others(patient: Patient) -> None:
+    patient.ca_file = ""
+    assert patient.examined() == [("certificate chain", WRONG)]
+    patient.ca_file = str(patient.folder / "tls/certificate.pem")
+    make_self_signed(patient.ca_file, str(patient.folder / "tls/key.pem"), ("other.example",))
+    assert patient.examined() == [("certificate name", WRONG)]
+    (patient.folder / "tls/key.pem").chmod(0o644)
+    assert ("certificate", WRONG) in patient.examined()
+
+
+def test_files_that_are_open_or_broken(patient: Patient) -> None:
+    (patient.folder / "dkim/example.org" / f"{patient.key.selector}.pem").chmod(0o644)
+    assert patient.examined() == [("key files of example.org", WRONG)]
+    (patient.folder / "dkim/example.org" / f"{patient.key.selector}.pem").chmod(0o600)
+    (patient.folder / "users").write_text("nonsense\n")
+    assert patient.examined() == [("accounts", WRONG)]
+
+
+def test_an_error_of_the_configuration(patient: Patient) -> None:
+    patient.options = "[remote]\nrelay_always = yes\n"
+    assert ("configuration", WRONG) in patient.examined()
+
+
+def test_listeners_of_a_running_server(patient: Patient) -> None:
+    run = patient.folder / "run"
+    run.mkdir()
+    listening = (Listening("smtp", "0.0.0.0", 25, "starttls"), Listening("submissions", "::", 465, "implicit"))
+    status = own_status("", "", "1")
+    StatusFile(str(run / "status.json")).write(replace(status, listening=listening))
+    asked: list[tuple[str, int]] = []
+    patient.reach = lambda host, port: asked.append((host, port))
+    assert patient.examined() == []
+    assert asked == [("127.0.0.1", 25), ("::1", 465)]
+
+    def closed(host: str, port: int) -> None:
+        if port == 465:
+            refused(host, port)
+
+    patient.reach = closed
+    assert patient.examined() == [("listener submissions at :: port 465", WRONG)]
+    StatusFile(str(run / "status.json")).write(replace(status, not_listening=("0.0.0.0 port 25: in use",)))
+    assert patient.examined() == [("listener", WRONG)]
+
+
+def test_held_messages(patient: Patient) -> None:
+    with patient.spool.draft(new_queue_id(NOW)) as draft:
+        draft.write(b"Subject: x\n\n")
+        draft.commit(Envelope("a@example.org", (Recipient("b@example.net"),)), NOW, hold=True)
+    assert patient.examined() == [("held messages", WRONG)]
+
+
+def test_a_good_server_has_thirty_rows(patient: Patient) -> None:
+    patient.mx["example.org"].append((20, "mx2.elsewhere.example"))
+    patient.addresses["mx2.elsewhere.example"] = ["198.51.100.7"]
+    assert len(patient.rows()) >= 30
+
+
+def test_port_25_and_block_lists(patient: Patient) -> None:
+    patient.banner = refused
     assert patient.examined() == [("port 25 out", WRONG)]
-    patient.banner, patient.probes = (lambda host: "220"), ()
+    patient.banner, patient.probes = (lambda host, port: f"220 {host}"), ()
     assert patient.examined() == [("port 25 out", UNKNOWN)]
     patient.probes = ("mx.elsewhere.example",)
     for answer, state in (("127.0.0.2", WRONG), ("127.255.255.254", UNKNOWN)):
@@ -198,10 +343,10 @@ def test_the_command_prints_rows_json_and_changes() -> None:
     with tempfile.TemporaryDirectory(prefix="smtpd-classic-") as folder:
         Path(folder).chmod(0o755)
         instance = Instance(Path(folder) / "instance")
-        done = instance.run("doctor")
+        done = instance.run("doctor", "--no-lists")
         assert done.returncode == 1
         assert "[!!] server: it does not run" in done.stdout
-        rows = json.loads(instance.run("doctor", "--json").stdout)
+        rows = json.loads(instance.run("doctor", "--json", "--no-lists").stdout)
         assert {row["state"] for row in rows} <= {"good", "wrong", "could not be asked"}
-        instance.run("doctor", "--quiet")
-        assert instance.run("doctor", "--quiet").stdout == ""
+        instance.run("doctor", "--quiet", "--no-lists")
+        assert instance.run("doctor", "--quiet", "--no-lists").stdout == ""

@@ -1,11 +1,11 @@
 """Server: options of the page that are seen on the wire."""
 
-from tests.client.fake_host import own_ip
+from tests.client.fake_host import FakeHost, hosts, own_ip
 from tests.waiting import until
 from tests.wire.panel import options
 from tests.wire.test_authentication import place
 from tests.wire.test_remote import reason
-from tests.wire.world import DEAD_MX, World
+from tests.wire.world import BOTH_IPV4, DEAD_MX, World
 
 SERVER = options("server")
 
@@ -21,6 +21,16 @@ def test_junk_time(world: World) -> None:
     until(lambda: not list(junk.iterdir()), 20, world.log)
     assert len(list((inbox / "new").iterdir())) == kept
     world.logged("messages from the junk folders")
+
+
+def test_probe_hosts(world: World) -> None:
+    """The doctor reaches the host of the option; without it and without mail there is none to ask."""
+    world.given({})
+    peer = FakeHost("mx.both.test", ip=BOTH_IPV4, port=25)
+    with hosts(peer):
+        assert "port 25 out: both.test" not in world.instance.run("doctor", "--no-lists").stdout
+        world.panel.set("Server", SERVER["probe_hosts"], "both.test")
+        assert "[ok] port 25 out: both.test: 220 mx.both.test" in world.instance.run("doctor", "--no-lists").stdout
 
 
 def test_public_addresses(world: World) -> None:

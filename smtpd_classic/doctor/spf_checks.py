@@ -1,0 +1,85 @@
+"""Checks of the SPF records of the domains beyond the result for our addresses."""
+
+from collections.abc import Iterator
+
+from smtpd_classic.dns import DnsFailure, NoSuchDomain
+from smtpd_classic.doctor.finding import CheckResult, Examination, good, unknown, wrong
+from smtpd_classic.mailauth.lookup import Lookups
+from smtpd_classic.mailauth.spf import MAX_TERMS, SpfQuery, check_spf
+from smtpd_classic.mailauth.spf_record import BadSpfRecord, SpfRecord, parse_spf_record, spf_records
+from smtpd_classic.mailauth.words import ResultWord
+
+__all__ = ["spf_end", "spf_terms"]
+
+_FREE_TERMS = frozenset(("all", "ip4", "ip6"))
+_MOST_COUNTED = 40
+
+
+def spf_terms(facts: Examination) -> Iterator[CheckResult]:
+    """Check that no receiver needs more than ten terms that ask DNS, whatever the sender's address is."""
+    for domain in facts.domains:
+        subject = f"SPF terms of {domain}"
+        query = SpfQuery((*facts.public, "192.0.2.0")[0], f"postmaster@{domain}", domain)
+        if check_spf(query, Lookups(facts.resolver)).word in {ResultWord.TEMPERROR, ResultWord.PERMERROR}:
+            continue  # reported by `spf`
+        try:
+            number = _terms(domain, Lookups(facts.resolver), 0)
+        except DnsFailure as problem:
+            yield unknown(subject, str(problem))
+            continue
+        except BadSpfRecord as problem:
+            advice = f"Correct the SPF record of {domain}, or take the include out of it."
+            yield wrong(subject, f"a record that it names cannot be used: {problem}", advice)
+            continue
+        if number > MAX_TERMS:
+            advice = "Take out includes, or replace a and mx by ip4 and ip6."
+            yield wrong(subject, f"{number} terms ask DNS, and receivers stop after {MAX_TERMS}", advice)
+        elif number >= 0:
+            yield good(subject, f"{number} of {MAX_TERMS} that may ask DNS")
+
+
+def _record(domain: str, lookups: Lookups) -> SpfRecord | None:
+    """Return the one SPF record of a domain, or None. Raises DnsFailure or BadSpfRecord."""
+    try:
+        found = spf_records(lookups.txt(domain))
+    except NoSuchDomain:
+        return None
+    return parse_spf_record(found[0]) if len(found) == 1 else None
+
+
+def _terms(domain: str, lookups: Lookups, so_far: int) -> int:
+    """Return the number of terms with all includes; -1 when there is no record."""
+    record = _record(domain, lookups)
+    if record is None:
+        if so_far:
+            raise BadSpfRecord(f"{domain} has not exactly one SPF record")
+        return -1
+    number = 0
+    targets = [term.domain for term in record.terms if term.name == "include"]
+    number += sum(term.name not in _FREE_TERMS for term in record.terms)
+    if record.redirect and not any(term.name == "all" for term in record.terms):
+        targets.append(record.redirect)
+        number += 1
+    for target in targets:
+        if "%" not in target and so_far + number < _MOST_COUNTED:
+            number += _terms(target, lookups, so_far + number)
+    return number
+
+
+def spf_end(facts: Examination) -> Iterator[CheckResult]:
+    """Check that the SPF record does not allow every host to send for the domain."""
+    for domain in facts.domains:
+        try:
+            record = _record(domain, Lookups(facts.resolver))
+        except (DnsFailure, BadSpfRecord):
+            continue  # reported by `spf`
+        if record is None:
+            continue
+        subject = f"SPF for all other hosts of {domain}"
+        end = next((term.qualifier for term in record.terms if term.name == "all"), "")
+        if end == "+":
+            yield wrong(subject, "+all allows every host to send for the domain", "End the record with ~all or -all.")
+        elif end in {"~", "-"} or record.redirect:
+            yield good(subject, f"{end}all" if end else "as the record that it redirects to says")
+        else:
+            yield good(subject, "nothing is said about them; ~all or -all would protect the domain")
