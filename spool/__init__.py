@@ -3,7 +3,7 @@
 from spool.claim import Claim, EntryContent
 from spool.disk import NoSuchEntry, NotClaimed, SpoolBroken, SpoolFull
 from spool.draft import Draft
-from spool.entry import DELIVERED, FAILED, WAITING, Entry, Envelope, Listed, Recipient, RecipientState, State
+from spool.entry import DELIVERED, FAILED, WAITING, Entry, Envelope, Hold, Listed, Recipient, RecipientState, State
 from spool.queue_id import new_queue_id
 from spool.spool import Spool
 
@@ -16,6 +16,7 @@ __all__ = [
     "Entry",
     "EntryContent",
     "Envelope",
+    "Hold",
     "Listed",
     "NoSuchEntry",
     "NotClaimed",

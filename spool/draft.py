@@ -10,7 +10,6 @@ Rule 3: leaving the block without `commit()` removes the file.
 import contextlib
 import os
 from collections.abc import Iterator
-from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
@@ -18,7 +17,7 @@ from filelock import unlock_descriptor
 
 from smtpd_classic.durable import COMPLETE, DRAFT, close, create_locked, sync, sync_folder, write_all
 from spool.disk import Folders, failure
-from spool.entry import Entry, Envelope, untried
+from spool.entry import Entry, Envelope, Hold, untried
 from spool.form import encode_trailer
 from spool.state_file import write_state
 
@@ -88,16 +87,16 @@ class Draft:
             self.abandon()
             raise failure(error, self._path) from error
 
-    def commit(self, envelope: Envelope, now: float, hold: bool = False) -> str:
+    def commit(self, envelope: Envelope, now: float, hold: Hold | None = None) -> str:
         """Return the queue id once the message is on disk. After SpoolFull or SpoolBroken it is not in the queue."""
         if self._over:
             raise ValueError("the draft is committed or given up")
         self._pending.append(encode_trailer(envelope, now, self.size))
         try:
             self._flush()
-            if hold:  # before the entry can be claimed
+            if hold is not None:  # before the entry can be claimed
                 entry = Entry(self.queue_id, now, envelope, self.size)
-                write_state(self._folders, self.queue_id, replace(untried(entry), held=True), {})
+                write_state(self._folders, self.queue_id, untried(entry).on_hold(hold._replace(since=now)), {})
             os.fchmod(self._descriptor, COMPLETE)
             sync(self._descriptor)
             if self._names_need_sync:

@@ -1,14 +1,19 @@
 """The records of the spool. An `Envelope` is written once and never changes; each attempt replaces the `State`."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 __all__ = [
+    "BY_HAND",
     "DELIVERED",
     "FAILED",
+    "JUNK",
+    "RESTORED",
+    "UNDELIVERABLE",
     "WAITING",
     "Entry",
     "Envelope",
+    "Hold",
     "Listed",
     "Recipient",
     "RecipientState",
@@ -17,6 +22,16 @@ __all__ = [
 ]
 
 WAITING, DELIVERED, FAILED = "waiting", "delivered", "failed"
+# The reasons of a hold. Programs read them too (JSON), so a text never changes.
+BY_HAND, JUNK, RESTORED, UNDELIVERABLE = "by hand", "junk", "restored", "undeliverable"
+
+
+class Hold(NamedTuple):
+    """The reason why a message waits until an administrator releases it, details in one line, and since when."""
+
+    reason: str = BY_HAND
+    text: str = ""
+    since: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +100,7 @@ class State:
     """The state of a message.
 
     `recipients` has one item for each recipient of the envelope, in the same order; `next_attempt` 0.0 means at once.
+    `hold_reason`, `hold_text` and `held_since` tell about a hold; older versions wrote none of them.
     """
 
     recipients: tuple[RecipientState, ...]
@@ -95,6 +111,39 @@ class State:
     delay_notified: bool = False
     transcript: str = ""
     held: bool = False
+    hold_reason: str = ""
+    hold_text: str = ""
+    held_since: float = 0.0
+
+    def on_hold(self, hold: Hold) -> "State":
+        """Return the state with this hold. One that is held already keeps the time at which that began."""
+        since = self.held_since if self.held else hold.since
+        return replace(self, held=True, hold_reason=hold.reason, hold_text=hold.text, held_since=since)
+
+    def after(
+        self,
+        recipients: tuple[RecipientState, ...],
+        first_attempt: float,
+        last_attempt: float,
+        next_attempt: float,
+        delay_notified: bool,
+        transcript: str,
+    ) -> "State":
+        """Return the state after one more attempt; a hold stays."""
+        return replace(
+            self,
+            recipients=recipients,
+            attempts=self.attempts + 1,
+            first_attempt=first_attempt,
+            last_attempt=last_attempt,
+            next_attempt=next_attempt,
+            delay_notified=delay_notified,
+            transcript=transcript,
+        )
+
+    def released(self) -> "State":
+        """Return the state without a hold."""
+        return replace(self, held=False, hold_reason="", hold_text="", held_since=0.0)
 
     @property
     def done(self) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 from spool import DELIVERED, FAILED, WAITING, Entry, Listed, NoSuchEntry, Spool, SpoolBroken, State
 from spool.disk import Folders
+from spool.entry import BY_HAND
 from spool.form import CorruptFile, footer_length, trailer_start
 
 __all__ = [
@@ -36,7 +37,8 @@ class QueueRow:
     """One message of the queue.
 
     `recipients` are those that still wait; `delivered` and `failed` count the others. `last_reply` is the newest reply
-    to a waiting recipient, `hosts` are those that deferred one. Times are seconds since the epoch, 0 for never.
+    to a waiting recipient, `hosts` are those that deferred one. `hold_reason` and `hold_text` are blank unless the
+    message is held. Times are seconds since the epoch, 0 for never.
     """
 
     queue_id: str
@@ -53,6 +55,8 @@ class QueueRow:
     last_reply: str
     delay_reasons: tuple[str, ...]
     hosts: tuple[str, ...] = ()
+    hold_reason: str = ""
+    hold_text: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -120,7 +124,7 @@ def _quick_row(folders: Folders, listed: Listed, *, active: bool) -> QueueRow:
     said = _decode(str(tail[start + 1 : -footer_length - 1], "ascii"))[0]
     envelope = said["envelope"]
     state: dict[str, Any] = {}
-    if listed.attempted:
+    if listed.attempted or listed.held:
         state = _decode(str(_whole(f"{folders.state}/{listed.queue_id}"), "ascii"))[0]
     everyone = state.get("recipients") or envelope["recipients"]
     waiting = [each for each in everyone if each.get("state", WAITING) == WAITING]
@@ -142,6 +146,8 @@ def _quick_row(folders: Folders, listed: Listed, *, active: bool) -> QueueRow:
         last_reply=reasons[newest] if waiting else "",
         delay_reasons=tuple(reasons),
         hosts=tuple(dict.fromkeys([each["host"] for each in waiting if each.get("host")])),
+        hold_reason=state.get("hold_reason", BY_HAND) if listed.held else "",
+        hold_text=state.get("hold_text", "") if listed.held else "",
     )
 
 
@@ -180,6 +186,8 @@ def row_of(entry: Entry, state: State, *, active: bool = False) -> QueueRow:
         last_reply=_said(newest.host, newest.last_reply) if newest is not None else "",
         delay_reasons=tuple(_said(row.host, row.last_reply) for row in waiting),
         hosts=tuple(dict.fromkeys(row.host for row in waiting if row.host)),
+        hold_reason=(state.hold_reason or BY_HAND) if state.held else "",
+        hold_text=state.hold_text if state.held else "",
     )
 
 

@@ -22,14 +22,13 @@ import fcntl
 import os
 import stat
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 from smtpd_classic.durable import close, names_need_sync, sync_folder
 from spool import sweep
 from spool.claim import Claim, EntryContent, give_back, lock_entry, open_entry, read_entry
 from spool.disk import Folders, NoSuchEntry, NotClaimed, SpoolBroken, failure, folders_in
 from spool.draft import Draft
-from spool.entry import Entry, Listed, State, untried
+from spool.entry import Entry, Hold, Listed, State, untried
 from spool.form import CorruptFile, NeverSynced
 from spool.listing import count, due_times, in_order, rows
 from spool.quarantine import set_aside
@@ -38,6 +37,7 @@ from spool.state_file import make_due, read_state
 
 __all__ = ["Spool"]
 
+_BY_HAND = Hold()
 _NO_FILE_OF_OURS = frozenset({errno.ELOOP, errno.ENXIO})
 
 
@@ -225,19 +225,19 @@ class Spool:
                 raise failure(error, path) from error
         raise NoSuchEntry(queue_id)
 
-    def hold(self, queue_id: str) -> None:
+    def hold(self, queue_id: str, hold: Hold = _BY_HAND) -> None:
         """Hold the entry, so that it is not tried.
 
         This and the next three functions raise NotClaimed, NoSuchEntry, SpoolFull and SpoolBroken.
         """
         with self._claimed(queue_id) as claim:
-            claim.record(replace(claim.state, held=True))
+            claim.record(claim.state.on_hold(hold))
 
     def release(self, queue_id: str) -> None:
         """End a hold; the due time is unchanged."""
         with self._claimed(queue_id) as claim:
             if claim.state.held:
-                claim.record(replace(claim.state, held=False))
+                claim.record(claim.state.released())
 
     def retry_now(self, queue_id: str) -> None:
         """Make the entry due at once; a held entry stays held."""

@@ -15,7 +15,7 @@ from smtpd_classic.config import Config, load
 from smtpd_classic.config.kinds import DURATION
 from smtpd_classic.daemon.privileges import PrivilegeProblem, drop, service_user
 from smtpd_classic.runtime import Runtime
-from spool import Listed, NoSuchEntry, NotClaimed, Spool, SpoolBroken, SpoolFull
+from spool import Hold, Listed, NoSuchEntry, NotClaimed, Spool, SpoolBroken, SpoolFull
 from spool.rows import STATES, is_in_delivery, row_of, rows
 
 __all__ = ["HELP", "add_arguments", "run"]
@@ -58,6 +58,8 @@ def _add_selection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--older", metavar="AGE", type=_age, help="that came longer ago, as in 2d")
     parser.add_argument("--newer", metavar="AGE", type=_age, help="that came later, as in 30m")
     parser.add_argument("--state", choices=STATES, help="in this state")
+    parser.add_argument("--reason", metavar="REASON", help="held for this reason, such as “by hand”")
+    parser.add_argument("--restored", action="store_true", help="held because they came from a backup")
 
 
 def _age(text: str) -> float:
@@ -182,7 +184,7 @@ def _act(spool: Spool, runtime: Runtime, selection: QueueSelection, action: str)
 
 _ACTIONS: dict[str, Callable[[Spool, str], None]] = {
     "retry": Spool.retry_now,
-    "hold": Spool.hold,
+    "hold": lambda spool, queue_id: spool.hold(queue_id, Hold(since=time.time())),
     "release": Spool.release,
     "delete": Spool.delete,
 }

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from spool import Listed
+from spool.entry import RESTORED
 from spool.rows import ACTIVE, HELD, NEW, WAITING_FOR_RETRY, QueueRow
 
 __all__ = ["QueueSelection"]
@@ -23,6 +24,7 @@ class QueueSelection:
     since: float | None = None
     until: float | None = None
     state: str | None = None
+    reason: str | None = None
 
     @classmethod
     def of(cls, args: Namespace, now: float) -> "QueueSelection":
@@ -35,6 +37,7 @@ class QueueSelection:
             None if args.newer is None else now - args.newer,
             None if args.older is None else now - args.older,
             args.state,
+            RESTORED if args.restored else args.reason,
         )
 
     @property
@@ -58,7 +61,9 @@ class QueueSelection:
     @property
     def needs_envelope(self) -> bool:
         """True if the files must be opened to decide."""
-        return self.state == ACTIVE or any(each is not None for each in (self.sender, self.recipient, self.domain))
+        return self.state == ACTIVE or any(
+            each is not None for each in (self.sender, self.recipient, self.domain, self.reason)
+        )
 
     def may_match(self, listed: Listed) -> bool:
         """Return False if the message is known to be another one without opening its file."""
@@ -68,6 +73,8 @@ class QueueSelection:
             return False
         if self.until is not None and listed.arrival > self.until:
             return False
+        if self.reason is not None and not listed.held:
+            return False
         if self.state in {None, ACTIVE}:
             return True
         state = HELD if listed.held else WAITING_FOR_RETRY if listed.attempted else NEW
@@ -76,6 +83,8 @@ class QueueSelection:
     def matches(self, row: QueueRow) -> bool:
         """Return True if the envelope of a message that `may_match` let through fits too."""
         if self.state == ACTIVE and row.state != ACTIVE:
+            return False
+        if self.reason is not None and row.hold_reason != self.reason:
             return False
         if self.sender is not None and not fnmatchcase(row.sender.lower(), self.sender):
             return False

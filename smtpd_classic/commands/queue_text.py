@@ -49,6 +49,8 @@ def as_json(row: QueueRow) -> str:
             "next_attempt": int(row.next_attempt),
             "delivered": row.delivered,
             "failed": row.failed,
+            "hold_reason": row.hold_reason,
+            "hold_text": row.hold_text,
         },
         ensure_ascii=False,
     )
@@ -88,6 +90,8 @@ def as_table(rows: Iterable[QueueRow], now: float) -> Iterator[str]:
             f"{_short(row.size):>6}  {printable(row.sender, 256) or '<>'}"
         )
         indent = " " * 58
+        if row.hold_reason:
+            yield f"{indent}held: {_hold(row)}"
         for address, reason in zip(row.recipients[:5], row.delay_reasons, strict=False):
             yield f"{indent}to {printable(address, 256)}{': ' if reason else ''}{printable(reason, 300)}"
         if len(row.recipients) > 5:
@@ -119,6 +123,7 @@ def _about(row: QueueRow, entry: Entry, state: State) -> Iterator[str]:
     known = {
         "Queue id": row.queue_id,
         "State": row.state,
+        "Held": _held_since(row, state),
         "Arrived": _moment(entry.arrival),
         "Size": _short(entry.size),
         "From": envelope.sender or "<>",
@@ -129,6 +134,15 @@ def _about(row: QueueRow, entry: Entry, state: State) -> Iterator[str]:
         "Next attempt": "when released" if state.held else _moment(row.next_attempt) if state.attempts else "at once",
     }
     return (f"{name + ':':14}{printable(text, 400)}" for name, text in known.items() if text)
+
+
+def _hold(row: QueueRow) -> str:
+    return printable(f"{row.hold_reason}: {row.hold_text}" if row.hold_text else row.hold_reason, 300)
+
+
+def _held_since(row: QueueRow, state: State) -> str:
+    since = f"since {_moment(state.held_since)}, " if state.held_since else ""
+    return f"{since}{_hold(row)}" if row.hold_reason else ""
 
 
 def _recipients(entry: Entry, state: State) -> Iterator[str]:

@@ -14,7 +14,8 @@ from smtpd_classic.log import WARNING
 from smtpd_classic.mailstore.incoming import Incoming
 from smtpd_classic.mailstore.store import MailStoreBroken, MailStoreFull
 from smtpd_classic.services import Services
-from spool import Draft, Envelope, Recipient, SpoolBroken, SpoolFull, new_queue_id
+from spool import Draft, Envelope, Hold, Recipient, SpoolBroken, SpoolFull, new_queue_id
+from spool.entry import JUNK
 
 __all__ = [
     "DISK_TROUBLE",
@@ -126,7 +127,7 @@ class QueueDestination:
         with self._services.spool.draft(new_queue_id(now)) as draft:
             for chunk in self._draft.content():
                 draft.write(chunk)
-            queue_id = draft.commit(envelope, now, hold=True)
+            queue_id = draft.commit(envelope, now, Hold(JUNK))
         said = f"{queue_id}: held: junk is not forwarded to {', '.join(each.address for each in self._held)}"
         self._services.log.write("smtpd", said)
 

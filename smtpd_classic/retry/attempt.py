@@ -20,7 +20,8 @@ from smtpd_classic.retry.journal import Stopwatch
 from smtpd_classic.retry.notices import NoticeResult
 from smtpd_classic.retry.recipient_states import RecipientStates, effective, fate_of, lists_in
 from smtpd_classic.smtp.address import NULL_SENDER
-from spool import WAITING, Claim, Recipient, SpoolBroken, SpoolFull, State
+from spool import WAITING, Claim, Hold, Recipient, SpoolBroken, SpoolFull, State
+from spool.entry import UNDELIVERABLE
 
 __all__ = ["DeliveryAttempt"]
 
@@ -174,11 +175,11 @@ class DeliveryAttempt:
         state = self.claim.state
         attempts = state.attempts + 1
         failures, gave_up = self._failures(attempts, now)
-        held = False
         if failures:
             verdict = self._context.notices.failed(self.claim, failures)
-            held = verdict is NoticeResult.HOLD
-            if verdict is NoticeResult.TOLD:
+            if verdict is NoticeResult.HOLD:
+                state = state.on_hold(Hold(UNDELIVERABLE, since=now))
+            elif verdict is NoticeResult.TOLD:
                 for recipient, _ in failures:
                     self._rows.fail(recipient.address)
                 if gave_up:
@@ -190,8 +191,8 @@ class DeliveryAttempt:
         when = now if self._cut_short else when  # another thread continues where the stopping thread was
         first = state.first_attempt or self._claimed
         transcript = joined(routed.job.transcript for routed in self._jobs)
-        self._record(State(tuple(self._rows), attempts, first, now, when, notified, transcript, held or state.held))
-        return None if held else when
+        self._record(state.after(tuple(self._rows), first, now, when, notified, transcript))
+        return None if state.held else when
 
     def remove(self) -> float | None:
         """Remove the entry: each recipient is delivered, or the sender is notified of the failure.

@@ -28,7 +28,10 @@ def test_it_is_as_the_parsers_are_now() -> None:
     [
         ("smtpd-classic qu", {"queue"}),
         ("smtpd-classic --config /etc/queue us", {"user"}),
-        ("smtpd-classic queue ", {"list", "show", "retry", "hold", "release", "delete", "flush", "hosts", "--help"}),
+        (
+            "smtpd-classic queue ",
+            {"list", "show", "retry", "hold", "release", "delete", "flush", "hosts", "adopt", "--help"},
+        ),
         ("smtpd-classic queue list --st", {"--state"}),
         ("smtpd-classic queue list --state ", {"new", "active", "waiting", "held"}),
         ("smtpd-classic user status joe su", {"suspended"}),

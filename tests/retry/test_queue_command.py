@@ -18,7 +18,7 @@ from smtpd_classic.commands import queue_adopt
 from smtpd_classic.commands.failures import Refused
 from smtpd_classic.config import load
 from smtpd_classic.submission import maildrop
-from spool import Envelope, Recipient, RecipientState, Spool, State, new_queue_id
+from spool import Envelope, Hold, Recipient, RecipientState, Spool, State, new_queue_id
 from tests.submission.test_letter import letter
 
 NOW = float(int(time.time()))
@@ -45,14 +45,14 @@ class Place:
         self.spool.make()
         self.new = self.put("joe@us.test", "bob@example.org", at=NOW - 60)
         self.tried = self.put("ann@us.test", "eve@second.example", at=NOW - 7200, tried=True)
-        self.held = self.put("", "joe@us.test", at=NOW - 86400, held=True)
+        self.held = self.put("", "joe@us.test", at=NOW - 86400, hold=Hold())
         self.list = self.put("joe@us.test", *(f"user{n}@example.org" for n in range(7)), at=NOW - 30)
         self.give()
 
-    def put(self, sender: str, *recipients: str, at: float, tried: bool = False, held: bool = False) -> str:
+    def put(self, sender: str, *recipients: str, at: float, tried: bool = False, hold: Hold | None = None) -> str:
         with self.spool.draft(new_queue_id(at)) as draft:
             draft.write(b"Subject: a \x1b[7mtest\n\nHello.\n")
-            queue_id = draft.commit(Envelope(sender, tuple(Recipient(each) for each in recipients)), at, held)
+            queue_id = draft.commit(Envelope(sender, tuple(Recipient(each) for each in recipients)), at, hold)
         if tried:
             claim = self.spool.claim(queue_id)
             assert claim is not None
@@ -305,3 +305,17 @@ def test_on_a_shared_file_system_the_administrator_must_say_that_the_node_is_dea
     with pytest.raises(Refused, match=r"shared file system \(nfs4\).*--node-is-dead"):
         queue_adopt.run(load(str(place.file)), place.spool, argparse.Namespace(folder=str(dead), node_is_dead=False))
     assert len(list(Spool(str(dead)).list())) == 4
+
+
+def test_held_messages_are_selected_and_shown_by_their_reason(place: Place) -> None:
+    other = place.put("eve@us.test", "bob@example.org", at=NOW, hold=Hold("over limit", "201 recipients an hour"))
+    place.give()
+    assert place.ids("--reason", "over limit") == [other]
+    assert place.ids("--reason", "by hand") == [place.held]
+    assert place.ids("--restored") == []
+    assert "held: over limit: 201 recipients an hour" in place.run("list").stdout
+    assert "Held:" in place.run("show", other).stdout
+    (row,) = map(json.loads, place.run("list", "--json", other).stdout.splitlines())
+    assert (row["hold_reason"], row["hold_text"]) == ("over limit", "201 recipients an hour")
+    assert place.run("release", "--reason", "over limit").returncode == 0
+    assert place.ids("--state", "held") == [place.held]

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable
 
-from spool import Envelope, Listed, NoSuchEntry, Recipient, Spool, new_queue_id
+from spool import Envelope, Hold, Listed, NoSuchEntry, Recipient, Spool, new_queue_id
 
 __all__ = ["LARGE", "NOW", "ONE", "SMALL", "TWO", "Said", "check_order", "commit", "found", "made"]
 
@@ -30,7 +30,7 @@ def commit(
     with spool.draft(new_queue_id(now)) as draft:
         for start in range(0, len(content), 50_000):
             draft.write(content[start : start + 50_000])
-        return draft.commit(envelope, now, hold)
+        return draft.commit(envelope, now, Hold() if hold else None)
 
 
 def found(spool: Spool, queue_id: str) -> tuple[bytes, Envelope] | None:

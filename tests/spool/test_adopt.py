@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from spool import Draft, Envelope, Recipient, Spool, SpoolBroken, SpoolFull, State, new_queue_id
+from spool import Draft, Envelope, Hold, Recipient, Spool, SpoolBroken, SpoolFull, State, new_queue_id
 from spool.adopt import adopt
 from tests.spool.faults import crashing, descriptors, failing
 from tests.spool.messages import LARGE, NOW, ONE, SMALL, TWO, check_order, commit, found, made
@@ -59,7 +59,7 @@ def test_a_name_that_is_taken_gives_a_new_one_and_harms_neither(spools: tuple[Sp
     queue_id = tried(old)
     with Draft(new.folders, queue_id, True) as draft:
         draft.write(LARGE)
-        draft.commit(ONE, NOW, hold=True)
+        draft.commit(ONE, NOW, Hold())
     taken, moved = states(new)[queue_id], states(old)[queue_id]
     ((before, now),) = adopt(old, new)
     assert before == queue_id != now

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from spool import DELIVERED, WAITING, NoSuchEntry, NotClaimed, Spool, SpoolBroken, SpoolFull, State, new_queue_id
+from spool import DELIVERED, WAITING, Hold, NoSuchEntry, NotClaimed, Spool, SpoolBroken, SpoolFull, State, new_queue_id
 from tests.spool.faults import Faults, crashing, descriptors, failing
 from tests.spool.messages import LARGE, NOW, SMALL, TWO, check_order, commit, found, made
 
@@ -78,7 +78,7 @@ def test_crash_while_drafting_and_committing_leaves_a_whole_message_or_none(
         with spool.draft(ids[-1]) as draft:
             for start in range(0, len(content), 40_000):
                 draft.write(content[start : start + 40_000])
-            draft.commit(TWO, NOW, hold)
+            draft.commit(TWO, NOW, Hold() if hold else None)
 
     def check(spool: Spool, other: str, done: bool) -> None:
         listed = check_order(spool)

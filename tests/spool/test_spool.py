@@ -19,6 +19,7 @@ from spool import (
     WAITING,
     Claim,
     Envelope,
+    Hold,
     NoSuchEntry,
     NotClaimed,
     Recipient,
@@ -28,6 +29,8 @@ from spool import (
     new_queue_id,
 )
 from spool.disk import failure
+from spool.entry import untried
+from spool.rows import rows
 from tests.spool.faults import descriptors, failing
 from tests.spool.messages import LARGE, NOW, ONE, SMALL, TWO, check_order, commit, found, made
 
@@ -687,3 +690,22 @@ def test_draft_that_can_be_neither_synced_nor_removed_is_no_message(
     assert spool.claim(queue_id) is None
     assert spool.sweep(NOW) == 1
     assert os.listdir(spool.folders.new) == []
+
+
+def test_a_hold_keeps_its_reason_and_its_beginning_until_it_is_released(spool: Spool) -> None:
+    queue_id = commit(spool)
+    spool.hold(queue_id, Hold("quarantine", "virus: Eicar", NOW))
+    spool.hold(queue_id, Hold(since=NOW + 60))
+    state = spool.read(queue_id)[1]
+    assert (state.held, state.hold_reason, state.hold_text, state.held_since) == (True, "by hand", "", NOW)
+    spool.release(queue_id)
+    assert spool.read(queue_id)[1] == untried(spool.read(queue_id)[0])
+
+
+def test_a_message_held_by_an_older_version_is_shown_as_held_by_hand(spool: Spool) -> None:
+    queue_id = commit(spool)
+    path = Path(spool.folders.state, queue_id)
+    path.write_text('{"version":1,"recipients":[{"address":"b@example.net"}]}\n')
+    path.chmod(0o700)
+    (row,) = rows(spool, spool.list())
+    assert (row.state, row.hold_reason) == ("held", "by hand")

@@ -7,10 +7,11 @@ more. So as root this module runs the command line program, which drops its priv
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 
 from smtpd_classic.runtime import Runtime
-from spool import NoSuchEntry, NotClaimed, Spool, SpoolBroken, SpoolFull
+from spool import Hold, NoSuchEntry, NotClaimed, Spool, SpoolBroken, SpoolFull
 
 __all__ = ["ACTIONS", "act"]
 
@@ -25,7 +26,7 @@ def act(action: str, ids: Sequence[str], spool: Spool, runtime: Runtime, config:
         return _as_service_user(action, ids, config)
     steps: dict[str, Callable[[str], None]] = {
         "retry": spool.retry_now,
-        "hold": spool.hold,
+        "hold": lambda queue_id: spool.hold(queue_id, Hold(since=time.time())),
         "release": spool.release,
         "delete": spool.delete,
     }
