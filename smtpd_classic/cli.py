@@ -22,6 +22,7 @@ DEFAULT_CONFIG = "/etc/smtpd-classic/smtpd-classic.conf"
 COMMANDS = (
     *("serve", "init", "check", "status", "reload", "stop", "log"),
     *("config", "domain", "user", "alias", "queue", "block", "explain", "dkim", "dns", "doctor"),
+    *("backup", "restore"),
     "test",
 )
 

@@ -114,6 +114,7 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
         | {"server.tls", "spool"},
         set(),
     ),
+    "backup": ({"atomic_file", "config", "durable", "keys", "smtpd_classic", "spool"}, set()),
     # The screens: files and a running instance's folder, never its sockets; the server's own code explains.
     "tui": (
         {"accounts", "atomic_file", "client.probe", "config", "dns", "doctor", "explanation", "keys", "log_reader"}

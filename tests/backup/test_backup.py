@@ -1,0 +1,195 @@
+"""A backup of a server at work is restored elsewhere: everything that was acknowledged before, and no secret shown."""
+
+import gzip
+import io
+import json
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from spool import Spool
+from tests.instance import free_port
+from tests.load import Load
+from tests.server.daemons import USER, Daemon, daemon
+from tests.server.test_daemon import tokens
+from tests.waiting import until
+
+AWAY = "[trusted]\nhosts = 127.0.0.1\n[remote]\nlook_up_mx = no\nrelay_always = yes\nrelay_hosts = 127.0.0.1\n"
+
+
+@pytest.fixture
+def server() -> Iterator[Daemon]:
+    """A server that delivers to its mailboxes, and defers all other mail."""
+    rest = f"{AWAY}relay_port = {free_port()}\n[basic]\nmin_free_space = 1M\n"
+    with daemon("workers = 2", rest, tls=True) as found:
+        made = found.command("dkim", "add", "test.example")
+        assert made.returncode == 0, made.stderr
+        found.give()
+        yield found
+
+
+def contents(path: Path) -> dict[str, bytes]:
+    with tarfile.open(path) as archive:
+        return {each.name: archive.extractfile(each).read() for each in archive}  # type: ignore[union-attr]
+
+
+def restored(server: Daemon, path: Path) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    into = server.folder / "elsewhere"
+    return into, server.command("restore", str(path), "--into", str(into))
+
+
+def queued(folder: Path) -> dict[str, bool]:
+    """Return the token in each queued message, and whether it is held."""
+    spool = Spool(str(folder))
+    found = {}
+    for each in spool.list():
+        with spool.open_content(each.queue_id) as content:
+            found[content.read().decode().partition("Subject: ")[2].partition("\n")[0]] = each.held
+    return found
+
+
+def test_a_backup_under_load_holds_everything_acknowledged_before_it_began(server: Daemon) -> None:
+    server.start()
+    loads = [Load(server.port, USER, 4), Load(server.port, "eve@away.example", 4)]
+    for load in loads:
+        load.start()
+    until(lambda: all(len(load.acknowledged) > 60 for load in loads), 60)
+    here, away = (set(load.acknowledged) for load in loads)
+    file = server.folder / "saved.tar.gz"
+    done = server.command("backup", "--mail", str(file))
+    for load in loads:
+        load.stop()
+    assert done.returncode == 0, done.stderr
+    assert "Saved: " in done.stderr
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    into, done = restored(server, file)
+    assert done.returncode == 0, done.stderr
+    assert "queue release --restored" in done.stderr
+    mail = sorted((into / "mail/test.example/joe/new").glob("*"))
+    assert here <= tokens(mail)
+    held = queued(into / "spool")
+    assert away <= held.keys()
+    assert all(held.values())
+
+
+def test_a_restored_server_serves_and_its_queue_waits_for_the_administrator(server: Daemon) -> None:
+    server.start()
+    load = Load(server.port, "eve@away.example", 1)
+    load.start()
+    until(lambda: len(load.acknowledged) > 2, 60)
+    load.stop()
+    file = server.folder / "saved.tar.gz"
+    assert server.command("backup", str(file)).returncode == 0
+    server.signal(signal.SIGTERM)
+    server.wait()
+    into, done = restored(server, file)
+    assert done.returncode == 0, done.stderr
+    for name in ("users", "aliases"):
+        assert (into / name).read_bytes() == (server.folder / name).read_bytes()
+    old_keys, new_keys = (
+        [each.read_bytes() for each in folder.glob("dkim/**/*.pem")] for folder in (server.folder, into)
+    )
+    assert old_keys == new_keys
+    server.file = into / "smtpd-classic.conf"
+    server.runtime = type(server.runtime)(str(into / "run"))
+    listed = server.command("queue", "list", "--json", "--state", "held")
+    assert len(listed.stdout.splitlines()) == len(load.acknowledged)
+    server.start()
+    with server.dial() as dialog:
+        assert dialog.reply() == "220 test.example ESMTP"
+    released = server.command("queue", "release", "--restored")
+    assert f"Released: {len(load.acknowledged)}." in released.stderr
+    assert server.command("queue", "list", "--json", "--state", "held").stdout == ""
+
+
+def test_nothing_is_restored_over_a_server(server: Daemon) -> None:
+    file = server.folder / "saved.tar.gz"
+    assert server.command("backup", str(file)).returncode == 0
+    before = server.file.read_bytes()
+    again = server.command("restore", str(file))
+    assert again.returncode == os.EX_DATAERR
+    assert "exists" in again.stderr
+    assert server.file.read_bytes() == before
+    server.start()
+    server.file.rename(server.folder / "other.conf")
+    running = server.command("restore", str(file))
+    assert (running.returncode, "uses" in running.stderr) == (os.EX_DATAERR, True)
+
+
+def test_a_backup_is_not_written_over_a_file(server: Daemon) -> None:
+    file = server.folder / "saved.tar.gz"
+    file.write_text("precious")
+    done = server.command("backup", str(file))
+    assert (done.returncode, file.read_text()) == (os.EX_CANTCREAT, "precious")
+    assert sorted(each.name for each in server.folder.glob("*.part")) == []
+
+
+def test_a_backup_to_standard_output_is_the_same(server: Daemon) -> None:
+    line = [sys.executable, "-m", "smtpd_classic", "--config", str(server.file), "backup", "-"]
+    done = subprocess.run(line, capture_output=True, timeout=60, check=True)
+    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
+        names = archive.getnames()
+    assert names[0] == "backup.json"
+    assert {"etc/smtpd-classic.conf", "etc/users", "etc/aliases", "etc/certificate.pem", "etc/key.pem"} <= set(names)
+
+
+def made(path: Path, files: dict[str, bytes], *, link: str = "") -> Path:
+    """Write an archive with these files."""
+    with gzip.open(path, "wb") as packed, tarfile.open(fileobj=packed, mode="w|") as archive:
+        for name, data in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+        if link:
+            member = tarfile.TarInfo(link)
+            member.type, member.linkname = tarfile.SYMTYPE, "/etc"
+            archive.addfile(member)
+    return path
+
+
+MANIFEST = json.dumps({"form": 1}).encode()
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {},
+        {"backup.json": b"no JSON"},
+        {"backup.json": json.dumps({"form": 2}).encode()},
+        {"backup.json": MANIFEST},
+        {"backup.json": MANIFEST, "etc/smtpd-classic.conf": b"[server]\nprimary_domain = \xff\n"},
+        {"backup.json": MANIFEST, "etc/smtpd-classic.conf": b"[nonsense]\n"},
+        {"backup.json": MANIFEST, "../evil": b"x"},
+        {"backup.json": MANIFEST, "/tmp/evil": b"x"},
+        {"backup.json": MANIFEST, "spool/../../evil": b"x"},
+    ],
+)
+def test_a_file_that_is_no_backup_is_refused_in_one_sentence(server: Daemon, files: dict[str, bytes]) -> None:
+    into, done = restored(server, made(server.folder / "bad.tar.gz", files))
+    assert (done.returncode, done.stdout) == (os.EX_DATAERR, "")
+    assert "Traceback" not in done.stderr
+    assert not into.exists() or not any(into.iterdir())
+    assert not (server.folder / "evil").exists()
+
+
+def test_links_and_cut_files_are_refused(server: Daemon) -> None:
+    config = server.file.read_bytes()
+    files = {"backup.json": MANIFEST, "etc/smtpd-classic.conf": config}
+    into, done = restored(server, made(server.folder / "link.tar.gz", files, link="spool/new"))
+    assert done.returncode == os.EX_DATAERR
+    assert not (into / "smtpd-classic.conf").exists()
+    whole = made(server.folder / "whole.tar.gz", files | {"spool/x": os.urandom(200_000)}).read_bytes()
+    cut = server.folder / "cut.tar.gz"
+    cut.write_bytes(whole[:150_000])
+    shutil.rmtree(into, ignore_errors=True)
+    into, done = restored(server, cut)
+    assert done.returncode == os.EX_DATAERR, done.stderr
+    assert not (into / "smtpd-classic.conf").exists()
