@@ -18,8 +18,9 @@ class Disposition:
     """The fate of a complete message, as its checks decide one after the other.
 
     `header` is the header block without results of others that use our name and without fields of our own; assign
-    another block to change it. `junk`, `hold` and `discard` are reasons, or blank. `on_top` are fields above our trace
-    field, each with its line end; the last one is the topmost. `size` counts the octets of the content on the wire.
+    another block to change it. `junk`, `hold` and `discard` are reasons, or blank; a reason to hold may have details:
+    `quarantine: Eicar`. `on_top` are fields above our trace field, each with its line end; the last one is the
+    topmost. `size` counts the octets of the content on the wire.
     """
 
     __slots__ = ("_body", "added", "discard", "header", "hold", "junk", "on_top", "removed", "size")

@@ -85,7 +85,7 @@ class QueueDestination:
     __slots__ = ("_draft", "_held", "_services", "hold")
 
     def __init__(self, services: Services, queue_id: str) -> None:
-        self.hold = False
+        self.hold: Hold | None = None
         self._held: tuple[Recipient, ...] = ()
         self._services = services
         self._draft: Draft = services.spool.draft(queue_id)
@@ -117,8 +117,8 @@ class QueueDestination:
     def commit(self, envelope: Callable[[], Envelope], now: float) -> tuple[Recipient, ...]:
         if self._held:
             self._hold(replace(envelope(), recipients=self._held), now)
-        queue_id = self._draft.commit(envelope(), now, hold=self.hold)
-        if not self.hold:
+        queue_id = self._draft.commit(envelope(), now, self.hold)
+        if self.hold is None:
             self._services.runtime.wake(queue_id)
         return ()
 

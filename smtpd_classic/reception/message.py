@@ -22,7 +22,7 @@ from smtpd_classic.smtp.events import RcptTo
 from smtpd_classic.smtp.replies import JUNK_IS_NOT_FORWARDED, accepted
 from smtpd_classic.smtp.reply import Reply
 from smtpd_classic.smtp.session import ServerSession
-from spool import Envelope, Recipient
+from spool import Envelope, Hold, Recipient
 
 __all__ = ["IncomingMessage", "Placed"]
 
@@ -187,7 +187,8 @@ class IncomingMessage:
         came = self._services.clock()
         if disposition.hold:
             assert isinstance(destination, QueueDestination)
-            destination.hold = True
+            reason, _, details = disposition.hold.partition(": ")
+            destination.hold = Hold(reason, details)
         if self._room:
             fields = self._fields()
             destination.fill(self._fields_at, fields[:-1] + b" " * (self._room - len(fields)) + b"\n")

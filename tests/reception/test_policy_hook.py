@@ -268,12 +268,14 @@ def set_reason(name: str) -> Callable[[Disposition], None]:
 
 @pytest.mark.parametrize("body", BODIES)
 def test_a_check_puts_a_message_on_hold(tmp_path: Path, body: bytes) -> None:
-    check = Recording(set_reason("hold"))
+    check = Recording(lambda disposition: setattr(disposition, "hold", "quarantine: Eicar"))
     here = hooked(tmp_path, check)
     assert sent(here, body=body).startswith("250")
     [row] = here.services.spool.list()
     assert (row.queue_id, row.held) == (check.queue_id, True)
-    assert here.log()[-1].endswith(f": {check.queue_id}: held: a reason")
+    state = here.services.spool.read(row.queue_id)[1]
+    assert (state.hold_reason, state.hold_text) == ("quarantine", "Eicar")
+    assert here.log()[-1].endswith(f": {check.queue_id}: held: quarantine: Eicar")
 
 
 @pytest.mark.parametrize("body", BODIES)
