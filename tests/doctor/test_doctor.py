@@ -17,7 +17,7 @@ from smtpd_classic.keys.publication import Publication
 from smtpd_classic.keys.store import IN_USE, RETIRED, KeyStore
 from smtpd_classic.runtime.status import Listening, StatusFile, own_status
 from smtpd_classic.server.self_signed import make_self_signed
-from spool import Envelope, Recipient, Spool, new_queue_id
+from spool import Envelope, Hold, Recipient, Spool, new_queue_id
 from tests.instance import Instance
 
 NOW = 1_795_900_000.0
@@ -291,7 +291,7 @@ def test_listeners_of_a_running_server(patient: Patient) -> None:
 def test_held_messages(patient: Patient) -> None:
     with patient.spool.draft(new_queue_id(NOW)) as draft:
         draft.write(b"Subject: x\n\n")
-        draft.commit(Envelope("a@example.org", (Recipient("b@example.net"),)), NOW, hold=True)
+        draft.commit(Envelope("a@example.org", (Recipient("b@example.net"),)), NOW, Hold())
     assert patient.examined() == [("held messages", WRONG)]
 
 
