@@ -7,6 +7,7 @@ from stat import S_IMODE
 from smtpd_classic.accounts.reading import NotText, read_text
 from smtpd_classic.atomic_file import replace
 from smtpd_classic.config.lock import LockHeld, locked
+from smtpd_classic.config.versions import keep
 
 __all__ = ["EditRefused", "NotThere", "appended", "change_file"]
 
@@ -24,8 +25,11 @@ class NotThere(EditRefused):
 
 
 def change_file(path: str, beside: str, change: Callable[[str], str]) -> None:
-    """Replace the text of the file by the result of `change`. A file that is not there yet is made with the owner
-    and the rights of `beside`, the configuration. Raises EditRefused or OSError."""
+    """Replace the text of the file by the result of `change`, and keep the file as it was as a version.
+
+    A file that is not there yet is made with the owner and the rights of `beside`, the configuration. Raises
+    EditRefused or OSError.
+    """
     try:
         with locked(path):
             _change(path, beside, change)
@@ -44,7 +48,9 @@ def _change(path: str, beside: str, change: Callable[[str], str]) -> None:
     new = change(text)
     if new == text:
         return
-    if not os.path.exists(path):
+    if os.path.exists(path):
+        keep(path, _content(path))
+    else:
         _make_like(path, beside)
     replace(path, new.replace("\n", line_end).encode())
 
@@ -52,6 +58,11 @@ def _change(path: str, beside: str, change: Callable[[str], str]) -> None:
 def _has_crlf(path: str) -> bool:
     with open(path, "rb") as file:
         return file.readline().endswith(b"\r\n")
+
+
+def _content(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
 
 
 def _make_like(path: str, beside: str) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from smtpd_classic.accounts import delete_alias, list_aliases, set_alias
 from smtpd_classic.commands.failures import guarded
+from smtpd_classic.commands.file_versions import add_version_actions, version_actions
 from smtpd_classic.config import Config, load
 
 __all__ = ["HELP", "add_arguments", "run"]
@@ -27,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     delete.add_argument(
         "--force", action="store_true", help="even if another alias or the postmaster then leads nowhere"
     )
+    add_version_actions(actions, "aliases")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -56,4 +58,9 @@ def _delete(config: Config, args: argparse.Namespace) -> int:
     return os.EX_OK
 
 
-_ACTIONS: dict[str, Callable[[Config, argparse.Namespace], int]] = {"list": _list, "set": _set, "delete": _delete}
+_ACTIONS: dict[str, Callable[[Config, argparse.Namespace], int]] = {
+    "list": _list,
+    "set": _set,
+    "delete": _delete,
+    **version_actions("aliases"),
+}

@@ -24,6 +24,7 @@ from smtpd_classic.accounts import (
 from smtpd_classic.accounts.passwords import is_old_scheme
 from smtpd_classic.accounts.resolution import domain_table
 from smtpd_classic.commands.failures import Refused, guarded
+from smtpd_classic.commands.file_versions import add_version_actions, version_actions
 from smtpd_classic.commands.new_password import add_password_arguments, new_password
 from smtpd_classic.config import Config, load
 from smtpd_classic.config.kinds import SIZE
@@ -67,6 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     delete = actions.add_parser("delete", help="delete an account; its mail stays")
     _add_address(delete)
     delete.add_argument("--force", action="store_true", help="even if an alias or the postmaster then leads nowhere")
+    add_version_actions(actions, "accounts")
 
 
 def _add_address(parser: argparse.ArgumentParser) -> None:
@@ -230,4 +232,5 @@ _ACTIONS: dict[str, Callable[[Config, argparse.Namespace], int]] = {
     "may-send-as": _may_send_as,
     "forward": _forward,
     "delete": _delete,
+    **version_actions("users"),
 }

@@ -323,6 +323,7 @@ def test_two_processes_that_add_fifty_accounts_each_lose_none(tmp_path: Path) ->
         "aliases",
         "smtpd-classic.conf",
         "users",
+        "versions",
     ]
 
 

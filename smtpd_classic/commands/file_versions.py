@@ -1,0 +1,61 @@
+"""`versions`, `restore` and `undo` of `smtpd-classic user` and `smtpd-classic alias`."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable
+
+from smtpd_classic.accounts.file_versions import (
+    AccountsFile,
+    changes_of_restore,
+    file_versions,
+    restore_file,
+    undo_file,
+)
+from smtpd_classic.config import Config
+
+__all__ = ["add_version_actions", "version_actions"]
+
+_FORCE = "even if an alias or the postmaster then leads nowhere"
+
+
+def add_version_actions(actions: "argparse._SubParsersAction[argparse.ArgumentParser]", what: str) -> None:
+    listing = actions.add_parser("versions", help=f"the earlier versions of the {what}, the latest first")
+    listing.add_argument("--json", action="store_true", help="print JSON")
+    restore = actions.add_parser("restore", help=f"put a version of the {what} back into force")
+    restore.add_argument("version", metavar="VERSION")
+    undo = actions.add_parser("undo", help=f"take back the last change of the {what}; once more: bring it back")
+    for each in (restore, undo):
+        each.add_argument("--force", action="store_true", help=_FORCE)
+
+
+def version_actions(which: AccountsFile) -> dict[str, Callable[[Config, argparse.Namespace], int]]:
+    """Return the three actions for one of the files."""
+
+    def listing(config: Config, args: argparse.Namespace) -> int:
+        found = file_versions(config, which)
+        if args.json:
+            rows = [{"name": each.name, "at": each.at.isoformat(), "size": each.size} for each in found]
+            print(json.dumps(rows, indent=2))
+            return os.EX_OK
+        for each in found:
+            print(f"{each.name}  {each.at.astimezone():%Y-%m-%d %H:%M:%S}  {each.size} bytes")
+        return os.EX_OK
+
+    def restore(config: Config, args: argparse.Namespace) -> int:
+        changes = changes_of_restore(config, which, args.version)
+        restore_file(config, which, args.version, force=args.force)
+        return _tell(args.version, changes)
+
+    def undo(config: Config, args: argparse.Namespace) -> int:
+        return _tell(*undo_file(config, which, force=args.force))
+
+    return {"versions": listing, "restore": restore, "undo": undo}
+
+
+def _tell(name: str, changes: tuple[str, ...]) -> int:
+    for change in changes:
+        print(change, file=sys.stderr)
+    print(f"{name} is in force again; the replaced file is kept as the latest version.", file=sys.stderr)
+    return os.EX_OK
