@@ -1,6 +1,7 @@
 """smtpd-classic-tui: build the program and run it."""
 
 import argparse
+import base64
 import locale
 import logging
 import os
@@ -62,6 +63,7 @@ class App:
         )
         self._mouse = mouse
         self.shell.switch_mouse = self._switch_mouse
+        self.shell.write_clipboard = self._write_clipboard
         if threads:
             self.background = Threads(self.loop, self.shell.context.failure)
 
@@ -74,10 +76,21 @@ class App:
         loop.set_alarm_in(1, self._tick)  # set it first: a failure below must not stop the ticks
         self.shell.tick()
 
+    def _write_clipboard(self, text: str) -> None:
+        """Send the text with OSC 52, which also reaches the clipboard of a terminal at the other end of SSH."""
+        screen = self.loop.screen
+        if isinstance(screen, urwid.display.raw.Screen):
+            screen.write(f"\x1b]52;c;{base64.b64encode(text.encode()).decode('ascii')}\x07")
+            screen.flush()
+
     def _switch_mouse(self) -> str:
         self._mouse = not self._mouse
         self.loop.screen.set_mouse_tracking(self._mouse)
-        return "The mouse is on." if self._mouse else "The mouse is off: the terminal's own copy and paste work."
+        return (
+            "The mouse is on; the terminal selects text only with Shift while you drag."
+            if self._mouse
+            else "The mouse is off: the terminal's own copy and paste work."
+        )
 
 
 class _Later:

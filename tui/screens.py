@@ -21,10 +21,22 @@ _ITEMS_NONE = "None. Press a, Insert or [Add]."
 
 
 def _explain(context: AppContext) -> Screen:
-    # Import it late: it imports policy, delivery and DNS, and the first screen need not wait for them.
+    # Import these late: they import policy, delivery and DNS, and the first screen need not wait for them.
     from tui.status.explain_screen import ExplainScreen  # noqa: PLC0415
 
     return ExplainScreen(context)
+
+
+def _doctor(context: AppContext) -> Screen:
+    from tui.diagnosis.doctor_screen import DoctorScreen  # noqa: PLC0415
+
+    return DoctorScreen(context)
+
+
+def _signing(context: AppContext) -> Screen:
+    from tui.diagnosis.signing_screen import SigningScreen  # noqa: PLC0415
+
+    return SigningScreen(context)
 
 
 MENU_ENTRIES = (
@@ -48,7 +60,7 @@ MENU_ENTRIES = (
     MenuEntry("Listeners & TLS", "server", listeners_screen.screen, ("listeners",)),
     MenuEntry("Access Control", "server", AccessScreen, ("access",)),
     MenuEntry("Authentication", "server", partial(SettingsScreen, attribute="authentication"), ("authentication",)),
-    MenuEntry("Signing & DNS", "server", partial(SettingsScreen, attribute="signing"), ("signing",)),
+    MenuEntry("Signing & DNS", "server", _signing, ("signing",)),
     MenuEntry("Server", "server", partial(SettingsScreen, attribute="server"), ("server",)),
     MenuEntry("Domains", "mail", domains_screen.screen, ("domains",)),
     MenuEntry("Accounts", "mail", AccountsScreen),
@@ -56,5 +68,6 @@ MENU_ENTRIES = (
     MenuEntry("Queue", "mail", QueueScreen, wide=True),
     MenuEntry("Log", "mail", LogScreen, wide=True),
     MenuEntry("Explain", "mail", _explain),
+    MenuEntry("Doctor", "mail", _doctor),
     MenuEntry("File Versions", "mail", VersionsScreen),
 )

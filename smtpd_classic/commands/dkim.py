@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from smtpd_classic.commands.failures import Refused, guarded
 from smtpd_classic.commands.signing import domain_argument, key_store, known_domain
 from smtpd_classic.config import Config, load
-from smtpd_classic.doctor.facts import algorithm_of, publication_of, signing_domains
+from smtpd_classic.doctor.facts import ALGORITHMS, algorithm_of, publication_of, signing_domains
 from smtpd_classic.keys.publication import RecordState
 from smtpd_classic.keys.records import DnsRecord, quoted_strings, zone_fragment
 from smtpd_classic.keys.store import IN_USE, NEW, RETIRED, SEEN, DkimKey, KeyStore, KeysUnreadable, NoSuchKey
@@ -19,7 +19,6 @@ from smtpd_classic.keys.store import IN_USE, NEW, RETIRED, SEEN, DkimKey, KeySto
 __all__ = ["HELP", "add_arguments", "run"]
 
 HELP = "list, make and change the DKIM keys of the local domains"
-_ALGORITHMS = ("rsa2048", "rsa3072", "ed25519", "rsa2048+ed25519")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     listing.add_argument("--json", action="store_true", help="print JSON")
     add = actions.add_parser("add", help="make a key and show its DNS record")
     domain_argument(add)
-    add.add_argument("--algorithm", choices=_ALGORITHMS, help="else the dkim_algorithm of the domain")
+    add.add_argument("--algorithm", choices=ALGORITHMS, help="else the dkim_algorithm of the domain")
     use = actions.add_parser("use", help="sign with a key from now on; DNS must show it")
     _add_selector(use)
     use.add_argument("--force", action="store_true", help="even if DNS does not show the key")

@@ -19,8 +19,8 @@ from smtpd_classic.keys.store import RETIRED, KeyStore, dkim_folder
 from smtpd_classic.log_source import NoLog, log_source
 
 __all__ = [
+    "ALGORITHMS",
     "BLOCK_LISTS",
-    "DEFAULT_ALGORITHM",
     "algorithm_of",
     "examination",
     "is_shown",
@@ -29,9 +29,10 @@ __all__ = [
     "publication_of",
     "records_of",
     "signing_domains",
+    "stored_keys",
 ]
 
-DEFAULT_ALGORITHM = "rsa2048"
+ALGORITHMS = ("rsa2048", "rsa3072", "ed25519", "rsa2048+ed25519")
 _PATIENCE_S = 10.0
 _VISITOR = re.compile(r": connect from [^\[]*\[([0-9A-Fa-f.:]+)\]")
 _LONGEST_BANNER = 512
@@ -51,13 +52,18 @@ def signing_domains(config: Config) -> list[str]:
 def algorithm_of(config: Config, domain: str) -> str:
     """Return the algorithm of new keys of a domain."""
     found = (each.dkim_algorithm for each in config.domains if domain in (each.name, *each.aliases))
-    return next(found, DEFAULT_ALGORITHM)
+    return next(found, ALGORITHMS[0])
 
 
 def key_store(config: Config) -> KeyStore:
     """Return the keys of the instance. As root, give new files to the service user. Raises PrivilegeProblem."""
     user = service_user(config.server.user)
     return KeyStore(dkim_folder(config.path), (user.pw_uid, user.pw_gid) if user else None)
+
+
+def stored_keys(config: Config) -> KeyStore:
+    """Return the keys of the instance, for reading alone: no service user is needed."""
+    return KeyStore(dkim_folder(config.path))
 
 
 def publication_of(config: Config, store: KeyStore) -> Publication:

@@ -130,6 +130,39 @@ def test_the_whole_way_through_the_questions(path: Path, taken: None) -> None:
     assert "did not start" in tui.dialog_text
 
 
+def test_the_whole_way_needs_few_keys_besides_text(path: Path, taken: None) -> None:
+    tui = Tui(path)
+    keys = 0
+
+    def press(*names: str) -> None:
+        nonlocal keys
+        keys += len(names)
+        tui.press(*names)
+
+    press("enter", "ctrl u")
+    tui.type("example.org")
+    press("enter", "ctrl u")
+    tui.type("mail.example.org")
+    press("enter", "ctrl u")
+    tui.type("ann")
+    press("enter", "enter", "enter", "enter", "enter")
+    press("right", "enter")
+    tui.type("smtp.example.net:587")
+    press("enter")
+    tui.type("us")
+    press("enter")
+    tui.type("s3cret word")
+    press("enter", "enter", "enter")
+    if os.geteuid() == 0:
+        press("ctrl u")
+        tui.type("nobody")
+    press("enter")
+    assert "Ready?" in tui.dialog_text, tui.text
+    press("enter")
+    assert path.exists()
+    assert keys <= 23, "two more close the test and the message"
+
+
 def test_whoever_wants_none_of_it_may_look_around(path: Path) -> None:
     tui = Tui(path).choose("Not now")
     assert not tui.dialog()

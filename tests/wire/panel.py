@@ -179,7 +179,7 @@ class Panel:
 
     def _choose(self, option: Option, value: str) -> None:
         """From the list that drops down with the present choice in focus."""
-        self.step("enter")
+        self.step(" ")
         order = option.kind.choices
         while (now := self._word()) != value:
             assert now in order, self.text

@@ -4,14 +4,17 @@ It writes nothing before the last question is answered.
 """
 
 import os
+from functools import partial
 
 import urwid
 
+from smtpd_classic.config import Config
 from tui.config.apply import settle, tell
 from tui.config.assistant_file import PAGES, NewConfiguration, Page, as_rows, guesses, make, make_again, user_exists
 from tui.config.config_file import ConfigFile
 from tui.config.field import Field
 from tui.config.reload import ReloadAnswer
+from tui.config.run_test import run_test
 from tui.config.start import start_server
 from tui.config.test_message_dialog import ask_trial
 from tui.shell.context import AppContext, sentence
@@ -93,7 +96,7 @@ class Assistant:
         buttons: list[tuple[str, Pressed]] = [("Next", lambda: self._next(fields)), ("Back", self._back)]
         buttons.append(("Cancel", self._context.shell.close))
         title = f"{page.title} ({self._at + 1} of {len(PAGES) + 1})"
-        dialog = Dialog(title, rows, buttons, self._context.shell.close, width=76, words=_words)
+        dialog = Dialog(title, rows, buttons, self._context.shell.close, width=76, words=_words, enter_accepts=True)
         dialog.focus_on(fields[0])
         self._context.shell.open(dialog)
 
@@ -186,7 +189,15 @@ class Assistant:
 
     def _started(self, made: NewConfiguration, said: str) -> None:
         self._context.shell.say(said, "good")
+        self._context.run(partial(_first_key, made.config), lambda _: self._prove(made))
+
+    def _prove(self, made: NewConfiguration) -> None:
+        """Test the relay, then send a message; below the dialogs the doctor waits with the next steps."""
+        self._context.shell.go("Doctor")
+        self._context.shell.run_command("examine")
         ask_trial(self._context, made.login, made.password, made.login)
+        if made.config.remote.relay_hosts:
+            run_test(self._context, "remote", None)
         self._tell_password(made)
 
     def _not_started(self, made: NewConfiguration, problem: Exception) -> None:
@@ -201,6 +212,12 @@ class Assistant:
         if made.made_up:
             text = f"Your account is {made.login}, its password\n\n    {made.password}\n\nIt is shown only now."
             self._context.shell.open(message("Your password", text, self._context.shell.close))
+
+
+def _first_key(config: Config) -> object:
+    from tui.diagnosis.signing_screen import first_key  # noqa: PLC0415
+
+    return first_key(config)
 
 
 def _words(focus: Flow | None) -> tuple[str, str] | None:

@@ -41,8 +41,14 @@ class Shell(Protocol):
     def go(self, title: str, option: str = "") -> None:
         """Show a screen, with the focus on an option of it."""
 
+    def copy(self, text: str) -> None:
+        """Give the text to the terminal's clipboard (OSC 52)."""
+
     def leave(self) -> None:
         """End the program."""
+
+    def run_command(self, command: str) -> None:
+        """Run a command of the screen in view."""
 
     def changed(self) -> None:
         """Show marks, banners and keys anew."""

@@ -50,7 +50,9 @@ class FieldsDialog(Generic[T]):
         self._error = urwid.Text("")
         buttons = [("OK", self._accept), ("Cancel", context.shell.close)]
         esc = esc_asks(context.shell, lambda: any(field.changed for field in self._fields))
-        self._dialog = Dialog(title, [*self._fields, self._error], buttons, esc, width=width, words=_words)
+        self._dialog = Dialog(
+            title, [*self._fields, self._error], buttons, esc, width=width, words=_words, enter_accepts=True
+        )
 
     def open(self) -> None:
         self._context.shell.open(self._dialog)

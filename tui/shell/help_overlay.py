@@ -15,8 +15,9 @@ from tui.widgets.text import clean
 __all__ = ["overlay"]
 
 _MOVING = (
-    "Tab and Shift-Tab go from control to control, the arrows move in lists, Enter and Space press a button, tick a "
-    "box or open a list. In a text field every character is text; keys without Ctrl, Alt or F act elsewhere only."
+    "Tab and Shift-Tab go from control to control, the arrows move by rows. Enter moves on in a form and presses a "
+    "button; Space ticks a box, opens a list and presses a button. In a text field every character is text; keys "
+    "without Ctrl, Alt or F act elsewhere only."
 )
 
 

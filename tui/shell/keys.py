@@ -38,6 +38,8 @@ CONTEXTS = {
     "blocked": "Blocked addresses",
     "accounts": "Accounts",
     "versions": "File Versions",
+    "doctor": "Doctor",
+    "signing": "Signing & DNS",
     "explain": "Explain",
     "status": "Status",
 }
@@ -156,6 +158,11 @@ BINDINGS = (
     Binding("status", "reload", ("r", "f2", "ctrl r"), "Reload", "Tell the server to read its files again."),
     Binding("status", "trial", ("t", "f3"), "Test message", "Send a message through the server and see it arrive."),
     Binding("status", "start", ("s", "f4"), "Start", "Start the server when it is down.", in_bar=False),
+    Binding("doctor", "examine", ("f2", "x"), "Examine", "Look at the server, its DNS records and its ways out."),
+    Binding("doctor", "details", ("f4", "v"), "Details", "Show the advice and the DNS record. Enter does the same."),
+    Binding("doctor", "go there", ("f8", "l"), "Go there", "Go to the screen and option that the finding is about."),
+    Binding("signing", "make key", ("f4", "meta k"), "Make a key", "Make a DKIM key and show its DNS record."),
+    Binding("signing", "records", ("ctrl e", "meta w"), "Records", "Compare the records of all domains with DNS."),
     Binding("explain", "explain", ("f2", "ctrl s"), "Explain", "Ask what the server would do."),
 )
 

@@ -38,6 +38,7 @@ class MainShell(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
         self._line_ended = False  # in what is pasted: the next character begins another item
         self.current = ""
         self.switch_mouse: Callable[[], str] = lambda: "There is no mouse here."
+        self.write_clipboard: Callable[[str], None] = lambda _: None
         actions = [("Help and keys", lambda: self.run("help")), ("Quit", lambda: self.run("quit"))]
         self._menu = Menu(places, actions, self.show, self._enter)
         self._body = Body(self._menu)
@@ -92,8 +93,15 @@ class MainShell(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
         if option:
             self._screens[title].focus_option(option)
 
+    def copy(self, text: str) -> None:
+        self.write_clipboard(text)
+        self.say(f"Copied {len(text)} characters, if your terminal allows it (OSC 52).", "good")
+
     def leave(self) -> None:
         raise urwid.ExitMainLoop
+
+    def run_command(self, command: str) -> None:
+        self.screen.do(command)
 
     def changed(self) -> None:
         if not self.current:

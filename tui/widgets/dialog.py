@@ -25,7 +25,8 @@ class Dialog(urwid.WidgetWrap[urwid.AttrMap[urwid.AbstractWidget]]):
 
     Esc calls `cancelled`. `contexts` names the key contexts that act in the dialog, and `do` runs their commands.
     `words` returns the help of the row in focus, which is shown at the bottom if there is room. `is_exit` marks the
-    question whether to leave the program. Enter in a text field calls `submit`, or without it moves to the next field.
+    question whether to leave the program. Enter in a text field calls `submit`, or without it moves to the next field;
+    with `enter_accepts` it presses the first button in the last field.
     """
 
     def __init__(
@@ -42,8 +43,11 @@ class Dialog(urwid.WidgetWrap[urwid.AttrMap[urwid.AbstractWidget]]):
         words: Words | None = None,
         is_exit: bool = False,
         submit: Pressed | None = None,
+        enter_accepts: bool = False,
     ) -> None:
         self._submit = submit
+        self._enter_accepts = enter_accepts
+        self._last_field = next((row for row in reversed(rows) if row.selectable()), None)
         self.cancelled = cancelled
         self.is_exit = is_exit
         self.words = words
@@ -127,6 +131,9 @@ class Dialog(urwid.WidgetWrap[urwid.AttrMap[urwid.AbstractWidget]]):
         return handled
 
     def _enter(self, size: Any) -> str | None:
+        if self._enter_accepts and self._accept is not None and self.list.focus is self._last_field:
+            self._accept()
+            return None
         if self._submit is None:
             return self._w.keypress(size, "tab") and None
         self._submit()

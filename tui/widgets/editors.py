@@ -130,7 +130,7 @@ class ChoiceEditor:
 
 
 class DropDownField(urwid.DropDown):
-    """A DropDown that emits `chosen` when the value is set; Left and Right step through its values."""
+    """A DropDown that emits `chosen` after a choice. Left and Right step, Space opens the list, Enter moves on."""
 
     signals: ClassVar[list[str]] = ["chosen"]
     drop_down_indicator = urwid.Text("▼")
@@ -141,6 +141,8 @@ class DropDownField(urwid.DropDown):
             self.selected = (self.selected + step) % len(self.options)
             self._emit("chosen")
             return None
+        if key == "enter" and self.pop_up_widget is None:
+            return key  # Enter moves on; Space opens the list
         return super().keypress(size, key)
 
     def _choose(self, index: int) -> None:
