@@ -9,8 +9,8 @@ import time
 
 from smtpd_classic.log import printable
 from smtpd_classic.reception import Client
+from smtpd_classic.reception.local_session import LOCAL
 from smtpd_classic.server.context import AcceptedSocket, IdlePolicy, ListenerContext, SessionHandler
-from smtpd_classic.server.local_listener import LOCAL
 from smtpd_classic.server.proxy_protocol import BadHeader, ProxyHeader, parse
 from smtpd_classic.server.suites import suites_of
 from smtpd_classic.server.wire import ServerWire

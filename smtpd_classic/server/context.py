@@ -8,8 +8,8 @@ from typing import NamedTuple, Protocol
 from smtpd_classic.config.schema import Config, Listener
 from smtpd_classic.log import Log
 from smtpd_classic.reception import Client
+from smtpd_classic.reception.local_session import LOCAL, extensions_for, limits_for
 from smtpd_classic.runtime import Runtime
-from smtpd_classic.server.local_listener import LOCAL, extensions_for, limits_for
 from smtpd_classic.server.tls import Certificate
 from smtpd_classic.smtp.events import Event
 from smtpd_classic.smtp.extensions import Extensions

@@ -17,9 +17,10 @@ from typing import Any
 from smtpd_classic.config.kinds import Network
 from smtpd_classic.config.schema import Listener
 from smtpd_classic.log import ERROR, printable
+from smtpd_classic.reception.local_session import LOCAL
 from smtpd_classic.server.connection import Connection
 from smtpd_classic.server.context import AcceptedSocket, ListenerContext
-from smtpd_classic.server.local_listener import LOCAL, peer_uid
+from smtpd_classic.server.local_listener import peer_uid
 from smtpd_classic.server.thread_pool import ThreadPool
 from smtpd_classic.server.wire import prepare
 from smtpd_classic.smtp import replies

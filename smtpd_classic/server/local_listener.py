@@ -8,37 +8,11 @@ import stat
 import struct
 from contextlib import suppress
 
-from smtpd_classic.config.schema import Config, Listener
-from smtpd_classic.domain_name import ascii_domain
-from smtpd_classic.smtp.extensions import Extensions
-from smtpd_classic.smtp.session import SessionLimits
-
-__all__ = ["LOCAL", "bind", "extensions_for", "limits_for", "peer_uid", "unbind"]
-
-LOCAL = Listener(name="local submission", address=(), port=0, tls="none", auth="none")
+__all__ = ["bind", "peer_uid", "unbind"]
 
 _BACKLOG = 511
 _CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid (unix(7))
 _LONGEST_PATH = 107  # sun_path (unix(7)), less its NUL
-
-
-def extensions_for(config: Config) -> Extensions:
-    """Return the extensions of local submission. The primary domain completes addresses without one, such as “root”."""
-    return Extensions(
-        helo_name=config.helo_name,
-        max_message_size=config.basic.max_message_size,
-        max_recipients=config.basic.max_recipients,
-        starttls=False,
-        auth=(),
-        auth_without_tls=False,
-        vrfy=config.basic.allow_vrfy_expn,
-        domain=ascii_domain(config.server.primary_domain),
-    )
-
-
-def limits_for(config: Config) -> SessionLimits:
-    """Return the limits: wrong recipients do not end a session, because they are all in one message of a local user."""
-    return SessionLimits(0, config.access.max_commands, config.basic.max_rset)
 
 
 def bind(path: str) -> socket.socket:

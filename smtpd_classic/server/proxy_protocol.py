@@ -1,6 +1,6 @@
-"""The PROXY protocol, versions 1 and 2: a load balancer's line about who the client really is. No I/O.
+"""The PROXY protocol, versions 1 and 2: a load balancer's line with the real address of the client. No I/O.
 
-https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt, section 2. Whatever is not exactly as it says is refused:
+https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt, section 2. All other input is refused:
 behind a wrong guess a false address would be trusted.
 """
 
@@ -25,7 +25,7 @@ class BadHeader(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class ProxyHeader:
-    """`length` octets of what came were the header. `ip` is blank when the balancer speaks for itself (a check)."""
+    """The header is the first `length` octets. `ip` is blank when the balancer speaks for itself (a check)."""
 
     length: int
     ip: str

@@ -25,7 +25,7 @@ __all__ = ["DAYS", "RENEW_DAYS", "is_self_made", "make_self_signed", "renew_self
 DAYS = 820  # mail programs of Apple refuse more than 825
 RENEW_DAYS = 30
 _MAKER = "smtpd-classic (self-signed)"
-_SLACK = timedelta(hours=1)  # for clients whose clock is behind
+_SLACK = timedelta(hours=1)  # for clients with a slow clock
 
 
 def make_self_signed(certificate: str, private_key: str, names: tuple[str, ...]) -> None:

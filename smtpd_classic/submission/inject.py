@@ -10,9 +10,9 @@ from smtpd_classic.dsn import RecipientStatus as Told
 from smtpd_classic.log import printable
 from smtpd_classic.message.headers import HeaderBlock
 from smtpd_classic.message.trace import date_text
+from smtpd_classic.reception.local_session import LocalSession
 from smtpd_classic.retry.journal import DeliveryLog
 from smtpd_classic.retry.notices import NoticeResult, Notices
-from smtpd_classic.server.local_session import LocalSession
 from smtpd_classic.services import Services
 from smtpd_classic.submission.conversation import ChannelBroken, Conversation, ServerAnswer, SubmissionResult
 from smtpd_classic.submission.message import SubmittedMessage, content, qualified

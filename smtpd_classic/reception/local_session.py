@@ -3,14 +3,37 @@
 What the server finds in maildrop/ is taken by it as if its user had sent it just now, at the socket.
 """
 
+from smtpd_classic.config.schema import Config, Listener
+from smtpd_classic.domain_name import ascii_domain
 from smtpd_classic.policy import Client
-from smtpd_classic.reception import Reception
-from smtpd_classic.server.local_listener import LOCAL, extensions_for, limits_for
+from smtpd_classic.reception.reception import Reception
 from smtpd_classic.services import Services
 from smtpd_classic.smtp.events import Pause
-from smtpd_classic.smtp.session import ServerSession
+from smtpd_classic.smtp.extensions import Extensions
+from smtpd_classic.smtp.session import ServerSession, SessionLimits
 
-__all__ = ["LocalSession"]
+__all__ = ["LOCAL", "LocalSession", "extensions_for", "limits_for"]
+
+LOCAL = Listener(name="local submission", address=(), port=0, tls="none", auth="none")
+
+
+def extensions_for(config: Config) -> Extensions:
+    """Return the extensions of local submission. The primary domain completes addresses without one, such as “root”."""
+    return Extensions(
+        helo_name=config.helo_name,
+        max_message_size=config.basic.max_message_size,
+        max_recipients=config.basic.max_recipients,
+        starttls=False,
+        auth=(),
+        auth_without_tls=False,
+        vrfy=config.basic.allow_vrfy_expn,
+        domain=ascii_domain(config.server.primary_domain),
+    )
+
+
+def limits_for(config: Config) -> SessionLimits:
+    """Return the limits: wrong recipients do not end a session, because they are all in one message of a local user."""
+    return SessionLimits(0, config.access.max_commands, config.basic.max_rset)
 
 
 class LocalSession:
