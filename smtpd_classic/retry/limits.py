@@ -14,7 +14,7 @@ from smtpd_classic.client.transport import Outcome
 from smtpd_classic.retry.attempt import DeliveryAttempt
 from smtpd_classic.retry.round_robin import RoundRobin
 
-__all__ = ["ConcurrencyLimit", "NextHopQueue", "ScheduledJob"]
+__all__ = ["ConcurrencyLimit", "NextHopQueue", "ScheduledJob", "ThreadShares"]
 
 _BACK_OFF_S = 60.0
 
@@ -111,3 +111,21 @@ class ScheduledJob(NamedTuple):
     @property
     def key(self) -> str:
         return self.attempt.queue_id
+
+
+class ThreadShares(NamedTuple):
+    """The parts of the delivery threads for retries, for next hops that failed last time, and for our own
+    notifications.
+    """
+
+    retries: ConcurrencyLimit
+    doubtful: ConcurrencyLimit
+    notices: ConcurrencyLimit
+
+    @classmethod
+    def of(cls, most: int) -> "ThreadShares":
+        return cls(
+            ConcurrencyLimit(max(1, most * 3 // 4)),
+            ConcurrencyLimit(max(1, most // 2)),
+            ConcurrencyLimit(max(1, most // 8)),
+        )

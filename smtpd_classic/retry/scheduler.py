@@ -1,13 +1,16 @@
 """The scheduler: claims due messages, and makes one job of each next hop.
 
 Rule 1: new mail goes first; retries never delay it by more than one step.
-Rule 2: a next hop that backs off or is full costs nothing: its messages wait by their ids, unopened, until it has room
+Rule 2: while many messages are open, due ones are sorted into the queues of their next hops, unopened. Only a next hop
+that has no other message gets its first one at once.
+Rule 3: a next hop that backs off or is full costs nothing: its messages wait by their ids, unopened, until it has room
 or a notice is due.
 """
 
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import NamedTuple
 
 from smtpd_classic.client.attempt import AttemptPlanner, RoutedJob
@@ -15,33 +18,15 @@ from smtpd_classic.retry.attempt import DeliveryAttempt
 from smtpd_classic.retry.context import DeliveryContext
 from smtpd_classic.retry.due_times import DueTimes
 from smtpd_classic.retry.job_queue import JobQueue
-from smtpd_classic.retry.limits import ConcurrencyLimit, NextHopQueue, ScheduledJob
+from smtpd_classic.retry.limits import ConcurrencyLimit, NextHopQueue, ScheduledJob, ThreadShares
 from smtpd_classic.retry.throttled import ThrottledMessages
 from spool import Claim, NoSuchEntry, Spool, SpoolBroken
 
-__all__ = ["Scheduler", "ThreadShares"]
+__all__ = ["Scheduler"]
 
 
 _FIRST_SESSIONS = 2
 _MAILBOX_JOBS = 64
-
-
-class ThreadShares(NamedTuple):
-    """The parts of the delivery threads for retries, for next hops that failed last time, and for our own
-    notifications.
-    """
-
-    retries: ConcurrencyLimit
-    doubtful: ConcurrencyLimit
-    notices: ConcurrencyLimit
-
-    @classmethod
-    def of(cls, most: int) -> "ThreadShares":
-        return cls(
-            ConcurrencyLimit(max(1, most * 3 // 4)),
-            ConcurrencyLimit(max(1, most // 2)),
-            ConcurrencyLimit(max(1, most // 8)),
-        )
 
 
 class _Finished(NamedTuple):
@@ -50,6 +35,7 @@ class _Finished(NamedTuple):
     unwritten: frozenset[str]
 
 
+_SORT_S = 0.02
 _TROUBLE_S = 60.0
 _ELSEWHERE_S = 5.0
 _LONGEST_LOOK_S = 3600.0
@@ -70,7 +56,7 @@ class Scheduler:
     remote: JobQueue
     local: JobQueue
     sessions_per_hop: int
-    shares: "ThreadShares"
+    shares: ThreadShares
     most_open: int
     monotonic: Callable[[], float]
     waiting: DueTimes = field(default_factory=DueTimes)
@@ -123,6 +109,8 @@ class Scheduler:
         self._close_finished()
         if all(self._begin_next() for _ in range(most)):
             return True
+        if self._full:
+            self._sort_due(most)
         self._wants_end_of_attempt = bool(self.fresh or self.throttled) or self._due(self.context.clock())
         return self._wants_end_of_attempt and bool(
             self._finished
@@ -130,8 +118,8 @@ class Scheduler:
 
     def next_look(self, now: float) -> float:
         """Return the seconds until a message is due or a back-off ends."""
-        if self._full:  # the end of an attempt wakes the scheduler; until then nothing can begin
-            return _LONGEST_LOOK_S
+        if self._full:  # the end of an attempt wakes the scheduler; until then little can begin
+            return _SORT_S if self._due(now) else _LONGEST_LOOK_S
         due = self.waiting.next
         first = _LONGEST_LOOK_S if due is None else max(due - now, 0.0)
         parked = self.throttled.next_look(self.monotonic())
@@ -187,6 +175,12 @@ class Scheduler:
         self._begin(queue_id)
         return True
 
+    def _sort_due(self, most: int) -> None:
+        """Sort due messages into the queues of their next hops. Few at a time: each must be read."""
+        for queue_id in islice(self.waiting.due(self.context.clock()), most):
+            self.throttled.leave(queue_id)
+            self._begin(queue_id, crowded=True)
+
     def _begin(self, queue_id: str, *, crowded: bool = False) -> None:
         if queue_id in self._open:
             return
@@ -231,7 +225,7 @@ class Scheduler:
             return False
         routed_jobs = self.attempts.errands(attempt.message(), attempt.wanted())
         hops = [self._hop(routed) for routed in routed_jobs]
-        if crowded and not any(routed.route.local for routed in routed_jobs):
+        if crowded and not forced and self._may_wait(routed_jobs, hops):
             self._put_aside(attempt, hops[0])
             return False
         if not forced and self._throttle(attempt, hops):
@@ -251,6 +245,12 @@ class Scheduler:
             self.hops[name] = NextHopQueue(name, ConcurrencyLimit(_MAILBOX_JOBS)) if routed.route.local else hop
             hop = self.hops[name]
         return hop
+
+    def _may_wait(self, routed_jobs: list[RoutedJob], hops: list[NextHopQueue]) -> bool:
+        """Return True if the message has no local recipient and no next hop without another message."""
+        if any(routed.route.local for routed in routed_jobs):
+            return False
+        return len(self._open) >= 2.25 * self.most_open or not any(hop.idle for hop in hops)
 
     def _throttle(self, attempt: DeliveryAttempt, hops: list[NextHopQueue]) -> bool:
         """Queue the id if every next hop of the message is full or backs off and no notice is due. Return True if it is

@@ -24,9 +24,10 @@ from smtpd_classic.retry.context import DeliveryContext
 from smtpd_classic.retry.delivery_threads import DeliveryThreads
 from smtpd_classic.retry.housekeeping import Housekeeping
 from smtpd_classic.retry.journal import DeliveryLog
+from smtpd_classic.retry.limits import ThreadShares
 from smtpd_classic.retry.network import RetryServices, most_sessions, network_for
 from smtpd_classic.retry.notices import Notices
-from smtpd_classic.retry.scheduler import Scheduler, ThreadShares
+from smtpd_classic.retry.scheduler import Scheduler
 from smtpd_classic.runtime import Wakes
 from smtpd_classic.runtime.hosts import HOSTS_FILE
 from smtpd_classic.schedule import Schedule

@@ -7,6 +7,8 @@ from smtpd_classic.retry.limits import NextHopQueue
 
 __all__ = ["ThrottledMessages"]
 
+_MOST_LOOKS = 1000  # full next hops in one call; the next call begins behind them
+
 
 class ThrottledMessages:
     """The throttled messages. Used by one thread; times are monotonic.
@@ -39,16 +41,20 @@ class ThrottledMessages:
         """Return the first id of a next hop that takes work again, None if there is none; next hops take turns."""
         while self._backing_off and self._backing_off[0][0] <= now:
             self._stops[heapq.heappop(self._backing_off)[2]] = None
-        for hop in list(self._stops):
+        full = 0
+        for _ in range(len(self._stops)):
+            hop = next(iter(self._stops))
+            del self._stops[hop]
             queue_id = self._next(hop, now)
-            if queue_id is not None:
-                self._stops[hop] = self._stops.pop(hop)
-                return queue_id
             if hop.empty:
-                del self._stops[hop]
-            elif hop.backing_off(now) is not None and not hop.new:
-                del self._stops[hop]
+                pass
+            elif queue_id is None and hop.backing_off(now) is not None and not hop.new:
                 heapq.heappush(self._backing_off, (hop.backs_off_until, next(self._numbers), hop))
+            else:
+                self._stops[hop] = None
+                full += queue_id is None
+            if queue_id is not None or full == _MOST_LOOKS:
+                return queue_id
         return None
 
     def next_look(self, now: float) -> float | None:

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from smtpd_classic.retry.housekeeping import Housekeeping
-from smtpd_classic.retry.limits import ConcurrencyLimit
-from smtpd_classic.retry.scheduler import ThreadShares
+from smtpd_classic.retry.limits import ConcurrencyLimit, ThreadShares
 from smtpd_classic.smtp import events
 from smtpd_classic.smtp.events import Event
 from smtpd_classic.smtp.reply import Reply
