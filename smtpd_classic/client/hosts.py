@@ -106,14 +106,14 @@ class _Turn:
 
 
 def in_turn(
-    candidates: Iterable[Candidate], job: DeliveryJob, settle: Settle, network: Network, nobody: Outcome
+    groups: Iterable[list[Candidate]], job: DeliveryJob, settle: Settle, network: Network, nobody: Outcome
 ) -> None:
-    """Try the candidates, and settle every recipient.
+    """Try the candidates, in groups of equal preference, and settle every recipient.
 
     `nobody` is the outcome if there is no candidate at all. Raises HostBusy while nothing has been sent.
     """
     turn = _Turn(settle, {recipient.address: nobody.of(recipient.address) for recipient in job.recipients})
-    for candidate in candidates:
+    for candidate, others in _with_others(groups):
         if isinstance(candidate, Outcome):
             turn.note_all(candidate)
             continue
@@ -125,13 +125,22 @@ def in_turn(
         if turn.tried == MOST_ADDRESSES:
             break
         turn.tried += 1
-        _try(candidate, job, turn, network)
+        beside = [each for each in others if network.health.dead(each.peer) is None][: MOST_ADDRESSES - turn.tried]
+        _try(candidate, beside, job, turn, network)
+        turn.tried += sum(network.health.dead(each.peer) is not None for each in beside)
         if not turn.left or turn.sessions == MOST_SESSIONS:
             break
     turn.finish()
 
 
-def _try(target: Target, job: DeliveryJob, turn: _Turn, network: Network) -> None:
+def _with_others(groups: Iterable[list[Candidate]]) -> Iterator[tuple[Candidate, list[Target]]]:
+    """Yield each candidate with the hosts of its group that come after it."""
+    for group in groups:
+        for number, candidate in enumerate(group, 1):
+            yield candidate, [each for each in group[number:] if isinstance(each, Target)]
+
+
+def _try(target: Target, beside: Iterable[Target], job: DeliveryJob, turn: _Turn, network: Network) -> None:
     reached: list[bool] = []
 
     def settle(outcomes: list[Outcome]) -> None:
@@ -141,7 +150,7 @@ def _try(target: Target, job: DeliveryJob, turn: _Turn, network: Network) -> Non
         turn.take(outcomes)
 
     try:
-        deliver_to(target, job.only(set(turn.left)), settle, network)
+        deliver_to(target, job.only(set(turn.left)), settle, network, beside)
     except HostBusy:
         if not turn.sessions:
             raise

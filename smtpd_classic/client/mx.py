@@ -46,7 +46,7 @@ class MxTransport:
                 settle(final)
 
         loop = _final("5.4.6", f"mail for {domain} loops back to this server, which is its best mail server")
-        in_turn(exchangers.candidates(), job, sift, self.network, loop)
+        in_turn(exchangers.groups(), job, sift, self.network, loop)
         if left:
             # If we are a backup MX of the domain, mail can only wait for its better servers.
             ours = exchangers.hold_us()
@@ -65,15 +65,15 @@ class _Exchangers:
         self._transport = transport
         self._ours = False
 
-    def candidates(self) -> Iterator[Candidate]:
+    def groups(self) -> Iterator[list[Candidate]]:
         """Yield the hosts better than ourselves (RFC 5321 5.1: this server and all hosts no better are dropped)."""
         while self._groups and not self._ours:
             group = self._look_up(self._groups.pop(0))
             if not self._ours:
-                yield from group
+                yield group
 
     def hold_us(self) -> bool:
-        for _ in self.candidates():
+        for _ in self.groups():
             pass
         return self._ours
 

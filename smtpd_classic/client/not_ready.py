@@ -3,7 +3,7 @@
 from smtpd_classic.client.transport import Action, Outcome, Peer
 from smtpd_classic.smtp.reply import Reply
 
-__all__ = ["NotReady", "put_off", "refused"]
+__all__ = ["NotReady", "not_connected", "put_off", "refused"]
 
 
 class NotReady(Exception):
@@ -23,6 +23,11 @@ def put_off(enhanced: str, words: str, *, dead: bool = False, login_failed: bool
     reply = Reply(451, enhanced, words)
     outcome = Outcome("", Action.DELAYED, reply, soft=True, unreachable=True, login_failed=login_failed)
     return NotReady(outcome, dead=dead)
+
+
+def not_connected(peer: Peer, words: str) -> NotReady:
+    """Return the exception for a host to which there is no connection."""
+    return put_off("4.4.1", f"connect to {peer}: {words}", dead=True)
 
 
 def refused(reply: Reply, command: str, peer: Peer) -> NotReady:

@@ -39,13 +39,13 @@ class RelayTransport:
                 [replace(outcome, through_relay=outcome.begun) for outcome in outcomes] if self.smarthost else outcomes
             )
 
-        in_turn(self._candidates(), job, count, self.network, put_off("4.4.4", "no relay host is configured"))
+        in_turn(self._groups(), job, count, self.network, put_off("4.4.4", "no relay host is configured"))
 
-    def _candidates(self) -> Iterator[Candidate]:
+    def _groups(self) -> Iterator[list[Candidate]]:
         """Yield the addresses of the hosts in the order of the list, but hosts with a recent failure last."""
         health = self.network.health
         for host in sorted(self.hosts, key=lambda host: health.troubled(host.peer)):
-            yield from addresses_of(host, self.network)
+            yield list(addresses_of(host, self.network))
 
 
 def smarthost(remote: Remote, network: Network, *, signs: bool = True) -> RelayTransport:

@@ -1,12 +1,15 @@
 """Delivery of one message to one address of one host, over a new session or an idle one."""
 
+from collections.abc import Iterable
 from dataclasses import replace
+from itertools import chain
 from typing import cast
 
 from smtpd_classic.client.batches import transact
 from smtpd_classic.client.connections import places_of
 from smtpd_classic.client.network import Network, Target
 from smtpd_classic.client.not_ready import NotReady
+from smtpd_classic.client.racing import first_connected
 from smtpd_classic.client.session import Session, open_session
 from smtpd_classic.client.transaction import StaleConnection
 from smtpd_classic.client.transport import Action, DeliveryJob, Outcome, Settle
@@ -18,8 +21,10 @@ __all__ = ["deliver_to"]
 class _Delivery:
     """The recipients that are left, and the soft outcomes, which another host may improve."""
 
-    def __init__(self, job: DeliveryJob, settle: Settle) -> None:
+    def __init__(self, job: DeliveryJob, settle: Settle, target: Target, beside: Iterable[Target]) -> None:
         self.job = job
+        self.target = target
+        self.beside = iter(beside)
         self._settle = settle
         self.left = {recipient.address: None for recipient in job.recipients}
         self.held: list[Outcome] = []
@@ -45,32 +50,53 @@ class _Delivery:
             self._settle(self.held)
 
 
-def deliver_to(target: Target, job: DeliveryJob, settle: Settle, network: Network) -> None:
-    """Deliver the job, and settle every recipient. Raises HostBusy while nothing has been sent."""
-    delivery = _Delivery(job, settle)
+def deliver_to(
+    target: Target, job: DeliveryJob, settle: Settle, network: Network, beside: Iterable[Target] = ()
+) -> None:
+    """Deliver the job to the target, or to one of those `beside` it that can be reached sooner.
+
+    Settle every recipient. Raises HostBusy while nothing has been sent.
+    """
+    delivery = _Delivery(job, settle, target, beside)
     for _ in range(3):
-        if not _one_session(target, delivery, network):
+        if not _one_session(delivery, network):
             break
     delivery.finish()
 
 
-def _one_session(target: Target, delivery: _Delivery, network: Network) -> bool:
+def _opened(delivery: _Delivery, job: DeliveryJob, network: Network) -> Session:
+    """Open a session with the target, or with one beside it that is then the target. Raises NotReady."""
+    beside = next(delivery.beside, None)
+    if beside is None:
+        return open_session(delivery.target, network, job.transcript, job.note)
+    rivals = chain((beside,), delivery.beside)
+    delivery.target, connection = first_connected(delivery.target, rivals, network, job.transcript)
+    if isinstance(connection, Session):
+        connection.resume(job.transcript)
+        return connection
+    return open_session(delivery.target, network, job.transcript, job.note, connection)
+
+
+def _one_session(delivery: _Delivery, network: Network) -> bool:
     """Use one session. Return True if another session with the same host is needed."""
+    target = delivery.target
     places = places_of(target.peer)
     session = cast("Session | None", network.connections.take(places, target))
     try:
         job = delivery.job.only(set(delivery.left))
         try:
             if session is None:
-                session = open_session(target, network, job.transcript, job.note)
+                session = _opened(delivery, job, network)
             else:
                 session.resume(job.transcript)
+            target, places = delivery.target, places_of(delivery.target.peer)
             network.slots.enter(session.wire, reused=session.reused)
             try:
                 transact(session, job, delivery.settle, network.timeouts, network.health.most_recipients(target.peer))
             finally:
                 network.slots.leave(session.wire)
         except NotReady as problem:
+            target, places = delivery.target, places_of(delivery.target.peer)
             network.health.failed(target.peer, str(problem), dead=problem.dead)
             network.connections.failed(places)
             delivery.settle(job.all(replace(problem.outcome, peer=target.peer)))

@@ -13,7 +13,7 @@ from dataclasses import replace
 from smtpd_classic.client.answers import check
 from smtpd_classic.client.login import LoginProblem, log_in
 from smtpd_classic.client.network import Encryption, Network, Target
-from smtpd_classic.client.not_ready import NotReady, put_off, refused
+from smtpd_classic.client.not_ready import NotReady, not_connected, put_off, refused
 from smtpd_classic.client.transcript import Transcript
 from smtpd_classic.client.transport import GREETING
 from smtpd_classic.client.wire import ClientWire, ConnectionLost, connect
@@ -112,11 +112,17 @@ class Session:
             self.wire.close()
 
 
-def open_session(target: Target, network: Network, transcript: Transcript, note: Callable[[str], None]) -> Session:
-    """Open a session. Raises NotReady."""
+def open_session(
+    target: Target,
+    network: Network,
+    transcript: Transcript,
+    note: Callable[[str], None],
+    wire: ClientWire | None = None,
+) -> Session:
+    """Open a session, over `wire` if there is already a connection. Raises NotReady."""
     started = time.monotonic()
     try:
-        session = _Opening(target, network, transcript).run()
+        session = _Opening(target, network, transcript).run(wire)
     except _EhloDropped as dropped:
         words = f"{target.peer} closed the connection at EHLO ({dropped}), trying again with HELO"
         transcript.happened(words)
@@ -143,13 +149,14 @@ class _Opening:
         self._timeouts = network.timeouts
         self._transcript = transcript
 
-    def run(self) -> Session:
+    def run(self, wire: ClientWire | None = None) -> Session:
         peer = self._peer
         try:
-            endpoint = self._target.endpoint(self._network.local)
-            wire = connect(peer, endpoint, self._timeouts.connect, self._transcript)
+            if wire is None:
+                endpoint = self._target.endpoint(self._network.local)
+                wire = connect(peer, endpoint, self._timeouts.connect, self._transcript)
         except ConnectionLost as lost:
-            raise put_off("4.4.1", f"connect to {peer}: {lost}", dead=True) from None
+            raise not_connected(peer, str(lost)) from None
         try:
             self._greet(wire)
             offered = self._first_hello(wire)

@@ -19,7 +19,7 @@ from smtpd_classic.smtp.client import BadReply, ReplyParser
 from smtpd_classic.smtp.events import TlsInfo
 from smtpd_classic.smtp.reply import Reply
 
-__all__ = ["ClientWire", "ConnectionLost", "connect"]
+__all__ = ["ClientWire", "ConnectionLost", "connect", "connect_problem"]
 
 _RECEIVE = 16 * 1024
 _LAST_WORDS_S = 2.0
@@ -39,13 +39,17 @@ def connect(peer: Peer, endpoint: Endpoint, timeout_s: float, transcript: Transc
     try:
         connection = endpoint.connect(timeout_s)
     except OSError as problem:
-        if endpoint.source and problem.errno == errno.EADDRNOTAVAIL:
-            words = f"cannot connect from source_address {endpoint.source}, which is no address of this machine"
-            transcript.happened(words)
-            raise ConnectionLost(words) from None
-        transcript.happened(reason(problem))
-        raise ConnectionLost(reason(problem)) from None
+        words = connect_problem(problem, endpoint.source)
+        transcript.happened(words)
+        raise ConnectionLost(words) from None
     return ClientWire(connection, transcript)
+
+
+def connect_problem(problem: OSError, source: str) -> str:
+    """Return the words for a connection from the address `source` that failed."""
+    if source and problem.errno == errno.EADDRNOTAVAIL:
+        return f"cannot connect from source_address {source}, which is no address of this machine"
+    return reason(problem)
 
 
 def reason(problem: OSError) -> str:
