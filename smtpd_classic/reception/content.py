@@ -42,6 +42,7 @@ class ContentReader:
         "_octets",
         "_policy",
         "_refusal",
+        "_shown",
         "_transaction",
         "_written",
         "message",
@@ -56,6 +57,7 @@ class ContentReader:
         self._held = bytearray()
         self._is_header_read = False
         self._header = _EMPTY  # without results of others, once it is read
+        self._shown = _EMPTY  # the view of the checks at the end
         self._length = 0  # of the header block as it came
         self._written = 0  # of the header block as it was written
         self._body_checks: tuple[ContentCheck, ...] = ()
@@ -96,7 +98,8 @@ class ContentReader:
         return self._refusal
 
     def _ask_checks(self) -> Reply | None:
-        disposition = self._disposition = Disposition(self._header, self._octets, self._body)
+        header = self._shown = self.message.shown(self._header)
+        disposition = self._disposition = Disposition(header, self._octets, self._body)
         for check in self._transaction.content_checks:
             objection = check.end(disposition)
             if objection is not None:
@@ -126,7 +129,7 @@ class ContentReader:
                 return self.message.discard(disposition.discard)
             if self._destination is None:
                 self._place(bytes(self._held), disposition)
-            elif disposition.on_top or disposition.header is not self._header:
+            elif disposition.on_top or disposition.header is not self._shown:
                 assert isinstance(self._destination, QueueDestination)
                 self._destination.replace_beginning(self._written, self.message.changed(disposition))
             assert self._destination is not None

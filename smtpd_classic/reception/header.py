@@ -65,6 +65,13 @@ class HeaderEditor:
             return header.raw
         return complete_authors(header, self._services.config.server.primary_domain)
 
+    def final(self, header: HeaderBlock) -> HeaderBlock:
+        """Return the header block as it will leave, for checks that may sign it: with the fields that are missing."""
+        if not self._originates_here:
+            return header
+        raw = self._missing_fields(header) + self.completed(header)
+        return header if raw == header.raw else HeaderBlock(raw)
+
     def own_id(self) -> bytes:
         """Return the Message-ID to add to a message that came without one; blank if it gets none."""
         if not self._originates_here:

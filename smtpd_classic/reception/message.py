@@ -111,6 +111,10 @@ class IncomingMessage:
         """Return True if a small message is held until its end, because its body may decide where it goes."""
         return bool(self._checks) or (self._services.config.basic.convert_tnef and self._all_here)
 
+    def shown(self, header: HeaderBlock) -> HeaderBlock:
+        """Return the header block that the checks see at the end."""
+        return self.editor.final(header) if self._changes else header
+
     def place(self, header: HeaderBlock, content: bytes, disposition: Disposition | None) -> Placed:
         """Return the destination. `content` is the part received so far, its header included. `disposition` is None
         before the end; then nothing is final that a check may still change."""

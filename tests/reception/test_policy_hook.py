@@ -38,7 +38,7 @@ from smtpd_classic.smtp.events import (
     Verify,
 )
 from smtpd_classic.smtp.reply import Reply
-from tests.reception.test_content import below_trace, queued
+from tests.reception.test_content import TRUSTED, below_trace, queued
 from tests.reception.world import Talk, World, world
 
 LARGE = b"y" * 70 + b"\r\n"
@@ -357,3 +357,19 @@ def _remember(ended: list[str]) -> Callable[[Transaction, Event], Reply | None]:
         return None
 
     return remember
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_a_check_that_changes_messages_sees_the_fields_that_the_server_adds(tmp_path: Path, body: bytes) -> None:
+    seen: list[HeaderBlock] = []
+    here = hooked(tmp_path, Recording(lambda disposition: seen.append(disposition.header)), extra=TRUSTED)
+    talk = here.talk("192.0.2.7")
+    for line in ("EHLO client.example", "MAIL FROM:<joe@example.org>", "RCPT TO:<ann@example.org>", "DATA"):
+        talk.line(line)
+    assert talk(b"From: joe\r\nSubject: x\r\n\r\n" + body + b".\r\n").startswith(b"250")
+    names = [b"date", b"from", b"message-id"]
+    assert [seen[0].count(name) for name in names] == [1, 1, 1]
+    assert seen[0].first(b"from") == b"joe@example.org"
+    [message] = here.mailbox("ann@example.org") + queued(here)
+    final = HeaderBlock(message[: message.index(b"\n\n")])
+    assert [final.values(name) for name in names] == [seen[0].values(name) for name in names]
