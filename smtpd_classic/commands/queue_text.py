@@ -4,6 +4,7 @@ Control characters in text of other people are made visible; JSON escapes them i
 """
 
 import json
+import re
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
@@ -111,6 +112,9 @@ def as_message(row: QueueRow, entry: Entry, state: State, content: bytes) -> Sho
     fields = row.as_dict() | {
         "client": entry.envelope.client,
         "login": entry.envelope.login,
+        "authentication": _results(entry),
+        "junk": entry.envelope.junk,
+        "signed": entry.envelope.sign,
         "header": header,
         "transcript": state.transcript,
         "all_recipients": [asdict(each) for each in state.recipients],
@@ -129,6 +133,8 @@ def _about(row: QueueRow, entry: Entry, state: State) -> Iterator[str]:
         "From": envelope.sender or "<>",
         "Client": envelope.client,
         "Login": envelope.login,
+        "Checked": _results(entry) + (" -> junk" if envelope.junk else ""),
+        "Signature": "added where a copy leaves" if envelope.sign else "",
         "Attempts": str(state.attempts),
         "Last attempt": _moment(state.last_attempt),
         "Next attempt": "when released" if state.held else _moment(row.next_attempt) if state.attempts else "at once",
@@ -143,6 +149,14 @@ def _hold(row: QueueRow) -> str:
 def _held_since(row: QueueRow, state: State) -> str:
     since = f"since {_moment(state.held_since)}, " if state.held_since else ""
     return f"{since}{_hold(row)}" if row.hold_reason else ""
+
+
+def _results(entry: Entry) -> str:
+    """Return the results of SPF, DKIM and DMARC in one line, as they stand in Authentication-Results."""
+    name, _, value = entry.envelope.fields.partition(":")
+    if name != "Authentication-Results":
+        return ""
+    return " ".join(re.split(r"\n(?![ \t])", value, maxsplit=1)[0].split()).partition("; ")[2]
 
 
 def _recipients(entry: Entry, state: State) -> Iterator[str]:

@@ -22,6 +22,7 @@ HELP = "how the server is"
 
 NOT_RUNNING = 3  # as systemctl and init scripts have it (LSB)
 _MOST_HOSTS = 10
+_CHECKED = {"passed DMARC": "auth_passed", "junk": "junk", "refused": "auth_refused"}
 _SHOWN_TOTALS = ("received", "delivered", "deferred", "rejected", "bounced")
 
 
@@ -124,6 +125,8 @@ def _lines(found: dict[str, Any]) -> list[str]:
     lines.append(f"{'connections':15}{found['connections']} open; {found['blocked_clients']} clients blocked")
     lines.append(f"{'last hour':15}{_counts({name: found['last_hour'][name] for name in _SHOWN_TOTALS})}")
     lines.append(f"{'in all':15}{_counts({name: found['totals'][name] for name in _SHOWN_TOTALS})}")
+    checked = {word: found["totals"][name] for word, name in _CHECKED.items()}
+    lines.append(f"{'authentication':15}{_counts(checked)}")
     lines += [f"{'last reload':15}refused: {line}" for line in found["error"].splitlines()]
     lines += [f"{'restart':15}{sentence}" for sentence in found["waiting_for_restart"]]
     return lines

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from smtpd_classic.log import printable
+from smtpd_classic.mailauth.words import ResultWord
 from smtpd_classic.message.headers import HeaderBlock
 from smtpd_classic.message.trace import envelope_to, return_path, without_delivery_fields
 from smtpd_classic.policy import Disposition, Transaction
@@ -221,6 +222,9 @@ class IncomingMessage:
         destination.junk(self._services.config.server.junk_folder, held)
 
     def refused(self, reply: Reply) -> None:
+        verdict = self._transaction.verdict
+        if verdict is not None and verdict.reply is reply:
+            self._journal.count("auth_refused")
         lines = self._summaries("refused")
         if lines:
             self._journal.write(lines)
@@ -251,12 +255,19 @@ class IncomingMessage:
         journal.count("received")
         if self._originates_here:
             journal.count("submitted")
+        if self._junk:
+            journal.count("junk")
+        elif transaction.verdict is not None and transaction.verdict.results.dmarc.word is ResultWord.PASS:
+            journal.count("auth_passed")
         lines = journal.message(
             self.queue_id, self._mail.reverse_path, transaction.octets, message_id, len(self._recipients)
         )
         if self._checks:
             place = self._services.config.server.junk_folder.lstrip(".").lower() if self._junk else ""
             lines += self._summaries("held" if hold else place or "inbox")
+        if self._originates_here and not self._sign and len(delivered) < len(self._recipients):
+            said = f"left unsigned: {transaction.peer.client} passes it on (see sign_for_hosts)"
+            lines.append(("smtpd", f"{self.queue_id}: {said}"))
         if hold:
             lines.append(("smtpd", f"{self.queue_id}: held: {printable(hold, 256)}"))
         if delivered:

@@ -31,13 +31,16 @@ COUNTED = (
     "submitted",
     "blocked",
     "logins_failed",
+    "auth_passed",
+    "auth_refused",
+    "junk",
 )
 """The counters, as totals and by minute."""
 
 TooMany = str
 _MINUTES = 64
 _BUCKETS = 8192
-_MAGIC = b"counter1"
+_MAGIC = b"counter2"
 _HEADER = struct.Struct("<8sII32s")  # magic, columns, unused, the key of the buckets
 _HEADER_SIZE = 64
 _WORDS = 2 + len(COUNTED) + _MINUTES * (1 + len(COUNTED))  # pid, open connections, totals, ring

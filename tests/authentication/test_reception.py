@@ -1,6 +1,7 @@
 """Mail of strangers at a running server: results, junk folder, refusals, forged fields."""
 
 import email
+import json
 import smtplib
 import socket
 import threading
@@ -300,6 +301,23 @@ def test_junk_is_never_forwarded(world: World) -> None:
         assert b"Authentication-Results: example.test;" in peer.got[0].content
     finally:
         peer.close()
+
+
+def test_queue_and_status_tell_the_results(world: World) -> None:
+    world.instance.set("direct away.test", "hosts", "127.0.0.99:9")
+    world.reload()
+    assert world.instance.run("alias", "set", "later@example.test", "bob@away.test").returncode == 0
+    before = json.loads(world.instance.run("status", "--json").stdout)["totals"]
+    queue_id = world.send(TEXT, "ann@example.org", "later@example.test").split()[-1].strip(".")
+    shown = json.loads(world.instance.run("queue", "show", queue_id, "--json").stdout)
+    shown = shown[0] if isinstance(shown, list) else shown
+    assert shown["authentication"].startswith("dkim=none; spf=pass smtp.mailfrom=example.org; dmarc=pass")
+    assert not shown["junk"]
+    assert "Checked:      dkim=none; spf=pass" in world.instance.run("queue", "show", queue_id).stdout
+    assert world.send(TEXT.replace(b"example.org", b"reject.example"), "x@reject.example").startswith("250")
+    after = json.loads(world.instance.run("status", "--json").stdout)["totals"]
+    assert (after["auth_passed"], after["junk"]) == (before["auth_passed"] + 1, before["junk"] + 1)
+    assert f"{after['junk']} junk" in world.instance.run("status").stdout
 
 
 def silent() -> socket.socket:

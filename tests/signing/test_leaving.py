@@ -201,6 +201,7 @@ def test_a_filter_of_ours_that_passes_on_a_forged_author_does_not_make_it_ours(s
         with smtplib.SMTP("127.0.0.1", sender.instance.ports["smtp"], timeout=20) as client:
             client.sendmail(sender_address, ["away@example.test"], forged)
         assert b"DKIM-Signature" not in sender.left(count)
+    assert "left unsigned: localhost[127.0.0.1] passes it on" in sender.instance.log()
 
 
 def test_a_key_that_cannot_be_read_makes_the_mail_wait(sender: Sender) -> None:
