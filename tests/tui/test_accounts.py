@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from smtpd_classic.accounts import list_accounts, list_aliases
+from smtpd_classic.accounts import Forwarding, forwarding, list_accounts, list_aliases
 from smtpd_classic.accounts.passwords import verify
 from smtpd_classic.config import load
 from tests.tui.program import Tui, made
@@ -69,7 +69,7 @@ def test_deleting_asks_and_what_would_break_is_refused(tui: Tui) -> None:
     tui.press("d").choose("Delete")
     assert len(list_accounts(load(tui.shell.context.path))) == 1
     assert "✗" in tui.status_line
-    tui.go("Accounts").press("a").type("ann").press("tab", "tab").type("x").choose("OK")
+    tui.go("Accounts").press("a").type("ann").press("tab", "tab").type("a longer word").choose("OK")
     tui.press("down", "d").choose("Delete")
     assert [each.address for each in list_accounts(load(tui.shell.context.path))] == ["joe@example.org"]
 
@@ -94,3 +94,68 @@ def test_an_alias_that_leads_nowhere_is_refused(tui: Tui) -> None:
     assert tui.dialog()
     assert "nobody@example.org" in tui.dialog_text.split("! ")[1]
     assert len(list_aliases(load(tui.shell.context.path))) == 1
+
+
+# Forwarding, weak passwords, undo, and readers ------------------------------------------------------------------------
+
+
+def test_mail_of_an_account_is_forwarded_and_a_copy_kept_or_not(tui: Tui) -> None:
+    config = load(tui.shell.context.path)
+    tui.go("Accounts").press("enter", *["tab"] * 5).type("ext@far.example").choose("OK")
+    assert forwarding(config, "joe") == Forwarding(("ext@far.example",), keep=True)
+    tui.press("enter", *["tab"] * 6).press(" ").choose("OK")
+    assert forwarding(config, "joe") == Forwarding(("ext@far.example",), keep=False)
+    tui.press("enter", *["tab"] * 5).press("ctrl u").choose("OK")
+    assert forwarding(config, "joe") == Forwarding()
+
+
+def test_a_weak_password_needs_a_second_ok(tui: Tui) -> None:
+    tui.go("Accounts").press("p").type("joe").choose("OK")
+    assert "OK once more sets it" in tui.text
+    path = tui.shell.context.path
+    assert not verify(list_accounts(load(path))[0].password, "joe")
+    tui.choose("OK")
+    assert verify(list_accounts(load(path))[0].password, "joe")
+
+
+@pytest.mark.parametrize("screen", ["Accounts", "Aliases"])
+def test_without_a_version_there_is_nothing_to_undo(tui: Tui, screen: str) -> None:
+    tui.go(screen).press("u")
+    assert "There is no earlier version" in tui.status_line
+
+
+def test_the_last_change_of_an_account_is_undone_and_repeated(tui: Tui) -> None:
+    tui.go("Accounts").press("a").type("ann").press("tab", "tab").type("long secret word").choose("OK")
+    tui.press("u")
+    assert "ann@example.org goes" in tui.text
+    tui.choose("Undo")
+    path = tui.shell.context.path
+    assert [each.address for each in list_accounts(load(path))] == ["joe@example.org"]
+    assert "ann@" not in tui.text
+    tui.press("u")
+    assert "ann@example.org comes back" in tui.text
+    tui.choose("Undo")
+    assert [each.address for each in list_accounts(load(path))] == ["joe@example.org", "ann@example.org"]
+
+
+def test_the_last_change_of_an_alias_is_undone(tui: Tui) -> None:
+    tui.go("Aliases").press("a").type("sales").press("tab").type("joe").choose("OK")
+    tui.press("u").choose("Keep")
+    path = tui.shell.context.path
+    assert "sales" in dict(list_aliases(load(path)))
+    tui.press("u").choose("Undo")
+    assert "sales" not in dict(list_aliases(load(path)))
+
+
+@pytest.mark.parametrize("screen", ["Accounts", "Aliases", "Trusted Hosts", "Mail Header Replace", "Listeners & TLS"])
+@pytest.mark.parametrize("key", ["a", "e", "d", "enter"])
+def test_lists_are_only_read_by_users_who_may_not_write(tui: Tui, screen: str, key: str) -> None:
+    context = tui.shell.context
+    context.source = context.source._replace(read_only="joe has no write permission for the file")
+    tui.go(screen)
+    before = tui.text
+    tui.press(key)
+    assert "Read-only: joe has no write permission" in tui.status_line or tui.text == before
+    assert not context.draft.changed()
+    assert "[ OK ]" not in tui.text
+    assert "Cancel" not in tui.text

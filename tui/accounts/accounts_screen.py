@@ -4,24 +4,14 @@ from collections.abc import Callable
 
 import urwid
 
-from smtpd_classic.accounts import (
-    STATUSES,
-    Account,
-    add_account,
-    change_account,
-    delete_account,
-    delete_alias,
-    generate_password,
-    hash_password,
-    list_accounts,
-    list_aliases,
-    set_alias,
-)
+from smtpd_classic.accounts import Account, Forwarding, delete_account, forwarding, list_accounts, list_aliases
 from smtpd_classic.config import Config
-from smtpd_classic.config.kinds import SECRET, SIZE, TEXT, choice, split_items
+from smtpd_classic.config.kinds import SIZE
 from smtpd_classic.config.option import Option
+from tui.accounts.account_fields import AccountEdits, fields_of, new_fields, password_field
+from tui.accounts.undo import undo
 from tui.shell.context import AppContext
-from tui.shell.fields_dialog import FieldsDialog, Values, entry
+from tui.shell.fields_dialog import FieldsDialog, Values
 from tui.shell.help_pane import WithHelp
 from tui.shell.screen import BaseScreen, Help
 from tui.widgets.buttons import ButtonRow
@@ -38,27 +28,10 @@ _COLUMNS = (
     Column("Quota", 6, least=40, align=urwid.Align.RIGHT),
     Column("Aliases", share=3, least=90),
 )
-_ADDRESS = entry("address", TEXT, "Address", "user@domain, or user for one in the primary domain.", required=True)
-_NAME = entry("full_name", TEXT, "Full name", "For VRFY, and for people.")
-_PASSWORD = entry("password", SECRET, "Password", "Blank: a good one is made up and shown once.")
-_STATUS = entry(
-    "status",
-    choice(*STATUSES),
-    "Status",
-    "normal; disabled: gets no mail and cannot log in; suspended: gets mail and cannot log in.",
-)
-_QUOTA = entry("quota", SIZE, "Quota", "The most that the mailbox may hold, as in 500M or 2G. 0: no limit.")
-_MAY_SEND_AS = entry(
-    "may_send_as",
-    TEXT,
-    "May send as",
-    "Addresses that it may send from besides its own, parted by commas; *@domain too.",
-)
-_ALIASES = entry("aliases", TEXT, "Aliases", "Addresses that stand for this account alone, parted by commas.")
 
 
 class AccountsScreen(BaseScreen):
-    contexts = ("accounts", "list")
+    contexts = ("accounts", "list", "undoable")
 
     def __init__(self, context: AppContext) -> None:
         self._context = context
@@ -72,6 +45,7 @@ class AccountsScreen(BaseScreen):
                 ("Edit", self._edit),
                 ("Password", self._set_password),
                 ("Delete", self._delete),
+                ("Undo", self._undo),
             ]
         )
         self._pane = WithHelp(self._table, buttons, self.help)
@@ -90,7 +64,10 @@ class AccountsScreen(BaseScreen):
 
     def _shown(self, accounts: list[Account], aliases: list[tuple[str, tuple[str, ...]]]) -> None:
         self._accounts = accounts
-        self._aliases = {each.address: [name for name, to in aliases if each.address in to] for each in accounts}
+        self._aliases = {
+            each.address: [name for name, to in aliases if each.address in to and name != each.address]
+            for each in accounts
+        }
         self._own = {each.address: [name for name, to in aliases if (each.address,) == to] for each in accounts}
         rows = [
             [
@@ -118,7 +95,13 @@ class AccountsScreen(BaseScreen):
         return clean(account.address), clean(text)
 
     def do(self, command: str) -> bool:
-        actions = {"add": self._add, "edit": self._edit, "delete": self._delete, "password": self._set_password}
+        actions = {
+            "add": self._add,
+            "edit": self._edit,
+            "delete": self._delete,
+            "password": self._set_password,
+            "undo": self._undo,
+        }
         if command in actions:
             actions[command]()
         return command in actions
@@ -128,76 +111,55 @@ class AccountsScreen(BaseScreen):
         return self._accounts[at] if 0 <= at < len(self._accounts) else None
 
     def _add(self) -> None:
-        fields = [(_ADDRESS, ""), (_NAME, ""), (_PASSWORD, ""), (_QUOTA, "0"), (_MAY_SEND_AS, "")]
-
-        def work(config: Config, values: Values) -> tuple[str, str]:
-            made_up = "" if values["password"] else generate_password()
-            address = add_account(
-                config,
-                values["address"],
-                hash_password(values["password"] or made_up),
-                full_name=values["full_name"],
-                quota=SIZE.parse(values["quota"]),
-                may_send_as=split_items(values["may_send_as"]),
-            )
-            return address, made_up
-
-        self._sheet("Add an account", fields, work, lambda found: self._tell_password("Added", *found))
+        self._sheet("Add an account", "Added", new_fields(), lambda edits, values: edits.add(values))
 
     def _edit(self) -> None:
         account = self._account()
         if account is None:
             return
-        fields = [
-            (_NAME, account.full_name),
-            (_STATUS, account.status),
-            (_QUOTA, SIZE.format(account.quota)),
-            (_MAY_SEND_AS, ", ".join(account.may_send_as)),
-            (_ALIASES, ", ".join(self._own[account.address])),
-        ]
-        own = set(self._own[account.address])
-
-        def work(config: Config, values: Values) -> tuple[str, str]:
-            change_account(
-                config,
-                account.address,
-                full_name=values["full_name"],
-                status=values["status"],
-                quota=SIZE.parse(values["quota"]),
-                may_send_as=split_items(values["may_send_as"]),
+        config = self._context.source.config
+        if config is not None and self._context.may_edit():
+            self._context.run(
+                lambda: forwarding(config, account.address), lambda found: self._edit_fields(account, found)
             )
-            wanted = set(split_items(values["aliases"]))
-            for name in sorted(wanted - own):
-                set_alias(config, name, [account.address])
-            for name in sorted(own - wanted):
-                delete_alias(config, name)
-            return account.address, ""
 
-        self._sheet(account.address, fields, work, lambda found: self._tell_password("Changed", *found))
+    def _edit_fields(self, account: Account, found: Forwarding) -> None:
+        own = self._own[account.address]
+        self._sheet(
+            account.address,
+            "Changed",
+            fields_of(account, own, found),
+            lambda edits, values: edits.change(account, set(own), found, values),
+        )
 
     def _set_password(self) -> None:
         account = self._account()
         if account is None:
             return
-
-        def work(config: Config, values: Values) -> tuple[str, str]:
-            made_up = "" if values["password"] else generate_password()
-            change_account(config, account.address, password=hash_password(values["password"] or made_up))
-            return account.address, made_up
-
         title = f"Password of {account.address}"
-        self._sheet(title, [(_PASSWORD, "")], work, lambda found: self._tell_password("Changed", *found))
+        self._sheet(title, "Changed", password_field(), lambda edits, values: edits.set_password(account, values))
+
+    def _undo(self) -> None:
+        undo(self._context, "users", self.show)
 
     def _sheet(
         self,
         title: str,
+        done: str,
         fields: list[tuple[Option, str]],
-        work: Callable[[Config, Values], tuple[str, str]],
-        done: Callable[[tuple[str, str]], None],
+        work: Callable[[AccountEdits, Values], tuple[str, str]],
     ) -> None:
         config = self._context.source.config
-        if config is not None:
-            FieldsDialog(self._context, title, fields, lambda values: work(config, values), done).open()
+        if config is None or not self._context.may_edit():
+            return
+        edits = AccountEdits(config)
+        FieldsDialog(
+            self._context,
+            title,
+            fields,
+            lambda values: work(edits, values),
+            lambda found: self._tell_password(done, *found),
+        ).open()
 
     def _tell_password(self, what: str, address: str, made_up: str) -> None:
         self.show()
@@ -208,7 +170,7 @@ class AccountsScreen(BaseScreen):
 
     def _delete(self) -> None:
         account, config = self._account(), self._context.source.config
-        if account is None or config is None:
+        if account is None or config is None or not self._context.may_edit():
             return
 
         def really(*, force: bool) -> None:

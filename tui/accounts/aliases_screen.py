@@ -7,6 +7,7 @@ import urwid
 from smtpd_classic.accounts import delete_alias, list_aliases, set_alias
 from smtpd_classic.config import Config
 from smtpd_classic.config.kinds import TEXT, split_items
+from tui.accounts.undo import undo
 from tui.shell.context import AppContext
 from tui.shell.fields_dialog import FieldsDialog, Values, entry
 from tui.shell.help_pane import WithHelp
@@ -24,13 +25,13 @@ _TARGETS = entry("targets", TEXT, "Stands for", "Addresses here or elsewhere, pa
 
 
 class AliasesScreen(BaseScreen):
-    contexts = ("list",)
+    contexts = ("list", "undoable")
 
     def __init__(self, context: AppContext) -> None:
         self._context = context
         self._aliases: list[tuple[str, tuple[str, ...]]] = []
         self._table = Table(_COLUMNS, lambda _: self._edit(), "No alias. Press a, Insert or [Add].")
-        buttons = ButtonRow([("Add", self._add), ("Edit", self._edit), ("Delete", self._delete)])
+        buttons = ButtonRow([("Add", self._add), ("Edit", self._edit), ("Delete", self._delete), ("Undo", self._undo)])
         self._pane = WithHelp(self._table, buttons, self.help)
 
     @property
@@ -60,7 +61,7 @@ class AliasesScreen(BaseScreen):
         return clean(found[0]), clean("Stands for " + ", ".join(found[1]))
 
     def do(self, command: str) -> bool:
-        actions = {"add": self._add, "edit": self._edit, "delete": self._delete}
+        actions = {"add": self._add, "edit": self._edit, "delete": self._delete, "undo": self._undo}
         if command in actions:
             actions[command]()
         return command in actions
@@ -71,7 +72,7 @@ class AliasesScreen(BaseScreen):
 
     def _add(self) -> None:
         config = self._context.source.config
-        if config is None:
+        if config is None or not self._context.may_edit():
             return
 
         def work(values: Values) -> str:
@@ -82,7 +83,7 @@ class AliasesScreen(BaseScreen):
 
     def _edit(self) -> None:
         found, config = self._alias(), self._context.source.config
-        if found is None or config is None:
+        if found is None or config is None or not self._context.may_edit():
             return
         name, targets = found
 
@@ -94,6 +95,9 @@ class AliasesScreen(BaseScreen):
             self._context, f"Alias {name}", [(_TARGETS, ", ".join(targets))], work, self._tell("Changed")
         ).open()
 
+    def _undo(self) -> None:
+        undo(self._context, "aliases", self.show)
+
     def _tell(self, what: str) -> Callable[[str], None]:
         def tell(name: str) -> None:
             self.show()
@@ -103,7 +107,7 @@ class AliasesScreen(BaseScreen):
 
     def _delete(self) -> None:
         found, config = self._alias(), self._context.source.config
-        if found is None or config is None:
+        if found is None or config is None or not self._context.may_edit():
             return
         name = found[0]
 

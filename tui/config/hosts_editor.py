@@ -26,7 +26,9 @@ class HostsEditor:
         self._changed = changed
         self._lines = text.splitlines()
         self._table = Table([Column("")], self._edit, "No host yet.")
-        self._commands = RowCommands(self._table, lambda: self._lines, self._edit, self._show_and_tell)
+        self._commands = RowCommands(
+            self._table, lambda: self._lines, self._edit, self._show_and_tell, context.may_edit
+        )
         box = urwid.BoxAdapter(urwid.AttrMap(self._table, "field"), _ROWS)
         self.widget: urwid.AbstractWidget = urwid.Pile([box, ButtonRow(self._commands.buttons)], select_navigation=True)
         self._show()
@@ -52,6 +54,8 @@ class HostsEditor:
         self._changed()
 
     def _edit(self, at: int | None) -> None:
+        if not self._context.may_edit():
+            return
         host = _read(self._lines[at]) if at is not None else Host("")
         if host is None:  # a line that cannot be parsed opens as an empty host
             host = Host("")

@@ -33,7 +33,7 @@ class ItemsScreen(BaseScreen):
         self._option: Option = context.draft.section(attribute).option(name)
         self._items: list[str] = []
         self._table = Table([Column("")], self._edit, none)
-        self._rows = RowCommands(self._table, lambda: self._items, self._edit, self._changed)
+        self._rows = RowCommands(self._table, lambda: self._items, self._edit, self._changed, context.may_edit)
         actions = [(name, partial(self.do, name.lower())) for name in ("Apply", "Reset", "Diff")]
         self._pane = WithHelp(self._table, ButtonRow([*self._rows.buttons, *actions]), self.help)
         self.show()
@@ -59,6 +59,8 @@ class ItemsScreen(BaseScreen):
         self._context.shell.changed()
 
     def _edit(self, at: int | None) -> None:
+        if not self._context.may_edit():
+            return
         text = self._items[at] if at is not None else ""
         one = Option(
             "item", self._option.kind, (), self._thing.capitalize(), self._option.doc, required=True, restart=False

@@ -67,7 +67,9 @@ class TableScreen(BaseScreen):
         self._fields = [(attribute, self._field(attribute, name)) for attribute, name in fields]
         self._attributes = (attribute, *dict.fromkeys(each for each, _ in fields))
         self._table = Table(look.columns, self._edit, look.none)
-        self._rows = RowCommands(self._table, self._items, self._edit, self._changed, ordered=look.ordered)
+        self._rows = RowCommands(
+            self._table, self._items, self._edit, self._changed, context.may_edit, ordered=look.ordered
+        )
         body = urwid.Pile([self._table], select_navigation=True)
         above: list[Flow] = [field for _, field in self._fields]
         if self._fields or notes is not tuple:
@@ -91,6 +93,9 @@ class TableScreen(BaseScreen):
 
     def _set(self, field: Field) -> None:
         attribute = next(attribute for attribute, each in self._fields if each is field)
+        if not self._context.may_edit():
+            self.show()
+            return
         self._context.draft.plain(attribute).set(field.option, field.text)
         self._context.shell.changed()
 
@@ -126,6 +131,8 @@ class TableScreen(BaseScreen):
         self._context.shell.changed()
 
     def _edit(self, at: int | None) -> None:
+        if not self._context.may_edit():
+            return
         items = self._items()
         row = items[at] if at is not None else Row(self._context.draft.section(self._attribute))
         taken = {each.name for each in items if each is not row}

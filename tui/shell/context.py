@@ -83,6 +83,12 @@ class AppContext:
         config = self.source.config
         return open_relay_reasons(config) if config is not None and is_reachable(config) else ()
 
+    def may_edit(self) -> bool:
+        """Return True if the file can be written; else say why it cannot be."""
+        if self.source.read_only:
+            self.shell.say(f"Read-only: {self.source.read_only}.", "warn")
+        return not self.source.read_only
+
     def overtaken(self) -> bool:
         """Return True if another program has changed the file since it was read."""
         return digest_on_disk(self.path) != self.source.digest

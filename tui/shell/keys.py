@@ -37,6 +37,7 @@ CONTEXTS = {
     "suspects": "Suspects",
     "blocked": "Blocked addresses",
     "accounts": "Accounts",
+    "undoable": "Accounts and aliases",
     "versions": "File Versions",
     "doctor": "Doctor",
     "signing": "Signing & DNS",
@@ -154,6 +155,9 @@ BINDINGS = (
     Binding("suspects", "filter", ("l", "f3"), "Lines", "Show the address in the log."),
     Binding("blocked", "unblock", ("b", "f4"), "Unblock", "Let the address connect again."),
     Binding("accounts", "password", ("p", "f8"), "Password", "Set another password."),
+    Binding(
+        "undoable", "undo", ("u", "f3"), "Undo", "Take the last change back, after a question; once more repeats it."
+    ),
     Binding("versions", "restore", ("r", "f2"), "Restore", "Make this version the configuration again; checked first."),
     Binding("status", "reload", ("r", "f2", "ctrl r"), "Reload", "Tell the server to read its files again."),
     Binding("status", "trial", ("t", "f3"), "Test message", "Send a message through the server and see it arrive."),

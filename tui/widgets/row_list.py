@@ -11,7 +11,10 @@ __all__ = ["RowCommands"]
 
 
 class RowCommands:
-    """The commands of one list. `items` returns the list; `edit` opens an item (None: a new one) and stores it."""
+    """The commands of one list. `items` returns the list; `edit` opens an item (None: a new one) and stores it.
+
+    `allowed` says why nothing can be changed and returns False where that is so.
+    """
 
     def __init__(
         self,
@@ -19,6 +22,7 @@ class RowCommands:
         items: Callable[[], MutableSequence[Any]],
         edit: Callable[[int | None], object],
         changed: Callable[[], object],
+        allowed: Callable[[], bool],
         *,
         ordered: bool = True,
     ) -> None:
@@ -26,6 +30,7 @@ class RowCommands:
         self._items = items
         self._edit = edit
         self._changed = changed
+        self._allowed = allowed
         self._ordered = ordered
 
     @property
@@ -35,10 +40,13 @@ class RowCommands:
 
     def do(self, command: str) -> bool:
         at, items = self._table.position, self._items()
+        known = {"add", "edit", "delete", *(["up", "down"] if self._ordered else [])}
+        if command not in known:
+            return False
+        if not self._allowed():
+            return True
         if command == "add":
             self._edit(None)
-        elif command not in {"edit", "delete", "up", "down"} or (command in {"up", "down"} and not self._ordered):
-            return False
         elif 0 <= at < len(items):
             self._act(command, at, items)
         return True
