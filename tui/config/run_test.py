@@ -3,7 +3,7 @@
 from tui.config.draft import Row
 from tui.shell.context import AppContext
 
-__all__ = ["run_test"]
+__all__ = ["run_test", "test_domain"]
 
 
 def run_test(context: AppContext, attribute: str, row: Row | None) -> None:
@@ -11,3 +11,18 @@ def run_test(context: AppContext, attribute: str, row: Row | None) -> None:
     from tui.diagnosis.probe_dialog import test  # noqa: PLC0415
 
     test(context, attribute, row)
+
+
+def test_domain(context: AppContext, domain: str) -> None:
+    """Open the test of the way to a domain: its direct hosts, the relay, or the hosts of its MX records."""
+    from tui.diagnosis.probe_dialog import ProbeDialog, direct_probe, relay_probe  # noqa: PLC0415
+
+    config = context.source.config
+    if (
+        config is not None
+        and config.remote.relay_always
+        and domain not in {each.name for each in config.direct_domains}
+    ):
+        ProbeDialog(context, relay_probe()).begin()
+    else:
+        ProbeDialog(context, direct_probe(domain)).begin()

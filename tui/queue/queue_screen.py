@@ -69,6 +69,10 @@ class QueueScreen(BaseScreen):
         key = self._view.focus
         return self._view.describe(key) if key else ("Queue", "No message waits.")
 
+    def focus_option(self, name: str) -> None:
+        """Show only the messages with these words, as Status asks for one next hop."""
+        self._start_search(name)
+
     def _details_read(self) -> None:
         self._pane.tell()
 

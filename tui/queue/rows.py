@@ -48,6 +48,7 @@ class QueueRows:
         self.found: set[str] | None = None  # what the search has left; None: everything
         self.keys: list[str] = []
         self.places: dict[str, int] = {}
+        self._counts: dict[str, int] = {}
 
     def take(self, listed: Iterable[Listed]) -> list[str]:
         """Take over a new listing; the answer is whose row has changed. Tags of what is gone are gone."""
@@ -56,6 +57,7 @@ class QueueRows:
         for key in changed:
             self.details.pop(key, None)
         self.listed = now
+        self._counts = states_of(now.values())
         self.tagged &= now.keys()
         self.arrange()
         return changed
@@ -78,7 +80,7 @@ class QueueRows:
 
     def count(self) -> dict[str, int]:
         """Return the number of messages in each state that the listing shows."""
-        return states_of(self.listed.values())
+        return self._counts
 
 
 def states_of(listed: Iterable[Listed]) -> dict[str, int]:

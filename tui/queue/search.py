@@ -57,6 +57,6 @@ class QueueSearch:
         envelope = entry.envelope
         parts = [key, envelope.sender, envelope.login, envelope.client]
         parts += [recipient.address for recipient in envelope.recipients]
-        parts += [each.last_reply for each in state.recipients]
+        parts += [f"{each.host} {each.last_reply}" for each in state.recipients]
         text = " ".join(parts).casefold()
         return all(word in text for word in self._wanted)

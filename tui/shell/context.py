@@ -14,6 +14,7 @@ from smtpd_classic.runtime import Runtime
 from tui.config.config_file import ConfigFile, digest_on_disk, read_source
 from tui.config.draft import ConfigDraft
 from tui.shell.background import Background
+from tui.status.findings import StatusFindings
 from tui.widgets.dialog import Dialog
 from tui.widgets.text import clean
 
@@ -50,6 +51,9 @@ class Shell(Protocol):
     def run_command(self, command: str) -> None:
         """Run a command of the screen in view."""
 
+    def look_again(self) -> None:
+        """Look at the queue, the certificate and the log at once."""
+
     def changed(self) -> None:
         """Show marks, banners and keys anew."""
 
@@ -65,6 +69,7 @@ class AppContext:
         self.clock = clock
         self.source = ConfigFile(self.path)
         self.draft = ConfigDraft("")
+        self.findings = StatusFindings()
         self._runtime: Runtime | None = None
         self._signature: tuple[int, int, int] | None = None
 

@@ -13,6 +13,7 @@ from tui.config.assistant import Assistant
 from tui.shell import help_overlay, option_search, quit_question
 from tui.shell.context import AppContext
 from tui.shell.header import Header
+from tui.shell.health import HealthWatch, attention
 from tui.shell.key_bar import KeyBar
 from tui.shell.keys import command_for
 from tui.shell.layers import Body, Layers
@@ -20,7 +21,7 @@ from tui.shell.menu import Menu
 from tui.shell.screen import MenuEntry, Screen
 from tui.widgets.dialog import Dialog, ask
 from tui.widgets.focus import leaf_of
-from tui.widgets.text import clean
+from tui.widgets.text import clean, count_short
 
 __all__ = ["MainShell"]
 
@@ -50,9 +51,11 @@ class MainShell(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
         footer = urwid.Pile([self._status_look, self._keys])
         super().__init__(urwid.Frame(self._layers, header=self._header, footer=footer))
         self.context = context(self)
+        self._health = HealthWatch(self.context, self._looked)
 
     def begin(self) -> None:
         self.context.read()
+        self._health.look()
         self.show(self._titles[0])
         if self.context.source.unreadable:
             self._say_unreadable()
@@ -103,18 +106,33 @@ class MainShell(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
     def run_command(self, command: str) -> None:
         self.screen.do(command)
 
+    def look_again(self) -> None:
+        self._health.look(at_once=True)
+
+    def _looked(self) -> None:
+        """Show the findings of a look."""
+        if self.current:
+            self.screen.tick()
+            self.changed()
+
     def changed(self) -> None:
         if not self.current:
             return
         marked = self._has_changes(self.current)
         self._header.show(self.context, self.current, self.context.runtime.status.read(), marked=marked)
-        self._menu.show(self.current, self._has_changes)
+        self._menu.show(self.current, self._has_changes, self._marks())
         self._show_keys()
 
     def renewed(self) -> None:
         if self.current:
             self.screen.show()
         self.changed()
+
+    def _marks(self) -> dict[str, str]:
+        """Return the marks of the menu: the number of queued messages, and a ! beside a screen that needs a look."""
+        marks = dict.fromkeys(attention(self.context), "!")
+        waiting = self.context.findings.waiting
+        return marks | ({"Queue": f"{count_short(waiting)}{'!' if 'Queue' in marks else ''}"} if waiting else {})
 
     # --- screens
 
@@ -148,6 +166,7 @@ class MainShell(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
         """What happens once a second."""
         try:
             self.context.look_at_file()
+            self._health.look()
             self.screen.tick()
             self.changed()
         except urwid.ExitMainLoop:

@@ -1,6 +1,6 @@
 """The column of screen names: moving in it shows the screen at once, Enter goes into it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -23,8 +23,11 @@ class MenuLine(Word):
         self.title = title
         self.look(current=False, marked=False)
 
-    def look(self, *, current: bool, marked: bool) -> None:
-        self.set_text(f"{'›' if current else ' '}{self.title}{'*' if marked else ''}")
+    def look(self, *, current: bool, marked: bool, mark: str = "") -> None:
+        """Show the title, and `mark` at the right if there is room for it."""
+        text = f"{'›' if current else ' '}{self.title}{'*' if marked else ''}"
+        room = WIDTH - len(text)
+        self.set_text(f"{text}{mark.rjust(room)}" if mark and len(mark) <= room else text)
 
     def keypress(self, size: Any, key: str) -> str | None:
         return super().keypress(size, "enter" if key == "right" else key)
@@ -92,11 +95,12 @@ class Menu(urwid.WidgetWrap[urwid.ListBox[int]]):
         if title in self._titles and title != self._current:
             self._moved(title)
 
-    def show(self, current: str, marked: Callable[[str], bool]) -> None:
-        """Show which screen is current and which hold changes."""
+    def show(self, current: str, marked: Callable[[str], bool], marks: Mapping[str, str]) -> None:
+        """Show which screen is current, which hold changes, and the marks at the right."""
         self._current = current
         for title, (position, entry, mapped) in self._entries.items():
-            entry.look(current=title == current, marked=title in self._titles and marked(title))
+            changed = title in self._titles and marked(title)
+            entry.look(current=title == current, marked=changed, mark=marks.get(title, ""))
             mapped.attr_map = {None: "menu current" if title == current else "menu"}
             if title == current and self._walker.focus != position and self._walker.focus in self._positions():
                 self._walker.set_focus(position)

@@ -3,42 +3,58 @@
 from contextlib import suppress
 from typing import NamedTuple
 
+from smtpd_classic.runtime.hosts import read_marks
 from smtpd_classic.server.certificate import expiry
-from spool import Spool, SpoolBroken
+from spool import Listed, Spool, SpoolBroken
+from spool.rows import rows
 from tui.log.blocks import earlier, end_of
 from tui.log.window import parsed
 from tui.queue.rows import states_of
+from tui.status.reasons import WaitReason, wait_reasons
 from tui.widgets.text import clean, count
 
-__all__ = ["StatusFindings", "days_left", "look"]
+__all__ = ["SOON_DAYS", "StatusFindings", "days_left", "look"]
 
+SOON_DAYS = 14
 _TROUBLES = 6
 _DAY_S = 86400
 _LOG_LINES = 400
+_SAMPLE = 500
 
 
 class StatusFindings(NamedTuple):
-    """The results. `days` is None if no certificate can be read."""
+    """The results. `days` is None if no certificate can be read; `waiting` is the number of messages in the queue."""
 
     queue: str = "counting …"
     troubles: tuple[str, ...] = ()
     days: int | None = None
+    reasons: tuple[WaitReason, ...] = ()
+    waiting: int = 0
 
 
-def look(spool_folder: str, log: str, certificate: str, now: float) -> StatusFindings:
-    return StatusFindings(_queue(spool_folder), _troubles(log), days_left(certificate, now))
-
-
-def _queue(folder: str) -> str:
+def look(spool_folder: str, log: str, certificate: str, hosts: str, now: float) -> StatusFindings:
     try:
-        numbers = states_of(Spool(folder).list())
+        listed = list(Spool(spool_folder).list())
     except SpoolBroken as problem:
-        return clean(str(problem), 200)
-    total = sum(numbers.values())
-    if not total:
+        return StatusFindings(clean(str(problem), 200), _troubles(log), days_left(certificate, now))
+    reasons = _reasons(spool_folder, listed, hosts, now)
+    return StatusFindings(_queue(listed), _troubles(log), days_left(certificate, now), reasons, len(listed))
+
+
+def _queue(listed: list[Listed]) -> str:
+    if not listed:
         return "empty"
-    states = ", ".join(f"{count(number)} {word}" for word, number in numbers.items() if number)
-    return f"{count(total)}: {states}"
+    states = ", ".join(f"{count(number)} {word}" for word, number in states_of(listed).items() if number)
+    return f"{count(len(listed))}: {states}"
+
+
+def _reasons(folder: str, listed: list[Listed], hosts: str, now: float) -> tuple[WaitReason, ...]:
+    """Return the reasons why mail waits. Of a long queue, a sample gives the numbers."""
+    waiting = [each for each in listed if each.attempted and not each.held]
+    sample = waiting[:: max(1, -(-len(waiting) // _SAMPLE))]
+    found = wait_reasons(rows(Spool(folder), sample), read_marks(hosts, now))
+    factor = len(waiting) / max(1, len(sample))
+    return tuple(each._replace(messages=round(each.messages * factor)) for each in found)
 
 
 def _troubles(log: str) -> tuple[str, ...]:

@@ -1,7 +1,6 @@
 """Status: the state of the server, the queue, the traffic of the last hour, and the problems that need attention."""
 
 import os
-import time
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -13,11 +12,12 @@ from smtpd_classic.runtime.hosts import HOSTS_FILE, read_marks
 from tui.config.reload import ReloadAnswer, ReloadOutcome, reload
 from tui.config.start import start_server
 from tui.config.test_message_dialog import ask_trial
-from tui.log.log_screen import log_path
 from tui.shell.context import AppContext
 from tui.shell.header import daemon_words
 from tui.shell.screen import BaseScreen, Help
-from tui.status.findings import StatusFindings, look
+from tui.status.findings import SOON_DAYS
+from tui.status.reason_row import reason_row
+from tui.status.reasons import WaitReason
 from tui.widgets.buttons import ButtonRow
 from tui.widgets.flow import Flow
 from tui.widgets.graph import Bars
@@ -31,10 +31,8 @@ _GRAPHS = (
     ("Deferred", "deferred", "graph deferred"),
     ("Rejected", "rejected", "graph rejected"),
 )
-_LEAST_PAUSE_S = 5.0
-_SHARE = 20
-_SOON_DAYS = 14
 _HOSTS = 5
+_REASONS = 5
 
 
 class StatusScreen(BaseScreen):
@@ -42,9 +40,7 @@ class StatusScreen(BaseScreen):
 
     def __init__(self, context: AppContext) -> None:
         self._context = context
-        self._looking = False
-        self._next_look = 0.0
-        self._found = StatusFindings()
+        self._reason_rows: dict[tuple[WaitReason, str], Flow] = {}
         self._bars = [Bars(label, look) for label, _, look in _GRAPHS]
         self._lines: urwid.SimpleFocusListWalker[Flow] = urwid.SimpleFocusListWalker([])
         buttons = ButtonRow(
@@ -55,7 +51,9 @@ class StatusScreen(BaseScreen):
                 ("Start the server", partial(self.do, "start")),
             ]
         )
-        body = urwid.ScrollBar(urwid.ListBox(self._lines), thumb_attr="rule")
+        body = urwid.ScrollBar(
+            urwid.ListBox(self._lines, select_navigation=True), thumb_attr="rule", delegate_selectable=True
+        )
         frame: urwid.Frame[Any, Any, Any] = urwid.Frame(body, footer=buttons, select_navigation=True)
         self._widget = _Sized(frame, self._arrange)
         self._rows = 0
@@ -69,7 +67,7 @@ class StatusScreen(BaseScreen):
 
     def do(self, command: str) -> bool:
         if command == "refresh":
-            self._next_look = 0.0
+            self._context.shell.look_again()
             self.show()
         elif command == "reload":
             context = self._context
@@ -99,8 +97,6 @@ class StatusScreen(BaseScreen):
     # --- drawing
 
     def show(self) -> None:
-        if not self._looking and time.monotonic() >= self._next_look:
-            self._look()
         runtime = self._context.runtime
         self._show_bars(runtime)
         focus = self._lines.focus or 0
@@ -121,30 +117,14 @@ class StatusScreen(BaseScreen):
         for bar, (_, name, _) in zip(self._bars, _GRAPHS, strict=True):
             bar.show([minute.counts[name] for minute in minutes], height)
 
-    def _look(self) -> None:
-        context = self._context
-        self._looking = True
-        began = time.monotonic()
-        server = context.draft.base("server")[0]
-        log = log_path(server.text(server.section.option("log")))
-        context.run(
-            lambda: look(context.spool_folder, log, context.server_file("certificate"), context.clock()),
-            partial(self._looked, began),
-        )
-
-    def _looked(self, began: float, found: StatusFindings) -> None:
-        self._looking = False
-        self._found = found
-        self._next_look = time.monotonic() + max(_LEAST_PAUSE_S, _SHARE * (time.monotonic() - began))
-        self.show()
-
     def _all_lines(self, runtime: Runtime) -> Iterator[Flow]:
         status = runtime.status.read()
         yield from self._daemon(status if status is not None and status.alive else None)
         yield _fact("Certificate", *self._certificate())
         open_now, blocked = runtime.counters.open_connections(), len(runtime.blocks.list())
         yield _fact("Connections", f"{count(open_now)} open, {count(blocked)} clients blocked")
-        yield _fact("Queue", self._found.queue)
+        yield _fact("Queue", self._context.findings.queue)
+        yield from self._reasons()
         yield from self._hosts(runtime)
         yield urwid.Divider()
         yield from self._bars
@@ -169,6 +149,17 @@ class StatusScreen(BaseScreen):
         for sentence in status.not_listening:
             yield _fact("", clean(sentence, 300), "bad")
 
+    def _reasons(self) -> Iterator[Flow]:
+        """Yield the reasons why mail waits. A row stays the same widget while it says the same, and keeps the focus."""
+        kept, self._reason_rows = self._reason_rows, {}
+        for number, reason in enumerate(self._context.findings.reasons[:_REASONS]):
+            key = reason, "" if number else "Waiting"
+            self._reason_rows[key] = kept.get(key) or reason_row(self._context, *key)
+            yield self._reason_rows[key]
+        more = len(self._context.findings.reasons) - _REASONS
+        if more > 0:
+            yield _fact("", f"and {count(more)} more reasons; the queue shows them")
+
     def _hosts(self, runtime: Runtime) -> Iterator[Flow]:
         now = self._context.clock()
         marks = read_marks(os.path.join(runtime.folder, HOSTS_FILE), now)
@@ -180,12 +171,12 @@ class StatusScreen(BaseScreen):
             yield _fact("", f"and {count(len(marks) - _HOSTS)} more")
 
     def _certificate(self) -> tuple[str, str]:
-        days = self._found.days
+        days = self._context.findings.days
         if days is None:
             return "none that can be read", "warn"
         if days < 0:
             return f"expired {-days} days ago", "bad"
-        return f"{days} days left", "warn" if days < _SOON_DAYS else "help"
+        return f"{days} days left", "warn" if days < SOON_DAYS else "help"
 
     def _attention(self, status: DaemonStatus | None) -> Iterator[Flow]:
         if status is not None and status.alive:
@@ -194,7 +185,7 @@ class StatusScreen(BaseScreen):
         for problem in self._context.source.problems:
             line = f"line {problem.line}: " if problem.line else ""
             yield _fact("Check", f"{line}{clean(problem.text, 400)}", "bad" if problem.is_error else "warn")
-        for number, trouble in enumerate(self._found.troubles):
+        for number, trouble in enumerate(self._context.findings.troubles):
             yield _fact("" if number else "Last errors", trouble, "warn", wrap=urwid.WrapMode.ELLIPSIS)
 
 

@@ -7,7 +7,7 @@ are removed or replaced, and every string has a maximum length.
 import time
 import unicodedata
 
-__all__ = ["ago", "clean", "clock", "count", "day_and_clock", "first_line", "size_text", "span"]
+__all__ = ["ago", "clean", "clock", "count", "count_short", "day_and_clock", "first_line", "size_text", "span"]
 
 _REPLACEMENT = "\ufffd"
 _MAX_COMBINING = 2  # per base character; more would reach into the lines above and below
@@ -73,6 +73,11 @@ def size_text(size: int) -> str:
 def count(number: int) -> str:
     """Return the number with a comma between thousands, as in 100,000."""
     return f"{number:,}"
+
+
+def count_short(number: int) -> str:
+    """Return the number in four columns at most: 812, 12k, 3M."""
+    return str(number) if number < 10_000 else f"{number // 1000}k" if number < 1_000_000 else f"{number // 1_000_000}M"
 
 
 def span(seconds: float) -> str:

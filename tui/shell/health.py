@@ -1,0 +1,81 @@
+"""The state of the server for Status and the menu, looked at in the background for a twentieth of the time at most."""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from smtpd_classic.config import Config
+from smtpd_classic.runtime.hosts import HOSTS_FILE, HostMark, read_marks
+from tui.log.log_screen import log_path
+from tui.shell.context import AppContext
+from tui.status.findings import SOON_DAYS, StatusFindings, look
+
+__all__ = ["HealthWatch", "attention"]
+
+_LEAST_PAUSE_S = 5.0
+_SHARE = 20
+
+
+class HealthWatch:
+    """Looks at the queue, the certificate and the log; `looked` is called after each look."""
+
+    def __init__(self, context: AppContext, looked: Callable[[], None]) -> None:
+        self._context = context
+        self._looked = looked
+        self._looking = False
+        self._next_look = 0.0
+
+    def look(self, *, at_once: bool = False) -> None:
+        """Look again if the pause since the last look is over."""
+        if self._looking or (not at_once and time.monotonic() < self._next_look):
+            return
+        context = self._context
+        self._looking = True
+        server = context.draft.base("server")[0]
+        log = log_path(server.text(server.section.option("log")))
+        spool, certificate, run = context.spool_folder, context.server_file("certificate"), context.run_folder
+        context.run(
+            lambda: look(spool, log, certificate, os.path.join(run, HOSTS_FILE), context.clock()),
+            partial(self._done, time.monotonic()),
+            self._failed,
+        )
+
+    def _done(self, began: float, found: StatusFindings) -> None:
+        self._looking = False
+        self._next_look = time.monotonic() + max(_LEAST_PAUSE_S, _SHARE * (time.monotonic() - began))
+        self._context.findings = found
+        self._looked()
+
+    def _failed(self, problem: Exception) -> None:
+        self._looking = False
+        self._next_look = time.monotonic() + _LEAST_PAUSE_S
+        self._context.failure(problem)
+
+
+def attention(context: AppContext) -> dict[str, str]:
+    """Return a sentence for each screen whose subject needs a look, by its title."""
+    found: dict[str, str] = {}
+    status = context.runtime.status.read()
+    if status is None or not status.alive:
+        found["Status"] = "The server does not run."
+    elif status.error:
+        found["Status"] = "The last reload was refused."
+    elif any(each.is_error for each in context.source.problems):
+        found["Status"] = "The file has an error."
+    days = context.findings.days
+    if status is not None and status.alive and (status.not_listening or (days is not None and days < SOON_DAYS)):
+        found["Listeners & TLS"] = "A port is not open." if status.not_listening else "The certificate expires soon."
+    if context.findings.reasons:
+        found["Queue"] = "Mail waits for a next hop that failed."
+    marks = read_marks(os.path.join(context.run_folder, HOSTS_FILE), context.clock())
+    return found | (dict(_failing(context.source.config, marks)) if context.source.config is not None else {})
+
+
+def _failing(config: Config, marks: list[HostMark]) -> Iterator[tuple[str, str]]:
+    """Yield the screens whose hosts fail."""
+    names = {mark.host.rpartition(":")[0].strip("[]") or mark.host for mark in marks} | {mark.host for mark in marks}
+    if any(host.name in names for host in config.remote.relay_hosts):
+        yield "Remote Delivery", "The relay failed."
+    if any(host.name in names for direct in config.direct_domains for host in direct.hosts):
+        yield "Direct Delivery", "A host failed."
