@@ -112,6 +112,11 @@ class Claim:
         """The file of the entry."""
         return self._path
 
+    @property
+    def quarantined(self) -> bool:
+        """Return True if the message was ever in quarantine."""
+        return self.state.quarantined
+
     def load_state(self) -> None:
         """Read the state from disk. Raises CorruptFile if it has no valid form, and OSError."""
         found = read_state(self._folders, self.entry)

@@ -8,6 +8,7 @@ __all__ = [
     "DELIVERED",
     "FAILED",
     "JUNK",
+    "QUARANTINE",
     "RESTORED",
     "UNDELIVERABLE",
     "WAITING",
@@ -24,6 +25,8 @@ __all__ = [
 WAITING, DELIVERED, FAILED = "waiting", "delivered", "failed"
 # The reasons of a hold. Programs read them too (JSON), so a text never changes.
 BY_HAND, JUNK, RESTORED, UNDELIVERABLE = "by hand", "junk", "restored", "undeliverable"
+QUARANTINE = "quarantine"
+_QUARANTINED = frozenset({JUNK, QUARANTINE})
 
 
 class Hold(NamedTuple):
@@ -32,6 +35,14 @@ class Hold(NamedTuple):
     reason: str = BY_HAND
     text: str = ""
     since: float = 0.0
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.text}" if self.text else self.reason
+
+    @property
+    def is_quarantine(self) -> bool:
+        """Return True if a filter put the message on hold: then a stranger who sent it gets no notice about it."""
+        return self.reason in _QUARANTINED
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +111,8 @@ class State:
     """The state of a message.
 
     `recipients` has one item for each recipient of the envelope, in the same order; `next_attempt` 0.0 means at once.
-    `hold_reason`, `hold_text` and `held_since` tell about a hold; older versions wrote none of them.
+    `hold_reason`, `hold_text` and `held_since` tell about a hold; older versions wrote none of them. `held_s` is the
+    length of all earlier holds, in which the life time in the queue stood still. `quarantined` stays after a release.
     """
 
     recipients: tuple[RecipientState, ...]
@@ -114,11 +126,25 @@ class State:
     hold_reason: str = ""
     hold_text: str = ""
     held_since: float = 0.0
+    held_s: float = 0.0
+    quarantined: bool = False
+
+    @property
+    def hold(self) -> Hold | None:
+        """The present hold; None if the message is not held."""
+        return Hold(self.hold_reason or BY_HAND, self.hold_text, self.held_since) if self.held else None
 
     def on_hold(self, hold: Hold) -> "State":
         """Return the state with this hold. One that is held already keeps the time at which that began."""
         since = self.held_since if self.held else hold.since
-        return replace(self, held=True, hold_reason=hold.reason, hold_text=hold.text, held_since=since)
+        return replace(
+            self,
+            held=True,
+            hold_reason=hold.reason,
+            hold_text=hold.text,
+            held_since=since,
+            quarantined=self.quarantined or hold.is_quarantine,
+        )
 
     def after(
         self,
@@ -141,9 +167,10 @@ class State:
             transcript=transcript,
         )
 
-    def released(self) -> "State":
-        """Return the state without a hold."""
-        return replace(self, held=False, hold_reason="", hold_text="", held_since=0.0)
+    def released(self, now: float) -> "State":
+        """Return the state without a hold. The life time in the queue goes on `now`."""
+        held_s = self.held_s + (max(now - self.held_since, 0.0) if self.held_since else 0.0)
+        return replace(self, held=False, hold_reason="", hold_text="", held_since=0.0, held_s=held_s)
 
     @property
     def done(self) -> bool:

@@ -10,7 +10,7 @@ from spool.entry import Listed
 from spool.queue_id import arrival_of, is_queue_id
 from spool.state_file import held
 
-__all__ = ["count", "due_times", "in_order", "rows"]
+__all__ = ["count", "due_times", "held_entries", "in_order", "rows"]
 
 
 def count(folders: Folders) -> int:
@@ -92,6 +92,20 @@ def due_times(folders: Folders) -> dict[str, float]:
                 when = _state_now(folders.state, queue_id) if attempted else 0.0
             if not _is_held(when):
                 found[queue_id] = when
+    return found
+
+
+def held_entries(folders: Folders) -> dict[str, int]:
+    """Return the entries on hold, each with the time of the last change of its state in ns."""
+    found: dict[str, int] = {}
+    with os.scandir(folders.state) as items:
+        for item in items:
+            try:
+                status = item.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue
+            if held(status.st_mode) and stat.S_ISREG(status.st_mode) and is_queue_id(item.name):
+                found[item.name] = status.st_ctime_ns
     return found
 
 

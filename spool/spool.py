@@ -30,7 +30,7 @@ from spool.disk import Folders, NoSuchEntry, NotClaimed, SpoolBroken, failure, f
 from spool.draft import Draft
 from spool.entry import Entry, Hold, Listed, State, untried
 from spool.form import CorruptFile, NeverSynced
-from spool.listing import count, due_times, in_order, rows
+from spool.listing import count, due_times, held_entries, in_order, rows
 from spool.quarantine import set_aside
 from spool.queue_id import is_queue_id
 from spool.state_file import make_due, read_state
@@ -233,11 +233,18 @@ class Spool:
         with self._claimed(queue_id) as claim:
             claim.record(claim.state.on_hold(hold))
 
-    def release(self, queue_id: str) -> None:
+    def held(self) -> dict[str, int]:
+        """Return the entries on hold, each with the time of the last change of its state in ns. Raises SpoolBroken."""
+        try:
+            return held_entries(self.folders)
+        except OSError as error:
+            raise failure(error, self.folders.state) from error
+
+    def release(self, queue_id: str, *, now: float) -> None:
         """End a hold; the due time is unchanged."""
         with self._claimed(queue_id) as claim:
             if claim.state.held:
-                claim.record(claim.state.released())
+                claim.record(claim.state.released(now))
 
     def retry_now(self, queue_id: str) -> None:
         """Make the entry due at once; a held entry stays held."""

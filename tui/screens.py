@@ -60,6 +60,8 @@ MENU_ENTRIES = (
     MenuEntry("Listeners & TLS", "server", listeners_screen.screen, ("listeners",)),
     MenuEntry("Access Control", "server", AccessScreen, ("access",)),
     MenuEntry("Authentication", "server", partial(SettingsScreen, attribute="authentication"), ("authentication",)),
+    MenuEntry("SMTP Filter", "server", partial(SettingsScreen, attribute="filter"), ("filter",)),
+    MenuEntry("Sending Limits", "server", partial(SettingsScreen, attribute="limits"), ("limits",)),
     MenuEntry("Signing & DNS", "server", _signing, ("signing",)),
     MenuEntry("Server", "server", partial(SettingsScreen, attribute="server"), ("server",)),
     MenuEntry("Domains", "mail", domains_screen.screen, ("domains",)),

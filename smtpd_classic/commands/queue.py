@@ -185,7 +185,7 @@ def _act(spool: Spool, runtime: Runtime, selection: QueueSelection, action: str)
 _ACTIONS: dict[str, Callable[[Spool, str], None]] = {
     "retry": Spool.retry_now,
     "hold": lambda spool, queue_id: spool.hold(queue_id, Hold(since=time.time())),
-    "release": Spool.release,
+    "release": lambda spool, queue_id: spool.release(queue_id, now=time.time()),
     "delete": Spool.delete,
 }
 

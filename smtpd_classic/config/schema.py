@@ -17,6 +17,8 @@ from smtpd_classic.config.option import Section
 from smtpd_classic.config.schema_access import Access
 from smtpd_classic.config.schema_authentication import Authentication
 from smtpd_classic.config.schema_basic import Basic
+from smtpd_classic.config.schema_filter import Filter
+from smtpd_classic.config.schema_limits import Limits
 from smtpd_classic.config.schema_remote import Direct, DirectDomain, OpenRelay, Remote, Replacement, Trusted
 from smtpd_classic.config.schema_server import Domain, Listener, Server
 from smtpd_classic.config.schema_signing import Signing
@@ -30,6 +32,8 @@ __all__ = [
     "Direct",
     "DirectDomain",
     "Domain",
+    "Filter",
+    "Limits",
     "Listener",
     "OpenRelay",
     "Remote",
@@ -64,6 +68,8 @@ class Config:
     access: Access = Access()
     signing: Signing = Signing()
     authentication: Authentication = Authentication()
+    filter: Filter = Filter()
+    limits: Limits = Limits()
     lines: Mapping[tuple[str, str], int] = field(default_factory=dict, repr=False, compare=False)
 
     def line(self, title: str, name: str = "") -> int:
@@ -134,6 +140,8 @@ SECTIONS = (
         "Authentication",
         "Checks of incoming mail: SPF, DKIM and DMARC.",
     ),
+    Section("filter", "filter", Filter, "SMTP Filter", "The quarantine: mail that a filter has put on hold."),
+    Section("limits", "limits", Limits, "Sending Limits", "Mail on hold."),
 )
 
 

@@ -45,6 +45,7 @@ class DeliveryAttempt:
         self.outstanding = 0
         self._context = context
         self._claimed = context.clock()
+        self._arrival = self.entry.arrival + claim.state.held_s  # the life time stands still during a hold
         self._watch = Stopwatch(self.entry.arrival, self._claimed)
         self._recipients = effective(self.entry.envelope.recipients)
         self._rows = RecipientStates(claim.state.recipients, delivered_before)
@@ -78,16 +79,16 @@ class DeliveryAttempt:
         """
         state, schedule = self.claim.state, self._context.schedule
         attempts = state.attempts + 1
-        if not state.attempts or schedule.expired(self.entry.arrival, attempts, self._claimed):
+        if not state.attempts or schedule.expired(self._arrival, attempts, self._claimed):
             return True
-        return not state.delay_notified and schedule.notice_due(self.entry.arrival, attempts, self._claimed)
+        return not state.delay_notified and schedule.notice_due(self._arrival, attempts, self._claimed)
 
     @property
     def must_be_seen(self) -> float:
         """Return the latest time to open the message again if it is throttled: its expiry, or the time of its delay
         notice.
         """
-        schedule, arrival = self._context.schedule, self.entry.arrival
+        schedule, arrival = self._context.schedule, self._arrival
         when = schedule.expiry(arrival)
         if schedule.delay_notice_s and not self.claim.state.delay_notified:
             when = min(when, arrival + schedule.delay_notice_s)
@@ -187,10 +188,9 @@ class DeliveryAttempt:
         notified = state.delay_notified or self._tell_delay(attempts, now)
         if self.done:
             return self.remove()
-        when = self._context.schedule.next_attempt(self.entry.arrival, attempts, now, self._context.chance)
+        when = self._context.schedule.next_attempt(self._arrival, attempts, now, self._context.chance)
         when = now if self._cut_short else when  # another thread continues where the stopping thread was
-        first = state.first_attempt or self._claimed
-        transcript = joined(routed.job.transcript for routed in self._jobs)
+        first, transcript = state.first_attempt or self._claimed, joined(routed.job.transcript for routed in self._jobs)
         self._record(state.after(tuple(self._rows), first, now, when, notified, transcript))
         return None if state.held else when
 
@@ -225,7 +225,7 @@ class DeliveryAttempt:
         relay_only = {
             each.address for routed in self._jobs if routed.route.relay_only for each in routed.job.recipients
         }
-        expired = self._context.schedule.expired(self.entry.arrival, attempts, now)
+        expired = self._context.schedule.expired(self._arrival, attempts, now)
         failures: list[tuple[Recipient, RecipientStatus]] = []
         gave_up: list[Recipient] = []
         for address in self._rows.waiting():
@@ -246,9 +246,9 @@ class DeliveryAttempt:
 
     def _tell_delay(self, attempts: int, now: float) -> bool:
         """Notify the sender of a delay if a notice is due. Return True if that is settled."""
-        if self.done or not self._context.schedule.notice_due(self.entry.arrival, attempts, now):
+        if self.done or not self._context.schedule.notice_due(self._arrival, attempts, now):
             return False
-        until = self._context.schedule.expiry(self.entry.arrival)
+        until = self._context.schedule.expiry(self._arrival)
         late = [
             (recipient, replace(fate_of(recipient, self._outcomes[row.address], "delayed", now), retry_until=until))
             for row, recipient in zip(self._rows, self._recipients, strict=True)

@@ -99,6 +99,16 @@ class DeliveryLog:
     def held(self, entry: Entry, why: str) -> None:
         self._log.write("bounce", f"warning: {entry.queue_id}: {why}; the message is held in the queue", WARNING)
 
+    def returned(self, entry: Entry, why: str) -> None:
+        """Log that a message was on hold for too long. `why` is a sentence without its full stop."""
+        sender = printable(entry.envelope.sender, 256)
+        self._counters.count("bounced", len(entry.envelope.recipients))
+        self._log.write("qmgr", f"{entry.queue_id}: from=<{sender}>, status=expired, returned to sender ({why})")
+
+    def deleted(self, entry: Entry, why: str) -> None:
+        sender = printable(entry.envelope.sender, 256)
+        self._log.write("qmgr", f"{entry.queue_id}: from=<{sender}>, deleted without a notice: {why}")
+
     def removed(self, entry: Entry) -> None:
         self._log.write("qmgr", f"{entry.queue_id}: removed")
 

@@ -4,7 +4,9 @@ Rule 1: the null sender never gets a notification, and every notification is sen
 answered by another one.
 Rule 2: a bounce that cannot be delivered goes to the postmaster. A message is held if a notification to the postmaster
 cannot be delivered.
-Rule 3: a notification is in the queue before the state that it reports is written, so that a crash repeats it rather
+Rule 3: the sender of a quarantined message gets none either, unless it was sent from here; the postmaster gets its
+bounce.
+Rule 4: a notification is in the queue before the state that it reports is written, so that a crash repeats it rather
 than losing it.
 """
 
@@ -38,11 +40,24 @@ _LOGIN_REFUSED = (
 )
 
 
+_NULL_SENDER = (
+    "This message came from the null sender, as notifications do, and could not be delivered. It cannot be "
+    "returned, so you get it."
+)
+_QUARANTINED = (
+    "This message was released from the quarantine and could not be delivered. Its sender is a stranger and gets no "
+    "notice, so you get it."
+)
+
+
 class Original(Protocol):
     """The message of a notice: a claimed entry, or a message that never became an entry."""
 
     @property
     def entry(self) -> Entry: ...
+
+    @property
+    def quarantined(self) -> bool: ...
 
     def open_content(self) -> AbstractContextManager[ContentSource]: ...
 
@@ -91,7 +106,7 @@ class Notices:
     def failed(self, claim: Original, fates: Sequence[tuple[Recipient, RecipientStatus]]) -> NoticeResult:
         """Notify the sender that these recipients will not get the message."""
         envelope = claim.entry.envelope
-        if envelope.sender == NULL_SENDER:
+        if envelope.sender == NULL_SENDER or _is_strangers(claim):
             return self._double_bounce(claim, fates)
         wanted = tuple(fate for recipient, fate in fates if not recipient.notify or "FAILURE" in recipient.notify)
         if not wanted:
@@ -111,14 +126,14 @@ class Notices:
         """Notify the sender, once, that the message is late. Return True if that is settled."""
         wanted = tuple(fate for recipient, fate in fates if not recipient.notify or "DELAY" in recipient.notify)
         sender = claim.entry.envelope.sender
-        if not wanted or sender == NULL_SENDER:
+        if not wanted or sender == NULL_SENDER or _is_strangers(claim):
             return True
         return self._send(claim, _Notice("sender delay notification", sender, wanted)) is not NoticeResult.LATER
 
     def succeeded(self, claim: Original, fates: Sequence[RecipientStatus]) -> None:
         """Notify the sender, where the sender requested it, that the message was delivered, relayed or expanded."""
         sender = claim.entry.envelope.sender
-        if sender == NULL_SENDER:
+        if sender == NULL_SENDER or _is_strangers(claim):
             return
         for action in ("expanded", "delivered", "relayed"):
             same = tuple(fate for fate in fates if fate.action == action)
@@ -162,10 +177,7 @@ class Notices:
         ):
             self._journal.held(claim.entry, "a notification to the postmaster cannot be delivered")
             return NoticeResult.HOLD
-        words = (
-            "This message came from the null sender, as notifications do, and could not be delivered. It cannot be "
-            "returned to anybody, so you get it."
-        )
+        words = _QUARANTINED if _is_strangers(claim) else _NULL_SENDER
         return self._to_postmaster(claim, tuple(fate for _, fate in fates), words)
 
     def _to_postmaster(self, claim: Original, fates: tuple[RecipientStatus, ...], words: str) -> NoticeResult:
@@ -239,6 +251,11 @@ class Notices:
         os.makedirs(self._told, mode=0o700, exist_ok=True)
         with open(mark, "wb"):
             os.utime(mark, (now, now))
+
+
+def _is_strangers(claim: Original) -> bool:
+    """Return True for a message of a stranger that was in quarantine: its sender address is perhaps forged."""
+    return claim.quarantined and not claim.entry.envelope.originates_here
 
 
 def _is_from_today(mark: str, now: float) -> bool:

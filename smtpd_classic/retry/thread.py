@@ -22,6 +22,7 @@ from smtpd_classic.keys.store import KeyStore, dkim_folder
 from smtpd_classic.log import printable
 from smtpd_classic.retry.context import DeliveryContext
 from smtpd_classic.retry.delivery_threads import DeliveryThreads
+from smtpd_classic.retry.held import HeldMessages
 from smtpd_classic.retry.housekeeping import Housekeeping
 from smtpd_classic.retry.journal import DeliveryLog
 from smtpd_classic.retry.limits import ThreadShares
@@ -89,6 +90,7 @@ class RetryThread:
         self._context = DeliveryContext(
             Schedule.of(config.basic, remote), notices, self._journal, services.clock, chance
         )
+        self._held = HeldMessages(config, services.spool, self._context)
         slots = self._network.slots
         most = most_sessions(slots.limit)
         self._remote = DeliveryThreads(
@@ -224,6 +226,7 @@ class RetryThread:
     def _scan_now(self) -> None:
         try:
             self._found.append(self._services.spool.schedule())
+            self._held.look()
         except SpoolBroken as problem:
             self._journal.warning("", f"the queue cannot be read: {problem}")
         except Exception as problem:  # the next scan must not wait for a thread that is gone

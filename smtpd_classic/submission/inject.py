@@ -123,6 +123,8 @@ class _Undelivered:
         )
         self.entry = Entry(new_queue_id(now), arrival, envelope, letter.size)
 
+    quarantined = False
+
     def open_content(self) -> "_PieceReader":
         return _PieceReader(content(self._letter, self._domain))
 

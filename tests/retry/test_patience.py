@@ -195,7 +195,7 @@ def test_a_held_message_waits_until_it_is_released(tmp_path: Path) -> None:
         world.later(86400)
         world.gone(world.send("sue@example.org"))
         assert world.queue() == [queue_id]
-        world.spool.release(queue_id)
+        world.spool.release(queue_id, now=world.clock.now)
         assert world.services.runtime.wake(queue_id)
         world.gone(queue_id)
 

@@ -134,9 +134,11 @@ def test_crash_while_removing_leaves_the_entry_with_its_state_or_neither(tmp_pat
     assert crash_everywhere(tmp_path, prepared, check) > 10
 
 
-@pytest.mark.parametrize(
-    "act", [Spool.hold, Spool.release, Spool.retry_now, Spool.delete], ids=lambda act: act.__name__
-)
+def release(spool: Spool, queue_id: str) -> None:
+    spool.release(queue_id, now=NOW)
+
+
+@pytest.mark.parametrize("act", [Spool.hold, release, Spool.retry_now, Spool.delete], ids=lambda act: act.__name__)
 def test_crash_in_an_action_of_the_administrator_loses_nothing_else(
     tmp_path: Path, act: Callable[[Spool, str], None]
 ) -> None:
@@ -261,7 +263,7 @@ def test_failure_of_anything_else_is_told_and_mended_later(tmp_path: Path, numbe
         try:
             spool.hold(queue_id)
             spool.retry_now(queue_id)
-            spool.release(queue_id)
+            spool.release(queue_id, now=NOW)
             spool.delete(queue_id)
         except (NotClaimed, NoSuchEntry) as error:
             raise AssertionError("a failing disk is not what those two are for") from error

@@ -9,6 +9,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -161,7 +162,7 @@ def test_entry_has_one_claim_at_a_time(spool: Spool) -> None:
     queue_id = commit(spool)
     with claimed(spool, queue_id):
         assert spool.claim(queue_id) is None
-        for act in (spool.hold, spool.release, spool.retry_now, spool.delete):
+        for act in (spool.hold, partial(spool.release, now=NOW), spool.retry_now, spool.delete):
             with pytest.raises(NotClaimed):
                 act(queue_id)
         tried_by_another_thread: list[Claim | None] = []
@@ -209,7 +210,8 @@ def test_claim_is_free_although_a_child_has_inherited_its_descriptor(spool: Spoo
 @pytest.mark.parametrize("queue_id", ["", "../../etc/passwd", "0" * 20, "x"])
 def test_what_is_not_there_is_said_to_be_so(spool: Spool, queue_id: str) -> None:
     assert spool.claim(queue_id) is None
-    for act in (spool.read, spool.open_content, spool.hold, spool.release, spool.retry_now, spool.delete):
+    release = partial(spool.release, now=NOW)
+    for act in (spool.read, spool.open_content, spool.hold, release, spool.retry_now, spool.delete):
         with pytest.raises(NoSuchEntry):
             act(queue_id)
 
@@ -313,8 +315,8 @@ def test_held_entry_is_not_due_until_released(spool: Spool, attempted: bool) -> 
     assert spool.read(queue_id)[1].held
     with claimed(spool, queue_id) as claim:
         assert claim.state.held
-    spool.release(queue_id)
-    spool.release(queue_id)
+    spool.release(queue_id, now=NOW)
+    spool.release(queue_id, now=NOW)
     assert list(spool.due(NOW)) == [queue_id]
     assert spool.read(queue_id)[1].attempts == attempted
 
@@ -323,7 +325,7 @@ def test_entry_committed_on_hold_is_never_due(spool: Spool) -> None:
     queue_id = commit(spool, hold=True)
     assert list(spool.due(NOW)) == []
     assert next(spool.list()).held
-    spool.release(queue_id)
+    spool.release(queue_id, now=NOW)
     assert list(spool.due(NOW)) == [queue_id]
 
 
@@ -698,7 +700,7 @@ def test_a_hold_keeps_its_reason_and_its_beginning_until_it_is_released(spool: S
     spool.hold(queue_id, Hold(since=NOW + 60))
     state = spool.read(queue_id)[1]
     assert (state.held, state.hold_reason, state.hold_text, state.held_since) == (True, "by hand", "", NOW)
-    spool.release(queue_id)
+    spool.release(queue_id, now=NOW)
     assert spool.read(queue_id)[1] == untried(spool.read(queue_id)[0])
 
 

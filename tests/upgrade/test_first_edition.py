@@ -163,7 +163,7 @@ def test_each_of_its_messages_arrives_once_and_the_held_one_when_it_is_released(
         held = old.spool.claim(HELD)
         assert held is not None
         held.release()
-        old.spool.release(HELD)
+        old.spool.release(HELD, now=old.clock.now)
         assert old.services.runtime.wake(HELD)
         until(lambda: not old.queue(), explain=old.log)
         until(lambda: "written by sendmail" in old.mailbox("example.test", "joe"), explain=old.log)

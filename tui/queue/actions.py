@@ -27,7 +27,7 @@ def act(action: str, ids: Sequence[str], spool: Spool, runtime: Runtime, config:
     steps: dict[str, Callable[[str], None]] = {
         "retry": spool.retry_now,
         "hold": lambda queue_id: spool.hold(queue_id, Hold(since=time.time())),
-        "release": spool.release,
+        "release": lambda queue_id: spool.release(queue_id, now=time.time()),
         "delete": spool.delete,
     }
     done, busy, gone, broken = 0, 0, 0, ""

@@ -54,7 +54,14 @@ def _envelope(context: AppContext, entry: Entry, state: State) -> list[Flow]:
         ("Client", clean(f"{envelope.client} {envelope.login and 'logged in as ' + envelope.login}")),
         ("Created", f"{ago(entry.arrival, now)}, {size_text(entry.size)}"),
         ("Attempts", f"{state.attempts}, last {ago(state.last_attempt, now)}"),
-        ("Next try", "held" if state.held else ago(state.next_attempt, now) if state.next_attempt > now else "now"),
+        (
+            "Next try",
+            clean(f"held ({state.hold})", 300)
+            if state.held
+            else ago(state.next_attempt, now)
+            if state.next_attempt > now
+            else "now",
+        ),
     ]
     rows: list[Flow] = [_fact(label, value) for label, value in facts]
     for each in state.recipients:

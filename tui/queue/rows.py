@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from spool import Listed, Spool
+from spool import Hold, Listed, Spool
 from spool.rows import HELD, NEW, WAITING_FOR_RETRY, QueueRow, rows
 from tui.widgets.text import clean, first_line
 
@@ -103,4 +103,6 @@ def details_of(row: QueueRow) -> Details:
     more = f" (+{len(row.recipients) - 1})" if len(row.recipients) > 1 else ""
     sender = clean(row.sender, 320) or "<>"
     reply = first_line(row.last_reply, 500)
+    if row.hold_reason:
+        reply = f"held, {first_line(str(Hold(row.hold_reason, row.hold_text)), 200)}{'; ' if reply else ''}{reply}"
     return Details(row.state, sender, first + more, row.attempts, row.last_attempt, reply)

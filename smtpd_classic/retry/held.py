@@ -1,0 +1,140 @@
+"""The messages on hold: the end of their time, and the bound of the quarantine.
+
+Used by the thread that scans the queue. It opens the state of a held message once, and again only after a change.
+"""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from smtpd_classic.config.schema import Config
+from smtpd_classic.dsn import RecipientStatus
+from smtpd_classic.retry.context import DeliveryContext
+from smtpd_classic.retry.notices import NoticeResult
+from spool import WAITING, Claim, Hold, NoSuchEntry, Recipient, Spool, SpoolBroken, SpoolFull
+from spool.entry import RESTORED, UNDELIVERABLE
+
+__all__ = ["HeldMessages"]
+
+_NEVER = float("inf")
+_WITHOUT_END = frozenset({RESTORED, UNDELIVERABLE})  # an administrator must see them
+_DAY_S = 86_400.0
+
+
+class _Known(NamedTuple):
+    """A message on hold: the last change of its state, the hold and its end, and its size."""
+
+    changed: int
+    hold: Hold
+    until: float
+    size: int
+
+
+@dataclass(slots=True)
+class HeldMessages:
+    """The messages on hold. After its time a message is returned to its sender; a quarantined one is deleted."""
+
+    config: Config
+    spool: Spool
+    context: DeliveryContext
+    _known: dict[str, _Known] = field(default_factory=dict)
+
+    def look(self) -> None:
+        """End the holds whose time is over, and delete what the quarantine has no room for. Raises SpoolBroken."""
+        found = self.spool.held()
+        for queue_id in [queue_id for queue_id in self._known if queue_id not in found]:
+            del self._known[queue_id]
+        for queue_id, changed in found.items():
+            known = self._known.get(queue_id)
+            if known is None or known.changed != changed:
+                self._read(queue_id, changed)
+        now = self.context.clock()
+        for queue_id in [queue_id for queue_id, known in self._known.items() if known.until <= now]:
+            self._end(queue_id, now)
+        self._bound_quarantine()
+
+    def _read(self, queue_id: str, changed: int) -> None:
+        try:
+            entry, state = self.spool.read(queue_id)
+        except (NoSuchEntry, SpoolBroken):
+            return
+        if state.hold is not None:
+            self._known[queue_id] = _Known(changed, state.hold, self._until(state.hold), entry.size)
+
+    def _until(self, hold: Hold) -> float:
+        """Return the end of a hold. One of an earlier version, without a beginning, has none."""
+        if not hold.since or hold.reason in _WITHOUT_END:
+            return _NEVER
+        time = self.config.filter.quarantine_time if hold.is_quarantine else self.config.limits.hold_time
+        return hold.since + time.total_seconds()
+
+    def _end(self, queue_id: str, now: float) -> None:
+        claim = self.spool.claim(queue_id)
+        if claim is None:
+            return
+        with claim:
+            hold = claim.state.hold
+            if hold is None or self._until(hold) > now:
+                return
+            if hold.is_quarantine:
+                self._delete(claim, "quarantine_time is over")
+            else:
+                self._return(claim, hold, now)
+
+    def _return(self, claim: Claim, hold: Hold, now: float) -> None:
+        """Return the message to its sender, and remove it."""
+        days = max(round((now - claim.state.held_since) / _DAY_S), 1)
+        said = f"The message was on hold ({hold}) and was not released within {days} day{'s' if days > 1 else ''}"
+        failures = [
+            (recipient, _failed(recipient, said, now))
+            for recipient, row in zip(claim.entry.envelope.recipients, claim.state.recipients, strict=True)
+            if row.state == WAITING
+        ]
+        result = self.context.notices.failed(claim, failures)
+        try:
+            if result is NoticeResult.TOLD:
+                self.context.journal.returned(claim.entry, said)
+                claim.remove()
+            elif result is NoticeResult.HOLD:
+                claim.record(claim.state.on_hold(Hold(UNDELIVERABLE, since=now)))
+        except (SpoolBroken, SpoolFull) as problem:
+            self.context.journal.warning(claim.entry.queue_id, str(problem))
+
+    def _delete(self, claim: Claim, why: str) -> None:
+        try:
+            claim.remove()
+        except SpoolBroken as problem:
+            self.context.journal.warning(claim.entry.queue_id, str(problem))
+            return
+        self._known.pop(claim.entry.queue_id, None)
+        self.context.journal.deleted(claim.entry, why)
+
+    def _bound_quarantine(self) -> None:
+        """Delete the oldest messages of a quarantine that is too large."""
+        most = self.config.filter.quarantine_size
+        quarantined = sorted(
+            (known.hold.since, queue_id) for queue_id, known in self._known.items() if known.hold.is_quarantine
+        )
+        size = sum(self._known[queue_id].size for _, queue_id in quarantined)
+        for _, queue_id in quarantined:
+            if not most or size <= most:
+                return
+            claim = self.spool.claim(queue_id)
+            if claim is None:
+                continue
+            with claim:
+                if claim.state.hold is not None and claim.state.hold.is_quarantine:
+                    size -= claim.entry.size
+                    self.context.journal.warning(queue_id, "the quarantine is larger than quarantine_size")
+                    self._delete(claim, "the quarantine is full")
+
+
+def _failed(recipient: Recipient, said: str, now: float) -> RecipientStatus:
+    return RecipientStatus(
+        recipient.address,
+        "failed",
+        "5.7.1",
+        said,
+        original=recipient.original,
+        orcpt=recipient.orcpt,
+        last_attempt=now,
+    )
