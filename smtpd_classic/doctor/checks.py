@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from smtpd_classic.doctor import dns_checks, host_checks, name_checks, server_checks, spf_checks
+from smtpd_classic.doctor import dns_checks, host_checks, name_checks, report_checks, server_checks, spf_checks
 from smtpd_classic.doctor.finding import CheckResult, Examination
 
 __all__ = ["CHECKS", "examine"]
@@ -30,8 +30,9 @@ CHECKS: tuple[Callable[[Examination], Iterator[CheckResult]], ...] = (
     server_checks.key_files,
     dns_checks.retired_keys,
     dns_checks.dmarc,
+    report_checks.dmarc_policy,
     dns_checks.dmarc_reports,
-    server_checks.report_addresses,
+    report_checks.report_addresses,
     dns_checks.tls_reports,
     host_checks.certificate,
     server_checks.certificate_name,

@@ -12,6 +12,7 @@ from smtpd_classic.config.schema import Config
 from smtpd_classic.daemon.privileges import service_user
 from smtpd_classic.dns import DnsFailure, DnsResolver, NoSuchDomain
 from smtpd_classic.doctor.finding import Examination
+from smtpd_classic.doctor.reports import received_reports
 from smtpd_classic.domain_name import ascii_domain
 from smtpd_classic.keys.publication import Publication, same_record
 from smtpd_classic.keys.records import DnsRecord, MailHost, domain_records
@@ -151,6 +152,7 @@ def examination(
         banner=lambda host, port: _banner(resolver, host, port),
         reach=_reach,
         last_visitor=lambda: _last_visitor(config.server.log),
+        reports=lambda domain: received_reports(config, domain, time.time()),
         name_servers=_name_servers(config),
         probe_hosts=tuple(probe_hosts) or config.server.probe_hosts or _recent_hosts(config.server.log),
         lists=tuple(lists),

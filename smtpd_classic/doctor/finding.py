@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from smtpd_classic.config.schema import Config
 from smtpd_classic.dns import Resolver
+from smtpd_classic.doctor.reports import ReportSummary
 from smtpd_classic.keys.publication import Publication
 from smtpd_classic.keys.store import KeyStore
 
@@ -39,7 +40,8 @@ class Examination:
 
     `banner` returns the greeting of a host at a port, `reach` connects to one; both raise OSError. `public` are the
     addresses under which other servers know this one. `last_visitor` returns the last line of the log about a
-    connection of a stranger, blank for none, and raises OSError. `ca_file` has the authorities to trust, blank for
+    connection of a stranger, blank for none, and raises OSError. `reports` returns the DMARC reports about a domain
+    that have arrived, and raises AccountsUnreadable or OSError. `ca_file` has the authorities to trust, blank for
     those of the system.
     """
 
@@ -53,6 +55,7 @@ class Examination:
     banner: Callable[[str, int], str]
     reach: Callable[[str, int], None]
     last_visitor: Callable[[], str]
+    reports: Callable[[str], ReportSummary]
     name_servers: tuple[str, ...] = ()
     ca_file: str = ""
     probe_hosts: tuple[str, ...] = ()

@@ -7,12 +7,10 @@ import stat
 from collections.abc import Iterator
 from datetime import datetime
 
-from smtpd_classic.accounts import Accounts, AccountsUnreadable
+from smtpd_classic.accounts import Accounts
 from smtpd_classic.config.check import check
-from smtpd_classic.dns import DnsFailure, NoSuchDomain
 from smtpd_classic.doctor.finding import CheckResult, Examination, good, unknown, wrong
 from smtpd_classic.domain_name import ascii_domain
-from smtpd_classic.mailauth.dmarc_record import dmarc_records, parse_dmarc_record
 from smtpd_classic.runtime import StatusFile
 from spool import Spool, SpoolBroken
 
@@ -25,7 +23,6 @@ __all__ = [
     "key_files",
     "listeners",
     "port_25_in",
-    "report_addresses",
 ]
 
 _DAY_S = 86_400.0
@@ -191,26 +188,3 @@ def held(facts: Examination) -> Iterator[CheckResult]:
         )
     else:
         yield good("held messages", "none")
-
-
-def report_addresses(facts: Examination) -> Iterator[CheckResult]:
-    """Check that the local addresses that reports are sent to exist."""
-    known = Accounts(facts.config)
-    for domain in facts.domains:
-        try:
-            records = dmarc_records(facts.resolver.txt(f"_dmarc.{domain}"))
-            wanted = [uri for record in records[:1] for uri in parse_dmarc_record(record).reports_to]
-            addresses = {uri.partition(":")[2].partition("!")[0].lower() for uri in wanted}
-            missing = [each for each in sorted(addresses) if _is_missing(facts, known, each)]
-        except (NoSuchDomain, DnsFailure, AccountsUnreadable):
-            continue  # reported by `dmarc` and `accounts`
-        subject = f"report addresses of {domain}"
-        if missing:
-            advice = f"Make it: “smtpd-classic alias set {missing[0]} TARGET”."
-            yield wrong(subject, f"{missing[0]} does not exist here", advice)
-        elif addresses:
-            yield good(subject, ", ".join(sorted(addresses)))
-
-
-def _is_missing(facts: Examination, known: Accounts, address: str) -> bool:
-    return known.is_local_domain(address.rpartition("@")[2]) and known.find(address) is None

@@ -13,6 +13,7 @@ import pytest
 from smtpd_classic.config.load import parse
 from smtpd_classic.dns import DnsFailure, FixedResolver
 from smtpd_classic.doctor import CheckResult, CheckState, Examination, examine
+from smtpd_classic.doctor.reports import ReportSummary, SourceSummary
 from smtpd_classic.keys.publication import Publication
 from smtpd_classic.keys.store import IN_USE, RETIRED, KeyStore
 from smtpd_classic.runtime.status import Listening, StatusFile, own_status
@@ -54,6 +55,7 @@ class Patient:
         self.visitor = (
             f"{time.strftime('%b %d %H:%M:%S', time.localtime(NOW - 3600))} mx smtpd: connect from x[8.8.8.8]"
         )
+        self.reports: Callable[[str], ReportSummary] = lambda domain: ReportSummary()
         self.name_servers: tuple[str, ...] = ("127.0.0.1",)
         self.ca_file = str(folder / "tls/certificate.pem")
         (folder / "users").write_text(
@@ -91,6 +93,7 @@ class Patient:
             banner=self.banner,
             reach=self.reach,
             last_visitor=lambda: self.visitor,
+            reports=self.reports,
             name_servers=self.name_servers,
             ca_file=self.ca_file,
             probe_hosts=self.probes,
@@ -293,6 +296,33 @@ def test_held_messages(patient: Patient) -> None:
         draft.write(b"Subject: x\n\n")
         draft.commit(Envelope("a@example.org", (Recipient("b@example.net"),)), NOW, Hold())
     assert patient.examined() == [("held messages", WRONG)]
+
+
+def summary(days: int, passed: int) -> ReportSummary:
+    """A hundred messages, of which so many passed."""
+    return ReportSummary(2, 1, 1 + days * 86_400, {"Big"}, {"192.0.2.1": SourceSummary(100, passed)})
+
+
+@pytest.mark.parametrize(
+    ("days", "passed", "proposed"), [(14, 98, True), (13, 100, False), (30, 97, False), (0, 0, False)]
+)
+def test_a_stricter_policy_is_proposed_when_reports_allow_it(
+    patient: Patient, days: int, passed: int, proposed: bool
+) -> None:
+    patient.reports = lambda domain: summary(days, passed) if days else ReportSummary()
+    (row,) = [each for each in patient.rows() if each.subject == "DMARC policy of example.org"]
+    assert ("p=quarantine" in row.advice) == proposed
+    assert row.state is CheckState.GOOD
+    patient.txt["_dmarc.example.org"] = (b"v=DMARC1; p=quarantine",)
+    assert not [each for each in patient.rows() if each.subject == "DMARC policy of example.org"]
+
+
+def test_reports_that_cannot_be_read(patient: Patient) -> None:
+    def broken(domain: str) -> ReportSummary:
+        raise PermissionError(13, "Permission denied")
+
+    patient.reports = broken
+    assert patient.examined() == [("DMARC policy of example.org", UNKNOWN)]
 
 
 def test_a_good_server_has_thirty_rows(patient: Patient) -> None:
