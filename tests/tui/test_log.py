@@ -1,6 +1,7 @@
 """The log: its end as it grows, what came before in blocks, filters that search all of it, actions on a line."""
 
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -8,12 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from smtpd_classic.log_source import FileLog
 from smtpd_classic.runtime import Runtime
 from tests.tui.program import CONFIG, NOW, Tui, made
 from tests.tui.test_text import HOSTILE, assert_harmless
 from tui.log.actions import addresses_in, block
 from tui.log.blocks import earlier, end_of, words_of
 from tui.log.suspects import collect
+from tui.log.times import time_of
 from tui.log.window import LogWindow, parsed
 
 ID = "6603A1B2C3D4E5F60789"
@@ -152,7 +155,7 @@ def test_suspects_are_counted_and_blocked_with_one_key(tui: Tui, log: Path, tmp_
             file.write(line("warning: unknown[203.0.113.5]: SASL LOGIN authentication failed: x") + "\n")
         file.write(line("NOQUEUE: reject: RCPT from unknown[203.0.113.9]: 550 5.7.1 <a@b>: log in first") + "\n")
         file.write(line("old: reject: RCPT from unknown[203.0.113.77]: 550", at=NOW) + "\n")
-    found, _ = collect(str(log), NOW)
+    found, _ = collect(FileLog(str(log)), NOW - 6 * 3600, NOW)
     assert [(each.ip, each.logins, each.refused) for each in found[:2]] == [
         ("203.0.113.5", 3, 0),
         ("203.0.113.77", 0, 1),
@@ -171,8 +174,9 @@ def test_what_is_hours_old_makes_nobody_suspicious(tmp_path: Path) -> None:
     path = tmp_path / "log"
     old = line("NOQUEUE: reject: RCPT from unknown[203.0.113.9]: 550", at=NOW - 90_000)
     path.write_text("\n".join([old] * 30_000 + [line("connect from a[192.0.2.1]")]) + "\n")
-    found, _ = collect(str(path), NOW)
-    assert sum(each.refused for each in found) < 30_000
+    found, whole = collect(FileLog(str(path)), NOW - 6 * 3600, NOW)
+    assert found == []
+    assert whole
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
@@ -192,9 +196,111 @@ def test_nothing_a_stranger_wrote_gets_through(text: str, tui: Tui, log: Path) -
         assert_harmless(shown)
 
 
-def test_no_log_that_can_be_read_is_said(tmp_path: Path) -> None:
+@pytest.fixture
+def aged(tmp_path: Path) -> Path:
+    """A log of four refusals: 30 minutes, 5 hours, 20 hours and 5 days ago."""
+    path = tmp_path / "aged"
+    ages = {5: 5 * 86400, 4: 20 * 3600, 3: 5 * 3600, 2: 1800}
+    text = "NOQUEUE: reject: RCPT from unknown[203.0.113.{}]: 550 5.7.1 <a@b>: log in first"
+    path.write_text("".join(line(text.format(number), at=NOW - age) + "\n" for number, age in ages.items()))
+    return path
+
+
+@pytest.mark.parametrize(("hours", "ips"), [(1, [2]), (6, [2, 3]), (24, [2, 3, 4]), (168, [2, 3, 4, 5])])
+def test_suspects_are_counted_by_age(aged: Path, hours: int, ips: list[int]) -> None:
+    found, whole = collect(FileLog(str(aged)), NOW - hours * 3600, NOW)
+    assert sorted(each.ip for each in found) == [f"203.0.113.{each}" for each in ips]
+    assert whole
+
+
+def test_a_suspect_has_the_times_of_its_first_and_its_last_line(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    times = (NOW - 7200, NOW - 3600, NOW - 60)
+    path.write_text("".join(line("x: reject: RCPT from y[203.0.113.5]: 550", at=at) + "\n" for at in times))
+    found, _ = collect(FileLog(str(path)), NOW - 6 * 3600, NOW)
+    assert [(each.refused, each.first, each.last) for each in found] == [(3, int(times[0]), int(times[2]))]
+
+
+def test_the_period_of_the_suspects_is_chosen_with_a_key(tmp_path: Path, aged: Path) -> None:
+    tui = Tui(made(tmp_path, CONFIG.replace("[server]", f"[server]\nlog = {aged}"))).go("Log").press("x")
+    assert "The last 6 hours." in tui.dialog_text
+    assert "203.0.113.4" not in tui.dialog_text
+    tui.press("t")
+    assert "The last 24 hours." in tui.dialog_text
+    assert "203.0.113.4" in tui.dialog_text
+    tui.press("t")
+    assert "The last 7 days." in tui.dialog_text
+    assert time.strftime("%b %d %H:%M", time.localtime(NOW - 5 * 86400)) in tui.dialog_text
+    tui.choose("Period")
+    assert "The last hour." in tui.dialog_text
+
+
+def test_a_period_of_the_log_is_chosen(tmp_path: Path, aged: Path) -> None:
+    tui = Tui(made(tmp_path, CONFIG.replace("[server]", f"[server]\nlog = {aged}"))).go("Log")
+    assert "aged: 4 lines" in tui.text
+    tui.press("t").find("The last 24 hours").press("enter")
+    assert "aged: 3 lines, the last 24 hours" in tui.text
+    day = time.strftime("%Y-%m-%d", time.localtime(NOW - 5 * 86400))
+    tui.press("t", *["tab"] * 5)
+    tui.type("29 Nov").press("enter")
+    assert "is not a day" in tui.dialog_text
+    tui.press("ctrl u").type(day).press("enter")
+    assert f"aged: 1 line, {day}" in tui.text
+    assert time.strftime("%b %e", time.localtime(NOW - 5 * 86400)) in tui.text
+    with aged.open("a") as file:
+        file.write(line("connect from late[192.0.2.1]") + "\n")
+    tui.shell.tick()
+    assert "late" not in tui.text
+    tui.press("t").find("All lines").press("enter")
+    assert "late" in tui.text
+
+
+@pytest.mark.parametrize(
+    ("text", "at"),
+    [
+        (line("x", at=NOW), int(NOW)),
+        (line("x", at=NOW - 300 * 86400), int(NOW - 300 * 86400)),
+        ("2026-11-22T09:00:01.5+01:00 host smtpd-classic/smtp[7]: x", 1795334401.5),
+        ("2026-11-22T08:00:01Z host smtpd-classic/smtp[7]: x", 1795334401.0),
+        ("Feb 30 10:00:00 host x", None),
+        ("2026-99-99T99:99:99 host x", None),
+        ("no time at all", None),
+        ("", None),
+    ],
+)
+def test_the_time_of_a_line(text: str, at: float | None) -> None:
+    assert time_of(text, NOW) == at
+
+
+JOURNALCTL = """#!{python}
+import sys, time
+if "--follow" in sys.argv:
+    time.sleep(60)
+lines = {lines!r}
+print("\\n".join(reversed(lines) if "--reverse" in sys.argv else lines))
+"""
+
+
+def test_the_journal_is_read_where_there_is_no_log_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    lines = [line(f"NOQUEUE: reject: RCPT from x[203.0.113.{number}]: 550", at=NOW - 600) for number in range(9)]
+    (programs / "journalctl").write_text(JOURNALCTL.format(python=sys.executable, lines=lines))
+    (programs / "journalctl").chmod(0o755)
+    monkeypatch.setenv("PATH", str(programs))
     tui = Tui(made(tmp_path, CONFIG.replace("[server]", "[server]\nlog = stderr"))).go("Log")
-    assert "The log goes to standard error" in tui.text
+    assert "the journal: 9 lines" in tui.text
+    assert "203.0.113.8" in tui.text
+    tui.press("/").type("113.4").press("enter")
+    assert "the journal: 1 line" in tui.text
+    tui.press("x")
+    assert "203.0.113.7" in tui.dialog_text
+
+
+def test_no_log_that_can_be_read_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    tui = Tui(made(tmp_path, CONFIG.replace("[server]", "[server]\nlog = stderr"))).go("Log")
+    assert "The server logs to standard error, and this system has no journal" in tui.text
     tui = Tui(made(tmp_path, CONFIG.replace("[server]", f"[server]\nlog = {tmp_path}/none"))).go("Log")
     assert "No such file" in tui.text
 
@@ -267,5 +373,5 @@ def test_addresses_are_found_in_lines(text: str, found: list[str]) -> None:
 
 def test_lines_of_syslog_and_of_rsyslogs_newer_form_are_understood() -> None:
     assert parsed("2026-11-22T09:00:01.123456+01:00 host smtpd-classic/smtp[7]: x").part == "smtp"
-    assert parsed("Nov  2 09:00:01 host smtpd-classic/qmgr[7]: x")[:2] == ("09:00:01", "qmgr")
+    assert parsed("Nov  2 09:00:01 host smtpd-classic/qmgr[7]: x")[:3] == ("Nov  2", "09:00:01", "qmgr")
     assert parsed("something else")[:2] == ("", "")

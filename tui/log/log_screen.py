@@ -6,12 +6,15 @@ from typing import Any
 
 import urwid
 
-from smtpd_classic.log_reader import LogFollower
+from smtpd_classic.log_source import Following, JournalLog, LogSource, NoLog, log_source
 from tui.log import suspects
 from tui.log.actions import actions_for
-from tui.log.blocks import Piece, earlier, end_of, words_of
+from tui.log.blocks import words_of
+from tui.log.period_dialog import ask_period
+from tui.log.reading import FileReading, JournalReading, Reading
+from tui.log.times import ALWAYS, Period, time_of
 from tui.log.window import LogWindow, parsed
-from tui.shell.context import AppContext
+from tui.shell.context import AppContext, sentence
 from tui.shell.help_pane import WithHelp
 from tui.shell.screen import BaseScreen, Help
 from tui.widgets.buttons import ButtonRow
@@ -46,14 +49,16 @@ class LogScreen(BaseScreen):
         self._window = LogWindow(self._open_actions)
         self._list: urwid.ListBox[int] = urwid.ListBox(self._window, focus_when_empty=False)
         self._head = urwid.Text("", wrap="clip")
-        self._path = self._filter = ""
-        self._follower: LogFollower | None = None
-        self._start = 0  # the file has not been read before this offset
-        self._reading = self._paused = False
-        self._read_number = 0  # results with an older number belong to an older filter and are dropped
+        self._source: LogSource | None = None
+        self._shown_target = self._filter = ""
+        self._period = ALWAYS
+        self._follower: Following | None = None
+        self._reading: Reading | None = None  # results of another one belong to an older filter and are dropped
+        self._busy = self._paused = False
         frame: urwid.Frame[Any, Any, Any] = urwid.Frame(self._list, header=self._head, select_navigation=True)
-        names = {"Follow": "follow", "Pause": "pause", "Filter": "search", "Actions": "actions", "Suspects": "suspects"}
-        buttons = ButtonRow([(label, partial(self.do, command)) for label, command in names.items()])
+        names = ("Follow", "Pause", "Filter", "Period", "Actions", "Suspects")
+        commands = {"Filter": "search"}
+        buttons = ButtonRow([(name, partial(self.do, commands.get(name, name.lower()))) for name in names])
         self._pane = WithHelp(frame, buttons, self.help, self._moved)
 
     @property
@@ -64,48 +69,68 @@ class LogScreen(BaseScreen):
         if not len(self._window):
             return "Log", "Nothing to show yet."
         found = parsed(self._window.line(self._window.focus))
-        return f"{found.clock} {found.part}".strip(), found.text
+        return f"{found.day} {found.clock} {found.part}".strip(), found.text
 
     # --- reading
 
     @property
     def _words(self) -> tuple[bytes, ...]:
-        ours = () if self._path == self._target() else (_OURS,)
+        ours = () if self._place == self._target() else (_OURS,)
         return (*ours, *words_of(self._filter))
+
+    @property
+    def _place(self) -> str:
+        return self._source.place if self._source is not None else ""
 
     def _target(self) -> str:
         row = self._context.draft.base("server")[0]
         return row.text(row.section.option("log"))
 
     def show(self) -> None:
-        path = log_path(self._target())
-        if not path:
-            why = "The log goes to standard error; under systemd see “journalctl -u smtpd-classic”."
-            self._head.set_text(("warn", f" {why if self._target() == 'stderr' else 'No log can be read here.'}"))
-            self._path = ""
-            self._pane.tell()
-        elif path != self._path or self._follower is None:
-            self._path = path
+        target = self._target()
+        if self._follower is not None and target == self._shown_target:
+            return
+        self._shown_target = target
+        try:
+            self._source = log_source(target)
+        except NoLog as problem:
+            self._source = None
+            self._fail(problem)
+        else:
             self._begin()
 
     def _begin(self) -> None:
-        """Start again from the end of the file, with the present filter."""
+        """Start again from the end of the log, with the present filter and period."""
         self._window.clear()
-        self._read_number += 1
-        self._reading = False
-        try:
-            self._start = end_of(self._path)
-        except OSError as problem:
-            self._head.set_text(("warn", f" {problem.strerror}: {self._path}"))
-            return
+        self._busy = False
         if self._follower is not None:
             self._follower.close()
-        self._follower = LogFollower(self._path)
+            self._follower = None
+        if self._source is None:
+            return
+        try:
+            self._reading = self._new_reading(self._source)
+            self._follower = self._source.follow()
+        except (OSError, NoLog) as problem:
+            self._fail(problem)
+            return
         self._fetch()
+
+    def _new_reading(self, source: LogSource) -> Reading:
+        words, now = self._words, self._context.clock()
+        if isinstance(source, JournalLog):
+            return JournalReading(source, lambda line: _holds(line, words), self._period, now)
+        return FileReading(source.place, words, self._period, now)
+
+    def _fail(self, problem: Exception) -> None:
+        text = f"{problem.strerror}: {self._place}" if isinstance(problem, OSError) else sentence(problem)
+        self._head.set_text(("warn", f" {text}"))
+        self._reading = None
+        self._pane.tell()
 
     def _moved(self) -> None:
         """Fetch earlier lines if the focus is near the top, and update the head line."""
-        if self._follower is not None:
+        if self._reading is not None:
             self._read_on()
             self._show_head()
 
@@ -116,45 +141,53 @@ class LogScreen(BaseScreen):
 
     def _read_on(self) -> None:
         """Read earlier lines in the background, if the focus is near the top and there are any."""
+        reading = self._reading
         enough = self._window.focus - self._window.first > _NEAR and len(self._window) >= min(_PAGE, _ENOUGH)
-        if self._reading or self._start <= 0 or enough:
+        if reading is None or self._busy or reading.done or enough:
             return
-        self._reading = True
-        path, start, words, number = self._path, self._start, self._words, self._read_number
-        self._context.run(lambda: earlier(path, start, words, _PAGE), partial(self._fetched, number), self._not_fetched)
+        self._busy = True
+        self._context.run(
+            lambda: reading.fetch(_PAGE), partial(self._fetched, reading), partial(self._not_fetched, reading)
+        )
 
-    def _fetched(self, number: int, piece: Piece) -> None:
-        if number != self._read_number:
-            return
-        self._reading = False
-        self._start = piece.start
-        self._window.prepend(piece.lines)
-        self._fetch()
+    def _fetched(self, reading: Reading, lines: list[str]) -> None:
+        if reading is self._reading:
+            self._busy = False
+            self._window.prepend(lines)
+            self._fetch()
 
-    def _not_fetched(self, problem: Exception) -> None:
-        self._reading = False
-        self._start = 0
-        self._context.failure(problem)
+    def _not_fetched(self, reading: Reading, problem: Exception) -> None:
+        if reading is self._reading:
+            self._busy = False
+            self._fail(problem)
 
     def tick(self) -> None:
-        if self._follower is None:
+        if self._follower is None or self._reading is None:
             self.show()
             return
         if not self._paused:
-            words = self._words
-            lines = self._follower.read()
-            wanted = [line for line in lines if line and _holds(line, words)]
+            try:
+                lines = self._follower.read()
+            except NoLog as problem:
+                self._fail(problem)
+                return
+            words, period, now = self._words, self._period, self._context.clock()
+            wanted = [line for line in lines if line and _holds(line, words) and period.holds(time_of(line, now))]
             self._window.append(wanted, follow=self._window.at_end)
         self._fetch()
 
     def _show_head(self) -> None:
+        reading = self._reading
+        if reading is None:
+            return
         state = "paused" if self._paused else "following" if self._window.at_end else "not at the end"
         words = f", filter “{clean(self._filter, 60)}”" if self._filter else ""
-        left = f"; {size_text(self._start)} before" if self._start else ""
-        search = " searching …" if self._reading and self._filter else ""
-        name, shown = clean(os.path.basename(self._path), 60), count(len(self._window))
+        period = f", {self._period.label}" if self._period.label else ""
+        left = f"; {size_text(reading.left)} before" if reading.left and not reading.done else ""
+        search = " searching …" if self._busy and (self._filter or self._period.label) else ""
+        name, shown = clean(os.path.basename(self._place), 60), count(len(self._window))
         lines = "line" if len(self._window) == 1 else "lines"
-        self._head.set_text(("head", f" {name}: {shown} {lines}{left}{words}; {state}{search}"))
+        self._head.set_text(("head", f" {name}: {shown} {lines}{period}{left}{words}; {state}{search}"))
 
     # --- commands
 
@@ -170,13 +203,14 @@ class LogScreen(BaseScreen):
             if len(self._window):
                 self._open_actions(self._window.line(self._window.focus))
         elif command == "suspects":
-            suspects.show(self._context, self._path, self._set_filter)
+            suspects.show(self._context, self._source, self._set_filter)
+        elif command == "period":
+            ask_period(self._context, self._set_period)
         elif command == "refresh":
             self._begin()
         else:
             return False
-        if self._path:
-            self._show_head()
+        self._show_head()
         self._pane.tell()
         return True
 
@@ -185,6 +219,11 @@ class LogScreen(BaseScreen):
 
     def _set_filter(self, words: str) -> None:
         self._filter = words
+        self._paused = False
+        self._begin()
+
+    def _set_period(self, period: Period) -> None:
+        self._period = period
         self._paused = False
         self._begin()
 

@@ -13,19 +13,23 @@ __all__ = ["LogLine", "LogWindow", "parsed"]
 
 _MOST = 50_000
 _KEPT_ROWS = 400
+_WIDE = 60  # columns from which the day is shown
 _STAMP = re.compile(
-    r"(?P<month>[A-Z][a-z]{2}) +(?P<day>\d{1,2}) (?P<clock>\d\d:\d\d:\d\d) (?:\S+ )?smtpd-classic/(?P<part>[\w-]+)"
+    r"(?P<day>[A-Z][a-z]{2} +\d{1,2}) (?P<clock>\d\d:\d\d:\d\d) (?:\S+ )?smtpd-classic/(?P<part>[\w-]+)"
     r"\[(?P<pid>\d+)\]: (?P<text>.*)",
     re.ASCII | re.DOTALL,
 )
 _ISO = re.compile(
-    r"\d{4}-(?P<month>\d\d)-(?P<day>\d\d)T(?P<clock>\d\d:\d\d:\d\d)\S* (?:\S+ )?smtpd-classic/(?P<part>[\w-]+)"
+    r"\d{4}-(?P<day>\d\d-\d\d)T(?P<clock>\d\d:\d\d:\d\d)\S* (?:\S+ )?smtpd-classic/(?P<part>[\w-]+)"
     r"\[(?P<pid>\d+)\]: (?P<text>.*)",
     re.ASCII | re.DOTALL,
 )
 
 
 class LogLine(NamedTuple):
+    """`day` is as the log writes it: `Nov 29`, or `11-29`."""
+
+    day: str
     clock: str
     part: str
     text: str
@@ -44,8 +48,8 @@ class LogLine(NamedTuple):
 def parsed(line: str) -> LogLine:
     found = _STAMP.match(line) or _ISO.match(line)
     if found is None:
-        return LogLine("", "", clean(line, 4000))
-    return LogLine(found["clock"], found["part"], clean(found["text"], 4000))
+        return LogLine("", "", "", clean(line, 4000))
+    return LogLine(found["day"], found["clock"], found["part"], clean(found["text"], 4000))
 
 
 class LogWindow(urwid.ListWalker[int, Flow]):
@@ -136,23 +140,29 @@ class LogWindow(urwid.ListWalker[int, Flow]):
 
 
 class LineRow(urwid.WidgetWrap[urwid.AttrMap[urwid.Columns]]):
-    """One line of the log, cut at the edge of the screen."""
+    """One line of the log, cut at the edge of the screen. The day is left out where the screen is narrow."""
 
     def __init__(self, line: str, opened: Callable[[str], None]) -> None:
         self._line = line
         self._opened = opened
-        found = parsed(line)
+        self._parsed = parsed(line)
+        self._has_day = True
+        super().__init__(self._columns())
+
+    def _columns(self) -> urwid.AttrMap[urwid.Columns]:
+        found = self._parsed
         columns: list[Any] = []
         if found.clock:
+            stamp = f"{found.day:6} {found.clock}" if self._has_day else found.clock
             columns = [
-                (8, urwid.Text(("dim", found.clock), wrap="clip")),
+                (len(stamp), urwid.Text(("dim", stamp), wrap="clip")),
                 (8, urwid.Text(("head", found.part[:8]), wrap="clip")),
             ]
         columns.append(urwid.Text((found.look, found.text), wrap="ellipsis"))
         focus: dict[Hashable, Hashable] = dict.fromkeys(
             (None, "dim", "head", "help", "good", "warn", "bad"), "row focus"
         )
-        super().__init__(urwid.AttrMap(urwid.Columns(columns, dividechars=1), "row", focus))
+        return urwid.AttrMap(urwid.Columns(columns, dividechars=1), "row", focus)
 
     def selectable(self) -> bool:
         return True
@@ -170,6 +180,9 @@ class LineRow(urwid.WidgetWrap[urwid.AttrMap[urwid.Columns]]):
         return (0, 0) if size[0] else None
 
     def render(self, size: Any, focus: bool = False) -> urwid.Canvas:
+        if (size[0] >= _WIDE) != self._has_day:
+            self._has_day = not self._has_day
+            self._w = self._columns()
         canvas = urwid.CompositeCanvas(self._w.render(size, focus))
         if focus and size[0]:
             canvas.cursor = (0, 0)

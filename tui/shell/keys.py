@@ -151,6 +151,10 @@ BINDINGS = (
         "log", "actions", ("f4", "i"), "Actions", "Block, trust or show only an IP of the line. Enter does the same."
     ),
     Binding("log", "suspects", ("x", "f8"), "Suspects", "Addresses with the most failed logins, rejects and messages."),
+    Binding(
+        "log", "period", ("t",), "Period", "Show only lines of the last hours or days, or of one day.", in_bar=False
+    ),
+    Binding("suspects", "period", ("t",), "Period", "Count the last hour, 6 hours, 24 hours or 7 days."),
     Binding("suspects", "block", ("b", "f4"), "Block", "Refuse the address for the time set in Access Control."),
     Binding("suspects", "filter", ("l", "f3"), "Lines", "Show the address in the log."),
     Binding("blocked", "unblock", ("b", "f4"), "Unblock", "Let the address connect again."),
