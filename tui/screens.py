@@ -1,16 +1,8 @@
-"""The list of the screens, in the order of the menu."""
+"""The list of the screens, in the order of the menu. A screen is imported when it is first shown."""
 
-from functools import partial
+from collections.abc import Callable
+from importlib import import_module
 
-from tui.accounts.accounts_screen import AccountsScreen
-from tui.accounts.aliases_screen import AliasesScreen
-from tui.config import direct_screen, domains_screen, listeners_screen, replace_screen
-from tui.config.access_screen import AccessScreen
-from tui.config.items_screen import ItemsScreen
-from tui.config.settings_screen import SettingsScreen
-from tui.config.versions_screen import VersionsScreen
-from tui.log.log_screen import LogScreen
-from tui.queue.queue_screen import QueueScreen
 from tui.shell.context import AppContext
 from tui.shell.screen import MenuEntry, Screen
 from tui.status.status_screen import StatusScreen
@@ -20,56 +12,48 @@ __all__ = ["MENU_ENTRIES"]
 _ITEMS_NONE = "None. Press a, Insert or [Add]."
 
 
-def _explain(context: AppContext) -> Screen:
-    # Import these late: they import policy, delivery and DNS, and the first screen need not wait for them.
-    from tui.status.explain_screen import ExplainScreen  # noqa: PLC0415
+def _later(module: str, name: str, /, **words: str) -> Callable[[AppContext], Screen]:
+    """Return a maker of a screen that imports its module at the first call: the first screen need not wait for it."""
 
-    return ExplainScreen(context)
+    def make(context: AppContext) -> Screen:
+        screen: Screen = getattr(import_module(f"tui.{module}"), name)(context, **words)
+        return screen
 
-
-def _doctor(context: AppContext) -> Screen:
-    from tui.diagnosis.doctor_screen import DoctorScreen  # noqa: PLC0415
-
-    return DoctorScreen(context)
+    return make
 
 
-def _signing(context: AppContext) -> Screen:
-    from tui.diagnosis.signing_screen import SigningScreen  # noqa: PLC0415
+def _settings(title: str, attribute: str) -> MenuEntry:
+    make = _later("config.settings_screen", "SettingsScreen", attribute=attribute)
+    return MenuEntry(title, "server", make, (attribute,))
 
-    return SigningScreen(context)
+
+def _items(title: str, attribute: str, name: str, thing: str) -> MenuEntry:
+    words = {"attribute": attribute, "name": name, "thing": thing, "none": _ITEMS_NONE}
+    return MenuEntry(title, "server", _later("config.items_screen", "ItemsScreen", **words), (attribute,))
 
 
 MENU_ENTRIES = (
     MenuEntry("Status", "server", StatusScreen),
-    MenuEntry("Basic Parameters", "server", partial(SettingsScreen, attribute="basic"), ("basic",)),
-    MenuEntry("Remote Delivery", "server", partial(SettingsScreen, attribute="remote"), ("remote",)),
-    MenuEntry(
-        "Open Relay Domains",
-        "server",
-        partial(ItemsScreen, attribute="open_relay", name="domains", thing="domain", none=_ITEMS_NONE),
-        ("open_relay",),
-    ),
-    MenuEntry(
-        "Trusted Hosts",
-        "server",
-        partial(ItemsScreen, attribute="trusted", name="hosts", thing="host or network", none=_ITEMS_NONE),
-        ("trusted",),
-    ),
-    MenuEntry("Direct Delivery", "server", direct_screen.screen, ("direct", "direct_domains")),
-    MenuEntry("Mail Header Replace", "server", replace_screen.screen, ("replacements",)),
-    MenuEntry("Listeners & TLS", "server", listeners_screen.screen, ("listeners",)),
-    MenuEntry("Access Control", "server", AccessScreen, ("access",)),
-    MenuEntry("Authentication", "server", partial(SettingsScreen, attribute="authentication"), ("authentication",)),
-    MenuEntry("SMTP Filter", "server", partial(SettingsScreen, attribute="filter"), ("filter",)),
-    MenuEntry("Sending Limits", "server", partial(SettingsScreen, attribute="limits"), ("limits",)),
-    MenuEntry("Signing & DNS", "server", _signing, ("signing",)),
-    MenuEntry("Server", "server", partial(SettingsScreen, attribute="server"), ("server",)),
-    MenuEntry("Domains", "mail", domains_screen.screen, ("domains",)),
-    MenuEntry("Accounts", "mail", AccountsScreen),
-    MenuEntry("Aliases", "mail", AliasesScreen),
-    MenuEntry("Queue", "mail", QueueScreen, wide=True),
-    MenuEntry("Log", "mail", LogScreen, wide=True),
-    MenuEntry("Explain", "mail", _explain),
-    MenuEntry("Doctor", "mail", _doctor),
-    MenuEntry("File Versions", "mail", VersionsScreen),
+    _settings("Basic Parameters", "basic"),
+    _settings("Remote Delivery", "remote"),
+    _items("Open Relay Domains", "open_relay", "domains", "domain"),
+    _items("Trusted Hosts", "trusted", "hosts", "host or network"),
+    MenuEntry("Direct Delivery", "server", _later("config.direct_screen", "screen"), ("direct", "direct_domains")),
+    MenuEntry("Mail Header Replace", "server", _later("config.replace_screen", "screen"), ("replacements",)),
+    MenuEntry("Listeners & TLS", "server", _later("config.listeners_screen", "screen"), ("listeners",)),
+    MenuEntry("Access Control", "server", _later("config.access_screen", "AccessScreen"), ("access",)),
+    _settings("Authentication", "authentication"),
+    _settings("SMTP Filter", "filter"),
+    _settings("Sending Limits", "limits"),
+    MenuEntry("Signing & DNS", "server", _later("diagnosis.signing_screen", "SigningScreen"), ("signing",)),
+    _settings("Server", "server"),
+    MenuEntry("Domains", "mail", _later("config.domains_screen", "screen"), ("domains",)),
+    MenuEntry("Accounts", "mail", _later("accounts.accounts_screen", "AccountsScreen")),
+    MenuEntry("Aliases", "mail", _later("accounts.aliases_screen", "AliasesScreen")),
+    MenuEntry("Queue", "mail", _later("queue.queue_screen", "QueueScreen"), wide=True),
+    MenuEntry("Hosts", "mail", _later("diagnosis.hosts_screen", "HostsScreen")),
+    MenuEntry("Log", "mail", _later("log.log_screen", "LogScreen"), wide=True),
+    MenuEntry("Explain", "mail", _later("status.explain_screen", "ExplainScreen")),
+    MenuEntry("Doctor", "mail", _later("diagnosis.doctor_screen", "DoctorScreen")),
+    MenuEntry("File Versions", "mail", _later("config.versions_screen", "VersionsScreen")),
 )

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from spool import Spool
+from tests.instance import running
 from tests.tui.program import NOW, Tui, made
 from tests.tui.terminal import Terminal
 from tests.tui.test_queue import ids, put
@@ -84,3 +85,21 @@ def test_health_on_a_terminal(path: Path, size: tuple[int, int]) -> None:
         terminal.press("enter" if size[0] >= 64 else "home").press("tab").press("tab")
         terminal.press("meta q")
         assert terminal.ends() == 0
+
+
+def test_hosts_that_back_off_are_listed_with_their_mail(path: Path) -> None:
+    tui = Tui(path, (132, 40)).go("Hosts")
+    line = next(line for line in tui.look() if "smtp.example.net:25" in line)
+    assert "3" in line.split()
+    assert REASON in line
+    tui.press("enter")
+    assert tui.shell.current == "Queue"
+    assert "3 found" in tui.text
+    tui.go("Hosts").choose("Test")
+    assert "Test of the relay" in tui.dialog_text
+
+
+def test_mail_for_a_host_is_tried_at_once() -> None:
+    with running() as instance:
+        tui = Tui(instance.file).go("Hosts").choose("Try all mail now")
+        assert "To be tried now: 0" in tui.status_line

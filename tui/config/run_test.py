@@ -3,7 +3,7 @@
 from tui.config.draft import Row
 from tui.shell.context import AppContext
 
-__all__ = ["run_test", "test_domain"]
+__all__ = ["run_test", "test_domain", "test_host"]
 
 
 def run_test(context: AppContext, attribute: str, row: Row | None) -> None:
@@ -26,3 +26,12 @@ def test_domain(context: AppContext, domain: str) -> None:
         ProbeDialog(context, relay_probe()).begin()
     else:
         ProbeDialog(context, direct_probe(domain)).begin()
+
+
+def test_host(context: AppContext, host: str, port: int) -> None:
+    """Open the test of a host: the relay if it is one of its hosts, else the host alone without a login."""
+    from tui.diagnosis.probe_dialog import ProbeDialog, host_probe, relay_probe  # noqa: PLC0415
+
+    config = context.source.config
+    relays = {each.name for each in config.remote.relay_hosts} if config is not None else set()
+    ProbeDialog(context, relay_probe() if host in relays else host_probe(host, port)).begin()

@@ -20,6 +20,7 @@ from smtpd_classic.client.probe import (
 )
 from smtpd_classic.config import Config, ConfigProblems, parse
 from smtpd_classic.config.editing import Edited
+from smtpd_classic.config.kinds import Host
 from smtpd_classic.config.schema import DirectDomain
 from smtpd_classic.dns import DnsResolver
 from tui.config.draft import Row
@@ -31,7 +32,16 @@ from tui.widgets.dialog import Dialog, message
 from tui.widgets.flow import Flow
 from tui.widgets.text import clean
 
-__all__ = ["Probe", "ProbeDialog", "direct_probe", "draft_config", "listener_probe", "relay_probe", "test"]
+__all__ = [
+    "Probe",
+    "ProbeDialog",
+    "direct_probe",
+    "draft_config",
+    "host_probe",
+    "listener_probe",
+    "relay_probe",
+    "test",
+]
 
 Told = Callable[[str, ProbeStep], None]
 _MARKS = {OK: ("good", "✓"), FAILED: ("bad", "✗"), NOT_DONE: ("dim", "–")}
@@ -67,6 +77,14 @@ def direct_probe(domain: str) -> Probe:
         return probe_direct(config, chosen or DirectDomain(name=domain, hosts=()), network, told)
 
     return Probe(f"Test of {domain}", run, lambda _: ("Direct Delivery", ""))
+
+
+def host_probe(host: str, port: int) -> Probe:
+    def run(config: Config, told: Told) -> tuple[HostProbe, ...]:
+        network = probe_network(config, DnsResolver(config.server.name_servers))
+        return probe_direct(config, DirectDomain(name=host, hosts=(Host(host, port),)), network, told)
+
+    return Probe(f"Test of {host}", run, lambda _: ("Hosts", ""))
 
 
 def listener_probe(name: str) -> Probe:

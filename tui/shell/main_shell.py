@@ -9,7 +9,6 @@ from typing import Any
 
 import urwid
 
-from tui.config.assistant import Assistant
 from tui.shell import help_overlay, option_search, quit_question
 from tui.shell.context import AppContext
 from tui.shell.header import Header
@@ -18,6 +17,7 @@ from tui.shell.key_bar import KeyBar
 from tui.shell.keys import command_for
 from tui.shell.layers import Body, Layers
 from tui.shell.menu import Menu
+from tui.shell.pasting import Pasting
 from tui.shell.screen import MenuEntry, Screen
 from tui.widgets.dialog import Dialog, ask
 from tui.widgets.focus import leaf_of
@@ -35,8 +35,7 @@ class MainShell(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
         self._places = {place.title: place for place in places}
         self._titles = list(self._places)
         self._screens: dict[str, Screen] = {}
-        self._pasting = False
-        self._line_ended = False  # in what is pasted: the next character begins another item
+        self._pasting = Pasting()
         self.current = ""
         self.switch_mouse: Callable[[], str] = lambda: "There is no mouse here."
         self.write_clipboard: Callable[[str], None] = lambda _: None
@@ -196,11 +195,7 @@ class MainShell(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
             return None
 
     def _key(self, size: Any, key: str) -> str | None:
-        if key in {"begin paste", "end paste"}:
-            self._pasting, self._line_ended = key == "begin paste", False
-            return None
-        if self._pasting:
-            self._paste(size, key)
+        if self._pasting.takes(key, leaf_of(self._layers)):
             return None
         typing = self._types_text()
         unhandled = self._w.keypress(size, key)
@@ -212,19 +207,6 @@ class MainShell(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
             return unhandled
         self.run(command)
         return None
-
-    def _paste(self, size: Any, key: str) -> None:
-        """Take pasted text into the text field in focus, never as a command; lines become items of a list."""
-        if not self._types_text():
-            return
-        if key in {"enter", "ctrl j", "tab"}:
-            self._line_ended = True
-        elif len(key) == 1:
-            if self._line_ended:
-                for char in ", ":
-                    self._w.keypress(size, char)
-            self._line_ended = False
-            self._w.keypress(size, key)
 
     def _types_text(self) -> bool:
         """Whether a text field has the focus."""
@@ -271,6 +253,8 @@ class MainShell(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
         if command == "menu":
             self._body.in_menu = True
         elif command == "assistant":
+            from tui.config.assistant import Assistant  # noqa: PLC0415
+
             Assistant(self.context).begin()
         elif command == "find":
             self.open(option_search.dialog(self.context))

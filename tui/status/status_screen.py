@@ -11,7 +11,6 @@ from smtpd_classic.runtime import DaemonStatus, Runtime
 from smtpd_classic.runtime.hosts import HOSTS_FILE, read_marks
 from tui.config.reload import ReloadAnswer, ReloadOutcome, reload
 from tui.config.start import start_server
-from tui.config.test_message_dialog import ask_trial
 from tui.shell.context import AppContext
 from tui.shell.header import daemon_words
 from tui.shell.screen import BaseScreen, Help
@@ -74,6 +73,8 @@ class StatusScreen(BaseScreen):
             context.shell.say("Asking the daemon to read its files again …")
             context.run(lambda: reload(context.runtime, context.path, context.source.digest), self._reloaded)
         elif command == "trial":
+            from tui.config.test_message_dialog import ask_trial  # noqa: PLC0415
+
             ask_trial(self._context)
         elif command == "start":
             self._start()

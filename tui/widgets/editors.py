@@ -41,6 +41,10 @@ class TextField(urwid.Edit):
         unhandled = super().keypress(size, key)
         return None if unhandled in _STAY else unhandled
 
+    def paste(self, text: str) -> None:
+        """Insert pasted text with one change, however long it is."""
+        self.insert_text("".join(char for char in text if self.valid_char(char)))
+
 
 class LineEditor:
     def __init__(self, text: str, changed: Changed, *, multiline: bool = False) -> None:
@@ -100,6 +104,12 @@ class SecretField(TextField):
             if not self.valid_char(key):
                 return None
         return super().keypress(size, key)
+
+    def paste(self, text: str) -> None:
+        if self.untouched:
+            self.untouched = False
+            self.set_edit_text("")
+        super().paste(text)
 
 
 class ChoiceEditor:
