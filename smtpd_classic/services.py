@@ -14,6 +14,7 @@ from smtpd_classic.keys.store import IN_USE, KeyStore, KeysUnreadable, dkim_fold
 from smtpd_classic.log import WARNING, Log
 from smtpd_classic.mailstore.store import MailStore
 from smtpd_classic.message.rewriting import Rewriting, rewriting_for
+from smtpd_classic.milter.clients import filter_clients
 from smtpd_classic.policy import Client, Policy, PolicySources, Trust, rules_for
 from smtpd_classic.policy.hosts import HostPatterns
 from smtpd_classic.policy.networks import Networks
@@ -81,6 +82,7 @@ class Services:
             free_bytes=_FreeSpace(self.spool, self.config.server.mail_folder, self.clock),
             blocked=self.runtime.blocks.blocked,
             reverse_srs=self._reverse_srs,
+            milters=filter_clients(self.config, self.runtime.milters.report, self._complain),
         )
         object.__setattr__(self, "helo_name", self.config.helo_name)
         object.__setattr__(self, "sources", sources)

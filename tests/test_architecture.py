@@ -25,6 +25,7 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     "domain_name": (set(), {"idna"}),
     "hosts_file": (set(), set()),
     "interfaces": (set(), set()),
+    "pool": (set(), set()),
     "server.certificate": (set(), set()),
     "log_reader": (set(), set()),
     "log_source": ({"log_reader"}, set()),
@@ -36,6 +37,7 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     "mailauth": ({"dns", "domain_name", "message"}, {"cryptography"}),
     "message": ({"config", "domain_name", "smtp"}, set()),
     "runtime": ({"config"}, {"filelock"}),
+    "milter": ({"config", "pool"}, set()),
     "counters": (set(), set()),
     "srs": ({"srs_senders"}, set()),
     "srs_senders": (set(), set()),
@@ -60,7 +62,10 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     ),
     "schedule": ({"config"}, set()),
     "dsn": ({"message"}, set()),
-    "policy": ({"accounts", "config", "dns", "domain_name", "interfaces", "mailauth", "message", "smtp"}, set()),
+    "policy": (
+        {"accounts", "config", "dns", "domain_name", "interfaces", "mailauth", "message", "milter", "smtp"},
+        set(),
+    ),
     "services": (
         {
             "accounts",
@@ -71,6 +76,7 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
             "log",
             "mailstore",
             "message",
+            "milter",
             "policy",
             "runtime",
             "spool",
@@ -108,9 +114,10 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     "submission.pickup": ({"log", "submission", "submission.inject", "services", "spool"}, set()),
     "submission.inject": ({"dsn", "log", "message", "reception", "retry", "services", "spool", "submission"}, set()),
     "daemon.privileges": (set(), set()),
-    "client.probe": ({"client", "config", "dns", "smtp"}, set()),
+    "client.probe": ({"client", "config", "dns", "milter", "smtp"}, set()),
     "doctor": (
-        {"accounts", "config", "daemon.privileges", "dns", "domain_name", "keys", "log_source", "mailauth", "runtime"}
+        {"accounts", "config", "daemon.privileges", "dns", "domain_name", "keys", "log_source", "mailauth", "milter"}
+        | {"runtime"}
         | {"server.tls", "spool"},
         set(),
     ),

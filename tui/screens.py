@@ -44,6 +44,7 @@ MENU_ENTRIES = (
     MenuEntry("Access Control", "server", _later("config.access_screen", "AccessScreen"), ("access",)),
     _settings("Authentication", "authentication"),
     _settings("SMTP Filter", "filter"),
+    MenuEntry("Milters", "server", _later("config.milters_screen", "screen"), ("milter", "milters")),
     _settings("Sending Limits", "limits"),
     MenuEntry("Signing & DNS", "server", _later("diagnosis.signing_screen", "SigningScreen"), ("signing",)),
     _settings("Server", "server"),

@@ -18,8 +18,10 @@ from smtpd_classic.client.relay import direct_hosts, smarthost
 from smtpd_classic.client.transcript import Transcript
 from smtpd_classic.client.transport import Peer
 from smtpd_classic.client.wire import ClientWire, ConnectionLost, connect
-from smtpd_classic.config.schema import Config, DirectDomain, Listener
+from smtpd_classic.config.schema import Config, DirectDomain, Listener, Milter
 from smtpd_classic.dns import DnsFailure, NoSuchDomain, NullMx, Resolver
+from smtpd_classic.milter.connection import MilterFailure
+from smtpd_classic.milter.probe import try_filter
 from smtpd_classic.smtp.client import Offered, parse_ehlo
 from smtpd_classic.smtp.reply import Reply
 
@@ -31,6 +33,7 @@ __all__ = [
     "ProbeStep",
     "probe_direct",
     "probe_listener",
+    "probe_milter",
     "probe_network",
     "probe_relay",
     "probe_target",
@@ -61,6 +64,16 @@ class HostProbe(NamedTuple):
     @property
     def works(self) -> bool:
         return all(step.state != FAILED for step in self.steps)
+
+
+def probe_milter(milter: Milter, told: "Told") -> tuple[HostProbe, ...]:
+    """Connect to a milter and negotiate."""
+    try:
+        step = ProbeStep("connect", OK, f"{milter.name} ({try_filter(milter) * 1000:.0f} ms, protocol agreed)")
+    except MilterFailure as problem:
+        step = ProbeStep("connect", FAILED, str(problem), "start it, or correct its address and its rights.")
+    told(milter.address, step)
+    return (HostProbe(milter.address, (step,)),)
 
 
 class _Stop(Exception):

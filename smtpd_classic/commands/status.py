@@ -66,6 +66,7 @@ def gathered(config: Config, now: float) -> dict[str, Any]:
         "last_hour": {name: sum(minute.counts[name] for minute in hour) for name in COUNTED},
         "queue": _queue(config, now),
         "hosts": _hosts(config, runtime, now),
+        "milters": _milters(config, runtime),
     }
 
 
@@ -99,6 +100,30 @@ def _hosts(config: Config, runtime: Runtime, now: float) -> list[dict[str, Any]]
         return []
 
 
+def _milters(config: Config, runtime: Runtime) -> list[dict[str, Any]]:
+    """Return the state of each milter, as the messages of the last time left it."""
+    found = []
+    for each in config.milters:
+        state = runtime.milters.read(each.name)
+        values = (
+            state._asdict() if state is not None else {"name": each.name, "since": None, "reason": "", "took_ms": None}
+        )
+        word = "not used yet" if state is None else "down" if state.is_down else "up"
+        found.append({**values, "state": word, "address": each.address, "when_down": each.when_down})
+    return found
+
+
+def _milter_lines(found: list[dict[str, Any]]) -> Iterator[str]:
+    for number, each in enumerate(found):
+        words = f"{each['name']} {each['state']}"
+        if each["state"] == "down":
+            since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(each["since"]))
+            words += f" since {since}, when_down = {each['when_down']}: {each['reason']}"
+        elif each["state"] == "up":
+            words += f", {each['took_ms']:.0f} ms for the last message"
+        yield f"{'' if number else 'milters':15}{printable(words, 400)}"
+
+
 def _host_lines(found: list[dict[str, Any]]) -> Iterator[str]:
     for number, each in enumerate(found[:_MOST_HOSTS]):
         until = time.strftime("%H:%M:%S", time.localtime(each["until"]))
@@ -122,6 +147,7 @@ def _lines(found: dict[str, Any]) -> list[str]:
     queue = found["queue"]
     lines.append(f"{'queue':15}{_counts(queue) if queue is not None else 'cannot be read'}")
     lines += _host_lines(found["hosts"])
+    lines += _milter_lines(found["milters"])
     lines.append(f"{'connections':15}{found['connections']} open; {found['blocked_clients']} clients blocked")
     lines.append(f"{'last hour':15}{_counts({name: found['last_hour'][name] for name in _SHOWN_TOTALS})}")
     lines.append(f"{'in all':15}{_counts({name: found['totals'][name] for name in _SHOWN_TOTALS})}")

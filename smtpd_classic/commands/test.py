@@ -12,6 +12,7 @@ from smtpd_classic.client.probe import (
     ProbeStep,
     probe_direct,
     probe_listener,
+    probe_milter,
     probe_network,
     probe_relay,
 )
@@ -33,7 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     direct.add_argument("domain", metavar="DOMAIN")
     listener = kinds.add_parser("listener", help="a listener of this server")
     listener.add_argument("name", metavar="NAME")
-    for each in (relay, direct, listener):
+    milter = kinds.add_parser("milter", help="a milter: connect and negotiate")
+    milter.add_argument("name", metavar="NAME")
+    for each in (relay, direct, listener, milter):
         each.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -92,8 +95,18 @@ def _listener(config: Config, network: Network, args: argparse.Namespace, told: 
     return probe_listener(config, listener, network, told)
 
 
+def _milter(config: Config, network: Network, args: argparse.Namespace, told: _Told) -> tuple[HostProbe, ...]:
+    del network
+    milter = next((each for each in config.milters if each.name == args.name), None)
+    if milter is None:
+        names = ", ".join(each.name for each in config.milters) or "none"
+        raise Refused(f"there is no milter “{args.name}”; there are: {names}.", os.EX_DATAERR)
+    return probe_milter(milter, told)
+
+
 _KINDS: dict[str, Callable[[Config, Network, argparse.Namespace, _Told], tuple[HostProbe, ...]]] = {
     "relay": _relay,
     "direct": _direct,
     "listener": _listener,
+    "milter": _milter,
 }

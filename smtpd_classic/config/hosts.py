@@ -195,6 +195,25 @@ def mask_host(line: str) -> str:
     return shown + (key[0] if key else " " * bool(shown)) + MASK
 
 
+def _neighbour(text: str) -> str:
+    word = text.strip()
+    path = word.removeprefix("unix:")
+    if path != word:
+        if not path.startswith("/") or len(path.encode()) > 107:
+            raise ValueError(f"“{text}” names no socket: write unix: and its full path, at most 107 octets.")
+        return "unix:" + one_line(path)
+    try:
+        name, port = _host_and_port(word)
+    except ValueError:
+        name, port = "", 0
+    if not port:
+        raise ValueError(f"“{text}” is neither unix:/PATH nor HOST:PORT.")
+    return _host_and_port_text(name, port)
+
+
+NEIGHBOUR = Kind("unix:/PATH or HOST:PORT", _neighbour, str, "unix:/run/rspamd/milter.sock")
+
+
 def _lines(text: str) -> list[str]:
     return [line.strip() for line in text.splitlines() if line.strip()]
 

@@ -72,7 +72,7 @@ def _holds_secrets(config: Config) -> bool:
     for section in SECTIONS:
         for option in section.options():
             for row in section.rows(config) if option.kind.mask else ():
-                text = option.kind.format(getattr(row, option.name))
+                text = option.kind.format(getattr(row, option.attribute))
                 if option.kind.mask and option.kind.mask(text) != text:
                     return True
     return False

@@ -6,6 +6,7 @@ an option is declared once and exists nowhere else.
 
 from collections.abc import Iterator
 from dataclasses import MISSING, Field, dataclass, field, fields
+from keyword import iskeyword
 from typing import Any, TypeVar, cast
 
 from smtpd_classic.config.kinds import Kind
@@ -26,6 +27,11 @@ class Option:
     doc: str
     required: bool
     restart: bool
+
+    @property
+    def attribute(self) -> str:
+        """Return the name of the field; a word of Python ends with an underscore there."""
+        return f"{self.name}_" if iskeyword(self.name) else self.name
 
     @property
     def default_text(self) -> str:
@@ -55,7 +61,9 @@ def _option(found: Field[Any]) -> Option:
     meta = found.metadata
     missing = found.default is MISSING
     default = None if missing else found.default
-    return Option(found.name, meta["kind"], default, meta["label"], meta["doc"], missing, meta["restart"])
+    return Option(
+        found.name.removesuffix("_"), meta["kind"], default, meta["label"], meta["doc"], missing, meta["restart"]
+    )
 
 
 def options_of(section: type[Any]) -> Iterator[Option]:

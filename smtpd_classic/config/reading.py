@@ -126,8 +126,8 @@ class _ConfigReader:
                 sound = False
                 continue
             self._lines[title, option.name] = entry.line
-            values[option.name] = self._value(option, entry)
-        missing = [name for name, option in known.items() if option.required and name not in values]
+            values[option.attribute] = self._value(option, entry)
+        missing = [name for name, option in known.items() if option.required and option.attribute not in values]
         if missing and sound:  # otherwise it may be there, mistyped
             self._complain(written.line, f"[{title}] needs the option {' and '.join(missing)}.")
         return values

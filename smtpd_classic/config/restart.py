@@ -18,7 +18,7 @@ def _options(old: Config, new: Config) -> Iterator[str]:
         for row in section.rows(new):
             title = section.title(row)
             for option in section.options() if title in before else ():
-                if option.restart and getattr(row, option.name) != getattr(before[title], option.name):
+                if option.restart and getattr(row, option.attribute) != getattr(before[title], option.attribute):
                     yield f"{option.name} in [{title}] takes effect after a restart."
 
 

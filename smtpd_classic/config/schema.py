@@ -19,6 +19,7 @@ from smtpd_classic.config.schema_authentication import Authentication
 from smtpd_classic.config.schema_basic import Basic
 from smtpd_classic.config.schema_filter import Filter
 from smtpd_classic.config.schema_limits import Limits
+from smtpd_classic.config.schema_milter import Milter, Milters
 from smtpd_classic.config.schema_remote import Direct, DirectDomain, OpenRelay, Remote, Replacement, Trusted
 from smtpd_classic.config.schema_server import Domain, Listener, Server
 from smtpd_classic.config.schema_signing import Signing
@@ -35,6 +36,8 @@ __all__ = [
     "Filter",
     "Limits",
     "Listener",
+    "Milter",
+    "Milters",
     "OpenRelay",
     "Remote",
     "Replacement",
@@ -70,6 +73,8 @@ class Config:
     authentication: Authentication = Authentication()
     filter: Filter = Filter()
     limits: Limits = Limits()
+    milter: Milters = Milters()
+    milters: tuple[Milter, ...] = ()
     lines: Mapping[tuple[str, str], int] = field(default_factory=dict, repr=False, compare=False)
 
     def line(self, title: str, name: str = "") -> int:
@@ -142,6 +147,16 @@ SECTIONS = (
     ),
     Section("filter", "filter", Filter, "SMTP Filter", "The quarantine: mail that a filter has put on hold."),
     Section("limits", "limits", Limits, "Sending Limits", "Mail on hold."),
+    Section("milter", "milter", Milters, "Milters", "Limits of all milters."),
+    Section(
+        "milter",
+        "milters",
+        Milter,
+        "Milters",
+        "A program that checks or changes messages while they are received, such as rspamd, ClamAV, OpenDKIM or "
+        "OpenDMARC; one section each. They are asked in this order, and each sees the changes of those before it.",
+        WORD,
+    ),
 )
 
 

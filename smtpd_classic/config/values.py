@@ -11,6 +11,7 @@ __all__ = [
     "COMMAND",
     "DURATION",
     "FACTOR",
+    "FIELD_NAME",
     "JUNK_FOLDER",
     "LOG_TARGET",
     "PATH",
@@ -182,6 +183,16 @@ def _junk_folder(text: str) -> str:
 
 
 JUNK_FOLDER = Kind("name of a Maildir++ folder, or blank", _junk_folder, str, ".Junk")
+
+
+def _field_name(text: str) -> str:
+    name = text.strip()
+    if not re.fullmatch(r"[!-9;-~]{0,100}", name):
+        raise ValueError(f"“{text}” is not the name of a header field, such as X-Spam.")
+    return name
+
+
+FIELD_NAME = Kind("name of a header field, or blank", _field_name, str, "X-Spam")
 
 
 def _log_target(text: str) -> str:

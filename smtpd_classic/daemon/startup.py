@@ -151,7 +151,7 @@ def _settled(running: Config, written: Config) -> Config:
         if section.is_table:
             continue
         before = getattr(running, section.attribute)
-        kept = {option.name: getattr(before, option.name) for option in section.options() if option.restart}
+        kept = {option.attribute: getattr(before, option.attribute) for option in section.options() if option.restart}
         sections[section.attribute] = replace(getattr(written, section.attribute), **kept)
     return replace(written, **sections)
 

@@ -7,11 +7,13 @@ from datetime import UTC, datetime
 
 from smtpd_classic.dns import DnsFailure, NoSuchDomain
 from smtpd_classic.doctor.finding import NOT_USED, CheckResult, Examination, good, unknown, wrong
+from smtpd_classic.milter.connection import MilterFailure
+from smtpd_classic.milter.probe import try_filter
 from smtpd_classic.runtime import StatusFile
 from smtpd_classic.server.tls import days_left, problem_with
 from spool import Spool, SpoolBroken
 
-__all__ = ["block_lists", "certificate", "clock", "daemon", "disk", "log", "port_25_out", "queue"]
+__all__ = ["block_lists", "certificate", "clock", "daemon", "disk", "log", "milters", "port_25_out", "queue"]
 
 _SOON_DAYS = 14
 _FEW_INODES = 1000
@@ -76,6 +78,17 @@ def queue(facts: Examination) -> Iterator[CheckResult]:
         yield wrong("queue", hours, "“smtpd-classic queue list” shows why.")
     else:
         yield good("queue", hours if arrivals else "empty")
+
+
+def milters(facts: Examination) -> Iterator[CheckResult]:
+    """Check that each milter can be reached and speaks the protocol."""
+    for each in facts.config.milters:
+        try:
+            took_s = try_filter(each)
+        except MilterFailure as problem:
+            yield wrong(f"milter {each.name}", str(problem), "Start it, or correct its address and its rights.")
+        else:
+            yield good(f"milter {each.name}", f"it answers in {took_s * 1000:.0f} ms")
 
 
 def log(facts: Examination) -> Iterator[CheckResult]:

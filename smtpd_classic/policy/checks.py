@@ -25,6 +25,7 @@ from smtpd_classic.policy.limits import (
     quota,
 )
 from smtpd_classic.policy.mail_authentication import mail_authentication
+from smtpd_classic.policy.milters import milters
 from smtpd_classic.policy.recipients import resolve
 from smtpd_classic.policy.relaying import close_open_relay, look_up_mx, status
 from smtpd_classic.policy.rules import Rules
@@ -134,6 +135,7 @@ CHECKS = (
 )
 CONTENT_CHECKS = (
     ContentRow("authentication", "check", mail_authentication, lambda rules: rules.config.authentication.check),
+    ContentRow("milter", "address", milters, lambda rules: bool(rules.config.milters)),
 )
 
 

@@ -11,6 +11,7 @@ from smtpd_classic.config.schema import Config, DirectDomain, Listener
 from smtpd_classic.dns import Resolver
 from smtpd_classic.domain_name import ascii_domain
 from smtpd_classic.interfaces import is_interface_address
+from smtpd_classic.milter.session import FilterClient
 from smtpd_classic.policy.hosts import HostPatterns
 from smtpd_classic.policy.networks import Networks, plain_ip
 from smtpd_classic.policy.patterns import Patterns
@@ -21,12 +22,13 @@ __all__ = ["PolicySources", "Rules", "rules_for"]
 
 class PolicySources(NamedTuple):
     """Facts from outside the policy: octets used by a Maildir, octets free where mail is written, whether an address is
-    blocked, and the real address behind an SRS address of this server (None if it is none)."""
+    blocked, the real address behind an SRS address of this server (None if it is none), and the milters."""
 
     quota_used: Callable[[str], int]
     free_bytes: Callable[[], int]
     blocked: Callable[[str], bool]
     reverse_srs: Callable[[str], str | None]
+    milters: tuple[FilterClient, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

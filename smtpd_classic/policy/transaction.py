@@ -11,6 +11,7 @@ from smtpd_classic.mailauth.lookup import Lookups
 from smtpd_classic.mailauth.message_check import MessageResults
 from smtpd_classic.mailauth.spf import SpfResult
 from smtpd_classic.message.headers import HeaderBlock
+from smtpd_classic.milter.session import SessionFilter
 from smtpd_classic.policy.content import ContentCheck
 from smtpd_classic.policy.rules import Rules
 from smtpd_classic.smtp.events import MailFrom, RcptTo
@@ -22,7 +23,7 @@ __all__ = ["AuthenticationVerdict", "Client", "ClientContext", "ResolvedRecipien
 
 class Client(NamedTuple):
     """The other end of a connection. `name` is its verified host name or "unknown"; `local` means the socket for local
-    submission, where `uid` replaces the address."""
+    submission, where `uid` replaces the address. `server_ip` is the address that the client has connected to."""
 
     ip: str
     port: int
@@ -30,6 +31,7 @@ class Client(NamedTuple):
     listener: Listener
     local: bool = False
     uid: int = -1
+    server_ip: str = ""
 
     def __str__(self) -> str:
         return f"{self.name}[uid={self.uid}]" if self.local else f"{self.name}[{self.ip}]"
@@ -40,6 +42,7 @@ class ClientContext:
     """A client and its state in this session. `login` is the authenticated account, `mechanism` the one that it used.
 
     `session` is None if a decision is only explained. `on_close` is called once, when the connection has ended.
+    `filters` are the milters that know this session, by name.
     """
 
     client: Client
@@ -49,6 +52,7 @@ class ClientContext:
     mechanism: str = ""
     session: ServerSession | None = None
     on_close: list[Callable[[], None]] = field(default_factory=list)
+    filters: dict[str, SessionFilter] = field(default_factory=dict)
     _trust: str | None = None
 
     def trust(self) -> str:

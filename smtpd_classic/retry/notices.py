@@ -13,6 +13,7 @@ than losing it.
 import hashlib
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -25,6 +26,7 @@ from smtpd_classic.client.network import Target
 from smtpd_classic.config.schema import Config
 from smtpd_classic.dsn import Notification, RecipientStatus, compose, eight_bit, plain_notice
 from smtpd_classic.retry.journal import DeliveryLog
+from smtpd_classic.runtime import NeighbourState
 from smtpd_classic.smtp.address import NULL_SENDER, split_address
 from spool import Entry, Envelope, Recipient, Spool, SpoolBroken, SpoolFull, new_queue_id
 
@@ -48,6 +50,16 @@ _QUARANTINED = (
     "This message was released from the quarantine and could not be delivered. Its sender is a stranger and gets no "
     "notice, so you get it."
 )
+_MILTER_DOWN = (
+    "The milter {name} does not work since {since}: {reason}\n\n{outcome}\n\nStart the program of the milter, or "
+    "correct its address on the Milters tab. “smtpd-classic test milter {name}” shows whether it can be reached. This "
+    "message is sent once; there is another one when the milter fails again."
+)
+_WHEN_DOWN = {
+    "defer": "Messages for it are deferred (when_down = defer): other servers try again later, users get an error.",
+    "accept": "Messages are accepted without it (when_down = accept).",
+    "refuse": "Messages for it are refused (when_down = refuse).",
+}
 
 
 class Original(Protocol):
@@ -157,6 +169,20 @@ class Notices:
                     self._remember(mark, now)
         except (SpoolFull, SpoolBroken, AccountsUnreadable, OSError) as problem:
             self._journal.warning("", f"the postmaster could not be told of a refused login: {problem}")
+
+    def milter_down(self, state: NeighbourState) -> None:
+        """Notify the postmaster that a milter is down. Raises OSError and the errors of spool and accounts."""
+        now = self._clock()
+        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(state.since))
+        options = next(each for each in self._config.milters if each.name == state.name)
+        words = _MILTER_DOWN.format(
+            name=state.name, since=since, reason=state.reason, outcome=_WHEN_DOWN[options.when_down]
+        )
+        note = self._frame("", new_queue_id(now), self._config.postmaster, now, now, ())
+        content = plain_notice(note, f"The milter {state.name} is down", words)
+        recipients = self._resolved(self._config.postmaster)
+        if recipients:
+            self._commit(note.token, recipients, (content,), now, body_8bit=True)
 
     def login_accepted(self, target: Target) -> None:
         """Forget the last notice of a refused login, so that the next refusal is notified at once."""

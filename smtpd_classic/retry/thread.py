@@ -26,6 +26,7 @@ from smtpd_classic.retry.held import HeldMessages
 from smtpd_classic.retry.housekeeping import Housekeeping
 from smtpd_classic.retry.journal import DeliveryLog
 from smtpd_classic.retry.limits import ThreadShares
+from smtpd_classic.retry.neighbours import NeighbourNotices
 from smtpd_classic.retry.network import RetryServices, most_sessions, network_for
 from smtpd_classic.retry.notices import Notices
 from smtpd_classic.retry.scheduler import Scheduler
@@ -72,6 +73,8 @@ class RetryThread:
             lambda words: self._journal.warning("", words),
             MessageSigner(config, KeyRing(KeyStore(dkim_folder(config.path)), time.monotonic), services.clock),
         )
+        names = [each.name for each in config.milters]
+        self._neighbours = NeighbourNotices(services.runtime.milters, names, notices.milter_down, self._complain)
         self._make_threads(notices, attempts, chance)
         self.wakeups = 0  # rounds of the scheduler's loop
         self._event = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -196,6 +199,7 @@ class RetryThread:
         path = os.path.join(self._services.runtime.folder, HOSTS_FILE)
         self._network.health.save(path, self._network.connections.allowed)
         self._scheduler.tidy()
+        self._neighbours.look()
         if chores.clock_set_back():
             self._scheduler.waiting.no_later_than(self._services.clock() + self._context.schedule.longest_s)
         if chores.scan_due():

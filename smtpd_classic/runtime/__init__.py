@@ -13,6 +13,7 @@ from smtpd_classic.runtime.blocks import Block, Blocks
 from smtpd_classic.runtime.clients import client_key
 from smtpd_classic.runtime.counters import COUNTED, Counters, Minute
 from smtpd_classic.runtime.failures import BlockRule, Failures
+from smtpd_classic.runtime.neighbours import NeighbourState, NeighbourStates
 from smtpd_classic.runtime.status import DaemonStatus, Listening, StatusFile, own_status
 from smtpd_classic.runtime.wakes import Waker, Wakes
 
@@ -26,6 +27,8 @@ __all__ = [
     "Failures",
     "Listening",
     "Minute",
+    "NeighbourState",
+    "NeighbourStates",
     "Runtime",
     "StatusFile",
     "Wakes",
@@ -44,6 +47,7 @@ class Runtime:
         self.failures = Failures(os.path.join(folder, "failures"), self.blocks, _rule(access), self._key)
         self.counters = Counters(os.path.join(folder, "counters"))
         self.status = StatusFile(os.path.join(folder, "status.json"))
+        self.milters = NeighbourStates(os.path.join(folder, "milters"))
         self._waker = Waker(os.path.join(folder, "wake"))
 
     def under(self, access: Access) -> "Runtime":
@@ -69,6 +73,7 @@ class Runtime:
         os.makedirs(self.folder, mode=0o755, exist_ok=True)
         os.makedirs(self.blocks.folder, mode=0o755, exist_ok=True)
         self.failures.forget()
+        self.milters.forget()
         self.counters.make(columns)
 
     def wake(self, queue_id: str = "") -> bool:

@@ -48,6 +48,7 @@ class Connection:
         self.silent_since = 0.0  # by the monotonic clock, outside a transaction; 0: it is not
         self._listener = accepted.listener
         self._uid = accepted.uid
+        self._server_ip = _server_ip(accepted) if terms.config.milters else ""
         self._admitted = accepted.admitted
         self._terms = terms
         self._patience = patience
@@ -142,7 +143,7 @@ class Connection:
             return Client("", 0, "localhost", LOCAL, local=True, uid=self._uid)
         self.name = self._terms.host_name(self.ip) or "unknown"
         self._terms.log.write("smtpd", f"connect from {self}")
-        return Client(self.ip, self.port, self.name, self._listener)
+        return Client(self.ip, self.port, self.name, self._listener, server_ip=self._server_ip)
 
     def _converse(self, session: ServerSession, answerer: SessionHandler) -> None:
         while True:
@@ -243,6 +244,15 @@ class Connection:
     def _close(self, session: ServerSession, reply: Reply, reason: str) -> None:
         session.close(reply)
         self._reason = reason
+
+
+def _server_ip(accepted: AcceptedSocket) -> str:
+    """Return the address that the client has connected to, as milters want it; blank for the local socket."""
+    try:
+        name = accepted.socket.getsockname()
+    except OSError:
+        return ""
+    return str(name[0]).removeprefix("::ffff:") if isinstance(name, tuple) else ""
 
 
 def _end(problem: OSError) -> str:

@@ -15,6 +15,7 @@ from smtpd_classic.client.probe import (
     ProbeStep,
     probe_direct,
     probe_listener,
+    probe_milter,
     probe_network,
     probe_relay,
 )
@@ -39,6 +40,7 @@ __all__ = [
     "draft_config",
     "host_probe",
     "listener_probe",
+    "milter_probe",
     "relay_probe",
     "test",
 ]
@@ -96,6 +98,13 @@ def listener_probe(name: str) -> Probe:
     return Probe(f"Test of the listener {name}", run, lambda step: ("Listeners & TLS", options.get(step, "")))
 
 
+def milter_probe(name: str) -> Probe:
+    def run(config: Config, told: Told) -> tuple[HostProbe, ...]:
+        return probe_milter(next(each for each in config.milters if each.name == name), told)
+
+    return Probe(f"Test of the milter {name}", run, lambda _: ("Milters", ""))
+
+
 def draft_config(context: AppContext) -> Config:
     """Return the configuration as edited on the screens, applied or not. Raises ConfigProblems or ValueError."""
     if not context.draft.changed():
@@ -106,7 +115,7 @@ def draft_config(context: AppContext) -> Config:
 
 
 def test(context: AppContext, attribute: str, row: Row | None) -> None:
-    """Test the relay, or the row of a table of direct domains or listeners."""
+    """Test the relay, or the row of a table of direct domains, milters or listeners."""
     shell = context.shell
     if attribute == "remote":
         hosts = context.draft.plain("remote")
@@ -119,6 +128,8 @@ def test(context: AppContext, attribute: str, row: Row | None) -> None:
         shell.say("There is nothing to test yet.", "warn")
     elif attribute == "direct_domains":
         ProbeDialog(context, direct_probe(row.name)).begin()
+    elif attribute == "milters":
+        ProbeDialog(context, milter_probe(row.name)).begin()
     elif row.text(row.section.option("proxy_protocol")) == "yes":
         shell.say("This listener takes connections of a proxy alone; they cannot be tested from here.", "warn")
     else:

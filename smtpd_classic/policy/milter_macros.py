@@ -1,0 +1,82 @@
+"""The envelope and the macros that milters get, from the state of a transaction."""
+
+import time
+
+from smtpd_classic import __version__
+from smtpd_classic.milter.session import FilteredEnvelope
+from smtpd_classic.policy.transaction import ClientContext, Transaction
+
+__all__ = ["envelope_of", "recipient_macros"]
+
+
+def envelope_of(transaction: Transaction) -> FilteredEnvelope:
+    """Return the client and sender. A local program is shown as a client at the loopback address."""
+    peer, mail = transaction.peer, transaction.mail
+    client = peer.client
+    ip = "127.0.0.1" if client.local else client.ip
+    host = client.name if client.name not in {"", "unknown"} else f"[{ip}]"
+    parameters = []
+    if mail.size is not None:
+        parameters.append(f"SIZE={mail.size}")
+    if mail.body_8bit:
+        parameters.append("BODY=8BITMIME")
+    if mail.smtputf8:
+        parameters.append("SMTPUTF8")
+    known = {**_client_macros(peer, ip, host), **_session_macros(peer), **_mail_macros(transaction)}
+    return FilteredEnvelope(host, ip, client.port, peer.hello, transaction.sender, tuple(parameters), known)
+
+
+def _client_macros(peer: ClientContext, ip: str, host: str) -> dict[str, str]:
+    client = peer.client
+    name = peer.rules.config.helo_name
+    shown = f"IPv6:{ip}" if ":" in ip else ip
+    return {
+        "j": name,
+        "v": f"smtpd-classic {__version__}",
+        "_": host if host.startswith("[") else f"{host} [{shown}]",
+        "daemon_name": name,
+        "daemon_port": str(client.listener.port),
+        "daemon_addr": client.server_ip,
+        "if_addr": client.server_ip,
+        "if_name": name if client.server_ip else "",
+        "client_addr": ip,
+        "client_name": client.name,
+        "client_ptr": client.name,
+        "client_port": str(client.port),
+        "client_resolve": "FAIL" if host.startswith("[") else "OK",
+    }
+
+
+def _session_macros(peer: ClientContext) -> dict[str, str]:
+    session, login = peer.session, peer.login
+    known = {} if session is None else {"r": session.protocol_name}
+    if session is not None and session.tls is not None:
+        known["tls_version"] = session.tls.version
+        known["cipher"] = session.tls.cipher
+        known["cipher_bits"] = str(session.tls.bits)
+    if login is not None:
+        known["auth_authen"] = login.address
+        known["auth_type"] = peer.mechanism
+    return known
+
+
+def _mail_macros(transaction: Transaction) -> dict[str, str]:
+    sender = transaction.sender
+    return {
+        "i": transaction.queue_id,
+        "b": time.strftime("%a, %d %b %Y %H:%M:%S %z", time.localtime(transaction.arrival)),
+        "mail_addr": sender or "<>",
+        "mail_host": sender.rpartition("@")[2],
+        "mail_mailer": "esmtp" if sender else "local",
+    }
+
+
+def recipient_macros(transaction: Transaction) -> dict[str, str]:
+    recipient = transaction.recipient
+    if recipient is None:
+        return {}
+    return {
+        "rcpt_addr": recipient.address,
+        "rcpt_host": recipient.domain,
+        "rcpt_mailer": "esmtp" if recipient.remote else "local",
+    }

@@ -1,0 +1,414 @@
+"""Messages that pass filters: the whole protocol, their decisions and changes, and filters that break it."""
+
+import base64
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from smtpd_classic.milter.packets import packet
+from smtpd_classic.smtp.content import stuff
+from tests.milter.fake import CLOSE, CONTINUE, SILENT, FakeFilter, add, change_field, insert, options, reply_code
+from tests.reception.test_content import queued
+from tests.reception.world import PASSWORD, Talk, World, world
+
+Start = Callable[..., FakeFilter]
+CONTENT = b"Received: by first\nSubject: old\nX-A: 1\nX-A: 2\n\nbody\n"
+LARGE = CONTENT + b"y" * 70 * 2000 + b"\n"
+SIZES = [pytest.param(CONTENT, id="small"), pytest.param(CONTENT + (b"y" * 70 + b"\n") * 2000, id="large")]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    with ExitStack() as stack:
+
+        def started(answers: dict[str, bytes | Callable[[bytes], bytes]] | None = None, **terms: int) -> FakeFilter:
+            made = FakeFilter(answers or {}, **terms).listen(tmp_path)  # type: ignore[arg-type]
+            stack.callback(made.close)
+            return made
+
+        yield started
+
+
+TALKS: list[Talk] = []
+
+
+@pytest.fixture(autouse=True)
+def end_of_sessions() -> Iterator[None]:
+    yield
+    while TALKS:
+        TALKS.pop().end()
+
+
+def mail_begun(here: World, ip: str = "203.0.113.5") -> Talk:
+    talk = here.talk(ip)
+    TALKS.append(talk)
+    talk()
+    talk.line("EHLO client.example")
+    assert talk.line("MAIL FROM:<x@elsewhere.example> SIZE=50").startswith("250")
+    return talk
+
+
+def begun(here: World, *recipients: str, ip: str = "203.0.113.5") -> Talk:
+    talk = mail_begun(here, ip)
+    for recipient in recipients or ("joe@example.org",):
+        assert talk.line(f"RCPT TO:<{recipient}>").startswith("250"), recipient
+    return talk
+
+
+def finish(talk: Talk, content: bytes = CONTENT) -> str:
+    talk.line("DATA")
+    return talk(b"".join(stuff([content]))).decode().rstrip()
+
+
+def sent(here: World, content: bytes = CONTENT, *recipients: str, ip: str = "203.0.113.5") -> str:
+    talk = begun(here, *recipients, ip=ip)
+    reply = finish(talk, content)
+    end(talk)
+    return reply
+
+
+def end(talk: Talk) -> None:
+    TALKS.remove(talk)
+    talk.end()
+
+
+def stored(here: World) -> bytes:
+    """The only message, from our Received field or what is above it."""
+    [message] = here.mailbox("joe@example.org") + queued(here)
+    while message.startswith((b"Return-Path:", b"Envelope-To:")):
+        message = message.split(b"\n", 1)[1]
+    return message
+
+
+def test_a_filter_sees_the_whole_message(tmp_path: Path, start: Start) -> None:
+    made = start()
+    here = world(tmp_path, options(made))
+    assert sent(here).startswith("250")
+    assert made.ended.wait(10)
+    assert made.commands() == "OCHMRTLLLLNBEQ"
+    assert made.data("O") == [struct.pack("!III", 6, 0x13D, 0x1FF7FF)]
+    assert made.data("C") == [b"client.example\x004" + struct.pack("!H", 4711) + b"203.0.113.5\0"]
+    assert made.data("H") == [b"client.example\0"]
+    assert made.data("M") == [b"<x@elsewhere.example>\0SIZE=50\0"]
+    assert made.data("R") == [b"<joe@example.org>\0"]
+    assert made.data("L") == [b"Received\0by first\0", b"Subject\0old\0", b"X-A\x001\0", b"X-A\x002\0"]
+    assert made.data("B") == [b"body\r\n"]
+    mail, connect = made.macros("M"), made.macros("C")
+    assert connect["j"] == connect["{daemon_name}"] == "example.org"
+    assert connect["{client_addr}"] == "203.0.113.5"
+    assert connect["_"] == "client.example [203.0.113.5]"
+    assert mail["{mail_addr}"] == "x@elsewhere.example"
+    assert stored(here).split(b" id ")[1].split(b"\n")[0].split(b" ")[0].decode().startswith(mail["i"])
+    assert made.macros("R") == {
+        "{rcpt_addr}": "joe@example.org",
+        "{rcpt_host}": "example.org",
+        "{rcpt_mailer}": "local",
+    }
+    assert any("milter: m0=accept (" in line and line.endswith("-> inbox") for line in here.log())
+
+
+def test_a_filter_gets_the_macros_that_it_names(tmp_path: Path, start: Start) -> None:
+    made = start(symbols=struct.pack("!I", 2) + b"{mail_addr} {unknown}\0" + struct.pack("!I", 0) + b"\0")
+    sent(world(tmp_path, options(made)))
+    assert made.macros("M") == {"{mail_addr}": "x@elsewhere.example"}
+    assert made.macros("C") == {}
+    assert made.macros("R")
+
+
+def test_steps_that_a_filter_leaves_out_are_not_sent(tmp_path: Path, start: Start) -> None:
+    made = start(steps=0x1 | 0x2 | 0x4 | 0x8 | 0x10 | 0x20 | 0x40 | 0x200)
+    assert sent(world(tmp_path, options(made))).startswith("250")
+    assert made.ended.wait(10)
+    assert made.commands() == "OEQ"
+
+
+def test_steps_that_a_filter_does_not_answer_are_not_awaited(tmp_path: Path, start: Start) -> None:
+    made = start(dict.fromkeys("CHMRTLNB", SILENT), steps=0x1000 | 0x2000 | 0x4000 | 0x8000 | 0x10000 | 0xC0080)
+    assert sent(world(tmp_path, options(made)), LARGE).startswith("250")
+    assert made.ended.wait(10)
+    assert b"".join(made.data("B")) == LARGE.partition(b"\n\n")[2].replace(b"\n", b"\r\n")
+
+
+def test_leading_space_is_kept_if_the_filter_wants_it(tmp_path: Path, start: Start) -> None:
+    made = start({"E": add("X-B", "  two") + CONTINUE}, steps=0x100000)
+    here = world(tmp_path, options(made))
+    sent(here)
+    assert made.data("L")[1] == b"Subject\0 old\0"
+    assert b"X-B:  two\n" in stored(here)
+
+
+def test_one_connection_serves_the_messages_of_a_session(tmp_path: Path, start: Start) -> None:
+    made = start()
+    here = world(tmp_path, options(made))
+    talk = begun(here)
+    finish(talk)
+    talk.line("MAIL FROM:<y@elsewhere.example>")
+    talk.line("RCPT TO:<joe@example.org>")
+    talk.line("RSET")
+    talk.line("MAIL FROM:<z@elsewhere.example>")
+    talk.line("RCPT TO:<joe@example.org>")
+    assert finish(talk).startswith("250")
+    end(talk)
+    assert made.ended.wait(10)
+    assert [made.commands()] == ["OCHMRTLLLLNBEMRAMRTLLLLNBEQ"]
+    assert len(made.connections) == 1
+
+
+def test_a_kept_connection_that_has_died_is_replaced(tmp_path: Path, start: Start) -> None:
+    mails: list[bytes] = []
+
+    def mail(data: bytes) -> bytes:
+        mails.append(data)
+        return CLOSE if len(mails) == 2 else CONTINUE
+
+    made = start({"M": mail})
+    here = world(tmp_path, options(made))
+    talk = begun(here)
+    finish(talk)
+    talk.line("MAIL FROM:<y@elsewhere.example>")
+    talk.line("RCPT TO:<joe@example.org>")
+    assert finish(talk).startswith("250")
+    assert len(made.connections) == 2
+
+
+@pytest.mark.parametrize("content", SIZES)
+def test_changes_of_the_header_are_applied_and_shown_to_the_next(tmp_path: Path, start: Start, content: bytes) -> None:
+    changes = (
+        insert(1, "X-Below", "b"),
+        insert(0, "X-Top", "t"),
+        insert(99, "X-Last", "l"),
+        add("X-Added", "one\r\n two"),
+        change_field(2, "x-a", "3"),
+        change_field(1, "X-A", ""),
+        change_field(1, "Received", "by changed"),
+        change_field(7, "X-New", "n"),
+        packet(b"p"),
+    )
+    first, second = start({"E": b"".join(changes) + CONTINUE}), start()
+    here = world(tmp_path, options(first, second))
+    assert sent(here, content).startswith("250")
+    top, _, rest = stored(here).partition(b"Received: from client.example")
+    assert top == b"X-Top: t\n"
+    header = rest.partition(b"\n\n")[0].partition(b"\nX-Below")[2]
+    expected = ": b\nReceived: by changed\nSubject: old\nX-A: 3\nX-Last: l\nX-Added: one\n two\nX-New: n"
+    assert header.decode() == expected
+    assert stored(here).endswith(content.partition(b"\n\n")[2])
+    names = [each.split(b"\0")[0].decode() for each in second.data("L")]
+    assert names == ["X-Top", "X-Below", "Received", "Subject", "X-A", "X-Last", "X-Added", "X-New"]
+    assert not here.leftovers()
+
+
+def test_recipients_are_added_and_removed(tmp_path: Path, start: Start) -> None:
+    made = start({"E": packet(b"-", b"<joe@example.org>\0") + packet(b"+", b"<ann@example.org>\0") + CONTINUE})
+    here = world(tmp_path, options(made))
+    assert sent(here).startswith("250")
+    assert (len(here.mailbox("ann@example.org")), len(here.mailbox("joe@example.org"))) == (1, 0)
+
+
+@pytest.mark.parametrize("content", SIZES)
+def test_a_field_of_the_filter_sends_the_message_to_junk(tmp_path: Path, start: Start, content: bytes) -> None:
+    made = start({"E": add("X-Spam", "Yes, score=9") + CONTINUE})
+    here = world(tmp_path, options(made))
+    assert sent(here, content).startswith("250")
+    if len(content) < 65536:
+        assert len(list((tmp_path / "mail/example.org/joe/.Junk/new").iterdir())) == 1
+    else:
+        [queue_id] = here.queue()
+        assert here.services.spool.read(queue_id)[0].envelope.junk
+
+
+def test_the_same_field_of_the_sender_means_nothing(tmp_path: Path, start: Start) -> None:
+    here = world(tmp_path, options(start()))
+    sent(here, b"X-Spam: Yes\n" + CONTENT)
+    assert len(here.mailbox("joe@example.org")) == 1
+
+
+@pytest.mark.parametrize("content", SIZES)
+def test_quarantine_holds_the_message_with_its_reason(tmp_path: Path, start: Start, content: bytes) -> None:
+    made = start({"E": packet(b"q", b"looks bad\0") + CONTINUE})
+    here = world(tmp_path, options(made))
+    assert sent(here, content).startswith("250")
+    [row] = here.services.spool.list()
+    assert row.held
+    assert any("held: milter m0: looks bad" in line for line in here.log())
+
+
+@pytest.mark.parametrize("command", "MRTLNBE")
+def test_a_discarded_message_is_accepted_and_gone(tmp_path: Path, start: Start, command: str) -> None:
+    here = world(tmp_path, options(start({command: packet(b"d")})))
+    assert sent(here).startswith("250")
+    assert (here.queue(), here.mailbox("joe@example.org"), here.leftovers()) == ([], [], [])
+    assert any("discard: DATA from" in line and "by milter m0" in line for line in here.log())
+
+
+REPLIES = {
+    "reject": (packet(b"r"), "550 5.7.1 "),
+    "tempfail": (packet(b"t"), "451 4.7.1 "),
+    "own": (reply_code("554 5.7.9 Not\rwanted\x01 100%% % here"), "554 5.7.9 Not"),
+    "without enhanced code": (reply_code("450 Later"), "450 4.7.1 Later"),
+    "wrong class": (reply_code("550 4.1.1 No"), "550 5.7.1 No"),
+    "421 would end the session": (reply_code("421 4.3.2 Closing"), "451 4.3.2 Closing"),
+    "lines": (reply_code("550-5.7.1 one\r\n550 5.7.1 two"), "550-5.7.1 one\r\n550 5.7.1 two"),
+    "fails the connection": (packet(b"f"), "451 4.7.1 "),
+}
+
+
+@pytest.mark.parametrize("name", REPLIES)
+@pytest.mark.parametrize("command", "TLNBE")
+def test_a_filter_refuses_the_content(tmp_path: Path, start: Start, command: str, name: str) -> None:
+    octets, expected = REPLIES[name]
+    here = world(tmp_path, options(start({command: octets})))
+    reply = sent(here)
+    assert reply.startswith(expected)
+    assert "%" not in reply.removeprefix(expected) or "100% here" in reply or "100%" in reply
+    assert all(line.isprintable() for line in reply.split("\r\n"))
+    assert (here.queue(), here.mailbox("joe@example.org"), here.leftovers()) == ([], [], [])
+
+
+@pytest.mark.parametrize("command", "CHMR")
+def test_a_filter_refuses_the_envelope(tmp_path: Path, start: Start, command: str) -> None:
+    here = world(tmp_path, options(start({command: reply_code("550 5.7.1 Not here")})))
+    talk = mail_begun(here)
+    assert talk.line("RCPT TO:<joe@example.org>") == "550 5.7.1 Not here"
+    assert talk.line("DATA").startswith("503")
+
+
+def test_a_filter_refuses_one_recipient(tmp_path: Path, start: Start) -> None:
+    made = start({"R": lambda data: packet(b"r") if data.startswith(b"<ann") else CONTINUE})
+    here = world(tmp_path, options(made))
+    talk = begun(here)
+    assert talk.line("RCPT TO:<ann@example.org>").startswith("550")
+    assert finish(talk).startswith("250")
+    assert (len(here.mailbox("ann@example.org")), len(here.mailbox("joe@example.org"))) == (0, 1)
+
+
+@pytest.mark.parametrize("command", "CHMRTLN")
+def test_a_filter_that_accepts_early_is_asked_no_more(tmp_path: Path, start: Start, command: str) -> None:
+    made = start({command: packet(b"a")})
+    assert sent(world(tmp_path, options(made))).startswith("250")
+    assert made.ended.wait(10)
+    assert "E" not in made.commands()
+
+
+def test_a_filter_skips_the_rest_of_the_body(tmp_path: Path, start: Start) -> None:
+    made = start({"B": packet(b"s")})
+    assert sent(world(tmp_path, options(made)), LARGE).startswith("250")
+    assert len(made.data("B")) == 1
+    assert "E" in made.commands()
+
+
+HOSTILE: dict[str, bytes] = {
+    "dies": CLOSE,
+    "is silent": SILENT,
+    "half a packet": b"\0\0\0\x05c",
+    "huge length": b"\xff\xff\xff\xffc",
+    "empty packet": b"\0\0\0\0",
+    "nonsense": packet(b"Z", b"nonsense"),
+    "a change too early or broken": packet(b"i", b"\0"),
+    "two answers": CONTINUE + CONTINUE,
+    "reply code that is none": reply_code("250 fine"),
+    "endless progress": packet(b"p") * 1000,
+    "body replacement": packet(b"b", b"new body") + CONTINUE,
+    "field with line ends": packet(b"h", b"X: y\r\nZ\0v\0") + CONTINUE,
+}
+OUTCOMES = {"defer": "451 4.7.1", "accept": "250", "refuse": "550 5.7.1"}
+
+
+SLOW = {"is silent": "OME", "half a packet": "E", "endless progress": "B"}
+
+
+@pytest.mark.parametrize(
+    ("hostile", "command"), [(name, each) for name in HOSTILE for each in SLOW.get(name, "OCHMRTLNBE")]
+)
+def test_a_filter_that_breaks_the_protocol_counts_as_down(
+    tmp_path: Path, start: Start, command: str, hostile: str
+) -> None:
+    made = start({command: HOSTILE[hostile]})
+    limits = {"command_timeout": "1s", "content_timeout": "1s", "when_down": "accept"}
+    here = world(tmp_path, options(made, **limits) + "[milter]\nfilter_deadline = 1s\n")
+    assert sent(here).startswith("250")
+    assert b"\n\nbody\n" in stored(here)
+    state = here.services.runtime.milters.read("m0")
+    assert state is not None
+    assert state.is_down
+    assert any("warning: milter m0 is down, messages are accepted without it: unix:" in line for line in here.log())
+    assert made.ended.wait(10)
+
+
+@pytest.mark.parametrize("when_down", OUTCOMES)
+def test_a_filter_that_is_down_has_the_configured_outcome(tmp_path: Path, when_down: str) -> None:
+    here = world(tmp_path, f"[milter m]\naddress = unix:{tmp_path}/none\nwhen_down = {when_down}\n")
+    talk = mail_begun(here)
+    assert talk.line("RCPT TO:<joe@example.org>").startswith(OUTCOMES[when_down])
+    if when_down == "accept":
+        assert finish(talk).startswith("250")
+        assert any("milter: m=down" in line for line in here.log())
+
+
+def test_a_filter_that_answers_again_is_logged_once(tmp_path: Path, start: Start) -> None:
+    made = start({"E": CLOSE})
+    here = world(tmp_path, options(made))
+    assert sent(here).startswith("451")
+    assert sent(here).startswith("451")
+    made.answers.clear()
+    assert sent(here).startswith("250")
+    lines = [line.partition("milter m0 ")[2].partition(",")[0] for line in here.log() if "warning: milter" in line]
+    assert lines == ["is down", "answers again"]
+
+
+def test_too_many_connections_have_the_outcome_at_once(tmp_path: Path, start: Start) -> None:
+    here = world(tmp_path, options(start()) + "[milter]\nmax_connections = 1\n")
+    first = begun(here)
+    second = mail_begun(here)
+    assert second.line("RCPT TO:<joe@example.org>").startswith("451")
+    assert finish(first).startswith("250")
+    end(first)
+    second.line("RSET")
+    second.line("MAIL FROM:<x@elsewhere.example>")
+    assert second.line("RCPT TO:<joe@example.org>").startswith("250")
+
+
+def test_a_large_message_is_not_shown(tmp_path: Path, start: Start) -> None:
+    made = start()
+    here = world(tmp_path, options(made, max_size="1K"))
+    assert sent(here, CONTENT + b"y" * 70 * 20 + b"\n").startswith("250")
+    assert "E" not in made.commands()
+    assert stored(here).startswith(b"X-Spam-Reason: not scanned (size)\nReceived: ")
+    assert any("m0=not scanned (size)" in line for line in here.log())
+
+
+@pytest.mark.parametrize(("for_", "seen"), [("incoming", "i"), ("outgoing", "o"), ("both", "io")])
+def test_a_filter_is_for_one_direction(tmp_path: Path, start: Start, for_: str, seen: str) -> None:
+    made = start()
+    here = world(tmp_path, options(made, for_=for_) + "[trusted]\nhosts = 192.0.2.7\n")
+    sent(here)
+    sent(here, ip="192.0.2.7")
+    ips = {
+        data.split(b"\0")[1][3:].decode() for number in range(len(made.connections)) for data in made.data("C", number)
+    }
+    assert ips == {{"i": "203.0.113.5", "o": "192.0.2.7"}[each] for each in seen}
+
+
+def test_a_login_is_told_to_the_filter(tmp_path: Path, start: Start) -> None:
+    made = start()
+    here = world(tmp_path, options(made, for_="outgoing") + "[basic]\nallow_auth_without_tls = yes\n")
+    talk = here.talk(listener="submission")
+    TALKS.append(talk)
+    talk()
+    talk.line("EHLO pc.example")
+    talk.line("AUTH PLAIN " + base64.b64encode(b"\0joe@example.org\0" + PASSWORD.encode()).decode())
+    talk.line("MAIL FROM:<joe@example.org>")
+    talk.line("RCPT TO:<friend@elsewhere.example>")
+    assert finish(talk).startswith("250")
+    mail = made.macros("M")
+    assert (mail["{auth_authen}"], mail["{auth_type}"]) == ("joe@example.org", "PLAIN")
+    assert made.macros("R")["{rcpt_mailer}"] == "esmtp"
+
+
+def test_a_filter_at_a_tcp_port(tmp_path: Path) -> None:
+    made = FakeFilter().listen()
+    assert sent(world(tmp_path, options(made))).startswith("250")
+    made.close()
