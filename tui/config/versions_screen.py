@@ -1,31 +1,28 @@
-"""File Versions: the configuration before each change, its difference from now, and the way to restore it."""
+"""File Versions: settings, users and aliases before each change, the difference from now, and the way to restore it."""
 
 from functools import partial
 
 import urwid
 
-from smtpd_classic.config import ConfigProblems
-from smtpd_classic.config.editing import Version, restore, versions
+from smtpd_classic.accounts.file_versions import AccountsFile, changes_of_restore, restore_file
+from smtpd_classic.config import Config, ConfigProblems
+from smtpd_classic.config.editing import Version, restore
 from smtpd_classic.config.load import content, decoded
 from tui.config.config_file import ConfigFile, read_source
 from tui.config.difference import diff_between
+from tui.config.kept_versions import ACCOUNT_FILES, KeptVersion, kept_versions
 from tui.config.reload import ReloadAnswer, ReloadOutcome, reload
 from tui.shell.context import AppContext
 from tui.shell.help_pane import WithHelp
 from tui.shell.screen import BaseScreen, Help
-from tui.widgets.buttons import ButtonRow
-from tui.widgets.dialog import Dialog, message
+from tui.widgets.buttons import ButtonRow, Pressed
+from tui.widgets.dialog import Dialog, message, paragraphs
 from tui.widgets.table import Column, Table
-from tui.widgets.text import ago, clean, day_and_clock, size_text
+from tui.widgets.text import ago, clean, day_and_clock
 
 __all__ = ["VersionsScreen"]
 
-_COLUMNS = (
-    Column("In force until", 20),
-    Column("", 10),
-    Column("Size", 6, align=urwid.Align.RIGHT),
-    Column("Name", share=1, least=50),
-)
+_COLUMNS = (Column("Until", 12), Column("", 8, least=55), Column("File", 8), Column("Then changed", share=1))
 
 
 class VersionsScreen(BaseScreen):
@@ -33,9 +30,9 @@ class VersionsScreen(BaseScreen):
 
     def __init__(self, context: AppContext) -> None:
         self._context = context
-        self._versions: tuple[Version, ...] = ()
+        self._versions: list[KeptVersion] = []
         self._table = Table(_COLUMNS, lambda _: self._look(), "There was no other version yet.")
-        buttons = ButtonRow([("Look", self._look), ("Restore", self._look)])
+        buttons = ButtonRow([("Look", self._look), ("Undo the last", partial(self.do, "undo"))])
         self._pane = WithHelp(self._table, buttons, self.help)
 
     @property
@@ -43,54 +40,75 @@ class VersionsScreen(BaseScreen):
         return self._pane
 
     def show(self) -> None:
-        path = self._context.path
-        self._context.run(lambda: versions(path), self._shown)
+        context = self._context
+        context.run(lambda: kept_versions(context.path, context.source.config), self._shown)
 
-    def _shown(self, found: tuple[Version, ...]) -> None:
+    def _shown(self, found: list[KeptVersion]) -> None:
         self._versions = found
         now = self._context.clock()
         rows = []
         for each in found:
-            at = each.at.timestamp()
-            rows.append([day_and_clock(at, now), ago(at, now), size_text(each.size), clean(each.name, 200)])
+            at = each.version.at.timestamp()
+            rows.append([day_and_clock(at, now), ago(at, now), each.which, clean(each.what, 300)])
         self._table.show(rows)
         self._pane.tell()
 
     def help(self) -> Help | None:
-        text = (
-            "Every Apply keeps the file as it was before. Enter shows what is different in it, and can bring it back."
-        )
-        return "File versions", text
+        chosen = self._chosen()
+        text = "Every change keeps the file as it was before. Enter shows the difference, and can bring it back."
+        return "File versions", text if chosen is None else clean(f"Then changed: {chosen.what}. {text}", 1000)
 
     def do(self, command: str) -> bool:
-        if command == "restore":
-            self._look()
-        return command == "restore"
+        if command == "undo":
+            self._table.focus_on(0)
+        if command in {"restore", "undo"}:
+            self._look(ready=True)
+        return command in {"restore", "undo"}
 
-    def _chosen(self) -> Version | None:
+    def _chosen(self) -> KeptVersion | None:
         at = self._table.position
         return self._versions[at] if 0 <= at < len(self._versions) else None
 
-    def _look(self) -> None:
-        """Show the difference that a restore would make, with a button that restores the version."""
-        chosen = self._chosen()
+    def _look(self, *, ready: bool = False) -> None:
+        """Show the difference that a restore would make; `ready`: the button that restores has the focus."""
+        chosen, context, config = self._chosen(), self._context, self._context.source.config
         if chosen is None:
             return
-        context, path = self._context, self._context.path
+        version = chosen.version
+        which = next((each for each in ACCOUNT_FILES if each == chosen.which), None)
+        if which is not None and config is not None:
+            file: AccountsFile = which
+            title, close = f"From now to {version.name}", context.shell.close
+            restore_it = partial(self._restore_accounts, config, file, version.name)
+            context.run(
+                lambda: changes_of_restore(config, file, version.name),
+                lambda found: context.shell.open(_accounts_dialog(title, found, close, restore_it, ready=ready)),
+            )
+            return
 
         def read() -> tuple[str, str]:
-            return decoded(content(path)[0], path), decoded(content(chosen.path)[0], chosen.path)
+            return decoded(content(context.path)[0], context.path), decoded(content(version.path)[0], version.path)
 
-        context.run(read, lambda texts: self._show_difference(chosen, *texts))
+        context.run(read, lambda texts: self._show_difference(version, *texts, ready=ready))
 
-    def _show_difference(self, chosen: Version, now: str, then: str) -> None:
+    def _restore_accounts(self, config: Config, which: AccountsFile, name: str) -> None:
+        """Put a version of the users or the aliases back; it takes effect at once."""
+        self._context.shell.close()
+
+        def done(_: None) -> None:
+            self.show()
+            self._context.shell.say(f"The {which} are as they were. It takes effect at once.", "good")
+
+        self._context.run(lambda: restore_file(config, which, name), done)
+
+    def _show_difference(self, chosen: Version, now: str, then: str, *, ready: bool) -> None:
         context = self._context
         rows = diff_between(now, then, context.path)
         buttons = [("Close", context.shell.close)]
         if not context.source.read_only:
             buttons.append(("Restore this version", partial(self._restore, chosen)))
         title = f"From now to {chosen.name}"
-        context.shell.open(Dialog(title, rows, buttons, context.shell.close, width=78, focus_button=0))
+        context.shell.open(Dialog(title, rows, buttons, context.shell.close, width=78, focus_button=int(ready)))
 
     def _restore(self, chosen: Version) -> None:
         context = self._context
@@ -113,6 +131,7 @@ class VersionsScreen(BaseScreen):
 
     def _restored(self, source: ConfigFile, answer: ReloadAnswer) -> None:
         self._context.take(source)
+        self.show()
         if answer.took is ReloadOutcome.REFUSED:
             self._context.shell.say(
                 f"The daemon refused it, and the file is as before: {clean(answer.text, 300)}", "bad"
@@ -127,3 +146,9 @@ class VersionsScreen(BaseScreen):
             self._context.shell.open(message("Not restored", f"The server would refuse this version:\n\n{text}", close))
         else:
             self._context.failure(problem)
+
+
+def _accounts_dialog(title: str, found: tuple[str, ...], close: Pressed, restore_it: Pressed, *, ready: bool) -> Dialog:
+    text = "\n".join(f"• {clean(each, 300)}" for each in found) or "There is no difference."
+    buttons = [("Close", close), ("Restore this version", restore_it)]
+    return Dialog(title, paragraphs(text), buttons, close, width=78, focus_button=int(ready))

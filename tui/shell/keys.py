@@ -164,6 +164,9 @@ BINDINGS = (
         "undoable", "undo", ("u", "f3"), "Undo", "Take the last change back, after a question; once more repeats it."
     ),
     Binding("versions", "restore", ("r", "f2"), "Restore", "Make this version the configuration again; checked first."),
+    Binding(
+        "versions", "undo", ("u", "f3"), "Undo", "Take the last change of any of the files back; it is shown first."
+    ),
     Binding("status", "reload", ("r", "f2", "ctrl r"), "Reload", "Tell the server to read its files again."),
     Binding("status", "trial", ("t", "f3"), "Test message", "Send a message through the server and see it arrive."),
     Binding("status", "start", ("s", "f4"), "Start", "Start the server when it is down.", in_bar=False),

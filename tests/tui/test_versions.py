@@ -1,0 +1,42 @@
+"""File Versions: the settings, the users and the aliases in one list, and one key that takes a change back."""
+
+from pathlib import Path
+
+import pytest
+
+from smtpd_classic.accounts import change_account, list_accounts
+from smtpd_classic.config import load
+from tests.tui.program import CONFIG, Tui, made
+
+
+@pytest.fixture
+def tui(tmp_path: Path) -> Tui:
+    """A setting was changed first, an account after it."""
+    path = made(tmp_path)
+    tui = Tui(path, (132, 30))
+    tui.shell.go("Basic Parameters", "max_recipients")
+    tui.press("ctrl u").type("250").press("f2").choose("Apply")
+    change_account(load(path), "joe@example.org", full_name="Joseph")
+    return tui.go("File Versions")
+
+
+def test_all_files_are_in_one_list_with_the_change_in_a_line(tui: Tui) -> None:
+    lines = [line for line in tui.look() if " users " in line or " settings " in line]
+    assert "joe@example.org: full name as before" in lines[0]
+    assert "Max. recipients: 100 → 250" in lines[1]
+
+
+def test_one_key_takes_the_last_change_back(tui: Tui, tmp_path: Path) -> None:
+    tui.press("u")
+    assert "joe@example.org: full name as before" in tui.dialog_text
+    tui.press("enter")
+    assert "takes effect at once" in tui.status_line
+    (account,) = list_accounts(load(tmp_path / "smtpd-classic.conf"))
+    assert account.full_name == "Joe Doe"
+
+
+def test_an_older_version_of_the_settings_comes_back_with_r(tui: Tui, tmp_path: Path) -> None:
+    tui.press("down", "r")
+    assert "+max_recipients = 100" in tui.dialog_text
+    tui.press("enter")
+    assert (tmp_path / "smtpd-classic.conf").read_text() == CONFIG

@@ -1,0 +1,82 @@
+"""The kept versions of the configuration, the users and the aliases in one list, each with the change that ended it."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import NamedTuple
+
+from smtpd_classic.accounts import EditRefused
+from smtpd_classic.accounts.file_versions import AccountsFile, changes_of_restore, file_versions
+from smtpd_classic.config import Config, ConfigProblems
+from smtpd_classic.config.changes import Change, changes
+from smtpd_classic.config.editing import Version, versions
+from smtpd_classic.config.load import content, decoded
+from smtpd_classic.config.schema import SECTIONS
+
+__all__ = ["ACCOUNT_FILES", "CONFIGURATION", "KeptVersion", "kept_versions"]
+
+CONFIGURATION = "settings"
+ACCOUNT_FILES: tuple[AccountsFile, ...] = ("users", "aliases")
+_SHOWN = 2
+
+
+class KeptVersion(NamedTuple):
+    """One version. `which` is the file: settings, users or aliases; `what` says in a line what changed after it."""
+
+    which: str
+    version: Version
+    what: str
+
+
+def kept_versions(path: str, config: Config | None) -> list[KeptVersion]:
+    """Return all versions, the latest first. Raises OSError."""
+    found = list(_of_settings(path))
+    if config is not None:
+        for which in ACCOUNT_FILES:
+            kept = file_versions(config, which)
+            found += [KeptVersion(which, version, _accounts_line(config, which, version)) for version in kept]
+    return sorted(found, key=lambda each: each.version.at, reverse=True)
+
+
+def _of_settings(path: str) -> Iterator[KeptVersion]:
+    kept = versions(path)
+    texts = [_text(path), *(_text(version.path) for version in kept)]
+    for version, (after, before) in zip(kept, pairwise(texts), strict=True):
+        found = changes(before, after)
+        words = [_words(each) for each in found[:_SHOWN]]
+        more = [f"and {len(found) - _SHOWN} more"] if len(found) > _SHOWN else []
+        yield KeptVersion(CONFIGURATION, version, "; ".join([*words, *more]) or "comments or order alone")
+
+
+def _text(path: str) -> str:
+    try:
+        return decoded(content(path)[0], path)
+    except ConfigProblems:
+        return ""
+
+
+def _words(change: Change) -> str:
+    """Return a change in a few words, with the label of the option."""
+    if not change.option:
+        return f"+ {change.title}" if change.new and not change.old else f"changed {change.title}"
+    word, _, name = change.title.partition(" ")
+    label = next(
+        (
+            option.label
+            for section in SECTIONS
+            if section.word == word and section.is_table == bool(name)
+            for option in section.options()
+            if option.name == change.option
+        ),
+        change.option,
+    )
+    old, new = (" ".join(text.split()) or "blank" for text in (change.old, change.new))
+    return f"{name + ': ' if name else ''}{label}: {old} → {new}"
+
+
+def _accounts_line(config: Config, which: AccountsFile, version: Version) -> str:
+    try:
+        found = changes_of_restore(config, which, version.name)
+    except (EditRefused, OSError) as problem:
+        return str(problem)
+    more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+    return f"back: {found[0].rstrip('.')}{more}" if found else "the same as now"
