@@ -27,6 +27,8 @@ _STDERR = 2
 def printable(text: str | bytes, limit: int = 512) -> str:
     """Return a stranger's text fit for a log: characters that cannot be printed are escaped, and it is cut to `limit`.
 
+    A tab becomes a blank.
+
     Addresses outside ASCII stand as they were typed; octets that are no UTF-8 are escaped.
     """
     if isinstance(text, bytes):
@@ -47,6 +49,8 @@ def _octets(text: str, encoding: str = "utf-8") -> bytes:
 
 
 def _escaped(char: str) -> str:
+    if char == "\t":
+        return " "
     code = ord(char)
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 

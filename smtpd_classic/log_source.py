@@ -9,6 +9,7 @@ import re
 import select
 import shutil
 import subprocess
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Protocol
@@ -159,7 +160,7 @@ class JournalLog:
 
 
 class _JournalFollower:
-    """Reads `journalctl --follow`, which runs until `close`."""
+    """Reads `journalctl --follow`, which runs until `close`, or until nothing refers to this object any more."""
 
     def __init__(self, command: list[str]) -> None:
         self._process = subprocess.Popen(
@@ -170,6 +171,7 @@ class _JournalFollower:
         flags = fcntl.fcntl(self._fd, fcntl.F_GETFL)
         fcntl.fcntl(self._fd, fcntl.F_SETFL, flags | os.O_NONBLOCK)
         self._rest = b""
+        self._end = weakref.finalize(self, _end, self._process)
 
     def read(self) -> list[str]:
         """Raises NoLog when journalctl has ended."""
@@ -188,11 +190,15 @@ class _JournalFollower:
         return found
 
     def close(self) -> None:
-        with suppress(OSError):
-            self._process.kill()
-        self._process.wait()
-        if self._process.stdout is not None:
-            self._process.stdout.close()
+        self._end()
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    with suppress(OSError):
+        process.kill()
+    process.wait()
+    if process.stdout is not None:
+        process.stdout.close()
 
 
 # Of a line on standard error the journal knows the program, and puts it before our own tag.

@@ -177,20 +177,29 @@ def host_text(host: Host) -> str:
 
 
 # The words of a line that may be shown: the host, ssl, and a user in plain or quoted form.
-_SHOWN = re.compile(
-    r"""[^\s=]+(?=\s|$)(\s+(ssl|user=[^\s'"\\]+|user="[^"\\]*"|user='[^']*'|'user=[^']*'|"user=[^"\\]*")(?=\s|$))*""",
+_WORDS = r"""(\s+(ssl|user=[^\s'"\\]+|user="[^"\\]*"|user='[^']*'|'user=[^']*'|"user=[^"\\]*")(?=\s|$))*"""
+_SHOWN = re.compile(rf"[^\s=]+(?=\s|$){_WORDS}", re.IGNORECASE)
+_QUOTED_PASSWORD = re.compile(
+    rf"""(?P<before>\s+(?:"password=|password="))[^"\\]+(?P<after>"{_WORDS})|"""
+    rf"""(?P<before_single>\s+(?:'password=|password='))[^']+(?P<after_single>'{_WORDS})""",
     re.IGNORECASE,
 )
 
 
 def mask_host(line: str) -> str:
-    """The line with all behind password= hidden, quoted or not; in a broken line, all that might be the password."""
+    """Return the line with all behind password= hidden; in a broken line, all that might be the password.
+
+    Quotation marks around the password or the whole word stay.
+    """
     text = line.strip()
     match = _SHOWN.match(text)
     shown = match[0] if match else ""
     rest = text[len(shown) :]
     if not rest.strip():
         return shown
+    if quoted := _QUOTED_PASSWORD.fullmatch(rest):
+        before, after = (quoted[name] or quoted[f"{name}_single"] for name in ("before", "after"))
+        return shown + before + MASK + after
     key = re.match(r"""\s*["']?password=""", rest)
     return shown + (key[0] if key else " " * bool(shown)) + MASK
 

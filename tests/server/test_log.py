@@ -28,6 +28,7 @@ LINE = re.compile(r"[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d [^ .]+ smtpd-classic/sm
         ("", ""),
         ("a\r\nb\0", "a\\x0d\\x0ab\\x00"),
         ("\x1b[31m", "\\x1b[31m"),
+        ("to\tabs", "to abs"),
         ("\x7f\x9b", "\\x7f\\x9b"),
         ("jürgen", "jürgen"),
         ("jürgen".encode(), "jürgen"),

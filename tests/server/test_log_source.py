@@ -73,6 +73,14 @@ def test_the_journal_has_the_last_lines_all_lines_and_those_that_come(programs: 
     assert "SYSLOG_IDENTIFIER=smtpd-classic/smtpd" in asked
 
 
+def test_a_follower_that_is_forgotten_leaves_no_process(programs: Path) -> None:
+    following = JournalLog(str(programs / "journalctl")).follow()
+    pid = following._process.pid
+    assert Path(f"/proc/{pid}").exists()
+    del following
+    assert not Path(f"/proc/{pid}").exists()
+
+
 def test_a_journal_that_cannot_be_read_says_why(programs: Path) -> None:
     (programs / "broken").touch()
     with pytest.raises(NoLog, match="insufficient permissions"):

@@ -159,6 +159,12 @@ def test_fields_of_a_file_that_is_read_only_cannot_be_edited(tui: Tui) -> None:
     assert "Read-only: joe has no write permission" in tui.status_line
 
 
+def test_a_message_goes_away_when_another_state_is_shown(tui: Tui) -> None:
+    tui.shell.say("Another program has changed the file meanwhile.", "warn")
+    tui.shell.context.read()
+    assert "Another program" not in tui.status_line
+
+
 def test_a_file_that_cannot_be_read_is_one_sentence_and_the_sudo_line(tui: Tui) -> None:
     context = tui.shell.context
     context.source = ConfigFile(context.path, read_only=f"joe cannot read {context.path}", unreadable=True)

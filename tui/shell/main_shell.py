@@ -123,6 +123,7 @@ class MainShell(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
         self._show_keys()
 
     def renewed(self) -> None:
+        self.say("")  # a message about the earlier state would be wrong now
         if self.current:
             self.screen.show()
         self.changed()
