@@ -149,7 +149,9 @@ class _Changes:
                 case DeleteRecipient():
                     self._disposition.remove_recipient(_address(change.path) or change.path)
                 case Quarantine():
-                    self._disposition.hold = f"milter {self._filter.name}: {change.reason or 'quarantine'}"
+                    self._disposition.hold = (
+                        f"quarantine: milter {self._filter.name}: {change.reason or 'no reason given'}"
+                    )
         if self._is_header_changed:
             self._disposition.header = HeaderBlock(self._header.raw)
             self._disposition.on_top[:] = self._header.above[::-1]

@@ -1,6 +1,5 @@
 """Notices about programs beside this server that are down: one, after five minutes."""
 
-import time
 from collections.abc import Callable, Sequence
 
 from smtpd_classic.accounts import AccountsUnreadable
@@ -22,7 +21,7 @@ class NeighbourNotices:
         names: Sequence[str],
         notify: Callable[[NeighbourState], None],
         complain: Callable[[str], None],
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float],
     ) -> None:
         self._states = states
         self._names = names

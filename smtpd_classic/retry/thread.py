@@ -74,7 +74,9 @@ class RetryThread:
             MessageSigner(config, KeyRing(KeyStore(dkim_folder(config.path)), time.monotonic), services.clock),
         )
         names = [each.name for each in config.milters]
-        self._neighbours = NeighbourNotices(services.runtime.milters, names, notices.milter_down, self._complain)
+        self._neighbours = NeighbourNotices(
+            services.runtime.milters, names, notices.milter_down, self._complain, services.clock
+        )
         self._make_threads(notices, attempts, chance)
         self.wakeups = 0  # rounds of the scheduler's loop
         self._event = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)

@@ -40,7 +40,8 @@ class NeighbourStates:
         self._written: dict[str, float] = {}
 
     def report(self, name: str, reason: str, took_s: float) -> bool:
-        """Note a failure, or a success if `reason` is blank. Return True if the state has changed."""
+        """Note a failure, or a success if `reason` is blank. Return True if the state has changed; the first
+        success is no change."""
         now = self._clock()
         found = self.read(name)
         changed = found is None or found.is_down != bool(reason)
@@ -49,7 +50,7 @@ class NeighbourStates:
             since = now if changed or found is None else found.since
             notified = not changed and found is not None and found.notified
             self._write(NeighbourState(name, since, reason, round(took_s * 1000, 2), notified))
-        return changed
+        return changed and (found is not None or bool(reason))
 
     def read(self, name: str) -> NeighbourState | None:
         """Return the last state; None if the program was not used since the start."""
