@@ -40,8 +40,10 @@ class DeliveryThreads:
         rest_s: float = 0.0,
         crowded: Callable[[], bool] = lambda: False,
         allowed: Callable[[Hashable], int] = lambda place: 1,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.works = JobQueue(time.monotonic, most, crowded, self._spawn, keep=_KEEP)
+        self._monotonic = monotonic
+        self.works = JobQueue(monotonic, most, crowded, self._spawn, keep=_KEEP)
         self._context = context
         self._back_off_s = rest_s
         self._finished = finished
@@ -101,7 +103,7 @@ class DeliveryThreads:
             attempt.settle(routed, outcomes)
 
         job = routed.job.only(attempt.unsettled(routed))
-        backing_off = None if attempt.forced else hop.backing_off(time.monotonic())
+        backing_off = None if attempt.forced else hop.backing_off(self._monotonic())
         try:
             if backing_off is not None:
                 settle(job.all(backing_off))
@@ -130,7 +132,7 @@ class DeliveryThreads:
             self._hosts.clear()
         hop.shared = self._hosts.setdefault(place, ConcurrencyLimit(1, place))
         hop.shared.allowed = self._allowed(place)
-        hop.busy_until = time.monotonic() + _BUSY_S
+        hop.busy_until = self._monotonic() + _BUSY_S
 
     def _rest(self, hop: NextHopQueue, outcomes: list[Outcome]) -> None:
         """Let the next hop back off if none of its hosts was reached, so that later messages do not wait for the same
@@ -140,7 +142,7 @@ class DeliveryThreads:
             words = f"{said(outcomes[-1])} (not tried again at once)"
             reply = Reply(451, outcomes[-1].reply.enhanced or "4.4.1", words)
             outcome = Outcome("", Action.DELAYED, reply, outcomes[-1].peer, unreachable=True)
-            hop.failed(outcome, time.monotonic(), self._back_off_s)
+            hop.failed(outcome, self._monotonic(), self._back_off_s)
         elif outcomes:
             hop.succeeded()
 
