@@ -71,6 +71,7 @@ setup(
     setup_requires=["mypy", *REQUIRED] if COMPILE else [],
     install_requires=REQUIRED,
     extras_require={
+        "metrics": ["prometheus_client"],
         "test": [
             "aiosmtpd",
             "PyNaCl",
@@ -81,6 +82,7 @@ setup(
             "hypothesis",
             "mypy",
             "pexpect",
+            "prometheus_client",
             "pyte",
             "pytest",
             "pytest-xdist",

@@ -24,6 +24,7 @@ __all__ = [
     "file_system",
     "is_full",
     "names_need_sync",
+    "observe_syncs",
     "readable",
     "sync",
     "sync_folder",
@@ -52,6 +53,7 @@ _CROWD, _CROWD_S, _TOGETHER_S = 3, 0.05, 0.004
 _WRITE = 2  # SYNC_FILE_RANGE_WRITE: start the write and return
 _syncing: list[int] = []
 _crowd_until = 0.0
+_observe: Callable[[float], None] | None = None
 
 
 class Full(Exception):
@@ -146,9 +148,18 @@ def sync(descriptor: int) -> None:
         if now < _crowd_until:
             _begin_to_write(descriptor)
             time.sleep(_TOGETHER_S - time.monotonic() % _TOGETHER_S)
+        began = time.monotonic()
         os.fsync(descriptor)
+        if _observe is not None:
+            _observe(time.monotonic() - began)
     finally:
         _syncing.pop()
+
+
+def observe_syncs(observe: Callable[[float], None]) -> None:
+    """Call `observe` with the seconds that each fsync of a message takes, from now on in this process."""
+    global _observe  # noqa: PLW0603 - the threads of a process share it
+    _observe = observe
 
 
 def sync_folder(path: str) -> None:

@@ -129,7 +129,7 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
         {"urwid"},
     ),
     # What composes may know everything.
-    "daemon": ({"*"}, {"filelock"}),
+    "daemon": ({"*"}, {"filelock", "prometheus_client"}),
     "commands": ({"*"}, set()),
     "cli": ({"*"}, set()),
     "completion": ({"cli", "config"}, set()),

@@ -9,7 +9,8 @@ from typing import Any
 
 from smtpd_classic.commands.failures import guarded
 from smtpd_classic.commands.queue_hosts import backing_off
-from smtpd_classic.config import Config, load
+from smtpd_classic.config import Config, ConfigProblems, load
+from smtpd_classic.config.kinds import DURATION
 from smtpd_classic.log import printable
 from smtpd_classic.runtime import COUNTED, Runtime
 from smtpd_classic.server.listening import places
@@ -23,15 +24,73 @@ HELP = "how the server is"
 NOT_RUNNING = 3  # as systemctl and init scripts have it (LSB)
 _MOST_HOSTS = 10
 _CHECKED = {"passed DMARC": "auth_passed", "junk": "junk", "refused": "auth_refused"}
+_FEW_DAYS = 10
+_LEVELS = ("OK", "WARNING", "CRITICAL")
 _SHOWN_TOTALS = ("received", "delivered", "deferred", "rejected", "bounced")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument(
+        "--check", action="store_true", help="print one line and exit with 0 (good), 1 (doubtful) or 2 (bad)"
+    )
+    parser.add_argument(
+        "--warn-age",
+        metavar="AGE",
+        type=_age,
+        default=3600.0,
+        help="of the oldest queued message: doubtful from here (1h)",
+    )
+    parser.add_argument("--critical-age", metavar="AGE", type=_age, default=86400.0, help="bad from here (1d)")
+
+
+def _age(text: str) -> float:
+    try:
+        return DURATION.parse(text).total_seconds()
+    except ValueError as problem:
+        raise argparse.ArgumentTypeError(str(problem)) from None
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.check:
+        return _checked(args)
     return guarded(lambda: _show(load(args.config), as_json=args.json))
+
+
+def _checked(args: argparse.Namespace) -> int:
+    """Print one line as monitoring plugins do, and return their exit status."""
+    try:
+        found = gathered(load(args.config), time.time())
+    except (ConfigProblems, OSError) as problem:
+        print(f"{_LEVELS[2]}: {printable(str(problem).splitlines()[0], 400)}")
+        return 2
+    reasons = tuple(_complaints(found, args.warn_age, args.critical_age))
+    level = max((each for each, _ in reasons), default=0)
+    queue = found["queue"] or {}
+    said = "; ".join(words for _, words in sorted(reasons, reverse=True)) or f"{sum(queue.values())} messages queued"
+    print(f"{_LEVELS[level]}: {said} | queue={sum(queue.values())} oldest={found['queue_oldest_s']:.0f}s")
+    return level
+
+
+def _complaints(found: dict[str, Any], warn_s: float, critical_s: float) -> Iterator[tuple[int, str]]:
+    """Yield each reason with its level, 1 or 2."""
+    if not found["running"]:
+        yield 2, "the server is down"
+    if found["queue"] is None:
+        yield 2, "the queue cannot be read"
+    oldest = found["queue_oldest_s"]
+    if oldest >= min(warn_s, critical_s):
+        yield 2 if oldest >= critical_s else 1, f"the oldest queued message waits for {oldest / 3600:.1f} h"
+    days = found["certificate_days_left"]
+    if days is not None and days < _FEW_DAYS:
+        yield (
+            2 if days < 0 else 1,
+            "the certificate has expired" if days < 0 else f"the certificate ends in {days} days",
+        )
+    if found["not_listening"]:
+        yield 1, str(found["not_listening"][0]).rstrip(".")
+    if found["error"]:
+        yield 1, "the last reload was refused"
 
 
 def _show(config: Config, *, as_json: bool) -> int:
@@ -45,6 +104,7 @@ def gathered(config: Config, now: float) -> dict[str, Any]:
     runtime = Runtime(config.server.run_folder)
     status = runtime.status.running()
     hour = runtime.counters.minutes(60)
+    queue, oldest_s = _queue(config, now)
     return {
         "running": status is not None,
         "state": status.state if status else "down",
@@ -64,7 +124,9 @@ def gathered(config: Config, now: float) -> dict[str, Any]:
         "blocked_clients": len(runtime.blocks.list()),
         "totals": runtime.counters.totals(),
         "last_hour": {name: sum(minute.counts[name] for minute in hour) for name in COUNTED},
-        "queue": _queue(config, now),
+        "measured": runtime.counters.measured(),
+        "queue": queue,
+        "queue_oldest_s": oldest_s,
         "hosts": _hosts(config, runtime, now),
         "milters": _milters(config, runtime),
     }
@@ -74,22 +136,27 @@ def _place(each: Any) -> dict[str, Any]:
     return {"name": each.name, "address": each.address, "port": each.port, "tls": each.tls, "text": places([each])}
 
 
-def _queue(config: Config, now: float) -> dict[str, int] | None:
-    """How many messages are in which state; None when the spool cannot be read."""
+def _queue(config: Config, now: float) -> tuple[dict[str, int] | None, float]:
+    """Return the number of messages in each state, None if the spool cannot be read, and the age of the oldest that is
+    not held.
+    """
     counts = {"new": 0, "due": 0, "waiting": 0, "held": 0}
+    oldest = now
     if not os.path.lexists(config.server.spool_folder):
-        return counts  # the first start makes it
+        return counts, 0.0  # the first start makes it
     try:
         for entry in Spool(config.server.spool_folder).list():
             if entry.held:
                 counts["held"] += 1
-            elif not entry.attempted:
+                continue
+            oldest = min(oldest, entry.arrival)
+            if not entry.attempted:
                 counts["new"] += 1
             else:
                 counts["due" if entry.next_attempt <= now else "waiting"] += 1
     except (OSError, SpoolBroken):
-        return None
-    return counts
+        return None, 0.0
+    return counts, now - oldest
 
 
 def _hosts(config: Config, runtime: Runtime, now: float) -> list[dict[str, Any]]:

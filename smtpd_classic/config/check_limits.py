@@ -1,7 +1,10 @@
 """Rules about numbers that do not fit together."""
 
 from collections.abc import Iterator
+from importlib.util import find_spec
+from ipaddress import ip_address
 
+from smtpd_classic.config.hosts import address_and_port
 from smtpd_classic.config.kinds import DURATION
 from smtpd_classic.config.problem import Finding
 from smtpd_classic.config.schema import Config
@@ -13,6 +16,18 @@ def others_may_send_to_a_hundred(config: Config) -> Iterator[Finding]:
     if config.basic.max_recipients < 100 and any(listener.port == 25 for listener in config.listeners):
         said = "other servers expect to be allowed 100 recipients (RFC 5321 4.5.3.1.8)."
         yield Finding("basic", "max_recipients", said, "warning")
+
+
+def metrics_stay_inside(config: Config) -> Iterator[Finding]:
+    if not config.server.metrics:
+        return
+    if find_spec("prometheus_client") is None:
+        said = "metrics needs the Python package prometheus_client (Debian: python3-prometheus-client)."
+        yield Finding("server", "metrics", said)
+    address = ip_address(address_and_port(config.server.metrics)[0])
+    if not (address.is_private or address.is_loopback) or address.is_unspecified:
+        said = "every machine that reaches this address can read the figures of the server; choose an internal one."
+        yield Finding("server", "metrics", said, "warning")
 
 
 def waits_grow_towards_their_limit(config: Config) -> Iterator[Finding]:
@@ -56,4 +71,5 @@ RULES = (
     a_message_lives_long_enough,
     a_smaller_limit_is_smaller,
     the_host_name_is_whole,
+    metrics_stay_inside,
 )

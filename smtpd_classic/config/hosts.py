@@ -13,11 +13,13 @@ __all__ = [
     "HOSTS",
     "HOST_PATTERNS",
     "IP_ADDRESSES",
+    "IP_AND_PORT",
     "NAME_SERVERS",
     "NETWORKS",
     "RELAY_HOSTS",
     "Host",
     "Network",
+    "address_and_port",
     "host_text",
     "mask_host",
 ]
@@ -126,6 +128,23 @@ NAME_SERVERS = list_of(
     lambda value: _host_and_port_text(value[0], 0 if value[1] == 53 else value[1]),
     "127.0.0.1, [::1]:5353",
 )
+
+
+def _ip_and_port(text: str) -> str:
+    if not text.strip():
+        return ""
+    name, port = _host_and_port(text)
+    if not is_ip(name) or not port:
+        raise ValueError(f"“{text}” is not an IP address with a port, such as 127.0.0.1:9587 or [::1]:9587.")
+    return _host_and_port_text(name, port)
+
+
+IP_AND_PORT = Kind("IP address with a port, or blank", _ip_and_port, str, "127.0.0.1:9587")
+
+
+def address_and_port(text: str) -> tuple[str, int]:
+    """Return the parts of a value of `IP_AND_PORT`."""
+    return _host_and_port(text)
 
 
 def _plain_host(text: str) -> Host:

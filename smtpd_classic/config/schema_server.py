@@ -8,6 +8,7 @@ from smtpd_classic.config.kinds import (
     DOMAINS,
     DURATION,
     IP_ADDRESSES,
+    IP_AND_PORT,
     JUNK_FOLDER,
     LOG_TARGET,
     NAME_SERVERS,
@@ -132,6 +133,14 @@ class Server:
         "Keep junk for",
         "After this time a message in the junk folder is removed. It counts from the delivery, or from the moment when "
         "a user moved the message there. Messages in the junk folder do not count for the quota. 0: they are kept.",
+    )
+    metrics: str = option(
+        IP_AND_PORT,
+        "",
+        "Metrics for Prometheus",
+        "The IP address and port at which Prometheus gets the figures of this server by HTTP, at /metrics. It has no "
+        "password, so choose an address that only your own machines reach. It needs the Python package "
+        "prometheus_client. Blank: off.",
     )
     public_addresses: tuple[str, ...] = option(
         IP_ADDRESSES,

@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 from smtpd_classic.accounts import Accounts
 from smtpd_classic.daemon.instance import Generation
-from smtpd_classic.daemon.lifecycle import HAND_OVER_S, PICKUP_S, STOP, STOP_S, ControlChannel, Draining
+from smtpd_classic.daemon.lifecycle import HAND_OVER_S, STOP, STOP_S, ControlChannel, Draining
 from smtpd_classic.dns import DnsResolver
+from smtpd_classic.durable import observe_syncs
 from smtpd_classic.mailstore.store import MailStore, MailStoreBroken
 from smtpd_classic.reception import Reception
 from smtpd_classic.server.acceptor import Acceptor
@@ -32,7 +33,9 @@ _MARGIN = 4  # connections; clients that keep theirs stay where they are once ac
 
 
 def services_for(setting: Generation) -> Services:
+    """Return the parts of a process, which from now on measures its writes."""
     config, log = setting.config, setting.log
+    observe_syncs(setting.runtime.counters.synced)
 
     def complain(part: str) -> Callable[[str], None]:
         return lambda sentence: log.warning(part, sentence)
@@ -100,32 +103,16 @@ def receive(setting: Generation, supervisor: socket.socket) -> None:
 def deliver(setting: Generation, supervisor: socket.socket) -> None:
     """Run the process that delivers the queue."""
     # Here, because it takes a fifth of the start, and the receivers do not have to wait for it.
-    from smtpd_classic.daemon.certificates import CertificateWatch  # noqa: PLC0415
-    from smtpd_classic.daemon.junk import junk_expiry  # noqa: PLC0415
-    from smtpd_classic.daemon.keys import key_watch  # noqa: PLC0415
-    from smtpd_classic.retry import RetryThread  # noqa: PLC0415
-    from smtpd_classic.submission.pickup import Pickup  # noqa: PLC0415
+    from smtpd_classic.daemon.sending import Sending  # noqa: PLC0415
 
     orders = ControlChannel(supervisor)
-    services = services_for(setting)
-    retry, pickup, keys = RetryThread(services), Pickup(services), key_watch(services)
-    retry.start()
-    pickup.start()
-    keys.start()
-    certificates = CertificateWatch(services)
-    certificates.start()
-    junk = junk_expiry(services)
-    junk.start()
+    sending = Sending(services_for(setting))
+    sending.start()
     orders.ready()
     while not (word := orders.word()):
         orders.wait()
     orders.detach()
-    junk.stop()
-    certificates.stop()
-    keys.stop(0.0)
-    pickup.stop(PICKUP_S)
-    retry.stop(STOP_S if word == STOP else HAND_OVER_S)
-    setting.runtime.wake()  # for the successor, which could not claim the messages of the last attempts
+    sending.stop(STOP_S if word == STOP else HAND_OVER_S)
 
 
 def sweep(setting: Generation, supervisor: socket.socket) -> None:

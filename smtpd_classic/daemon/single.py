@@ -3,59 +3,23 @@
 import os
 import signal
 import threading
-from typing import NamedTuple
 
 from smtpd_classic.accounts import AccountsUnreadable
 from smtpd_classic.daemon import notify
-from smtpd_classic.daemon.certificates import CertificateWatch
 from smtpd_classic.daemon.children import receiver_for, services_for, sweep_up
 from smtpd_classic.daemon.instance import Generation, Instance
-from smtpd_classic.daemon.junk import junk_expiry
-from smtpd_classic.daemon.keys import key_watch
-from smtpd_classic.daemon.lifecycle import HAND_OVER_S, PICKUP_S, STOP_S, Draining
+from smtpd_classic.daemon.lifecycle import HAND_OVER_S, STOP_S, Draining
+from smtpd_classic.daemon.sending import Sending
 from smtpd_classic.daemon.signals import Signals
-from smtpd_classic.keys.watch import KeyWatch
-from smtpd_classic.mailstore.junk import JunkExpiry
-from smtpd_classic.retry import RetryThread
-from smtpd_classic.runtime import Runtime
 from smtpd_classic.server.acceptor import Acceptor
 from smtpd_classic.server.listener_server import Receiver
 from smtpd_classic.server.tls import CertificateProblem
-from smtpd_classic.submission.pickup import Pickup
 
 __all__ = ["Single"]
 
 _COLUMN = 1
 _TICK_S = 0.05
 _REST_S = 60.0
-
-
-class _Sending(NamedTuple):
-    """The threads that deliver the queue, empty maildrop/, and watch the keys,
-    and remove old junk."""
-
-    retry: RetryThread
-    pickup: Pickup
-    keys: KeyWatch
-    certificates: CertificateWatch
-    junk: JunkExpiry
-    runtime: Runtime
-
-    def start(self) -> None:
-        self.keys.start()
-        self.certificates.start()
-        self.junk.start()
-        self.retry.start()
-        self.pickup.start()
-
-    def stop(self, timeout_s: float) -> None:
-        self.junk.stop()
-        self.certificates.stop()
-        self.keys.stop(0.0)
-        self.pickup.stop(PICKUP_S)
-        self.retry.stop(timeout_s)
-        # A successor could not claim the messages of attempts that ran until now, and does not know their next time.
-        self.runtime.wake()
 
 
 class Single:
@@ -66,7 +30,7 @@ class Single:
         self._signals = Signals({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
         self._acceptor = Acceptor((self._signals.fileno(),), instance.setting.log)
         self._draining: list[Draining] = []
-        self._sending: _Sending
+        self._sending: Sending
 
     def run(self) -> int:
         """Serve until SIGTERM, and return the exit status."""
@@ -87,12 +51,10 @@ class Single:
             if not asked and not self._draining:
                 setting.runtime.blocks.sweep()
 
-    def _begin(self, setting: Generation) -> tuple[Receiver, _Sending]:
+    def _begin(self, setting: Generation) -> tuple[Receiver, Sending]:
         services = services_for(setting)
         receiver = receiver_for(services, setting.sockets)
-        keys, certificates = key_watch(services), CertificateWatch(services)
-        junk = junk_expiry(services)
-        sending = _Sending(RetryThread(services), Pickup(services), keys, certificates, junk, setting.runtime)
+        sending = Sending(services)
         self._acceptor.serve(receiver.servers)
         sending.start()
         threading.Thread(target=sweep_up, args=(services,), daemon=True).start()

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from smtpd_classic.log import WARNING, Log, printable
 from smtpd_classic.policy import ClientContext
 from smtpd_classic.runtime import Runtime
+from smtpd_classic.runtime.measures import reason_measure
 from smtpd_classic.smtp.reply import Reply
 from smtpd_classic.smtp.session import ServerSession
 from spool import Recipient
@@ -43,6 +44,7 @@ class ReceptionLog:
     ) -> None:
         """Log a refusal, in the form that pflogsumm and fail2ban read. `sender` is None outside of a transaction."""
         self._counters.count("rejected")
+        self._counters.measure(reason_measure(reply.enhanced))
         session = self._session
         about = f"<{printable(recipient, 256)}>: " if recipient else ""
         known = [] if sender is None else [f"from=<{printable(sender, 256)}>"]
@@ -88,6 +90,9 @@ class ReceptionLog:
 
     def count(self, what: str, number: int = 1) -> None:
         self._counters.count(what, number)
+
+    def delivered_after(self, seconds: float, number: int) -> None:
+        self._counters.delivered_after(seconds, number)
 
     def disconnected(self, reason: str, last: str) -> None:
         """Log the end of a session; `reason` is blank or "quit" if nothing went wrong. Local sessions get no

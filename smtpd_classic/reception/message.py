@@ -273,6 +273,7 @@ class IncomingMessage:
         if delivered:
             journal.count("delivered", len(delivered))
             now = self._services.clock()
+            journal.delivered_after(now - self._arrival, len(delivered))
             receiving, delivering = came - self._arrival, now - came
             took = f"delay={now - self._arrival:.2g}, delays={receiving:.2g}/0/0/{delivering:.2g}"
             lines += journal.delivered(self.queue_id, delivered, took)

@@ -16,6 +16,7 @@ _LONGEST_REPLY = 900
 
 class OutcomeCounters(Protocol):
     def count(self, what: str, number: int = 1) -> None: ...
+    def delivered_after(self, seconds: float, number: int = 1) -> None: ...
 
 
 class Stopwatch:
@@ -86,6 +87,8 @@ class DeliveryLog:
             f"dsn={code_of(outcome)}, status={_STATUS[outcome.action]} ({words})",
         )
         self._counters.count(_COUNTED[outcome.action])
+        if outcome.action is Action.DELIVERED:
+            self._counters.delivered_after(self._clock() - entry.arrival)
 
     def given_up(self, entry: Entry, recipients: Sequence[object]) -> None:
         """Log and count the recipients that every attempt deferred, after the last attempt."""

@@ -120,6 +120,11 @@ class RetryThread:
             time.monotonic,
         )
 
+    @property
+    def transactions(self) -> int:
+        """Return the number of transactions with other servers at this moment."""
+        return self._network.slots.running
+
     def start(self) -> None:
         """Listen for wakes, and start the thread."""
         self._wakes = self._open_wakes()

@@ -18,6 +18,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from smtpd_classic.runtime.clients import client_key
+from smtpd_classic.runtime.measures import MEASURED, delivery_measure
 
 __all__ = ["COUNTED", "Counters", "Minute", "TooMany"]
 
@@ -43,9 +44,10 @@ _BUCKETS = 8192
 _MAGIC = b"counter2"
 _HEADER = struct.Struct("<8sII32s")  # magic, columns, unused, the key of the buckets
 _HEADER_SIZE = 64
-_WORDS = 2 + len(COUNTED) + _MINUTES * (1 + len(COUNTED))  # pid, open connections, totals, ring
+_ALL = COUNTED + MEASURED
+_WORDS = 2 + len(_ALL) + _MINUTES * (1 + len(COUNTED))  # pid, open connections, totals, ring
 _COLUMN_SIZE = _WORDS * 8 + _BUCKETS * 2
-_PID, _OPEN, _TOTALS, _RING = 0, 1, 2, 2 + len(COUNTED)
+_PID, _OPEN, _TOTALS, _RING = 0, 1, 2, 2 + len(_ALL)
 
 
 class Minute(NamedTuple):
@@ -106,7 +108,7 @@ class Counters:
         """The process of `column` is dead: its connections are closed; its totals go into column 0."""
         words, buckets = self._columns[column]
         kept = self._columns[0][0]
-        for each in range(len(COUNTED)):
+        for each in range(len(_ALL)):
             kept[_TOTALS + each] += words[_TOTALS + each]
         for slot in range(_MINUTES):
             self._keep_minute(words, kept, _RING + slot * (1 + len(COUNTED)))
@@ -140,6 +142,28 @@ class Counters:
                 words[at + 1 : at + 1 + len(COUNTED)] = _NOTHING
                 words[at] = minute
             words[at + 1 + index] += number
+
+    def measure(self, what: str, number: int = 1) -> None:
+        """Count one of `MEASURED`. Does nothing in a process without a column; never raises."""
+        own = self._own
+        if own is not None:
+            with self._lock:
+                own[0][_TOTALS + _INDEX[what]] += number
+
+    def delivered_after(self, seconds: float, number: int = 1) -> None:
+        """Measure the time from arrival to delivery of `number` recipients."""
+        self._measure_both(delivery_measure(seconds), number, "delivery_ms", max(int(seconds * 1000), 0) * number)
+
+    def synced(self, seconds: float) -> None:
+        """Measure the time of one fsync of a message."""
+        self._measure_both("syncs", 1, "sync_us", int(seconds * 1_000_000))
+
+    def _measure_both(self, what: str, number: int, time_of: str, time_taken: int) -> None:
+        own = self._own
+        if own is not None:
+            with self._lock:
+                own[0][_TOTALS + _INDEX[what]] += number
+                own[0][_TOTALS + _INDEX[time_of]] += time_taken
 
     def connected(self, ip: str, most: int, most_per_client: int) -> TooMany:
         """Count a connection as open. When there are too many already, say which kind ("all", "client") and do not.
@@ -190,6 +214,12 @@ class Counters:
         """How much of each of `COUNTED` since the daemon was started."""
         self._look()
         return {name: sum(words[_TOTALS + index] for words, _ in self._columns) for index, name in enumerate(COUNTED)}
+
+    def measured(self) -> dict[str, int]:
+        """Return the total of each of `MEASURED` since the daemon was started."""
+        self._look()
+        first = len(COUNTED) + _TOTALS
+        return {name: sum(words[first + index] for words, _ in self._columns) for index, name in enumerate(MEASURED)}
 
     def minutes(self, number: int = 60) -> list[Minute]:
         """The last minutes, the oldest first; the current one, which is not over, is the last."""
@@ -256,5 +286,5 @@ def _bucket(ip: str, key: bytes) -> int:
     return int.from_bytes(digest, "little") % _BUCKETS
 
 
-_INDEX = {name: index for index, name in enumerate(COUNTED)}
+_INDEX = {name: index for index, name in enumerate(_ALL)}
 _NOTHING = memoryview(bytes(8 * len(COUNTED))).cast("Q")

@@ -6,15 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from smtpd_classic.daemon.certificates import CertificateWatch
-from smtpd_classic.daemon.junk import junk_expiry
-from smtpd_classic.daemon.keys import key_watch
-from smtpd_classic.daemon.single import _Sending
+from smtpd_classic.daemon.sending import Sending
 from smtpd_classic.retry import RetryThread, network_for
 from smtpd_classic.smtp import events
 from smtpd_classic.smtp.events import Event
 from smtpd_classic.smtp.reply import Reply
-from smtpd_classic.submission.pickup import Pickup
 from spool import Spool
 from tests.client.fake_host import FakeHost, Talk
 from tests.retry.test_patience import Gatekeeper
@@ -34,17 +30,10 @@ class _WaitThenDefer:
         return Reply(451, "4.7.1", "greylisted") if isinstance(event, events.RcptTo) else None
 
 
-def _sending(world: World, host: FakeHost) -> _Sending:
+def _sending(world: World, host: FakeHost) -> Sending:
     services = world.services
     network = replace(network_for(services), timeouts=world.timeouts, smtp_port=host.port)
-    return _Sending(
-        RetryThread(services, network=network),
-        Pickup(services),
-        key_watch(services),
-        CertificateWatch(services),
-        junk_expiry(services),
-        services.runtime,
-    )
+    return Sending(services, RetryThread(services, network=network))
 
 
 def test_a_message_that_the_old_threads_defer_after_a_reload_does_not_wait_for_the_periodic_scan(

@@ -1,6 +1,9 @@
 """Server: options of the page that are seen on the wire."""
 
+from urllib.request import urlopen
+
 from tests.client.fake_host import FakeHost, hosts, own_ip
+from tests.instance import free_port
 from tests.waiting import until
 from tests.wire.panel import options
 from tests.wire.test_authentication import place
@@ -39,3 +42,14 @@ def test_public_addresses(world: World) -> None:
     world.panel.set("Server", SERVER["public_addresses"], f"{own_ip()}, {DEAD_MX}")
     queue_id = world.send("bob@mx.test")
     world.logged(f"{queue_id}: to=<bob@mx.test>", "dsn=5.4.6", "loops back to this server")
+
+
+def test_metrics(world: World) -> None:
+    world.given({})
+    port = free_port()
+    world.panel.set("Server", SERVER["metrics"], f"127.0.0.1:{port}")
+    world.send("bob@mx.test")
+    with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as found:
+        text = found.read().decode()
+    assert "smtpd_up 1.0" in text
+    assert "smtpd_received_total" in text

@@ -1,0 +1,47 @@
+"""The threads that one process of a server has: they deliver the queue, and look after what needs it now and then."""
+
+from smtpd_classic.daemon.certificates import CertificateWatch
+from smtpd_classic.daemon.junk import junk_expiry
+from smtpd_classic.daemon.keys import key_watch
+from smtpd_classic.daemon.lifecycle import PICKUP_S
+from smtpd_classic.daemon.metrics import metrics_for
+from smtpd_classic.retry import RetryThread
+from smtpd_classic.services import Services
+from smtpd_classic.submission.pickup import Pickup
+
+__all__ = ["Sending"]
+
+
+class Sending:
+    """The delivery of the queue, the pickup of maildrop/, the keys, the certificate, old junk, and metrics."""
+
+    def __init__(self, services: Services, retry: RetryThread | None = None) -> None:
+        self._runtime = services.runtime
+        self._retry = RetryThread(services) if retry is None else retry
+        self._pickup = Pickup(services)
+        self._keys = key_watch(services)
+        self._certificates = CertificateWatch(services)
+        self._junk = junk_expiry(services)
+        self._metrics = metrics_for(services, lambda: self._retry.transactions)
+
+    def start(self) -> None:
+        self._keys.start()
+        self._certificates.start()
+        self._junk.start()
+        self._retry.start()
+        self._pickup.start()
+        if self._metrics is not None:
+            self._metrics.start()
+
+    def stop(self, timeout_s: float) -> None:
+        """End the threads; deliveries get `timeout_s`. Wake the successor, which could not claim the messages of
+        attempts that ran until now, and does not know their next time.
+        """
+        if self._metrics is not None:
+            self._metrics.stop()
+        self._junk.stop()
+        self._certificates.stop()
+        self._keys.stop(0.0)
+        self._pickup.stop(PICKUP_S)
+        self._retry.stop(timeout_s)
+        self._runtime.wake()
