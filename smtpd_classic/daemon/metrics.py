@@ -28,6 +28,9 @@ _HELP = {
     "submitted": "Messages accepted from users and programs of this site",
     "blocked": "Connections refused because the client is blocked",
     "logins_failed": "Failed logins",
+    "auth_passed": "Messages that passed DMARC",
+    "auth_refused": "Messages refused by the result of SPF, DKIM and DMARC",
+    "junk": "Messages put into junk folders",
 }
 
 

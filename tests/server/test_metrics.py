@@ -14,6 +14,7 @@ from urllib.request import urlopen
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from smtpd_classic.runtime import COUNTED
 from spool import Envelope, Recipient, Spool, new_queue_id
 from tests.instance import free_port
 from tests.load import Load
@@ -61,6 +62,7 @@ def test_the_figures_of_all_processes_are_served(server: tuple[Daemon, int]) -> 
     assert value(text, "smtpd_syncs_total") >= sent
     assert value(text, "smtpd_sync_seconds_total") > 0
     assert value(text, "smtpd_up") == 1
+    assert all(value(text, f"smtpd_{name}_total") >= 0 for name in COUNTED)
     assert value(text, 'smtpd_queue_messages{state="held"}') == 0
 
 
