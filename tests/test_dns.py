@@ -431,6 +431,18 @@ def test_an_address_in_hand_wins_over_what_becomes_of_the_other_family(
         resolver.addresses("host.test", version=10 - version, timeout_s=0.3)
 
 
+@pytest.mark.parametrize(("names", "asked"), [(2, 2), (3, 3), (4, 3), (9, 3)])
+def test_three_names_of_a_client_are_tried_and_no_more(servers: list[Server], names: int, asked: int) -> None:
+    """A stranger could publish thousands of names that do not lead back."""
+    servers.append(server := Server(dns.rcode.NOERROR))
+    server.rcodes[A] = dns.rcode.NXDOMAIN
+    client = dns.reversename.from_address("192.0.2.1")
+    published = [f"name{number}.test." for number in range(names)]
+    server.records[dns.rdatatype.PTR] = [dns.rrset.from_text(client, 60, "IN", "PTR", *published)]
+    assert DnsResolver([("127.0.0.1", server.port)]).host_name("192.0.2.1") == ""
+    assert server.questions == 1 + asked
+
+
 def test_without_any_address_a_failure_of_one_family_decides_nothing(servers: list[Server]) -> None:
     servers.append(Server(dns.rcode.NOERROR))
     servers[0].rcodes[AAAA] = dns.rcode.SERVFAIL

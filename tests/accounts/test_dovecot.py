@@ -122,3 +122,20 @@ def test_dovecot_finds_nothing_to_complain_about(dovecot: Dovecot) -> None:
     assert dovecot.lets_in("joe@example.org", PASSWORD)
     log = (dovecot.folder / "log").read_text(encoding="utf-8")
     assert not [line for line in log.splitlines() if "Error" in line or "Warning" in line]
+
+
+def test_the_file_that_is_shipped_for_this_dovecot_is_accepted(tmp_path: Path) -> None:
+    """Debian 12 has Dovecot 2.3, and Debian 13 has 2.4, which refuses a file for 2.3."""
+    version = subprocess.run([need("dovecot"), "--version"], capture_output=True, text=True, check=True).stdout
+    new = version.startswith("2.4")
+    shipped = Path(__file__).parents[2] / "conf/dovecot" / f"smtpd-classic-{'2.4' if new else '2.3'}.conf"
+    number = version.split()[0].split("-")[0]
+    head = f"dovecot_config_version = {number}\ndovecot_storage_version = {number}\n" if new else ""
+    me, group = pwd.getpwuid(os.geteuid()).pw_name, grp.getgrgid(os.getegid()).gr_name
+    text = shipped.read_text(encoding="utf-8").replace("mail_gid = smtpdc", f"mail_gid = {group}")
+    file = tmp_path / "dovecot.conf"
+    file.write_text(f"{head}protocols = imap\nssl = no\n{text.replace('smtpdc', me)}", encoding="utf-8")
+    done = subprocess.run([need("doveconf"), "-n", "-c", file], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert not [line for line in done.stderr.splitlines() if "rror" in line or "obsolete" in line.lower()]
+    assert f"mail_uid = {me}" in done.stdout
