@@ -270,7 +270,7 @@ class Model(RuleBasedStateMachine):
                 host.behaviour = TAKES
             for queue_id in self.world.queue():
                 with suppress(NotClaimed):
-                    self.world.spool.release(queue_id)
+                    self.world.spool.release(queue_id, now=self.world.clock.now)
             self.scan()  # for messages that were sent without a wake
             for _ in range(60):
                 self.step()
