@@ -2,6 +2,7 @@
 
 import base64
 import struct
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -414,3 +415,36 @@ def test_a_filter_at_a_tcp_port(tmp_path: Path) -> None:
     made = FakeFilter().listen()
     assert sent(world(tmp_path, options(made))).startswith("250")
     made.close()
+
+
+def test_an_outgoing_filter_sees_the_fields_that_the_server_adds(tmp_path: Path, start: Start) -> None:
+    """A filter that signs must see the final fields."""
+    made = start()
+    here = world(tmp_path, options(made, for_="outgoing") + "[trusted]\nhosts = 192.0.2.7\n")
+    assert sent(here, b"Subject: old\n\nbody\n", ip="192.0.2.7").startswith("250")
+    shown = [data.split(b"\0")[0] for data in made.data("L")]
+    assert sorted(shown) == [b"Date", b"From", b"Message-ID", b"Subject"]
+    header = stored(here).partition(b"\n\n")[0]
+    assert all(header.count(name + b":") == 1 for name in shown)
+
+
+def test_no_session_waits_for_the_filter_of_another(tmp_path: Path, start: Start) -> None:
+    go, asked = threading.Event(), threading.Event()
+
+    def end_of_message(data: bytes) -> bytes:
+        if not asked.is_set():
+            asked.set()
+            go.wait(20)
+        return CONTINUE
+
+    here = world(tmp_path, options(start({"E": end_of_message})))
+    slow = begun(here)
+    replies: list[str] = []
+    waiting = threading.Thread(target=lambda: replies.append(finish(slow)))
+    waiting.start()
+    assert asked.wait(20)
+    assert all(sent(here).startswith("250") for _ in range(5))
+    assert replies == []
+    go.set()
+    waiting.join(20)
+    assert replies[0].startswith("250")
