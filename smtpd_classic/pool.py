@@ -13,6 +13,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable
+from math import ceil
 from typing import NamedTuple
 
 __all__ = [
@@ -28,7 +29,7 @@ __all__ = [
 _SLOW_S = 0.5  # a failure that took longer is remembered
 _LONGEST_REST_S = 30.0
 _RECEIVED = 65536
-_QUICK_ACK = getattr(socket, "TCP_QUICKACK", None)
+_QUICK_ACK = getattr(socket, "TCP_QUICKACK", 0)
 
 
 class NeighbourFailure(Exception):
@@ -69,35 +70,52 @@ class NeighbourHealth(NamedTuple):
 
 
 class NeighbourConnection:
-    """One open connection. Not for use by several threads. All methods raise NeighbourFailure."""
+    """One open connection. Not for use by several threads. All methods raise NeighbourFailure.
 
-    __slots__ = ("_address", "_connected", "_release", "_socket")
+    The kernel keeps the deadlines, in whole seconds, so that a read or write is one system call.
+    """
+
+    __slots__ = ("_address", "_connected", "_is_tcp", "_release", "_socket", "_wait_s")
 
     def __init__(self, address: NeighbourAddress, connected: socket.socket, release: Callable[[], None]) -> None:
         self._address = address
         self._socket: socket.socket | None = connected
         self._connected = connected
+        self._is_tcp = not address.path and _QUICK_ACK != 0
+        self._wait_s = 0
         self._release = release
+        connected.settimeout(None)
 
     def send(self, data: bytes, deadline: float) -> None:
         try:
-            self._connected.settimeout(_left(deadline))
-            self._connected.sendall(data)
+            while data:
+                self._wait_until(deadline)
+                data = data[self._connected.send(data) :]
         except OSError as problem:
             raise NeighbourFailure(_reason(self._address, problem)) from None
 
     def receive(self, deadline: float) -> bytes:
         """Return the next octets, at least one."""
         try:
-            if _QUICK_ACK is not None and not self._address.path:  # the kernel forgets this with each packet
+            if self._is_tcp:  # the kernel forgets this with each packet
                 self._connected.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)
-            self._connected.settimeout(_left(deadline))
+            self._wait_until(deadline)
             data = self._connected.recv(_RECEIVED)
         except OSError as problem:
             raise NeighbourFailure(_reason(self._address, problem)) from None
         if not data:
             raise NeighbourFailure(f"{self._address} closed the connection")
         return data
+
+    def _wait_until(self, deadline: float) -> None:
+        left_s = deadline - time.monotonic()
+        if left_s <= 0:
+            raise TimeoutError
+        wait_s = ceil(left_s)
+        if wait_s != self._wait_s:
+            self._wait_s = wait_s
+            for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+                self._connected.setsockopt(socket.SOL_SOCKET, option, struct.pack("@ll", wait_s, 0))
 
     def close(self) -> None:
         """Close the connection. May be called twice."""
@@ -168,13 +186,6 @@ class Neighbour:
     def _release(self) -> None:
         with self._lock:
             self._open -= 1
-
-
-def _left(deadline: float) -> float:
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise TimeoutError
-    return left
 
 
 def _connected(address: NeighbourAddress, timeout_s: float) -> socket.socket:

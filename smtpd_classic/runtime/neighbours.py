@@ -14,6 +14,7 @@ from typing import NamedTuple
 __all__ = ["NeighbourState", "NeighbourStates"]
 
 _REFRESH_S = 10.0
+_KNOWN_S = 1.0  # after a success, the file is not read again for so long
 
 
 class NeighbourState(NamedTuple):
@@ -38,11 +39,18 @@ class NeighbourStates:
         self._folder = folder
         self._clock = clock
         self._written: dict[str, float] = {}
+        self._success_at: dict[str, float] = {}
 
     def report(self, name: str, reason: str, took_s: float) -> bool:
         """Note a failure, or a success if `reason` is blank. Return True if the state has changed; the first
         success is no change."""
         now = self._clock()
+        if reason:
+            self._success_at.pop(name, None)
+        elif 0 <= now - self._success_at.get(name, 0.0) < _KNOWN_S:
+            return False
+        else:
+            self._success_at[name] = now
         found = self.read(name)
         changed = found is None or found.is_down != bool(reason)
         if changed or now - self._written.get(name, 0.0) >= _REFRESH_S:
