@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from smtpd_classic.accounts import Accounts, AccountsUnreadable
 from smtpd_classic.config.check_domains import local_domains
 from smtpd_classic.config.schema import Config, Listener
+from smtpd_classic.counters import CounterStore, FileCounterStore
 from smtpd_classic.dns import Resolver
 from smtpd_classic.domain_name import ascii_domain
 from smtpd_classic.keys.store import IN_USE, KeyStore, KeysUnreadable, dkim_folder
@@ -18,6 +19,7 @@ from smtpd_classic.milter.clients import filter_clients
 from smtpd_classic.policy import Client, Policy, PolicySources, Trust, rules_for
 from smtpd_classic.policy.hosts import HostPatterns
 from smtpd_classic.policy.networks import Networks
+from smtpd_classic.policy.sending_limits import counters_folder
 from smtpd_classic.runtime import Runtime
 from smtpd_classic.srs import srs_for
 from spool import Spool
@@ -67,6 +69,7 @@ class Services:
     clock: Callable[[], float]
     helo_name: str = field(init=False)
     sources: PolicySources = field(init=False)
+    counters: CounterStore = field(init=False)
     rewriting: Rewriting = field(init=False)
     """The rules of Mail Header Replace for copies that stay here."""
     _policies: dict[str, Policy] = field(init=False, default_factory=dict)
@@ -77,12 +80,14 @@ class Services:
     """The names that only our own servers may use in Authentication-Results."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "counters", FileCounterStore(counters_folder(self.config), self.clock))
         sources = PolicySources(
             quota_used=self.mail_store.quota_used,
             free_bytes=_FreeSpace(self.spool, self.config.server.mail_folder, self.clock),
             blocked=self.runtime.blocks.blocked,
             reverse_srs=self._reverse_srs,
             milters=filter_clients(self.config, self.runtime.milters.report, self._complain),
+            counters=self.counters,
         )
         object.__setattr__(self, "helo_name", self.config.helo_name)
         object.__setattr__(self, "sources", sources)

@@ -8,6 +8,7 @@ __all__ = [
     "DELIVERED",
     "FAILED",
     "JUNK",
+    "OVER_LIMIT",
     "QUARANTINE",
     "RESTORED",
     "UNDELIVERABLE",
@@ -25,7 +26,7 @@ __all__ = [
 WAITING, DELIVERED, FAILED = "waiting", "delivered", "failed"
 # The reasons of a hold. Programs read them too (JSON), so a text never changes.
 BY_HAND, JUNK, RESTORED, UNDELIVERABLE = "by hand", "junk", "restored", "undeliverable"
-QUARANTINE = "quarantine"
+OVER_LIMIT, QUARANTINE = "over limit", "quarantine"
 _QUARANTINED = frozenset({JUNK, QUARANTINE})
 
 
@@ -113,6 +114,8 @@ class State:
     `recipients` has one item for each recipient of the envelope, in the same order; `next_attempt` 0.0 means at once.
     `hold_reason`, `hold_text` and `held_since` tell about a hold; older versions wrote none of them. `held_s` is the
     length of all earlier holds, in which the life time in the queue stood still. `quarantined` stays after a release.
+    `uncounted`: it was over a sending limit; its recipients are counted after the release. `hold_notified`: the sender
+    knows of the hold.
     """
 
     recipients: tuple[RecipientState, ...]
@@ -128,6 +131,8 @@ class State:
     held_since: float = 0.0
     held_s: float = 0.0
     quarantined: bool = False
+    uncounted: bool = False
+    hold_notified: bool = False
 
     @property
     def hold(self) -> Hold | None:
@@ -144,6 +149,7 @@ class State:
             hold_text=hold.text,
             held_since=since,
             quarantined=self.quarantined or hold.is_quarantine,
+            uncounted=self.uncounted or hold.reason == OVER_LIMIT,
         )
 
     def after(

@@ -62,14 +62,16 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     ),
     "schedule": ({"config"}, set()),
     "dsn": ({"message"}, set()),
+    "postmaster": ({"accounts", "config", "dsn", "spool"}, set()),
     "policy": (
-        {"accounts", "config", "dns", "domain_name", "interfaces", "mailauth", "message", "milter", "smtp"},
+        {"accounts", "config", "counters", "dns", "domain_name", "interfaces", "mailauth", "message", "milter", "smtp"},
         set(),
     ),
     "services": (
         {
             "accounts",
             "config",
+            "counters",
             "dns",
             "domain_name",
             "keys",
@@ -85,8 +87,8 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
         set(),
     ),
     "reception": (
-        {"accounts", "config", "dns", "domain_name", "mailauth", "log", "mailstore", "message", "policy", "runtime"}
-        | {"services", "smtp", "spool", "tnef"},
+        {"accounts", "config", "counters", "dns", "domain_name", "mailauth", "log", "mailstore", "message", "policy"}
+        | {"postmaster", "runtime", "services", "smtp", "spool", "tnef"},
         set(),
     ),
     # sendmail runs as anybody, knows the socket and maildrop/, and asks the program itself for what needs more.
@@ -99,8 +101,8 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     ),
     # What drives.
     "retry": (
-        {"accounts", "client", "config", "dns", "dsn", "keys", "log", "mailstore", "runtime", "runtime.hosts"}
-        | {"schedule", "smtp", "spool", "srs"},
+        {"accounts", "client", "config", "counters", "dns", "dsn", "keys", "log", "mailstore", "policy", "postmaster"}
+        | {"runtime", "runtime.hosts", "schedule", "smtp", "spool", "srs"},
         set(),
     ),
     "server.suites": ({"config"}, set()),

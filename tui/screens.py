@@ -46,6 +46,7 @@ MENU_ENTRIES = (
     _settings("SMTP Filter", "filter"),
     MenuEntry("Milters", "server", _later("config.milters_screen", "screen"), ("milter", "milters")),
     _settings("Sending Limits", "limits"),
+    MenuEntry("Account Limits", "server", _later("config.account_limits_screen", "screen"), ("account_limits",)),
     MenuEntry("Signing & DNS", "server", _later("diagnosis.signing_screen", "SigningScreen"), ("signing",)),
     _settings("Server", "server"),
     MenuEntry("Domains", "mail", _later("config.domains_screen", "screen"), ("domains",)),

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from smtpd_classic.config.kinds import (
+    ADDRESS,
     DOMAIN_NAME,
     PATTERN,
     REPLACEMENT,
@@ -18,7 +19,7 @@ from smtpd_classic.config.schema_access import Access
 from smtpd_classic.config.schema_authentication import Authentication
 from smtpd_classic.config.schema_basic import Basic
 from smtpd_classic.config.schema_filter import Filter
-from smtpd_classic.config.schema_limits import Limits
+from smtpd_classic.config.schema_limits import AccountLimits, Limits
 from smtpd_classic.config.schema_milter import Milter, Milters
 from smtpd_classic.config.schema_remote import Direct, DirectDomain, OpenRelay, Remote, Replacement, Trusted
 from smtpd_classic.config.schema_server import Domain, Listener, Server
@@ -27,6 +28,7 @@ from smtpd_classic.config.schema_signing import Signing
 __all__ = [
     "SECTIONS",
     "Access",
+    "AccountLimits",
     "Authentication",
     "Basic",
     "Config",
@@ -73,6 +75,7 @@ class Config:
     authentication: Authentication = Authentication()
     filter: Filter = Filter()
     limits: Limits = Limits()
+    account_limits: tuple[AccountLimits, ...] = ()
     milter: Milters = Milters()
     milters: tuple[Milter, ...] = ()
     lines: Mapping[tuple[str, str], int] = field(default_factory=dict, repr=False, compare=False)
@@ -146,7 +149,21 @@ SECTIONS = (
         "Checks of incoming mail: SPF, DKIM and DMARC.",
     ),
     Section("filter", "filter", Filter, "SMTP Filter", "The quarantine: mail that a filter has put on hold."),
-    Section("limits", "limits", Limits, "Sending Limits", "Mail on hold."),
+    Section(
+        "limits",
+        "limits",
+        Limits,
+        "Sending Limits",
+        "How many recipients elsewhere each account and host may write to, so that a stolen password does little harm.",
+    ),
+    Section(
+        "account-limits",
+        "account_limits",
+        AccountLimits,
+        "Account Limits",
+        "The sending limits of one account; one section each.",
+        ADDRESS,
+    ),
     Section("milter", "milter", Milters, "Milters", "Limits of all milters."),
     Section(
         "milter",

@@ -34,7 +34,8 @@ class GroupCounters:
         new: tuple[str, ...] = ()
         if seen is not None:
             new = tuple(word for word in dict.fromkeys(seen.words) if not self.number(f"seen {word}").value)
-            amounts = (*amounts, seen.amount._replace(number=len(new)))
+            young = self._now - (self.number(_GROUP).value or self._now) < seen.grace_s
+            amounts = (*amounts, seen.amount._replace(number=len(new), most=0 if young else seen.amount.most))
         values = {each.name: self.number(each.name).value for each in amounts}
         over = tuple(each.name for each in amounts if each.most and values[each.name] + each.number > each.most)
         need = (len(seen.words) if seen is not None else 0) + len(amounts) + 1

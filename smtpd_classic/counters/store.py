@@ -21,12 +21,13 @@ class Amount(NamedTuple):
 
 class Seen(NamedTuple):
     """Words to remember for a while, renewed by each use. `amount` counts those that were not known; its own number is
-    not used.
+    not used. In the first `grace_s` of a group the limit of `amount` does not count.
     """
 
     words: tuple[str, ...]
     lifetime_s: float
     amount: Amount
+    grace_s: float = 0.0
 
 
 class Number(NamedTuple):

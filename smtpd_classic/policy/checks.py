@@ -30,6 +30,7 @@ from smtpd_classic.policy.recipients import resolve
 from smtpd_classic.policy.relaying import close_open_relay, look_up_mx, status
 from smtpd_classic.policy.rules import Rules
 from smtpd_classic.policy.sender import require_auth_for_local_sender, require_local_sender, require_own_sender
+from smtpd_classic.policy.sending_limits import over_limit
 from smtpd_classic.policy.transaction import Transaction
 from smtpd_classic.smtp.events import (
     Connected,
@@ -116,6 +117,7 @@ CHECKS = (
         spf_fail,
         lambda rules: rules.config.authentication.check and rules.config.authentication.spf_fail == "refuse",
     ),
+    PolicyCheck(RcptTo, "limits", over_limit, lambda rules: rules.config.limits.over_limit != "hold"),
     PolicyCheck(
         StartContent, "basic", over_max_recipients, lambda rules: rules.config.basic.over_max_recipients != "defer"
     ),

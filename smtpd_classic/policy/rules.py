@@ -8,6 +8,7 @@ from smtpd_classic.accounts import Accounts
 from smtpd_classic.config.check_domains import local_domains
 from smtpd_classic.config.kinds import Network
 from smtpd_classic.config.schema import Config, DirectDomain, Listener
+from smtpd_classic.counters import CounterStore
 from smtpd_classic.dns import Resolver
 from smtpd_classic.domain_name import ascii_domain
 from smtpd_classic.interfaces import is_interface_address
@@ -22,12 +23,14 @@ __all__ = ["PolicySources", "Rules", "rules_for"]
 
 class PolicySources(NamedTuple):
     """Facts from outside the policy: octets used by a Maildir, octets free where mail is written, whether an address is
-    blocked, the real address behind an SRS address of this server (None if it is none), and the milters."""
+    blocked, the real address behind an SRS address of this server (None if it is none), the sending counters, and
+    the milters."""
 
     quota_used: Callable[[str], int]
     free_bytes: Callable[[], int]
     blocked: Callable[[str], bool]
     reverse_srs: Callable[[str], str | None]
+    counters: CounterStore
     milters: tuple[FilterClient, ...] = ()
 
 

@@ -10,7 +10,7 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import NamedTuple, Protocol
 
-from smtpd_classic.log import WARNING
+from smtpd_classic.log import WARNING, printable
 from smtpd_classic.mailstore.incoming import Incoming
 from smtpd_classic.mailstore.store import MailStoreBroken, MailStoreFull
 from smtpd_classic.services import Services
@@ -80,13 +80,13 @@ class IoSlot:
 
 
 class QueueDestination:
-    """A queue file; `commit()` wakes the retry thread, except for a message on `hold`."""
+    """A queue file, perhaps on `hold`; `commit()` wakes the retry thread."""
 
     __slots__ = ("_draft", "_held", "_services", "hold")
 
     def __init__(self, services: Services, queue_id: str) -> None:
         self.hold: Hold | None = None
-        self._held: tuple[Recipient, ...] = ()
+        self._held: list[tuple[tuple[Recipient, ...], Hold]] = []
         self._services = services
         self._draft: Draft = services.spool.draft(queue_id)
 
@@ -112,24 +112,29 @@ class QueueDestination:
         raise ValueError("a queue file keeps the fields in its trailer")
 
     def junk(self, folder: str, held: tuple[Recipient, ...]) -> None:
-        self._held = held
+        if held:
+            self.hold_for(held, Hold(JUNK))
+
+    def hold_for(self, recipients: tuple[Recipient, ...], hold: Hold) -> None:
+        """Let these recipients get a copy of their own, on hold."""
+        self._held.append((recipients, hold))
 
     def commit(self, envelope: Callable[[], Envelope], now: float) -> tuple[Recipient, ...]:
-        if self._held:
-            self._hold(replace(envelope(), recipients=self._held), now)
-        queue_id = self._draft.commit(envelope(), now, self.hold)
-        if self.hold is None:
-            self._services.runtime.wake(queue_id)
+        for recipients, hold in self._held:
+            self._hold(replace(envelope(), recipients=recipients), hold, now)
+        self._services.runtime.wake(self._draft.commit(envelope(), now, self.hold))
         return ()
 
-    def _hold(self, envelope: Envelope, now: float) -> None:
+    def _hold(self, envelope: Envelope, hold: Hold, now: float) -> None:
         """Put a copy into the queue on hold: it is delivered only when a person releases it."""
         with self._services.spool.draft(new_queue_id(now)) as draft:
             for chunk in self._draft.content():
                 draft.write(chunk)
-            queue_id = draft.commit(envelope, now, Hold(JUNK))
-        said = f"{queue_id}: held: junk is not forwarded to {', '.join(each.address for each in self._held)}"
-        self._services.log.write("smtpd", said)
+            queue_id = draft.commit(envelope, now, hold)
+        why = "junk is not forwarded to" if hold.reason == JUNK else f"{hold}, for"
+        names = ", ".join(printable(each.address, 256) for each in envelope.recipients)
+        self._services.log.write("smtpd", f"{queue_id}: held: {why} {names}")
+        self._services.runtime.wake(queue_id)
 
     def abandon(self) -> None:
         self._draft.__exit__(None, None, None)

@@ -18,6 +18,7 @@ from smtpd_classic.reception.destination import (
 )
 from smtpd_classic.reception.header import HeaderEditor
 from smtpd_classic.reception.journal import ReceptionLog
+from smtpd_classic.reception.sending import SendingCount
 from smtpd_classic.services import Services
 from smtpd_classic.smtp.events import RcptTo
 from smtpd_classic.smtp.replies import JUNK_IS_NOT_FORWARDED, accepted
@@ -199,10 +200,23 @@ class IncomingMessage:
             destination.fill(self._fields_at, fields[:-1] + b" " * (self._room - len(fields)) + b"\n")
         if self._junk:
             self._keep_junk_here(destination)
-        with IoSlot():
-            delivered = destination.commit(self._envelope, self._arrival)
+        sending = SendingCount(self._services, self._journal, self._transaction)
+        if not disposition.hold:
+            sending.take(self._recipients, self.queue_id)
+            if sending.refusal is not None:
+                destination.abandon()
+                self.refused(sending.refusal)
+                return sending.refusal
+            if sending.over:
+                self._recipients = sending.put_on_hold(destination, self._recipients)
+        try:
+            with IoSlot():
+                delivered = destination.commit(self._envelope, self._arrival)
+        except BaseException:
+            sending.give_back()
+            raise
         message_id = header.first(b"message-id") or self.editor.own_id()
-        self._log_acceptance(delivered, message_id, came, disposition.hold)
+        self._log_acceptance(delivered, message_id, came, disposition.hold or sending.held)
         return accepted(self.queue_id)
 
     def discard(self, reason: str) -> Reply:

@@ -3,21 +3,27 @@
 Used by the thread that scans the queue. It opens the state of a held message once, and again only after a change.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from smtpd_classic.config.schema import Config
+from smtpd_classic.counters import Amount, CounterStore
 from smtpd_classic.dsn import RecipientStatus
+from smtpd_classic.policy.sending_limits import group_of, limits_for
 from smtpd_classic.retry.context import DeliveryContext
 from smtpd_classic.retry.notices import NoticeResult
 from spool import WAITING, Claim, Hold, NoSuchEntry, Recipient, Spool, SpoolBroken, SpoolFull
-from spool.entry import RESTORED, UNDELIVERABLE
+from spool.entry import OVER_LIMIT, RESTORED, UNDELIVERABLE
 
 __all__ = ["HeldMessages"]
 
 _NEVER = float("inf")
 _WITHOUT_END = frozenset({RESTORED, UNDELIVERABLE})  # an administrator must see them
-_DAY_S = 86_400.0
+_HOUR_S, _DAY_S = 3600.0, 86_400.0
+_WAITS = (
+    "The message is on hold: your sending limit is reached. It waits for the administrator and is not lost. This holds "
+    "for your further messages too until the limit allows them"
+)
 
 
 class _Known(NamedTuple):
@@ -36,6 +42,7 @@ class HeldMessages:
     config: Config
     spool: Spool
     context: DeliveryContext
+    counters: CounterStore
     _known: dict[str, _Known] = field(default_factory=dict)
 
     def look(self) -> None:
@@ -51,6 +58,34 @@ class HeldMessages:
         for queue_id in [queue_id for queue_id, known in self._known.items() if known.until <= now]:
             self._end(queue_id, now)
         self._bound_quarantine()
+
+    def notify(self, claim: Claim) -> None:
+        """Tell the sender of a message over its limit that it waits; one notice an hour for each sender."""
+        hold, now = claim.state.hold, self.context.clock()
+        if hold is None or hold.reason != OVER_LIMIT or claim.state.hold_notified:
+            return
+        envelope = claim.entry.envelope
+        group = group_of(envelope.login, envelope.client)
+        try:
+            wanted = not self.counters.take(group, [Amount("held notice", 1, _HOUR_S, 1)]).over
+            late = [(each, _status(each, "delayed", _WAITS, now)) for each in envelope.recipients]
+            if not wanted or self.context.notices.delayed(claim, late):
+                claim.record(replace(claim.state, hold_notified=True))
+        except (OSError, SpoolBroken, SpoolFull) as problem:
+            self.context.journal.warning(claim.entry.queue_id, str(problem))
+
+    def count_released(self, claim: Claim) -> None:
+        """Count the recipients of a message that was over a limit and is released. No limit is asked again."""
+        envelope = claim.entry.envelope
+        group = group_of(envelope.login, envelope.client)
+        waiting = {row.address for row in claim.state.recipients if row.state == WAITING}
+        limits = limits_for(self.config, group)
+        seen = limits.without_limits().seen(waiting) if group.startswith("account ") else None
+        try:
+            self.counters.take(group, limits.without_limits().amounts(len(waiting)), seen)
+            claim.record(replace(claim.state, uncounted=False))
+        except (OSError, SpoolBroken, SpoolFull) as problem:
+            self.context.journal.warning(claim.entry.queue_id, f"a released message is not counted: {problem}")
 
     def _read(self, queue_id: str, changed: int) -> None:
         try:
@@ -85,7 +120,7 @@ class HeldMessages:
         days = max(round((now - claim.state.held_since) / _DAY_S), 1)
         said = f"The message was on hold ({hold}) and was not released within {days} day{'s' if days > 1 else ''}"
         failures = [
-            (recipient, _failed(recipient, said, now))
+            (recipient, _status(recipient, "failed", said, now))
             for recipient, row in zip(claim.entry.envelope.recipients, claim.state.recipients, strict=True)
             if row.state == WAITING
         ]
@@ -128,11 +163,11 @@ class HeldMessages:
                     self._delete(claim, "the quarantine is full")
 
 
-def _failed(recipient: Recipient, said: str, now: float) -> RecipientStatus:
+def _status(recipient: Recipient, action: str, said: str, now: float) -> RecipientStatus:
     return RecipientStatus(
         recipient.address,
-        "failed",
-        "5.7.1",
+        action,
+        "5.7.1" if action == "failed" else "4.7.1",
         said,
         original=recipient.original,
         orcpt=recipient.orcpt,

@@ -15,6 +15,7 @@ from smtpd_classic.client.local_addresses import LocalAddresses
 from smtpd_classic.client.network import Network, OwnHosts
 from smtpd_classic.client.slots import TransactionSlots
 from smtpd_classic.config.schema import Config
+from smtpd_classic.counters import CounterStore
 from smtpd_classic.dns import Resolver
 from smtpd_classic.log import Log
 from smtpd_classic.mailstore.store import MailStore
@@ -49,6 +50,8 @@ class RetryServices(Protocol):
     def log(self) -> Log: ...
     @property
     def clock(self) -> Callable[[], float]: ...
+    @property
+    def counters(self) -> CounterStore: ...
 
 
 def network_for(services: RetryServices) -> Network:

@@ -25,9 +25,10 @@ from smtpd_classic.client.content import ContentSource, MessageContent
 from smtpd_classic.client.network import Target
 from smtpd_classic.config.schema import Config
 from smtpd_classic.dsn import Notification, RecipientStatus, compose, eight_bit, plain_notice
+from smtpd_classic.postmaster import recipients_of
 from smtpd_classic.retry.journal import DeliveryLog
 from smtpd_classic.runtime import NeighbourState
-from smtpd_classic.smtp.address import NULL_SENDER, split_address
+from smtpd_classic.smtp.address import NULL_SENDER
 from spool import Entry, Envelope, Recipient, Spool, SpoolBroken, SpoolFull, new_queue_id
 
 __all__ = ["NoticeResult", "Notices", "Original"]
@@ -251,12 +252,7 @@ class Notices:
         return Notification(queue_id, token, config.helo_name, config.postmaster, to, arrival, now, fates)
 
     def _resolved(self, address: str) -> tuple[Recipient, ...]:
-        """Return the recipients that mail for the address reaches; none if it is local and does not exist."""
-        if not self._accounts.is_local_domain(split_address(address)[1]):
-            return (Recipient(address),)
-        found = self._accounts.find(address)
-        targets = found.targets if found is not None else ()
-        return tuple(Recipient(target, original=address if target != address else "") for target in targets)
+        return recipients_of(self._accounts, address)
 
     def _commit(
         self, queue_id: str, recipients: tuple[Recipient, ...], pieces: Iterable[bytes], now: float, *, body_8bit: bool

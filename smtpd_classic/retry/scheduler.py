@@ -17,6 +17,7 @@ from smtpd_classic.client.attempt import AttemptPlanner, RoutedJob
 from smtpd_classic.retry.attempt import DeliveryAttempt
 from smtpd_classic.retry.context import DeliveryContext
 from smtpd_classic.retry.due_times import DueTimes
+from smtpd_classic.retry.held import HeldMessages
 from smtpd_classic.retry.job_queue import JobQueue
 from smtpd_classic.retry.limits import ConcurrencyLimit, NextHopQueue, ScheduledJob, ThreadShares
 from smtpd_classic.retry.throttled import ThrottledMessages
@@ -59,6 +60,7 @@ class Scheduler:
     shares: ThreadShares
     most_open: int
     monotonic: Callable[[], float]
+    holds: HeldMessages
     waiting: DueTimes = field(default_factory=DueTimes)
     fresh: deque[str] = field(default_factory=deque)
     throttled: ThrottledMessages = field(default_factory=ThrottledMessages)
@@ -213,7 +215,10 @@ class Scheduler:
         queue_id, now = claim.entry.queue_id, self.context.clock()
         due = self.context.schedule.mended(claim.state.next_attempt, now)
         if claim.state.held:
+            self.holds.notify(claim)
             return False
+        if claim.state.uncounted:
+            self.holds.count_released(claim)
         if due > now and claim.state.attempts:
             self.waiting.add(queue_id, due)
             return False

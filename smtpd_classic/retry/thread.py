@@ -95,7 +95,7 @@ class RetryThread:
         self._context = DeliveryContext(
             Schedule.of(config.basic, remote), notices, self._journal, services.clock, chance
         )
-        self._held = HeldMessages(config, services.spool, self._context)
+        self._held = HeldMessages(config, services.spool, self._context, services.counters)
         slots = self._network.slots
         most = most_sessions(slots.limit)
         self._remote = DeliveryThreads(
@@ -118,6 +118,7 @@ class RetryThread:
             ThreadShares.of(most),
             most,
             time.monotonic,
+            self._held,
         )
 
     @property

@@ -62,7 +62,7 @@ printf '%s\n' "${COMPREPLY[@]}"
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["config", "set", "li"], ["listener\\ smtp"]),
+        (["config", "set", "lis"], ["listener\\ smtp"]),
         (["config", "get", "bas"], ["basic"]),
         (["config", "set", "basic", "max_ho"], ["max_hops"]),
         (["config", "set", "listener\\ smtp", "p"], ["port", "proxy_protocol"]),

@@ -1,0 +1,128 @@
+"""Counts the recipients of a message for its sender, once, when the message is committed."""
+
+from collections.abc import Sequence
+
+from smtpd_classic.counters import Amount, Taken
+from smtpd_classic.policy import Transaction
+from smtpd_classic.policy.sending_limits import DAY, HOUR, NEW, SenderLimits, over_limit_reply, sender_limits
+from smtpd_classic.postmaster import PostmasterMail
+from smtpd_classic.reception.destination import Destination, QueueDestination
+from smtpd_classic.reception.journal import ReceptionLog
+from smtpd_classic.services import Services
+from smtpd_classic.smtp.reply import Reply
+from spool import Hold, Recipient
+from spool.entry import OVER_LIMIT
+
+__all__ = ["SendingCount"]
+
+_DAY_S = 86_400.0
+_CLIENTS, _MOST_CLIENTS = "clients", 5
+_ALARM = (
+    "{who} has written to {hour} recipients outside of this server within an hour, to {day} within a day, and to {new} "
+    "new ones within a day. {limit}\n\nThe last addresses of its programs: {clients}.\n\nIf these are not your user's, "
+    "the password was stolen: set another one (smtpd-classic user password). “smtpd-classic limits list” shows the "
+    "counts, “smtpd-classic queue list --reason 'over limit'” shows the messages on hold. You get one such mail a day."
+)
+
+
+class SendingCount:
+    """The count of one message. `over` is the exceeded limit in words, `held` the hold of the message; both are blank
+    for none.
+    """
+
+    __slots__ = ("_journal", "_services", "_taken", "_transaction", "held", "over")
+
+    def __init__(self, services: Services, journal: ReceptionLog, transaction: Transaction) -> None:
+        self._services = services
+        self._journal = journal
+        self._transaction = transaction
+        self._taken: Taken | None = None
+        self.over = self.held = ""
+
+    def take(self, recipients: Sequence[Recipient], queue_id: str) -> None:
+        """Count the recipients elsewhere, or set `over` and count none. Raises OSError if the counters fail."""
+        outside = [each.address for each in recipients if self._is_outside(each)]
+        found = sender_limits(self._services.config, self._transaction.peer) if outside else None
+        if found is None:
+            return
+        group, limits = found
+        seen = limits.seen(outside) if group.startswith("account ") else None
+        taken = self._services.counters.take(group, limits.amounts(len(set(outside))), seen)
+        if taken.over:
+            self.over = limits.text(taken.over[0])
+        else:
+            self._taken = taken
+            if limits.new and taken.values.get(NEW, 0) > limits.new:
+                said = f"{queue_id}: {group} is over {limits.text(NEW)}, which only warns in its first month"
+                self._journal.warning(said)
+        self._watch(group, limits, taken)
+
+    @property
+    def refusal(self) -> Reply | None:
+        """Return the refusal of a message over the limit: other sessions of its sender have used it up since RCPT."""
+        mode = self._services.config.limits.over_limit
+        return None if not self.over or mode == "hold" else over_limit_reply(mode)
+
+    def put_on_hold(self, destination: Destination, recipients: list[Recipient]) -> list[Recipient]:
+        """Put the message on hold for its recipients elsewhere. Return the recipients of the message itself: those here
+        get it at once.
+        """
+        assert isinstance(destination, QueueDestination)
+        hold = Hold(OVER_LIMIT, self.over)
+        here = [each for each in recipients if not self._is_outside(each)]
+        if not here:
+            destination.hold, self.held = hold, str(hold)
+            return recipients
+        destination.hold_for(tuple(each for each in recipients if self._is_outside(each)), hold)
+        return here
+
+    def _is_outside(self, recipient: Recipient) -> bool:
+        return not self._services.accounts.is_local_domain(recipient.address.rpartition("@")[2])
+
+    def give_back(self) -> None:
+        """Undo the count: the message was not stored."""
+        taken, self._taken = self._taken, None
+        if taken is not None:
+            self._services.counters.give_back(taken)
+
+    def _watch(self, group: str, limits: SenderLimits, taken: Taken) -> None:
+        """Remember the client, and tell the postmaster of a limit that is nearly or wholly used."""
+        clients = self._clients(group)
+        percent = self._services.config.limits.alarm_at
+        if not percent:
+            return
+        used = [
+            taken.values[name] * 100 >= percent * most
+            for name in taken.values
+            if (most := limits.most(name) or (limits.alarm if name == HOUR else 0))
+        ]
+        kind = "full" if taken.over else "near" if any(used) else ""
+        if kind and not self._services.counters.take(group, [Amount(f"alarm {kind}", 1, _DAY_S, 1)]).over:
+            self._alarm(group, taken, clients)
+
+    def _clients(self, group: str) -> str:
+        """Return the last client addresses of the sender, with that of this message first."""
+        counters, client = self._services.counters, self._transaction.peer.client
+        before = counters.text(group, _CLIENTS)
+        address = "this machine" if client.local else client.ip
+        others = [each for each in before.split(", ") if each and each != address]
+        now = ", ".join([address, *others[: _MOST_CLIENTS - 1]])
+        if now != before:
+            counters.write_text(group, _CLIENTS, now)
+        return now
+
+    def _alarm(self, group: str, taken: Taken, clients: str) -> None:
+        who = group.partition(" ")[2] if group.startswith("account ") else f"The {group}"
+        values = {name: taken.values.get(name, 0) for name in (HOUR, DAY, NEW)}
+        if self.over:
+            subject = f"{who} has reached a sending limit"
+            limit = f"Its limit of {self.over} is reached; over_limit says what happens to further messages."
+        else:
+            subject = f"{who} comes near a sending limit"
+            limit = "Soon a limit of [limits] is reached."
+        words = _ALARM.format(who=who, limit=limit, clients=clients, **values)
+        services = self._services
+        mail = PostmasterMail(services.config, services.spool, services.accounts, services.clock, services.runtime.wake)
+        problem = mail.send(subject, words)
+        if problem:
+            self._journal.warning(f"the postmaster could not be told of a sending limit: {problem}")
