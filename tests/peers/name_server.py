@@ -19,7 +19,10 @@ NULL_MX: tuple[tuple[int, str], ...] = ((0, "."),)
 
 @contextmanager
 def name_server(
-    folder: Path, mx: Mapping[str, Sequence[tuple[int, str]]], addresses: Mapping[str, str]
+    folder: Path,
+    mx: Mapping[str, Sequence[tuple[int, str]]],
+    addresses: Mapping[str, str],
+    records: Sequence[str] = (),
 ) -> Iterator[tuple[str, int]]:
     """Its address and port. Programs that know no other than /etc/resolv.conf are started by `resolving`."""
     lines = ["port=53", "listen-address=127.0.0.1", "bind-interfaces", "no-resolv", "no-hosts", "user=root"]
@@ -30,6 +33,7 @@ def name_server(
             lines.append(
                 f"dns-rr={domain},15,{preference:04x}00" if host == "." else f"mx-host={domain},{host},{preference}"
             )
+    lines += records
     (folder / "dnsmasq.conf").write_text("\n".join(lines) + "\n")
     (folder / "resolv.conf").write_text("nameserver 127.0.0.1\n")
     with (folder / "dnsmasq.log").open("w") as log:

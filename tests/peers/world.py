@@ -4,9 +4,9 @@ import re
 import shutil
 import smtplib
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from configparser import ConfigParser
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from email import message_from_bytes
 from email.message import Message
 from pathlib import Path
@@ -18,7 +18,7 @@ from tests.peers.name_server import name_server
 from tests.peers.namespace import own_network
 from tests.waiting import until
 
-__all__ = ["JOE", "Net", "content", "failures", "network", "parts", "send", "trace_of"]
+__all__ = ["JOE", "Net", "content", "failures", "network", "network_of", "parts", "send", "trace_of"]
 
 JOE = "joe@us.test"
 ON_INTERFACE = ("127.0.0.2", "127.0.0.3")
@@ -162,15 +162,30 @@ def network(
     **options: str,
 ) -> Iterator[Net]:
     """`options` are SECTION__OPTION="value" pairs; `prefix` is a command that starts our server."""
+    with network_of(mx, addresses, options, prefix) as net:
+        yield net
+
+
+@contextmanager
+def network_of(
+    mx: Mapping[str, Sequence[tuple[int, str]]],
+    addresses: Mapping[str, str],
+    options: Mapping[str, str],
+    prefix: Sequence[str] = (),
+    *,
+    records: Callable[[Instance], Sequence[str]] = lambda us: (),
+    interfaces: Sequence[str] = ON_INTERFACE,
+) -> Iterator[Net]:
+    """The same with further lines for the name server, which may be about our keys, and with other addresses."""
     folder = Path(tempfile.mkdtemp(prefix="peers-"))
     folder.chmod(0o755)
     try:
-        with (
-            own_network(*ON_INTERFACE),
-            name_server(folder, _MX | dict(mx), _ADDRESSES | dict(addresses)) as (ip, port),
-        ):
+        with ExitStack() as stack:
+            stack.enter_context(own_network(*interfaces))
             us = Instance(folder / "us", "us.test")
             us.ports["smtp"] = 25
+            known = _MX | dict(mx), _ADDRESSES | dict(addresses)
+            ip, port = stack.enter_context(name_server(folder, *known, records(us)))
             chosen = {f"listener {name}": {"address": "127.0.0.1", "port": str(at)} for name, at in us.ports.items()}
             chosen |= {"server": {"name_servers": f"{ip}:{port}"}, "domain us.test": {"aliases": "plain.us.test"}}
             for name, value in options.items():
