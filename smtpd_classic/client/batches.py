@@ -1,5 +1,6 @@
 """One message at one host in several transactions, because the host takes fewer recipients at once or some again."""
 
+import time
 from dataclasses import replace
 
 from smtpd_classic.client.network import Timeouts
@@ -19,13 +20,14 @@ def transact(
 
     A recipient that is not settled at the end was accepted by the host, which then closed the session before DATA.
     """
-    session.wire.limit(timeouts.transaction)
+    end = time.monotonic() + timeouts.transaction_of(job.content.facts().size)
     left = list(job.recipients)
     rounds = 0
     while left:
         most = min(most_recipients, session.offered.max_recipients or MOST_RECIPIENTS)
         batch, later = left[:most], left[most:]
         part = job if len(batch) == len(job.recipients) else replace(job, recipients=tuple(batch))
+        session.wire.limit(end - time.monotonic())
         transaction = ClientTransaction(session, part, timeouts)
         transaction.run()
         repeated = transaction.to_repeat() if rounds < len(job.recipients) + 3 else []

@@ -6,6 +6,7 @@ leaves 1.
 """
 
 import threading
+from collections import deque
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -47,13 +48,24 @@ class Connections:
     """The pool of sessions. Thread-safe; `clock` is monotonic.
 
     Sessions are shared only under the same `key` (host, TLS, login). `locks` count the sessions of other processes.
+    A session that was closed counts for `linger_s` more at a host with no room: the host needs a moment to notice.
     """
 
-    def __init__(self, most: int, keep_s: float, clock: Callable[[], float], locks: HostLocks | None = None) -> None:
+    def __init__(
+        self,
+        most: int,
+        keep_s: float,
+        clock: Callable[[], float],
+        locks: HostLocks | None = None,
+        *,
+        linger_s: float = 0.0,
+    ) -> None:
         self._most = most
         self._keep_s = keep_s
         self._clock = clock
         self._locks = locks
+        self._linger_s = linger_s
+        self._lingering: deque[tuple[float, tuple[Hashable, ...]]] = deque()
         self._allowed: dict[Hashable, int] = {}
         self._open: dict[Hashable, int] = {}
         self._kept: dict[_Kept, None] = {}  # the longest idle first
@@ -97,14 +109,14 @@ class Connections:
         if ended is not None:
             self._end(ended)
         else:
-            with self._lock:
-                self._less(places)
+            self._closed_with(places)
 
     def close_idle(self, *, all_of_them: bool = False) -> None:
         """End the sessions that have been idle for `keep_s`; or all idle sessions, and keep no other from now on."""
         now = self._clock()
         with self._lock:
             self._closed = self._closed or all_of_them
+            self._free_lingering()
             ended = [each for each in self._kept if all_of_them or now - each.since >= self._keep_s]
             for each in ended:
                 self._drop(each)
@@ -167,6 +179,7 @@ class Connections:
 
     def _count(self, places: tuple[Hashable, ...]) -> Hashable | None:
         """Count one more session. Return the place that has no room for it, None if it is counted."""
+        self._free_lingering()
         for place in places:
             if self._open.get(place, 0) >= self.allowed(place):
                 return place
@@ -179,6 +192,11 @@ class Connections:
             self._open[place] = self._open.get(place, 0) + 1
         self._number += 1
         return None
+
+    def _free_lingering(self) -> None:
+        now = self._clock()
+        while self._lingering and (self._ended or self._lingering[0][0] <= now):
+            self._less(self._lingering.popleft()[1])
 
     def _less(self, places: tuple[Hashable, ...]) -> None:
         self._number -= 1
@@ -206,5 +224,13 @@ class Connections:
     def _end(self, ended: _Kept) -> None:
         """Close the session, and only then make room for another."""
         ended.session.quit()
+        self._closed_with(ended.places)
+
+    def _closed_with(self, places: tuple[Hashable, ...]) -> None:
+        """Make room after a connection was closed."""
         with self._lock:
-            self._less(ended.places)
+            full = any(self._open[place] >= self.allowed(place) for place in places)
+            if full and self._linger_s and not self._ended:
+                self._lingering.append((self._clock() + self._linger_s, places))
+            else:
+                self._less(places)

@@ -24,6 +24,9 @@ from smtpd_classic.interfaces import is_interface_address
 __all__ = ["Encryption", "Network", "OwnHosts", "RelayLogin", "Target", "Timeouts", "TlsContexts"]
 
 
+_SLOWEST = 2048  # octets a second
+
+
 class Encryption(Enum):
     """The requirement of a session for TLS."""
 
@@ -70,7 +73,11 @@ class Target(NamedTuple):
 
 
 class Timeouts(NamedTuple):
-    """The timeouts of RFC 5321 4.5.3.2, in seconds. `transaction` is the limit for all of one message at one host."""
+    """The timeouts of RFC 5321 4.5.3.2, in seconds.
+
+    `transaction` is the limit for all of one message at one host, which a big message may exceed. The reply to the
+    final dot always has `end` (RFC 1047).
+    """
 
     connect: float = 30.0
     greeting: float = 300.0
@@ -82,7 +89,11 @@ class Timeouts(NamedTuple):
     block: float = 180.0
     end: float = 600.0
     reset: float = 20.0
-    transaction: float = 3600.0
+    transaction: float = 1200.0
+
+    def transaction_of(self, size: int) -> float:
+        """Return the limit for a message of `size` octets: the slowest line takes 2 KiB a second."""
+        return self.transaction + size / _SLOWEST
 
     def scaled(self, factor: float) -> "Timeouts":
         return Timeouts(*(each * factor for each in self))

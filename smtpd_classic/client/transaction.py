@@ -223,6 +223,7 @@ class ClientTransaction:
             return
         wire.transcript.said(f"({sent} octets of content, and the final dot)")
         wire.committing = True
+        wire.limit(self.timeouts.end * len(self.record.accepted))
         try:
             self._content_answered()
         finally:

@@ -26,6 +26,7 @@ from spool import Spool
 __all__ = ["RetryServices", "most_sessions", "network_for"]
 
 _KEEP_SESSIONS_S = 5.0
+_LINGER_S = 0.1
 _LOCKS_FILE = "sessions.lock"
 _MOST_SESSIONS = 1000
 _OTHER_FILES = 200
@@ -57,7 +58,9 @@ class RetryServices(Protocol):
 def network_for(services: RetryServices) -> Network:
     config = services.config
     remote = config.remote
-    connections = Connections(remote.max_connections_per_host, _KEEP_SESSIONS_S, time.monotonic, _locks(services))
+    connections = Connections(
+        remote.max_connections_per_host, _KEEP_SESSIONS_S, time.monotonic, _locks(services), linger_s=_LINGER_S
+    )
     health = Health(services.clock, remote.dead_host_time.total_seconds())
     marks = read_all_marks(os.path.join(services.runtime.folder, HOSTS_FILE), services.clock())
     connections.restore(health.restore(marks))

@@ -319,6 +319,22 @@ def test_a_killed_process_leaves_no_lock(tmp_path: Path) -> None:
     assert locks.lock("host", 1)
 
 
+def test_a_closed_session_counts_a_moment_longer_at_a_host_without_room() -> None:
+    clock = Clock(0.0)
+    pool = Connections(2, 10.0, clock, linger_s=0.2)
+    for _ in range(2):
+        pool.take(("host",), "")
+    pool.give_back(("host",), "", None)
+    with pytest.raises(HostBusy):
+        pool.take(("host",), "")
+    clock.now = 0.2
+    assert pool.take(("host",), "") is None
+    pool.give_back(("host",), "", None)
+    pool.close()
+    pool.give_back(("host",), "", None)
+    assert pool.open == 0, "nothing lingers at the end"
+
+
 def test_a_pool_that_is_closed_opens_no_session() -> None:
     pool = Connections(5, 10.0, Clock(0.0))
     pool.close()

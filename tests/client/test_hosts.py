@@ -4,13 +4,14 @@ import email
 import email.policy
 import socket
 import threading
+import time
 from dataclasses import replace
 
 import pytest
 
 from smtpd_classic.client.fallback import FallbackTransport
 from smtpd_classic.client.mx import MxTransport
-from smtpd_classic.client.network import Network
+from smtpd_classic.client.network import Network, Timeouts
 from smtpd_classic.client.transport import DeliveryJob, HostBusy, Outcome
 from smtpd_classic.smtp import events
 from smtpd_classic.smtp.events import Event
@@ -178,6 +179,23 @@ def test_one_message_has_a_time_limit_in_all() -> None:
         outcomes = send(network, job_for(*(f"user{number}@example.org" for number in range(60))))
     assert {outcome.action.value for outcome in outcomes.values()} == {"delayed"}
     assert 1 < len(clock_ticks) < 30
+
+
+def test_an_attempt_has_twenty_minutes_and_time_for_its_size() -> None:
+    timeouts = Timeouts()
+    assert timeouts.transaction_of(0) == 20 * 60
+    assert timeouts.transaction_of(25 * 1024 * 1024) == 20 * 60 + 12_800
+
+
+def test_the_reply_to_the_final_dot_is_waited_for_beyond_the_limit_of_the_message() -> None:
+    def script(event: Event, talk: Talk) -> None:
+        if isinstance(event, events.EndContent):
+            time.sleep(1.0)  # a host that stores slowly
+
+    host = FakeHost(script=script)
+    network = replace(world(host), timeouts=QUICK._replace(transaction=0.5))
+    with hosts(host):
+        assert send(network, job_for(BOB))[BOB].action.value == "delivered"
 
 
 @pytest.mark.parametrize(

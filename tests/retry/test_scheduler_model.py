@@ -225,8 +225,16 @@ class Model(RuleBasedStateMachine):
             return
         queue_id = sorted(self.sent)[number % len(self.sent)]
         with suppress(NoSuchEntry, NotClaimed):
-            getattr(self.world.spool, ("hold", "release", "retry_now")[number % 3])(queue_id)
+            self._order(queue_id, number % 3)
         self.scheduler.wake(queue_id)
+
+    def _order(self, queue_id: str, order: int) -> None:
+        if order == 0:
+            self.world.spool.hold(queue_id)
+        elif order == 1:
+            self.world.spool.release(queue_id, now=self.clock.now)
+        else:
+            self.world.spool.retry_now(queue_id)
 
     def wake_early(self, number: int) -> None:
         if self.sent:
@@ -270,7 +278,7 @@ class Model(RuleBasedStateMachine):
                 host.behaviour = TAKES
             for queue_id in self.world.queue():
                 with suppress(NotClaimed):
-                    self.world.spool.release(queue_id, now=self.world.clock.now)
+                    self._order(queue_id, 1)
             self.scan()  # for messages that were sent without a wake
             for _ in range(60):
                 self.step()
