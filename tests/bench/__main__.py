@@ -106,7 +106,7 @@ class _Bench:
     def growth(self, load: Workload, sessions: list[int], scale: float) -> dict[str, dict[int, list[Measured]]]:
         makers = [maker for maker in self._able(load) if maker.share == 1]
         if load.name not in _GROWTH_OF_OTHERS:
-            makers = [maker for maker in makers if maker is Ours]
+            makers = [maker for maker in makers if maker.name == Ours.name]
         found: dict[str, dict[int, list[Measured]]] = {each.name: {n: [] for n in sessions} for each in makers}
         for _ in range(self._rounds):
             for number in sessions:

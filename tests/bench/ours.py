@@ -31,6 +31,7 @@ class Ours:
     most_sessions: ClassVar[int] = 1000
     login: Login | None = None
     code = COMPILED
+    more = ""  # of the configuration
 
     def start(self, folder: Path, relay: int) -> None:
         self.server = Instance(folder / "instance", DOMAIN, self.code)
@@ -38,7 +39,7 @@ class Ours:
         line = users.read_text(encoding="utf-8").rstrip("\n")
         users.write_text("".join(f"{user}{line.removeprefix('joe')}\n" for user in USERS), encoding="utf-8")
         with self.server.file.open("a", encoding="utf-8") as file:
-            file.write(_OPTIONS.format(relay=relay))
+            file.write(_OPTIONS.format(relay=relay) + self.more)
         self.server.start()
         self.port = self.server.ports["smtp"]
         self.login = Login(self.server.ports["submission"], self.server.login, self.server.password)

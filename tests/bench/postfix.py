@@ -21,6 +21,7 @@ class Postfix:
     share: ClassVar[float] = 1.0
     most_sessions: ClassVar[int] = 1000
     login: Login | None = None
+    more = ""  # of main.cf
 
     def start(self, folder: Path, relay: int) -> None:
         self.port = free_port()
@@ -65,7 +66,7 @@ smtpd_sasl_path = {self._logins.socket}
 maillog_file = {folder}/log
 maillog_file_prefixes = {folder}
 alias_maps =
-""",
+{self.more}""",
             encoding="utf-8",
         )
         lines = [f"{user}@{DOMAIN} {user}/" for user in USERS]

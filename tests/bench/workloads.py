@@ -65,6 +65,7 @@ WORKLOADS = (
     Workload("W6b", "submission: kept connections", 4000, _LOGIN, kept=True, logs_in=True, goal=1.5),
     Workload("W7", "50 local recipients", 300, _SEVERAL, recipients=50, goal=3),
     Workload("W8", "70 % local, 20 % relayed, 10 % refused", 4000, _RELAY, relayed=0.2, refused=0.1, goal=2.5),
+    Workload("W13", "W1 through rspamd as a milter", 1000, frozenset({"filter"})),
 )
 
 

@@ -1,11 +1,9 @@
 """Real filters: OpenDKIM and OpenDMARC in a chain, rspamd, and ClamAV with a signature of one line."""
 
 import os
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,10 +11,9 @@ import pytest
 from smtpd_classic.mailauth.dkim_sign import SigningKey, sign
 from tests.mailauth.messages import key_record, rsa_key
 from tests.milter.fake import FakeFilter, options
+from tests.milter.programs import rspamd, started
 from tests.milter.test_milters import sent, stored
 from tests.reception.world import World, world
-from tests.tools import need
-from tests.waiting import until
 
 HEADER = (
     b"From: x@elsewhere.example\nTo: joe@example.org\nSubject: hello\nDate: Mon, 01 Jan 2024 00:00:00 +0000\n"
@@ -31,26 +28,6 @@ def place() -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o777)
         yield Path(folder)
-
-
-@contextmanager
-def started(socket: Path, *command: str | Path, log: Path | None = None, within_s: float = 30) -> Iterator[None]:
-    """A filter, from the time at which its socket exists. It must stay in the foreground."""
-    environment = {**os.environ, "RES_OPTIONS": "timeout:1 attempts:1"}
-    with open(f"{socket}.out", "wb") as output:
-        process = subprocess.Popen([need(str(command[0])), *command[1:]], stdout=output, stderr=output, env=environment)
-
-        def said() -> str:
-            texts = [Path(f"{socket}.out"), *([log] if log else [])]
-            return "\n".join(each.read_text(errors="replace") for each in texts if each.exists())
-
-        try:
-            until(lambda: socket.exists() or process.poll() is not None, within_s, said)
-            assert process.poll() is None, said()
-            yield
-        finally:
-            process.kill()  # nothing is to be kept, and the way down of some takes 5 seconds
-            process.wait(20)
 
 
 def milters(**sockets: Path) -> str:
@@ -93,52 +70,10 @@ def test_opendkim_and_opendmarc_in_a_chain(tmp_path: Path, place: Path) -> None:
         third.close()
 
 
-RSPAMD = """
-options {{
-  pidfile = "{place}/rspamd.pid";
-  filters = "";
-  temp_dir = "{place}";
-  url_tld = "{place}/suffixes";
-  disable_hyperscan = true;
-  dns {{ nameserver = ["127.0.0.1:1"]; timeout = 0.1s; retransmits = 1; }}
-}}
-lang_detection {{ languages = "{place}/none"; }}
-logging {{ type = "file"; filename = "{place}/rspamd.log"; level = "info"; }}
-actions {{ reject = 15; add_header = 6; greylist = 4; }}
-lua = "{place}/rules.lua";
-worker "rspamd_proxy" {{
-  bind_socket = "{place}/rspamd mode=0666";
-  milter = yes;
-  timeout = 20s;
-  count = 1;
-  spam_header = "X-Spam";
-  upstream "local" {{ default = yes; self_scan = yes; }}
-}}
-"""
-RULES = """
-local function rule(name, word, score)
-  rspamd_config:register_symbol{name = name, score = score, callback = function(task)
-    return (task:get_subject() or ''):find(word) ~= nil
-  end}
-end
-rule('JUNK', 'junk', 7.0)
-rule('WORSE', 'refuse', 20.0)
-rspamd_config:register_symbol{name = 'GREYLIST', type = 'prefilter', callback = function(task)
-  if (task:get_subject() or ''):find('greylist') then
-    task:set_pre_result('soft reject', 'Try again later')  -- as the module greylist, which needs Redis
-  end
-end}
-"""
-
-
-@pytest.fixture(scope="module")
-def rspamd(place: Path) -> Iterator[Path]:
-    (place / "rspamd.conf").write_text(RSPAMD.format(place=place))
-    (place / "rules.lua").write_text(RULES)
-    (place / "suffixes").write_text("example\norg\n")  # the whole list takes half a minute
-    switches = ("-f", "-i", "-c", place / "rspamd.conf")
-    with started(place / "rspamd", "rspamd", *switches, log=place / "rspamd.log"):
-        yield place / "rspamd"
+@pytest.fixture(scope="module", name="rspamd")
+def rspamd_socket(place: Path) -> Iterator[Path]:
+    with rspamd(place) as socket:
+        yield socket
 
 
 def junk(here: World) -> int:
