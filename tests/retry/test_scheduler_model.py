@@ -31,6 +31,7 @@ from smtpd_classic.keys.ring import KeyRing
 from smtpd_classic.keys.store import KeyStore
 from smtpd_classic.retry.context import DeliveryContext
 from smtpd_classic.retry.delivery_threads import DeliveryThreads
+from smtpd_classic.retry.held import HeldMessages
 from smtpd_classic.retry.journal import DeliveryLog
 from smtpd_classic.retry.limits import ScheduledJob, ThreadShares
 from smtpd_classic.retry.notices import Notices
@@ -141,6 +142,7 @@ class Model(RuleBasedStateMachine):
             ThreadShares.of(10),
             MOST_OPEN,
             self.clock,
+            HeldMessages(services.config, services.spool, context, services.counters),
         )
         self.running: list[tuple[Threads, ScheduledJob]] = []
         self.scan()
