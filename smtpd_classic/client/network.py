@@ -77,6 +77,8 @@ class Timeouts(NamedTuple):
 
     `transaction` is the limit for all of one message at one host, which a big message may exceed. The reply to the
     final dot always has `end` (RFC 1047).
+
+    After `silence` without a greeting, a host that must have TLS is tried with TLS at once.
     """
 
     connect: float = 30.0
@@ -90,6 +92,7 @@ class Timeouts(NamedTuple):
     end: float = 600.0
     reset: float = 20.0
     transaction: float = 1200.0
+    silence: float = 20.0
 
     def transaction_of(self, size: int) -> float:
         """Return the limit for a message of `size` octets: the slowest line takes 2 KiB a second."""

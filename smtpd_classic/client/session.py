@@ -14,6 +14,7 @@ from smtpd_classic.client.answers import check
 from smtpd_classic.client.login import LoginProblem, log_in
 from smtpd_classic.client.network import Encryption, Network, Target
 from smtpd_classic.client.not_ready import NotReady, not_connected, put_off, refused
+from smtpd_classic.client.silent_host import expects_tls_at_once
 from smtpd_classic.client.transcript import Transcript
 from smtpd_classic.client.transport import GREETING
 from smtpd_classic.client.wire import ClientWire, ConnectionLost, connect
@@ -174,6 +175,12 @@ class _Opening:
     def _greet(self, wire: ClientWire) -> None:
         if self._target.implicit_tls:
             self._handshake(wire)
+        if expects_tls_at_once(wire, self._target, self._network, self._transcript):
+            words = (
+                f"{self._peer} expects TLS from the first octet, but port {self._peer.port} is used with STARTTLS; "
+                "name port 465, or the host's port for STARTTLS, often 587"
+            )
+            raise put_off("4.7.4", words, dead=True)
         try:
             reply = wire.reply(self._timeouts.greeting)
         except ConnectionLost as lost:

@@ -7,6 +7,7 @@ Rule 2: the caller marks a secret; it never reaches the transcript.
 
 import contextlib
 import errno
+import select
 import socket
 import ssl
 import time
@@ -132,6 +133,12 @@ class ClientWire:
             self.transcript.heard(f"{found.code}-{status}{line}")
         self.transcript.heard(f"{found.code} {status}{last}")
         return found
+
+    def has_data(self, timeout_s: float) -> bool:
+        """Wait until the host has sent octets or closed the connection. Return False after the time."""
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        return bool(poll.poll(timeout_s * 1000))
 
     def last_words(self) -> Reply | None:
         """Return the reply that the host sent before it closed the connection, or None."""
