@@ -11,6 +11,7 @@ from smtpd_classic.config.schema import Config, Listener
 from smtpd_classic.counters import CounterStore, FileCounterStore
 from smtpd_classic.dns import Resolver
 from smtpd_classic.domain_name import ascii_domain
+from smtpd_classic.filters.tools import FilterTools, filter_tools
 from smtpd_classic.keys.store import IN_USE, KeyStore, KeysUnreadable, dkim_folder
 from smtpd_classic.log import WARNING, Log
 from smtpd_classic.mailstore.store import MailStore
@@ -74,6 +75,7 @@ class Services:
     """The rules of Mail Header Replace for copies that stay here."""
     _policies: dict[str, Policy] = field(init=False, default_factory=dict)
     _trust: Trust = field(init=False)
+    _filter: FilterTools = field(init=False)
     _signing_hosts: Networks = field(init=False)
     trusted_results: HostPatterns = field(init=False)
     own_ids: frozenset[str] = field(init=False)
@@ -93,6 +95,7 @@ class Services:
         object.__setattr__(self, "sources", sources)
         object.__setattr__(self, "rewriting", rewriting_for(self.config.replacements, local=True))
         object.__setattr__(self, "_trust", Trust(self.config, self.dns))
+        object.__setattr__(self, "_filter", filter_tools(self.config, self.dns, self._complain))
         object.__setattr__(self, "trusted_results", HostPatterns(self.config.authentication.trusted_results))
         object.__setattr__(self, "own_ids", _own_ids(self.config))
         object.__setattr__(self, "_signing_hosts", Networks(self.config.signing.sign_for_hosts))
@@ -101,7 +104,16 @@ class Services:
         """Return the checks of a listener; make them when its first client connects."""
         found = self._policies.get(listener.name)
         if found is None or found.rules.listener is not listener:
-            rules = rules_for(self.config, listener, self.accounts, self.dns, self.sources, self._trust, self._signs)
+            rules = rules_for(
+                self.config,
+                listener,
+                self.accounts,
+                self.dns,
+                self.sources,
+                self._trust,
+                self._filter,
+                self._signs,
+            )
             found = self._policies[listener.name] = Policy(rules, self._complain)
         return found
 

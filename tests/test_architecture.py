@@ -63,8 +63,10 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     "schedule": ({"config"}, set()),
     "dsn": ({"message"}, set()),
     "postmaster": ({"accounts", "config", "dsn", "spool"}, set()),
+    "filters": ({"config", "dns"}, set()),
     "policy": (
-        {"accounts", "config", "counters", "dns", "domain_name", "interfaces", "mailauth", "message", "milter", "smtp"},
+        {"accounts", "config", "counters", "dns", "domain_name", "filters", "interfaces", "mailauth", "message"}
+        | {"milter", "smtp"},
         set(),
     ),
     "services": (
@@ -74,6 +76,7 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
             "counters",
             "dns",
             "domain_name",
+            "filters",
             "keys",
             "log",
             "mailstore",

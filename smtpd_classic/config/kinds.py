@@ -15,6 +15,7 @@ from smtpd_classic.config.hosts import (
     mask_host,
 )
 from smtpd_classic.config.kind import MASK, Kind, split_items
+from smtpd_classic.config.lists import ALLOWLISTS, BLOCKLISTS, HELLO_PATTERNS, SENDER_PATTERNS, DnsList
 from smtpd_classic.config.names import (
     ADDRESS,
     ADDRESSES,
@@ -50,6 +51,8 @@ from smtpd_classic.config.values import (
 __all__ = [
     "ADDRESS",
     "ADDRESSES",
+    "ALLOWLISTS",
+    "BLOCKLISTS",
     "BOOLEAN",
     "COMMAND",
     "DOMAINS",
@@ -58,6 +61,7 @@ __all__ = [
     "DURATION",
     "FACTOR",
     "FIELD_NAME",
+    "HELLO_PATTERNS",
     "HOSTS",
     "HOST_PATTERNS",
     "IP_ADDRESSES",
@@ -77,10 +81,12 @@ __all__ = [
     "REPLACEMENT",
     "SECRET",
     "SENDER_ADDRESS",
+    "SENDER_PATTERNS",
     "SIZE",
     "SYSTEM_USER",
     "TEXT",
     "WORD",
+    "DnsList",
     "Host",
     "Kind",
     "Network",

@@ -148,7 +148,15 @@ SECTIONS = (
         "Authentication",
         "Checks of incoming mail: SPF, DKIM and DMARC.",
     ),
-    Section("filter", "filter", Filter, "SMTP Filter", "The quarantine: mail that a filter has put on hold."),
+    Section(
+        "filter",
+        "filter",
+        Filter,
+        "SMTP Filter",
+        "Checks of clients that are neither logged in, trusted nor local, and of their senders. They are made at RCPT, "
+        "and never for postmaster@ and abuse@ of the local domains. Also the quarantine: mail that a filter has put "
+        "on hold.",
+    ),
     Section(
         "limits",
         "limits",

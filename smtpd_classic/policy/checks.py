@@ -12,6 +12,15 @@ from smtpd_classic.policy.answers import allow_vrfy_expn
 from smtpd_classic.policy.authentication import dmarc_quarantine, dmarc_reject, own_domains, spf_fail
 from smtpd_classic.policy.client import allow_only, auth, auto_block, refuse
 from smtpd_classic.policy.content import ContentCheck
+from smtpd_classic.policy.filter import (
+    blocklist_action,
+    blocklists,
+    own_hello,
+    refuse_hellos,
+    refuse_senders,
+    reverse_name,
+    sender_domain,
+)
 from smtpd_classic.policy.limits import (
     bare_line_feeds,
     delivered_to,
@@ -118,6 +127,12 @@ CHECKS = (
         lambda rules: rules.config.authentication.check and rules.config.authentication.spf_fail == "refuse",
     ),
     PolicyCheck(RcptTo, "limits", over_limit, lambda rules: rules.config.limits.over_limit != "hold"),
+    PolicyCheck(RcptTo, "filter", refuse_senders, lambda rules: bool(rules.filter.refused_senders)),
+    PolicyCheck(RcptTo, "filter", refuse_hellos, lambda rules: bool(rules.filter.refused_hellos)),
+    PolicyCheck(RcptTo, "filter", own_hello, lambda rules: rules.config.filter.own_hello != "no"),
+    PolicyCheck(RcptTo, "filter", reverse_name, lambda rules: rules.config.filter.reverse_name == "refuse"),
+    PolicyCheck(RcptTo, "filter", blocklists, lambda rules: bool(rules.filter.blocklists)),
+    PolicyCheck(RcptTo, "filter", sender_domain, lambda rules: rules.config.filter.sender_domain != "no"),
     PolicyCheck(
         StartContent, "basic", over_max_recipients, lambda rules: rules.config.basic.over_max_recipients != "defer"
     ),
@@ -136,6 +151,12 @@ CHECKS = (
     ),
 )
 CONTENT_CHECKS = (
+    ContentRow(
+        "filter",
+        "blocklist_action",
+        blocklist_action,
+        lambda rules: bool(rules.filter.blocklists) and rules.config.filter.blocklist_action != "refuse",
+    ),
     ContentRow("authentication", "check", mail_authentication, lambda rules: rules.config.authentication.check),
     ContentRow("milter", "address", milters, lambda rules: bool(rules.config.milters)),
 )

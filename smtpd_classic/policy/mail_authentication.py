@@ -9,7 +9,7 @@ from smtpd_classic.mailauth.message_check import MessageCheck, MessageResults, r
 from smtpd_classic.mailauth.results import MethodResult
 from smtpd_classic.mailauth.words import ResultWord
 from smtpd_classic.message.headers import HeaderBlock
-from smtpd_classic.policy.authentication import JUNK, MARK, is_checked, lookups_of, spf_of, verdict_on
+from smtpd_classic.policy.authentication import JUNK, is_checked, lookups_of, spf_of, verdict_on
 from smtpd_classic.policy.content import ContentCheck, Disposition
 from smtpd_classic.policy.transaction import Transaction
 from smtpd_classic.smtp.reply import Reply
@@ -54,9 +54,9 @@ class MailAuthentication(ContentCheck):
         assert self._check is not None
         verdict = self._transaction.verdict = verdict_on(self._transaction, self._check.finish())
         if verdict.action == JUNK:
-            disposition.junk = verdict.reason
-        reason = verdict.reason if verdict.action != MARK or verdict.reason != "none" else "none"
-        self._text = self._fields(verdict.results, verdict.action, reason, self._iprev())
+            disposition.junk = disposition.junk or verdict.reason
+        reason = disposition.junk or verdict.reason
+        self._text = self._fields(verdict.results, verdict.action, reason, self._iprev(), bool(disposition.junk))
         return None
 
     def fields(self) -> bytes:
@@ -64,7 +64,7 @@ class MailAuthentication(ContentCheck):
 
     def longest_fields(self) -> int:
         assert self._check is not None
-        return len(self._fields(self._check.longest(), "refuse", "x" * _LONGEST_REASON, ResultWord.TEMPERROR))
+        return len(self._fields(self._check.longest(), "refuse", "x" * _LONGEST_REASON, ResultWord.TEMPERROR, True))
 
     def summary(self) -> str:
         verdict = self._transaction.verdict
@@ -83,11 +83,11 @@ class MailAuthentication(ContentCheck):
             return ResultWord.TEMPERROR
         return ResultWord.FAIL if names else ResultWord.PERMERROR
 
-    def _fields(self, results: MessageResults, action: str, reason: str, word: ResultWord) -> bytes:
+    def _fields(self, results: MessageResults, action: str, reason: str, word: ResultWord, is_junk: bool) -> bytes:
         peer = self._transaction.peer
         iprev = MethodResult("iprev", word, (("policy.iprev", peer.client.ip),))
         text = results_field(peer.rules.config.helo_name, results, action, iprev)
-        text += f"X-Spam-Flag: {'YES' if action == JUNK else 'NO'}\nX-Spam-Reason: {_printable(reason)}\n"
+        text += f"X-Spam-Flag: {'YES' if is_junk else 'NO'}\nX-Spam-Reason: {_printable(reason)}\n"
         return text.encode("utf-8")
 
 

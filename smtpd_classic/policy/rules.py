@@ -11,6 +11,7 @@ from smtpd_classic.config.schema import Config, DirectDomain, Listener
 from smtpd_classic.counters import CounterStore
 from smtpd_classic.dns import Resolver
 from smtpd_classic.domain_name import ascii_domain
+from smtpd_classic.filters.tools import FilterTools
 from smtpd_classic.interfaces import is_interface_address
 from smtpd_classic.milter.session import FilterClient
 from smtpd_classic.policy.hosts import HostPatterns
@@ -53,6 +54,7 @@ class Rules:
     """All local domains in A-labels."""
     signs: Callable[[str], bool]
     """Whether a domain has a key in use."""
+    filter: FilterTools
 
     def own_literal(self, domain: str) -> bool:
         """Return True if an address literal (`[192.0.2.1]`, `[IPv6:2001:db8::1]`) names this server."""
@@ -77,6 +79,7 @@ def rules_for(
     dns: Resolver,
     sources: PolicySources,
     trust: Trust,
+    tools: FilterTools,
     signs: Callable[[str], bool] = lambda domain: False,
 ) -> Rules:
     place = f"listener {listener.name}"
@@ -95,6 +98,7 @@ def rules_for(
         forwarders=HostPatterns(config.authentication.trusted_forwarders),
         own_domains=frozenset(ascii_domain(name) for name in local_domains(config)),
         signs=signs,
+        filter=tools,
     )
 
 

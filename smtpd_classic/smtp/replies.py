@@ -183,6 +183,22 @@ def spf_refused(domain: str, ip: str) -> Reply:
     return Reply(550, "5.7.23", f"The SPF record of {_shown(domain)} does not allow {ip} to send for it")
 
 
+SENDER_DOMAIN_DEFERRED = Reply(450, "4.1.8", "Sender's domain not found in DNS; use an address whose domain exists.")
+SENDER_DOMAIN_REFUSED = Reply(550, "5.1.8", "Sender's domain not found in DNS; use an address whose domain exists.")
+SENDER_TAKES_NO_MAIL = Reply(
+    550, "5.7.27", "Sender's domain takes no mail (null MX); use an address that can be answered."
+)
+NO_REVERSE_NAME = Reply(550, "5.7.25", "Your address has no host name that leads back to it; correct its PTR record.")
+OWN_HELLO_REFUSED = Reply(550, "5.7.1", "EHLO gave our own name; use the name of your host.")
+SENDER_REFUSED = Reply(550, "5.7.1", "Mail from this sender is refused here; write to the postmaster.")
+HELLO_REFUSED = Reply(550, "5.7.1", "Hosts with the name in your EHLO are refused here; write to the postmaster.")
+
+
+def listed_in(zone: str, ip: str, reason: str) -> Reply:
+    said = f": {_shown(reason)}" if reason else "; write to the postmaster"
+    return Reply(550, "5.7.1", f"{ip} is listed in {zone}{said}")
+
+
 def own_domain_refused(domain: str) -> Reply:
     return Reply(550, "5.7.26", f"Mail from {_shown(domain)} must be sent after a login")
 

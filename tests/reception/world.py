@@ -66,6 +66,8 @@ port = 587
 auth = required
 [authentication]
 check = no
+[filter]
+sender_domain = no
 """
 RESOLVER = FixedResolver(
     mx={

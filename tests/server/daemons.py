@@ -48,7 +48,7 @@ class Daemon:
             f"run_folder = run\nlog = {self.folder}/log/smtpd-classic.log\ncertificate = tls/certificate.pem\n"
             f"private_key = tls/key.pem\n{options}\n"
             f"[listener smtp]\naddress = 127.0.0.1\nport = {self.port}\n{listener}\n{rest}\n"
-            "[authentication]\ncheck = no\n"
+            "[authentication]\ncheck = no\n[filter]\nsender_domain = no\n"
         )
         self.give()
 

@@ -36,6 +36,19 @@ ZONE = [
     'txt-record=_dmarc.quarantine.test,"v=DMARC1; p=quarantine"',
     'txt-record=_dmarc.reject.test,"v=DMARC1; p=reject"',
     'txt-record=own.test,"v=spf1 -all"',
+    # Lists: one that works, one that refuses to answer, one that has every address, one of good clients.
+    "host-record=2.0.0.127.list.test,127.0.0.2",
+    "host-record=1.10.77.127.list.test,127.0.0.4",
+    'txt-record=1.10.77.127.list.test,"See http://list.test/1"',
+    "host-record=2.10.77.127.list.test,127.0.0.10",
+    "host-record=2.0.0.127.closed.list.test,127.255.255.254",
+    "host-record=1.10.77.127.closed.list.test,127.255.255.254",
+    "address=/all.list.test/127.0.0.2",
+    "host-record=2.0.0.127.good.test,127.0.0.2",
+    "host-record=1.10.77.127.good.test,127.0.5.1",
+    "host-record=1.2.0.192.good.test,127.0.5.1",
+    "ptr-record=2.2.0.192.in-addr.arpa,missing.test",
+    "host-record=named.test,192.0.2.3",
 ]
 Sections = Mapping[str, Mapping[str, str]]
 _numbers = itertools.count(1)

@@ -1,0 +1,139 @@
+"""DNS lists of addresses (RFC 5782): the question, the answers that count, and the test of a list.
+
+Rule 1: a failed look-up and an answer that does not count mean “not listed”.
+Rule 2: a list that fails its test (RFC 5782 5) is not used until it passes: a list that has ended answers every
+question with “listed”, or none.
+"""
+
+import ipaddress
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, Protocol
+
+from smtpd_classic.config.kinds import DnsList
+from smtpd_classic.dns import DnsFailure, NoSuchDomain, Resolver
+
+__all__ = ["DnsLists", "Listing", "Questions", "list_problem"]
+
+_TEST_S, _RETEST_S, _TIMEOUT_S = 3600.0, 300.0, 3.0
+_LONGEST_REASON = 200
+
+
+class Questions(Protocol):
+    """The DNS questions of one message. Both raise NoSuchDomain or DnsFailure."""
+
+    def ipv4(self, name: str) -> tuple[str, ...]: ...
+
+    def txt(self, name: str) -> tuple[bytes, ...]: ...
+
+
+class Listing(NamedTuple):
+    """An address in a list, with the reason that the list gives."""
+
+    zone: str
+    answer: str
+    reason: str
+
+
+def _question(ip: str, zone: str) -> str:
+    address = ipaddress.ip_address(ip.partition("%")[0])
+    plain = (address.version == 6 and address.ipv4_mapped) or address
+    return f"{plain.reverse_pointer.rsplit('.', 2)[0]}.{zone}"
+
+
+def list_problem(records: Resolver, each: DnsList) -> str:
+    """Return the fault of a list that its test shows, or blank."""
+
+    def answers(last: str) -> tuple[str, ...]:
+        try:
+            return records.address_records(_question(f"127.0.0.{last}", each.zone), 4, timeout_s=_TIMEOUT_S)
+        except NoSuchDomain:
+            return ()
+
+    try:
+        found = answers("2")
+        if any(answer.startswith("127.255.") for answer in found):
+            return "the list refuses to answer this resolver; use a resolver of your own"
+        if not any(DnsList(each.zone).counts(answer) for answer in found):
+            return "the list does not have its test address 127.0.0.2"
+        if answers("1"):
+            return "the list has 127.0.0.1, and so probably every address"
+    except DnsFailure as problem:
+        return f"the list does not answer: {problem}"
+    return ""
+
+
+class DnsLists:
+    """The lists of one kind, with the state of their tests. Used by all sessions of a process."""
+
+    def __init__(
+        self,
+        lists: Iterable[DnsList],
+        records: Resolver,
+        complain: Callable[[str], None],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._lists = tuple(lists)
+        self._records = records
+        self._complain = complain
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._problems = {each.zone: "" for each in self._lists}
+        self._due = {each.zone: -1.0 for each in self._lists}
+
+    def __bool__(self) -> bool:
+        return bool(self._lists)
+
+    @property
+    def problems(self) -> dict[str, str]:
+        """Return the lists that are not used now, with the reason."""
+        return {zone: problem for zone, problem in self._problems.items() if problem}
+
+    def find(self, lookups: Questions, ip: str) -> Listing | None:
+        """Return the first list that has the address."""
+        for each in self._lists:
+            if self._is_usable(each):
+                found = _listing(lookups, each, ip)
+                if found is not None:
+                    return found
+        return None
+
+    def test(self) -> None:
+        """Test the lists whose time has come."""
+        for each in self._lists:
+            self._is_usable(each)
+
+    def _is_usable(self, each: DnsList) -> bool:
+        now = self._monotonic()
+        with self._lock:
+            is_due = now >= self._due[each.zone]
+            if is_due:  # one session asks; the others use the last result meanwhile
+                self._due[each.zone] = now + _TEST_S
+        if is_due:
+            problem, before = list_problem(self._records, each), self._problems[each.zone]
+            self._problems[each.zone] = problem
+            if problem:
+                self._due[each.zone] = now + _RETEST_S
+            if problem and problem != before:
+                self._complain(f"{each.zone} is not used: {problem}")
+            elif before and not problem:
+                self._complain(f"{each.zone} is used again")
+        return not self._problems[each.zone]
+
+
+def _listing(lookups: Questions, each: DnsList, ip: str) -> Listing | None:
+    name = _question(ip, each.zone)
+    try:
+        answer = next((answer for answer in lookups.ipv4(name) if each.counts(answer)), "")
+    except (NoSuchDomain, DnsFailure):
+        return None
+    return Listing(each.zone, answer, _reason(lookups, name)) if answer else None
+
+
+def _reason(lookups: Questions, name: str) -> str:
+    try:
+        text = b" ".join(lookups.txt(name)).decode("ascii", "replace")
+    except (NoSuchDomain, DnsFailure):
+        return ""
+    return "".join(each if " " <= each <= "~" else "?" for each in text)[:_LONGEST_REASON]

@@ -1,0 +1,29 @@
+"""The lists and patterns of the SMTP Filter under one configuration, for all listeners of a process."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from smtpd_classic.config.schema import Config
+from smtpd_classic.dns import Resolver
+from smtpd_classic.filters.dns_lists import DnsLists
+from smtpd_classic.filters.patterns import NamePatterns
+
+__all__ = ["FilterTools", "filter_tools"]
+
+
+class FilterTools(NamedTuple):
+    refused_senders: NamePatterns
+    refused_hellos: NamePatterns
+    blocklists: DnsLists
+    allowlists: DnsLists
+
+
+def filter_tools(config: Config, records: Resolver, complain: Callable[[str], None]) -> FilterTools:
+    """Return the tools; `complain` writes a warning into the log."""
+    options = config.filter
+    return FilterTools(
+        NamePatterns(options.refuse_senders),
+        NamePatterns(options.refuse_hellos),
+        DnsLists(options.blocklists, records, complain),
+        DnsLists(options.allowlists, records, complain),
+    )

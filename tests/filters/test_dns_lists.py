@@ -1,0 +1,109 @@
+"""DNS lists: the answers that count, lists that do not work, and their tests in the course of time."""
+
+import pytest
+
+from smtpd_classic.config.kinds import BLOCKLISTS
+from smtpd_classic.dns import DnsFailure, FixedResolver
+from smtpd_classic.filters.dns_lists import DnsLists, Listing
+from smtpd_classic.filters.patterns import NamePatterns
+from smtpd_classic.mailauth.lookup import Lookups
+from tests.reception.world import Clock
+
+WORKS: dict[str, list[str] | Exception] = {"2.0.0.127.list.example": ["127.0.0.2"]}
+
+
+def lists(
+    addresses: dict[str, list[str] | Exception], text: str = "list.example", clock: Clock | None = None
+) -> tuple[DnsLists, Lookups, list[str]]:
+    complaints: list[str] = []
+    resolver = FixedResolver(addresses=addresses, txt={"7.2.0.192.list.example": [b"bad\r\nQUIT", b"more"]})
+    found = DnsLists(BLOCKLISTS.parse(text), resolver, complaints.append, clock or Clock())
+    return found, Lookups(resolver), complaints
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_listed"),
+    [
+        (["127.0.0.2"], True),
+        (["127.0.10.3"], True),
+        (["127.0.0.1"], False),
+        (["127.0.0.255"], False),
+        (["127.255.255.254"], False),
+        (["127.1.0.2"], False),
+        (["192.0.2.80"], False),
+        (["127.0.0.1", "127.0.0.9"], True),
+        (DnsFailure("SERVFAIL"), False),
+        (DnsFailure("no reply"), False),
+    ],
+)
+def test_only_answers_of_the_list_count(answer: list[str] | Exception, is_listed: bool) -> None:
+    found, lookups, complaints = lists({**WORKS, "7.2.0.192.list.example": answer})
+    assert (found.find(lookups, "192.0.2.7") is not None) == is_listed
+    assert complaints == []
+
+
+def test_the_reason_has_no_line_ends() -> None:
+    found, lookups, _ = lists({**WORKS, "7.2.0.192.list.example": ["127.0.0.2"]})
+    assert found.find(lookups, "::ffff:192.0.2.7") == Listing("list.example", "127.0.0.2", "bad??QUIT more")
+
+
+def test_an_address_of_version_6_is_asked_by_its_digits() -> None:
+    name = "1.0.0.0" + ".0" * 20 + ".8.b.d.0.1.0.0.2.list.example"
+    found, lookups, _ = lists({**WORKS, name: ["127.0.0.2"]})
+    assert found.find(lookups, "2001:db8::1") is not None
+
+
+@pytest.mark.parametrize(
+    ("addresses", "complaint"),
+    [
+        ({}, "the list does not have its test address 127.0.0.2"),
+        ({"2.0.0.127.list.example": ["127.255.255.254"]}, "the list refuses to answer this resolver"),
+        ({**WORKS, "1.0.0.127.list.example": ["127.0.0.2"]}, "the list has 127.0.0.1"),
+        ({"2.0.0.127.list.example": DnsFailure("no reply")}, "the list does not answer: no reply"),
+    ],
+)
+def test_a_list_that_does_not_work_is_not_used(addresses: dict[str, list[str] | Exception], complaint: str) -> None:
+    clock = Clock()
+    known: dict[str, list[str] | Exception] = {**addresses, "7.2.0.192.list.example": ["127.0.0.2"]}
+    found, lookups, complaints = lists(known, clock=clock)
+    assert found.find(lookups, "192.0.2.7") is None
+    assert found.find(lookups, "192.0.2.7") is None
+    assert [each.startswith(f"list.example is not used: {complaint}") for each in complaints] == [True]
+    assert list(found.problems) == ["list.example"]
+    known.pop("1.0.0.127.list.example", None)
+    known.update(WORKS)
+    clock.now += 400
+    assert found.find(lookups, "192.0.2.7") is not None
+    assert complaints[1:] == ["list.example is used again"]
+    known.pop("2.0.0.127.list.example")
+    clock.now += 3599
+    assert found.find(lookups, "192.0.2.7") is not None
+    clock.now += 2
+    assert found.find(lookups, "192.0.2.7") is None
+
+
+@pytest.mark.parametrize(
+    "text", ["list.example=", "list.example=127.0.0", "list.example=127.0.0.9-2", "list.example=10.0.0.2", "a b"]
+)
+def test_answers_that_cannot_be_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"list|answer|domain"):
+        BLOCKLISTS.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "matches"),
+    [
+        ("joe@x.example", "JOE@x.example", True),
+        ("joe@x.example", "ajoe@x.example", False),
+        ("x.example", "joe@x.example", True),
+        ("x.example", "joe@y.x.example", False),
+        (".x.example", "joe@y.x.example", True),
+        (".x.example", "joe@x.example", False),
+        (".x.example", "joe@evilx.example", False),
+        ("news*@x.example", "newsletter@x.example", True),
+        ("mail*.x.example", "mail7.x.example", True),
+        ("mail*.x.example", "mail7.x.example.evil.example", False),
+    ],
+)
+def test_patterns(pattern: str, text: str, matches: bool) -> None:
+    assert bool(NamePatterns([pattern]).find(text)) == matches
