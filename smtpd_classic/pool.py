@@ -1,7 +1,7 @@
 """Connections to a neighbour: a program beside this server, at a TCP address or a UNIX socket.
 
-Rule 1: every wait has a deadline. Rule 2: a neighbour that let us wait in vain is not asked again for a while; a
-connection that is refused at once costs nothing, so the next message may try again. Rule 3: all failures are
+Rule 1: every wait has a deadline. Rule 2: an address that let us wait in vain for a connection is not tried again for a
+while; one that refuses at once costs nothing, so the next message may try it again. Rule 3: all failures are
 `NeighbourFailure`, and its text names the address and what the administrator can do.
 """
 

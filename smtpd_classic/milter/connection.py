@@ -199,11 +199,10 @@ class MilterConnection:
         self._connection.close()
 
     def _guarded(self, talk: Callable[[], T]) -> T:
-        began = time.monotonic()
         try:
             return talk()
-        except NeighbourFailure as problem:
-            self._neighbour.failed(str(problem), time.monotonic() - began)
+        except NeighbourFailure as problem:  # no rest: it may be slow with one message alone
+            self._neighbour.failed(str(problem), 0.0)
             raise MilterFailure(str(problem)) from None
         except BadPacket as problem:
             reason = f"{self._neighbour.address} sent {problem}"

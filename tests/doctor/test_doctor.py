@@ -20,6 +20,7 @@ from smtpd_classic.runtime.status import Listening, StatusFile, own_status
 from smtpd_classic.server.self_signed import make_self_signed
 from spool import Envelope, Hold, Recipient, Spool, new_queue_id
 from tests.instance import Instance
+from tests.milter.fake import FakeFilter
 
 NOW = 1_795_900_000.0
 IP = "192.0.2.1"
@@ -380,3 +381,10 @@ def test_the_command_prints_rows_json_and_changes() -> None:
         assert {row["state"] for row in rows} <= {"good", "wrong", "could not be asked"}
         instance.run("doctor", "--quiet", "--no-lists")
         assert instance.run("doctor", "--quiet", "--no-lists").stdout == ""
+
+
+def test_a_milter_answers_or_is_down(patient: Patient, tmp_path: Path) -> None:
+    filter_ = FakeFilter().listen(tmp_path)
+    patient.options = f"[milter one]\naddress = {filter_.address}\n[milter two]\naddress = unix:{tmp_path}/none\n"
+    assert patient.examined() == [("milter two", "wrong")]
+    filter_.close()

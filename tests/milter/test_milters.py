@@ -362,6 +362,14 @@ def test_a_filter_that_answers_again_is_logged_once(tmp_path: Path, start: Start
     assert lines == ["is down", "answers again"]
 
 
+def test_a_filter_that_was_late_once_is_asked_about_the_next_message(tmp_path: Path, start: Start) -> None:
+    made = start({"E": SILENT})
+    here = world(tmp_path, options(made, content_timeout="1s"))
+    assert sent(here).startswith("451 4.7.1")
+    made.answers.clear()
+    assert sent(here).startswith("250")
+
+
 def test_too_many_connections_have_the_outcome_at_once(tmp_path: Path, start: Start) -> None:
     here = world(tmp_path, options(start()) + "[milter]\nmax_connections = 1\n")
     first = begun(here)
