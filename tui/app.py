@@ -107,6 +107,9 @@ class _Later:
 
 
 def _bind_editing_keys() -> None:
+    for key in ("ctrl p", "ctrl n"):  # urwid takes them for Tab; here Ctrl-P finds
+        with suppress(KeyError):
+            del urwid.command_map[key]
     for command, key in _EDITING.items():
         urwid.command_map.bind(command, key)
 

@@ -44,14 +44,25 @@ def problem_of(option: Option, text: str) -> str:
 
 
 class Field(urwid.WidgetWrap[urwid.Pile]):
-    """A field. It calls `changed` after each edit, and shows a `*` if the text is not `original`, the file's text."""
+    """A field. It calls `changed` after each edit, and shows a `*` if the text is not `original`, the file's text.
+
+    `note` gives a line below a value without an error.
+    """
 
     def __init__(
-        self, context: AppContext, option: Option, text: str, original: str, changed: Callable[["Field"], None]
+        self,
+        context: AppContext,
+        option: Option,
+        text: str,
+        original: str,
+        changed: Callable[["Field"], None],
+        note: Callable[[], str] = lambda: "",
     ) -> None:
         self.option = option
         self._original = original
         self._tell = changed
+        self._note = note
+        self._note_text = urwid.Text("")
         self._mark = urwid.Text("")
         self._label = urwid.Text(option.label)
         self._error = urwid.Text("")
@@ -104,3 +115,14 @@ class Field(urwid.WidgetWrap[urwid.Pile]):
         if problem:
             self._w.contents.append((self._error, self._w.options("pack")))
         self._w.focus_position = 0
+        self.show_note()
+
+    def show_note(self) -> None:
+        """Show the note about the present value, which may depend on other options."""
+        note = "" if len(self._w.contents) > 1 and self._w.contents[1][0] is self._error else self._note()
+        rows = [each for each in self._w.contents if each[0] is not self._note_text]
+        if note:
+            self._note_text.set_text(("dim", f"   {note}"))
+            rows.append((self._note_text, self._w.options("pack")))
+        if len(rows) != len(self._w.contents):
+            self._w.contents = rows

@@ -1,12 +1,14 @@
 """Fields for the options of a section, derived from the schema: a new option needs no code here."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import urwid
 
 from smtpd_classic.config.option import Option
 from tui.config.draft import Row, file_text
 from tui.config.field import Field
+from tui.config.field_notes import note_of
 from tui.shell.context import AppContext
 from tui.shell.help_pane import help_of
 from tui.shell.screen import Help
@@ -34,7 +36,8 @@ class Form:
         self._changed = changed
         chosen = row.section.options() if options is None else options
         self.fields = [
-            Field(context, option, row.text(option), self._original(option), self._edited) for option in chosen
+            Field(context, option, row.text(option), self._original(option), self._edited, partial(self._note, option))
+            for option in chosen
         ]
         self._walker: urwid.SimpleFocusListWalker[Flow] = urwid.SimpleFocusListWalker(list(self.fields))
         self.list: urwid.ListBox[int] = urwid.ListBox(self._walker, select_navigation=True)
@@ -43,6 +46,9 @@ class Form:
     def _original(self, option: Option) -> str:
         base = self._context.draft.base_row(self._row)
         return base.text(option) if base is not None else option.default_text
+
+    def _note(self, option: Option) -> str:
+        return note_of(self._context.draft, self._row, option)
 
     def _edited(self, field: Field) -> None:
         reason = self._context.source.read_only
@@ -53,6 +59,8 @@ class Form:
                 self._context.shell.say(f"Read-only: {reason}.", "warn")
             return
         self._row.set(field.option, file_text(field.option.kind, field.text))
+        for each in self.fields:
+            each.show_note()
         self._changed()
 
     def show(self, row: Row) -> None:

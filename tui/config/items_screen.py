@@ -40,7 +40,7 @@ class ItemsScreen(BaseScreen):
 
     @property
     def contexts(self) -> tuple[str, ...]:
-        return ("list", "order", "settings")
+        return ("list", "undo list", "order", "settings")
 
     @property
     def widget(self) -> urwid.AbstractWidget:
@@ -79,6 +79,7 @@ class ItemsScreen(BaseScreen):
 
     def _store(self, at: int | None, found: list[str]) -> None:
         """Store one or more items, since several may be pasted at once; an item that is in the list keeps its place."""
+        self._rows.remember()
         if at is not None:
             del self._items[at]
         place = len(self._items) if at is None else at

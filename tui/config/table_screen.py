@@ -106,7 +106,7 @@ class TableScreen(BaseScreen):
     def contexts(self) -> tuple[str, ...]:
         order = ("order",) if self._look.ordered else ()
         test = ("test",) if self._look.tested else ()
-        return ("list", *order, "settings", *test)
+        return ("list", "undo list", *order, "settings", *test)
 
     @property
     def widget(self) -> urwid.AbstractWidget:
@@ -138,6 +138,7 @@ class TableScreen(BaseScreen):
         taken = {each.name for each in items if each is not row}
 
         def stored(new: Row) -> None:
+            self._rows.remember()
             if at is None:
                 items.append(new)
             else:

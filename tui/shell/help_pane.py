@@ -6,12 +6,14 @@ from typing import Any
 import urwid
 
 from smtpd_classic.config.option import Option
+from tui.shell.keys import command_for
 from tui.shell.screen import Help
 from tui.widgets.flow import Flow
 
 __all__ = ["WithHelp", "help_of"]
 
 _HEIGHTS = ((19, 6), (15, 4))  # from so many rows of screen, so many for rule and help
+_TALL = 22  # a quarter of the rows above this is for help too
 
 
 def help_of(option: Option) -> Help:
@@ -44,10 +46,13 @@ class WithHelp(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
         self._text = urwid.Text("")
         rule = urwid.AttrMap(urwid.Divider("─"), "rule")
         text = urwid.Padding(urwid.AttrMap(self._text, "help"), left=1)
-        label = urwid.AttrMap(self._label, "help label")
-        self._pane = urwid.Pile([("pack", rule), ("pack", label), urwid.Filler(text, "top")])
+        self._more = urwid.Text("")
+        head = urwid.Columns([urwid.AttrMap(self._label, "help label"), ("pack", self._more)])
+        self._scrolled: urwid.ListBox[int] = urwid.ListBox(urwid.SimpleFocusListWalker([text]))
+        self._pane = urwid.Pile([("pack", rule), ("pack", head), self._scrolled])
         self._buttons = buttons
         self._height = -1
+        self._offset = 0  # lines of the help above its first line in view
         super().__init__(urwid.Frame(body, select_navigation=True))
         self._arrange(24)
 
@@ -56,7 +61,7 @@ class WithHelp(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
         return self._w
 
     def _arrange(self, rows: int) -> None:
-        height = next((height for least, height in _HEIGHTS if rows >= least), 0)
+        height = next((height for least, height in _HEIGHTS if rows >= least), 0) + max(0, rows - _TALL) // 4
         if height == self._height:
             return
         self._height = height
@@ -72,14 +77,32 @@ class WithHelp(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
         """Show the help of what has the focus now."""
         label, text = self._words() or ("", "")
         self._label.set_text(f" {label}")
-        self._text.set_text(text)
+        if text != self._text.text:
+            self._text.set_text(text)
+            self._offset = 0
+
+    def _show_more(self, columns: int) -> None:
+        """Scroll the help to its offset, and mark the directions in which it goes on."""
+        room, needed = max(1, self._height - 2), self._text.rows((max(1, columns - 1),))
+        self._offset = max(0, min(self._offset, needed - room))
+        self._scrolled.set_focus_valign(("relative", 0))
+        self._scrolled.shift_focus((columns, room), -self._offset)
+        up, down = "▲" if self._offset else "", "▼ more" if self._offset + room < needed else ""
+        self._more.set_text(("help label", f"{up} {down}".strip()))
 
     def render(self, size: Any, focus: bool = False) -> urwid.Canvas:
         self._arrange(size[1])
+        if self._height:
+            self._show_more(size[0])
         return self._w.render(size, focus)
 
     def keypress(self, size: Any, key: str) -> str | None:
         self._arrange(size[1])
+        command = command_for(key, ())
+        if command in {"help down", "help up"}:
+            self._offset += 1 if command == "help down" else -1
+            self._invalidate()
+            return None
         unhandled = self._w.keypress(size, key)
         if unhandled == "enter":  # in a text field: on to the next one
             unhandled = self._w.keypress(size, "tab") and None

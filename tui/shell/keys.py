@@ -30,6 +30,7 @@ CONTEXTS = {
     "applying": "Before Apply",
     "test": "Screens with a test",
     "list": "Lists",
+    "undo list": "Lists of the configuration",
     "order": "Lists whose order counts",
     "queue": "Queue",
     "message": "One queued message",
@@ -60,9 +61,9 @@ BINDINGS = (
     Binding(
         EVERYWHERE,
         "find",
-        ("f7", "ctrl f", "meta f"),
+        ("f7", "ctrl p", "ctrl f", "meta f"),
         "Find",
-        "Find an option by any word of its name or help, and go to it.",
+        "Find an option, a screen or an action by any word of its name or help, and go to it.",
         in_bar=False,
     ),
     Binding(
@@ -84,6 +85,10 @@ BINDINGS = (
         "Go to the previous screen.",
         in_bar=False,
     ),
+    Binding(
+        EVERYWHERE, "help down", ("meta down", "meta ."), "Help down", "Scroll the help at the bottom.", in_bar=False
+    ),
+    Binding(EVERYWHERE, "help up", ("meta up", "meta ,"), "Help up", "Scroll the help back.", in_bar=False),
     Binding(EVERYWHERE, "back", ("esc",), "Back", "Close a dialog, or leave the screen for the menu.", in_bar=False),
     Binding(
         EVERYWHERE,
@@ -120,6 +125,10 @@ BINDINGS = (
     Binding("list", "add", ("a", "insert", "meta i"), "Add", "Add an item."),
     Binding("list", "edit", ("e", "f4", "meta e"), "Edit", "Change the item. Enter does the same."),
     Binding("list", "delete", ("d", "delete", "meta x"), "Delete", "Delete the item."),
+    Binding(
+        "list", "search", ("/",), "Search", "Search as you type; n and N go to the next and previous.", in_bar=False
+    ),
+    Binding("undo list", "undo", ("u", "meta z"), "Undo", "Take the last edit of the list back.", in_bar=False),
     Binding("order", "up", ("K", "ctrl up", "meta u"), "Up", "Move the item up; the first that matches counts."),
     Binding("order", "down", ("J", "ctrl down", "meta j"), "Down", "Move the item down."),
     Binding("queue", "read", ("v", "f4"), "Read", "Read the message and its last transcript. Enter does the same."),

@@ -258,7 +258,7 @@ class MainShell(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
 
             Assistant(self.context).begin()
         elif command == "find":
-            self.open(option_search.dialog(self.context))
+            self.open(option_search.dialog(self.context, self._titles, self.contexts, self.run))
         elif command == "refresh":
             self.screen.show()
             self.say("Read again.")

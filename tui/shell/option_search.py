@@ -1,13 +1,16 @@
-"""Finds an option by any word of its label, name or help, and goes to its screen."""
+"""The command palette: finds options, screens and actions by any word, and goes there."""
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import islice
+from typing import Any, NamedTuple
 
 import urwid
 
 from smtpd_classic.config.option import Option, Section
 from smtpd_classic.config.schema import SECTIONS
 from tui.shell.context import AppContext
+from tui.shell.keys import bindings_of, key_text
 from tui.widgets.buttons import button
 from tui.widgets.dialog import Dialog
 from tui.widgets.editors import TextField
@@ -32,34 +35,64 @@ def matches(words: str) -> Iterator[tuple[Section, Option]]:
     yield from later
 
 
-def dialog(context: AppContext) -> Dialog:
+class FoundPlace(NamedTuple):
+    """One line of the results: a screen, an option or an action."""
+
+    label: str
+    kind: str
+    go: Callable[[], object]
+
+
+def dialog(context: AppContext, titles: Sequence[str], contexts: Sequence[str], run: Callable[[str], object]) -> Dialog:
+    """Return the dialog that finds screens, options and the actions of the screen in view."""
     edit = TextField("Find: ")
     found = urwid.Pile([urwid.Divider()], select_navigation=True)
 
+    def places() -> list[FoundPlace]:
+        words = edit.get_edit_text()
+        return list(islice(_places(context, words, titles, contexts, run), _SHOWN)) if words.strip() else []
+
     def show(*_: Any) -> None:
-        pairs = list(matches(edit.get_edit_text()))[:_SHOWN] if edit.get_edit_text().strip() else []
-        rows = [(_row(context, section, option), found.options("pack")) for section, option in pairs]
-        found.contents = rows or [(urwid.Text(("dim", "Type a word, as in “tls” or “size”.")), found.options("pack"))]
+        rows = [(_row(context, each), found.options("pack")) for each in places()]
+        hint = "Type a word, as in “tls”, “queue” or “retry”."
+        found.contents = rows or [(urwid.Text(("dim", hint)), found.options("pack"))]
 
     def first(*_: Any) -> None:
-        pair = next(matches(edit.get_edit_text()), None)
-        if pair is not None:
-            _go(context, *pair)
+        for each in places()[:1]:
+            _go(context, each)
 
     urwid.connect_signal(edit, "postchange", show)
     urwid.connect_signal(edit, "submit", first)
     show()
     rows: list[Flow] = [urwid.AttrMap(edit, "field", "field focus"), found]
-    return Dialog("Find an option", rows, [("Close", context.shell.close)], context.shell.close)
+    title = "Find an option, a screen or an action"
+    return Dialog(title, rows, [("Close", context.shell.close)], context.shell.close)
 
 
-def _go(context: AppContext, section: Section, option: Option) -> None:
+def _places(
+    context: AppContext, words: str, titles: Sequence[str], contexts: Sequence[str], run: Callable[[str], object]
+) -> Iterator[FoundPlace]:
+    """Yield screens that begin with the words, then options, then other screens and actions with the words."""
+    wanted = words.casefold().split()
+    start = " ".join(wanted)
+    first = [title for title in titles if title.casefold().startswith(start)]
+    for title in first:
+        yield FoundPlace(title, "screen", partial(context.shell.go, title))
+    for section, option in matches(words):
+        yield FoundPlace(option.label, section.tab, partial(context.shell.go, section.tab, option.name))
+    for title in titles:
+        if title not in first and all(word in title.casefold() for word in wanted):
+            yield FoundPlace(title, "screen", partial(context.shell.go, title))
+    for each in bindings_of(contexts):
+        if all(word in f"{each.label} {each.doc}".casefold() for word in wanted):
+            yield FoundPlace(each.label, f"action, {key_text(each.keys[0])}", partial(run, each.command))
+
+
+def _go(context: AppContext, place: FoundPlace) -> None:
     context.shell.close()
-    context.shell.go(section.tab, option.name)
+    place.go()
 
 
-def _row(context: AppContext, section: Section, option: Option) -> Flow:
-    word = button(option.label, lambda: _go(context, section, option))
-    return urwid.Columns(
-        [urwid.AttrMap(word, "button", "button focus"), (20, urwid.Text(("dim", section.tab)))], dividechars=1
-    )
+def _row(context: AppContext, place: FoundPlace) -> Flow:
+    word = urwid.AttrMap(button(place.label, lambda: _go(context, place)), "button", "button focus")
+    return urwid.Columns([word, (20, urwid.Text(("dim", place.kind)))], dividechars=1)

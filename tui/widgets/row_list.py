@@ -32,6 +32,7 @@ class RowCommands:
         self._changed = changed
         self._allowed = allowed
         self._ordered = ordered
+        self._before: list[Any] | None = None  # the items before the last edit
 
     @property
     def buttons(self) -> list[tuple[str, Pressed]]:
@@ -40,6 +41,8 @@ class RowCommands:
 
     def do(self, command: str) -> bool:
         at, items = self._table.position, self._items()
+        if command == "undo":
+            return self._undo(items)
         known = {"add", "edit", "delete", *(["up", "down"] if self._ordered else [])}
         if command not in known:
             return False
@@ -51,10 +54,23 @@ class RowCommands:
             self._act(command, at, items)
         return True
 
+    def remember(self) -> None:
+        """Keep the items as they are before an edit, for `undo`."""
+        self._before = list(self._items())
+
+    def _undo(self, items: MutableSequence[Any]) -> bool:
+        """Take the last edit of the list back; once more repeats it."""
+        if self._before is not None:
+            before, self._before = self._before, list(items)
+            items[:] = before
+            self._changed()
+        return True
+
     def _act(self, command: str, at: int, items: MutableSequence[Any]) -> None:
         if command == "edit":
             self._edit(at)
             return
+        self.remember()
         if command == "delete":
             del items[at]
         else:

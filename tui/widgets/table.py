@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import urwid
 
 from tui.widgets.flow import Flow
+from tui.widgets.row_search import RowSearch
 
 __all__ = ["Column", "Table", "TableRow", "columns_for"]
 
@@ -86,7 +87,7 @@ def _options(grid: urwid.Columns, column: Column) -> Any:
 
 
 class Table(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
-    """A table. Enter calls `chosen` with the index of the row; an empty table shows the text `none`."""
+    """A table. Enter calls `chosen` with the index of the row, `/` searches; an empty table shows the text `none`."""
 
     def __init__(self, columns: Sequence[Column], chosen: Callable[[int], object], none: str) -> None:
         self._columns = columns
@@ -94,6 +95,8 @@ class Table(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
         self._none = none
         self._walker: urwid.SimpleFocusListWalker[Flow] = urwid.SimpleFocusListWalker([])
         self._count = 0
+        self._cells: Sequence[Sequence[Any]] = ()
+        self._search = RowSearch(self._texts, lambda: self.position, self.focus_on)
         heading = TableRow(columns, [column.title for column in columns], lambda: None, "head")
         self._list: urwid.ListBox[int] = urwid.ListBox(self._walker)
         body = urwid.ScrollBar(self._list, thumb_attr="rule", delegate_selectable=True)
@@ -101,6 +104,22 @@ class Table(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
         super().__init__(
             urwid.Frame(body, header=head if any(column.title for column in columns) else None, select_navigation=True)
         )
+
+    def _texts(self) -> list[str]:
+        return [" ".join(map(str, cells)) for cells in self._cells]
+
+    def keypress(self, size: Any, key: str) -> str | None:
+        if not self._search.takes(key):
+            unhandled: str | None = self._w.keypress(size, key)
+            self._show_search()
+            return unhandled
+        self._show_search()
+        return None
+
+    def _show_search(self) -> None:
+        line = self._search.line
+        if line or self._w.footer is not None:
+            self._w.footer = urwid.AttrMap(urwid.Text(line, wrap="clip"), "head") if line else None
 
     @property
     def position(self) -> int:
@@ -115,6 +134,7 @@ class Table(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
         """Show these rows and keep the index of the row in focus."""
         focus = self.position
         self._count = len(rows)
+        self._cells = rows
         lines: list[Flow] = [
             TableRow(self._columns, cells, partial(self._chosen, index), looks[index] if looks else "row")
             for index, cells in enumerate(rows)
