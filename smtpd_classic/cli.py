@@ -77,7 +77,7 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
         "--config",
         metavar="FILE",
         default=os.environ.get("SMTPD_CLASSIC_CONFIG") or DEFAULT_CONFIG,
-        help="the configuration file (%(default)s, or what SMTPD_CLASSIC_CONFIG names)",
+        help="the configuration file (%(default)s, or the one that SMTPD_CLASSIC_CONFIG names)",
     )
     parser.add_argument("--debug", action="store_true", help="show where in the program something went wrong")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
