@@ -8,6 +8,9 @@ from collections.abc import Iterator
 
 from smtpd_classic.accounts import Accounts
 from smtpd_classic.config import Config, Problem, examine, is_untouched
+from smtpd_classic.config.check_domains import local_domains
+from smtpd_classic.domain_name import ascii_domain
+from smtpd_classic.keys.store import IN_USE, KeyStore, KeysUnreadable, dkim_folder
 from smtpd_classic.runtime import StatusFile
 from smtpd_classic.server.self_signed import signs_itself
 from smtpd_classic.server.tls import Certificate, CertificateProblem, problem_with
@@ -47,7 +50,7 @@ def all_problems(path: str) -> tuple[Config | None, tuple[Problem, ...]]:
     config, problems = examine(path)
     if config is None:
         return None, problems
-    return config, (*problems, *_guessed(config), *_certificate(config), *Accounts.check(config))
+    return config, (*problems, *_guessed(config), *_certificate(config), *_keys(config), *Accounts.check(config))
 
 
 def _guessed(config: Config) -> Iterator[Problem]:
@@ -58,6 +61,24 @@ def _guessed(config: Config) -> Iterator[Problem]:
             "“smtpd-classic domain primary NAME”."
         )
         yield Problem(config.path, config.line("server", "primary_domain"), said, "warning")
+
+
+def _keys(config: Config) -> Iterator[Problem]:
+    """Yield the DKIM keys in use that cannot be read: mail of their domains waits."""
+    store = KeyStore(dkim_folder(config.path))
+    unsigned = {each.name for each in config.domains if each.sign == "no"}
+    for name in sorted(local_domains(config) - unsigned):
+        domain = ascii_domain(name)
+        folder = os.path.join(store.folder, domain)
+        if not os.path.isdir(folder) or not os.access(folder, os.R_OK | os.X_OK):
+            continue  # without keys, or not for this user to see
+        try:
+            for key in store.keys(domain):
+                if key.state == IN_USE:
+                    store.record(key)
+        except KeysUnreadable as problem:
+            line = config.line(f"domain {name}", "sign") or config.line("server", "primary_domain")
+            yield Problem(config.path, line, f"mail of {name} waits, because its DKIM key cannot be used: {problem}.")
 
 
 def _certificate(config: Config) -> Iterator[Problem]:

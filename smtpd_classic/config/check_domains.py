@@ -100,7 +100,18 @@ def every_file_has_one_purpose(config: Config) -> Iterator[Finding]:
         files.setdefault(option, path)
 
 
+def signatures_vouch_for_the_sender(config: Config) -> Iterator[Finding]:
+    """Warn if every user can have mail signed in the name of every other."""
+    unsigned = {each.name for each in config.domains if each.sign == "no"}
+    offered = any(each.auth != "none" for each in config.listeners)
+    if config.basic.require_own_sender or not offered or unsigned >= {config.server.primary_domain}:
+        return
+    said = "without it every user can send signed mail (DKIM) in the name of every other."
+    yield Finding("basic", "require_own_sender", said, "warning")
+
+
 RULES = (
+    signatures_vouch_for_the_sender,
     an_alias_is_one_domain,
     a_local_domain_is_not_sent_away,
     notices_stay_here,

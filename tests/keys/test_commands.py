@@ -102,3 +102,22 @@ def test_long_keys_are_split_and_shown_in_one_piece_too(instance: Instance) -> N
 )
 def test_an_unknown_name_is_refused(instance: Instance, words: tuple[str, ...], code: int) -> None:
     assert instance.run(*words).returncode == code
+
+
+def test_check_reports_a_key_in_use_that_cannot_be_used(instance: Instance) -> None:
+    (key,) = json.loads(instance.run("dkim", "list", "--json").stdout)
+    assert instance.run("dkim", "use", key["selector"], "--force").returncode == 0
+    assert instance.run("check").returncode == 0
+    (instance.folder / "dkim" / instance.domain / f"{key['selector']}.pem").write_text("nonsense")
+    done = instance.run("check")
+    assert done.returncode != 0
+    assert f"mail of {instance.domain} waits, because its DKIM key cannot be used" in done.stderr
+
+
+def test_check_warns_when_every_user_may_sign_as_every_other(instance: Instance) -> None:
+    words = "every user can send signed mail (DKIM) in the name of every other"
+    assert words not in instance.run("check").stderr
+    instance.set("basic", "require_own_sender", "no")
+    assert words in instance.run("check").stderr
+    instance.set(f"domain {instance.domain}", "sign", "no")
+    assert words not in instance.run("check").stderr
