@@ -22,9 +22,11 @@ DEFAULT_CONFIG = "/etc/smtpd-classic/smtpd-classic.conf"
 COMMANDS = (
     *("serve", "init", "check", "status", "reload", "stop", "log"),
     *("config", "domain", "user", "alias", "queue", "limits", "block", "explain", "dkim", "dns", "dmarc", "doctor"),
-    *("backup", "restore"),
+    *("backup", "restore", "import"),
     "test",
 )
+
+_MODULES = {"import": "importing"}  # a keyword of Python is no name of a module
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -101,4 +103,4 @@ def _command_in(given: Sequence[str]) -> str:
 
 
 def _module(name: str) -> Any:
-    return import_module(f"smtpd_classic.commands.{name}")
+    return import_module(f"smtpd_classic.commands.{_MODULES.get(name, name)}")

@@ -11,7 +11,14 @@ from smtpd_classic.accounts.account import (
     StoredScramKeys,
 )
 from smtpd_classic.accounts.accounts import Accounts
-from smtpd_classic.accounts.edit_accounts import add_account, change_account, delete_account, list_accounts, the_account
+from smtpd_classic.accounts.edit_accounts import (
+    add_account,
+    add_accounts,
+    change_account,
+    delete_account,
+    list_accounts,
+    the_account,
+)
 from smtpd_classic.accounts.edit_aliases import delete_alias, list_aliases, set_alias
 from smtpd_classic.accounts.edit_forward import Forwarding, forwarding, set_forwarding
 from smtpd_classic.accounts.locked_file import EditRefused, NotThere
@@ -32,6 +39,7 @@ __all__ = [
     "ResolvedAddress",
     "StoredScramKeys",
     "add_account",
+    "add_accounts",
     "change_account",
     "delete_account",
     "delete_alias",

@@ -4,7 +4,7 @@ An edit that could not work is refused (`EditRefused`) before a file is written.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from smtpd_classic.accounts.account import NORMAL, STATUSES, Account
 from smtpd_classic.accounts.address import DomainTable, account_problem
@@ -18,7 +18,7 @@ from smtpd_classic.accounts.users import UserLine, edited_line, new_line, parse_
 from smtpd_classic.config.schema import Config
 from smtpd_classic.smtp.address import is_address, split_address
 
-__all__ = ["add_account", "change_account", "delete_account", "list_accounts", "the_account"]
+__all__ = ["add_account", "add_accounts", "change_account", "delete_account", "list_accounts", "the_account"]
 
 
 def list_accounts(config: Config) -> tuple[Account, ...]:
@@ -49,11 +49,50 @@ def add_account(
     may_send_as: Sequence[str] = (),
 ) -> str:
     """Add an account; `password` is a hash. Returns its address as it is written in the file."""
-    table = domain_table(config)
-    name = table.canonical(address)
-    if problem := account_problem(name):
+    user = UserLine(address, password, full_name, status, quota, tuple(may_send_as))
+    name, problem = add_accounts(config, [user])[0]
+    if problem:
         raise EditRefused(problem)
-    local, domain = split_address(name)
+    return name
+
+
+def add_accounts(config: Config, users: Sequence[UserLine]) -> list[tuple[str, str]]:
+    """Add accounts in one replacement of the file. Return the address of each with the reason why it was not added,
+    blank if it was. Raises EditRefused if the file cannot be changed at all.
+    """
+    table = domain_table(config)
+    found: list[tuple[str, str]] = []
+
+    def change(text: str) -> str:
+        found.clear()
+        lines: list[str] = []
+        known = {table.canonical(line.partition(":")[0]) for _, line in account_lines(text) if ":" in line}
+        for user in users:
+            name = table.canonical(user.name)
+            try:
+                lines.append(new_line(_new_user(user._replace(name=name), table, known)))
+            except EditRefused as refused:
+                found.append((name, str(refused)))
+                continue
+            known.add(name)
+            found.append((name, ""))
+        if not lines:
+            return text
+        new = appended(text, "\n".join(lines))
+        refuse_worse(config, table, users=(_read(config, text), _read(config, new)), warnings=True)
+        return new
+
+    change_file(config.server.users_file, config.path, change)
+    return found
+
+
+def _new_user(user: UserLine, table: DomainTable, known: Collection[str]) -> UserLine:
+    """Raise EditRefused for an account that could not work."""
+    if user.name in known:
+        raise EditRefused(f"there is an account {user.name} already.")
+    if problem := account_problem(user.name):
+        raise EditRefused(problem)
+    local, domain = split_address(user.name)
     if "'" in local:
         raise EditRefused(
             f"“{local}” holds “'”, and a Dovecot beside this server could not let such a user in: name the account "
@@ -61,17 +100,7 @@ def add_account(
         )
     if table.local(domain) is None:
         raise EditRefused(f"{domain} is not a local domain; “smtpd-classic domain add {domain}” makes it one.")
-    user = _checked(UserLine(name, password, full_name, status, quota, tuple(may_send_as)))
-
-    def change(text: str) -> str:
-        if _lines_of(text, name, table):
-            raise EditRefused(f"there is an account {name} already.")
-        new = appended(text, new_line(user))
-        refuse_worse(config, table, users=(_read(config, text), _read(config, new)), warnings=True)
-        return new
-
-    change_file(config.server.users_file, config.path, change)
-    return name
+    return _checked(user)
 
 
 def change_account(
