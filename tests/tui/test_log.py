@@ -13,6 +13,7 @@ from smtpd_classic.log_source import FileLog
 from smtpd_classic.runtime import Runtime
 from tests.tui.program import CONFIG, NOW, Tui, made
 from tests.tui.test_text import HOSTILE, assert_harmless
+from tui.log import suspects
 from tui.log.actions import addresses_in, block
 from tui.log.blocks import earlier, end_of, words_of
 from tui.log.suspects import collect
@@ -211,6 +212,18 @@ def test_suspects_are_counted_by_age(aged: Path, hours: int, ips: list[int]) -> 
     found, whole = collect(FileLog(str(aged)), NOW - hours * 3600, NOW)
     assert sorted(each.ip for each in found) == [f"203.0.113.{each}" for each in ips]
     assert whole
+
+
+def test_a_log_that_is_too_long_to_be_read_whole_is_said_so(
+    tmp_path: Path, aged: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with aged.open("a") as file:
+        file.write((line("connect from x[192.0.2.1]") + "\n") * 30_000)
+    monkeypatch.setattr(suspects, "_MOST_BYTES", 1 << 20)
+    found, whole = collect(FileLog(str(aged)), NOW - 6 * 3600, NOW)
+    assert (found, whole) == ([], False)
+    tui = Tui(made(tmp_path, CONFIG.replace("[server]", f"[server]\nlog = {aged}"))).go("Log").press("x")
+    assert "The last 6 hours, as far as the log could be read." in tui.dialog_text
 
 
 def test_a_suspect_has_the_times_of_its_first_and_its_last_line(tmp_path: Path) -> None:
