@@ -25,7 +25,6 @@ MOST_BODIES = 0.5
 # part: (relatives, bodies) in 1,000 words, where a part is not there yet. A figure only goes down, and then away.
 BOUNDS: dict[str, tuple[float, float]] = {
     "smtpd_classic/retry": (3, 0.8),
-    "tui": (5.6, 0.5),
 }
 # The name of a section of the configuration, or of an SMTP event, may be the right word elsewhere too.
 MAY_REPEAT = ("smtpd_classic/config/schema", "smtpd_classic/smtp/events.py")

@@ -167,7 +167,7 @@ def _parser() -> argparse.ArgumentParser:
         action=argparse.BooleanOptionalAction,
         help="use the mouse; by default not over SSH, where it would take away the terminal's own copy and paste",
     )
-    parser.add_argument("--log", metavar="FILE", help="where to write what went wrong in this program")
+    parser.add_argument("--log", metavar="FILE", help="the file for errors of this program")
     return parser
 
 

@@ -1,4 +1,4 @@
-"""Undo of the last edit of the accounts or of the aliases; it shows what changes, and asks."""
+"""Undo of the last edit of the accounts or of the aliases; it shows the changes, and asks."""
 
 from collections.abc import Callable
 

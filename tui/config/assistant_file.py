@@ -41,17 +41,17 @@ class Page(NamedTuple):
 PAGES = (
     Page(
         "Names",
-        "Which mail is this server for, and what is it called on the Internet?",
+        "For which domain is this server, and under which name is it known on the Internet?",
         (
-            entry("domain", DOMAIN_NAME, "Domain", "What stands behind the @ of your addresses.", required=True),
-            entry("host", OPTIONAL_DOMAIN_NAME, "Host name", "What DNS calls this machine. Blank: the domain."),
+            entry("domain", DOMAIN_NAME, "Domain", "The part of your addresses behind the @.", required=True),
+            entry("host", OPTIONAL_DOMAIN_NAME, "Host name", "The name of this machine in DNS. Blank: the domain."),
         ),
     ),
     Page(
         "First account",
         "Your own mailbox. Mail for the postmaster will be put into it.",
         (
-            entry("user", TEXT, "User", "What stands before the @.", required=True),
+            entry("user", TEXT, "User", "The part before the @.", required=True),
             entry("full_name", TEXT, "Full name", "Your name."),
             entry("password", SECRET, "Password", "Blank: a good one is made up and shown once."),
         ),
@@ -81,7 +81,9 @@ PAGES = (
         (
             entry("reach", choice(NETWORK, LOOPBACK), "Who may connect", "Ports under 1024 need root."),
             entry("place", choice(SYSTEM, BESIDE), "Mail and queue", "An ordinary user has them beside the file."),
-            entry("service", TEXT, "Service user", "Whom root becomes for good, and who owns the mail. Only for root."),
+            entry(
+                "service", TEXT, "Service user", "Root becomes this user for good, and it owns the mail. Only for root."
+            ),
         ),
     ),
 )

@@ -20,7 +20,7 @@ _SHOWN = 2
 
 
 class KeptVersion(NamedTuple):
-    """One version. `which` is the file: settings, users or aliases; `what` says in a line what changed after it."""
+    """One version. `which` is the file: settings, users or aliases; `what` is the next change in a line."""
 
     which: str
     version: Version

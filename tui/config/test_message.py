@@ -108,7 +108,7 @@ def _follow(config: Config, log: str, recipient: str, message_id: str, said: str
         if account is None and (status := _status(log, queue_id, recipient)):
             return "status=sent" in status, f"The log says: {clean(status, 600)}"
         if time.monotonic() > deadline:
-            return False, "It has not arrived yet; the queue and the log tell what becomes of it."
+            return False, "It has not arrived yet; the queue and the log tell more."
         time.sleep(_LOOK_S)
 
 

@@ -1,4 +1,4 @@
-"""Queue: every message that waits, and what can be done to it."""
+"""Queue: every message that waits, and the actions on it."""
 
 import time
 from collections.abc import Callable
@@ -109,7 +109,7 @@ class QueueScreen(BaseScreen):
         self._as_of = self._context.clock()
         at_top = self._view.place() <= 0
         self._view.show(self._rows.take(rows))
-        if at_top and self._rows.keys:  # whoever has not moved yet sees the beginning, not what it was a moment ago
+        if at_top and self._rows.keys:  # before the first move, the beginning of the list stays in view
             self._view.focus_on(self._rows.keys[0])
         if most is not None and len(rows) == most:
             self._list()

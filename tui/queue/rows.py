@@ -1,4 +1,4 @@
-"""The queue as the screen holds it: what is listed, in which order, what is tagged, what a search has left."""
+"""The queue as the screen holds it: the listing, its order, the tags and the result of a search."""
 
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
@@ -13,7 +13,7 @@ _MOST_DETAILS = 2000
 
 
 class Details(NamedTuple):
-    """What is known only by opening the files of an entry. Texts are cleaned."""
+    """The facts that stand only in the files of an entry. Texts are cleaned."""
 
     state: str
     sender: str
@@ -45,13 +45,13 @@ class QueueRows:
         self.tagged: set[str] = set()
         self.sort = 0
         self.reverse = False
-        self.found: set[str] | None = None  # what the search has left; None: everything
+        self.found: set[str] | None = None  # the result of the search; None: everything
         self.keys: list[str] = []
         self.places: dict[str, int] = {}
         self._counts: dict[str, int] = {}
 
     def take(self, listed: Iterable[Listed]) -> list[str]:
-        """Take over a new listing; the answer is whose row has changed. Tags of what is gone are gone."""
+        """Take over a new listing; return the ids of the rows that have changed. Drop tags of messages that left."""
         now = {row.queue_id: row for row in listed}
         changed = [key for key, row in now.items() if self.listed.get(key) != row]
         for key in changed:
@@ -92,7 +92,7 @@ def states_of(listed: Iterable[Listed]) -> dict[str, int]:
 
 
 def read_details(spool: Spool, listed: Iterable[Listed]) -> dict[str, Details]:
-    """What the files of these entries say; what is gone meanwhile says that."""
+    """Return the details from the files of these entries; an entry that is gone says so."""
     wanted = list(listed)
     found = {row.queue_id: Details("gone", "", "", 0, 0.0, "gone") for row in wanted}
     return found | {row.queue_id: details_of(row) for row in rows(spool, wanted)}

@@ -1,4 +1,4 @@
-"""Work beside the screen: whatever may take longer than a tenth of a second runs in a thread.
+"""Work beside the screen: work that may take longer than a tenth of a second runs in a thread.
 
 Only the loop's thread touches widgets. A thread leaves its result in a queue and writes one byte to a pipe that the
 loop watches.
@@ -22,7 +22,7 @@ Failed = Callable[[Exception], None]
 
 class Background(Protocol):
     def run(self, work: Callable[[], T], done: Callable[[T], None], failed: Failed) -> None:
-        """Call `done` with what `work` returns, or `failed` with what it raised, later and in the loop's thread."""
+        """Call `done` with the result of `work`, or `failed` with its exception, later and in the loop's thread."""
 
     def call(self, work: Callable[[], None]) -> None:
         """Call `work` in the loop's thread; any thread may use this."""
@@ -46,7 +46,7 @@ class AtOnce:
 class Threads:
     """One daemon thread for each piece of work: leaving the program never waits for one.
 
-    `failed` is told when what is done with a result goes wrong.
+    `failed` is called when a callback of a result raises.
     """
 
     def __init__(self, loop: urwid.MainLoop, failed: Failed) -> None:

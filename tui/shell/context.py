@@ -1,6 +1,6 @@
-"""What every screen may ask for: the edited configuration, the services of an instance, and a word on the screen.
+"""The context of every screen: the edited configuration, the services of an instance, and the status line.
 
-Nothing here draws. The shell (the shell around the screens) shows what the context passes on.
+Nothing here draws. The shell around the screens shows the sentences and dialogs that the context passes on.
 """
 
 import logging
@@ -25,7 +25,7 @@ _log = logging.getLogger("tui")
 
 
 class Shell(Protocol):
-    """Who shows what a screen wants to be shown."""
+    """The shell as a screen sees it: it shows sentences, dialogs and other screens."""
 
     def say(self, text: str, tone: str = "") -> None:
         """One sentence on the status line; `tone` is good, warn, bad or blank."""
@@ -99,7 +99,7 @@ class AppContext:
         return digest_on_disk(self.path) != self.source.digest
 
     def look_at_file(self) -> None:
-        """Notice what others write: it is shown at once, unless there are edits here, which are never lost silently."""
+        """Show at once a file that another program has changed, unless there are edits here, which must not be lost."""
         try:
             seen = os.stat(self.path)
             signature = (seen.st_mtime_ns, seen.st_size, seen.st_ino)
@@ -119,7 +119,7 @@ class AppContext:
     def run(
         self, work: Callable[[], T], done: Callable[[T], None], failed: Callable[[Exception], None] | None = None
     ) -> None:
-        """Do `work` beside the screen; what goes wrong is said unless `failed` takes it."""
+        """Do `work` beside the screen; show its exception unless `failed` takes it."""
         self.background.run(work, done, failed or self.failure)
 
     def failure(self, problem: BaseException) -> None:
@@ -149,14 +149,14 @@ class AppContext:
 
     @property
     def runtime(self) -> Runtime:
-        """What the running instance says of itself."""
+        """The state of the running instance."""
         if self._runtime is None or self._runtime.folder != self.run_folder:
             self._runtime = Runtime(self.run_folder)
         return self._runtime
 
 
 def sentence(problem: BaseException) -> str:
-    """What happened, in words that begin with a capital letter and end with a full stop."""
+    """Return the error as a sentence that begins with a capital letter and ends with a full stop."""
     if isinstance(problem, OSError) and problem.strerror:
         text = f"{problem.filename}: {problem.strerror}" if problem.filename else problem.strerror
     else:

@@ -27,9 +27,9 @@ def entry(name: str, kind: Kind[Any], label: str, doc: str, *, required: bool = 
 
 
 class FieldsDialog(Generic[T]):
-    """`work` gets the texts by name, beside the screen; what it raises is shown in the dialog, which stays open then.
+    """`work` gets the texts by name, beside the screen; its exception is shown in the dialog, which stays open then.
 
-    `done` gets what it returned, after the dialog was closed.
+    `done` gets its result, after the dialog was closed.
     """
 
     def __init__(

@@ -11,7 +11,7 @@ _COLUMNS, _ROWS = 40, 10
 
 
 class Guard(urwid.WidgetDecoration[urwid.AbstractWidget]):
-    """`failed` is told of what went wrong while drawing."""
+    """`failed` gets the exception of drawing."""
 
     no_cache: ClassVar[list[str]] = ["render"]  # the picture of a failure must not stay
 

@@ -1,4 +1,4 @@
-"""The top of the screen: where one is, how the daemon is, and in words what must not be overlooked."""
+"""The top of the screen: its title, the state of the daemon, and warnings in words."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ __all__ = ["Header", "daemon_words"]
 
 
 def daemon_words(status: DaemonStatus | None, now: float) -> tuple[str, bool]:
-    """What to say of the daemon, and whether it is well."""
+    """Return words about the daemon, and whether it is well."""
     if status is None or not status.alive:
         return "daemon is down", False
     if status.state != "running":

@@ -54,7 +54,7 @@ class HealthWatch:
 
 
 def attention(context: AppContext) -> dict[str, str]:
-    """Return a sentence for each screen whose subject needs a look, by its title."""
+    """Return a sentence for each screen that needs a look, by its title."""
     found: dict[str, str] = {}
     status = context.runtime.status.read()
     if status is None or not status.alive:
@@ -73,7 +73,7 @@ def attention(context: AppContext) -> dict[str, str]:
 
 
 def _failing(config: Config, marks: list[HostMark]) -> Iterator[tuple[str, str]]:
-    """Yield the screens whose hosts fail."""
+    """Yield the screens of hosts that fail."""
     names = {mark.host.rpartition(":")[0].strip("[]") or mark.host for mark in marks} | {mark.host for mark in marks}
     if any(host.name in names for host in config.remote.relay_hosts):
         yield "Remote Delivery", "The relay failed."

@@ -1,4 +1,4 @@
-"""The help overlay: the manual's words for what has the focus, then every key that acts here. Enter runs a command."""
+"""The help overlay: the manual's words for the field in focus, then every key that acts here. Enter runs a command."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""A screen above, below it the buttons and the manual's words for what has the focus, as far as the height allows."""
+"""A screen above, below it the buttons and the manual's words for the field in focus, as far as the height allows."""
 
 from collections.abc import Callable
 from typing import Any
@@ -31,7 +31,7 @@ def help_of(option: Option) -> Help:
 
 
 class WithHelp(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
-    """`words` gives the help of what has the focus; `moved` is called after each key and click, before it."""
+    """`words` gives the help of the field in focus; `moved` is called after each key and click, before it."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class WithHelp(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
             self._w.focus_position = "footer"
 
     def tell(self) -> None:
-        """Show the help of what has the focus now."""
+        """Show the help of the field in focus."""
         label, text = self._words() or ("", "")
         self._label.set_text(f" {label}")
         if text != self._text.text:

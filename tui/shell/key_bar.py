@@ -1,4 +1,4 @@
-"""The line of keys at the bottom: what acts where the focus is; each word can be clicked."""
+"""The line of keys at the bottom: the keys that act at the focus; each word can be clicked."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -21,7 +21,7 @@ class KeyBar(urwid.WidgetWrap[urwid.Text]):
         super().__init__(urwid.Text("", wrap="clip"))
 
     def show(self, contexts: Sequence[str], *, typing: bool, everywhere: bool) -> None:
-        """While somebody is typing into a text field, only keys that are no text are shown."""
+        """While a text field has the focus, show only keys that are no text."""
         found = [each for each in bindings_of(contexts) if each.in_bar and _shown_key(each, typing=typing)]
         first = [each for each in found if each.command == "help"]
         rest = [each for each in found if each.where != EVERYWHERE]
@@ -63,7 +63,7 @@ def _shown_key(binding: Binding, *, typing: bool) -> str:
 
 
 def _fitting(shown: Sequence[tuple[str, Binding]], width: int) -> list[tuple[str, Binding]]:
-    """Those that fit; what holds everywhere is dropped last, since it is how to find the others."""
+    """Return the keys that fit. Those of every screen are dropped last, since they lead to the others."""
     chosen = list(shown)
     while chosen and sum(map(_width, chosen)) > width:
         of_screen = [each for each in chosen if each[1].where != EVERYWHERE]

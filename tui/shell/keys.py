@@ -31,7 +31,7 @@ CONTEXTS = {
     "test": "Screens with a test",
     "list": "Lists",
     "undo list": "Lists of the configuration",
-    "order": "Lists whose order counts",
+    "order": "Lists in an order that counts",
     "queue": "Queue",
     "message": "One queued message",
     "log": "Log",
@@ -67,7 +67,12 @@ BINDINGS = (
         in_bar=False,
     ),
     Binding(
-        EVERYWHERE, "refresh", ("f5", "ctrl t", "meta t"), "Refresh", "Read again what the screen shows.", in_bar=False
+        EVERYWHERE,
+        "refresh",
+        ("f5", "ctrl t", "meta t"),
+        "Refresh",
+        "Read the contents of the screen again.",
+        in_bar=False,
     ),
     Binding(
         EVERYWHERE,
@@ -188,7 +193,7 @@ BINDINGS = (
     Binding("doctor", "go there", ("f8", "l"), "Go there", "Go to the screen and option that the finding is about."),
     Binding("signing", "make key", ("f4", "meta k"), "Make a key", "Make a DKIM key and show its DNS record."),
     Binding("signing", "records", ("ctrl e", "meta w"), "Records", "Compare the records of all domains with DNS."),
-    Binding("explain", "explain", ("f2", "ctrl s"), "Explain", "Ask what the server would do."),
+    Binding("explain", "explain", ("f2", "ctrl s"), "Explain", "Ask for the decision of the server."),
 )
 
 _BY_COMMAND = {(each.where, each.command): each for each in BINDINGS}

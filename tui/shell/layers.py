@@ -61,7 +61,7 @@ class Body(urwid.WidgetWrap[urwid.WidgetPlaceholder[urwid.AbstractWidget]]):
         return self._take_turns(unhandled)
 
     def _take_turns(self, key: str | None) -> str | None:
-        """What Tab and the arrows do where only one of both is to be seen."""
+        """Let Tab and the arrows switch between menu and screen where there is room for one of them."""
         if key in {"tab", "shift tab"} or (key == "left" and not self.in_menu):
             self.in_menu = not self.in_menu
             return None

@@ -1,7 +1,7 @@
 """The shell around the screens: title, banners, menu, the screen in view, dialogs, status line and key bar.
 
-It decides what a key means: first whatever has the focus, then the commands of the dialog or screen in view, then those
-of everywhere. It also is the shell on which the context speaks.
+It decides the meaning of a key: first the widget in focus, then the commands of the dialog or screen in view, then
+those of everywhere. It also is the shell on which the context speaks.
 """
 
 from collections.abc import Callable, Hashable, Sequence
@@ -163,7 +163,7 @@ class MainShell(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
         return bool(attributes) and self.context.draft.changed(*attributes)
 
     def tick(self) -> None:
-        """What happens once a second."""
+        """Do the work of each second."""
         try:
             self.context.look_at_file()
             self._health.look()

@@ -25,7 +25,7 @@ def key_table() -> str:
 
 
 def _literal(text: str) -> str:
-    """As an argument of a macro: what mdoc would take for punctuation is escaped."""
+    """Return the text as an argument of a macro; punctuation of mdoc is escaped."""
     escaped = text.replace("\\", "\\e").replace("-", "\\-")
     return f"\\&{escaped}" if len(text) == 1 else escaped
 

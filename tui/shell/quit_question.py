@@ -9,7 +9,7 @@ __all__ = ["question"]
 
 
 def question(context: AppContext, titles: list[str], apply: Callable[[], None]) -> Dialog:
-    """What is asked before the program ends; `titles` are the screens with changes."""
+    """Return the question before the program ends; `titles` are the screens with changes."""
     shell = context.shell
     if not titles:
         answers = [("Stay", shell.close), ("Quit", shell.leave)]

@@ -1,4 +1,4 @@
-"""What a screen is: a box widget, the keys that act on it, and its place in the menu."""
+"""A screen: a box widget, the keys that act on it, and its place in the menu."""
 
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
@@ -21,7 +21,7 @@ class Screen(Protocol):
     def widget(self) -> urwid.AbstractWidget: ...
 
     def show(self) -> None:
-        """Called when the screen comes into view and when the draft has changed beneath it: show what is true now."""
+        """Show the present state. Called when the screen comes into view and when the draft has changed beneath it."""
 
     def tick(self) -> None:
         """Called about once a second while the screen is in view."""
@@ -33,7 +33,7 @@ class Screen(Protocol):
         """Put the focus on an option, if the screen has it."""
 
     def help(self) -> Help | None:
-        """What the help overlay says first."""
+        """Return the first words of the help overlay."""
 
 
 class BaseScreen:

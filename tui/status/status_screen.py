@@ -144,7 +144,7 @@ class StatusScreen(BaseScreen):
         if status.error:
             yield _fact("Reload", f"refused: {clean(status.error, 500)}", "bad")
         if status.digest != self._context.source.digest:
-            yield _fact("File", "changed since the server read it; it runs with what it read then", "warn")
+            yield _fact("File", "changed since the server read it; it runs with the earlier text", "warn")
         places = [f"{clean(each.address)}:{each.port} ({each.tls})" for each in status.listening]
         yield _fact("Listening", ", ".join(places) or "nowhere", "help" if places else "bad")
         for sentence in status.not_listening:
