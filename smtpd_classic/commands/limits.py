@@ -8,12 +8,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from smtpd_classic.commands.failures import Refused, guarded
+from smtpd_classic.commands.failures import guarded
+from smtpd_classic.commands.suspension import counters_of
 from smtpd_classic.config import Config, load
 from smtpd_classic.counters import FileCounterStore
-from smtpd_classic.daemon.privileges import PrivilegeProblem, drop, service_user
 from smtpd_classic.log import printable
-from smtpd_classic.policy.sending_limits import COUNTED, counters_folder, limits_for, named_group
+from smtpd_classic.policy.sending_limits import COUNTED, SUSPENDED, limits_for, named_group
 
 __all__ = ["HELP", "add_arguments", "run"]
 
@@ -32,17 +32,8 @@ def run(args: argparse.Namespace) -> int:
     return guarded(lambda: _ACTIONS[args.action](load(args.config), args))
 
 
-def _counters(config: Config) -> FileCounterStore:
-    # As root we would leave files that the server cannot write.
-    try:
-        drop(service_user(config.server.user))
-    except PrivilegeProblem as problem:
-        raise Refused(str(problem), os.EX_NOUSER) from None
-    return FileCounterStore(counters_folder(config))
-
-
 def _list(config: Config, args: argparse.Namespace) -> int:
-    rows = list(used(config, _counters(config)))
+    rows = list(used(config, counters_of(config)))
     if args.json:
         print(json.dumps(rows, indent=2))
         return os.EX_OK
@@ -53,6 +44,8 @@ def _list(config: Config, args: argparse.Namespace) -> int:
     for row in rows:
         cells = (_cell(row[name], row["limits"][name]) for name in COUNTED)
         print(f"{printable(row['sender'], 40):40}{''.join(f'{cell:>14}' for cell in cells)}")
+        if row["suspended"]:
+            print(f"{'':4}suspended: {printable(row['suspended'], 300)}")
     return os.EX_OK
 
 
@@ -61,11 +54,13 @@ def used(config: Config, counters: FileCounterStore) -> list[dict[str, Any]]:
     rows = []
     for group in counters.groups():
         numbers, limits = counters.numbers(group, COUNTED), limits_for(config, group)
-        if any(numbers[name].value for name in COUNTED):
+        reason = counters.text(group, SUSPENDED)
+        if reason or any(numbers[name].value for name in COUNTED):
             sender = group.removeprefix("account ").removeprefix("host ")
             most = {name: limits.most(name) for name in COUNTED}
             rows.append({"sender": sender, **{name: numbers[name].value for name in COUNTED}, "limits": most})
             rows[-1]["until"] = {name: numbers[name].until for name in COUNTED}
+            rows[-1]["suspended"] = reason
     return rows
 
 
@@ -74,7 +69,7 @@ def _cell(number: int, most: int) -> str:
 
 
 def _reset(config: Config, args: argparse.Namespace) -> int:
-    counters, group = _counters(config), named_group(config, args.sender)
+    counters, group = counters_of(config), named_group(config, args.sender)
     if group not in counters.groups():
         print(f"{printable(args.sender, 320)} has sent nothing that is counted.", file=sys.stderr)
         return os.EX_DATAERR

@@ -26,6 +26,7 @@ from smtpd_classic.accounts.resolution import domain_table
 from smtpd_classic.commands.failures import Refused, guarded
 from smtpd_classic.commands.file_versions import add_version_actions, version_actions
 from smtpd_classic.commands.new_password import add_password_arguments, new_password
+from smtpd_classic.commands.suspension import SUSPENSION_ACTIONS, add_suspension_actions
 from smtpd_classic.config import Config, load
 from smtpd_classic.config.kinds import SIZE
 
@@ -68,6 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     delete = actions.add_parser("delete", help="delete an account; its mail stays")
     _add_address(delete)
     delete.add_argument("--force", action="store_true", help="even if an alias or the postmaster then leads nowhere")
+    add_suspension_actions(actions)
     add_version_actions(actions, "accounts")
 
 
@@ -232,5 +234,6 @@ _ACTIONS: dict[str, Callable[[Config, argparse.Namespace], int]] = {
     "may-send-as": _may_send_as,
     "forward": _forward,
     "delete": _delete,
+    **SUSPENSION_ACTIONS,
     **version_actions("users"),
 }

@@ -64,6 +64,13 @@ class Limits:
         "Tell the postmaster when an account or host has used this part of a limit, and when it has reached the limit: "
         "one mail of each kind a day, with the counts and the last client addresses. 0: never.",
     )
+    suspend_after: int = option(
+        number(0, 1000),
+        0,
+        "Suspend after",
+        "How many messages in a row over its limit suspend an account: it cannot log in or send, and gets mail, until "
+        "“smtpd-classic user resume”. A message within the limit begins the count anew. 0: never.",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

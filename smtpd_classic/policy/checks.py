@@ -39,7 +39,7 @@ from smtpd_classic.policy.recipients import resolve
 from smtpd_classic.policy.relaying import close_open_relay, look_up_mx, status
 from smtpd_classic.policy.rules import Rules
 from smtpd_classic.policy.sender import require_auth_for_local_sender, require_local_sender, require_own_sender
-from smtpd_classic.policy.sending_limits import over_limit
+from smtpd_classic.policy.sending_limits import over_limit, suspend_after
 from smtpd_classic.policy.transaction import Transaction
 from smtpd_classic.smtp.events import (
     Connected,
@@ -98,6 +98,7 @@ CHECKS = (
     PolicyCheck(Connected, "access", allow_only, lambda rules: bool(rules.allow_only)),
     PolicyCheck(Connected, "access", auto_block, _always),
     PolicyCheck(MailFrom, "listener", auth, lambda rules: rules.listener.auth == "required"),
+    PolicyCheck(MailFrom, "limits", suspend_after, _always),
     PolicyCheck(MailFrom, "basic", max_message_size, lambda rules: rules.config.basic.max_message_size > 0),
     PolicyCheck(
         MailFrom,

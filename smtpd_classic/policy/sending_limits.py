@@ -11,10 +11,10 @@ from ipaddress import ip_address
 from typing import NamedTuple
 
 from smtpd_classic.config.schema import Config
-from smtpd_classic.counters import Amount, Seen
+from smtpd_classic.counters import Amount, CounterStore, Seen
 from smtpd_classic.policy.transaction import ClientContext, Transaction
 from smtpd_classic.smtp.events import Event
-from smtpd_classic.smtp.replies import OVER_LIMIT_DEFERRED, OVER_LIMIT_REFUSED
+from smtpd_classic.smtp.replies import ACCOUNT_SUSPENDED, OVER_LIMIT_DEFERRED, OVER_LIMIT_REFUSED
 from smtpd_classic.smtp.reply import Reply
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "DAY",
     "HOUR",
     "NEW",
+    "SUSPENDED",
     "SenderLimits",
     "counters_folder",
     "group_of",
@@ -30,10 +31,14 @@ __all__ = [
     "over_limit",
     "over_limit_reply",
     "sender_limits",
+    "suspend",
+    "suspend_after",
 ]
 
 HOUR, DAY, NEW = "hour", "day", "new"
 COUNTED = (HOUR, DAY, NEW)
+SUSPENDED = "suspended"
+_FOR_GOOD_S = 10 * 366 * 86_400.0
 LOCAL_PROGRAMS = "local programs"
 _HOUR_S, _DAY_S = 3600.0, 86_400.0
 _KNOWN_S = 30 * _DAY_S
@@ -138,6 +143,22 @@ def over_limit(transaction: Transaction, event: Event) -> Reply | None:
     if all(not limits.most(name) or numbers[name].value + len(outside) <= limits.most(name) for name in numbers):
         return None
     return over_limit_reply(transaction.rules.config.limits.over_limit)
+
+
+def suspend(counters: CounterStore, group: str, reason: str) -> None:
+    """Suspend an account until `user resume`. Raises OSError."""
+    counters.write_text(group, SUSPENDED, reason)
+    counters.put(group, SUSPENDED, 1, _FOR_GOOD_S)
+
+
+def suspend_after(transaction: Transaction, event: Event) -> Reply | None:
+    """Refuse mail of a suspended account: a session may have logged in before."""
+    login = transaction.peer.login
+    if login is None:
+        return None
+    group = group_of(login.address, "")
+    found = transaction.rules.sources.counters.numbers(group, [SUSPENDED])
+    return ACCOUNT_SUSPENDED if found[SUSPENDED].value else None
 
 
 def over_limit_reply(mode: str) -> Reply:

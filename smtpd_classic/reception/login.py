@@ -3,6 +3,7 @@
 from smtpd_classic.accounts import Account
 from smtpd_classic.dns import DnsFailure
 from smtpd_classic.policy import ClientContext
+from smtpd_classic.policy.sending_limits import SUSPENDED, group_of
 from smtpd_classic.reception.journal import ReceptionLog
 from smtpd_classic.services import Services
 from smtpd_classic.smtp import sasl
@@ -12,6 +13,7 @@ from smtpd_classic.smtp.replies import (
     BLOCKED,
     LOGIN_FAILED,
     LOGIN_NOT_AVAILABLE,
+    LOGIN_SUSPENDED,
     TOO_MANY_FAILED_LOGINS,
     UNKNOWN_MECHANISM,
     challenge,
@@ -91,6 +93,10 @@ class LoginDialogue:
         if account is None or (authzid and accounts.canonical(authzid) != account.address):
             return self._failed(login, password)
         self._exchange = None
+        group = group_of(account.address, "")
+        if self._services.counters.numbers(group, [SUSPENDED])[SUSPENDED].value:
+            self._journal.warning(f"{self._peer.client}: login refused: {account.address} is suspended")
+            return LOGIN_SUSPENDED
         self._peer.login = account
         self._services.runtime.failures.succeeded(self._peer.client.ip)
         self._peer.mechanism = self._mechanism

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from smtpd_classic.counters import Amount, Taken
 from smtpd_classic.policy import Transaction
-from smtpd_classic.policy.sending_limits import DAY, HOUR, NEW, SenderLimits, over_limit_reply, sender_limits
+from smtpd_classic.policy.sending_limits import DAY, HOUR, NEW, SenderLimits, over_limit_reply, sender_limits, suspend
 from smtpd_classic.postmaster import PostmasterMail
 from smtpd_classic.reception.destination import Destination, QueueDestination
 from smtpd_classic.reception.journal import ReceptionLog
@@ -16,6 +16,7 @@ from spool.entry import OVER_LIMIT
 __all__ = ["SendingCount"]
 
 _DAY_S = 86_400.0
+_HOLDS = "holds"
 _CLIENTS, _MOST_CLIENTS = "clients", 5
 _ALARM = (
     "{who} has written to {hour} recipients outside of this server within an hour, to {day} within a day, and to {new} "
@@ -55,7 +56,21 @@ class SendingCount:
             if limits.new and taken.values.get(NEW, 0) > limits.new:
                 said = f"{queue_id}: {group} is over {limits.text(NEW)}, which only warns in its first month"
                 self._journal.warning(said)
+        if group.startswith("account "):
+            self._count_holds(group)
         self._watch(group, limits, taken)
+
+    def _count_holds(self, group: str) -> None:
+        """Suspend an account after so many messages in a row over its limit."""
+        counters, most = self._services.counters, self._services.config.limits.suspend_after
+        if not most:
+            return
+        if not self.over:
+            counters.forget(group, [_HOLDS])
+        elif counters.take(group, [Amount(_HOLDS, 1, _DAY_S)]).values[_HOLDS] >= most:
+            reason = f"{most} messages in a row were over the limit of {self.over}"
+            suspend(counters, group, reason)
+            self._journal.warning(f"{group} is suspended: {reason}")
 
     @property
     def refusal(self) -> Reply | None:
