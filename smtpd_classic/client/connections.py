@@ -6,6 +6,7 @@ leaves 1.
 """
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
@@ -116,12 +117,21 @@ class Connections:
         now = self._clock()
         with self._lock:
             self._closed = self._closed or all_of_them
-            self._free_lingering()
             ended = [each for each in self._kept if all_of_them or now - each.since >= self._keep_s]
             for each in ended:
                 self._drop(each)
         for each in ended:
-            self._end(each)
+            each.session.quit()
+        if not self._ended:
+            for each in ended:
+                self._closed_with(each.places)
+            ended = []
+        elif ended or self._lingering:
+            time.sleep(self._linger_s)
+        with self._lock:
+            self._free_lingering()
+            for each in ended:
+                self._less(each.places)
 
     def close(self) -> None:
         """End all idle sessions, and allow no new one."""
@@ -228,6 +238,8 @@ class Connections:
 
     def _closed_with(self, places: tuple[Hashable, ...]) -> None:
         """Make room after a connection was closed."""
+        if self._ended:  # the next process connects as soon as it has the lock
+            time.sleep(self._linger_s)
         with self._lock:
             full = any(self._open[place] >= self.allowed(place) for place in places)
             if full and self._linger_s and not self._ended:

@@ -119,8 +119,9 @@ class Remote:
         number(1, 100),
         10,
         "Connections per host",
-        "How many connections are open to one host at the same time, at most. A destination starts with 2; each "
-        "success allows one more, and a failure leaves 1.",
+        "How many connections are open to one host at the same time, at most, for all domains and addresses of that "
+        "host together, and during a reload too. A host starts with 2; each success allows one more, a timeout halves "
+        "the number, and a failure leaves 1.",
     )
     max_messages_per_connection: int = option(
         number(1, 100000),
@@ -139,7 +140,8 @@ class Remote:
         POSITIVE_DURATION,
         timedelta(seconds=30),
         "Connect timeout",
-        "How long a host may take to accept a connection.",
+        "How long a host may take to accept a connection. If it has another address of the same preference, that one "
+        "is tried beside it after 3 seconds.",
     )
     source_address: tuple[str, ...] = option(
         IP_ADDRESSES,

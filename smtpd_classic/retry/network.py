@@ -26,7 +26,7 @@ from spool import Spool
 __all__ = ["RetryServices", "most_sessions", "network_for"]
 
 _KEEP_SESSIONS_S = 5.0
-_LINGER_S = 0.1
+_LINGER_S = 0.2
 _LOCKS_FILE = "sessions.lock"
 _MOST_SESSIONS = 1000
 _OTHER_FILES = 200

@@ -1,6 +1,7 @@
 """W9: mail to many destinations, some of them dead, silent or slow; Postfix in the same run.
 
     python -m tests.bench.destinations [--variants a,b,c,d] [--peers …] [--messages 5000]
+    [--threads 40]
 
 500 destinations, messages of 4 KiB by Zipf's law, 50 ms a reply; hosts and name server are in a network namespace.
 While the backlog lasts, messages to idle destinations that were never contacted are sent.
@@ -56,12 +57,13 @@ class Server(Protocol):
 class Ours:
     name = "smtpd-classic"
     code = _ROOT / ".compiled"
+    options = ""  # lines of [remote]
 
     def start(self, folder: Path) -> None:
         self._server = Instance(folder / "instance", DOMAIN, self.code)
         self._server.set("server", "name_servers", "127.0.0.1")
         with self._server.file.open("a", encoding="utf-8") as file:
-            file.write("[trusted]\nhosts = 127.0.0.0/8\n")
+            file.write(f"[trusted]\nhosts = 127.0.0.0/8\n[remote]\n{self.options}")
         self._server.start()
         self.port = self._server.ports["smtp"]
 
@@ -297,7 +299,10 @@ def main() -> None:
     parser.add_argument("--variants", default="a,b,c,d")
     parser.add_argument("--peers", default="smtpd-classic,Postfix")
     parser.add_argument("--messages", type=int, default=5000)
+    parser.add_argument("--threads", type=int, default=0, help="delivery_threads, 0 for the default")
     args = parser.parse_args()
+    if args.threads:
+        Ours.options = f"delivery_threads = {args.threads}\n"
     found = {}
     for variant in args.variants.split(","):
         for maker in PEERS:
