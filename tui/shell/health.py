@@ -1,4 +1,7 @@
-"""The state of the server for Status and the menu, looked at in the background for a twentieth of the time at most."""
+"""The state of the server for Status and the menu, looked at in the background.
+
+A look at a long queue costs much, so looks take a twentieth of the time at most, and less while Status is not in view.
+"""
 
 import os
 import time
@@ -14,7 +17,7 @@ from tui.status.findings import SOON_DAYS, StatusFindings, look
 __all__ = ["HealthWatch", "attention"]
 
 _LEAST_PAUSE_S = 5.0
-_SHARE = 20
+_SHARE, _SHARE_BEHIND = 20, 200
 
 
 class HealthWatch:
@@ -24,11 +27,12 @@ class HealthWatch:
         self._context = context
         self._looked = looked
         self._looking = False
-        self._next_look = 0.0
+        self._ended = self._took = 0.0
 
-    def look(self, *, at_once: bool = False) -> None:
-        """Look again if the pause since the last look is over."""
-        if self._looking or (not at_once and time.monotonic() < self._next_look):
+    def look(self, *, in_view: bool, at_once: bool = False) -> None:
+        """Look again if the pause since the last look is over. `in_view`: Status shows the findings."""
+        pause = max(_LEAST_PAUSE_S, (_SHARE if in_view else _SHARE_BEHIND) * self._took) if self._ended else 0.0
+        if self._looking or (not at_once and time.monotonic() < self._ended + pause):
             return
         context = self._context
         self._looking = True
@@ -43,13 +47,14 @@ class HealthWatch:
 
     def _done(self, began: float, found: StatusFindings) -> None:
         self._looking = False
-        self._next_look = time.monotonic() + max(_LEAST_PAUSE_S, _SHARE * (time.monotonic() - began))
+        self._ended = time.monotonic()
+        self._took = self._ended - began
         self._context.findings = found
         self._looked()
 
     def _failed(self, problem: Exception) -> None:
         self._looking = False
-        self._next_look = time.monotonic() + _LEAST_PAUSE_S
+        self._ended = time.monotonic()
         self._context.failure(problem)
 
 

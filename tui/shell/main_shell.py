@@ -54,7 +54,7 @@ class MainShell(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
 
     def begin(self) -> None:
         self.context.read()
-        self._health.look()
+        self._health.look(in_view=True)
         self.show(self._titles[0])
         if self.context.source.unreadable:
             self._say_unreadable()
@@ -106,7 +106,7 @@ class MainShell(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
         self.screen.do(command)
 
     def look_again(self) -> None:
-        self._health.look(at_once=True)
+        self._health.look(in_view=True, at_once=True)
 
     def _looked(self) -> None:
         """Show the findings of a look."""
@@ -166,7 +166,7 @@ class MainShell(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
         """Do the work of each second."""
         try:
             self.context.look_at_file()
-            self._health.look()
+            self._health.look(in_view=self.current == self._titles[0])
             self.screen.tick()
             self.changed()
         except urwid.ExitMainLoop:
