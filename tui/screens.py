@@ -45,7 +45,7 @@ MENU_ENTRIES = (
     _settings("Authentication", "authentication"),
     _settings("SMTP Filter", "filter"),
     MenuEntry("Milters", "server", _later("config.milters_screen", "screen"), ("milter", "milters")),
-    _settings("Sending Limits", "limits"),
+    MenuEntry("Sending Limits", "server", _later("config.limits_screen", "screen"), ("limits",)),
     MenuEntry("Account Limits", "server", _later("config.account_limits_screen", "screen"), ("account_limits",)),
     MenuEntry("Signing & DNS", "server", _later("diagnosis.signing_screen", "SigningScreen"), ("signing",)),
     _settings("Server", "server"),

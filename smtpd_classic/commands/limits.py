@@ -13,7 +13,8 @@ from smtpd_classic.commands.suspension import counters_of
 from smtpd_classic.config import Config, load
 from smtpd_classic.counters import FileCounterStore
 from smtpd_classic.log import printable
-from smtpd_classic.policy.sending_limits import COUNTED, SUSPENDED, limits_for, named_group
+from smtpd_classic.policy.sending_limits import COUNTED, named_group
+from smtpd_classic.policy.sending_use import sending_use
 
 __all__ = ["HELP", "add_arguments", "run"]
 
@@ -33,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _list(config: Config, args: argparse.Namespace) -> int:
-    rows = list(used(config, counters_of(config)))
+    rows = used(config, counters_of(config))
     if args.json:
         print(json.dumps(rows, indent=2))
         return os.EX_OK
@@ -51,17 +52,16 @@ def _list(config: Config, args: argparse.Namespace) -> int:
 
 def used(config: Config, counters: FileCounterStore) -> list[dict[str, Any]]:
     """Return the senders with numbers, as they are printed in JSON."""
-    rows = []
-    for group in counters.groups():
-        numbers, limits = counters.numbers(group, COUNTED), limits_for(config, group)
-        reason = counters.text(group, SUSPENDED)
-        if reason or any(numbers[name].value for name in COUNTED):
-            sender = group.removeprefix("account ").removeprefix("host ")
-            most = {name: limits.most(name) for name in COUNTED}
-            rows.append({"sender": sender, **{name: numbers[name].value for name in COUNTED}, "limits": most})
-            rows[-1]["until"] = {name: numbers[name].until for name in COUNTED}
-            rows[-1]["suspended"] = reason
-    return rows
+    return [
+        {
+            "sender": use.sender,
+            **{name: use.numbers[name].value for name in COUNTED},
+            "limits": {name: use.limits.most(name) for name in COUNTED},
+            "until": {name: use.numbers[name].until for name in COUNTED},
+            "suspended": use.suspended,
+        }
+        for use in sending_use(config, counters)
+    ]
 
 
 def _cell(number: int, most: int) -> str:

@@ -68,7 +68,7 @@ class FileCounterStore:
 
     def put(self, group: str, name: str, value: int, lifetime_s: float) -> None:
         """Set a number, with a new lifetime. Raises OSError."""
-        self._changed(group, lambda counters: counters.put(name, value, lifetime_s))
+        self._changed(group, lambda counters: counters.keep(name, value, lifetime_s))
 
     def forget(self, group: str, names: Sequence[str]) -> None:
         """Remove numbers and texts. Raises OSError."""

@@ -64,6 +64,11 @@ class GroupCounters:
         slot = self._table.find(self._region, key_of(self._group, name))
         return Number(slot.value, slot.until) if slot is not None and slot.until > self._now else NO_NUMBER
 
+    def keep(self, name: str, value: int, lifetime_s: float) -> None:
+        """Set a number, and let the group be listed."""
+        self._since()
+        self.put(name, value, lifetime_s)
+
     def put(self, name: str, value: int, lifetime_s: float) -> None:
         key, until = key_of(self._group, name), self._now + lifetime_s
         slot = self._table.find(self._region, key)

@@ -96,6 +96,7 @@ def test_put_forget_and_texts(tmp_path: Path) -> None:
     store.write_text(ANN, "suspended", "by hand\n")
     assert (value(store, "suspended"), store.text(ANN, "suspended")) == (1, "by hand\n")
     assert store.text("account bob@example.org", "suspended") == ""
+    assert store.groups() == [ANN]
     store.forget(ANN, ["suspended", "hour"])
     assert (value(store, "suspended"), store.text(ANN, "suspended")) == (0, "")
 

@@ -16,11 +16,15 @@ __all__ = ["SettingsScreen"]
 
 
 class SettingsScreen(BaseScreen):
+    """A form of one section, with its buttons."""
+
+    more_buttons: tuple[str, ...] = ()
+
     def __init__(self, context: AppContext, attribute: str) -> None:
         self._context = context
         self._attribute = attribute
         self._form = Form(context, context.draft.plain(attribute), context.shell.changed)
-        names = ["Apply", "Reset", "Diff", *(["Test"] if attribute == "remote" else [])]
+        names = ["Apply", "Reset", "Diff", *self.more_buttons, *(["Test"] if attribute == "remote" else [])]
         buttons = ButtonRow([(name, partial(self.do, name.lower())) for name in names])
         self._pane = WithHelp(self._form.widget, buttons, self._form.help)
         self._pane.tell()
