@@ -80,7 +80,7 @@ class AccountLimits:
         optional_number(0, _MOST),
         None,
         "Recipients an hour",
-        "The limit of this account instead of the one in [limits]. Blank: that one. 0: no limit.",
+        "The limit of this account instead of that in [limits]. Blank: as in that section. 0: no limit.",
     )
     recipients_per_day: int | None = option(
         optional_number(0, _MOST), None, "Recipients a day", "The same within 24 hours."

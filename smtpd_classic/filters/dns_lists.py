@@ -14,13 +14,13 @@ from typing import NamedTuple, Protocol
 from smtpd_classic.config.kinds import DnsList
 from smtpd_classic.dns import DnsFailure, NoSuchDomain, Resolver
 
-__all__ = ["DnsLists", "Listing", "Questions", "list_problem"]
+__all__ = ["DnsLists", "ListQuestions", "Listing", "list_problem"]
 
 _TEST_S, _RETEST_S, _TIMEOUT_S = 3600.0, 300.0, 3.0
 _LONGEST_REASON = 200
 
 
-class Questions(Protocol):
+class ListQuestions(Protocol):
     """The DNS questions of one message. Both raise NoSuchDomain or DnsFailure."""
 
     def ipv4(self, name: str) -> tuple[str, ...]: ...
@@ -90,7 +90,7 @@ class DnsLists:
         """Return the lists that are not used now, with the reason."""
         return {zone: problem for zone, problem in self._problems.items() if problem}
 
-    def find(self, lookups: Questions, ip: str) -> Listing | None:
+    def find(self, lookups: ListQuestions, ip: str) -> Listing | None:
         """Return the first list that has the address."""
         for each in self._lists:
             if self._is_usable(each):
@@ -122,7 +122,7 @@ class DnsLists:
         return not self._problems[each.zone]
 
 
-def _listing(lookups: Questions, each: DnsList, ip: str) -> Listing | None:
+def _listing(lookups: ListQuestions, each: DnsList, ip: str) -> Listing | None:
     name = _question(ip, each.zone)
     try:
         answer = next((answer for answer in lookups.ipv4(name) if each.counts(answer)), "")
@@ -131,7 +131,7 @@ def _listing(lookups: Questions, each: DnsList, ip: str) -> Listing | None:
     return Listing(each.zone, answer, _reason(lookups, name)) if answer else None
 
 
-def _reason(lookups: Questions, name: str) -> str:
+def _reason(lookups: ListQuestions, name: str) -> str:
     try:
         text = b" ".join(lookups.txt(name)).decode("ascii", "replace")
     except (NoSuchDomain, DnsFailure):
