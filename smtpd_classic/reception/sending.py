@@ -106,12 +106,9 @@ class SendingCount:
         percent = self._services.config.limits.alarm_at
         if not percent:
             return
-        used = [
-            taken.values[name] * 100 >= percent * most
-            for name in taken.values
-            if (most := limits.most(name) or (limits.alarm if name == HOUR else 0))
-        ]
-        kind = "full" if taken.over else "near" if any(used) else ""
+        used = any(0 < percent * limits.most(name) <= value * 100 for name, value in taken.values.items())
+        many = not limits.hour and 0 < limits.alarm <= taken.values[HOUR]
+        kind = "full" if taken.over else "near" if used or many else ""
         if kind and not self._services.counters.take(group, [Amount(f"alarm {kind}", 1, _DAY_S, 1)]).over:
             self._alarm(group, taken, clients)
 
@@ -134,7 +131,7 @@ class SendingCount:
             limit = f"Its limit of {self.over} is reached; over_limit says what happens to further messages."
         else:
             subject = f"{who} comes near a sending limit"
-            limit = "Soon a limit of [limits] is reached."
+            limit = "Look whether that is right; the options of [limits] set limits."
         words = _ALARM.format(who=who, limit=limit, clients=clients, **values)
         services = self._services
         mail = PostmasterMail(services.config, services.spool, services.accounts, services.clock, services.runtime.wake)
