@@ -78,7 +78,8 @@ def _keys(config: Config) -> Iterator[Problem]:
                     store.record(key)
         except KeysUnreadable as problem:
             line = config.line(f"domain {name}", "sign") or config.line("server", "primary_domain")
-            yield Problem(config.path, line, f"mail of {name} waits, because its DKIM key cannot be used: {problem}.")
+            said = f"mail of {name} waits, because its DKIM key cannot be used: {problem}."
+            yield Problem(config.path, line, said, "warning")  # the server takes mail all the same
 
 
 def _certificate(config: Config) -> Iterator[Problem]:
