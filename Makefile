@@ -1,7 +1,7 @@
 # make run    the server on loopback ports, from the folder ./instance
 # make quick  format, lint, types and the tests that start no server: under a minute
 # make test   every check and test; installs the programs that they need
-# make peers  the tests with heavy real servers and checkers
+# make peers  the tests with heavy real servers and checkers, and each option from its screen to the wire
 # make deb    the Debian package, in the folder ./dist
 SHELL = /bin/sh
 PYTHON ?= $(shell for python in /usr/bin/python3 python3 python3.13 python3.12 python3.11; do \

@@ -91,7 +91,7 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     ),
     "reception": (
         {"accounts", "config", "counters", "dns", "domain_name", "mailauth", "log", "mailstore", "message", "policy"}
-        | {"postmaster", "runtime", "services", "smtp", "spool", "tnef"},
+        | {"durable", "postmaster", "runtime", "services", "smtp", "spool", "tnef"},
         set(),
     ),
     # sendmail runs as anybody, knows the socket and maildrop/, and asks the program itself for what needs more.

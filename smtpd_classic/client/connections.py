@@ -109,8 +109,9 @@ class Connections:
                 self._drop(ended)
         if ended is not None:
             self._end(ended)
-        else:
-            self._closed_with(places)
+            return
+        with self._lock:  # there was no session: the host has nothing to notice
+            self._less(places)
 
     def close_idle(self, *, all_of_them: bool = False) -> None:
         """End the sessions that have been idle for `keep_s`; or all idle sessions, and keep no other from now on."""

@@ -145,5 +145,5 @@ def size_for(slots: int) -> int:
 
 def write_empty(descriptor: int, slots: int) -> None:
     """Make an empty table of an empty file. Raises OSError."""
-    os.ftruncate(descriptor, size_for(slots))  # a sparse file: regions that are not used take no room
+    os.posix_fallocate(descriptor, 0, size_for(slots))  # a map of a sparse file kills the process on a full disk
     os.pwrite(descriptor, _HEADER.pack(_MAGIC, slots), 0)

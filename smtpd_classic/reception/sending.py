@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from smtpd_classic.counters import Amount, Taken
+from smtpd_classic.durable import is_full
 from smtpd_classic.policy import Transaction
 from smtpd_classic.policy.sending_limits import DAY, HOUR, NEW, SenderLimits, over_limit_reply, sender_limits, suspend
 from smtpd_classic.postmaster import PostmasterMail
@@ -10,7 +11,7 @@ from smtpd_classic.reception.destination import Destination, QueueDestination
 from smtpd_classic.reception.journal import ReceptionLog
 from smtpd_classic.services import Services
 from smtpd_classic.smtp.reply import Reply
-from spool import Hold, Recipient
+from spool import Hold, Recipient, SpoolFull
 from spool.entry import OVER_LIMIT
 
 __all__ = ["SendingCount"]
@@ -41,7 +42,18 @@ class SendingCount:
         self.over = self.held = ""
 
     def take(self, recipients: Sequence[Recipient], queue_id: str) -> None:
-        """Count the recipients elsewhere, or set `over` and count none. Raises OSError if the counters fail."""
+        """Count the recipients elsewhere, or set `over` and count none.
+
+        Raises OSError if the counters fail, and SpoolFull if they have no room.
+        """
+        try:
+            self._count(recipients, queue_id)
+        except OSError as error:
+            if is_full(error):
+                raise SpoolFull(f"the counters of the sending limits: {error.strerror}") from error
+            raise
+
+    def _count(self, recipients: Sequence[Recipient], queue_id: str) -> None:
         outside = [each.address for each in recipients if self._is_outside(each)]
         found = sender_limits(self._services.config, self._transaction.peer) if outside else None
         if found is None:

@@ -77,7 +77,7 @@ class Counters:
         fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
         try:
             os.pwrite(fd, _HEADER.pack(_MAGIC, columns, 0, secrets.token_bytes(32)), 0)
-            os.ftruncate(fd, _HEADER_SIZE + columns * _COLUMN_SIZE)
+            os.posix_fallocate(fd, 0, _HEADER_SIZE + columns * _COLUMN_SIZE)  # a full disk must not end a process later
             os.replace(temporary, self._path)
         except OSError:
             os.unlink(temporary)

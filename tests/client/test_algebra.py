@@ -324,15 +324,22 @@ def test_a_closed_session_counts_a_moment_longer_at_a_host_without_room() -> Non
     pool = Connections(2, 10.0, clock, linger_s=0.2)
     for _ in range(2):
         pool.take(("host",), "")
-    pool.give_back(("host",), "", None)
+    pool.give_back(("host",), "", Idle(reusable=False))
     with pytest.raises(HostBusy):
         pool.take(("host",), "")
     clock.now = 0.2
     assert pool.take(("host",), "") is None
-    pool.give_back(("host",), "", None)
+    pool.give_back(("host",), "", Idle(reusable=False))
     pool.close()
-    pool.give_back(("host",), "", None)
+    pool.give_back(("host",), "", Idle(reusable=False))
     assert pool.open == 0, "nothing lingers at the end"
+
+
+def test_a_connection_that_never_became_a_session_leaves_room_at_once() -> None:
+    pool = Connections(1, 10.0, Clock(0.0), linger_s=0.2)
+    pool.take(("host",), "")
+    pool.give_back(("host",), "", None)
+    assert pool.take(("host",), "") is None
 
 
 def test_a_pool_that_is_closed_opens_no_session() -> None:

@@ -21,6 +21,8 @@ from tests.peers.postfix import Postfix
 from tests.peers.world import JOE, Net, network_of
 from tests.waiting import until
 
+pytestmark = pytest.mark.peers
+
 US, PROVIDER, PLAIN, STRANGER = "192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.9"
 ANN = "ann@postfix.test"
 

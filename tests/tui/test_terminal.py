@@ -23,7 +23,8 @@ def test_a_field_is_changed_applied_and_the_program_left(path: Path) -> None:
         terminal.press("down", "down", "down").shows("(max_recipients)")
         terminal.press("backspace", "backspace", "backspace", "250").shows("*Max. recipients", "250")
         terminal.press("f2").shows("Apply these changes?", "Max. recipients: 100 → 250")
-        terminal.press("f8").shows("What Apply would change", "+max_recipients = 250").press("esc")
+        terminal.press("f8").shows("What Apply would change", "+max_recipients = 250")
+        terminal.press("esc").shows("Apply these changes?")  # Esc and Enter at once would be Alt-Enter
         terminal.press("enter").shows("Applied. The daemon is down")
         assert path.read_text() == CONFIG.replace("max_recipients = 100", "max_recipients = 250")
         terminal.press("f10")
@@ -138,6 +139,6 @@ def test_nothing_a_stranger_wrote_reaches_the_terminal(tmp_path: Path) -> None:
     )
     path = made(tmp_path, CONFIG.replace("[server]", f"[server]\nlog = {log}"))
     with Terminal(path) as terminal:
-        terminal.shows("Status").press("end", "up", "up", "up", "up", "enter").shows("› Log", "end")
+        terminal.shows("Status").press("end", "up", "up", "up", "up", "up", "enter").shows("› Log", "end")
         for harmful in (b"\x1b]0;owned", b"\x1b[2J\xe2", "\u202e".encode(), b"\x9b31m"):
             assert harmful not in terminal.raw

@@ -1,10 +1,18 @@
 """One server and one screen for all tests of a process; every test begins with the file as `init` made it."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.wire.world import World, world
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark these tests as heavy: each types into a real screen, and all of them take minutes."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.peers)
 
 
 @pytest.fixture(scope="session")
