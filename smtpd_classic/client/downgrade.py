@@ -15,7 +15,7 @@ from smtpd_classic.client.ascii_header import CannotDowngrade, ascii_header
 from smtpd_classic.client.content import has_long_line
 from smtpd_classic.message.headers import HeaderBlock, end_of_header_block
 
-__all__ = ["CannotDowngrade", "Limits", "converted"]
+__all__ = ["CannotDowngrade", "ContentLimits", "converted"]
 
 _MAX_SIZE = 64 * 1024**2
 _MAX_DEPTH = 16
@@ -25,7 +25,7 @@ _PARAMETER = re.compile(rb';\s*boundary\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;"]+))
 _SEALED = {b"multipart/signed", b"multipart/encrypted"}
 
 
-class Limits(NamedTuple):
+class ContentLimits(NamedTuple):
     """The restrictions of a host: ASCII alone in bodies, ASCII alone in header fields, no line over 998 octets."""
 
     seven_bit: bool = False
@@ -53,7 +53,7 @@ class _Entity(NamedTuple):
     boundary: bytes
 
 
-def converted(content: bytes, limits: Limits) -> bytes:
+def converted(content: bytes, limits: ContentLimits) -> bytes:
     """Return the message (LF line ends) within these limits. Raises CannotDowngrade."""
     if len(content) > _MAX_SIZE:
         raise CannotDowngrade("the message is too large to be converted")
@@ -69,7 +69,7 @@ def _entity(content: bytes) -> _Entity:
     return _Entity(header, body, value.partition(b";")[0].strip().lower(), boundary)
 
 
-def _converted(content: bytes, limits: Limits, depth: int, budget: _Budget) -> bytes:
+def _converted(content: bytes, limits: ContentLimits, depth: int, budget: _Budget) -> bytes:
     budget.take(depth)
     if content.isascii() and not (limits.short_lines and has_long_line(content)):
         return content
@@ -84,7 +84,7 @@ def _converted(content: bytes, limits: Limits, depth: int, budget: _Budget) -> b
     return _with_body(entity, limits, depth, budget)
 
 
-def _with_body(entity: _Entity, limits: Limits, depth: int, budget: _Budget) -> bytes:
+def _with_body(entity: _Entity, limits: ContentLimits, depth: int, budget: _Budget) -> bytes:
     if entity.media_type in _SEALED:
         raise CannotDowngrade("it is signed or encrypted, and a conversion would break that")
     header = entity.header if depth else _with_mime_version(entity)
@@ -155,7 +155,7 @@ def _encoded(header: bytes, encoding: bytes) -> bytes:
     return header + b"Content-Transfer-Encoding: " + encoding + b"\n"
 
 
-def _multipart(entity: _Entity, limits: Limits, depth: int, budget: _Budget) -> bytes:
+def _multipart(entity: _Entity, limits: ContentLimits, depth: int, budget: _Budget) -> bytes:
     if not entity.boundary:
         raise CannotDowngrade("it has parts but does not say where they begin")
     pieces: list[bytes] = []
@@ -173,7 +173,7 @@ def _multipart(entity: _Entity, limits: Limits, depth: int, budget: _Budget) -> 
     return b"".join(pieces)
 
 
-def _part(lines: list[bytes], limits: Limits, depth: int, budget: _Budget, *, inside: bool) -> bytes:
+def _part(lines: list[bytes], limits: ContentLimits, depth: int, budget: _Budget, *, inside: bool) -> bytes:
     content = b"".join(lines)
     if inside:
         # The line end before a boundary belongs to the boundary (RFC 2046 5.1.1).

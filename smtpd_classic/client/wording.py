@@ -4,7 +4,7 @@ import re
 from contextlib import suppress
 
 from smtpd_classic.client.content import ContentFacts, MessageContent, folded
-from smtpd_classic.client.downgrade import CannotDowngrade, Limits, converted
+from smtpd_classic.client.downgrade import CannotDowngrade, ContentLimits, converted
 from smtpd_classic.client.transport import DeliveryJob, JobRecipient
 from smtpd_classic.domain_name import ascii_domain
 from smtpd_classic.smtp.address import split_address
@@ -38,11 +38,11 @@ def compatible(job: DeliveryJob, offered: Offered, host: str) -> MessageContent 
         return Reply(554, "5.3.4", f"{host} takes at most {offered.size} octets, and the message has {facts.size}")
     seven_bit = facts.eight_bit and not offered.eight_bit_mime
     utf8_header = facts.header_8bit and ours and (seven_bit or (job.smtputf8 and not offered.smtputf8))
-    limits = Limits(seven_bit, utf8_header, ours and facts.long_lines)
+    limits = ContentLimits(seven_bit, utf8_header, ours and facts.long_lines)
     return _converted(job.content, limits, host) if any(limits) else job.content
 
 
-def _converted(content: MessageContent, limits: Limits, host: str) -> MessageContent | Reply:
+def _converted(content: MessageContent, limits: ContentLimits, host: str) -> MessageContent | Reply:
     try:
         return MessageContent.of(b"".join(folded([converted(content.whole(), limits)])))
     except CannotDowngrade as problem:

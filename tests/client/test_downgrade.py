@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smtpd_classic.client.ascii_header import ascii_header
-from smtpd_classic.client.downgrade import CannotDowngrade, Limits, converted
+from smtpd_classic.client.downgrade import CannotDowngrade, ContentLimits, converted
 
 
 def seven_bit(content: bytes) -> bytes:
-    return converted(content, Limits(seven_bit=True))
+    return converted(content, ContentLimits(seven_bit=True))
 
 
 TEXT = "Grüße aus Köln — 100 %, =3D bleibt.\n\nEnde. \n"
@@ -106,7 +106,7 @@ LONG_PARTS = (
 
 
 def test_long_lines_are_encoded_and_short_parts_stay() -> None:
-    made = converted(LONG_PARTS, Limits(short_lines=True))
+    made = converted(LONG_PARTS, ContentLimits(short_lines=True))
     assert max(map(len, made.split(b"\n"))) <= 998
     before, after = leaves(LONG_PARTS), leaves(made)
     assert after[0] == before[0]
@@ -120,7 +120,7 @@ def test_long_lines_are_encoded_and_short_parts_stay() -> None:
 @given(st.text(st.sampled_from("aZ .=\t\nü"), max_size=60), st.integers(900, 1100))
 def test_a_long_text_reads_as_before(text: str, length: int) -> None:
     content = b"MIME-Version: 1.0\nContent-Type: text/plain; charset=utf-8\n\n" + (text + "=" * length + text).encode()
-    made = converted(content, Limits(short_lines=True))
+    made = converted(content, ContentLimits(short_lines=True))
     assert max(map(len, made.split(b"\n"))) <= 998
     assert leaves(made)[0][1] == leaves(content)[0][1]
 
