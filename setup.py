@@ -20,7 +20,7 @@ COMPILED = {
     "smtpd_classic/policy": (
         "__init__ recipients answers checks client limits networks patterns relaying rules sender transaction trust"
     ),
-    "smtpd_classic/reception": "__init__ content destination header journal login message reception",
+    "smtpd_classic/reception": "__init__ acceptance content destination header journal login message reception",
     "smtpd_classic/retry": (
         "attempt context delivery_threads job_queue journal limits recipient_states round_robin scheduler"
     ),

@@ -16,8 +16,7 @@ def recipients_of(accounts: Accounts, address: str) -> tuple[Recipient, ...]:
     """
     if not accounts.is_local_domain(address.rpartition("@")[2]):
         return (Recipient(address),)
-    found = accounts.find(address)
-    targets = found.targets if found is not None else ()
+    targets = accounts.reached(address)
     return tuple(Recipient(target, original=address if target != address else "") for target in targets)
 
 

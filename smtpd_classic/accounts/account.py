@@ -40,12 +40,14 @@ class Account:
 class ResolvedAddress(NamedTuple):
     """The targets of an address of a local domain.
 
-    `how` is "account", "alias", "plus address", "catch-all" or "postmaster". `targets` are the addresses of accounts,
-    with the tag of a plus-address kept (user+tag@domain), and remote addresses: aliases expanded, in order, none twice.
+    `how` is "account", "group", "group bounces", "alias", "plus address", "catch-all" or "postmaster". `targets` are
+    the addresses of accounts, with the tag of a plus-address kept (user+tag@domain), and remote addresses: aliases
+    expanded, in order, none twice. `groups` are the groups among the ends, which are not expanded.
     """
 
     how: str
     targets: tuple[str, ...]
+    groups: tuple[str, ...] = ()
 
 
 class StoredScramKeys(NamedTuple):

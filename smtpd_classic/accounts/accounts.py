@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from smtpd_classic.accounts.account import NORMAL, Account, ResolvedAddress, StoredScramKeys
 from smtpd_classic.accounts.checks import check
+from smtpd_classic.accounts.groups import MailGroup
 from smtpd_classic.accounts.login import Logins
 from smtpd_classic.accounts.passwords import DUMMY_HASH, cost_class, scram_keys
 from smtpd_classic.accounts.reading import (
@@ -19,7 +20,7 @@ from smtpd_classic.accounts.reading import (
     read_users,
     unreadable,
 )
-from smtpd_classic.accounts.resolution import AddressBook, address_book, domain_table
+from smtpd_classic.accounts.resolution import AddressBook, GroupMembers, address_book, domain_table
 from smtpd_classic.config.problem import Problem
 from smtpd_classic.config.schema import Config
 
@@ -106,8 +107,24 @@ class Accounts:
         return account.full_name if account is not None else ""
 
     def members(self, alias: str) -> tuple[str, ...] | None:
-        """The addresses that an alias stands for; None when it is no alias."""
+        """The addresses that an alias or a group stands for; None when it is neither."""
         return self._current(at_once=True).book.members(alias)
+
+    def group(self, address: str) -> MailGroup | None:
+        """Return the group of a canonical address."""
+        return self._current().book.groups.get(address)
+
+    def members_of(self, group: str) -> GroupMembers:
+        """Return the members of a group. Raises AccountsUnreadable."""
+        return self._current(at_once=True).book.members_of(group)
+
+    def reached(self, address: str) -> tuple[str, ...]:
+        """Return all ends of an address of a local domain, with the members of groups; none if it does not exist."""
+        found = self.find(address)
+        if found is None or not found.groups:
+            return found.targets if found is not None else ()
+        members = (member for group in found.groups for member in self.members_of(group).ends)
+        return tuple(dict.fromkeys((*found.targets, *members)))
 
     def owns(self, account: Account, address: str) -> bool:
         """Whether the account may send from the address."""

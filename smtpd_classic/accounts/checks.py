@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from smtpd_classic.accounts.account import DISABLED, AccountsUnreadable
 from smtpd_classic.accounts.address import DomainTable
+from smtpd_classic.accounts.group_checks import group_problems
 from smtpd_classic.accounts.reading import (
     AliasTable,
     NotText,
@@ -43,6 +44,7 @@ def findings(config: Config, table: DomainTable, users: UserTable, aliases: Alia
     book = address_book(config, table, users, aliases)
     yield from _alias_problems(config.server.aliases_file, table, book, aliases)
     yield from _config_problems(config, table, book)
+    yield from group_problems(config, table, book, aliases)
 
 
 def load_users(config: Config, table: DomainTable) -> UserTable:

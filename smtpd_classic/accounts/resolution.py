@@ -1,4 +1,4 @@
-"""Resolves a local address: account → alias → plus-address → postmaster → catch-all, each address once at most.
+"""Resolves a local address: account → group → alias → plus-address → postmaster → catch-all, each address once at most.
 
 An `AddressBook` holds the content of both files and of the configuration at one moment. It never changes; a changed
 file makes another one.
@@ -6,18 +6,22 @@ file makes another one.
 An account comes before an alias of the same name, with one exception: an alias that names the account itself as one of
 its targets (`ann: \\ann, else@where`) forwards. The mailbox keeps its copy, and the other targets get one each. When
 the users file says `userdb_smtpd_forward_only=yes`, the mailbox keeps none.
+
+A group ends the resolution as a mailbox does: its copies have an envelope of their own. `members_of` expands it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from smtpd_classic.accounts.account import DISABLED, Account, AccountsUnreadable, ResolvedAddress
 from smtpd_classic.accounts.address import DomainTable, local_key
+from smtpd_classic.accounts.groups import MailGroup, bounces_of, mail_groups
 from smtpd_classic.accounts.reading import AliasTable, UserTable
 from smtpd_classic.config.schema import Config
 from smtpd_classic.smtp.address import split_address
 
-__all__ = ["MAX_TARGETS", "AddressBook", "TooManyTargets", "address_book", "domain_table"]
+__all__ = ["MAX_TARGETS", "AddressBook", "GroupMembers", "TooManyTargets", "address_book", "domain_table"]
 
 MAX_TARGETS = 10_000
 
@@ -38,6 +42,13 @@ class _Step(NamedTuple):
     owner: str = ""
 
 
+class GroupMembers(NamedTuple):
+    """The members of a group: the ends, and every address on the way to them."""
+
+    ends: tuple[str, ...]
+    named: frozenset[str]
+
+
 class AddressBook:
     """The accounts and aliases of all local domains."""
 
@@ -51,6 +62,7 @@ class AddressBook:
         doubt: str = "",
         *,
         postmaster_set: bool = False,
+        groups: Mapping[str, MailGroup] = MappingProxyType({}),
     ) -> None:
         """`catch_all` maps a canonical domain to an address. It, the targets of aliases and `postmaster` are canonical.
 
@@ -59,6 +71,9 @@ class AddressBook:
         could not be read. A look-up of such an address raises AccountsUnreadable.
         """
         self.accounts = accounts
+        self.groups = groups
+        self._bounces = bounces_of(groups)
+        self._members: dict[str, GroupMembers] = {}
         self._doubt = doubt
         self._table = table
         self._aliases = aliases
@@ -102,9 +117,22 @@ class AddressBook:
             step, targets = _Step("postmaster"), self.expanded((self._postmaster,), exact)
         if not targets:
             return None
-        found = ResolvedAddress(step.how, targets)
-        if step.how == "alias" or step.owner == exact:
+        found = self._parted(step.how, targets)
+        if step.how in {"alias", "group"} or step.owner == exact:
             self.known[exact] = found
+        return found
+
+    def _parted(self, how: str, ends: tuple[str, ...]) -> ResolvedAddress:
+        groups = tuple(each for each in ends if each in self.groups)
+        return ResolvedAddress(how, tuple(each for each in ends if each not in groups) if groups else ends, groups)
+
+    def members_of(self, group: str) -> GroupMembers:
+        """Return the members of a group, those of groups among them too. Raises AccountsUnreadable."""
+        found = self._members.get(group)
+        if found is None:
+            seen = {group}
+            ends = self.expanded(self.groups[group].members, group, through_groups=True, seen=seen)
+            found = self._members[group] = GroupMembers(ends, frozenset(seen))
         return found
 
     def _ends(self, step: _Step, origin: str) -> tuple[str, ...]:
@@ -125,10 +153,14 @@ class AddressBook:
         address = f"{key}@{domain}"
         if address in self.accounts:
             return self._account_step("account", address, address)
+        if address in self.groups:
+            return _Step("group", (), address)
         if key == "postmaster" and self._chosen not in {"", address}:
             return _Step("postmaster", (self._chosen,))
         if (targets := self.alias(key, domain)) is not None:
             return _Step("alias", targets)
+        if address in self._bounces:
+            return _Step("group bounces", (self.groups[self._bounces[address]].owner,))
         base, plus, _ = key.partition("+")
         if plus:
             if f"{base}@{domain}" in self.accounts:
@@ -154,13 +186,22 @@ class AddressBook:
         targets = self._aliases.get(f"{key}@{domain}")
         return targets if targets is not None else self._aliases.get(key)
 
-    def expanded(self, targets: Iterable[str], origin: str = "", *, forwarded: bool = True) -> tuple[str, ...]:
+    def expanded(
+        self,
+        targets: Iterable[str],
+        origin: str = "",
+        *,
+        forwarded: bool = True,
+        through_groups: bool = False,
+        seen: set[str] | None = None,
+    ) -> tuple[str, ...]:
         """Return the ends of these targets, in order. No address is visited twice, so a loop ends by itself.
 
         `forwarded=False` stops at the accounts that aliases lead to, although they forward their mail.
+        `through_groups` expands groups too. `seen` gets every address that is visited.
         """
         ends: dict[str, None] = {}
-        seen = {origin}
+        seen = {origin} if seen is None else seen
         waiting = list(targets)[::-1]
         while waiting:
             address = waiting.pop()
@@ -170,6 +211,8 @@ class AddressBook:
             local, domain = split_address(address)
             if self._table.local(domain) is None:
                 ends[address] = None
+            elif through_groups and address in self.groups:
+                waiting += self.groups[address].members[::-1]
             elif (step := self._step(local, domain)) is not None:
                 if step.mailbox or (step.owner and not forwarded):
                     ends[address] = None
@@ -224,9 +267,12 @@ class AddressBook:
         return bool(ends) and all(self._account_of(target) is owner for target in ends)
 
     def members(self, name: str) -> tuple[str, ...] | None:
-        """Return the targets of an alias, None for any other name."""
+        """Return the targets of an alias or the members of a group, None for any other name."""
         found = self.find(self._table.canonical(name))
-        return found.targets if found is not None and found.how == "alias" else None
+        if found is None or found.how not in {"alias", "group"}:
+            return None
+        inner = (member for group in found.groups for member in self.members_of(group).ends)
+        return tuple(dict.fromkeys((*found.targets, *inner)))
 
 
 def domain_table(config: Config) -> DomainTable:
@@ -250,4 +296,5 @@ def address_book(config: Config, table: DomainTable, users: UserTable, aliases: 
         postmaster,
         doubt,
         postmaster_set=bool(config.basic.postmaster),
+        groups=mail_groups(config, table),
     )

@@ -15,7 +15,15 @@ from smtpd_classic.config.hosts import (
     mask_host,
 )
 from smtpd_classic.config.kind import MASK, Kind, split_items
-from smtpd_classic.config.lists import ALLOWLISTS, BLOCKLISTS, HELLO_PATTERNS, SENDER_PATTERNS, DnsList
+from smtpd_classic.config.lists import (
+    ALLOWLISTS,
+    BLOCKLISTS,
+    HELLO_PATTERNS,
+    MEMBERS,
+    POSTERS,
+    SENDER_PATTERNS,
+    DnsList,
+)
 from smtpd_classic.config.names import (
     ADDRESS,
     ADDRESSES,
@@ -69,6 +77,7 @@ __all__ = [
     "JUNK_FOLDER",
     "LOG_TARGET",
     "MASK",
+    "MEMBERS",
     "NAME_SERVERS",
     "NEIGHBOUR",
     "NETWORKS",
@@ -77,6 +86,7 @@ __all__ = [
     "PATTERN",
     "PORT",
     "POSITIVE_DURATION",
+    "POSTERS",
     "RELAY_HOSTS",
     "REPLACEMENT",
     "SECRET",

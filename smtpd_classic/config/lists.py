@@ -3,10 +3,10 @@
 import re
 from typing import NamedTuple
 
-from smtpd_classic.config.kind import list_of
-from smtpd_classic.config.names import domain_name
+from smtpd_classic.config.kind import Kind, list_of, split_items
+from smtpd_classic.config.names import domain_name, mail_address
 
-__all__ = ["ALLOWLISTS", "BLOCKLISTS", "HELLO_PATTERNS", "SENDER_PATTERNS", "DnsList"]
+__all__ = ["ALLOWLISTS", "BLOCKLISTS", "HELLO_PATTERNS", "MEMBERS", "POSTERS", "SENDER_PATTERNS", "DnsList"]
 
 _NUMBER = r"(\d{1,3})(?:-(\d{1,3}))?"
 _CODES = re.compile(r"\.".join([_NUMBER] * 4), re.ASCII)
@@ -86,3 +86,25 @@ ALLOWLISTS = list_of(
 )
 SENDER_PATTERNS = list_of("list of addresses and domains", _sender_pattern, str, "joe@example.org, .example.net")
 HELLO_PATTERNS = list_of("list of names", _name_pattern, str, "friend, .dialup.example.net")
+
+
+def _members(text: str) -> tuple[str, ...]:
+    found = tuple(dict.fromkeys(mail_address(word) for word in split_items(text.replace(";", ","))))
+    if not found:
+        raise ValueError("at least one address is needed.")
+    return found
+
+
+def _posters(text: str) -> tuple[str, ...]:
+    """One of three words, or a list of addresses and domains."""
+    words = split_items(text.replace(";", ","))
+    if len(words) == 1 and words[0].lower() in {"anyone", "members", "domain"}:
+        return (words[0].lower(),)
+    found = tuple(dict.fromkeys(_sender_pattern(word) for word in words))
+    if not found or any("@" not in each and "." not in each for each in found):
+        raise ValueError(f"“{text}” is neither anyone, members, domain, nor a list of addresses and domains.")
+    return found
+
+
+MEMBERS = Kind("list of addresses", _members, ", ".join, "ann@example.org, bob@example.net", many=True)
+POSTERS = Kind("anyone, members, domain, or a list of addresses", _posters, ", ".join, "members", many=True)

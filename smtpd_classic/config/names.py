@@ -17,6 +17,7 @@ __all__ = [
     "SENDER_ADDRESS",
     "domain_name",
     "is_ip",
+    "mail_address",
 ]
 
 _LABEL = re.compile(r"(?!-)[\w-]{1,63}(?<!-)")
@@ -70,7 +71,8 @@ DOMAIN_PATTERNS = list_of("list of domains", _pattern, str, "example.org, .examp
 PATTERN = Kind("domain, or .domain for its sub-domains", _one_pattern, str, "example.net")
 
 
-def _mail_address(text: str) -> str:
+def mail_address(text: str) -> str:
+    """Return the address with its domain in the one spelling. Raises ValueError with a sentence."""
     word = text.strip()
     local, at, domain = word.rpartition("@")
     if not at or not re.fullmatch(r'[^\s<>,;:"()\[\]\\@\x00-\x1f\x7f]+|"[^"\\;\x00-\x1f\x7f]+"', local):
@@ -78,17 +80,17 @@ def _mail_address(text: str) -> str:
     return f"{local}@{domain_name(domain)}"
 
 
-ADDRESS = Kind("address", _mail_address, str, "postmaster@example.org")
+ADDRESS = Kind("address", mail_address, str, "postmaster@example.org")
 SENDER_ADDRESS = Kind(
     "address, or blank",
-    lambda text: _mail_address(text) if text.strip() else "",
+    lambda text: mail_address(text) if text.strip() else "",
     str,
     "joe@example.org",
 )
 
 
 def _addresses(text: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(_mail_address(word) for word in split_items(text, ";")))
+    return tuple(dict.fromkeys(mail_address(word) for word in split_items(text, ";")))
 
 
 ADDRESSES = Kind("list of addresses parted by “;”", _addresses, "; ".join, "joe@pc.lan; root@pc.lan", many=True)
@@ -99,9 +101,9 @@ def _replacement(text: str) -> str:
     word = one_line(text.strip())
     match = re.fullmatch(r"([^<>]*)<([^<>]+)>", word)
     if not match:
-        return _mail_address(word)
+        return mail_address(word)
     display = " ".join(match[1].split())
-    return f"{display} <{_mail_address(match[2])}>" if display else _mail_address(match[2])
+    return f"{display} <{mail_address(match[2])}>" if display else mail_address(match[2])
 
 
 REPLACEMENT = Kind("address, or Name <address>", _replacement, str, "Sales <sales@example.org>")

@@ -19,6 +19,7 @@ from smtpd_classic.config.schema_access import Access
 from smtpd_classic.config.schema_authentication import Authentication
 from smtpd_classic.config.schema_basic import Basic
 from smtpd_classic.config.schema_filter import Filter
+from smtpd_classic.config.schema_groups import Group
 from smtpd_classic.config.schema_limits import AccountLimits, Limits
 from smtpd_classic.config.schema_milter import Milter, Milters
 from smtpd_classic.config.schema_remote import Direct, DirectDomain, OpenRelay, Remote, Replacement, Trusted
@@ -36,6 +37,7 @@ __all__ = [
     "DirectDomain",
     "Domain",
     "Filter",
+    "Group",
     "Limits",
     "Listener",
     "Milter",
@@ -63,6 +65,7 @@ class Config:
     server: Server
     listeners: tuple[Listener, ...] = ()
     domains: tuple[Domain, ...] = ()
+    groups: tuple[Group, ...] = ()
     basic: Basic = Basic()
     remote: Remote = Remote()
     open_relay: OpenRelay = OpenRelay()
@@ -104,6 +107,15 @@ SECTIONS = (
         WORD,
     ),
     Section("domain", "domains", Domain, "Domains", "A local domain; one section each.", DOMAIN_NAME),
+    Section(
+        "group",
+        "groups",
+        Group,
+        "Groups",
+        "An address of a local domain that stands for its members; one section each. Each member gets a copy with the "
+        "fields List-Id, List-Post and List-Unsubscribe on top.",
+        ADDRESS,
+    ),
     Section("basic", "basic", Basic, "Basic Parameters", "Names, limits and the rules for senders."),
     Section("remote", "remote", Remote, "Remote Delivery", "How mail leaves for other servers."),
     Section(

@@ -21,6 +21,7 @@ from smtpd_classic.policy.filter import (
     reverse_name,
     sender_domain,
 )
+from smtpd_classic.policy.groups import post
 from smtpd_classic.policy.limits import (
     bare_line_feeds,
     delivered_to,
@@ -127,6 +128,7 @@ CHECKS = (
         spf_fail,
         lambda rules: rules.config.authentication.check and rules.config.authentication.spf_fail == "refuse",
     ),
+    PolicyCheck(RcptTo, "group", post, lambda rules: bool(rules.config.groups)),
     PolicyCheck(RcptTo, "limits", over_limit, lambda rules: rules.config.limits.over_limit != "hold"),
     PolicyCheck(RcptTo, "filter", refuse_senders, lambda rules: bool(rules.filter.refused_senders)),
     PolicyCheck(RcptTo, "filter", refuse_hellos, lambda rules: bool(rules.filter.refused_hellos)),
@@ -139,11 +141,13 @@ CHECKS = (
     ),
     PolicyCheck(HeaderRead, "basic", max_hops, _always),
     PolicyCheck(HeaderRead, "basic", delivered_to, _always),
+    PolicyCheck(HeaderRead, "group", post, lambda rules: bool(rules.config.groups)),
     PolicyCheck(HeaderRead, "basic", require_own_sender, lambda rules: rules.config.basic.require_own_sender),
     *(
         PolicyCheck(EndContent, "authentication", check, lambda rules: rules.config.authentication.check)
         for check in (own_domains, dmarc_quarantine, dmarc_reject)
     ),
+    PolicyCheck(EndContent, "group", post, lambda rules: bool(rules.config.groups)),
     PolicyCheck(EndContent, "basic", bare_line_feeds, lambda rules: rules.config.basic.bare_line_feeds == "reject"),
     PolicyCheck(EndContent, "accounts", quota, _always),
     *(

@@ -9,7 +9,7 @@ from smtpd_classic.policy.checks import CHECKS, CONTENT_CHECKS, PolicyCheck
 from smtpd_classic.policy.recipients import resolve
 from smtpd_classic.policy.relaying import permission
 from smtpd_classic.policy.rules import Rules
-from smtpd_classic.policy.transaction import Client, ClientContext, Transaction
+from smtpd_classic.policy.transaction import Client, ClientContext, ResolvedRecipient, Transaction
 from smtpd_classic.smtp.address import BadAddress, parse_address
 from smtpd_classic.smtp.events import (
     Auth,
@@ -130,8 +130,13 @@ class _Asking:
         decided = self._deciding(reply)
         self._note_others(reply)
         recipient = self._transaction.recipient
-        targets = recipient.targets if reply.positive and recipient is not None else ()
+        targets = self._targets(recipient) if reply.positive and recipient is not None else ()
         return Explanation(reply, decided, tuple(self._steps), targets)
+
+    def _targets(self, recipient: ResolvedRecipient) -> tuple[str, ...]:
+        members_of = self._rules.accounts.members_of
+        members = (each for group in recipient.groups for each in members_of(group).ends)
+        return tuple(dict.fromkeys((*recipient.targets, *members)))
 
     def _deciding(self, reply: Reply) -> Step:
         """Return the step that objected, or the step that gave the permission."""

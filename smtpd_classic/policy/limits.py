@@ -58,8 +58,11 @@ def max_outgoing_size(transaction: Transaction, event: Event) -> Reply | None:
 
 def _leaves(transaction: Transaction, recipient: ResolvedRecipient) -> bool:
     """Return True if a copy goes to another server, because the address is remote or an alias leads to one that is."""
-    is_local_domain = transaction.rules.accounts.is_local_domain
-    return recipient.remote or any(not is_local_domain(target.rpartition("@")[2]) for target in recipient.targets)
+    accounts = transaction.rules.accounts
+    is_local_domain, targets = accounts.is_local_domain, recipient.targets
+    if recipient.groups:
+        targets += tuple(each for group in recipient.groups for each in accounts.members_of(group).ends)
+    return recipient.remote or any(not is_local_domain(target.rpartition("@")[2]) for target in targets)
 
 
 def content_limit(transaction: Transaction) -> int:

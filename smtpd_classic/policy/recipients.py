@@ -22,10 +22,12 @@ def resolve(rules: Rules, path: str) -> ResolvedRecipient:
         real = rules.sources.reverse_srs(path)
         if real is not None:
             found = accounts.find(real) if accounts.is_local_domain(real.rpartition("@")[2]) else None
-            return ResolvedRecipient(path, domain, "SRS", (real,) if found is None else found.targets)
+            if found is None:
+                return ResolvedRecipient(path, domain, "SRS", (real,))
+            return ResolvedRecipient(path, domain, "SRS", found.targets, found.groups)
     found = accounts.find(path)
     return (
         ResolvedRecipient(path, domain, "unknown")
         if found is None
-        else ResolvedRecipient(path, domain, found.how, found.targets)
+        else ResolvedRecipient(path, domain, found.how, found.targets, found.groups)
     )

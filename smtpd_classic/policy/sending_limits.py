@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from smtpd_classic.config.schema import Config
 from smtpd_classic.counters import Amount, CounterStore, Seen
-from smtpd_classic.policy.transaction import ClientContext, Transaction
+from smtpd_classic.policy.transaction import ClientContext, ResolvedRecipient, Transaction
 from smtpd_classic.smtp.events import Event
 from smtpd_classic.smtp.replies import ACCOUNT_SUSPENDED, OVER_LIMIT_DEFERRED, OVER_LIMIT_REFUSED
 from smtpd_classic.smtp.reply import Reply
@@ -130,19 +130,21 @@ def over_limit(transaction: Transaction, event: Event) -> Reply | None:
     recipient, is_local = transaction.recipient, transaction.rules.accounts.is_local_domain
     if found is None or recipient is None:
         return None
-    outside = {
-        target.lower()
-        for each in (*transaction.recipients, recipient)
-        for target in each.targets
-        if not is_local(target.rpartition("@")[2])
-    }
-    if all(is_local(target.rpartition("@")[2]) for target in recipient.targets):
+    ends = [_ends(transaction, each) for each in (*transaction.recipients, recipient)]
+    outside = {target.lower() for each in ends for target in each if not is_local(target.rpartition("@")[2])}
+    if all(is_local(target.rpartition("@")[2]) for target in ends[-1]):
         return None
     group, limits = found
     numbers = transaction.rules.sources.counters.numbers(group, [HOUR, DAY])
     if all(not limits.most(name) or numbers[name].value + len(outside) <= limits.most(name) for name in numbers):
         return None
     return over_limit_reply(transaction.rules.config.limits.over_limit)
+
+
+def _ends(transaction: Transaction, recipient: ResolvedRecipient) -> tuple[str, ...]:
+    """Return the targets of a recipient with the members of its groups."""
+    members_of = transaction.rules.accounts.members_of
+    return (*recipient.targets, *(member for group in recipient.groups for member in members_of(group).ends))
 
 
 def suspend(counters: CounterStore, group: str, reason: str) -> None:

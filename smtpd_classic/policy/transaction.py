@@ -79,14 +79,15 @@ class ResolvedRecipient(NamedTuple):
     """A recipient address and its resolution.
 
     `address` is the given address in canonical form. `how` is "remote", "unknown", "SRS", or the word of the accounts
-    ("account", "alias", "plus address", "catch-all", "postmaster"). `targets` are the result: the addresses of
-    accounts, and remote ones.
+    ("account", "group", "group bounces", "alias", "plus address", "catch-all", "postmaster"). `targets` are the
+    result: the addresses of accounts, and remote ones. `groups` are the groups that it leads to.
     """
 
     address: str
     domain: str
     how: str
     targets: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
 
     @property
     def remote(self) -> bool:

@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 from smtpd_classic.log import WARNING, printable
 from smtpd_classic.mailstore.incoming import Incoming
 from smtpd_classic.mailstore.store import MailStoreBroken, MailStoreFull
+from smtpd_classic.reception.parts import MessagePart
 from smtpd_classic.services import Services
 from spool import Draft, Envelope, Hold, Recipient, SpoolBroken, SpoolFull, new_queue_id
 from spool.entry import JUNK
@@ -82,11 +83,12 @@ class IoSlot:
 class QueueDestination:
     """A queue file, perhaps on `hold`; `commit()` wakes the retry thread."""
 
-    __slots__ = ("_draft", "_held", "_services", "hold")
+    __slots__ = ("_draft", "_header", "_parts", "_services", "hold")
 
     def __init__(self, services: Services, queue_id: str) -> None:
         self.hold: Hold | None = None
-        self._held: list[tuple[tuple[Recipient, ...], Hold]] = []
+        self._header = b""
+        self._parts: list[MessagePart] = []
         self._services = services
         self._draft: Draft = services.spool.draft(queue_id)
 
@@ -117,24 +119,48 @@ class QueueDestination:
 
     def hold_for(self, recipients: tuple[Recipient, ...], hold: Hold) -> None:
         """Let these recipients get a copy of their own, on hold."""
-        self._held.append((recipients, hold))
+        self._parts.append(MessagePart(recipients, hold=hold))
+
+    def add_parts(self, header: bytes, parts: list[MessagePart]) -> None:
+        """Let these parts get copies of their own. `header` is the header block as it was written."""
+        self._header = header
+        self._parts += parts
 
     def commit(self, envelope: Callable[[], Envelope], now: float) -> tuple[Recipient, ...]:
-        for recipients, hold in self._held:
-            self._hold(replace(envelope(), recipients=recipients), hold, now)
-        self._services.runtime.wake(self._draft.commit(envelope(), now, self.hold))
+        whole, main, parts = envelope(), None, self._parts
+        if not whole.recipients:  # the first part takes the place of the message itself
+            main, *parts = sorted(parts, key=lambda part: part.hold is not None)
+        for part in parts:
+            self._commit_part(part, whole, now)
+        if main is not None:
+            if main.edit is not None:
+                self.replace_beginning(len(self._header), main.edit(self._header))
+            whole, self.hold = main.envelope(whole), main.hold
+            self._log(self._draft.queue_id, main)
+        self._services.runtime.wake(self._draft.commit(whole, now, self.hold))
         return ()
 
-    def _hold(self, envelope: Envelope, hold: Hold, now: float) -> None:
-        """Put a copy into the queue on hold: it is delivered only when a person releases it."""
+    def _commit_part(self, part: MessagePart, whole: Envelope, now: float) -> None:
+        """Put a copy for one part into the queue; one on hold is delivered only when a person releases it."""
         with self._services.spool.draft(new_queue_id(now)) as draft:
-            for chunk in self._draft.content():
-                draft.write(chunk)
-            queue_id = draft.commit(envelope, now, hold)
-        why = "junk is not forwarded to" if hold.reason == JUNK else f"{hold}, for"
-        names = ", ".join(printable(each.address, 256) for each in envelope.recipients)
-        self._services.log.write("smtpd", f"{queue_id}: held: {why} {names}")
+            pieces = self._draft.content()
+            if part.edit is not None:
+                draft.write(part.edit(self._header))
+                pieces = without_first(pieces, len(self._header))
+            for piece in pieces:
+                draft.write(piece)
+            queue_id = draft.commit(part.envelope(whole), now, part.hold)
+        self._log(queue_id, part)
         self._services.runtime.wake(queue_id)
+
+    def _log(self, queue_id: str, part: MessagePart) -> None:
+        log, names = self._services.log, ", ".join(printable(each.address, 256) for each in part.recipients[:20])
+        if part.what:
+            said = f"{queue_id}: {printable(part.what, 320)}: copy of {self._draft.queue_id}"
+            log.write("smtpd", f"{said}, nrcpt={len(part.recipients)}")
+        if part.hold is not None:
+            why = "junk is not forwarded to" if part.hold.reason == JUNK else f"{part.hold}, for"
+            log.write("smtpd", f"{queue_id}: held: {why} {names}")
 
     def abandon(self) -> None:
         self._draft.__exit__(None, None, None)

@@ -1,14 +1,14 @@
 """A message during reception: its envelope, its destination, and its log lines."""
 
-from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from smtpd_classic.log import printable
-from smtpd_classic.mailauth.words import ResultWord
 from smtpd_classic.message.headers import HeaderBlock
 from smtpd_classic.message.trace import envelope_to, return_path, without_delivery_fields
 from smtpd_classic.policy import Disposition, Transaction
 from smtpd_classic.policy.recipients import resolve
+from smtpd_classic.reception.acceptance import Acceptance, log_acceptance, summaries
 from smtpd_classic.reception.destination import (
     Destination,
     IoSlot,
@@ -18,6 +18,7 @@ from smtpd_classic.reception.destination import (
 )
 from smtpd_classic.reception.header import HeaderEditor
 from smtpd_classic.reception.journal import ReceptionLog
+from smtpd_classic.reception.parts import MessagePart, group_parts, groups_of
 from smtpd_classic.reception.sending import SendingCount
 from smtpd_classic.services import Services
 from smtpd_classic.smtp.events import RcptTo
@@ -25,6 +26,7 @@ from smtpd_classic.smtp.replies import JUNK_IS_NOT_FORWARDED, accepted
 from smtpd_classic.smtp.reply import Reply
 from smtpd_classic.smtp.session import ServerSession
 from spool import Envelope, Hold, Recipient
+from spool.entry import JUNK
 
 __all__ = ["IncomingMessage", "Placed"]
 
@@ -41,6 +43,7 @@ class IncomingMessage:
     its addresses the client named."""
 
     __slots__ = (
+        "_apart",
         "_arrival",
         "_changes",
         "_checks",
@@ -56,6 +59,7 @@ class IncomingMessage:
         "_services",
         "_sign",
         "_transaction",
+        "_written",
         "editor",
         "queue_id",
     )
@@ -69,7 +73,8 @@ class IncomingMessage:
         self._mail = transaction.mail
         self._originates_here = transaction.peer.originates_here
         self._sign = False
-        self._junk = False
+        self._junk = self._apart = False
+        self._written = b""
         self._arrival = services.clock()
         self._fields_at = self._room = 0
         self._checks = transaction.content_checks
@@ -99,13 +104,16 @@ class IncomingMessage:
                 self._recipients.append(recipient)
                 if account is not None:
                     self._mailboxes.append(MailboxDestination(recipient, account.folder))
+        self._apart = bool(self._services.config.groups and groups_of(transaction))
 
     @property
     def _all_here(self) -> bool:
         """Return True if every recipient has a Maildir and wants no success notice (RFC 3461), which the retry thread
-        writes."""
-        return len(self._mailboxes) == len(self._recipients) and not any(
-            "SUCCESS" in recipient.notify for recipient in self._recipients
+        writes. A message with parts of its own goes through the queue."""
+        return (
+            not self._apart
+            and len(self._mailboxes) == len(self._recipients)
+            and not any("SUCCESS" in recipient.notify for recipient in self._recipients)
         )
 
     @property
@@ -127,7 +135,8 @@ class IncomingMessage:
         convert = self.editor.may_hold_tnef(header, content, complete=disposition is not None)
         final = not self._changes if disposition is None else not disposition.hold
         if not final or not self._all_here or convert:
-            return Placed(trace + raw, QueueDestination(self._services, self.queue_id))
+            self._written = trace + raw
+            return Placed(self._written, QueueDestination(self._services, self.queue_id))
         if self._originates_here:
             raw = self._services.rewriting.header(raw)
         final_block = header if raw is header.raw else HeaderBlock(raw)
@@ -141,7 +150,9 @@ class IncomingMessage:
     def changed(self, disposition: Disposition) -> bytes:
         """Return the header block for the queue after the checks have changed it or added fields."""
         header = disposition.header
-        return disposition.top() + self.editor.trace(header, self._named) + self.editor.completed(header)
+        trace = disposition.top() + self.editor.trace(header, self._named)
+        self._written = trace + self.editor.completed(header)
+        return self._written
 
     def _fields_on_top(self, at: int, *, complete: bool) -> bytes:
         """Return the fields with the results of checks, or room for them until the results are known."""
@@ -191,33 +202,53 @@ class IncomingMessage:
     def commit(self, destination: Destination, header: HeaderBlock, disposition: Disposition) -> Reply:
         """Store the message, and return the reply once it is durable. Raises the error of the disk."""
         came = self._services.clock()
-        if disposition.hold:
-            assert isinstance(destination, QueueDestination)
-            reason, _, details = disposition.hold.partition(": ")
-            destination.hold = Hold(reason, details)
-        if self._room:
-            fields = self._fields()
-            destination.fill(self._fields_at, fields[:-1] + b" " * (self._room - len(fields)) + b"\n")
-        if self._junk:
-            self._keep_junk_here(destination)
+        parts = group_parts(self._transaction, header) if self._apart else []
+        if not parts and not self._recipients:
+            destination.abandon()
+            return self.discard("no recipient is left")
+        parts = self._prepare(destination, disposition, parts)
         sending = SendingCount(self._services, self._journal, self._transaction)
         if not disposition.hold:
-            sending.take(self._recipients, self.queue_id)
+            going = (each for part in parts if part.hold is None for each in part.recipients)
+            sending.take([*self._recipients, *going], self.queue_id)
             if sending.refusal is not None:
                 destination.abandon()
                 self.refused(sending.refusal)
                 return sending.refusal
             if sending.over:
                 self._recipients = sending.put_on_hold(destination, self._recipients)
+                parts = sending.split(parts)
+        if parts:
+            assert isinstance(destination, QueueDestination)
+            destination.add_parts(self._written, parts)
         try:
             with IoSlot():
                 delivered = destination.commit(self._envelope, self._arrival)
         except BaseException:
             sending.give_back()
             raise
-        message_id = header.first(b"message-id") or self.editor.own_id()
-        self._log_acceptance(delivered, message_id, came, disposition.hold or sending.held)
+        number = len(self._recipients) + sum(len(part.recipients) for part in parts)
+        message_id, hold = header.first(b"message-id") or self.editor.own_id(), disposition.hold or sending.held
+        signs = self._sign or not self._originates_here
+        found = Acceptance(number, delivered, message_id, self._arrival, came, hold, self._junk, signs)
+        log_acceptance(self._services, self._journal, self._transaction, found)
         return accepted(self.queue_id)
+
+    def _prepare(
+        self, destination: Destination, disposition: Disposition, parts: list[MessagePart]
+    ) -> list[MessagePart]:
+        """Apply the decisions of the checks to the message. Return its parts with the same hold."""
+        if self._room:
+            fields = self._fields()
+            destination.fill(self._fields_at, fields[:-1] + b" " * (self._room - len(fields)) + b"\n")
+        hold = Hold(JUNK) if self._junk else None
+        if self._junk:
+            self._keep_junk_here(destination)
+        if disposition.hold:
+            assert isinstance(destination, QueueDestination)
+            reason, _, details = disposition.hold.partition(": ")
+            destination.hold = hold = Hold(reason, details)
+        return parts if hold is None else [replace(part, hold=hold) for part in parts]
 
     def discard(self, reason: str) -> Reply:
         """Accept the message without storing it, as a check has decided."""
@@ -239,7 +270,7 @@ class IncomingMessage:
         verdict = self._transaction.verdict
         if verdict is not None and verdict.reply is reply:
             self._journal.count("auth_refused")
-        lines = self._summaries("refused")
+        lines = summaries(self._transaction, "refused")
         if lines:
             self._journal.write(lines)
         self._journal.rejected("DATA", reply, self._mail.reverse_path, ", ".join(self._named[:1]), self.queue_id)
@@ -263,38 +294,3 @@ class IncomingMessage:
             fields=self._fields().decode("utf-8") if self._checks else "",
             junk=self._junk,
         )
-
-    def _log_acceptance(self, delivered: Sequence[Recipient], message_id: bytes, came: float, hold: str) -> None:
-        journal, transaction = self._journal, self._transaction
-        journal.count("received")
-        if self._originates_here:
-            journal.count("submitted")
-        if self._junk:
-            journal.count("junk")
-        elif transaction.verdict is not None and transaction.verdict.results.dmarc.word is ResultWord.PASS:
-            journal.count("auth_passed")
-        lines = journal.message(
-            self.queue_id, self._mail.reverse_path, transaction.octets, message_id, len(self._recipients)
-        )
-        if self._checks:
-            place = self._services.config.server.junk_folder.lstrip(".").lower() if self._junk else ""
-            lines += self._summaries("held" if hold else place or "inbox")
-        if self._originates_here and not self._sign and len(delivered) < len(self._recipients):
-            said = f"left unsigned: {transaction.peer.client} passes it on (see sign_for_hosts)"
-            lines.append(("smtpd", f"{self.queue_id}: {said}"))
-        if hold:
-            lines.append(("smtpd", f"{self.queue_id}: held: {printable(hold, 256)}"))
-        if delivered:
-            journal.count("delivered", len(delivered))
-            now = self._services.clock()
-            journal.delivered_after(now - self._arrival, len(delivered))
-            receiving, delivering = came - self._arrival, now - came
-            took = f"delay={now - self._arrival:.2g}, delays={receiving:.2g}/0/0/{delivering:.2g}"
-            lines += journal.delivered(self.queue_id, delivered, took)
-            if len(delivered) == len(self._recipients):
-                lines.append(("qmgr", f"{self.queue_id}: removed"))
-        journal.write(lines)
-
-    def _summaries(self, place: str) -> list[tuple[str, str]]:
-        found = [check.summary() for check in self._checks]
-        return [("smtpd", f"{self.queue_id}: {printable(each, 900)} -> {place}") for each in found if each]

@@ -9,6 +9,7 @@ from smtpd_classic.policy.sending_limits import DAY, HOUR, NEW, SenderLimits, ov
 from smtpd_classic.postmaster import PostmasterMail
 from smtpd_classic.reception.destination import Destination, QueueDestination
 from smtpd_classic.reception.journal import ReceptionLog
+from smtpd_classic.reception.parts import MessagePart, split
 from smtpd_classic.services import Services
 from smtpd_classic.smtp.reply import Reply
 from spool import Hold, Recipient, SpoolFull
@@ -97,11 +98,17 @@ class SendingCount:
         assert isinstance(destination, QueueDestination)
         hold = Hold(OVER_LIMIT, self.over)
         here = [each for each in recipients if not self._is_outside(each)]
+        if len(here) == len(recipients):
+            return recipients
         if not here:
             destination.hold, self.held = hold, str(hold)
             return recipients
         destination.hold_for(tuple(each for each in recipients if self._is_outside(each)), hold)
         return here
+
+    def split(self, parts: list[MessagePart]) -> list[MessagePart]:
+        """Return the parts of a message over the limit, with the recipients elsewhere on hold."""
+        return split(parts, self._is_outside, Hold(OVER_LIMIT, self.over))
 
     def _is_outside(self, recipient: Recipient) -> bool:
         return not self._services.accounts.is_local_domain(recipient.address.rpartition("@")[2])

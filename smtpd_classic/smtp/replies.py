@@ -181,6 +181,13 @@ JUNK_IS_NOT_FORWARDED = Reply(
 )
 
 
+AUTOMATIC_NOT_DISTRIBUTED = Reply(550, "5.7.1", "Automatic messages are not passed on to the members of a group.")
+
+
+def group_refused(group: str) -> Reply:
+    return Reply(550, "5.7.1", f"You may not write to the group {_shown(group)}; log in, or ask its owner.")
+
+
 def spf_refused(domain: str, ip: str) -> Reply:
     return Reply(550, "5.7.23", f"The SPF record of {_shown(domain)} does not allow {ip} to send for it")
 

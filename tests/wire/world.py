@@ -35,6 +35,9 @@ ZONE = [
     'txt-record=closed.test,"v=spf1 -all"',
     'txt-record=_dmarc.quarantine.test,"v=DMARC1; p=quarantine"',
     'txt-record=_dmarc.reject.test,"v=DMARC1; p=reject"',
+    "host-record=pass.test,127.0.0.1",
+    'txt-record=pass.test,"v=spf1 ip4:127.0.0.0/8 -all"',
+    'txt-record=_dmarc.pass.test,"v=DMARC1; p=none"',
     'txt-record=own.test,"v=spf1 -all"',
     # Lists: one that works, one that refuses to answer, one that has every address, one of good clients.
     "host-record=2.0.0.127.list.test,127.0.0.2",

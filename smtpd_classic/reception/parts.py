@@ -1,0 +1,145 @@
+"""The parts of a message that need an envelope of their own: the copies of groups.
+
+Each part becomes a message of the queue, committed together with the message itself.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from urllib.parse import quote
+
+from smtpd_classic.accounts.groups import BOUNCES, MailGroup
+from smtpd_classic.domain_name import ascii_domain
+from smtpd_classic.mailauth.author import AuthorProblem, author_domain
+from smtpd_classic.message.headers import HeaderBlock
+from smtpd_classic.policy import Transaction
+from smtpd_classic.policy.groups import is_automatic, list_id
+from smtpd_classic.smtp.address import split_address
+from spool import Envelope, Hold, Recipient
+
+__all__ = ["MessagePart", "group_parts", "groups_of", "split"]
+
+
+@dataclass(slots=True)
+class MessagePart:
+    """Recipients that get a copy with its own envelope.
+
+    `what` names the part in the log. `sender` replaces the reverse-path, `fields` stand on top of the copy, `edit`
+    changes its header block. `hold` keeps the copy in the queue.
+    """
+
+    recipients: tuple[Recipient, ...]
+    what: str = ""
+    sender: str | None = None
+    fields: str = ""
+    edit: Callable[[bytes], bytes] | None = None
+    hold: Hold | None = None
+
+    def envelope(self, whole: Envelope) -> Envelope:
+        """Return the envelope of this part, from that of the whole message."""
+        sender = whole.sender if self.sender is None else self.sender
+        return replace(whole, recipients=self.recipients, sender=sender, fields=self.fields + whole.fields)
+
+
+def groups_of(transaction: Transaction) -> tuple[str, ...]:
+    """Return the groups that the recipients lead to, each once."""
+    return tuple(dict.fromkeys(group for each in transaction.recipients for group in each.groups))
+
+
+def group_parts(transaction: Transaction, header: HeaderBlock) -> list[MessagePart]:
+    """Return the copies for the members of groups; none of an automatic message, but for the postmaster."""
+    accounts = transaction.rules.accounts
+    automatic = is_automatic(transaction.sender, header)
+    always = {group for each in transaction.recipients if each.postmaster for group in each.groups}
+    parts = []
+    for name in groups_of(transaction):
+        group = accounts.group(name)
+        if group is None or (automatic and name not in always):
+            continue
+        members = accounts.members_of(name).ends
+        recipients = tuple(Recipient(member, original=name) for member in members)
+        if recipients:
+            local, domain = split_address(name)
+            fields, edit = _list_fields(group), _edit(transaction, header, group)
+            parts.append(MessagePart(recipients, f"group {name}", f"{local}{BOUNCES}@{domain}", fields, edit))
+    return parts
+
+
+def _list_fields(group: MailGroup) -> str:
+    """Return the fields of RFC 2369 and RFC 2919."""
+    post, owner = quote(group.address, safe="@"), quote(group.owner, safe="@")
+    subject = quote(f"unsubscribe {group.address}", safe="@")
+    return (
+        f"List-Id: <{list_id(group.address)}>\n"
+        f"List-Post: <mailto:{post}>\n"
+        f"List-Unsubscribe: <mailto:{owner}?subject={subject}>\n"
+    )
+
+
+def _edit(transaction: Transaction, header: HeaderBlock, group: MailGroup) -> Callable[[bytes], bytes] | None:
+    """Return the change of the header, if an author of a local domain sends from here: a signature is made later."""
+    options, rules = group.options, transaction.rules
+    if not (options.subject_prefix or options.reply_to == "group") or not transaction.peer.originates_here:
+        return None
+    if header.has(b"dkim-signature"):
+        return None
+    try:
+        domain = author_domain(header) if header.has(b"from") else split_address(transaction.sender)[1]
+    except AuthorProblem:
+        return None
+    if ascii_domain(domain) not in rules.own_domains:
+        return None
+    prefix = options.subject_prefix.strip()
+    reply_to = group.address if options.reply_to == "group" else ""
+    return lambda raw: _edited(raw, prefix, reply_to)
+
+
+def _edited(raw: bytes, prefix: str, reply_to: str) -> bytes:
+    if prefix:
+        raw = _with_prefix(raw, prefix)
+    if reply_to:
+        block = HeaderBlock(raw)
+        for field in reversed(block.fields(b"reply-to")):
+            raw = raw[: field.start] + raw[field.end :]
+        raw = _with_field(raw, f"Reply-To: <{reply_to}>\n".encode())
+    return raw
+
+
+def _with_prefix(raw: bytes, prefix: str) -> bytes:
+    """Return the header block with the text before its subject, unless the subject has it, as in an answer."""
+    text = prefix.encode() if prefix.isascii() else _encoded_word(prefix)
+    found = HeaderBlock(raw).fields(b"subject")
+    if not found:
+        return _with_field(raw, b"Subject: " + text + b"\n")
+    field = found[0]
+    value = raw[field.value : field.end]
+    if text in value:
+        return raw
+    return raw[: field.value] + b" " + text + b" " + value.lstrip(b" \t") + raw[field.end :]
+
+
+def _with_field(raw: bytes, field: bytes) -> bytes:
+    end = HeaderBlock(raw).strict_end
+    before = raw[:end] if not end or raw[:end].endswith(b"\n") else raw[:end] + b"\n"
+    return before + field + raw[end:]
+
+
+def _encoded_word(text: str) -> bytes:
+    """Return the text as one word of RFC 2047."""
+    letters = "".join(
+        chr(octet) if chr(octet).isascii() and chr(octet).isalnum() else "_" if octet == 32 else f"={octet:02X}"
+        for octet in text.encode()
+    )
+    return f"=?utf-8?q?{letters}?=".encode()
+
+
+def split(parts: Iterable[MessagePart], apart: Callable[[Recipient], bool], hold: Hold) -> list[MessagePart]:
+    """Return the parts, with the recipients that must wait in parts of their own, on hold."""
+    made: list[MessagePart] = []
+    for part in parts:
+        waiting = tuple(each for each in part.recipients if apart(each)) if part.hold is None else ()
+        left = tuple(each for each in part.recipients if each not in waiting) if waiting else part.recipients
+        if left:
+            made.append(replace(part, recipients=left))
+        if waiting:
+            made.append(replace(part, recipients=waiting, hold=hold))
+    return made
