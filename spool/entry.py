@@ -66,7 +66,7 @@ class Envelope:
     `originates_here`: from an authenticated, trusted or local client, so that header replacement applies.
     `forwarded_from`: the local alias through which the message leaves again. `sign`: its copies for other servers get a
     signature of the author's domain (DKIM). `fields` are put on top of every copy; `junk` sends the copies for
-    mailboxes here into the junk folders.
+    mailboxes here into the junk folders. `archive`: a copy for an archive, which is never given up.
     """
 
     sender: str
@@ -82,6 +82,7 @@ class Envelope:
     sign: bool = False
     fields: str = ""
     junk: bool = False
+    archive: bool = False
 
 
 class Entry(NamedTuple):

@@ -53,6 +53,7 @@ MENU_ENTRIES = (
     MenuEntry("Accounts", "mail", _later("accounts.accounts_screen", "AccountsScreen")),
     MenuEntry("Aliases", "mail", _later("accounts.aliases_screen", "AliasesScreen")),
     MenuEntry("Groups", "mail", _later("config.groups_screen", "screen"), ("groups",)),
+    MenuEntry("Archive", "mail", _later("config.settings_screen", "SettingsScreen", attribute="archive"), ("archive",)),
     MenuEntry("Queue", "mail", _later("queue.queue_screen", "QueueScreen"), wide=True),
     MenuEntry("Hosts", "mail", _later("diagnosis.hosts_screen", "HostsScreen")),
     MenuEntry("Log", "mail", _later("log.log_screen", "LogScreen"), wide=True),

@@ -17,6 +17,7 @@ from smtpd_classic.config.hosts import (
 from smtpd_classic.config.kind import MASK, Kind, split_items
 from smtpd_classic.config.lists import (
     ALLOWLISTS,
+    ARCHIVES,
     BLOCKLISTS,
     HELLO_PATTERNS,
     MEMBERS,
@@ -60,6 +61,7 @@ __all__ = [
     "ADDRESS",
     "ADDRESSES",
     "ALLOWLISTS",
+    "ARCHIVES",
     "BLOCKLISTS",
     "BOOLEAN",
     "COMMAND",

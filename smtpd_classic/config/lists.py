@@ -6,7 +6,7 @@ from typing import NamedTuple
 from smtpd_classic.config.kind import Kind, list_of, split_items
 from smtpd_classic.config.names import domain_name, mail_address
 
-__all__ = ["ALLOWLISTS", "BLOCKLISTS", "HELLO_PATTERNS", "MEMBERS", "POSTERS", "SENDER_PATTERNS", "DnsList"]
+__all__ = ["ALLOWLISTS", "ARCHIVES", "BLOCKLISTS", "HELLO_PATTERNS", "MEMBERS", "POSTERS", "SENDER_PATTERNS", "DnsList"]
 
 _NUMBER = r"(\d{1,3})(?:-(\d{1,3}))?"
 _CODES = re.compile(r"\.".join([_NUMBER] * 4), re.ASCII)
@@ -88,8 +88,12 @@ SENDER_PATTERNS = list_of("list of addresses and domains", _sender_pattern, str,
 HELLO_PATTERNS = list_of("list of names", _name_pattern, str, "friend, .dialup.example.net")
 
 
+def _addresses(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(mail_address(word) for word in split_items(text.replace(";", ","))))
+
+
 def _members(text: str) -> tuple[str, ...]:
-    found = tuple(dict.fromkeys(mail_address(word) for word in split_items(text.replace(";", ","))))
+    found = _addresses(text)
     if not found:
         raise ValueError("at least one address is needed.")
     return found
@@ -106,5 +110,6 @@ def _posters(text: str) -> tuple[str, ...]:
     return found
 
 
+ARCHIVES = Kind("list of addresses, or blank", _addresses, ", ".join, "archive@example.org", many=True)
 MEMBERS = Kind("list of addresses", _members, ", ".join, "ann@example.org, bob@example.net", many=True)
 POSTERS = Kind("anyone, members, domain, or a list of addresses", _posters, ", ".join, "members", many=True)

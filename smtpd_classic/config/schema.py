@@ -16,6 +16,7 @@ from smtpd_classic.config.kinds import (
 )
 from smtpd_classic.config.option import Section
 from smtpd_classic.config.schema_access import Access
+from smtpd_classic.config.schema_archive import Archive
 from smtpd_classic.config.schema_authentication import Authentication
 from smtpd_classic.config.schema_basic import Basic
 from smtpd_classic.config.schema_filter import Filter
@@ -30,6 +31,7 @@ __all__ = [
     "SECTIONS",
     "Access",
     "AccountLimits",
+    "Archive",
     "Authentication",
     "Basic",
     "Config",
@@ -66,6 +68,7 @@ class Config:
     listeners: tuple[Listener, ...] = ()
     domains: tuple[Domain, ...] = ()
     groups: tuple[Group, ...] = ()
+    archive: Archive = Archive()
     basic: Basic = Basic()
     remote: Remote = Remote()
     open_relay: OpenRelay = OpenRelay()
@@ -115,6 +118,9 @@ SECTIONS = (
         "An address of a local domain that stands for its members; one section each. Each member gets a copy with the "
         "fields List-Id, List-Post and List-Unsubscribe on top.",
         ADDRESS,
+    ),
+    Section(
+        "archive", "archive", Archive, "Archive", "Copies of all mail for an archive; each domain may have its own."
     ),
     Section("basic", "basic", Basic, "Basic Parameters", "Names, limits and the rules for senders."),
     Section("remote", "remote", Remote, "Remote Delivery", "How mail leaves for other servers."),

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from smtpd_classic.config.kinds import (
+    ARCHIVES,
     DOMAIN_NAME,
     DOMAINS,
     DURATION,
@@ -228,6 +229,18 @@ class Domain:
         "Catch-all address",
         "The address that gets mail for every address of this domain that exists neither as an account nor as an "
         "alias. Blank: such mail is refused.",
+    )
+    archive_incoming: tuple[str, ...] = option(
+        ARCHIVES,
+        (),
+        "Archive of incoming mail",
+        "The addresses that get a copy of each message for a recipient of this domain, besides those in [archive].",
+    )
+    archive_outgoing: tuple[str, ...] = option(
+        ARCHIVES,
+        (),
+        "Archive of outgoing mail",
+        "The same for each message that a user, trusted host or local program sends from an address of this domain.",
     )
     sign: str = option(
         choice("auto", "no"),

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from smtpd_classic.accounts import NORMAL
 from smtpd_classic.config.schema import Config, Listener
+from smtpd_classic.policy.archive import archives
 from smtpd_classic.policy.checks import CHECKS, CONTENT_CHECKS, PolicyCheck
 from smtpd_classic.policy.recipients import resolve
 from smtpd_classic.policy.relaying import permission
@@ -211,6 +212,17 @@ class _Asking:
             outcome = "not known before DATA" if reply.positive else "not asked: the message was refused before"
             place = content_row.section, content_row.option
             self._note("end", content_row.option, *place, outcome if is_on else "off")
+
+        self._note_archives(reply)
+
+    def _note_archives(self, reply: Reply) -> None:
+        """Add a step for the archive; it has no check, and objects to nothing."""
+        transaction = self._transaction
+        if transaction.recipient is not None and reply.positive:
+            transaction.recipients = [transaction.recipient]
+            found = ", ".join(archives(transaction))
+            if found:
+                self._note("end", "archive", "archive", "", f"a copy goes to {found}")
 
     def _ask(self, command: str, event: Event) -> Iterator[Reply | None]:
         for row in CHECKS:

@@ -129,7 +129,7 @@ class QueueDestination:
     def commit(self, envelope: Callable[[], Envelope], now: float) -> tuple[Recipient, ...]:
         whole, main, parts = envelope(), None, self._parts
         if not whole.recipients:  # the first part takes the place of the message itself
-            main, *parts = sorted(parts, key=lambda part: part.hold is not None)
+            main, *parts = sorted(parts, key=lambda part: (part.archive, part.hold is not None))
         for part in parts:
             self._commit_part(part, whole, now)
         if main is not None:

@@ -7,6 +7,7 @@ from smtpd_classic.log import printable
 from smtpd_classic.message.headers import HeaderBlock
 from smtpd_classic.message.trace import envelope_to, return_path, without_delivery_fields
 from smtpd_classic.policy import Disposition, Transaction
+from smtpd_classic.policy.archive import archives
 from smtpd_classic.policy.recipients import resolve
 from smtpd_classic.reception.acceptance import Acceptance, log_acceptance, summaries
 from smtpd_classic.reception.destination import (
@@ -18,7 +19,7 @@ from smtpd_classic.reception.destination import (
 )
 from smtpd_classic.reception.header import HeaderEditor
 from smtpd_classic.reception.journal import ReceptionLog
-from smtpd_classic.reception.parts import MessagePart, group_parts, groups_of
+from smtpd_classic.reception.parts import MessagePart, archive_parts, group_parts, groups_of
 from smtpd_classic.reception.sending import SendingCount
 from smtpd_classic.services import Services
 from smtpd_classic.smtp.events import RcptTo
@@ -104,7 +105,7 @@ class IncomingMessage:
                 self._recipients.append(recipient)
                 if account is not None:
                     self._mailboxes.append(MailboxDestination(recipient, account.folder))
-        self._apart = bool(self._services.config.groups and groups_of(transaction))
+        self._apart = bool(groups_of(transaction) or archives(transaction))
 
     @property
     def _all_here(self) -> bool:
@@ -218,9 +219,10 @@ class IncomingMessage:
             if sending.over:
                 self._recipients = sending.put_on_hold(destination, self._recipients)
                 parts = sending.split(parts)
-        if parts:
+        copies = archive_parts(self._transaction, header) if self._apart else []
+        if parts or copies:
             assert isinstance(destination, QueueDestination)
-            destination.add_parts(self._written, parts)
+            destination.add_parts(self._written, parts + copies)
         try:
             with IoSlot():
                 delivered = destination.commit(self._envelope, self._arrival)

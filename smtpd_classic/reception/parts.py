@@ -1,4 +1,4 @@
-"""The parts of a message that need an envelope of their own: the copies of groups.
+"""The parts of a message that need an envelope of their own: the copies of groups and archives.
 
 Each part becomes a message of the queue, committed together with the message itself.
 """
@@ -12,11 +12,13 @@ from smtpd_classic.domain_name import ascii_domain
 from smtpd_classic.mailauth.author import AuthorProblem, author_domain
 from smtpd_classic.message.headers import HeaderBlock
 from smtpd_classic.policy import Transaction
+from smtpd_classic.policy.archive import archives, came_from_archive
 from smtpd_classic.policy.groups import is_automatic, list_id
-from smtpd_classic.smtp.address import split_address
+from smtpd_classic.postmaster import recipients_of
+from smtpd_classic.smtp.address import NULL_SENDER, split_address
 from spool import Envelope, Hold, Recipient
 
-__all__ = ["MessagePart", "group_parts", "groups_of", "split"]
+__all__ = ["MessagePart", "archive_parts", "group_parts", "groups_of", "split"]
 
 
 @dataclass(slots=True)
@@ -24,7 +26,7 @@ class MessagePart:
     """Recipients that get a copy with its own envelope.
 
     `what` names the part in the log. `sender` replaces the reverse-path, `fields` stand on top of the copy, `edit`
-    changes its header block. `hold` keeps the copy in the queue.
+    changes its header block. `hold` keeps the copy in the queue. `archive` makes it a copy of the message as it came.
     """
 
     recipients: tuple[Recipient, ...]
@@ -33,9 +35,20 @@ class MessagePart:
     fields: str = ""
     edit: Callable[[bytes], bytes] | None = None
     hold: Hold | None = None
+    archive: bool = False
 
     def envelope(self, whole: Envelope) -> Envelope:
         """Return the envelope of this part, from that of the whole message."""
+        if self.archive:
+            return Envelope(
+                NULL_SENDER,
+                self.recipients,
+                body_8bit=whole.body_8bit,
+                smtputf8=whole.smtputf8 or any(not each.address.isascii() for each in self.recipients),
+                client=whole.client,
+                fields=self.fields + whole.fields,
+                archive=True,
+            )
         sender = whole.sender if self.sender is None else self.sender
         return replace(whole, recipients=self.recipients, sender=sender, fields=self.fields + whole.fields)
 
@@ -62,6 +75,25 @@ def group_parts(transaction: Transaction, header: HeaderBlock) -> list[MessagePa
             fields, edit = _list_fields(group), _edit(transaction, header, group)
             parts.append(MessagePart(recipients, f"group {name}", f"{local}{BOUNCES}@{domain}", fields, edit))
     return parts
+
+
+def archive_parts(transaction: Transaction, header: HeaderBlock) -> list[MessagePart]:
+    """Return the copies for the archives, with the whole envelope on top."""
+    accounts, parts = transaction.rules.accounts, []
+    named = [path.forward_path for path in transaction.paths]
+    for address in archives(transaction):
+        recipients = recipients_of(accounts, address)
+        if recipients and not came_from_archive(transaction, header, address):
+            fields = (
+                f"Delivered-To: {address}\nX-Envelope-From: {transaction.sender or '<>'}\n"
+                f"X-Envelope-To: {_listed(named)}\n"
+            )
+            parts.append(MessagePart(recipients, f"archive {address}", fields=fields, archive=True))
+    return parts
+
+
+def _listed(addresses: list[str]) -> str:
+    return ",\n\t".join(addresses)
 
 
 def _list_fields(group: MailGroup) -> str:

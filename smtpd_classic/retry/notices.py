@@ -119,6 +119,9 @@ class Notices:
     def failed(self, claim: Original, fates: Sequence[tuple[Recipient, RecipientStatus]]) -> NoticeResult:
         """Notify the sender that these recipients will not get the message."""
         envelope = claim.entry.envelope
+        if envelope.archive:
+            self._journal.held(claim.entry, "the archive does not take its copy")
+            return NoticeResult.HOLD
         if envelope.sender == NULL_SENDER or _is_strangers(claim):
             return self._double_bounce(claim, fates)
         wanted = tuple(fate for recipient, fate in fates if not recipient.notify or "FAILURE" in recipient.notify)

@@ -1,0 +1,27 @@
+"""The options of the archive: addresses that get a copy of mail."""
+
+from dataclasses import dataclass
+
+from smtpd_classic.config.kinds import ARCHIVES
+from smtpd_classic.config.option import option
+
+__all__ = ["Archive"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Archive:
+    incoming: tuple[str, ...] = option(
+        ARCHIVES,
+        (),
+        "Archive of incoming mail",
+        "The addresses that get a copy of each message for a recipient here, from users here too. The copy has the "
+        "fields X-Envelope-From and X-Envelope-To with all recipients, Bcc too. It is stored together with the "
+        "message, and waits in the queue while the archive is full. A copy that cannot be delivered is put on hold. "
+        "Notices of this server are not archived. Blank: no archive.",
+    )
+    outgoing: tuple[str, ...] = option(
+        ARCHIVES,
+        (),
+        "Archive of outgoing mail",
+        "The same for each message of users, trusted hosts and local programs, for recipients here too.",
+    )
