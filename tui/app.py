@@ -21,6 +21,7 @@ from tui.shell.background import AtOnce, Background, Threads
 from tui.shell.context import AppContext
 from tui.shell.guard import Guard
 from tui.shell.main_shell import MainShell
+from tui.shell.pop_ups import PopUpLayer
 from tui.widgets.ascii import Ascii
 from tui.widgets.palette import no_colour_wanted, palette
 
@@ -53,7 +54,7 @@ class App:
         _bind_editing_keys()
         self.background: Background = AtOnce()
         self.shell = MainShell(lambda shell: AppContext(config, shell, _Later(lambda: self.background)), MENU_ENTRIES)
-        picture: urwid.AbstractWidget = urwid.PopUpTarget(self.shell)
+        picture: urwid.AbstractWidget = PopUpLayer(self.shell, self.shell.in_focus)
         if ascii_only:
             urwid.set_encoding("utf8")  # keep UTF-8 inside: Ascii translates the picture, and urwid would print “?”
             picture = Ascii(picture)

@@ -1,9 +1,6 @@
 """Direct Delivery: domains with servers of their own, in the order in which the server checks them."""
 
-import os
-
 from smtpd_classic.config.kinds import HOSTS
-from smtpd_classic.runtime.hosts import HOSTS_FILE, read_marks
 from tui.config.draft import Row
 from tui.config.table_screen import TableLook, TableScreen
 from tui.shell.context import AppContext
@@ -26,7 +23,7 @@ def screen(context: AppContext) -> TableScreen:
 
 def _troubled(context: AppContext) -> set[str]:
     """Return the names of hosts that failed recently; the server tries them last for a while."""
-    marks = read_marks(os.path.join(context.runtime.folder, HOSTS_FILE), context.clock())
+    marks = context.failing_hosts()
     return {mark.host.rpartition(":")[0].strip("[]") for mark in marks}
 
 

@@ -1,13 +1,12 @@
 """Hosts: the next hops that failed and are not tried for a while, with the mail that waits for them."""
 
-import os
 import subprocess
 import sys
 from functools import partial
 
 import urwid
 
-from smtpd_classic.runtime.hosts import HOSTS_FILE, HostMark, read_marks
+from smtpd_classic.runtime.hosts import HostMark
 from tui.config.run_test import test_host
 from tui.shell.context import AppContext
 from tui.shell.help_pane import WithHelp
@@ -47,7 +46,7 @@ class HostsScreen(BaseScreen):
 
     def show(self) -> None:
         now = self._context.clock()
-        found = read_marks(os.path.join(self._context.run_folder, HOSTS_FILE), now)
+        found = self._context.failing_hosts()
         waiting = {reason.next_hop.lower(): reason.messages for reason in self._context.findings.reasons}
         self._marks = sorted(found, key=lambda mark: (mark.since, mark.place))
         self._table.show([self._cells(mark, waiting.get(mark.place.lower(), 0), now) for mark in self._marks])

@@ -21,6 +21,7 @@ from tui.widgets.buttons import ButtonRow
 from tui.widgets.dialog import Dialog
 from tui.widgets.editors import TextField
 from tui.widgets.flow import Flow
+from tui.widgets.steady import SteadyText
 from tui.widgets.text import clean, count, size_text
 
 __all__ = ["LogScreen"]
@@ -48,7 +49,7 @@ class LogScreen(BaseScreen):
         self._context = context
         self._window = LogWindow(self._open_actions)
         self._list: urwid.ListBox[int] = urwid.ListBox(self._window, focus_when_empty=False)
-        self._head = urwid.Text("", wrap="clip")
+        self._head = SteadyText("", wrap="clip")
         self._source: LogSource | None = None
         self._shown_target = self._filter = ""
         self._period = ALWAYS

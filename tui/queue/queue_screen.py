@@ -1,5 +1,6 @@
 """Queue: every message that waits, and the actions on it."""
 
+import os
 import time
 from collections.abc import Callable
 from functools import partial
@@ -16,6 +17,7 @@ from tui.queue.search import QueueSearch
 from tui.queue.view import QueueView
 from tui.shell.context import AppContext
 from tui.shell.help_pane import WithHelp
+from tui.shell.remembered import Signature, is_settled, signature
 from tui.shell.screen import BaseScreen, Help
 from tui.widgets.buttons import ButtonRow
 from tui.widgets.dialog import Dialog, ask
@@ -27,8 +29,10 @@ __all__ = ["QueueScreen"]
 
 _FIRST = 3000  # so many are shown before all are listed
 _LEAST_PAUSE_S = 3.0
+_LONGEST_S = 300.0  # another program may have made a message due, which no folder shows
+_FOLDERS = ("new", "cur", "state")
 _MOMENT_S = 0.5
-_SHARE = 20  # of the time at most one part in so many goes into listing
+_SHARE = 50  # of the time at most one part in so many goes into listing
 _BUTTONS = {
     "Read": "read",
     "Retry now": "retry",
@@ -52,7 +56,8 @@ class QueueScreen(BaseScreen):
         self._search: QueueSearch | None = None
         self._listing = self._paused = False
         self._as_of = 0.0
-        self._next_listing = 0.0
+        self._next_listing = self._ended = 0.0
+        self._seen: Signature = ()
         self._shown_again = 0.0
         buttons = ButtonRow([(label, partial(self.do, command)) for label, command in _BUTTONS.items()])
         self._pane = WithHelp(self._view.widget, buttons, self.help, self._show_head)
@@ -84,18 +89,31 @@ class QueueScreen(BaseScreen):
             self._list(first=not self._rows.listed)
 
     def tick(self) -> None:
-        if not self._paused and time.monotonic() >= self._next_listing:
-            self._list()
-        else:
+        if self._paused or not self._list_if_changed():
             self._view.refresh_ages()
         self._tell()
+
+    def _list_if_changed(self) -> bool:
+        """List the queue again if it has changed and the pause after the last listing is over."""
+        now = time.monotonic()
+        if now < self._next_listing:
+            return False
+        if self._signature() == self._seen and now < self._ended + _LONGEST_S:
+            return False
+        self._list()
+        return True
+
+    def _signature(self) -> Signature:
+        folder = self._context.spool_folder
+        return signature([os.path.join(folder, name) for name in _FOLDERS])
 
     def _list(self, *, first: bool = False) -> None:
         """List beside the screen; the very first time a part of it, so that there is something to see at once."""
         if self._listing:
             return
         self._listing = True
-        spool, began = self._spool, time.monotonic()
+        spool, began, seen = self._spool, time.monotonic(), self._signature()
+        self._seen = seen if is_settled(seen) and not first else ()
         most = _FIRST if first else None
         self._context.run(
             lambda: list(islice(spool.list(), most)), partial(self._listed, began, most), self._not_listed
@@ -104,7 +122,8 @@ class QueueScreen(BaseScreen):
     def _listed(self, began: float, most: int | None, rows: list[Listed]) -> None:
         self._listing = False
         took = time.monotonic() - began
-        self._next_listing = time.monotonic() + max(_LEAST_PAUSE_S, _SHARE * took)
+        self._ended = time.monotonic()
+        self._next_listing = self._ended + max(_LEAST_PAUSE_S, _SHARE * took)
         self._shown_again = time.monotonic() + (0.0 if most == len(rows) else min(took, _MOMENT_S))
         self._as_of = self._context.clock()
         at_top = self._view.place() <= 0

@@ -9,12 +9,14 @@ from spool import Spool
 from tui.queue.rows import Details, QueueRows, listed_state, read_details
 from tui.shell.context import AppContext
 from tui.widgets.flow import Flow
+from tui.widgets.steady import SteadyText
 from tui.widgets.table import Column, TableRow
 from tui.widgets.text import day_and_clock, size_text, span
 from tui.widgets.walker import KeyedWalker
 
 __all__ = ["QueueView"]
 
+_IN_VIEW = 64  # rows of a screen
 _RIGHT = urwid.Align.RIGHT
 _COLUMNS = (
     Column("", 1),
@@ -45,7 +47,7 @@ class QueueView:
         self._wanted: dict[str, None] = {}
         self._walker = KeyedWalker(self._make)
         self._list: urwid.ListBox[str] = urwid.ListBox(self._walker, focus_when_empty=False)
-        self._head = urwid.Text("", wrap="clip")
+        self._head = SteadyText("", wrap="clip")
         heading = TableRow(_COLUMNS, [column.title for column in _COLUMNS], lambda: None, "head")
         self._none = urwid.Filler(urwid.Text(("dim", "The queue is empty."), align="center"))
         top = urwid.Pile([self._head, urwid.WidgetDisable(heading)])
@@ -69,7 +71,7 @@ class QueueView:
 
     def refresh_ages(self) -> None:
         """Update the ages and the waiting times of the rows, which grow without a new listing."""
-        for key in self._walker.visible:
+        for key in self._walker.latest(_IN_VIEW):
             self._fill(key, self._walker[key])
 
     def focus_on(self, key: str) -> None:

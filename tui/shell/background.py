@@ -46,16 +46,34 @@ class AtOnce:
 class Threads:
     """One daemon thread for each piece of work: leaving the program never waits for one.
 
-    `failed` is called when a callback of a result raises.
+    `failed` is called when a callback of a result raises. The work begins after the first picture of the screen, for
+    which it would take the processor away.
     """
 
     def __init__(self, loop: urwid.MainLoop, failed: Failed) -> None:
         self._failed = failed
         self._results: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._pipe = loop.watch_pipe(self._collect)
+        self._before: list[threading.Thread] | None = []  # None: the first picture is drawn
+        self._loop = loop
+        self._idle = loop.event_loop.enter_idle(self._drawing)
+
+    def _drawing(self) -> None:
+        """The loop is idle for the first time and is about to draw: begin when it comes back."""
+        self._loop.event_loop.remove_enter_idle(self._idle)
+        self._loop.set_alarm_in(0, self._begin)
+
+    def _begin(self, _loop: urwid.MainLoop, _: object) -> None:
+        early, self._before = self._before or [], None
+        for thread in early:
+            thread.start()
 
     def run(self, work: Callable[[], T], done: Callable[[T], None], failed: Failed) -> None:
-        threading.Thread(target=self._work, args=(work, done, failed), daemon=True).start()
+        thread = threading.Thread(target=self._work, args=(work, done, failed), daemon=True)
+        if self._before is None:
+            thread.start()
+        else:
+            self._before.append(thread)
 
     def call(self, work: Callable[[], None]) -> None:
         self._hand_over(work)

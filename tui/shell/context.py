@@ -9,11 +9,14 @@ import time
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
+from smtpd_classic.config import Config
 from smtpd_classic.config.open_relay import is_reachable, open_relay_reasons
-from smtpd_classic.runtime import Runtime
+from smtpd_classic.runtime import DaemonStatus, Runtime
+from smtpd_classic.runtime.hosts import HOSTS_FILE, HostMark, read_marks
 from tui.config.config_file import ConfigFile, digest_on_disk, read_source
 from tui.config.draft import ConfigDraft
 from tui.shell.background import Background
+from tui.shell.remembered import Remembered
 from tui.status.findings import StatusFindings
 from tui.widgets.dialog import Dialog
 from tui.widgets.text import clean
@@ -72,6 +75,9 @@ class AppContext:
         self.findings = StatusFindings()
         self._runtime: Runtime | None = None
         self._signature: tuple[int, int, int] | None = None
+        self._status: Remembered[DaemonStatus | None] = Remembered()
+        self._marks: Remembered[list[HostMark]] = Remembered()
+        self._reachable: tuple[Config | None, tuple[str, ...]] = (None, ())
 
     def read(self) -> None:
         """Read the file and forget all edits."""
@@ -86,7 +92,10 @@ class AppContext:
     def open_relay_reasons(self) -> tuple[str, ...]:
         """Why the file as it stands makes an open relay that others can reach; empty when it does not."""
         config = self.source.config
-        return open_relay_reasons(config) if config is not None and is_reachable(config) else ()
+        if config is not self._reachable[0]:
+            reasons = open_relay_reasons(config) if config is not None and is_reachable(config) else ()
+            self._reachable = config, reasons
+        return self._reachable[1]
 
     def may_edit(self) -> bool:
         """Return True if the file can be written; else say why it cannot be."""
@@ -130,6 +139,16 @@ class AppContext:
             self.shell.say(f"A mistake in this program: {sentence(problem)} Its log has the details.", "bad")
         else:
             self.shell.say(sentence(problem), "bad")
+
+    def daemon_status(self) -> DaemonStatus | None:
+        """Return the state that the daemon wrote last; None if there is none."""
+        status = self.runtime.status
+        return self._status.get(status.path, status.read)
+
+    def failing_hosts(self) -> list[HostMark]:
+        """Return the next hops that back off now."""
+        path, now = os.path.join(self.run_folder, HOSTS_FILE), self.clock()
+        return [mark for mark in self._marks.get(path, lambda: read_marks(path, now)) if now < mark.until]
 
     @property
     def run_folder(self) -> str:

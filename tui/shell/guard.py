@@ -1,7 +1,7 @@
 """The last line of defence: a screen that is too small says so, a picture that cannot be drawn becomes a sentence."""
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 import urwid
 
@@ -12,8 +12,6 @@ _COLUMNS, _ROWS = 40, 10
 
 class Guard(urwid.WidgetDecoration[urwid.AbstractWidget]):
     """`failed` gets the exception of drawing."""
-
-    no_cache: ClassVar[list[str]] = ["render"]  # the picture of a failure must not stay
 
     def __init__(self, widget: urwid.AbstractWidget, failed: Callable[[Exception], None]) -> None:
         super().__init__(widget)
@@ -32,7 +30,11 @@ class Guard(urwid.WidgetDecoration[urwid.AbstractWidget]):
             return self.original_widget.render(size, focus)
         except Exception as problem:
             self._failed(problem)
-            return _sentence(f"This cannot be shown: {problem}. F10 leaves, F9 goes to the menu.", size)
+            picture = urwid.CompositeCanvas(
+                _sentence(f"This cannot be shown: {problem}. F10 leaves, F9 goes to the menu.", size)
+            )
+            picture.cacheable = False  # the next picture may succeed
+            return picture
 
     def keypress(self, size: Any, key: str) -> str | None:
         return self.original_widget.keypress(_at_least(size), key)

@@ -7,6 +7,7 @@ import urwid
 from smtpd_classic.runtime import DaemonStatus
 from tui.shell.context import AppContext
 from tui.widgets.flow import Flow
+from tui.widgets.steady import SteadyText
 from tui.widgets.text import clean, span
 
 __all__ = ["Header", "daemon_words"]
@@ -25,9 +26,10 @@ def daemon_words(status: DaemonStatus | None, now: float) -> tuple[str, bool]:
 
 class Header(urwid.WidgetWrap[urwid.Pile]):
     def __init__(self) -> None:
-        self._left = urwid.Text("", wrap="clip")
-        self._right = urwid.Text("", align="right", wrap="clip")
+        self._left = SteadyText("", wrap="clip")
+        self._right = SteadyText("", align="right", wrap="clip")
         self._line = urwid.AttrMap(urwid.Columns([self._left, ("pack", self._right)], dividechars=1), "title")
+        self._banners: list[tuple[str, str]] = []
         super().__init__(urwid.Pile([self._line]))
 
     def show(self, context: AppContext, title: str, status: DaemonStatus | None, *, marked: bool) -> None:
@@ -38,7 +40,11 @@ class Header(urwid.WidgetWrap[urwid.Pile]):
         if context.source.read_only:
             right = [("title bad", "read-only"), " · ", *right]
         self._right.set_text(right)
-        banners: list[Flow] = [urwid.AttrMap(urwid.Text(f" {text}"), look) for look, text in _banners(context)]
+        found = _banners(context)
+        if found == self._banners:
+            return
+        self._banners = found
+        banners: list[Flow] = [urwid.AttrMap(urwid.Text(f" {text}"), look) for look, text in found]
         rows: list[Flow] = [self._line, *banners]
         self._w.contents = [(row, self._w.options("pack")) for row in rows]
 

@@ -1,6 +1,7 @@
 """The state of the server for Status and the menu, looked at in the background.
 
-A look at a long queue costs much, so looks take a twentieth of the time at most, and less while Status is not in view.
+A look at a long queue costs much, so there is none while the files are as they were, and looks take a hundredth of the
+time at most, and less while Status is not in view.
 """
 
 import os
@@ -9,15 +10,18 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from smtpd_classic.config import Config
-from smtpd_classic.runtime.hosts import HOSTS_FILE, HostMark, read_marks
+from smtpd_classic.runtime.hosts import HOSTS_FILE, HostMark
 from tui.log.log_screen import log_path
 from tui.shell.context import AppContext
+from tui.shell.remembered import Signature, is_settled, signature
 from tui.status.findings import SOON_DAYS, StatusFindings, look
 
 __all__ = ["HealthWatch", "attention"]
 
 _LEAST_PAUSE_S = 5.0
-_SHARE, _SHARE_BEHIND = 20, 200
+_LONGEST_S = 600.0  # the days until a certificate expires change without a file
+_FOLDERS = ("new", "cur", "state")
+_SHARE, _SHARE_BEHIND = 100, 400
 
 
 class HealthWatch:
@@ -28,6 +32,7 @@ class HealthWatch:
         self._looked = looked
         self._looking = False
         self._ended = self._took = 0.0
+        self._seen: Signature = ()
 
     def look(self, *, in_view: bool, at_once: bool = False) -> None:
         """Look again if the pause since the last look is over. `in_view`: Status shows the findings."""
@@ -35,12 +40,16 @@ class HealthWatch:
         if self._looking or (not at_once and time.monotonic() < self._ended + pause):
             return
         context = self._context
-        self._looking = True
         server = context.draft.base("server")[0]
         log = log_path(server.text(server.section.option("log")))
         spool, certificate, run = context.spool_folder, context.server_file("certificate"), context.run_folder
+        hosts = os.path.join(run, HOSTS_FILE)
+        seen = signature((spool, *(os.path.join(spool, name) for name in _FOLDERS), log, certificate, hosts))
+        if seen == self._seen and not at_once and time.monotonic() < self._ended + _LONGEST_S:
+            return
+        self._seen, self._looking = seen if is_settled(seen) else (), True
         context.run(
-            lambda: look(spool, log, certificate, os.path.join(run, HOSTS_FILE), context.clock()),
+            lambda: look(spool, log, certificate, hosts, context.clock()),
             partial(self._done, time.monotonic()),
             self._failed,
         )
@@ -61,7 +70,7 @@ class HealthWatch:
 def attention(context: AppContext) -> dict[str, str]:
     """Return a sentence for each screen that needs a look, by its title."""
     found: dict[str, str] = {}
-    status = context.runtime.status.read()
+    status = context.daemon_status()
     if status is None or not status.alive:
         found["Status"] = "The server does not run."
     elif status.error:
@@ -73,7 +82,7 @@ def attention(context: AppContext) -> dict[str, str]:
         found["Listeners & TLS"] = "A port is not open." if status.not_listening else "The certificate expires soon."
     if context.findings.reasons:
         found["Queue"] = "Mail waits for a next hop that failed."
-    marks = read_marks(os.path.join(context.run_folder, HOSTS_FILE), context.clock())
+    marks = context.failing_hosts()
     return found | (dict(_failing(context.source.config, marks)) if context.source.config is not None else {})
 
 

@@ -9,6 +9,7 @@ from smtpd_classic.config.option import Option
 from tui.shell.keys import command_for
 from tui.shell.screen import Help
 from tui.widgets.flow import Flow
+from tui.widgets.steady import SteadyText
 
 __all__ = ["WithHelp", "help_of"]
 
@@ -42,11 +43,11 @@ class WithHelp(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
     ) -> None:
         self._moved = moved
         self._words = words
-        self._label = urwid.Text("", wrap="clip")
+        self._label = SteadyText("", wrap="clip")
         self._text = urwid.Text("")
         rule = urwid.AttrMap(urwid.Divider("─"), "rule")
         text = urwid.Padding(urwid.AttrMap(self._text, "help"), left=1)
-        self._more = urwid.Text("")
+        self._more = SteadyText("")
         head = urwid.Columns([urwid.AttrMap(self._label, "help label"), ("pack", self._more)])
         self._scrolled: urwid.ListBox[int] = urwid.ListBox(urwid.SimpleFocusListWalker([text]))
         self._pane = urwid.Pile([("pack", rule), ("pack", head), self._scrolled])

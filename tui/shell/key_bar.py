@@ -18,10 +18,15 @@ class KeyBar(urwid.WidgetWrap[urwid.Text]):
         self._bindings: tuple[Binding, ...] = ()
         self._typing = False
         self._places: list[tuple[int, int, str]] = []
+        self._shown: tuple[tuple[str, ...], bool, bool] | None = None
         super().__init__(urwid.Text("", wrap="clip"))
 
     def show(self, contexts: Sequence[str], *, typing: bool, everywhere: bool) -> None:
         """While a text field has the focus, show only keys that are no text."""
+        shown = (tuple(contexts), typing, everywhere)
+        if shown == self._shown:
+            return
+        self._shown = shown
         found = [each for each in bindings_of(contexts) if each.in_bar and _shown_key(each, typing=typing)]
         first = [each for each in found if each.command == "help"]
         rest = [each for each in found if each.where != EVERYWHERE]

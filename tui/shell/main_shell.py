@@ -21,6 +21,7 @@ from tui.shell.pasting import Pasting
 from tui.shell.screen import MenuEntry, Screen
 from tui.widgets.dialog import Dialog, ask
 from tui.widgets.focus import leaf_of
+from tui.widgets.steady import SteadyText
 from tui.widgets.text import clean, count_short
 
 __all__ = ["MainShell"]
@@ -44,7 +45,8 @@ class MainShell(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
         self._body = Body(self._menu)
         self._layers = Layers(self._body)
         self._header = Header()
-        self._status = urwid.Text("", wrap="ellipsis")
+        self._stale = True  # marks, banners and keys are shown anew with the next picture: once for a burst of keys
+        self._status = SteadyText("", wrap="ellipsis")
         self._status_look = urwid.AttrMap(self._status, "help")
         self._keys = KeyBar(self.run)
         footer = urwid.Pile([self._status_look, self._keys])
@@ -75,19 +77,20 @@ class MainShell(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
         mark = {"bad": "✗ ", "good": "✓ ", "warn": "! "}.get(tone, "")
         self._status.set_text(f" {mark}{clean(text, 500)}" if text else "")
         look: dict[Hashable, Hashable] = {None: tone or "help"}
-        self._status_look.set_attr_map(look)
+        if look != self._status_look.attr_map:
+            self._status_look.set_attr_map(look)
 
     def open(self, dialog: Dialog) -> None:
         self._layers.open(dialog)
-        self._show_keys()
+        self.changed()
 
     def close(self) -> None:
         self._layers.close()
-        self._show_keys()
+        self.changed()
 
     def dismiss(self, dialog: Dialog) -> None:
         self._layers.remove(dialog)
-        self._show_keys()
+        self.changed()
 
     def go(self, title: str, option: str = "") -> None:
         self.show(title)
@@ -115,12 +118,23 @@ class MainShell(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
             self.changed()
 
     def changed(self) -> None:
+        self._stale = True
+        self._invalidate()
+
+    def render(self, size: Any, focus: bool = False) -> urwid.Canvas:
+        if self._stale:
+            self._refresh()
+        return self._w.render(size, focus)
+
+    def _refresh(self) -> None:
+        """Show marks, banners and keys as they are now. This changes only the widgets that would say another thing."""
+        self._stale = False
         if not self.current:
             return
         marked = self._has_changes(self.current)
-        self._header.show(self.context, self.current, self.context.runtime.status.read(), marked=marked)
+        self._header.show(self.context, self.current, self.context.daemon_status(), marked=marked)
         self._menu.show(self.current, self._has_changes, self._marks())
-        self._show_keys()
+        self._keys.show(self.contexts, typing=self._types_text(), everywhere=self._layers.top is None)
 
     def renewed(self) -> None:
         self.say("")  # a message about the earlier state would be wrong now
@@ -153,7 +167,7 @@ class MainShell(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
 
     def _enter(self) -> None:
         self._body.in_menu = False
-        self._show_keys()
+        self.changed()
 
     def changed_screens(self) -> list[str]:
         return [title for title in self._titles if self._has_changes(title)]
@@ -168,7 +182,7 @@ class MainShell(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
             self.context.look_at_file()
             self._health.look(in_view=self.current == self._titles[0])
             self.screen.tick()
-            self.changed()
+            self._refresh()
         except urwid.ExitMainLoop:
             raise
         except Exception as problem:
@@ -183,9 +197,6 @@ class MainShell(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
             return (*top.contexts, "dialog")
         return self.screen.contexts if self.current else ()
 
-    def _show_keys(self) -> None:
-        self._keys.show(self.contexts, typing=self._types_text(), everywhere=self._layers.top is None)
-
     def keypress(self, size: Any, key: str) -> str | None:
         try:
             return self._key(size, key)
@@ -196,12 +207,12 @@ class MainShell(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
             return None
 
     def _key(self, size: Any, key: str) -> str | None:
-        if self._pasting.takes(key, leaf_of(self._layers)):
+        if self._pasting.takes(key, self.in_focus()):
             return None
         typing = self._types_text()
         unhandled = self._w.keypress(size, key)
         if unhandled is None or (typing and (len(unhandled) == 1 or unhandled in _TEXT_KEYS)):
-            self._show_keys()
+            self.changed()
             return None
         command = command_for(unhandled, self.contexts)
         if command is None:
@@ -211,12 +222,16 @@ class MainShell(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
 
     def _types_text(self) -> bool:
         """Whether a text field has the focus."""
-        return isinstance(leaf_of(self._layers), urwid.Edit)
+        return isinstance(self.in_focus(), urwid.Edit)
+
+    def in_focus(self) -> urwid.AbstractWidget:
+        """Return the widget that gets the keys."""
+        return leaf_of(self._layers)
 
     def mouse_event(self, size: Any, event: str, button: int, col: int, row: int, focus: bool) -> bool | None:
         try:
             handled = self._w.mouse_event(size, event, button, col, row, focus)
-            self._show_keys()
+            self.changed()
             return handled
         except urwid.ExitMainLoop:
             raise

@@ -61,6 +61,7 @@ class Menu(urwid.WidgetWrap[urwid.ListBox[int]]):
         for label, action in actions:
             self._add(rows, label, action)
         self._current = ""
+        self._looks: dict[str, tuple[bool, bool, str]] = {}  # current, changed and mark of each entry
         self._walker = urwid.SimpleFocusListWalker(rows)
         super().__init__(urwid.ListBox(self._walker))
 
@@ -100,8 +101,11 @@ class Menu(urwid.WidgetWrap[urwid.ListBox[int]]):
         self._current = current
         for title, (position, entry, mapped) in self._entries.items():
             changed = title in self._titles and marked(title)
-            entry.look(current=title == current, marked=changed, mark=marks.get(title, ""))
-            mapped.attr_map = {None: "menu current" if title == current else "menu"}
+            look = (title == current, changed, marks.get(title, ""))
+            if look != self._looks.get(title):
+                self._looks[title] = look
+                entry.look(current=look[0], marked=changed, mark=look[2])
+                mapped.attr_map = {None: "menu current" if title == current else "menu"}
             if title == current and self._walker.focus != position and self._walker.focus in self._positions():
                 self._walker.set_focus(position)
 

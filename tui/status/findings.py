@@ -4,7 +4,6 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from smtpd_classic.runtime.hosts import read_marks
-from smtpd_classic.server.certificate import expiry
 from spool import Listed, Spool, SpoolBroken
 from spool.rows import rows
 from tui.log.blocks import earlier, end_of
@@ -74,6 +73,8 @@ def _troubles(log: str) -> tuple[str, ...]:
 
 def days_left(certificate: str, now: float) -> int | None:
     """Return the whole days until the certificate expires, negative after that; None if it cannot be read."""
+    from smtpd_classic.server.certificate import expiry  # noqa: PLC0415 - the first screen need not wait for ssl
+
     with suppress(OSError, ValueError), open(certificate, encoding="latin-1") as file:
         return int((expiry(file.read(1 << 20)) - now) // _DAY_S)
     return None

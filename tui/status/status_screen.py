@@ -1,25 +1,26 @@
 """Status: the state of the server, the queue, the traffic of the last hour, and the problems that need attention."""
 
-import os
+import time
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import urwid
 
 from smtpd_classic.runtime import DaemonStatus, Runtime
-from smtpd_classic.runtime.hosts import HOSTS_FILE, read_marks
+from spool import Spool
 from tui.config.reload import ReloadAnswer, ReloadOutcome, reload
 from tui.config.start import start_server
 from tui.shell.context import AppContext
 from tui.shell.header import daemon_words
 from tui.shell.screen import BaseScreen, Help
+from tui.status.connections import RunningDeliveries, connected_clients
 from tui.status.findings import SOON_DAYS
 from tui.status.reason_row import reason_row
 from tui.status.reasons import WaitReason
 from tui.widgets.buttons import ButtonRow
 from tui.widgets.flow import Flow
-from tui.widgets.graph import Bars
+from tui.widgets.graph import Bars, TimeAxis
 from tui.widgets.text import clean, count, day_and_clock
 
 __all__ = ["StatusScreen"]
@@ -32,6 +33,33 @@ _GRAPHS = (
 )
 _HOSTS = 5
 _REASONS = 5
+_SHOWN_AT_ONCE = 4  # connections and deliveries in a line; the screen Connections has all
+_SHARE = 200  # of the time at most one part in so many goes into the looks at connections
+_MINUTES = 60
+
+
+class Fact(NamedTuple):
+    """One line: a label, and a text with its look."""
+
+    label: str
+    text: str
+    look: str = "help"
+    wrap: urwid.WrapMode = urwid.WrapMode.SPACE
+
+    def widget(self) -> Flow:
+        mark = {"bad": "✗ ", "warn": "! ", "good": "✓ "}.get(self.look, "")
+        words = urwid.Text((self.look, f"{mark}{self.text}"), wrap=self.wrap)
+        return urwid.Columns([(12, urwid.Text(("head", f" {self.label}"))), words], dividechars=1)
+
+
+class ReasonLine(NamedTuple):
+    """One line for mail that waits for the same reason."""
+
+    reason: WaitReason
+    label: str
+
+
+Line = Fact | ReasonLine | str  # a string names a line that is always the same widget
 
 
 class StatusScreen(BaseScreen):
@@ -39,7 +67,11 @@ class StatusScreen(BaseScreen):
 
     def __init__(self, context: AppContext) -> None:
         self._context = context
-        self._reason_rows: dict[tuple[WaitReason, str], Flow] = {}
+        self._shown: list[Line] = []
+        self._widgets: dict[Line, Flow] = {}
+        self._live: list[Line] = []
+        self._live_until = 0.0
+        self._deliveries: RunningDeliveries | None = None
         self._bars = [Bars(label, look) for label, _, look in _GRAPHS]
         self._lines: urwid.SimpleFocusListWalker[Flow] = urwid.SimpleFocusListWalker([])
         buttons = ButtonRow(
@@ -98,13 +130,31 @@ class StatusScreen(BaseScreen):
     # --- drawing
 
     def show(self) -> None:
+        """Show the state as it is now. A line that says the same stays the same widget, and keeps the focus."""
         runtime = self._context.runtime
         self._show_bars(runtime)
+        lines = list(self._all_lines(runtime))
+        if lines == self._shown:
+            return
+        self._shown = lines
+        kept, self._widgets = self._widgets, {}
+        for line in lines:
+            self._widgets[line] = kept.get(line) or self._made(line)
         focus = self._lines.focus or 0
-        self._lines[:] = list(self._all_lines(runtime))
+        self._lines[:] = [self._widgets[line] for line in lines]
         self._lines.set_focus(min(focus, len(self._lines) - 1))
 
     tick = show
+
+    def _made(self, line: Line) -> Flow:
+        if isinstance(line, Fact):
+            return line.widget()
+        if isinstance(line, ReasonLine):
+            return reason_row(self._context, *line)
+        if line == "axis":
+            return TimeAxis(" per minute", _MINUTES, "min")
+        bar = next((bar for bar, (label, _, _) in zip(self._bars, _GRAPHS, strict=True) if label == line), None)
+        return bar or urwid.Divider()
 
     def _arrange(self, rows: int) -> None:
         """Draw higher bars on a higher screen."""
@@ -114,62 +164,80 @@ class StatusScreen(BaseScreen):
 
     def _show_bars(self, runtime: Runtime) -> None:
         height = 1 if self._rows < 18 else 2 if self._rows < 30 else 4
-        minutes = runtime.counters.minutes(60)
+        minutes = runtime.counters.minutes(_MINUTES)
         for bar, (_, name, _) in zip(self._bars, _GRAPHS, strict=True):
             bar.show([minute.counts[name] for minute in minutes], height)
 
-    def _all_lines(self, runtime: Runtime) -> Iterator[Flow]:
-        status = runtime.status.read()
-        yield from self._daemon(status if status is not None and status.alive else None)
-        yield _fact("Certificate", *self._certificate())
+    def _all_lines(self, runtime: Runtime) -> Iterator[Line]:
+        status = self._context.daemon_status()
+        running = status if status is not None and status.alive else None
+        yield from self._daemon(running)
+        yield Fact("Certificate", *self._certificate())
         open_now, blocked = runtime.counters.open_connections(), len(runtime.blocks.list())
-        yield _fact("Connections", f"{count(open_now)} open, {count(blocked)} clients blocked")
-        yield _fact("Queue", self._context.findings.queue)
+        yield Fact("Connections", f"{count(open_now)} open, {count(blocked)} clients blocked")
+        yield from self._live_lines(running)
+        yield Fact("Queue", self._context.findings.queue)
         yield from self._reasons()
-        yield from self._hosts(runtime)
-        yield urwid.Divider()
-        yield from self._bars
-        yield urwid.Divider()
+        yield from self._hosts()
+        yield "above"
+        yield from (label for label, _, _ in _GRAPHS)
+        yield "axis"
+        yield "below"
         yield from self._attention(status)
 
-    def _daemon(self, status: DaemonStatus | None) -> Iterator[Flow]:
+    def _live_lines(self, status: DaemonStatus | None) -> list[Line]:
+        """Return the lines of the connected clients and the running deliveries, looked at anew when it is time."""
+        began = time.monotonic()
+        if status is not None and began >= self._live_until:
+            self._live = list(self._look_at_connections(status))
+            self._live_until = began + _SHARE * (time.monotonic() - began)
+        return self._live if status is not None else []
+
+    def _look_at_connections(self, status: DaemonStatus) -> Iterator[Line]:
+        clients = connected_clients(status.pid, [each.port for each in status.listening])
+        words = [f"{each.ip} → {each.to_port}" for each in clients[:_SHOWN_AT_ONCE]]
+        yield from _some("Clients", words, len(clients))
+        folder = self._context.spool_folder
+        if self._deliveries is None or self._deliveries.folder != folder:
+            self._deliveries = RunningDeliveries(Spool(folder))
+        deliveries = self._deliveries.now()
+        words = [clean(f"{row.sender or '<>'} → {row.recipients[0]}", 100) for row in deliveries if row.recipients]
+        yield from _some("Delivering", words[:_SHOWN_AT_ONCE], len(deliveries))
+
+    def _daemon(self, status: DaemonStatus | None) -> Iterator[Line]:
         now = self._context.clock()
         words, well = daemon_words(status, now)
         if status is None:
-            yield _fact("Server", "Not running; settings can still be changed", "bad")
+            yield Fact("Server", "Not running; settings can still be changed", "bad")
             return
         receivers = f", {status.receivers} receivers" if status.receivers else ""
         since = f"since {day_and_clock(status.since, now)}, process {status.pid}{receivers}"
-        yield _fact("Server", f"{words}, {since}", "good" if well else "bad")
+        yield Fact("Server", f"{words}, {since}", "good" if well else "bad")
         if status.error:
-            yield _fact("Reload", f"refused: {clean(status.error, 500)}", "bad")
+            yield Fact("Reload", f"refused: {clean(status.error, 500)}", "bad")
         if status.digest != self._context.source.digest:
-            yield _fact("File", "changed since the server read it; it runs with the earlier text", "warn")
+            yield Fact("File", "changed since the server read it; it runs with the earlier text", "warn")
         places = [f"{clean(each.address)}:{each.port} ({each.tls})" for each in status.listening]
-        yield _fact("Listening", ", ".join(places) or "nowhere", "help" if places else "bad")
+        yield Fact("Listening", ", ".join(places) or "nowhere", "help" if places else "bad")
         for sentence in status.not_listening:
-            yield _fact("", clean(sentence, 300), "bad")
+            yield Fact("", clean(sentence, 300), "bad")
 
-    def _reasons(self) -> Iterator[Flow]:
-        """Yield the reasons why mail waits. A row stays the same widget while it says the same, and keeps the focus."""
-        kept, self._reason_rows = self._reason_rows, {}
+    def _reasons(self) -> Iterator[Line]:
+        """Yield the reasons why mail waits."""
         for number, reason in enumerate(self._context.findings.reasons[:_REASONS]):
-            key = reason, "" if number else "Waiting"
-            self._reason_rows[key] = kept.get(key) or reason_row(self._context, *key)
-            yield self._reason_rows[key]
+            yield ReasonLine(reason, "" if number else "Waiting")
         more = len(self._context.findings.reasons) - _REASONS
         if more > 0:
-            yield _fact("", f"and {count(more)} more reasons; the queue shows them")
+            yield Fact("", f"and {count(more)} more reasons; the queue shows them")
 
-    def _hosts(self, runtime: Runtime) -> Iterator[Flow]:
-        now = self._context.clock()
-        marks = read_marks(os.path.join(runtime.folder, HOSTS_FILE), now)
+    def _hosts(self) -> Iterator[Line]:
+        now, marks = self._context.clock(), self._context.failing_hosts()
         for number, mark in enumerate(sorted(marks, key=lambda mark: mark.since, reverse=True)[:_HOSTS]):
             what = "not tried" if mark.dead else "tried last"
             words = f"{clean(mark.host, 100)}: {what} until {day_and_clock(mark.until, now)}: {clean(mark.reason, 300)}"
-            yield _fact("" if number else "Hosts", words, "warn", wrap=urwid.WrapMode.ELLIPSIS)
+            yield Fact("" if number else "Hosts", words, "warn", wrap=urwid.WrapMode.ELLIPSIS)
         if len(marks) > _HOSTS:
-            yield _fact("", f"and {count(len(marks) - _HOSTS)} more")
+            yield Fact("", f"and {count(len(marks) - _HOSTS)} more")
 
     def _certificate(self) -> tuple[str, str]:
         days = self._context.findings.days
@@ -179,15 +247,15 @@ class StatusScreen(BaseScreen):
             return f"expired {-days} days ago", "bad"
         return f"{days} days left", "warn" if days < SOON_DAYS else "help"
 
-    def _attention(self, status: DaemonStatus | None) -> Iterator[Flow]:
+    def _attention(self, status: DaemonStatus | None) -> Iterator[Line]:
         if status is not None and status.alive:
             for sentence in status.waiting_for_restart:
-                yield _fact("Restart", clean(sentence, 300), "warn")
+                yield Fact("Restart", clean(sentence, 300), "warn")
         for problem in self._context.source.problems:
             line = f"line {problem.line}: " if problem.line else ""
-            yield _fact("Check", f"{line}{clean(problem.text, 400)}", "bad" if problem.is_error else "warn")
+            yield Fact("Check", f"{line}{clean(problem.text, 400)}", "bad" if problem.is_error else "warn")
         for number, trouble in enumerate(self._context.findings.troubles):
-            yield _fact("" if number else "Last errors", trouble, "warn", wrap=urwid.WrapMode.ELLIPSIS)
+            yield Fact("" if number else "Last errors", trouble, "warn", wrap=urwid.WrapMode.ELLIPSIS)
 
 
 class _Sized(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
@@ -202,7 +270,8 @@ class _Sized(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
         return self._w.render(size, focus)
 
 
-def _fact(label: str, text: str, look: str = "help", wrap: urwid.WrapMode = urwid.WrapMode.SPACE) -> Flow:
-    mark = {"bad": "✗ ", "warn": "! ", "good": "✓ "}.get(look, "")
-    words = urwid.Text((look, f"{mark}{text}"), wrap=wrap)
-    return urwid.Columns([(12, urwid.Text(("head", f" {label}"))), words], dividechars=1)
+def _some(label: str, words: list[str], number: int) -> Iterator[Line]:
+    """Yield a line with these words, and how many there are besides; nothing if there are none."""
+    if words:
+        more = f", and {count(number - len(words))} more" if number > len(words) else ""
+        yield Fact(label, ", ".join(words) + more)

@@ -8,6 +8,7 @@ import urwid
 
 from tui.widgets.flow import Flow
 from tui.widgets.row_search import RowSearch
+from tui.widgets.steady import SteadyText
 
 __all__ = ["Column", "Table", "TableRow", "columns_for"]
 
@@ -37,7 +38,7 @@ class TableRow(urwid.WidgetWrap[urwid.AttrMap[urwid.Columns]]):
     ) -> None:
         self._columns = columns
         self._texts = [
-            urwid.Text(cell, wrap="ellipsis", align=column.align) for cell, column in zip(cells, columns, strict=True)
+            SteadyText(cell, wrap="ellipsis", align=column.align) for cell, column in zip(cells, columns, strict=True)
         ]
         self._shown: list[int] = []
         self._chosen = chosen
@@ -47,7 +48,8 @@ class TableRow(urwid.WidgetWrap[urwid.AttrMap[urwid.Columns]]):
         for text, cell in zip(self._texts, cells, strict=True):
             text.set_text(cell)
         looks: dict[Hashable, Hashable] = {None: look}
-        self._w.set_attr_map(looks)
+        if looks != self._w.attr_map:
+            self._w.set_attr_map(looks)
 
     def selectable(self) -> bool:
         return True

@@ -44,6 +44,10 @@ class KeyedWalker(urwid.ListWalker[str, Flow]):
         """Return the keys of the rows that exist: those in view, and some that were in view before."""
         return list(self._rows)
 
+    def latest(self, most: int) -> list[str]:
+        """Return the keys of the rows that were used last; among them are all rows in view."""
+        return list(self._rows)[-most:]
+
     def place(self, key: str) -> int:
         """Return the position of a key, or -1 if the key is not in the list."""
         return self._places.get(key, -1)
@@ -56,7 +60,9 @@ class KeyedWalker(urwid.ListWalker[str, Flow]):
             if len(self._rows) > _KEPT:
                 for old in list(self._rows)[: _KEPT // 2]:
                     del self._rows[old]
-            row = self._rows[key] = self._make(key)
+            row = self._make(key)
+        self._rows.pop(key, None)
+        self._rows[key] = row  # the latest use is the last
         return row
 
     def __len__(self) -> int:

@@ -1,0 +1,116 @@
+"""The cost of the program: nothing is read, listed or drawn while nothing changes, and one picture a burst of keys."""
+
+import gc
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import urwid.testing as ut
+
+from spool import Spool
+from tests.tui.program import NOW, Tui, made
+from tests.tui.test_queue import put
+from tui.shell.remembered import Remembered, is_settled, signature
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    spool = Spool(str(tmp_path / "spool"))
+    spool.make()
+    for number in range(3):
+        put(spool, f"s{number}@example.org", f"r{number}@example.net", NOW - 3600 + number)
+    past = time.time() - 60
+    for folder in ("", "new", "cur", "state"):
+        os.utime(tmp_path / "spool" / folder, (past, past))  # changed long ago: the kernel's clock is coarse
+    return made(tmp_path)
+
+
+def opened_files(work: object) -> list[str]:
+    """Return the files and folders that are opened or listed while this works."""
+    found: list[str] = []
+    watching = True
+
+    def hook(event: str, arguments: tuple[object, ...]) -> None:
+        if watching and event in {"open", "os.scandir", "os.listdir"}:
+            found.append(str(arguments[0]))
+
+    sys.addaudithook(hook)
+    work()  # type: ignore[operator]
+    watching = False
+    return found
+
+
+def test_an_idle_status_lists_and_draws_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tui = Tui(path)
+    tui.shell.tick()
+    before = tui.root.render(tui.size, True)
+    later = time.monotonic() + 60  # the pause after a look is over
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    opened = opened_files(tui.shell.tick)
+    assert not [name for name in opened if "spool" in name or "log" in name]
+    assert tui.root.render(tui.size, True) is before
+
+
+def test_an_idle_queue_lists_nothing_until_it_changes(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tui = Tui(path).go("Queue").press("f5")
+    later = [time.monotonic() + 60]
+    monkeypatch.setattr(time, "monotonic", lambda: later[0])
+    tui.shell.tick()
+    later[0] += 60
+    assert not [name for name in opened_files(tui.shell.tick) if "spool" in name]
+    put(Spool(str(path.parent / "spool")), "new@example.org", "r@example.net", NOW)
+    tui.shell.tick()
+    assert "new@example.org" in tui.text
+
+
+def test_a_burst_of_keys_costs_one_look_at_marks_and_keys(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tui = Tui(path)
+    tui.shell.go("Basic Parameters", "postmaster")
+    tui.look()
+    shown: list[int] = []
+    refresh = tui.shell._refresh
+    monkeypatch.setattr(tui.shell, "_refresh", lambda: shown.append(1) or refresh())  # type: ignore[func-returns-value]
+    for key in "x" * 200:
+        tui.root.keypress(tui.size, key)
+    tui.look()
+    assert len(shown) == 1
+    assert "*Postmaster" in tui.text
+
+
+def test_a_file_is_read_again_only_when_it_is_another_one(tmp_path: Path) -> None:
+    file = tmp_path / "status"
+    remembered: Remembered[str] = Remembered()
+    reads: list[str] = []
+
+    def read() -> str:
+        reads.append(file.read_text())
+        return reads[-1]
+
+    file.write_text("one")
+    assert [remembered.get(str(file), read) for _ in range(3)] == ["one"] * 3
+    assert reads == ["one"]
+    (tmp_path / "draft").write_text("two")
+    (tmp_path / "draft").replace(file)
+    assert remembered.get(str(file), read) == "two"
+    assert not is_settled(signature((str(file),)))
+    os.utime(file, (1, 1))
+    assert is_settled(signature((str(file), str(tmp_path / "missing"))))
+
+
+def test_asyncio_is_loaded_only_when_it_is_used() -> None:
+    program = (
+        "import sys, tui.app; early = 'asyncio.events' in sys.modules; import asyncio.events; "
+        "print(early, asyncio.run is asyncio.runners.run)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "False True\n"
+
+
+def test_the_first_screen_is_drawn_before_any_work_beside_it(path: Path) -> None:
+    tui = Tui(path)
+    lines = ut.render_text(tui.root, tui.size, focus=True)
+    assert "Status" in lines[0]
+    assert gc.get_threshold()[0] >= 10_000
