@@ -8,6 +8,7 @@ from smtpd_classic.message.mailboxes import Unreadable, mailboxes
 
 __all__ = ["AuthorProblem", "author_domain"]
 
+_LONGEST_PARSED = 8_192
 _ANGLE = re.compile(rb"<[^<>@]*@([^<>@,;:\s]+)>[ \t\n]*(?:\([^()]*\)[ \t\n]*)?$")
 
 
@@ -21,9 +22,10 @@ def author_domain(header: HeaderBlock) -> str:
     Raises AuthorProblem when there is no From field, more than one, or one that names several domains or that readers
     could understand in different ways.
     """
+    number = header.count(b"from")
+    if number != 1:
+        raise AuthorProblem("there is more than one From field" if number else "there is no From field")
     fields = header.fields(b"from")
-    if len(fields) != 1:
-        raise AuthorProblem("there is no From field" if not fields else "there is more than one From field")
     domains = _domains(header.raw[fields[0].value : fields[0].end])
     if not domains:
         raise AuthorProblem("the From field has no address")
@@ -34,7 +36,7 @@ def author_domain(header: HeaderBlock) -> str:
 
 def _domains(value: bytes) -> set[str]:
     try:
-        found = [each.address.rpartition("@")[2] for each in mailboxes(value)]
+        found = [each.address.rpartition("@")[2] for each in mailboxes(value, longest=_LONGEST_PARSED)]
     except Unreadable:
         found = _angle_domain(value)
     return {ascii_name(domain) for domain in found}

@@ -1,6 +1,7 @@
 """The verification of the DKIM signatures of one message (RFC 6376 6), while its body is streamed."""
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,8 +23,12 @@ from smtpd_classic.mailauth.words import ResultWord
 __all__ = ["DkimResult", "DkimVerifier"]
 
 MAX_SIGNATURES = 5
+# The bounds of the work before it begins: a header of 256 KiB has room for 60,000 fields or 16,000 signatures.
+_MAX_FIELDS = 2_000
+_MAX_PARSED = 100
 _MAX_KEY_RECORDS = 3
 _NAME = b"dkim-signature"
+_SIGNED = re.compile(rb"(?:^|\n)dkim-signature[ \t]*:", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +65,19 @@ class _Candidate:
 class DkimVerifier:
     """The signatures of one message. Give it the header block, then the body in pieces, then ask for the results.
 
-    At most five signatures are verified: those of the author's domain first, then those of its parents and subdomains,
-    each in the order of the header.
+    At most five of the first hundred signatures are verified: those of the author's domain first, then those of its
+    parents and subdomains, each in the order of the header.
     """
 
     def __init__(self, header: bytes, *, now: int, author_domain: str = "") -> None:
         """Parse the signatures in a header block with LF line ends. `now` is the time of reception."""
-        self._groups = group_fields(header_fields(header))
+        too_many = _number_of_fields(header) > _MAX_FIELDS
+        self._groups = {} if too_many else group_fields(header_fields(header))
+        self._canonical: dict[tuple[int, str], bytes] = {}  # by the identity of a field in `_groups`, and form
         self._now = now
-        found = [_candidate(field) for field in self._groups.get(_NAME, ())]
+        found = [_candidate(field) for field in self._groups.get(_NAME, ())[:_MAX_PARSED]]
+        if too_many and _SIGNED.search(header):
+            found = [_unread(f"the header has more than {_MAX_FIELDS} fields")]
         found.sort(key=lambda each: _distance(each.signature, author_domain))
         self._candidates = found[:MAX_SIGNATURES]
         self._bodies = _body_hashes([each.signature for each in self._candidates if each.signature is not None])
@@ -145,10 +154,26 @@ class DkimVerifier:
         """Return the octets that were signed (RFC 6376 3.7): the chosen fields, then this one without its value."""
         form = signature.header_form
         chosen = choose_fields(self._groups, signature.names, signature.field)
-        lines = [canonical_field(field, form) + b"\r\n" for field in chosen]
+        lines = [self._canonical_line(field, form) for field in chosen]
         name, colon, value = signature.field.raw.partition(b":")
         own = SignedField(signature.field.name, name + colon + without_signature_value(value))
         return b"".join(lines) + canonical_field(own, form)
+
+    def _canonical_line(self, field: SignedField, form: str) -> bytes:
+        """Return a field in canonical form with its line end; signatures share the result."""
+        key = (id(field), form)
+        if key not in self._canonical:
+            self._canonical[key] = canonical_field(field, form) + b"\r\n"
+        return self._canonical[key]
+
+
+def _number_of_fields(header: bytes) -> int:
+    return header.count(b"\n") - header.count(b"\n ") - header.count(b"\n\t")
+
+
+def _unread(reason: str) -> _Candidate:
+    """Return the stand-in for signatures that are not read at all."""
+    return _Candidate(SignedField(_NAME, b""), None, UnusableSignature(ResultWord.NEUTRAL, reason))
 
 
 def _candidate(field: SignedField) -> _Candidate:

@@ -8,6 +8,7 @@ __all__ = ["BadTagList", "decoded_base64", "parse_tags"]
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _WHITE = " \t\r\n"
+_MOST_TAGS = 100
 _ANY_WHITE = re.compile(r"[ \t\r\n]+")
 
 
@@ -17,7 +18,9 @@ class BadTagList(ValueError):
 
 def parse_tags(text: str) -> dict[str, str]:
     """Return the values by tag, without the white space around them; an empty value stays. Raises BadTagList."""
-    parts = text.split(";")
+    parts = text.split(";", _MOST_TAGS)
+    if len(parts) > _MOST_TAGS:
+        raise BadTagList("there are too many tags")
     if not parts[-1].strip(_WHITE):
         parts.pop()
     found: dict[str, str] = {}

@@ -8,6 +8,7 @@ Rule 3: a block has LF line ends, and ends before the empty line that parts it f
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 __all__ = ["HeaderBlock", "HeaderField", "end_of_header_block"]
@@ -16,7 +17,6 @@ __all__ = ["HeaderBlock", "HeaderField", "end_of_header_block"]
 # lines.
 _FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:([^\n]*(?:\n[ \t][^\n]*)*)\n?")
 _MBOX_LINE = re.compile(rb">?From [^\n]*\n?")
-_COLON = re.compile(rb"[ \t]+:")
 
 
 class HeaderField(NamedTuple):
@@ -34,6 +34,11 @@ def end_of_header_block(content: bytes | bytearray, searched: int = 0) -> int:
         return 0
     found = content.find(b"\n\n", max(0, searched - 1))
     return found + 1 if found >= 0 else -1
+
+
+@lru_cache(1024)
+def _spaced_name(name: bytes) -> re.Pattern[bytes]:
+    return re.compile(rb"\n" + re.escape(name) + rb"[ \t]+:")
 
 
 class HeaderBlock:
@@ -60,14 +65,8 @@ class HeaderBlock:
 
     def _spaced(self, name: bytes) -> Iterator[int]:
         """Yield the places of `name` with white space before its colon, which is rare."""
-        lowered = self._lowered
-        for space in (b" ", b"\t"):
-            at = lowered.find(b"\n" + name + space)
-            while at >= 0:
-                end = at + 1 + len(name)
-                if _COLON.match(lowered, end):
-                    yield at
-                at = lowered.find(b"\n" + name + space, end)
+        for match in _spaced_name(name).finditer(self._lowered):
+            yield match.start()
 
     def fields(self, name: bytes) -> list[HeaderField]:
         """Return the fields of that name, in order."""

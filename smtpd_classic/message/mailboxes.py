@@ -167,9 +167,9 @@ class _MailboxParser:
         self.found.append(Mailbox(address, spec[0].start, spec[-1].end, outer, outer_end, named))
 
 
-def mailboxes(value: bytes) -> list[Mailbox]:
+def mailboxes(value: bytes, longest: int = _LONGEST) -> list[Mailbox]:
     """Return the mailboxes of a field's value, those inside groups too. Raises Unreadable."""
-    if len(value) > _LONGEST:
+    if len(value) > longest:
         raise Unreadable("the field is too long")
     reader = _MailboxParser()
     for token in _tokens(value):
