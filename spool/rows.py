@@ -22,6 +22,7 @@ __all__ = [
     "is_in_delivery",
     "row_of",
     "rows",
+    "trailer_and_state",
 ]
 
 NEW, ACTIVE, WAITING_FOR_RETRY, HELD = "new", "active", "waiting", "held"
@@ -115,17 +116,10 @@ def _quick_row(folders: Folders, listed: Listed, *, active: bool) -> QueueRow:
 
     Raises all kinds of errors for a file in an unexpected form.
     """
-    folder = folders.cur if listed.attempted else folders.new
-    tail = _last_octets(f"{folder}/{listed.queue_id}")
-    size = trailer_start(tail[-footer_length:], listed.size)
-    start = size - listed.size
-    if -start > len(tail):
-        raise ValueError("a long envelope")
-    said = _decode(str(tail[start + 1 : -footer_length - 1], "ascii"))[0]
+    size, trailer, state_text = trailer_and_state(folders, listed)
+    said = _decode(str(trailer, "ascii"))[0]
     envelope = said["envelope"]
-    state: dict[str, Any] = {}
-    if listed.attempted or listed.held:
-        state = _decode(str(_whole(f"{folders.state}/{listed.queue_id}"), "ascii"))[0]
+    state: dict[str, Any] = _decode(str(state_text, "ascii"))[0] if state_text else {}
     everyone = state.get("recipients") or envelope["recipients"]
     waiting = [each for each in everyone if each.get("state", WAITING) == WAITING]
     attempts = state.get("attempts", 0)
@@ -149,6 +143,21 @@ def _quick_row(folders: Folders, listed: Listed, *, active: bool) -> QueueRow:
         hold_reason=state.get("hold_reason", BY_HAND) if listed.held else "",
         hold_text=state.get("hold_text", "") if listed.held else "",
     )
+
+
+def trailer_and_state(folders: Folders, listed: Listed) -> tuple[int, bytes, bytes]:
+    """Return the length of the content, and the JSON of the trailer and of the state, which is empty if there is none.
+
+    Raises OSError, CorruptFile, or ValueError for an envelope that is not among the last octets of the file.
+    """
+    folder = folders.cur if listed.attempted else folders.new
+    tail = _last_octets(f"{folder}/{listed.queue_id}")
+    size = trailer_start(tail[-footer_length:], listed.size)
+    start = size - listed.size
+    if -start > len(tail):
+        raise ValueError("a long envelope")
+    state = _whole(f"{folders.state}/{listed.queue_id}") if listed.attempted or listed.held else b""
+    return size, tail[start + 1 : -footer_length - 1], state
 
 
 def _last_octets(path: str) -> bytes:

@@ -173,6 +173,16 @@ def test_searching_shows_only_what_holds_the_words(tui: Tui, spool: Spool) -> No
     assert "found" not in tui.text.split("\n", 2)[1]
 
 
+def test_messages_are_tagged_by_pattern(tui: Tui, spool: Spool) -> None:
+    put(spool, "x@far.example", "y@elsewhere.example", NOW)
+    tui.go("Queue").press("f5", "+").type("*@example.net").press("enter")
+    assert "5 tagged" in tui.text
+    tui.press("+").type("s1@*").choose("Untag")
+    assert "4 tagged" in tui.text
+    tui.press("d").choose("Delete")
+    assert len(ids(spool)) == 2
+
+
 def test_pausing_stops_the_refresh(tui: Tui, spool: Spool) -> None:
     tui.go("Queue").press("-")
     assert "PAUSED" in tui.text

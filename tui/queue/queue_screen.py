@@ -10,19 +10,18 @@ from typing import Any
 import urwid
 
 from spool import Listed, Spool
+from spool.search import matching
 from tui.queue import domains_dialog, message_dialog
 from tui.queue.actions import ACTIONS, act
 from tui.queue.rows import SORTS, QueueRows
-from tui.queue.search import QueueSearch
+from tui.queue.search import QueueSearch, ask_words
 from tui.queue.view import QueueView
 from tui.shell.context import AppContext
 from tui.shell.help_pane import WithHelp
 from tui.shell.remembered import Signature, is_settled, signature
 from tui.shell.screen import BaseScreen, Help
 from tui.widgets.buttons import ButtonRow
-from tui.widgets.dialog import Dialog, ask
-from tui.widgets.editors import TextField
-from tui.widgets.flow import Flow
+from tui.widgets.dialog import ask
 from tui.widgets.text import clean, clock, count
 
 __all__ = ["QueueScreen"]
@@ -168,6 +167,7 @@ class QueueScreen(BaseScreen):
         commands: dict[str, Callable[[], Any]] = {
             "read": lambda: self._read(self._view.focus),
             "tag": self._tag,
+            "tag pattern": self._ask_pattern,
             "tag all": lambda: self._rows.tagged.update(self._rows.keys),
             "untag all": self._rows.tagged.clear,
             "search": self._ask_search,
@@ -237,18 +237,26 @@ class QueueScreen(BaseScreen):
     # --- searching
 
     def _ask_search(self) -> None:
-        field = TextField("", self._search.words if self._search else "")
+        words = self._search.words if self._search else ""
+        ask_words(self._context.shell, "Search the queue", words, [("Search", self._start_search)])
 
-        def start() -> None:
-            self._context.shell.close()
-            self._start_search(field.get_edit_text())
+    def _ask_pattern(self) -> None:
+        tag, untag = partial(self._tag_matching, tag=True), partial(self._tag_matching, tag=False)
+        ask_words(self._context.shell, "Tag by pattern", "", [("Tag", tag), ("Untag", untag)])
 
-        rows: list[Flow] = [
-            urwid.AttrMap(field, "field", "field focus"),
-            urwid.Text(("dim", "In id, sender, recipients, reply. Blank: all.")),
-        ]
-        buttons = [("Search", start), ("Cancel", self._context.shell.close)]
-        self._context.shell.open(Dialog("Search the queue", rows, buttons, self._context.shell.close, submit=start))
+    def _tag_matching(self, words: str, *, tag: bool) -> None:
+        """Tag or untag the messages in the list with these words."""
+        spool, listed = self._spool, [self._rows.listed[key] for key in self._rows.keys]
+
+        def done(found: set[str]) -> None:
+            still = found & self._rows.listed.keys()
+            self._rows.tagged = self._rows.tagged | still if tag else self._rows.tagged - still
+            self._view.refresh_ages()
+            self._tell()
+            self._context.shell.say(f"{count(len(still))} {'tagged' if tag else 'untagged'}.", "good" if still else "")
+
+        if words.strip():
+            self._context.run(lambda: matching(spool, listed, words.split()), done)
 
     def _start_search(self, words: str) -> None:
         if self._search is not None:
@@ -256,7 +264,8 @@ class QueueScreen(BaseScreen):
         self._search = None
         self._rows.found = None
         if words.strip():
-            self._search = QueueSearch(self._context, self._spool, words, list(self._rows.keys), self._found)
+            rows = [self._rows.listed[key] for key in self._rows.keys]
+            self._search = QueueSearch(self._context, self._spool, words, rows, self._found)
             self._rows.found = set()
             self._search.go_on()
         self._rows.arrange()

@@ -1,13 +1,20 @@
 """Search the queue for words, one piece at a time, in the background."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
-from spool import NoSuchEntry, Spool, SpoolBroken
-from tui.shell.context import AppContext
+import urwid
 
-__all__ = ["QueueSearch"]
+from spool import Listed, Spool
+from spool.search import matching
+from tui.shell.context import AppContext, Shell
+from tui.widgets.dialog import Dialog
+from tui.widgets.editors import TextField
+from tui.widgets.flow import Flow
 
-_PIECE = 2000
+__all__ = ["QueueSearch", "ask_words"]
+
+_PIECES = (2000, 20_000)  # the first piece is short, so that there is soon a result to see
 
 
 class QueueSearch:
@@ -21,14 +28,14 @@ class QueueSearch:
         context: AppContext,
         spool: Spool,
         words: str,
-        keys: Sequence[str],
+        rows: Sequence[Listed],
         found: Callable[[set[str], int, int], None],
     ) -> None:
         self.words = words
         self._context = context
         self._spool = spool
-        self._wanted = words.casefold().split()
-        self._keys = keys
+        self._wanted = words.split()
+        self._rows = rows
         self._found = found
         self._at = 0
         self._stopped = False
@@ -37,26 +44,31 @@ class QueueSearch:
         self._stopped = True
 
     def go_on(self) -> None:
-        piece = self._keys[self._at : self._at + _PIECE]
+        piece = self._rows[self._at : self._at + _PIECES[min(self._at, 1)]]
         if self._stopped or not piece:
             return
-        self._context.run(lambda: {key for key in piece if self._matches(key)}, self._have_looked)
+        self._context.run(lambda: matching(self._spool, piece, self._wanted), partial(self._have_looked, len(piece)))
 
-    def _have_looked(self, found: set[str]) -> None:
+    def _have_looked(self, number: int, found: set[str]) -> None:
         if self._stopped:
             return
-        self._at = min(self._at + _PIECE, len(self._keys))
-        self._found(found, self._at, len(self._keys))
+        self._at += number
+        self._found(found, self._at, len(self._rows))
         self.go_on()
 
-    def _matches(self, key: str) -> bool:
-        try:
-            entry, state = self._spool.read(key)
-        except (NoSuchEntry, SpoolBroken):
-            return False
-        envelope = entry.envelope
-        parts = [key, envelope.sender, envelope.login, envelope.client]
-        parts += [recipient.address for recipient in envelope.recipients]
-        parts += [f"{each.host} {each.last_reply}" for each in state.recipients]
-        text = " ".join(parts).casefold()
-        return all(word in text for word in self._wanted)
+
+def ask_words(shell: Shell, title: str, words: str, actions: Sequence[tuple[str, Callable[[str], None]]]) -> None:
+    """Ask for words or patterns; Enter runs the first action with them."""
+    field = TextField("", words)
+
+    def run(action: Callable[[str], None]) -> None:
+        shell.close()
+        action(field.get_edit_text())
+
+    rows: list[Flow] = [
+        urwid.AttrMap(field, "field", "field focus"),
+        urwid.Text(("dim", "In id, sender, login, client, recipients, replies; or a pattern such as *@example.net.")),
+    ]
+    buttons = [(label, partial(run, action)) for label, action in actions]
+    first = buttons[0][1]
+    shell.open(Dialog(title, rows, [*buttons, ("Cancel", shell.close)], shell.close, submit=first))

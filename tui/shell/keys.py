@@ -146,6 +146,14 @@ BINDINGS = (
     Binding(
         "queue", "tag", ("t", " ", "insert"), "Tag", "Tag or untag the message; actions then take all tagged ones."
     ),
+    Binding(
+        "queue",
+        "tag pattern",
+        ("+", "meta t"),
+        "Tag by pattern",
+        "Tag or untag the messages with a word or pattern.",
+        in_bar=False,
+    ),
     Binding("queue", "tag all", ("a", "meta a"), "Tag all", "Tag every message that is shown.", in_bar=False),
     Binding("queue", "untag all", ("u", "meta u"), "Untag", "Take away all tags.", in_bar=False),
     Binding("queue", "search", ("/", "ctrl s"), "Search", "Show only messages that hold a word.", in_bar=False),
