@@ -4,6 +4,8 @@ The fields stand on top of the message. For a message that is written before its
 fills it before the fsync: the number of results and all names in them are known at the end of the header.
 """
 
+from ipaddress import ip_address
+
 from smtpd_classic.dns import DnsFailure, NoSuchDomain
 from smtpd_classic.mailauth.message_check import MessageCheck, MessageResults, results_field
 from smtpd_classic.mailauth.results import MethodResult
@@ -17,6 +19,7 @@ from smtpd_classic.smtp.reply import Reply
 __all__ = ["MailAuthentication", "mail_authentication"]
 
 _LONGEST_REASON = 60
+_MOST_NAMES = 10
 
 
 def mail_authentication(transaction: Transaction) -> "MailAuthentication | None":
@@ -81,7 +84,23 @@ class MailAuthentication(ContentCheck):
             names = ()
         except DnsFailure:
             return ResultWord.TEMPERROR
-        return ResultWord.FAIL if names else ResultWord.PERMERROR
+        return self._forward(names[:_MOST_NAMES], client.ip) if names else ResultWord.PERMERROR
+
+    def _forward(self, names: tuple[str, ...], ip: str) -> ResultWord:
+        """Return whether one of the names leads to the address; a name that could not be looked up might."""
+        lookups, address = lookups_of(self._transaction), ip_address(ip)
+        found = ResultWord.FAIL
+        for name in names:
+            try:
+                addresses = lookups.ipv4(name) if address.version == 4 else lookups.ipv6(name)
+            except NoSuchDomain:
+                continue
+            except DnsFailure:
+                found = ResultWord.TEMPERROR
+                continue
+            if any(ip_address(each) == address for each in addresses):
+                return ResultWord.PASS
+        return found
 
     def _fields(self, results: MessageResults, action: str, reason: str, word: ResultWord, is_junk: bool) -> bytes:
         peer = self._transaction.peer

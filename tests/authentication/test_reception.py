@@ -335,9 +335,9 @@ def lying(answer: Callable[[dns.message.Message], bytes]) -> socket.socket:
         while True:
             try:
                 data, client = server.recvfrom(4096)
+                server.sendto(answer(dns.message.from_wire(data)), client)
             except OSError:
                 return
-            server.sendto(answer(dns.message.from_wire(data)), client)
 
     threading.Thread(target=run, daemon=True).start()
     return server
