@@ -21,7 +21,8 @@ DEFAULT_CONFIG = "/etc/smtpd-classic/smtpd-classic.conf"
 # In the order of the help. Each has a module of its name: HELP, add_arguments(parser), run(args) -> exit status.
 COMMANDS = (
     *("serve", "init", "check", "status", "reload", "stop", "log"),
-    *("config", "domain", "user", "alias", "queue", "limits", "block", "explain", "dkim", "dns", "dmarc", "doctor"),
+    *("config", "domain", "user", "alias", "queue", "limits", "filter", "block"),
+    *("explain", "dkim", "dns", "dmarc", "doctor"),
     *("backup", "restore", "import"),
     "test",
 )

@@ -10,6 +10,7 @@ from dataclasses import replace
 from smtpd_classic.accounts import Accounts
 from smtpd_classic.config.schema import Config
 from smtpd_classic.dns import DnsResolver, Resolver
+from smtpd_classic.filters.rules import PreparedRule, message_view, rules_met
 from smtpd_classic.log import Log
 from smtpd_classic.mailauth.message_check import MessageCheck
 from smtpd_classic.mailstore.store import MailStore
@@ -22,7 +23,7 @@ from smtpd_classic.runtime import Runtime
 from smtpd_classic.services import Services
 from spool import Spool, SpoolBroken
 
-__all__ = ["Explanation", "NoSuchListener", "Question", "authentication_of", "explanation"]
+__all__ = ["Explanation", "NoSuchListener", "Question", "authentication_of", "explanation", "filter_rules_of"]
 
 
 class NoSuchListener(Exception):
@@ -47,6 +48,16 @@ def authentication_of(
     check = MessageCheck(HeaderBlock(header), spf_of(transaction), lookups_of(transaction), int(time.time()))
     check.update(body)
     return verdict_on(transaction, check.finish())
+
+
+def filter_rules_of(config: Config, question: Question, content: bytes) -> tuple[PreparedRule, ...]:
+    """Return the filter rules that a message meets."""
+    rules = _rules(config, question, "", None)
+    client = Client(question.ip, 0, "unknown", rules.listener)
+    is_ours = bool(question.login) or ClientContext(client, rules).originates_here
+    recipients = (question.recipient,) if question.recipient else ()
+    message = message_view(content, question.ip, question.sender, recipients)
+    return rules_met(rules.filter.rules, message, originates_here=is_ours)
 
 
 def _rules(config: Config, question: Question, listener: str, dns: Resolver | None) -> Rules:

@@ -18,6 +18,7 @@ from smtpd_classic.mailstore.store import MailStore
 from smtpd_classic.message.rewriting import Rewriting, rewriting_for
 from smtpd_classic.milter.clients import filter_clients
 from smtpd_classic.policy import Client, Policy, PolicySources, Trust, rules_for
+from smtpd_classic.policy.greylist import greylist_folder
 from smtpd_classic.policy.hosts import HostPatterns
 from smtpd_classic.policy.networks import Networks
 from smtpd_classic.policy.sending_limits import counters_folder
@@ -90,6 +91,7 @@ class Services:
             reverse_srs=self._reverse_srs,
             milters=filter_clients(self.config, self.runtime.milters.report, self._complain),
             counters=self.counters,
+            greylist=FileCounterStore(greylist_folder(self.config), self.clock),
         )
         object.__setattr__(self, "helo_name", self.config.helo_name)
         object.__setattr__(self, "sources", sources)

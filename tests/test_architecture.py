@@ -63,7 +63,7 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     "schedule": ({"config"}, set()),
     "dsn": ({"message"}, set()),
     "postmaster": ({"accounts", "config", "dsn", "spool"}, set()),
-    "filters": ({"config", "dns"}, set()),
+    "filters": ({"config", "dns", "message"}, set()),
     "policy": (
         {"accounts", "config", "counters", "dns", "domain_name", "filters", "interfaces", "mailauth", "message"}
         | {"milter", "smtp"},
@@ -98,8 +98,8 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     "submission": ({"message", "smtp"}, set()),
     "sendmail": ({"commands", "submission"}, set()),
     "explanation": (
-        {"accounts", "config", "dns", "log", "mailauth", "mailstore", "message", "policy", "runtime", "services"}
-        | {"spool"},
+        {"accounts", "config", "dns", "filters", "log", "mailauth", "mailstore", "message", "policy", "runtime"}
+        | {"services", "spool"},
         set(),
     ),
     # What drives.

@@ -44,6 +44,7 @@ MENU_ENTRIES = (
     MenuEntry("Access Control", "server", _later("config.access_screen", "AccessScreen"), ("access",)),
     _settings("Authentication", "authentication"),
     _settings("SMTP Filter", "filter"),
+    MenuEntry("Filter Rules", "server", _later("config.filter_rules_screen", "screen"), ("filter_rules",)),
     MenuEntry("Milters", "server", _later("config.milters_screen", "screen"), ("milter", "milters")),
     MenuEntry("Sending Limits", "server", _later("config.limits_screen", "screen"), ("limits",)),
     MenuEntry("Account Limits", "server", _later("config.account_limits_screen", "screen"), ("account_limits",)),

@@ -8,7 +8,14 @@ import os
 from smtpd_classic.commands.failures import Refused, guarded
 from smtpd_classic.config import Config, load
 from smtpd_classic.config.kinds import SIZE
-from smtpd_classic.explanation import Explanation, NoSuchListener, Question, authentication_of, explanation
+from smtpd_classic.explanation import (
+    Explanation,
+    NoSuchListener,
+    Question,
+    authentication_of,
+    explanation,
+    filter_rules_of,
+)
 from smtpd_classic.log import printable
 from smtpd_classic.policy.explain import Step
 from smtpd_classic.policy.transaction import AuthenticationVerdict
@@ -26,7 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--login", default="", metavar="USER", help="the user who has logged in")
     parser.add_argument("--listener", default="", metavar="NAME", help="the listener; automatic when not given")
     parser.add_argument("--size", default=0, type=_size, metavar="SIZE", help="the declared size, as in 5M")
-    parser.add_argument("--message", metavar="FILE", help="a message: show the results of SPF, DKIM and DMARC for it")
+    parser.add_argument(
+        "--message",
+        metavar="FILE",
+        help="a message: show its results of SPF, DKIM and DMARC, and the filter rules that it meets",
+    )
     parser.add_argument("--helo", default="", metavar="NAME", help="the name in EHLO, for SPF of the null sender")
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--json", action="store_true", help="print JSON")
@@ -62,9 +73,13 @@ def _explain(config: Config, args: argparse.Namespace) -> int:
     shown, lines = _shown(found), _lines(found)
     if args.message:
         with open(args.message, "rb") as file:
-            verdict = authentication_of(config, question, file.read(), hello=args.helo)
+            content = file.read()
+        verdict = authentication_of(config, question, content, hello=args.helo)
+        rules = filter_rules_of(config, question, content)
+        shown["filter_rules"] = [{"name": each.name, "action": str(each.action)} for each in rules]
         shown["authentication"] = {"action": verdict.action, "reason": verdict.reason, "results": _results(verdict)}
         lines += ["", f"action: {verdict.action} ({verdict.reason})", *_results(verdict)]
+        lines += [f"filter rule {each.name}: {each.action}" for each in rules] or ["it meets no filter rule"]
     if args.json:
         print(json.dumps(shown, indent=2, ensure_ascii=False))
     elif not args.quiet:

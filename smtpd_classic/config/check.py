@@ -5,7 +5,15 @@ A rule is a function from a Config to its findings. No rule reads the disk or th
 
 from collections.abc import Callable, Iterator
 
-from smtpd_classic.config import check_delivery, check_domains, check_limits, check_listeners, check_milters, open_relay
+from smtpd_classic.config import (
+    check_delivery,
+    check_domains,
+    check_filter,
+    check_limits,
+    check_listeners,
+    check_milters,
+    open_relay,
+)
 from smtpd_classic.config.problem import Finding, Problem
 from smtpd_classic.config.schema import Config
 
@@ -20,6 +28,7 @@ RULES: tuple[Rule, ...] = (
     *check_domains.RULES,
     *check_delivery.RULES,
     *check_limits.RULES,
+    *check_filter.RULES,
     *check_milters.RULES,
 )
 

@@ -36,6 +36,7 @@ from smtpd_classic.config.names import (
     REPLACEMENT,
     SENDER_ADDRESS,
 )
+from smtpd_classic.config.rules import FILE_ENDINGS, RULE_ACTION, RULE_FIELD, RuleAction, client_networks, size_bound
 from smtpd_classic.config.values import (
     BOOLEAN,
     COMMAND,
@@ -71,6 +72,7 @@ __all__ = [
     "DURATION",
     "FACTOR",
     "FIELD_NAME",
+    "FILE_ENDINGS",
     "HELLO_PATTERNS",
     "HOSTS",
     "HOST_PATTERNS",
@@ -91,6 +93,8 @@ __all__ = [
     "POSTERS",
     "RELAY_HOSTS",
     "REPLACEMENT",
+    "RULE_ACTION",
+    "RULE_FIELD",
     "SECRET",
     "SENDER_ADDRESS",
     "SENDER_PATTERNS",
@@ -102,10 +106,13 @@ __all__ = [
     "Host",
     "Kind",
     "Network",
+    "RuleAction",
     "choice",
+    "client_networks",
     "host_text",
     "mask_host",
     "number",
     "optional_number",
+    "size_bound",
     "split_items",
 ]

@@ -20,6 +20,7 @@ from smtpd_classic.config.schema_archive import Archive
 from smtpd_classic.config.schema_authentication import Authentication
 from smtpd_classic.config.schema_basic import Basic
 from smtpd_classic.config.schema_filter import Filter
+from smtpd_classic.config.schema_filter_rule import FilterRule
 from smtpd_classic.config.schema_groups import Group
 from smtpd_classic.config.schema_limits import AccountLimits, Limits
 from smtpd_classic.config.schema_milter import Milter, Milters
@@ -39,6 +40,7 @@ __all__ = [
     "DirectDomain",
     "Domain",
     "Filter",
+    "FilterRule",
     "Group",
     "Limits",
     "Listener",
@@ -80,6 +82,7 @@ class Config:
     signing: Signing = Signing()
     authentication: Authentication = Authentication()
     filter: Filter = Filter()
+    filter_rules: tuple[FilterRule, ...] = ()
     limits: Limits = Limits()
     account_limits: tuple[AccountLimits, ...] = ()
     milter: Milters = Milters()
@@ -174,6 +177,16 @@ SECTIONS = (
         "Checks of clients that are neither logged in, trusted nor local, and of their senders. They are made at RCPT, "
         "and never for postmaster@ and abuse@ of the local domains. Also the quarantine: mail that a filter has put "
         "on hold.",
+    ),
+    Section(
+        "filter-rule",
+        "filter_rules",
+        FilterRule,
+        "Filter Rules",
+        "A rule for messages; one section each. All that match act, in this order; accept and refuse end the list. "
+        "Rules are asked at the end of a message, before milters, and refuse at RCPT if the envelope is enough. They "
+        "never refuse mail that is for postmaster@ or abuse@ of the local domains alone.",
+        WORD,
     ),
     Section(
         "limits",

@@ -6,6 +6,7 @@ from datetime import timedelta
 from smtpd_classic.config.kinds import (
     ALLOWLISTS,
     BLOCKLISTS,
+    FILE_ENDINGS,
     HELLO_PATTERNS,
     POSITIVE_DURATION,
     SENDER_PATTERNS,
@@ -77,6 +78,27 @@ class Filter:
         "Allowlists",
         "DNS lists of good senders, with the answers that count, such as list.example.org=127.0.0-255.1-3. A client in "
         "one of them needs no host name, and blocklists are not asked about it.",
+    )
+    greylist: str = option(
+        choice("no", "suspicious"),
+        "no",
+        "Greylisting",
+        "suspicious: ask a client to come back after five minutes (451) when SPF does not pass for its message and no "
+        "host name leads back to its address. A sender that has come back is known for 36 days after its last "
+        "message. A client in an allowlist does not wait, and neither does one that a look-up leaves in doubt.",
+    )
+    block_attachments: tuple[str, ...] = option(
+        FILE_ENDINGS,
+        (),
+        "Blocked attachments",
+        "Endings of file names, such as .exe, .js. A message with such a file is treated as block_attachments_action "
+        "says; the names inside winmail.dat and zip files count too.",
+    )
+    block_attachments_action: str = option(
+        choice("refuse", "junk"),
+        "refuse",
+        "With a blocked attachment",
+        "refuse: refuse the message (550). junk: put it into the junk folder.",
     )
     quarantine_time: timedelta = option(
         POSITIVE_DURATION,

@@ -7,6 +7,7 @@ from smtpd_classic.config.schema import Config
 from smtpd_classic.dns import Resolver
 from smtpd_classic.filters.dns_lists import DnsLists
 from smtpd_classic.filters.patterns import NamePatterns
+from smtpd_classic.filters.rules import PreparedRule, prepared_rules
 
 __all__ = ["FilterTools", "filter_tools"]
 
@@ -16,6 +17,7 @@ class FilterTools(NamedTuple):
     refused_hellos: NamePatterns
     blocklists: DnsLists
     allowlists: DnsLists
+    rules: tuple[PreparedRule, ...]
 
 
 def filter_tools(config: Config, records: Resolver, complain: Callable[[str], None]) -> FilterTools:
@@ -26,4 +28,5 @@ def filter_tools(config: Config, records: Resolver, complain: Callable[[str], No
         NamePatterns(options.refuse_hellos),
         DnsLists(options.blocklists, records, complain),
         DnsLists(options.allowlists, records, complain),
+        prepared_rules(config.filter_rules),
     )

@@ -20,17 +20,32 @@ class Disposition:
     `header` is the header block without results of others that use our name and without fields of our own; assign
     another block to change it. `junk`, `hold` and `discard` are reasons, or blank; a reason to hold may have details:
     `quarantine: Eicar`. `on_top` are fields above our trace field, each with its line end; the last one is the
-    topmost. `size` counts the octets of the content on the wire.
+    topmost. `accepted` names the filter rule that accepts the message: lists and milters then do not call it junk.
+    `forwarded_by` has the recipient from which an added one gets the message.
+    `size` counts the octets of the content on the wire.
     """
 
-    __slots__ = ("_body", "added", "discard", "header", "hold", "junk", "on_top", "removed", "size")
+    __slots__ = (
+        "_body",
+        "accepted",
+        "added",
+        "discard",
+        "forwarded_by",
+        "header",
+        "hold",
+        "junk",
+        "on_top",
+        "removed",
+        "size",
+    )
 
     def __init__(self, header: HeaderBlock, size: int, body: Callable[[], Iterator[bytes]]) -> None:
         self.header = header
         self.size = size
-        self.junk = self.hold = self.discard = ""
+        self.junk = self.hold = self.discard = self.accepted = ""
         self.on_top: list[bytes] = []
         self.added: list[str] = []
+        self.forwarded_by: dict[str, str] = {}
         self.removed: set[str] = set()
         self._body = body
 
@@ -42,10 +57,13 @@ class Disposition:
         """Return the fields above our trace field."""
         return b"".join(reversed(self.on_top))
 
-    def add_recipient(self, path: str) -> None:
-        """Add a forward-path; its aliases are expanded."""
+    def add_recipient(self, path: str, forwarded_by: str = "") -> None:
+        """Add a forward-path; its aliases are expanded. With `forwarded_by`, a copy that leaves is treated as that of
+        an alias with this address: Delivered-To detects a loop, and the sender is rewritten (SRS)."""
         self.removed.discard(path)
         self.added.append(path)
+        if forwarded_by:
+            self.forwarded_by[path] = forwarded_by
 
     def remove_recipient(self, path: str) -> None:
         """Remove a recipient, by the forward-path of RCPT or the address that it was resolved to."""

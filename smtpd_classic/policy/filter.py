@@ -12,7 +12,7 @@ from smtpd_classic.mailauth.words import ResultWord
 from smtpd_classic.policy.authentication import lookups_of, spf_of
 from smtpd_classic.policy.content import ContentCheck, Disposition
 from smtpd_classic.policy.networks import plain_ip
-from smtpd_classic.policy.transaction import Transaction
+from smtpd_classic.policy.transaction import ResolvedRecipient, Transaction
 from smtpd_classic.smtp.events import Event
 from smtpd_classic.smtp.replies import (
     HELLO_REFUSED,
@@ -29,6 +29,10 @@ from smtpd_classic.smtp.reply import Reply
 __all__ = [
     "blocklist_action",
     "blocklists",
+    "has_name",
+    "is_allowed",
+    "is_always_reached",
+    "is_filtered",
     "own_hello",
     "refuse_hellos",
     "refuse_senders",
@@ -40,17 +44,21 @@ _ALWAYS_REACHED = ("postmaster", "abuse")
 _THIS_MACHINE = frozenset({"127.0.0.1", "::1"})
 
 
-def _is_filtered(transaction: Transaction) -> bool:
+def is_filtered(transaction: Transaction) -> bool:
+    """Return True if the filter may object to this client and recipient."""
     recipient = transaction.recipient
-    if recipient is None or transaction.peer.originates_here:
-        return False
-    return recipient.remote or recipient.address.rpartition("@")[0].lower() not in _ALWAYS_REACHED
+    return recipient is not None and not transaction.peer.originates_here and not is_always_reached(recipient)
+
+
+def is_always_reached(recipient: ResolvedRecipient) -> bool:
+    """Return True for postmaster@ and abuse@ of a local domain."""
+    return not recipient.remote and recipient.address.rpartition("@")[0].lower() in _ALWAYS_REACHED
 
 
 def sender_domain(transaction: Transaction, event: Event) -> Reply | None:
     """Object to a sender whose domain cannot get mail."""
     domain = transaction.sender.rpartition("@")[2]
-    if not domain or domain.startswith("[") or not _is_filtered(transaction):
+    if not domain or domain.startswith("[") or not is_filtered(transaction):
         return None
     if transaction.peer.client.ip in _THIS_MACHINE:  # a program here may write any sender, as a test message does
         return None
@@ -75,12 +83,12 @@ def sender_domain(transaction: Transaction, event: Event) -> Reply | None:
 
 def reverse_name(transaction: Transaction, event: Event) -> Reply | None:
     """Refuse a client whose address has no host name that leads back to it."""
-    if not _is_filtered(transaction) or _has_name(transaction) or _is_allowed(transaction):
+    if not is_filtered(transaction) or has_name(transaction) or is_allowed(transaction):
         return None
     return NO_REVERSE_NAME
 
 
-def _has_name(transaction: Transaction) -> bool:
+def has_name(transaction: Transaction) -> bool:
     """Return False only if DNS shows that no name of the client leads back to it."""
     client = transaction.peer.client
     if client.name not in {"", "unknown"}:
@@ -108,7 +116,7 @@ def own_hello(transaction: Transaction, event: Event) -> Reply | None:
     """Refuse a stranger that greets with the name or an address of this server."""
     rules, peer = transaction.rules, transaction.peer
     hello = peer.hello.lower().removesuffix(".")
-    if not _is_filtered(transaction):
+    if not is_filtered(transaction):
         return None
     if hello.startswith("["):
         is_own = rules.own_literal(hello)
@@ -130,19 +138,19 @@ def _is_this_machine(transaction: Transaction) -> bool:
 def refuse_senders(transaction: Transaction, event: Event) -> Reply | None:
     """Refuse the senders of the list."""
     sender = transaction.sender
-    found = bool(sender) and _is_filtered(transaction) and transaction.rules.filter.refused_senders.find(sender)
+    found = bool(sender) and is_filtered(transaction) and transaction.rules.filter.refused_senders.find(sender)
     return SENDER_REFUSED if found else None
 
 
 def refuse_hellos(transaction: Transaction, event: Event) -> Reply | None:
     """Refuse clients by their names in EHLO."""
-    found = _is_filtered(transaction) and transaction.rules.filter.refused_hellos.find(transaction.peer.hello)
+    found = is_filtered(transaction) and transaction.rules.filter.refused_hellos.find(transaction.peer.hello)
     return HELLO_REFUSED if found else None
 
 
 def blocklists(transaction: Transaction, event: Event) -> Reply | None:
     """Refuse a client that is in a blocklist, with the reason that the list gives."""
-    if transaction.rules.config.filter.blocklist_action != "refuse" or not _is_filtered(transaction):
+    if transaction.rules.config.filter.blocklist_action != "refuse" or not is_filtered(transaction):
         return None
     found = _listing(transaction)
     return listed_in(found.zone, transaction.peer.client.ip, found.reason) if found is not None else None
@@ -150,12 +158,13 @@ def blocklists(transaction: Transaction, event: Event) -> Reply | None:
 
 def _listing(transaction: Transaction) -> Listing | None:
     """Return the blocklist that has the client, unless an allowlist has it too."""
-    if _is_allowed(transaction):
+    if is_allowed(transaction):
         return None
     return transaction.rules.filter.blocklists.find(lookups_of(transaction), transaction.peer.client.ip)
 
 
-def _is_allowed(transaction: Transaction) -> bool:
+def is_allowed(transaction: Transaction) -> bool:
+    """Return True if an allowlist has the client."""
     lists = transaction.rules.filter.allowlists
     return bool(lists) and lists.find(lookups_of(transaction), transaction.peer.client.ip) is not None
 

@@ -166,7 +166,8 @@ class _Changes:
 
     def _note_field(self, name: bytes, value: bytes) -> None:
         self._is_header_changed = True
-        if self._spam and name.lower() == self._spam and value.strip().lower().startswith(b"yes"):
+        is_spam = self._spam and name.lower() == self._spam and value.strip().lower().startswith(b"yes")
+        if is_spam and not self._disposition.accepted:
             self._disposition.junk = f"milter {self._filter.name}: {name.decode()}"
 
     def _add(self, change: AddRecipient) -> None:

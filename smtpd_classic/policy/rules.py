@@ -24,14 +24,15 @@ __all__ = ["PolicySources", "Rules", "rules_for"]
 
 class PolicySources(NamedTuple):
     """Facts from outside the policy: octets used by a Maildir, octets free where mail is written, whether an address is
-    blocked, the real address behind an SRS address of this server (None if it is none), the sending counters, and
-    the milters."""
+    blocked, the real address behind an SRS address of this server (None if it is none), the sending counters, those
+    of greylisting, and the milters."""
 
     quota_used: Callable[[str], int]
     free_bytes: Callable[[], int]
     blocked: Callable[[str], bool]
     reverse_srs: Callable[[str], str | None]
     counters: CounterStore
+    greylist: CounterStore
     milters: tuple[FilterClient, ...] = ()
 
 

@@ -186,14 +186,16 @@ class IncomingMessage:
         ]
         for added in disposition.added:
             resolved = resolve(transaction.rules, added)
-            if resolved.targets:
+            if resolved.remote and added in disposition.forwarded_by:
+                resolved = resolved._replace(address=disposition.forwarded_by[added])
+            if resolved.targets or resolved.groups:
                 kept.append((RcptTo(added), resolved))
             else:
                 self._journal.warning(f"{self.queue_id}: a check added the recipient {added}, which does not exist")
         transaction.paths = [path for path, _ in kept]
         transaction.recipients = [resolved for _, resolved in kept]
         self._expand()
-        if not self._recipients:
+        if not self._recipients and not self._apart:
             disposition.discard = disposition.discard or "no recipient is left"
 
     def _is_forwarded(self, recipient: Recipient) -> bool:

@@ -201,6 +201,9 @@ NO_REVERSE_NAME = Reply(550, "5.7.25", "Your address has no host name that leads
 OWN_HELLO_REFUSED = Reply(550, "5.7.1", "EHLO gave our own name; use the name of your host.")
 SENDER_REFUSED = Reply(550, "5.7.1", "Mail from this sender is refused here; write to the postmaster.")
 HELLO_REFUSED = Reply(550, "5.7.1", "Hosts with the name in your EHLO are refused here; write to the postmaster.")
+RULE_REFUSED = Reply(550, "5.7.1", "The message is refused by a rule of this server; write to the postmaster.")
+ATTACHMENT_REFUSED = Reply(550, "5.7.1", "A file of this kind is not accepted here; send it by other means.")
+GREYLISTED = Reply(451, "4.7.1", "Your host is not known here yet; try again in five minutes.")
 
 
 def listed_in(zone: str, ip: str, reason: str) -> Reply:

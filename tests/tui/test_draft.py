@@ -86,7 +86,13 @@ def test_rows_come_go_move_and_change_their_names(tmp_path: Path) -> None:
     assert config.replacements == ()
 
 
-NAMES = {"account_limits": "joe@new.example", "milters": "rspamd"}  # where a domain is no name of a row
+# Where a domain is no name of a row.
+NAMES = {
+    "account_limits": "joe@new.example",
+    "milters": "rspamd",
+    "filter_rules": "alpha",
+    "groups": "team@new.example",
+}
 
 
 @pytest.mark.parametrize(

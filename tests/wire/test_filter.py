@@ -168,3 +168,43 @@ def test_allowlists_replace_a_host_name(world: World) -> None:
     world.given({**BEHIND_A_BALANCER, "filter": allowed})
     assert behind(world, "192.0.2.1").startswith(ACCEPTED)
     assert behind(world, "192.0.2.2").startswith("550 5.7.25 ")
+
+
+def test_greylist(world: World) -> None:
+    world.given({**BEHIND_A_BALANCER, "filter": {"sender_domain": "no", "allowlists": "good.test=127.0.0-9.1-3"}})
+    nameless, named, allowed = "192.0.2.2", "192.0.2.3", "192.0.2.1"
+    assert behind(world, nameless).startswith(ACCEPTED)
+    set_(world, "greylist", "suspicious")
+    assert behind(world, nameless).startswith("451 4.7.1 ")
+    assert behind(world, nameless).startswith("451 4.7.1 ")
+    assert behind(world, nameless, "postmaster@example.test").startswith(ACCEPTED)
+    assert behind(world, named).startswith(ACCEPTED)
+    assert behind(world, allowed).startswith(ACCEPTED)
+
+
+def attachment(world: World, name: str) -> tuple[str, str]:
+    """The reply to a message with a file, and its folder."""
+    tag = world.tag()
+    with world.client(ip=CLEAN) as client:
+        client.envelope("x@there.test", JOE)
+        headers = "Content-Type: application/octet-stream", f'Content-Disposition: attachment; filename="{name}"'
+        answer = client.content(world.text(tag, "x@there.test", *headers))
+    folder = world.instance.folder / "mail" / "example.test" / "joe"
+    is_junk = any(tag in path.read_text() for path in (folder / ".Junk" / "new").glob("*"))
+    return answer[:9], "junk" if is_junk else ""
+
+
+def test_block_attachments(world: World) -> None:
+    world.given(OFF)
+    assert attachment(world, "setup.exe") == ("250 2.0.0", "")
+    set_(world, "block_attachments", ".exe, .js")
+    assert attachment(world, "Setup.EXE") == ("550 5.7.1", "")
+    assert attachment(world, "x.js") == ("550 5.7.1", "")
+    assert attachment(world, "exe.txt") == ("250 2.0.0", "")
+
+
+def test_block_attachments_action(world: World) -> None:
+    world.given({"filter": {"sender_domain": "no", "block_attachments": ".exe"}})
+    assert attachment(world, "setup.exe") == ("550 5.7.1", "")
+    set_(world, "block_attachments_action", "junk")
+    assert attachment(world, "setup.exe") == ("250 2.0.0", "junk")

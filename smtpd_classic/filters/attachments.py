@@ -1,0 +1,176 @@
+"""The names of attached files, found while the body of a message arrives (RFC 2045, 2046, 2183, 2231).
+
+Nothing is held but the header of one part and the beginning of a line; `archives` looks into zip files and winmail.dat.
+A boundary counts wherever it stands, as lenient readers have it, so that a broken structure hides no name.
+"""
+
+import binascii
+import re
+from contextlib import suppress
+from urllib.parse import unquote_to_bytes
+
+from smtpd_classic.filters.archives import ArchiveReader, archive_reader
+from smtpd_classic.filters.matching import shown_text
+
+__all__ = ["AttachmentNames"]
+
+_LONGEST_HEADER = 64 * 1024
+_LONGEST_LINE = 64 * 1024
+_MOST_BOUNDARIES = 100
+_MOST_NAMES = 2000
+_FOLD = re.compile(rb"\n(?=[ \t])")
+_CONTENT = re.compile(rb"^content-(?:type|disposition)[ \t]*:(.*)$", re.IGNORECASE | re.MULTILINE)
+_ENCODING = re.compile(rb"^content-transfer-encoding[ \t]*:[ \t]*([\w-]+)", re.IGNORECASE | re.MULTILINE)
+_MESSAGE = re.compile(rb"^content-type[ \t]*:[ \t]*message/(?:rfc822|global)\b", re.IGNORECASE | re.MULTILINE)
+_PARAMETER = re.compile(
+    rb";[ \t]*(boundary|(?:file)?name)(?:\*(\d{1,3}))?(\*)?[ \t]*=[ \t]*(\"(?:[^\"\\]|\\.)*\"?|[^;]*)",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+class AttachmentNames:
+    """Reads one message: its header block, then `take()` each piece of the body with LF line ends, then `finish()`."""
+
+    def __init__(self, header: bytes) -> None:
+        self.names: list[str] = []
+        self._boundaries: set[bytes] = set()
+        self._buffer = bytearray()
+        self._in_header = False
+        self._encoding = b""
+        self._carry = b""
+        self._archive: ArchiveReader | None = None
+        self._is_known = False  # whether the kind of file in this part has been seen
+        self._part_begins(header)
+
+    def take(self, piece: bytes) -> None:
+        """Take the next piece of the body."""
+        self._buffer += piece
+        while self._buffer and self._step():
+            pass
+
+    def finish(self) -> list[str]:
+        """Return all names that were found."""
+        if self._in_header:
+            self._part_begins(bytes(self._buffer))
+        else:
+            self._content(bytes(self._buffer))
+        self._buffer.clear()
+        self._part_ends()
+        return self.names
+
+    def _step(self) -> bool:
+        """Take one header or run of content from the buffer. Return False if more octets are needed."""
+        return self._header_step() if self._in_header else self._content_step()
+
+    def _header_step(self) -> bool:
+        buffer = self._buffer
+        end = 0 if buffer.startswith(b"\n") else buffer.find(b"\n\n") + 1
+        if end == 0 and not buffer.startswith(b"\n"):
+            if len(buffer) < _LONGEST_HEADER:
+                return False
+            end = len(buffer)
+        header = bytes(buffer[:end])
+        del buffer[: end + 1]
+        self._part_begins(header)
+        return True
+
+    def _content_step(self) -> bool:
+        """Take the content up to the next line that begins as a boundary does, and that line."""
+        buffer = self._buffer
+        at = 0 if buffer.startswith(b"--") else buffer.find(b"\n--") + 1
+        if at == 0 and not buffer.startswith(b"--"):
+            # A boundary begins behind the last line end: what follows it is kept until the line is known.
+            end = buffer.rfind(b"\n") + 1
+            if len(buffer) - end > _LONGEST_LINE:
+                end = len(buffer)
+            self._content(bytes(buffer[:end]))
+            del buffer[:end]
+            return False
+        line_end = buffer.find(b"\n", at)
+        if line_end < 0 and len(buffer) - at < _LONGEST_LINE:
+            return False
+        line_end = len(buffer) - 1 if line_end < 0 else line_end
+        line = bytes(buffer[at : line_end + 1])
+        self._content(bytes(buffer[:at]))
+        del buffer[: line_end + 1]
+        if line[2:].rstrip() in self._boundaries:
+            self._part_ends()
+            self._in_header = True
+        elif line.rstrip().endswith(b"--") and line[2:].rstrip()[:-2] in self._boundaries:
+            self._part_ends()
+        else:
+            self._content(line)
+        return True
+
+    def _part_begins(self, header: bytes) -> None:
+        header = _FOLD.sub(b"", header)
+        found = _ENCODING.search(header)
+        self._encoding = found[1].lower() if found else b""
+        self._in_header = _MESSAGE.search(header) is not None
+        for each in _CONTENT.finditer(header):
+            self._parameters(each[1])
+
+    def _parameters(self, value: bytes) -> None:
+        found: dict[str, list[tuple[int, bool, bytes]]] = {}
+        for each in _PARAMETER.finditer(value):
+            text = _unquoted(each[4])
+            if each[1].lower() == b"boundary":
+                if len(self._boundaries) < _MOST_BOUNDARIES:
+                    self._boundaries.add(text.rstrip())
+            else:
+                part = (int(each[2] or 0), bool(each[3]), text)
+                found.setdefault(each[1].lower().decode(), []).append(part)
+        for pieces in found.values():
+            self._add(_joined(sorted(pieces, key=lambda piece: piece[0])))
+
+    def _add(self, name: str) -> None:
+        if name.strip() and len(self.names) < _MOST_NAMES:
+            self.names.append(name)
+
+    def _content(self, data: bytes) -> None:
+        if self._encoding not in {b"base64", b"quoted-printable"} or (self._is_known and self._archive is None):
+            return
+        octets = self._decoded(data)
+        if not self._is_known and octets:
+            self._archive, self._is_known = archive_reader(octets), True
+        if self._archive is not None:
+            self._archive.take(octets)
+
+    def _decoded(self, data: bytes) -> bytes:
+        if self._encoding == b"quoted-printable":  # the pieces end with a line
+            return binascii.a2b_qp(data)
+        text = self._carry + data.translate(None, b"\r\n \t")
+        whole = len(text) // 4 * 4
+        self._carry = text[whole:]
+        with suppress(binascii.Error):
+            return binascii.a2b_base64(text[:whole])
+        return b""
+
+    def _part_ends(self) -> None:
+        if self._archive is not None:
+            for name in self._archive.names():
+                self._add(name)
+        self._archive, self._is_known, self._carry, self._encoding = None, False, b"", b""
+
+
+def _unquoted(text: bytes) -> bytes:
+    if text.startswith(b'"'):
+        return re.sub(rb"\\(.)", rb"\1", text[1:].removesuffix(b'"'), flags=re.DOTALL)
+    return text.strip()
+
+
+def _joined(pieces: list[tuple[int, bool, bytes]]) -> str:
+    """Return the value of a parameter in one or more pieces; those that are encoded name the character set first."""
+    if not any(is_encoded for _, is_encoded, _ in pieces):
+        return shown_text(b"".join(text for _, _, text in pieces))
+    charset, octets = "utf-8", b""
+    for number, is_encoded, text in pieces:
+        rest = text
+        if is_encoded and number == 0 and text.count(b"'") >= 2:
+            name, _, rest = text.split(b"'", 2)
+            charset = name.decode("ascii", "replace") or charset
+        octets += unquote_to_bytes(rest) if is_encoded else rest
+    try:
+        return octets.decode(charset, "replace")
+    except LookupError:
+        return octets.decode("utf-8", "replace")

@@ -1,0 +1,129 @@
+"""Filter rules made ready for comparison. They know no session and no transaction."""
+
+import ipaddress
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from smtpd_classic.config.kinds import Network, RuleAction, client_networks, size_bound
+from smtpd_classic.config.schema import FilterRule
+from smtpd_classic.filters.attachments import AttachmentNames
+from smtpd_classic.filters.matching import TextMatch, comparable, shown_text, text_match
+from smtpd_classic.message.headers import HeaderBlock, end_of_header_block
+
+__all__ = ["ENVELOPE", "MessageView", "PreparedRule", "message_view", "prepared_rules", "rules_met"]
+
+ENVELOPE = frozenset({"sender", "recipient", "client"})
+_CHANGES = frozenset({"hold", "redirect", "copy", "header"})
+_ADDRESS = re.compile(r"[^\s<>,;:\"()\[\]\\@]+@[^\s<>,;:\"()\\]+")
+_FIELDS = {"from": ("from",), "to": ("to", "cc"), "subject": ("subject",)}
+
+
+class MessageView(NamedTuple):
+    """A message as rules see it. `recipients` has the names of each accepted recipient."""
+
+    client: str
+    sender: str
+    recipients: tuple[tuple[str, ...], ...] = ()
+    header: HeaderBlock | None = None
+    attachments: tuple[str, ...] = ()
+    size: int = 0
+
+
+class PreparedRule(NamedTuple):
+    """One rule. `matches` compares a text in its comparable form; `networks` and `bound` are for client and size."""
+
+    name: str
+    field: str
+    direction: str
+    action: RuleAction
+    matches: TextMatch
+    networks: tuple[Network, ...] = ()
+    bound: tuple[str, int] = ("over", 0)
+
+    @property
+    def changes_message(self) -> bool:
+        return self.action.word in _CHANGES
+
+    def is_for(self, *, originates_here: bool) -> bool:
+        return self.direction in {"both", "out" if originates_here else "in"}
+
+    def is_met(self, message: MessageView) -> bool:
+        """Return True if the message matches; a part that is not known yet matches nothing."""
+        if self.field == "client":
+            return self._holds(message.client)
+        if self.field == "size":
+            word, size = self.bound
+            return message.size > size if word == "over" else message.size < size
+        return any(self.matches(comparable(each)) for each in self._texts(message))
+
+    def is_met_by(self, recipient: Iterable[str]) -> bool:
+        """Return True if a rule about recipients matches this one."""
+        return any(self.matches(comparable(each)) for each in recipient)
+
+    def _holds(self, ip: str) -> bool:
+        try:
+            address = ipaddress.ip_address(ip.partition("%")[0])
+        except ValueError:  # a program of this machine has no address
+            return False
+        plain = (address.version == 6 and address.ipv4_mapped) or address
+        return any(plain.version == each.version and plain in each for each in self.networks)
+
+    def _texts(self, message: MessageView) -> Iterable[str]:
+        if self.field == "sender":
+            return (message.sender,) if message.sender else ()
+        if self.field == "recipient":
+            return [name for names in message.recipients for name in names]
+        if self.field == "attachment":
+            return message.attachments
+        if message.header is None:
+            return ()
+        names = _FIELDS.get(self.field) or (self.field.partition(" ")[2].lower(),)
+        values = [value for name in names for value in message.header.values(name.encode())]
+        texts = [shown_text(value) for value in values]
+        if self.field in {"from", "to"}:
+            texts += [address for value in values for address in _ADDRESS.findall(value.decode("utf-8", "replace"))]
+        return texts
+
+
+def _nothing(text: str) -> bool:
+    return False
+
+
+def prepared_rules(rules: Iterable[FilterRule]) -> tuple[PreparedRule, ...]:
+    """Return the rules in order."""
+    return tuple(map(_prepared, rules))
+
+
+def _prepared(rule: FilterRule) -> PreparedRule:
+    found = PreparedRule(rule.name, rule.field, rule.direction, rule.action, _nothing)
+    if rule.field == "client":
+        return found._replace(networks=client_networks(rule.text))
+    if rule.field == "size":
+        return found._replace(bound=size_bound(rule.match, rule.text))
+    return found._replace(matches=text_match(rule.match, rule.text))
+
+
+def message_view(content: bytes, client: str, sender: str, recipients: Iterable[str]) -> MessageView:
+    """Return a whole message as rules see it."""
+    content = content.replace(b"\r\n", b"\n")
+    end = end_of_header_block(content)
+    raw, body = (content, b"") if end < 0 else (content[:end], content[end + 1 :])
+    files = AttachmentNames(raw)
+    files.take(body)
+    names = tuple((each,) for each in recipients)
+    size = len(content) + content.count(b"\n")
+    return MessageView(client, sender, names, HeaderBlock(raw), tuple(files.finish()), size)
+
+
+def rules_met(
+    rules: Iterable[PreparedRule], message: MessageView, *, originates_here: bool
+) -> tuple[PreparedRule, ...]:
+    """Return the rules that a message meets, in order, up to one that ends the list."""
+    found: list[PreparedRule] = []
+    for rule in rules:
+        if rule.is_for(originates_here=originates_here) and rule.is_met(message):
+            found.append(rule)
+            if rule.action.word in {"accept", "refuse"}:
+                break
+    return tuple(found)

@@ -1,0 +1,126 @@
+"""Filter rules and greylisting without sockets: times, files, and the faults that the check names."""
+
+from pathlib import Path
+
+import pytest
+
+from smtpd_classic.cli import main
+from smtpd_classic.config import load, parse
+from smtpd_classic.config.check import check
+from smtpd_classic.explanation import Question, filter_rules_of
+from smtpd_classic.filters.attachments import AttachmentNames
+from smtpd_classic.filters.matching import comparable, text_match
+from smtpd_classic.reception import Reception
+from tests.reception.world import CONFIG, World, world
+
+RULE = "[filter-rule alpha]\nfield = {field}\nmatch = {match}\ntext = {text}\naction = junk\n"
+
+
+def findings(tmp_path: Path, **values: str) -> list[str]:
+    rule = RULE.format(**{"field": "subject", "match": "contains", "text": "x", **values})
+    config = parse(CONFIG.format(folder=tmp_path) + rule, tmp_path / "smtpd-classic.conf")
+    return [each.text for each in check(config) if "alpha" in each.text]
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"match": "wildcard", "text": "**"}, "matches everything: the wildcard"),
+        ({"field": "client", "text": "10.0.0.0/8, 0.0.0.0/0"}, "matches everything: 0.0.0.0/0 holds every address"),
+        ({"field": "client", "text": "::/0"}, "matches everything: ::/0"),
+        ({"field": "size", "match": "over", "text": "0"}, "matches everything: every message is over 0"),
+        ({"field": "client", "text": "everywhere"}, "is no IP address"),
+        ({"field": "size", "text": "5M"}, "needs match = over or under"),
+        ({"match": "over"}, "over is for the field size alone"),
+    ],
+)
+def test_the_check_names_a_rule_that_matches_everything_or_cannot_be_used(
+    tmp_path: Path, values: dict[str, str], words: str
+) -> None:
+    assert any(words in each for each in findings(tmp_path, **values))
+
+
+def test_the_check_is_content_with_other_rules(tmp_path: Path) -> None:
+    assert findings(tmp_path) == []
+
+
+def test_a_wildcard_is_fast_on_hostile_text() -> None:
+    matches = text_match("wildcard", "*a" * 40 + "b")
+    assert not matches(comparable("a" * 60_000))
+    assert matches(comparable("x" + "a" * 60_000 + "b"))
+
+
+def test_names_are_found_however_the_body_is_cut() -> None:
+    header = b'Content-Type: multipart/mixed; boundary="b"\n'
+    part = b"--b\nContent-Type: text/plain; name=%b\n\n-- \ntext\n--\n"
+    body = b"".join(part % name for name in (b"one.txt", b'"two three.txt"')) + b"--b--\n"
+    for size in (1, 2, 3, 7, 1000):
+        files = AttachmentNames(header)
+        for at in range(0, len(body), size):
+            files.take(body[at : at + size])
+        assert files.finish() == ["one.txt", "two three.txt"], size
+
+
+def test_names_in_a_forwarded_message_are_found() -> None:
+    inner = b'Subject: x\nContent-Type: application/x-y;\n\tname="bad.exe"\n\nbody\n'
+    files = AttachmentNames(b"Content-Type: multipart/mixed; boundary=b\n")
+    files.take(b"--b\nContent-Type: message/rfc822\n\n" + inner + b"--b--\n")
+    assert files.finish() == ["bad.exe"]
+
+
+SUSPICIOUS = "198.51.100.77"
+
+
+@pytest.fixture(name="grey")
+def _grey(tmp_path: Path) -> World:
+    return world(tmp_path, "greylist = suspicious\n")
+
+
+def to_joe(here: World, sender: str = "x@elsewhere.example", ip: str = SUSPICIOUS) -> str:
+    talk = here.talk(ip)
+    talk.reception = Reception(talk.session, here.client(ip)._replace(name="unknown"), here.services)
+    talk()
+    talk.line("EHLO client.example")
+    talk.line(f"MAIL FROM:<{sender}>")
+    return talk.line("RCPT TO:<joe@example.org>")
+
+
+def test_a_suspicious_client_is_deferred_for_five_minutes(grey: World) -> None:
+    assert to_joe(grey).startswith("451 4.7.1")
+    grey.clock.now += 299
+    assert to_joe(grey).startswith("451 4.7.1")
+    assert to_joe(grey, sender="y@elsewhere.example").startswith("451 4.7.1")
+    grey.clock.now += 1
+    assert to_joe(grey, ip="198.51.100.78").startswith("250")  # a neighbour of the first host
+
+
+def test_a_client_that_has_passed_is_known_for_36_days_and_after_a_restart(grey: World) -> None:
+    to_joe(grey)
+    grey.clock.now += 300
+    assert to_joe(grey).startswith("250")
+    grey.clock.now += 36 * 86_400 - 60
+    grey.services.sources.greylist.close()  # type: ignore[attr-defined]  # as a new process opens it
+    assert to_joe(grey).startswith("250")
+    grey.clock.now += 36 * 86_400 + 60
+    assert to_joe(grey).startswith("451 4.7.1")
+
+
+MESSAGE = b"Return-Path: <x@elsewhere.example>\nFrom: x@elsewhere.example\nSubject: =?utf-8?q?Pr=C3=AFze?=\n\nText.\n"
+
+
+def test_the_command_and_explain_name_the_rules_that_a_message_meets(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rules = (
+        RULE.format(field="subject", match="contains", text="PRÏZE"),
+        RULE.format(field="sender", match="ends", text="@elsewhere.example").replace("alpha", "beta"),
+        RULE.format(field="size", match="over", text="1M").replace("alpha", "gamma"),
+    )
+    path, file = str(tmp_path / "smtpd-classic.conf"), tmp_path / "message"
+    Path(path).write_text(CONFIG.format(folder=tmp_path) + "".join(rules))
+    file.write_bytes(MESSAGE)
+    assert main(["--config", path, "filter", "test", str(file)]) == 0
+    assert capsys.readouterr().out == "alpha: junk (subject)\nbeta: junk (sender)\n"
+    assert main(["--config", path, "filter", "test", "--outgoing", str(file)]) == 1
+    found = filter_rules_of(load(path), Question(SUSPICIOUS, "x@elsewhere.example", "joe@example.org"), MESSAGE)
+    assert [each.name for each in found] == ["alpha", "beta"]

@@ -1,0 +1,281 @@
+"""Filter rules: each field, comparison, direction and action is set on the page, and messages fare as it says."""
+
+import base64
+import io
+import json
+import zipfile
+
+import pytest
+
+from smtpd_classic.config.option import options_of
+from smtpd_classic.config.schema import FilterRule
+from tests.client.fake_host import FakeHost, hosts
+from tests.waiting import until
+from tests.wire.panel import Panel, options
+from tests.wire.world import ANN, AWAY, JOE, World, to
+
+PAGE = "Filter Rules"
+ROW = options("filter-rule", named=True)
+STRANGER = "x@there.test"
+ACCEPTED, REFUSED = "250", "550 5.7.1 The message is refused by a rule"
+PLAIN = {"filter": {"sender_domain": "no"}}
+
+
+def test_every_option_has_a_test() -> None:
+    assert [each.name for each in options_of(FilterRule) if f"test_{each.name}" not in globals()] == []
+
+
+def rules(**more: dict[str, str]) -> dict[str, dict[str, str]]:
+    """Sections: the rule alpha refuses by the subject; others by their names."""
+    alpha = {"field": "subject", "text": "prize", "action": "refuse"}
+    return {**PLAIN, **{f"filter-rule {name}": {**alpha, **values} for name, values in more.items()}}
+
+
+def set_row(world: World, **values: str) -> None:
+    panel = row(world)
+    for name, value in values.items():
+        panel.fill(ROW[name], value)
+    panel.button("OK").hides(f"{PAGE}: alpha").shows("*alpha")
+    world.panel.apply(*(f"+{name} = {value}" for name, value in values.items()))
+
+
+def row(world: World) -> Panel:
+    return world.panel.open(PAGE).row("alpha").button("Edit").shows(f"{PAGE}: alpha")
+
+
+def reply(
+    world: World,
+    *headers: str,
+    sender: str = STRANGER,
+    recipients: tuple[str, ...] = (JOE,),
+    body: str = "A line.",
+    tag: str = "",
+    ip: str = "",
+    login: str = "",
+) -> str:
+    """The last reply to a message."""
+    with world.client(login, ip=ip) as client:
+        answer = client.envelope(sender, *recipients)
+        text = world.text(tag or world.tag(), sender, *headers, body=body)
+        return client.content(text) if answer.startswith("250") else answer
+
+
+def folder_of(world: World, user: str, tag: str) -> str:
+    """The folder of a mailbox with the message; blank if it has none."""
+    folder = world.instance.folder / "mail" / "example.test" / user
+    for name in ("", ".Junk/"):
+        if any(tag in path.read_text() for path in (folder / f"{name}new").glob("*")):
+            return name.strip("./").lower() or "inbox"
+    return ""
+
+
+def attached(name: str, data: bytes = b"x", kind: str = "application/octet-stream") -> tuple[str, str]:
+    """A header field and a body with an attached file."""
+    part = f"Content-Type: {kind}\nContent-Disposition: attachment; {name}\nContent-Transfer-Encoding: base64\n\n"
+    text = part + base64.encodebytes(data).decode()
+    return "Content-Type: multipart/mixed; boundary=B", f"--B\n\nText.\n--B\n{text}--B--\n"
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "good", "bad"),
+    [
+        ("from", "bad@there.test", "From: Good <good@there.test>", "From: Bad\n <BAD@There.test>"),
+        ("to", "team@there.test", "To: x@there.test", "Cc: y@there.test, Team <team@there.test>"),
+        ("subject", "große Preise", "X: 1", "Subject: =?utf-8?q?GRO=C3=9FE?=\n =?utf-8?b?IFByZWlzZQ==?="),
+        ("header X-Mailer", "bulk", "X-Other: bulk", "X-Mailer: The\n\tBulk mailer"),
+    ],
+    ids=["from", "to", "subject", "header"],
+)
+def test_field(world: World, field: str, text: str, good: str, bad: str) -> None:
+    world.given(rules(alpha={}))
+    set_row(world, **({"field": field} if field != "subject" else {}), text=text)
+    assert reply(world, good).startswith(ACCEPTED)
+    assert reply(world, bad).startswith(REFUSED)
+
+
+def test_field_sender(world: World) -> None:
+    world.given(rules(alpha={}))
+    set_row(world, field="sender", text="@There.test")
+    assert reply(world).startswith(REFUSED)
+    assert reply(world, sender="x@here.test").startswith(ACCEPTED)
+    assert reply(world, sender="").startswith(ACCEPTED)
+    assert reply(world, recipients=("postmaster@example.test",)).startswith(ACCEPTED)
+
+
+def test_field_recipient(world: World) -> None:
+    world.given(rules(alpha={}))
+    set_row(world, field="recipient", text="ann@")
+    assert reply(world, recipients=(ANN,)).startswith(REFUSED)
+    assert reply(world).startswith(ACCEPTED)
+
+
+def test_field_client(world: World) -> None:
+    world.given(rules(alpha={}))
+    set_row(world, field="client", text="127.77.20.0/24, 192.0.2.1")
+    assert reply(world, ip="127.77.20.9").startswith(REFUSED)
+    assert reply(world, ip="127.77.21.9").startswith(ACCEPTED)
+
+
+def test_field_size(world: World) -> None:
+    world.given(rules(alpha={}))
+    set_row(world, field="size", match="over", text="100K")
+    assert reply(world, body="x" * 900 + ("\n" + "x" * 900) * 120).startswith(REFUSED)
+    assert reply(world).startswith(ACCEPTED)
+
+
+def zipped(*names: str) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name in names:
+            archive.writestr(name, b"x" * 100)
+    return file.getvalue()
+
+
+def tnef(name: str) -> bytes:
+    title = name.encode() + b"\0"
+    blocks = b"".join(
+        b"\x02" + number.to_bytes(4, "little") + len(data).to_bytes(4, "little") + data + b"\0\0"
+        for number, data in ((0x00069002, b"\0" * 14), (0x00018010, title), (0x0006800F, b"x" * 5000))
+    )
+    return bytes.fromhex("789f3e220100") + blocks
+
+
+BAD_FILES = {
+    "plain": attached('filename="invoice.EXE"'),
+    "RFC 2047": attached('filename="=?utf-8?b?aW52b2ljZS5leGU=?="'),
+    "RFC 2231": attached("filename*0*=utf-8''inv%6Fice;\n filename*1=\".exe\""),
+    "in a zip": attached("filename=x.zip", zipped("a.txt", "dir/invoice.exe")),
+    "in winmail.dat": attached("filename=winmail.dat", tnef("invoice.exe"), "application/ms-tnef"),
+}
+
+
+@pytest.fixture(name="by_attachment")
+def _by_attachment(world: World) -> World:
+    world.given(rules(alpha={"field": "attachment", "match": "ends", "text": ".exe"}))
+    return world
+
+
+@pytest.mark.parametrize("name", BAD_FILES)
+def test_field_attachment(by_attachment: World, name: str) -> None:
+    header, body = BAD_FILES[name]
+    assert reply(by_attachment, header, body=body).startswith(REFUSED)
+
+
+def test_field_attachment_of_a_large_message(by_attachment: World) -> None:
+    header, body = attached("filename=x.zip", bytes(200_000) + zipped("invoice.exe"))
+    assert reply(by_attachment, header, body=body).startswith(ACCEPTED)  # it does not begin as a zip file does
+    header, body = attached("filename=x.zip", zipped(*(f"{number}.txt" for number in range(900)), "invoice.exe"))
+    assert reply(by_attachment, header, body=body).startswith(REFUSED)
+    header, body = attached("filename=x.zip", zipped("invoice.exe.txt"))
+    assert reply(by_attachment, header, body=body).startswith(ACCEPTED)
+
+
+@pytest.mark.parametrize(
+    ("match", "text", "subject"),
+    [
+        ("is", "a  PRIZE", "a prize"),
+        ("starts", "a pri", "A Prize for you"),
+        ("ends", "you", "A Prize for YOU"),
+        ("wildcard", "*pri?e*you", "a prize for you"),
+    ],
+)
+def test_match(world: World, match: str, text: str, subject: str) -> None:
+    world.given(rules(alpha={}))
+    set_row(world, match=match, text=text)
+    assert reply(world, f"Subject: {subject}").startswith(REFUSED)
+    assert reply(world, f"Subject: not {subject} .").startswith(ACCEPTED)
+
+
+def test_text(world: World) -> None:
+    world.given(rules(alpha={}))
+    assert reply(world, "Subject: the prize").startswith(REFUSED)
+    set_row(world, text="lottery")
+    assert reply(world, "Subject: the prize").startswith(ACCEPTED)
+    assert reply(world, "Subject: the lottery").startswith(REFUSED)
+
+
+def test_direction(world: World) -> None:
+    world.given(rules(alpha={}))
+    prize = "Subject: the prize"
+    assert reply(world, prize, sender=JOE, login=JOE).startswith(ACCEPTED)
+    set_row(world, direction="out")
+    assert reply(world, prize, sender=JOE, login=JOE).startswith(REFUSED)
+    assert reply(world, prize).startswith(ACCEPTED)
+    set_row(world, direction="both")
+    assert reply(world, prize, sender=JOE, login=JOE).startswith(REFUSED)
+    assert reply(world, prize).startswith(REFUSED)
+
+
+def test_action(world: World) -> None:
+    world.given(rules(alpha={}))
+    set_row(world, action="junk")
+    tag = world.tag()
+    assert reply(world, "Subject: the prize", tag=tag).startswith(ACCEPTED)
+    assert folder_of(world, "joe", tag) == "junk"
+    world.logged("filter rules: alpha (junk) -> junk")
+
+
+def test_action_hold(world: World) -> None:
+    world.given(rules(alpha={}))
+    set_row(world, action="hold")
+    for body in ("A line.", "x" * 900 + ("\n" + "x" * 900) * 120):
+        tag = world.tag()
+        assert reply(world, "Subject: the prize", tag=tag, body=body).startswith(ACCEPTED)
+        assert folder_of(world, "joe", tag) == ""
+    rows = [json.loads(line) for line in world.command("queue", "list", "--json").stdout.splitlines()]
+    assert [(each["hold_reason"], each["hold_text"]) for each in rows] == [("quarantine", "filter rule alpha")] * 2
+
+
+def test_action_copy_and_redirect_here(world: World) -> None:
+    world.given(rules(alpha={}))
+    set_row(world, action=f"copy {ANN}")
+    tag = world.tag()
+    assert reply(world, "Subject: the prize", tag=tag).startswith(ACCEPTED)
+    assert (folder_of(world, "joe", tag), folder_of(world, "ann", tag)) == ("inbox", "inbox")
+    set_row(world, action=f"redirect {ANN}")
+    tag = world.tag()
+    assert reply(world, "Subject: the prize", tag=tag).startswith(ACCEPTED)
+    assert (folder_of(world, "joe", tag), folder_of(world, "ann", tag)) == ("", "inbox")
+
+
+def test_action_redirect_elsewhere(world: World) -> None:
+    """The sender is rewritten, and a copy that comes back is recognised."""
+    peer = FakeHost()
+    with hosts(peer):
+        world.given({**rules(alpha={}), "direct away.test": to(peer)})
+        set_row(world, action=f"redirect {AWAY}")
+        assert reply(world, "Subject: the prize").startswith(ACCEPTED)
+        until(lambda: peer.got, 20, world.log)
+        got = peer.got[0]
+        assert got.recipients == (AWAY,)
+        assert got.sender.startswith("SRS0=")
+        assert f"Delivered-To: {JOE}" in got.content.decode()
+        assert reply(world, f"Delivered-To: {JOE}", "Subject: the prize").startswith("554 5.4.6")
+
+
+def test_action_header(world: World) -> None:
+    world.given(rules(alpha={}))
+    set_row(world, action="header X-Note: a prize")
+    tag = world.tag()
+    assert reply(world, "Subject: the prize", tag=tag).startswith(ACCEPTED)
+    assert "X-Note: a prize\n" in world.arrives("joe", tag)
+
+
+def test_action_accept_ends_the_list(world: World) -> None:
+    good = {"field": "sender", "text": STRANGER, "action": "accept"}
+    world.given(rules(alpha={}, beta=good))
+    assert reply(world, "Subject: the prize").startswith(REFUSED)
+    world.panel.open(PAGE).row("beta").button("Up")
+    world.panel.apply()
+    assert reply(world, "Subject: the prize").startswith(ACCEPTED)
+    assert reply(world, "Subject: the prize", sender="y@here.test").startswith(REFUSED)
+
+
+def test_action_accept_cancels_junk_of_lists(world: World) -> None:
+    listed = {"sender_domain": "no", "blocklists": "list.test", "blocklist_action": "junk"}
+    good = {"field": "subject", "text": "prize", "action": "accept"}
+    world.given({"filter": listed, "filter-rule alpha": good})
+    for subject, place in {"the prize": "inbox", "other": "junk"}.items():
+        tag = world.tag()
+        assert reply(world, f"Subject: {subject}", tag=tag, ip="127.77.10.1").startswith(ACCEPTED)
+        assert folder_of(world, "joe", tag) == place
