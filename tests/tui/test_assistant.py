@@ -2,7 +2,10 @@
 
 import os
 import socket
+import sys
 from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,7 @@ from smtpd_classic.accounts import EditRefused, list_accounts, list_aliases
 from smtpd_classic.accounts.passwords import verify
 from smtpd_classic.config import ConfigProblems, load, parse
 from smtpd_classic.config.editing import versions
+from tests.client.fake_host import FakeHost
 from tests.instance import running
 from tests.tui.program import CONFIG, Tui, made
 from tui.config.assistant_file import BESIDE, DIRECT, LOOPBACK, NETWORK, RELAY, SYSTEM, guesses, make, text_of
@@ -239,17 +243,48 @@ def test_an_account_that_cannot_be_made_leaves_no_file_of_this_run_and_all_other
     assert (path.parent / "users").read_bytes() == b"\xff broken\n"
 
 
+JOURNALCTL = """#!{python}
+import os, sys, time
+with open({log!r}) as file:
+    file.seek(0, os.SEEK_END)
+    while True:
+        print(file.readline(), end="", flush=True) or time.sleep(0.05)
+"""
+
+
+def test_the_outcome_of_a_test_message_for_elsewhere_stands_in_the_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (
+        closing(FakeHost()) as host,
+        running(
+            remote__relay_hosts=host.ip,
+            remote__relay_port=str(host.port),
+            remote__relay_always="yes",
+        ) as instance,
+    ):
+        config = load(instance.file)
+        program = tmp_path / "journalctl"
+        program.write_text(JOURNALCTL.format(python=sys.executable, log=str(config.server.log)))
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", str(tmp_path))
+        journal = replace(config, server=replace(config.server, log="stderr"))
+        trial = run_trial(journal, instance.login, instance.password, "friend@elsewhere.example")
+        assert trial.arrived, trial
+        assert "to=<friend@elsewhere.example>" in trial.steps[-1]
+
+
 def test_a_test_message_really_goes_through() -> None:
     with running() as instance:
         config = load(instance.file)
-        trial = run_trial(config, str(config.server.log), instance.login, instance.password, instance.login)
+        trial = run_trial(config, instance.login, instance.password, instance.login)
         assert trial.arrived, trial
         assert Path(trial.steps[-1].removeprefix("It arrived: ")).is_file()
-        refused = run_trial(config, "", instance.login, "wrong", instance.login)
+        refused = run_trial(config, instance.login, "wrong", instance.login)
         assert not refused.arrived
         assert "535" in refused.steps[-1]
-        unknown = run_trial(config, "", instance.login, instance.password, f"nobody@{instance.domain}")
+        unknown = run_trial(config, instance.login, instance.password, f"nobody@{instance.domain}")
         assert not unknown.arrived
         assert "550" in unknown.steps[-1]
-    down = run_trial(config, "", instance.login, instance.password, instance.login)
+    down = run_trial(config, instance.login, instance.password, instance.login)
     assert not down.arrived

@@ -310,6 +310,17 @@ def test_the_journal_is_read_where_there_is_no_log_file(tmp_path: Path, monkeypa
     assert "203.0.113.7" in tui.dialog_text
 
 
+def test_status_shows_the_warnings_of_the_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    lines = [line("warning: the disk is nearly full", at=NOW - 600), line("connect from x[203.0.113.9]")]
+    (programs / "journalctl").write_text(JOURNALCTL.format(python=sys.executable, lines=lines))
+    (programs / "journalctl").chmod(0o755)
+    monkeypatch.setenv("PATH", str(programs))
+    tui = Tui(made(tmp_path, CONFIG.replace("[server]", "[server]\nlog = stderr")), (132, 50)).go("Status")
+    assert "the disk is nearly full" in tui.text
+
+
 def test_no_log_that_can_be_read_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     tui = Tui(made(tmp_path, CONFIG.replace("[server]", "[server]\nlog = stderr"))).go("Log")

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from smtpd_classic.accounts import Accounts
 from smtpd_classic.config import Config
 from smtpd_classic.config.schema import Listener
-from tui.log.blocks import earlier, end_of
+from smtpd_classic.log_source import Following, NoLog, log_source
 from tui.widgets.text import clean
 
 __all__ = ["TestMessage", "run_trial"]
@@ -31,22 +31,34 @@ class TestMessage(NamedTuple):
     steps: tuple[str, ...]
 
 
-def run_trial(
-    config: Config, log: str, login: str, password: str, recipient: str, patience_s: float = 30
-) -> TestMessage:
+def run_trial(config: Config, login: str, password: str, recipient: str, patience_s: float = 30) -> TestMessage:
     """Log in as a user, send a message, and wait until it is in a local mailbox or the log has its delivery status."""
     steps: list[str] = []
     listener = _listener(config)
     if listener is None:
         return TestMessage(False, ("No listener lets users log in.",))
     message_id = make_msgid(domain=config.helo_name)
+    following = _log_from_now(config.server.log)
     try:
         said = _send(config, listener, login, password, _message(config, login, recipient, message_id), steps)
     except (OSError, smtplib.SMTPException) as problem:
         return TestMessage(False, (*steps, f"It failed there: {clean(_words(problem), 400)}"))
-    steps.append(f"The server took the message: {clean(said, 200)}")
-    arrived, sentence = _follow(config, log, recipient, message_id, said, time.monotonic() + patience_s)
-    return TestMessage(arrived, (*steps, sentence))
+    else:
+        steps.append(f"The server took the message: {clean(said, 200)}")
+        deadline = time.monotonic() + patience_s
+        arrived, sentence = _follow(config, following, recipient, message_id, said, deadline)
+        return TestMessage(arrived, (*steps, sentence))
+    finally:
+        if following is not None:
+            following.close()
+
+
+def _log_from_now(target: str) -> Following | None:
+    """Return the lines that the log gets from now on; None if there is no log to read."""
+    try:
+        return log_source(target).follow()
+    except (NoLog, OSError):
+        return None
 
 
 def _words(problem: Exception) -> str:
@@ -98,14 +110,16 @@ def _send(
         return text.decode("utf-8", "replace")
 
 
-def _follow(config: Config, log: str, recipient: str, message_id: str, said: str, deadline: float) -> tuple[bool, str]:
+def _follow(
+    config: Config, following: Following | None, recipient: str, message_id: str, said: str, deadline: float
+) -> tuple[bool, str]:
     accounts = Accounts(config)
     account = accounts.account(recipient) if accounts.is_local_domain(recipient.rpartition("@")[2]) else None
     queue_id = found[0] if (found := _QUEUE_ID.search(said)) else ""
     while True:
         if account is not None and (path := _in_maildir(account.folder, message_id)):
             return True, f"It arrived: {path}"
-        if account is None and (status := _status(log, queue_id, recipient)):
+        if account is None and (status := _status(following, queue_id, recipient)):
             return "status=sent" in status, f"The log says: {clean(status, 600)}"
         if time.monotonic() > deadline:
             return False, "It has not arrived yet; the queue and the log tell more."
@@ -122,12 +136,11 @@ def _in_maildir(folder: str, message_id: str) -> str:
     return ""
 
 
-def _status(log: str, queue_id: str, recipient: str) -> str:
-    """Return the line of the log with the delivery status for the recipient; blank if there is none."""
-    if not log or not queue_id:
+def _status(following: Following | None, queue_id: str, recipient: str) -> str:
+    """Return the new line of the log with the delivery status for the recipient; blank if there is none."""
+    if following is None or not queue_id:
         return ""
-    with suppress(OSError):
-        words = (queue_id.lower().encode(), b"status=")
-        lines = earlier(log, end_of(log), words, 1).lines
-        return next((line for line in reversed(lines) if f"to=<{recipient}>" in line), "")
+    with suppress(OSError, NoLog):
+        words = (queue_id, f"to=<{recipient}>", "status=")
+        return next((line for line in following.read() if all(word in line for word in words)), "")
     return ""

@@ -4,7 +4,6 @@ import urwid
 
 from smtpd_classic.config.kinds import ADDRESS, SECRET, TEXT
 from tui.config.test_message import TestMessage, run_trial
-from tui.log.log_screen import log_path
 from tui.shell.context import AppContext
 from tui.shell.fields_dialog import FieldsDialog, entry
 from tui.widgets.dialog import Dialog
@@ -24,12 +23,11 @@ def ask_trial(context: AppContext, login: str = "", password: str = "", recipien
         context.shell.say("The configuration must be right first.", "bad")
         return
     fields = [(_LOGIN, login), (_PASSWORD, password), (_TO, recipient or login or config.postmaster)]
-    log = log_path(config.server.log)
     FieldsDialog(
         context,
         "Send a test message",
         fields,
-        lambda values: run_trial(config, log, values["login"], values["password"], values["recipient"]),
+        lambda values: run_trial(config, values["login"], values["password"], values["recipient"]),
         lambda trial: show_trial(context, trial),
     ).open()
 

@@ -26,20 +26,10 @@ from tui.widgets.text import clean, count, size_text
 
 __all__ = ["LogScreen"]
 
-_SYSTEM_LOGS = ("/var/log/mail.log", "/var/log/maillog", "/var/log/syslog", "/var/log/messages")
 _OURS = b"smtpd-classic/"
 _PAGE = 200
 _ENOUGH = 400  # matching lines to collect before the reading waits for the user to scroll
 _NEAR = 30  # fetch earlier lines when the focus is this close to the top
-
-
-def log_path(target: str) -> str:
-    """Return the file to read for this value of the option; blank if no log file can be read."""
-    if target.startswith("/"):
-        return target
-    if target == "syslog":
-        return next((path for path in _SYSTEM_LOGS if os.access(path, os.R_OK)), "")
-    return ""
 
 
 class LogScreen(BaseScreen):

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from smtpd_classic.config import Config
+from smtpd_classic.log_source import FileLog, LogSource, NoLog, log_source
 from smtpd_classic.runtime.hosts import HOSTS_FILE, HostMark
-from tui.log.log_screen import log_path
 from tui.shell.context import AppContext
 from tui.shell.remembered import Signature, is_settled, signature
 from tui.status.findings import SOON_DAYS, StatusFindings, look
@@ -41,10 +41,10 @@ class HealthWatch:
             return
         context = self._context
         server = context.draft.base("server")[0]
-        log = log_path(server.text(server.section.option("log")))
+        log = _log(server.text(server.section.option("log")))
         spool, certificate, run = context.spool_folder, context.server_file("certificate"), context.run_folder
         hosts = os.path.join(run, HOSTS_FILE)
-        seen = signature((spool, *(os.path.join(spool, name) for name in _FOLDERS), log, certificate, hosts))
+        seen = signature((spool, *(os.path.join(spool, name) for name in _FOLDERS), _path(log), certificate, hosts))
         if seen == self._seen and not at_once and time.monotonic() < self._ended + _LONGEST_S:
             return
         self._seen, self._looking = seen if is_settled(seen) else (), True
@@ -65,6 +65,18 @@ class HealthWatch:
         self._looking = False
         self._ended = time.monotonic()
         self._context.failure(problem)
+
+
+def _log(target: str) -> LogSource | None:
+    try:
+        return log_source(target)
+    except NoLog:
+        return None
+
+
+def _path(log: LogSource | None) -> str:
+    """Return the file of the log; blank for the journal, whose changes are seen by the other files alone."""
+    return log.place if isinstance(log, FileLog) else ""
 
 
 def attention(context: AppContext) -> dict[str, str]:

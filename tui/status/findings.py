@@ -3,10 +3,10 @@
 from contextlib import suppress
 from typing import NamedTuple
 
+from smtpd_classic.log_source import LogSource, NoLog
 from smtpd_classic.runtime.hosts import read_marks
 from spool import Listed, Spool, SpoolBroken
 from spool.rows import rows
-from tui.log.blocks import earlier, end_of
 from tui.log.window import parsed
 from tui.queue.rows import states_of
 from tui.status.reasons import WaitReason, wait_reasons
@@ -31,7 +31,7 @@ class StatusFindings(NamedTuple):
     waiting: int = 0
 
 
-def look(spool_folder: str, log: str, certificate: str, hosts: str, now: float) -> StatusFindings:
+def look(spool_folder: str, log: LogSource | None, certificate: str, hosts: str, now: float) -> StatusFindings:
     try:
         listed = list(Spool(spool_folder).list())
     except SpoolBroken as problem:
@@ -56,13 +56,13 @@ def _reasons(folder: str, listed: list[Listed], hosts: str, now: float) -> tuple
     return tuple(each._replace(messages=round(each.messages * factor)) for each in found)
 
 
-def _troubles(log: str) -> tuple[str, ...]:
+def _troubles(log: LogSource | None) -> tuple[str, ...]:
     """Return the last warnings and errors of the log, the latest first."""
-    if not log:
+    if log is None:
         return ()
     found: list[str] = []
-    with suppress(OSError):
-        for line in reversed(earlier(log, end_of(log), (), _LOG_LINES).lines):
+    with suppress(OSError, NoLog):
+        for line in reversed(log.last(_LOG_LINES, lambda _: True)):
             entry = parsed(line)
             if entry.part and entry.text.startswith(("warning", "error", "fatal", "panic")):
                 found.append(f"{entry.clock} {entry.text}")
