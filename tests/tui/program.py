@@ -133,6 +133,10 @@ class Tui:
         """Press a button."""
         return self.to(label).press("enter")
 
+    def choose_word(self, text: str) -> "Tui":
+        """Press a word of a list."""
+        return self.find(text, "down").press("enter")
+
     @property
     def status_line(self) -> str:
         return self.look()[-2].strip()

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.tools import need
-from tui.shell.keys import BINDINGS, CONTEXTS, EVERYWHERE, Binding, binding, bindings_of, command_for, key_text
+from tui.shell.key_names import key_text
+from tui.shell.keys import BINDINGS, CONTEXTS, EVERYWHERE, Binding, binding, bindings_of, command_for
 from tui.shell.manual import with_key_table
 
 PAGE = Path(__file__).parents[2] / "man" / "smtpd-classic-tui.8"

@@ -11,6 +11,7 @@ from functools import partial
 import urwid
 
 from smtpd_classic.config.kinds import split_items
+from tui.log.story import explain_message, question_in, show_story
 from tui.log.window import parsed
 from tui.shell.context import AppContext
 from tui.widgets.buttons import Word
@@ -105,10 +106,23 @@ def actions_for(context: AppContext, line: str, show_only: Callable[[str], None]
         add(f"Block {ip}", partial(block, context, ip))
         add(f"Trust {ip}", partial(trust, context, ip))
         add(f"Show only {ip}", partial(show_only, ip))
-    for queue_id in dict.fromkeys(_QUEUE_ID.findall(line)):
+    ids = list(dict.fromkeys(_QUEUE_ID.findall(line)))
+    for queue_id in ids:
+        add(f"The whole story of message {queue_id}", partial(show_story, context, queue_id))
+        add(f"Explain message {queue_id}", partial(explain_message, context, queue_id))
         add(f"Show only message {queue_id}", partial(show_only, queue_id))
-    for address in dict.fromkeys(found[1] or found[2] for found in _ADDRESS.finditer(line)):
-        shown = clean(address, 100)
+    asked = question_in([line])
+    if not ids and "ip" in asked:
+        add("Explain this decision", lambda: context.shell.go("Explain", values=asked))
+    for shown in _mail_addresses(line):
         add(f"Show only {shown}", partial(show_only, shown))
+    for word in (*ids, *dict.fromkeys(addresses_in(line)), *_mail_addresses(line)):
+        add(f"Copy {word}", partial(context.shell.copy, word))
+    add("Copy the line", partial(context.shell.copy, clean(line, 4000)))
     add("Show all lines", lambda: show_only(""))
     return Dialog("This line", rows, [("Close", context.shell.close)], context.shell.close, width=76)
+
+
+def _mail_addresses(line: str) -> list[str]:
+    """Return the mail addresses and login names in a line, cleaned."""
+    return list(dict.fromkeys(clean(found[1] or found[2], 100) for found in _ADDRESS.finditer(line)))

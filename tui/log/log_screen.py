@@ -1,6 +1,7 @@
 """Log: its growing end and all earlier lines, filtered by words, with actions on the addresses in it."""
 
 import os
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -29,6 +30,8 @@ __all__ = ["LogScreen"]
 _OURS = b"smtpd-classic/"
 _PAGE = 200
 _ENOUGH = 400  # matching lines to collect before the reading waits for the user to scroll
+_PAGE_OF_SEARCH = 10_000
+_MOST_SEARCHED = 200_000  # lines that Find holds in memory; the filter searches all
 _NEAR = 30  # fetch earlier lines when the focus is this close to the top
 
 
@@ -46,6 +49,9 @@ class LogScreen(BaseScreen):
         self._follower: Following | None = None
         self._reading: Reading | None = None  # results of another one belong to an older filter and are dropped
         self._busy = self._paused = False
+        self._sought = ""
+        self._searched = 0  # the first line that was searched
+        self._finding = False  # earlier lines are being read for a match
         frame: urwid.Frame[Any, Any, Any] = urwid.Frame(self._list, header=self._head, select_navigation=True)
         names = ("Follow", "Pause", "Filter", "Period", "Actions", "Suspects")
         commands = {"Filter": "search"}
@@ -133,18 +139,25 @@ class LogScreen(BaseScreen):
     def _read_on(self) -> None:
         """Read earlier lines in the background, if the focus is near the top and there are any."""
         reading = self._reading
-        enough = self._window.focus - self._window.first > _NEAR and len(self._window) >= min(_PAGE, _ENOUGH)
+        enough = (
+            not self._finding
+            and self._window.focus - self._window.first > _NEAR
+            and len(self._window) >= min(_PAGE, _ENOUGH)
+        )
         if reading is None or self._busy or reading.done or enough:
             return
         self._busy = True
+        page = _PAGE_OF_SEARCH if self._finding else _PAGE
         self._context.run(
-            lambda: reading.fetch(_PAGE), partial(self._fetched, reading), partial(self._not_fetched, reading)
+            lambda: reading.fetch(page), partial(self._fetched, reading), partial(self._not_fetched, reading)
         )
 
     def _fetched(self, reading: Reading, lines: list[str]) -> None:
         if reading is self._reading:
             self._busy = False
             self._window.prepend(lines)
+            if self._finding:
+                self._find_on(-1)
             self._fetch()
 
     def _not_fetched(self, reading: Reading, problem: Exception) -> None:
@@ -183,27 +196,35 @@ class LogScreen(BaseScreen):
     # --- commands
 
     def do(self, command: str) -> bool:
-        if command == "follow":
-            self._paused = False
-            self._window.set_focus(self._window.last)
-        elif command == "pause":
-            self._paused = not self._paused
-        elif command == "search":
-            self._ask_filter()
-        elif command == "actions":
-            if len(self._window):
-                self._open_actions(self._window.line(self._window.focus))
-        elif command == "suspects":
-            suspects.show(self._context, self._source, self._set_filter)
-        elif command == "period":
-            ask_period(self._context, self._set_period)
-        elif command == "refresh":
-            self._begin()
-        else:
+        commands: dict[str, Callable[[], object]] = {
+            "follow": self._follow,
+            "pause": self._pause,
+            "search": self._ask_filter,
+            "actions": lambda: self._with_line(self._open_actions),
+            "suspects": lambda: suspects.show(self._context, self._source, self._set_filter),
+            "next match": lambda: self._find_on(-1),
+            "previous match": lambda: self._find_on(1),
+            "copy": lambda: self._with_line(lambda line: self._context.shell.copy(clean(line, 4000))),
+            "period": lambda: ask_period(self._context, self._set_period),
+            "refresh": self._begin,
+        }
+        if command not in commands:
             return False
+        commands[command]()
         self._show_head()
         self._pane.tell()
         return True
+
+    def _follow(self) -> None:
+        self._paused = False
+        self._window.set_focus(self._window.last)
+
+    def _pause(self) -> None:
+        self._paused = not self._paused
+
+    def _with_line(self, act: Callable[[str], object]) -> None:
+        if len(self._window):
+            act(self._window.line(self._window.focus))
 
     def _open_actions(self, line: str) -> None:
         self._context.shell.open(actions_for(self._context, line, self._set_filter))
@@ -221,16 +242,46 @@ class LogScreen(BaseScreen):
     def _ask_filter(self) -> None:
         field = TextField("", self._filter)
 
-        def start() -> None:
+        def run(action: Callable[[str], None]) -> None:
             self._context.shell.close()
-            self._set_filter(field.get_edit_text().strip())
+            action(field.get_edit_text().strip())
 
         rows: list[Flow] = [
             urwid.AttrMap(field, "field", "field focus"),
             urwid.Text(("dim", "A queue id, an address, an IP, or any words that a line must hold. Blank: all lines.")),
+            urwid.Text(("dim", "[Find] leaves the other lines in view; then n and N go on.")),
         ]
-        buttons = [("Filter", start), ("Cancel", self._context.shell.close)]
+        start = partial(run, self._set_filter)
+        buttons: list[tuple[str, Callable[[], object]]] = [("Filter", start), ("Find", partial(run, self._find))]
+        buttons.append(("Cancel", self._context.shell.close))
         self._context.shell.open(Dialog("Filter the log", rows, buttons, self._context.shell.close, submit=start))
+
+    def _find(self, words: str) -> None:
+        self._sought = words
+        self._find_on(-1)
+
+    def _find_on(self, step: int) -> None:
+        """Move to the next line with the words: up with -1, where earlier lines are read as needed, or down with 1."""
+        wanted = words_of(self._sought or self._filter)
+        if not wanted:
+            self._ask_filter()
+            return
+        window, reading = self._window, self._reading
+        start = self._searched - 1 if self._finding else window.focus + step
+        places = range(start, window.first - 1 if step < 0 else window.last + 1, step)
+        found = next((place for place in places if _holds(window.line(place), wanted)), None)
+        more = reading is not None and not reading.done and len(window) < _MOST_SEARCHED
+        self._finding = found is None and step < 0 and more
+        self._searched = window.first
+        if found is not None:
+            window.set_focus(found)
+            self._context.shell.say("")
+            self._show_head()
+            self._pane.tell()
+        elif self._finding:
+            self._read_on()
+        else:
+            self._context.shell.say(f"No {'earlier' if step < 0 else 'later'} line with these words.", "warn")
 
 
 def _holds(line: str, words: tuple[bytes, ...]) -> bool:

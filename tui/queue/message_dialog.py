@@ -5,6 +5,7 @@ from collections.abc import Callable
 import urwid
 
 from spool import Entry, Spool, State
+from tui.log.story import explain_message, show_story
 from tui.shell.context import AppContext
 from tui.widgets.dialog import Dialog
 from tui.widgets.flow import Flow
@@ -29,10 +30,16 @@ def open_message(context: AppContext, spool: Spool, queue_id: str, act: Callable
 
 def _dialog(context: AppContext, entry: Entry, state: State, content: bytes, act: Callable[[str], None]) -> Dialog:
     def do(command: str) -> bool:
-        if command not in {"retry", "hold", "release", "delete"}:
+        if command == "copy":
+            context.shell.copy(entry.queue_id)
+        elif command in {"story", "explain"}:
+            context.shell.close()
+            (show_story if command == "story" else explain_message)(context, entry.queue_id)
+        elif command in {"retry", "hold", "release", "delete"}:
+            context.shell.close()
+            act(command)
+        else:
             return False
-        context.shell.close()
-        act(command)
         return True
 
     buttons = [
@@ -40,6 +47,9 @@ def _dialog(context: AppContext, entry: Entry, state: State, content: bytes, act
         ("Retry now", lambda: do("retry")),
         ("Release", lambda: do("release")) if state.held else ("Hold", lambda: do("hold")),
         ("Delete", lambda: do("delete")),
+        ("Story", lambda: do("story")),
+        ("Explain", lambda: do("explain")),
+        ("Copy the id", lambda: do("copy")),
     ]
     rows = [*_envelope(context, entry, state), *_transcript(state), *_content(entry, content)]
     return Dialog(

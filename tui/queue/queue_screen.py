@@ -11,6 +11,7 @@ import urwid
 
 from spool import Listed, Spool
 from spool.search import matching
+from tui.log.story import explain_message, show_story
 from tui.queue import domains_dialog, message_dialog
 from tui.queue.actions import ACTIONS, act
 from tui.queue.rows import SORTS, QueueRows
@@ -166,6 +167,9 @@ class QueueScreen(BaseScreen):
             return True
         commands: dict[str, Callable[[], Any]] = {
             "read": lambda: self._read(self._view.focus),
+            "story": lambda: self._with_focus(partial(show_story, self._context)),
+            "explain": lambda: self._with_focus(partial(explain_message, self._context)),
+            "copy": lambda: self._with_focus(self._context.shell.copy),
             "tag": self._tag,
             "tag pattern": self._ask_pattern,
             "tag all": lambda: self._rows.tagged.update(self._rows.keys),
@@ -183,6 +187,10 @@ class QueueScreen(BaseScreen):
         self._view.refresh_ages()
         self._tell()
         return True
+
+    def _with_focus(self, act: Callable[[str], object]) -> None:
+        if self._view.focus:
+            act(self._view.focus)
 
     def _tag(self) -> None:
         key = self._view.focus

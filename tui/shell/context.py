@@ -6,7 +6,7 @@ Nothing here draws. The shell around the screens shows the sentences and dialogs
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol, TypeVar
 
 from smtpd_classic.config import Config
@@ -42,8 +42,8 @@ class Shell(Protocol):
     def dismiss(self, dialog: Dialog) -> None:
         """Take this dialog away, if it is still there."""
 
-    def go(self, title: str, option: str = "") -> None:
-        """Show a screen, with the focus on an option of it."""
+    def go(self, title: str, option: str = "", *, values: Mapping[str, str] | None = None) -> None:
+        """Show a screen, with the focus on an option of it, or with these values in its fields."""
 
     def copy(self, text: str) -> None:
         """Give the text to the terminal's clipboard (OSC 52)."""

@@ -5,7 +5,8 @@ from collections.abc import Callable
 import urwid
 
 from tui.shell.context import AppContext
-from tui.shell.keys import CONTEXTS, EVERYWHERE, Binding, bindings_of, key_text
+from tui.shell.key_names import key_text
+from tui.shell.keys import CONTEXTS, EVERYWHERE, Binding, bindings_of
 from tui.shell.screen import Screen
 from tui.widgets.buttons import button
 from tui.widgets.dialog import Dialog, paragraphs

@@ -5,7 +5,8 @@ from typing import Any
 
 import urwid
 
-from tui.shell.keys import EVERYWHERE, Binding, bindings_of, key_text
+from tui.shell.key_names import key_text
+from tui.shell.keys import EVERYWHERE, Binding, bindings_of
 
 __all__ = ["KeyBar"]
 

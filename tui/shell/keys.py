@@ -7,7 +7,7 @@ one that does not. Keys of one command: the first is the one that the key bar sh
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-__all__ = ["BINDINGS", "CONTEXTS", "EVERYWHERE", "Binding", "binding", "bindings_of", "command_for", "key_text"]
+__all__ = ["BINDINGS", "CONTEXTS", "EVERYWHERE", "Binding", "binding", "bindings_of", "command_for"]
 
 EVERYWHERE = "everywhere"
 
@@ -26,6 +26,7 @@ class Binding(NamedTuple):
 CONTEXTS = {
     EVERYWHERE: "On every screen",
     "dialog": "Dialogs",
+    "pager": "Dialogs with a text",
     "settings": "Screens that edit the configuration",
     "applying": "Before Apply",
     "test": "Screens with a test",
@@ -149,7 +150,7 @@ BINDINGS = (
     Binding(
         "queue",
         "tag pattern",
-        ("+", "meta t"),
+        ("+", "meta +"),
         "Tag by pattern",
         "Tag or untag the messages with a word or pattern.",
         in_bar=False,
@@ -161,6 +162,49 @@ BINDINGS = (
     Binding("queue", "reverse", ("S",), "Reverse", "Turn the order round.", in_bar=False),
     Binding("queue", "pause", ("-", "p"), "Pause", "Stop or resume refreshing.", in_bar=False),
     Binding("queue", "domains", ("x", "f8"), "By domain", "Show how old the mail for each domain is.", in_bar=False),
+    Binding(
+        "queue",
+        "story",
+        ("i", "meta i"),
+        "Story",
+        "Show all that is known of the message: log, checks, transcript.",
+        in_bar=False,
+    ),
+    Binding(
+        "queue", "explain", ("e", "meta c"), "Explain", "Ask for the server's decision about the message.", in_bar=False
+    ),
+    Binding(
+        "queue",
+        "copy",
+        ("y", "meta y"),
+        "Copy",
+        "Copy the queue id to the terminal's clipboard (OSC 52).",
+        in_bar=False,
+    ),
+    Binding(
+        "message",
+        "story",
+        ("i", "meta i"),
+        "Story",
+        "Show all that is known of the message: log, checks, transcript.",
+        in_bar=False,
+    ),
+    Binding(
+        "message",
+        "explain",
+        ("e", "meta c"),
+        "Explain",
+        "Ask for the server's decision about the message.",
+        in_bar=False,
+    ),
+    Binding(
+        "message",
+        "copy",
+        ("y", "meta y"),
+        "Copy",
+        "Copy the queue id to the terminal's clipboard (OSC 52).",
+        in_bar=False,
+    ),
     Binding("message", "retry", ("r", "meta r"), "Retry now", "Try to deliver the message at once."),
     Binding("message", "hold", ("h", "meta l"), "Hold", "Keep the message in the queue until it is released."),
     Binding("message", "release", ("l", "meta e"), "Release", "End the hold."),
@@ -176,6 +220,22 @@ BINDINGS = (
     Binding("log", "suspects", ("x", "f8"), "Suspects", "Addresses with the most failed logins, rejects and messages."),
     Binding(
         "log", "period", ("t",), "Period", "Show only lines of the last hours or days, or of one day.", in_bar=False
+    ),
+    Binding(
+        "log",
+        "next match",
+        ("n",),
+        "Find next",
+        "Go to the next earlier line with the words of the filter or of Find.",
+        in_bar=False,
+    ),
+    Binding("log", "previous match", ("N",), "Find back", "Go to the next later line with these words.", in_bar=False),
+    Binding(
+        "log", "copy", ("y", "meta y"), "Copy", "Copy the line to the terminal's clipboard (OSC 52).", in_bar=False
+    ),
+    Binding("pager", "search", ("/",), "Search", "Search as you type; Enter ends.", in_bar=False),
+    Binding(
+        "pager", "next match", ("n", "N"), "Next", "Go to the next place with the words; N goes back.", in_bar=False
     ),
     Binding("suspects", "period", ("t",), "Period", "Count the last hour, 6 hours, 24 hours or 7 days."),
     Binding("suspects", "block", ("b", "f4"), "Block", "Refuse the address for the time set in Access Control."),
@@ -221,34 +281,3 @@ def bindings_of(contexts: Iterable[str]) -> Iterator[Binding]:
 def command_for(key: str, contexts: Iterable[str]) -> str | None:
     """The command of a key; a context that comes first has precedence."""
     return next((each.command for each in bindings_of(contexts) if key in each.keys), None)
-
-
-_NAMES = {
-    "ctrl ": "Ctrl-",
-    "meta ": "Alt-",
-    "shift ": "Shift-",
-    "page down": "PgDn",
-    "page up": "PgUp",
-    "insert": "Ins",
-    "delete": "Del",
-    "enter": "Enter",
-    "esc": "Esc",
-    "tab": "Tab",
-    "up": "Up",
-    "down": "Down",
-}
-
-
-def key_text(key: str) -> str:
-    """A key as people write it: `Ctrl-S`, `Alt-A`, `F2`, `Space`, `a`."""
-    if key == " ":
-        return "Space"
-    prefix, rest = "", key
-    for word in ("ctrl ", "meta ", "shift "):
-        if rest.startswith(word):
-            prefix, rest = prefix + _NAMES[word], rest[len(word) :]
-    if rest in _NAMES:
-        rest = _NAMES[rest]
-    elif (len(rest) > 1 and rest[0] == "f" and rest[1:].isdigit()) or (prefix and len(rest) == 1):
-        rest = rest.upper()
-    return prefix + rest

@@ -4,7 +4,7 @@ It decides the meaning of a key: first the widget in focus, then the commands of
 those of everywhere. It also is the shell on which the context speaks.
 """
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import urwid
@@ -92,11 +92,13 @@ class MainShell(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
         self._layers.remove(dialog)
         self.changed()
 
-    def go(self, title: str, option: str = "") -> None:
+    def go(self, title: str, option: str = "", *, values: Mapping[str, str] | None = None) -> None:
         self.show(title)
         self._enter()
         if option:
-            self._screens[title].focus_option(option)
+            self.screen.focus_option(option)
+        if values:
+            self.screen.fill(values)
 
     def copy(self, text: str) -> None:
         self.write_clipboard(text)

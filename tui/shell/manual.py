@@ -3,7 +3,8 @@
 import sys
 from pathlib import Path
 
-from tui.shell.keys import BINDINGS, CONTEXTS, key_text
+from tui.shell.key_names import key_text
+from tui.shell.keys import BINDINGS, CONTEXTS
 
 __all__ = ["key_table", "with_key_table"]
 

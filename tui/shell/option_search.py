@@ -10,7 +10,8 @@ import urwid
 from smtpd_classic.config.option import Option, Section
 from smtpd_classic.config.schema import SECTIONS
 from tui.shell.context import AppContext
-from tui.shell.keys import bindings_of, key_text
+from tui.shell.key_names import key_text
+from tui.shell.keys import bindings_of
 from tui.widgets.buttons import button
 from tui.widgets.dialog import Dialog
 from tui.widgets.editors import TextField

@@ -1,6 +1,6 @@
 """A screen: a box widget, the keys that act on it, and its place in the menu."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol
 
 import urwid
@@ -32,6 +32,9 @@ class Screen(Protocol):
     def focus_option(self, name: str) -> None:
         """Put the focus on an option, if the screen has it."""
 
+    def fill(self, values: Mapping[str, str]) -> None:
+        """Put values into the fields, by name, and act on them."""
+
     def help(self) -> Help | None:
         """Return the first words of the help overlay."""
 
@@ -54,6 +57,9 @@ class BaseScreen:
 
     def focus_option(self, name: str) -> None:
         """Do nothing: the screen shows no option of the file."""
+
+    def fill(self, values: Mapping[str, str]) -> None:
+        """Do nothing: the screen has no field that another screen fills."""
 
     def help(self) -> Help | None:
         return None

@@ -1,5 +1,6 @@
 """Explain: whether the server would accept a message, and which line of the file decides it, by the server's code."""
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -41,6 +42,7 @@ class ExplainScreen(BaseScreen):
                 _AUTOMATIC,
             ),
         )
+        self._first = [text for _, text in fields]
         self._fields = [Field(context, option, text, text, lambda _: None) for option, text in fields]
         self._walker: urwid.SimpleFocusListWalker[Flow] = urwid.SimpleFocusListWalker([])
         self._show_rows([urwid.Text(("dim", " [Explain] or F2 asks the server's own rules. Nothing is sent."))])
@@ -58,6 +60,12 @@ class ExplainScreen(BaseScreen):
 
     def show(self) -> None:
         self._pane.tell()
+
+    def fill(self, values: Mapping[str, str]) -> None:
+        """Ask about these values; a field without one becomes blank, or what it is at first."""
+        for field, first in zip(self._fields, self._first, strict=True):
+            field.show(values.get(field.option.name, first), first)
+        self.do("explain")
 
     def help(self) -> Help | None:
         focus = self._walker[self._walker.focus] if self._walker.focus is not None else None

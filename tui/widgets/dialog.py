@@ -3,13 +3,16 @@
 Esc does the same as one of the buttons, which is always shown. In a question the safe answer has the focus.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import urwid
 
 from tui.widgets.buttons import ButtonRow, Pressed
 from tui.widgets.flow import Flow
+from tui.widgets.palette import NAMES
+from tui.widgets.row_search import RowSearch
+from tui.widgets.steady import SteadyText
 from tui.widgets.text import clean
 
 __all__ = ["Dialog", "ask", "message", "paragraphs", "text_rows"]
@@ -52,10 +55,13 @@ class Dialog(urwid.WidgetWrap[urwid.AttrMap[urwid.AbstractWidget]]):
         self.is_exit = is_exit
         self.words = words
         self.width = width
-        self.contexts = contexts
+        self._is_pager = len(rows) > 1 and not any(row.selectable() for row in rows)
+        self.contexts = (*contexts, "pager") if self._is_pager else contexts
+        self._search = RowSearch(self._texts, lambda: self.list.focus_position, self._scroll_to)
+        self._search_line = SteadyText("", wrap="clip")
         self._do = do or (lambda _: False)
         self._accept = next((pressed for label, pressed in buttons[:1] if label in _ACCEPTING), submit)
-        self._walker: urwid.SimpleFocusListWalker[Flow] = urwid.SimpleFocusListWalker(list(rows))
+        self._walker: urwid.SimpleFocusListWalker[Flow] = urwid.SimpleFocusListWalker(self._shown(rows))
         self.list: urwid.ListBox[int] = urwid.ListBox(self._walker, select_navigation=True)
         self._rows: list[Flow] = list(rows)
         self._buttons = ButtonRow(buttons, focus_button or 0)
@@ -78,7 +84,7 @@ class Dialog(urwid.WidgetWrap[urwid.AttrMap[urwid.AbstractWidget]]):
         if hint_rows == self._hint_rows:
             return
         self._hint_rows = hint_rows
-        parts: list[Flow] = [urwid.Divider(), self._buttons]
+        parts: list[Flow] = [urwid.AttrMap(self._search_line, "head"), self._buttons]
         if hint_rows:
             hint = urwid.Filler(urwid.AttrMap(self._hint, "help"), "top")
             parts += [urwid.AttrMap(urwid.Divider("─"), "rule"), urwid.BoxAdapter(hint, hint_rows)]
@@ -96,7 +102,7 @@ class Dialog(urwid.WidgetWrap[urwid.AttrMap[urwid.AbstractWidget]]):
     def show_rows(self, rows: Rows) -> None:
         """Show other rows; the button in focus keeps the focus."""
         self._rows = list(rows)
-        self._walker[:] = self._rows
+        self._walker[:] = self._shown(rows)
         if self._walker and self.list.focus is None:
             self._walker.set_focus(0)
 
@@ -116,7 +122,29 @@ class Dialog(urwid.WidgetWrap[urwid.AttrMap[urwid.AbstractWidget]]):
         hint = self._hint_rows + 1 if self._hint_rows else 0
         return text_rows(self._rows, inner) + self._buttons.rows((inner,)) + hint + 3
 
+    def _shown(self, rows: Rows) -> list[Flow]:
+        """Return the rows as the list holds them: those of a text can be marked."""
+        return [urwid.AttrMap(row, None) for row in rows] if self._is_pager else list(rows)
+
+    def _texts(self) -> list[str]:
+        return [str(getattr(row, "text", "")) for row in self._rows]
+
+    def _scroll_to(self, row: int) -> None:
+        """Bring a row of a text to the top, and mark it."""
+        for each in self._walker:
+            if isinstance(each, urwid.AttrMap):
+                each.set_attr_map({None: None})
+        marked: dict[Hashable, Hashable] = dict.fromkeys((None, *NAMES), "row focus")
+        chosen = self._walker[row]
+        if isinstance(chosen, urwid.AttrMap):
+            chosen.set_attr_map(marked)
+        self.list.set_focus(row)
+        self.list.set_focus_valign("top")
+
     def keypress(self, size: Any, key: str) -> str | None:
+        if self._is_pager and self._search.takes(key):
+            self._search_line.set_text(self._search.line)
+            return None
         unhandled: str | None = self._w.keypress(size, key)
         if unhandled == "enter":
             unhandled = self._enter(size)
