@@ -5,12 +5,13 @@ import re
 import socket
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 
 from smtpd_classic.config.check_domains import local_domains
 from smtpd_classic.config.kinds import Host
 from smtpd_classic.config.schema import Config
 from smtpd_classic.daemon.privileges import service_user
-from smtpd_classic.dns import DnsFailure, DnsResolver, NoSuchDomain
+from smtpd_classic.dns import DnsFailure, DnsResolver, NoSuchDomain, Resolver
 from smtpd_classic.doctor.finding import Examination
 from smtpd_classic.doctor.reports import received_reports
 from smtpd_classic.domain_name import ascii_domain
@@ -18,6 +19,8 @@ from smtpd_classic.keys.publication import Publication, same_record
 from smtpd_classic.keys.records import DnsRecord, MailHost, domain_records
 from smtpd_classic.keys.store import RETIRED, KeyStore, dkim_folder
 from smtpd_classic.log_source import NoLog, log_source
+from smtpd_classic.mailauth.lookup import Lookups
+from smtpd_classic.mailauth.spf_record import spf_records
 
 __all__ = [
     "ALGORITHMS",
@@ -29,12 +32,14 @@ __all__ = [
     "own_addresses",
     "publication_of",
     "records_of",
+    "relay_terms",
     "signing_domains",
     "stored_keys",
 ]
 
 ALGORITHMS = ("rsa2048", "rsa3072", "ed25519", "rsa2048+ed25519")
 _PATIENCE_S = 10.0
+_RELAY_PATIENCE_S = 3.0
 _VISITOR = re.compile(r": connect from [^\[]*\[([0-9A-Fa-f.:]+)\]")
 _LONGEST_BANNER = 512
 _LINES_LOOKED_AT = 50
@@ -101,7 +106,7 @@ def records_of(config: Config, store: KeyStore, domain: str) -> list[DnsRecord]:
         ascii_domain(config.helo_name),
         own_addresses(config),
         frozenset(signing_domains(config)),
-        tuple(dict.fromkeys(map(_relay_domain, config.remote.relay_hosts))),
+        relay_terms(config.remote.relay_hosts, DnsResolver(config.server.name_servers)),
         any(listener.port == 465 or listener.auth == "required" for listener in config.listeners),
     )
     postmaster = f"postmaster@{domain}"
@@ -114,9 +119,24 @@ def records_of(config: Config, store: KeyStore, domain: str) -> list[DnsRecord]:
     )
 
 
-def _relay_domain(relay: Host) -> str:
-    """Return the domain of a relay that probably has its SPF record: the last two labels of its name."""
-    return ".".join(relay.name.split(".")[-2:])
+def relay_terms(relays: Sequence[Host], resolver: Resolver) -> tuple[str, ...]:
+    """Return the SPF terms that let relays send for a domain. A name is one of a provider, which tells in DNS which of
+    its domains has an SPF record; without an answer the last two labels are proposed."""
+    lookups = Lookups(resolver, deadline_s=_RELAY_PATIENCE_S)
+    return tuple(dict.fromkeys(_relay_term(relay.name, lookups) for relay in relays))
+
+
+def _relay_term(name: str, lookups: Lookups) -> str:
+    with suppress(ValueError):
+        address = ipaddress.ip_address(name.strip("[]"))
+        return f"ip{address.version}:{address}"
+    labels = ascii_domain(name).split(".")
+    domains = [".".join(labels[at:]) for at in range(max(len(labels) - 2, 0), -1, -1)]
+    for domain in domains:
+        with suppress(NoSuchDomain, DnsFailure):
+            if spf_records(lookups.txt(domain)):
+                return f"include:{domain}"
+    return f"include:{domains[0]}"
 
 
 def is_shown(resolver: DnsResolver, record: DnsRecord) -> bool:

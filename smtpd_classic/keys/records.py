@@ -21,12 +21,12 @@ class DnsRecord:
 
 @dataclass(frozen=True, slots=True)
 class MailHost:
-    """The facts about this server that its records depend on. `relays` are the domains whose SPF a relay is in."""
+    """The facts about this server that its records depend on. `relay_terms` are the SPF terms for the relays."""
 
     helo_name: str
     addresses: tuple[str, ...]
     mail_domains: frozenset[str]
-    relays: tuple[str, ...] = ()
+    relay_terms: tuple[str, ...] = ()
     submissions: bool = True
 
 
@@ -41,8 +41,11 @@ def domain_records(
     """Return the records for one domain. `keys` are pairs of a name in DNS and a record."""
     found = [DnsRecord(domain, "MX", f"10 {host.helo_name}.", "Mail for this domain comes to this server.")]
     found += _host_records(domain, host)
-    includes = "".join(f" include:{relay}" for relay in host.relays)
-    found.append(DnsRecord(domain, "TXT", f"v=spf1 mx{includes} ~all", "SPF: this server may send for the domain."))
+    spf = " ".join(("v=spf1 mx", *host.relay_terms, "~all"))
+    purpose = "SPF: this server may send for the domain."
+    if any(term.startswith("include:") for term in host.relay_terms):
+        purpose += " Ask the provider of the relay for the right include."
+    found.append(DnsRecord(domain, "TXT", spf, purpose))
     found += [DnsRecord(name, "TXT", record, "DKIM: the key of our signatures.") for name, record in keys]
     dmarc = f"v=DMARC1; p=none; rua=mailto:{dmarc_reports_to}"
     found.append(DnsRecord(f"_dmarc.{domain}", "TXT", dmarc, "DMARC: reports about mail that claims this domain."))

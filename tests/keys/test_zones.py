@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from smtpd_classic.dns import DnsResolver
+from smtpd_classic.config.kinds import Host
+from smtpd_classic.dns import DnsFailure, DnsResolver, FixedResolver
+from smtpd_classic.doctor.facts import relay_terms
 from smtpd_classic.keys.publication import Publication
 from smtpd_classic.keys.ring import KeyRing
 from smtpd_classic.keys.store import KeyStore
@@ -73,6 +75,26 @@ def test_the_printed_zone_is_right(
             assert spf(resolver, f"joe@{ZONE}", helo, "203.0.113.9") is ResultWord.SOFTFAIL
         (policy,) = resolver.txt(f"_dmarc.{ZONE}")
         assert parse_dmarc_record(policy).usable
+
+
+@pytest.mark.parametrize(
+    ("relays", "spf", "terms"),
+    [
+        (["smtp.relay.test"], {"relay.test": b"v=spf1 ip4:192.0.2.1 -all"}, ("include:relay.test",)),
+        (["smtp.relay.co.test"], {"relay.co.test": b"v=spf1 ip4:192.0.2.1 -all"}, ("include:relay.co.test",)),
+        (["a.relay.test", "b.relay.test"], {"relay.test": b"v=spf1 -all"}, ("include:relay.test",)),
+        (["smtp.relay.test"], {"smtp.relay.test": b"v=spf1 a -all"}, ("include:smtp.relay.test",)),
+        (["smtp.relay.test"], {"relay.test": DnsFailure("silence")}, ("include:relay.test",)),
+        (["smtp.relay.test"], {}, ("include:relay.test",)),
+        (["192.0.2.25", "[2001:db8::25]"], {}, ("ip4:192.0.2.25", "ip6:2001:db8::25")),
+        (["relay"], {}, ("include:relay",)),
+    ],
+)
+def test_the_spf_terms_of_a_relay_are_asked_for_in_dns(
+    relays: list[str], spf: dict[str, bytes | Exception], terms: tuple[str, ...]
+) -> None:
+    answers = {name: [text] if isinstance(text, bytes) else text for name, text in spf.items()}
+    assert relay_terms([Host(name) for name in relays], FixedResolver(txt=answers)) == terms
 
 
 def zone_of(store: KeyStore, selectors: set[str]) -> str:
