@@ -1,4 +1,4 @@
-"""Pictures of the main screens for the README, in the colours of a terminal: `python -m tests.tui.pictures`.
+"""Pictures of the screens in the colours of a terminal, for the README and the manual: `python -m tests.tui.pictures`.
 
 They are drawn from the program itself, on a made-up server with made-up mail.
 """
@@ -20,11 +20,12 @@ from smtpd_classic.runtime import Listening, Runtime
 from smtpd_classic.runtime.status import own_status
 from spool import Envelope, Recipient, Spool, new_queue_id
 from tests.tui.program import CONFIG, Tui, made
+from tui.screens import MENU_ENTRIES
 from tui.widgets.palette import palette
 
-__all__ = ["as_svg", "main"]
+__all__ = ["as_svg", "file_name", "main"]
 
-FOLDER = Path(__file__).parent / "pictures"
+FOLDER = Path(__file__).parents[2] / "man" / "pictures"
 SIZE = (100, 30)
 CELL, LINE = 8.4, 18
 BACKGROUND, FOREGROUND = "#141414", "#d4d4d4"
@@ -138,29 +139,35 @@ def _log(now: float) -> Iterator[str]:
 
 
 def _pictures(path: Path) -> Iterator[tuple[str, Tui]]:
+    """Yield each screen of the menu, and the dialogs that the README shows."""
     tui = Tui(path, SIZE)
     tui.shell.context.clock = time.time
     tui.shell.run("refresh")
     for bar, most in zip(tui.shell.screen._bars, (30, 28, 6, 11), strict=True):  # type: ignore[attr-defined]
         bar.show(_hour(most), 2)
     yield "status", tui
-    tui.shell.go("Basic Parameters", "require_own_sender")
-    yield "basic-parameters", tui
+    for place in MENU_ENTRIES[1:]:
+        yield file_name(place.title), tui.go(place.title)
     tui.shell.go("Basic Parameters", "max_recipients")
     yield "apply", tui.press("ctrl u").type("250").press("f2")
     tui.press("esc", "f3")
-    yield "queue", tui.go("Queue").press("down", "down", "t", "down", "t")
-    yield "log", tui.go("Log").press("up", "up", "up")
+    yield "story", tui.go("Queue").press("down", "down", "down", "down", "down", "i")
+
+
+def file_name(title: str) -> str:
+    return title.lower().replace(" & ", "-").replace(" ", "-")
 
 
 def main() -> None:
     FOLDER.mkdir(exist_ok=True)
+    for old in FOLDER.glob("*.svg"):
+        old.unlink()
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)
         for name, tui in _pictures(_server(Path(folder))):
             tui.look()
             svg = as_svg(ut.render_runs(tui.root, SIZE, focus=True), SIZE[0])
-            (FOLDER / f"{name}.svg").write_text(svg, encoding="utf-8")
+            (FOLDER / f"{name}.svg").write_text(svg.replace(folder, "/srv"), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import pytest
 import urwid
 import urwid.testing as ut
 
+from tests.tui.pictures import FOLDER, file_name
 from tests.tui.program import Tui, made
 from tui.app import _draws_lines
 from tui.screens import MENU_ENTRIES
@@ -42,6 +43,25 @@ def test_every_look_named_in_the_code_is_in_the_palette() -> None:
     assert named <= NAMES
 
 
+def luminance(colour: tuple[int, ...]) -> float:
+    """Return the relative luminance of WCAG 2."""
+    linear = [each / 3294.6 if each <= 10 else ((each / 255 + 0.055) / 1.055) ** 2.4 for each in colour]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("colors", [16, 256])
+@pytest.mark.parametrize("light", [False, True], ids=["dark", "light"])
+def test_every_text_has_contrast(light: bool, colors: int) -> None:
+    own = ((0, 0, 0), (255, 255, 255)) if light else ((212, 212, 212), (0, 0, 0))
+    for name in NAMES:
+        values = ut.resolve_attr(name, palette(light=light), colors=colors).get_rgb_values()
+        front = values[:3] if values[0] is not None else own[0]
+        back = values[3:] if values[3] is not None else own[1]
+        darker, lighter = sorted((luminance(front), luminance(back)))  # type: ignore[arg-type]
+        least = 2.5 if name == "rule" else 3 if name.startswith("graph") else 4.5  # lines, graphics, text
+        assert (lighter + 0.05) / (darker + 0.05) >= least, name
+
+
 def test_focus_can_be_seen_without_colour() -> None:
     entries = palette()
     for name in ("field focus", "button focus", "row focus", "menu focus"):
@@ -70,3 +90,8 @@ def test_lines_are_drawn_only_where_the_locale_has_them(
 ) -> None:
     monkeypatch.setattr(locale, "getpreferredencoding", lambda do_setlocale=True: "UTF-8")
     assert _draws_lines(environ) is lines
+
+
+def test_the_manual_has_a_picture_of_every_screen() -> None:
+    kept = {picture.stem for picture in FOLDER.glob("*.svg")}
+    assert {file_name(place.title) for place in MENU_ENTRIES} <= kept, "run: python -m tests.tui.pictures"

@@ -47,42 +47,44 @@ _LOOKS = {
         ("black", "light gray", "white,bold", "g30"), ("white", "dark blue", "black,bold", "g85"), "bold,underline"
     ),
     "menu focus": Appearance(
-        ("black", "dark cyan", "black", "#6cf"), ("white", "dark cyan", "white,bold", "#06a"), "standout"
+        ("black", "dark cyan", "black", "#6cf"), ("white", "dark blue", "white,bold", "#06a"), "standout"
     ),
     "label": Appearance(_PLAIN, _PLAIN, "default"),
-    "changed": Appearance(("yellow", "default", "#fd6", "default"), ("brown", "default", "#a50", "default"), "bold"),
+    "changed": Appearance(
+        ("yellow", "default", "#fd6", "default"), ("dark magenta", "default", "#a50", "default"), "bold"
+    ),
     "field": Appearance(("white", "dark blue", "white", "g19"), ("black", "light gray", "black", "g89"), "underline"),
     "field focus": Appearance(
-        ("black", "dark cyan", "black", "#6cf"), ("white", "dark cyan", "black", "#8cf"), "standout"
+        ("black", "dark cyan", "black", "#6cf"), ("white", "dark blue", "black", "#8cf"), "standout"
     ),
     "disabled": Appearance(
-        ("dark gray", "default", "g46", "default"), ("dark gray", "default", "g54", "default"), "default"
+        ("dark gray", "default", "g46", "default"), ("black", "default", "g42", "default"), "default"
     ),
     "button": Appearance(("light cyan", "default", "#8cf", "g19"), ("dark blue", "default", "#048", "g89"), "bold"),
     "button focus": Appearance(
-        ("black", "dark cyan", "black", "#6cf"), ("white", "dark cyan", "white,bold", "#06a"), "standout"
+        ("black", "dark cyan", "black", "#6cf"), ("white", "dark blue", "white,bold", "#06a"), "standout"
     ),
     "row": Appearance(_PLAIN, _PLAIN, "default"),
     "row focus": Appearance(
-        ("black", "dark cyan", "black", "#6cf"), ("white", "dark cyan", "white,bold", "#06a"), "standout"
+        ("black", "dark cyan", "black", "#6cf"), ("white", "dark blue", "white,bold", "#06a"), "standout"
     ),
     "head": Appearance(
         ("dark cyan", "default", "#8ac", "default"), ("dark blue", "default", "#06a", "default"), "underline"
     ),
     "rule": Appearance(
-        ("dark gray", "default", "g35", "default"), ("dark gray", "default", "g70", "default"), "default"
+        ("dark gray", "default", "g39", "default"), ("dark gray", "default", "g62", "default"), "default"
     ),
     "help": Appearance(_PLAIN, _PLAIN, "default"),
     "help label": Appearance(
         ("light cyan", "default", "#8cf,bold", "default"), ("dark blue", "default", "#048,bold", "default"), "bold"
     ),
-    "dim": Appearance(
-        ("dark gray", "default", "g54", "default"), ("dark gray", "default", "g46", "default"), "default"
-    ),
+    "dim": Appearance(("dark gray", "default", "g54", "default"), ("black", "default", "g42", "default"), "default"),
     "good": Appearance(
-        ("light green", "default", "#6d6", "default"), ("dark green", "default", "#060", "default"), "default"
+        ("light green", "default", "#6d6", "default"), ("dark blue", "default", "#060", "default"), "default"
     ),
-    "warn": Appearance(("yellow", "default", "#fd6", "default"), ("brown", "default", "#a50", "default"), "bold"),
+    "warn": Appearance(
+        ("yellow", "default", "#fd6", "default"), ("dark magenta", "default", "#a50", "default"), "bold"
+    ),
     "bad": Appearance(
         ("light red", "default", "#f77,bold", "default"), ("dark red", "default", "#b00,bold", "default"), "bold"
     ),
@@ -93,18 +95,18 @@ _LOOKS = {
         ("white,bold", "default", "white,bold", "default"), ("black,bold", "default", "black,bold", "default"), "bold"
     ),
     "key": Appearance(
-        ("black", "dark cyan", "black", "#6ac"), ("white", "dark cyan", "white,bold", "#06a"), "standout"
+        ("black", "dark cyan", "black", "#6ac"), ("white", "dark blue", "white,bold", "#06a"), "standout"
     ),
     "key name": Appearance(_PLAIN, _PLAIN, "bold"),
     "graph": Appearance(_PLAIN, _PLAIN, "default"),
     "graph in": Appearance(
-        ("light green", "default", "#6d6", "default"), ("dark green", "default", "#080", "default"), "default"
+        ("light green", "default", "#6d6", "default"), ("dark blue", "default", "#080", "default"), "default"
     ),
     "graph out": Appearance(
-        ("light blue", "default", "#6af", "default"), ("dark blue", "default", "#04c", "default"), "default"
+        ("light blue", "default", "#6af", "default"), ("black", "default", "#04c", "default"), "default"
     ),
     "graph deferred": Appearance(
-        ("yellow", "default", "#fd6", "default"), ("brown", "default", "#a60", "default"), "default"
+        ("yellow", "default", "#fd6", "default"), ("dark magenta", "default", "#a60", "default"), "default"
     ),
     "graph rejected": Appearance(
         ("light red", "default", "#f66", "default"), ("dark red", "default", "#c00", "default"), "default"
@@ -113,7 +115,7 @@ _LOOKS = {
         ("light red", "default", "#f77", "default"), ("dark red", "default", "#b00", "default"), "default"
     ),
     "added": Appearance(
-        ("light green", "default", "#6d6", "default"), ("dark green", "default", "#060", "default"), "bold"
+        ("light green", "default", "#6d6", "default"), ("dark blue", "default", "#060", "default"), "bold"
     ),
 }
 
