@@ -97,7 +97,7 @@ class Services:
         object.__setattr__(self, "sources", sources)
         object.__setattr__(self, "rewriting", rewriting_for(self.config.replacements, local=True))
         object.__setattr__(self, "_trust", Trust(self.config, self.dns))
-        object.__setattr__(self, "_filter", filter_tools(self.config, self.dns, self._complain))
+        object.__setattr__(self, "_filter", filter_tools(self.config, self.dns, self._complain, self._report_list))
         object.__setattr__(self, "trusted_results", HostPatterns(self.config.authentication.trusted_results))
         object.__setattr__(self, "own_ids", _own_ids(self.config))
         object.__setattr__(self, "_signing_hosts", Networks(self.config.signing.sign_for_hosts))
@@ -141,6 +141,9 @@ class Services:
             return None
         account = self.accounts.account(found.targets[0]) if found is not None and len(found.targets) == 1 else None
         return account.folder if account is not None else None
+
+    def _report_list(self, zone: str, problem: str) -> None:
+        self.runtime.lists.report(zone, problem, 0.0)
 
     def _complain(self, sentence: str) -> None:
         self.log.write("smtpd", f"warning: {sentence}", WARNING)

@@ -121,7 +121,18 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     "daemon.privileges": (set(), set()),
     "client.probe": ({"client", "config", "dns", "milter", "smtp"}, set()),
     "doctor": (
-        {"accounts", "config", "daemon.privileges", "dns", "domain_name", "keys", "log_source", "mailauth", "milter"}
+        {
+            "accounts",
+            "config",
+            "daemon.privileges",
+            "dns",
+            "domain_name",
+            "filters",
+            "keys",
+            "log_source",
+            "mailauth",
+            "milter",
+        }
         | {"runtime"}
         | {"server.tls", "spool"},
         set(),

@@ -89,6 +89,9 @@ def _complaints(found: dict[str, Any], warn_s: float, critical_s: float) -> Iter
         )
     if found["not_listening"]:
         yield 1, str(found["not_listening"][0]).rstrip(".")
+    for each in found["lists"]:
+        if each["state"] == "off":
+            yield 1, f"the list {each['zone']} is off"
     if found["error"]:
         yield 1, "the last reload was refused"
 
@@ -129,6 +132,7 @@ def gathered(config: Config, now: float) -> dict[str, Any]:
         "queue_oldest_s": oldest_s,
         "hosts": _hosts(config, runtime, now),
         "milters": _milters(config, runtime),
+        "lists": _dns_lists(config, runtime),
     }
 
 
@@ -191,6 +195,22 @@ def _milter_lines(found: list[dict[str, Any]]) -> Iterator[str]:
         yield f"{'' if number else 'milters':15}{printable(words, 400)}"
 
 
+def _dns_lists(config: Config, runtime: Runtime) -> list[dict[str, Any]]:
+    """Return the state of each DNS list, as its last test left it."""
+    found = []
+    for each in (*config.filter.blocklists, *config.filter.allowlists):
+        state = runtime.lists.read(each.zone)
+        word = "not used yet" if state is None else "off" if state.reason else "used"
+        found.append({"zone": each.zone, "state": word, "reason": state.reason if state is not None else ""})
+    return found
+
+
+def _list_lines(found: list[dict[str, Any]]) -> Iterator[str]:
+    for number, each in enumerate(found):
+        reason = f": {each['reason']}" if each["reason"] else ""
+        yield f"{'' if number else 'lists':15}{printable(each['zone'] + ' ' + each['state'] + reason, 400)}"
+
+
 def _host_lines(found: list[dict[str, Any]]) -> Iterator[str]:
     for number, each in enumerate(found[:_MOST_HOSTS]):
         until = time.strftime("%H:%M:%S", time.localtime(each["until"]))
@@ -215,6 +235,7 @@ def _lines(found: dict[str, Any]) -> list[str]:
     lines.append(f"{'queue':15}{_counts(queue) if queue is not None else 'cannot be read'}")
     lines += _host_lines(found["hosts"])
     lines += _milter_lines(found["milters"])
+    lines += _list_lines(found["lists"])
     lines.append(f"{'connections':15}{found['connections']} open; {found['blocked_clients']} clients blocked")
     lines.append(f"{'last hour':15}{_counts({name: found['last_hour'][name] for name in _SHOWN_TOTALS})}")
     lines.append(f"{'in all':15}{_counts({name: found['totals'][name] for name in _SHOWN_TOTALS})}")

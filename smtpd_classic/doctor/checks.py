@@ -43,6 +43,7 @@ CHECKS: tuple[Callable[[Examination], Iterator[CheckResult]], ...] = (
     host_checks.queue,
     server_checks.held,
     host_checks.milters,
+    host_checks.dns_lists,
     host_checks.log,
 )
 

@@ -15,6 +15,7 @@ from smtpd_classic.dns import DnsFailure, DnsResolver, NoSuchDomain, Resolver
 from smtpd_classic.doctor.finding import Examination
 from smtpd_classic.doctor.reports import received_reports
 from smtpd_classic.domain_name import ascii_domain
+from smtpd_classic.filters.resolvers import name_servers
 from smtpd_classic.keys.publication import Publication, same_record
 from smtpd_classic.keys.records import DnsRecord, MailHost, domain_records
 from smtpd_classic.keys.store import RETIRED, KeyStore, dkim_folder
@@ -173,7 +174,7 @@ def examination(
         reach=_reach,
         last_visitor=lambda: _last_visitor(config.server.log),
         reports=lambda domain: received_reports(config, domain, time.time()),
-        name_servers=_name_servers(config),
+        name_servers=name_servers(config),
         probe_hosts=tuple(probe_hosts) or config.server.probe_hosts or _recent_hosts(config.server.log),
         lists=tuple(lists),
     )
@@ -204,18 +205,6 @@ def _greeting(address: str, port: int) -> str:
 def _reach(host: str, port: int) -> None:
     """Connect to a port. Raises OSError."""
     socket.create_connection((host, port), _PATIENCE_S).close()
-
-
-def _name_servers(config: Config) -> tuple[str, ...]:
-    """Return the addresses of the name servers that are asked."""
-    if config.server.name_servers:
-        return tuple(address for address, _ in config.server.name_servers)
-    try:
-        with open("/etc/resolv.conf", encoding="utf-8", errors="replace") as file:
-            words = [line.split() for line in file]
-    except OSError:
-        return ()
-    return tuple(each[1] for each in words if len(each) > 1 and each[0] == "nameserver")
 
 
 def _recent_hosts(log: str) -> tuple[str, ...]:

@@ -7,13 +7,25 @@ from datetime import UTC, datetime
 
 from smtpd_classic.dns import DnsFailure, NoSuchDomain
 from smtpd_classic.doctor.finding import NOT_USED, CheckResult, Examination, good, unknown, wrong
+from smtpd_classic.filters.dns_lists import list_problem
 from smtpd_classic.milter.connection import MilterFailure
 from smtpd_classic.milter.probe import try_filter
 from smtpd_classic.runtime import StatusFile
 from smtpd_classic.server.tls import days_left, problem_with
 from spool import Spool, SpoolBroken
 
-__all__ = ["block_lists", "certificate", "clock", "daemon", "disk", "log", "milters", "port_25_out", "queue"]
+__all__ = [
+    "block_lists",
+    "certificate",
+    "clock",
+    "daemon",
+    "disk",
+    "dns_lists",
+    "log",
+    "milters",
+    "port_25_out",
+    "queue",
+]
 
 _SOON_DAYS = 14
 _FEW_INODES = 1000
@@ -89,6 +101,18 @@ def milters(facts: Examination) -> Iterator[CheckResult]:
             yield wrong(f"milter {each.name}", str(problem), "Start it, or correct its address and its rights.")
         else:
             yield good(f"milter {each.name}", f"it answers in {took_s * 1000:.0f} ms")
+
+
+def dns_lists(facts: Examination) -> Iterator[CheckResult]:
+    """Test the lists of the SMTP Filter (RFC 5782 5): one that fails is not used."""
+    options = facts.config.filter
+    for each in (*options.blocklists, *options.allowlists):
+        problem = list_problem(facts.resolver, each)
+        if problem:
+            advice = "Use another list, or a resolver of your own."
+            yield wrong(f"list {each.zone}", f"it is not used: {problem}", advice)
+        else:
+            yield good(f"list {each.zone}", "it has its test address, and not every address")
 
 
 def log(facts: Examination) -> Iterator[CheckResult]:

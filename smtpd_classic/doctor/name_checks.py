@@ -7,6 +7,7 @@ from smtpd_classic.dns import DnsFailure, NoSuchDomain
 from smtpd_classic.doctor.dns_checks import SET_ADDRESSES, address_records, leads_here
 from smtpd_classic.doctor.finding import NOT_USED, CheckResult, Examination, good, unknown, wrong
 from smtpd_classic.domain_name import ascii_domain
+from smtpd_classic.filters.resolvers import public_resolvers
 from smtpd_classic.mailauth.lookup import Lookups
 from smtpd_classic.mailauth.spf import SpfQuery, check_spf
 from smtpd_classic.mailauth.words import ResultWord
@@ -19,20 +20,6 @@ _PRIVATE = tuple(
     ipaddress.ip_network(text)
     for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "127.0.0.0/8", "fc00::/7", "::1/128")
 )
-_PUBLIC_RESOLVERS = {
-    "8.8.8.8": "Google",
-    "8.8.4.4": "Google",
-    "2001:4860:4860::8888": "Google",
-    "2001:4860:4860::8844": "Google",
-    "1.1.1.1": "Cloudflare",
-    "1.0.0.1": "Cloudflare",
-    "2606:4700:4700::1111": "Cloudflare",
-    "2606:4700:4700::1001": "Cloudflare",
-    "9.9.9.9": "Quad9",
-    "149.112.112.112": "Quad9",
-    "208.67.222.222": "OpenDNS",
-    "208.67.220.220": "OpenDNS",
-}
 
 
 def helo_name(facts: Examination) -> Iterator[CheckResult]:
@@ -63,15 +50,16 @@ def own_address(facts: Examination) -> Iterator[CheckResult]:
 
 def resolver_kind(facts: Examination) -> Iterator[CheckResult]:
     """Report a public resolver: block lists do not answer those."""
-    shared = {_PUBLIC_RESOLVERS[each] for each in facts.name_servers if each in _PUBLIC_RESOLVERS}
+    shared = public_resolvers(facts.name_servers)
+    options = facts.config.filter
     subject = "kind of resolver"
     if not shared:
         yield good(subject, f"of your own or of your provider: {', '.join(facts.name_servers) or 'unknown'}")
-    elif facts.lists:
+    elif facts.lists or options.blocklists or options.allowlists:
         advice = "Install a resolver (“apt install unbound”), and set [server] name_servers to 127.0.0.1."
-        yield wrong(subject, f"that of {' and '.join(sorted(shared))}, to which block lists give no answer", advice)
+        yield wrong(subject, f"that of {' and '.join(shared)}, to which block lists give no answer", advice)
     else:
-        yield good(subject, f"that of {' and '.join(sorted(shared))}; block lists would give it no answer")
+        yield good(subject, f"that of {' and '.join(shared)}; block lists would give it no answer")
 
 
 def helo_spf(facts: Examination) -> Iterator[CheckResult]:

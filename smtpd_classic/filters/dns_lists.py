@@ -73,11 +73,14 @@ class DnsLists:
         records: Resolver,
         complain: Callable[[str], None],
         monotonic: Callable[[], float] = time.monotonic,
+        report: Callable[[str, str], None] = lambda zone, problem: None,
     ) -> None:
+        """`report` gets the result of each test: the zone, and its problem or blank."""
         self._lists = tuple(lists)
         self._records = records
         self._complain = complain
         self._monotonic = monotonic
+        self._report = report
         self._lock = threading.Lock()
         self._problems = {each.zone: "" for each in self._lists}
         self._due = {each.zone: -1.0 for each in self._lists}
@@ -113,6 +116,7 @@ class DnsLists:
         if is_due:
             problem, before = list_problem(self._records, each), self._problems[each.zone]
             self._problems[each.zone] = problem
+            self._report(each.zone, problem)
             if problem:
                 self._due[each.zone] = now + _RETEST_S
             if problem and problem != before:

@@ -7,6 +7,7 @@ from smtpd_classic.config.schema import Config
 from smtpd_classic.dns import Resolver
 from smtpd_classic.filters.dns_lists import DnsLists
 from smtpd_classic.filters.patterns import NamePatterns
+from smtpd_classic.filters.resolvers import name_servers, public_resolvers
 from smtpd_classic.filters.rules import PreparedRule, prepared_rules
 
 __all__ = ["FilterTools", "filter_tools"]
@@ -20,13 +21,20 @@ class FilterTools(NamedTuple):
     rules: tuple[PreparedRule, ...]
 
 
-def filter_tools(config: Config, records: Resolver, complain: Callable[[str], None]) -> FilterTools:
-    """Return the tools; `complain` writes a warning into the log."""
+def filter_tools(
+    config: Config, records: Resolver, complain: Callable[[str], None], report: Callable[[str, str], None]
+) -> FilterTools:
+    """Return the tools. `complain` writes a warning into the log, `report` gets the result of each test of a list."""
     options = config.filter
+    allowlists = options.allowlists
+    shared = public_resolvers(name_servers(config)) if allowlists else ()
+    if shared:
+        complain(f"allowlists are not used: the resolver is that of {' and '.join(shared)}; use one of your own")
+        allowlists = ()
     return FilterTools(
         NamePatterns(options.refuse_senders),
         NamePatterns(options.refuse_hellos),
-        DnsLists(options.blocklists, records, complain),
-        DnsLists(options.allowlists, records, complain),
+        DnsLists(options.blocklists, records, complain, report=report),
+        DnsLists(allowlists, records, complain, report=report),
         prepared_rules(config.filter_rules),
     )

@@ -21,7 +21,7 @@ from smtpd_classic.policy.filter import (
     reverse_name,
     sender_domain,
 )
-from smtpd_classic.policy.filter_rules import action, block_attachments
+from smtpd_classic.policy.filter_rules import action, block_attachments, rules_check
 from smtpd_classic.policy.greylist import greylist
 from smtpd_classic.policy.groups import post
 from smtpd_classic.policy.limits import (
@@ -138,6 +138,7 @@ CHECKS = (
     PolicyCheck(RcptTo, "filter", reverse_name, lambda rules: rules.config.filter.reverse_name == "refuse"),
     PolicyCheck(RcptTo, "filter", blocklists, lambda rules: bool(rules.filter.blocklists)),
     PolicyCheck(RcptTo, "filter", sender_domain, lambda rules: rules.config.filter.sender_domain != "no"),
+    PolicyCheck(RcptTo, "filter-rule", action, lambda rules: bool(rules.filter.rules)),
     PolicyCheck(RcptTo, "filter", greylist, lambda rules: rules.config.filter.greylist != "no"),
     PolicyCheck(
         StartContent, "basic", over_max_recipients, lambda rules: rules.config.basic.over_max_recipients != "defer"
@@ -165,7 +166,7 @@ CONTENT_CHECKS = (
         blocklist_action,
         lambda rules: bool(rules.filter.blocklists) and rules.config.filter.blocklist_action != "refuse",
     ),
-    ContentRow("filter-rule", "action", action, lambda rules: bool(rules.filter.rules)),
+    ContentRow("filter-rule", "action", rules_check, lambda rules: bool(rules.filter.rules)),
     ContentRow(
         "filter", "block_attachments", block_attachments, lambda rules: bool(rules.config.filter.block_attachments)
     ),

@@ -14,14 +14,22 @@ from smtpd_classic.policy.content import ContentCheck, Disposition
 from smtpd_classic.policy.filter import is_always_reached
 from smtpd_classic.policy.transaction import ResolvedRecipient, Transaction
 from smtpd_classic.smtp.address import split_address
-from smtpd_classic.smtp.events import RcptTo
+from smtpd_classic.smtp.events import Event
 from smtpd_classic.smtp.replies import ATTACHMENT_REFUSED, RULE_REFUSED
 from smtpd_classic.smtp.reply import Reply
 
-__all__ = ["action", "block_attachments", "is_accepted_at_rcpt"]
+__all__ = ["action", "block_attachments", "is_accepted_at_rcpt", "rules_check"]
 
 
-def action(transaction: Transaction) -> "RulesCheck | None":
+def action(transaction: Transaction, event: Event) -> Reply | None:
+    """Refuse a recipient if a rule does so by the envelope alone."""
+    rule, recipient = _decided_at_rcpt(transaction, _rules_for(transaction)), transaction.recipient
+    if rule is None or rule.action.word != "refuse" or recipient is None or is_always_reached(recipient):
+        return None
+    return RULE_REFUSED
+
+
+def rules_check(transaction: Transaction) -> "RulesCheck | None":
     """Return the check of a transaction; None if no rule is for this client."""
     rules = _rules_for(transaction)
     return RulesCheck(transaction, rules) if rules else None
@@ -78,13 +86,6 @@ class RulesCheck(ContentCheck):
     @property
     def needs_body(self) -> bool:
         return self._attachments is not None
-
-    def recipient(self, event: RcptTo) -> Reply | None:
-        rule = _decided_at_rcpt(self._transaction, self._rules)
-        recipient = self._transaction.recipient
-        if rule is None or rule.action.word != "refuse" or recipient is None or is_always_reached(recipient):
-            return None
-        return RULE_REFUSED
 
     def header(self, header: HeaderBlock) -> Reply | None:
         if any(each.field == "attachment" for each in self._rules):

@@ -48,6 +48,7 @@ class Runtime:
         self.counters = Counters(os.path.join(folder, "counters"))
         self.status = StatusFile(os.path.join(folder, "status.json"))
         self.milters = NeighbourStates(os.path.join(folder, "milters"))
+        self.lists = NeighbourStates(os.path.join(folder, "lists"))
         self._waker = Waker(os.path.join(folder, "wake"))
 
     def under(self, access: Access) -> "Runtime":
@@ -74,6 +75,7 @@ class Runtime:
         os.makedirs(self.blocks.folder, mode=0o755, exist_ok=True)
         self.failures.forget()
         self.milters.forget()
+        self.lists.forget()
         self.counters.make(columns)
 
     def wake(self, queue_id: str = "") -> bool:

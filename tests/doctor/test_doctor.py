@@ -388,3 +388,9 @@ def test_a_milter_answers_or_is_down(patient: Patient, tmp_path: Path) -> None:
     patient.options = f"[milter one]\naddress = {filter_.address}\n[milter two]\naddress = unix:{tmp_path}/none\n"
     assert patient.examined() == [("milter two", "wrong")]
     filter_.close()
+
+
+def test_a_dns_list_that_does_not_work_is_named(patient: Patient) -> None:
+    patient.options = "[filter]\nblocklists = good.list.example, gone.list.example\n"
+    patient.addresses["2.0.0.127.good.list.example"] = ["127.0.0.2"]
+    assert patient.examined() == [("list gone.list.example", "wrong")]

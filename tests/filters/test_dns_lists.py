@@ -1,13 +1,17 @@
 """DNS lists: the answers that count, lists that do not work, and their tests in the course of time."""
 
+from pathlib import Path
+
 import pytest
 
+from smtpd_classic.config import parse
 from smtpd_classic.config.kinds import BLOCKLISTS
 from smtpd_classic.dns import DnsFailure, FixedResolver
 from smtpd_classic.filters.dns_lists import DnsLists, Listing
 from smtpd_classic.filters.patterns import NamePatterns
+from smtpd_classic.filters.tools import filter_tools
 from smtpd_classic.mailauth.lookup import Lookups
-from tests.reception.world import Clock
+from tests.reception.world import CONFIG, Clock
 
 WORKS: dict[str, list[str] | Exception] = {"2.0.0.127.list.example": ["127.0.0.2"]}
 
@@ -107,3 +111,14 @@ def test_answers_that_cannot_be_are_refused(text: str) -> None:
 )
 def test_patterns(pattern: str, text: str, matches: bool) -> None:
     assert bool(NamePatterns([pattern]).find(text)) == matches
+
+
+def test_allowlists_are_not_asked_through_a_public_resolver(tmp_path: Path) -> None:
+    options = "allowlists = list.example=127.0.0.2\n"
+    for resolver, is_used in {"127.0.0.1": True, "8.8.8.8": False}.items():
+        text = CONFIG.format(folder=tmp_path).replace("[server]", f"[server]\nname_servers = {resolver}") + options
+        complaints: list[str] = []
+        config = parse(text, tmp_path / "smtpd-classic.conf")
+        tools = filter_tools(config, FixedResolver(), complaints.append, lambda zone, problem: None)
+        assert bool(tools.allowlists) == is_used
+        assert any("that of Google" in each for each in complaints) != is_used

@@ -10,6 +10,7 @@ from smtpd_classic.config.check import check
 from smtpd_classic.explanation import Question, filter_rules_of
 from smtpd_classic.filters.attachments import AttachmentNames
 from smtpd_classic.filters.matching import comparable, text_match
+from smtpd_classic.policy.explain import explain
 from smtpd_classic.reception import Reception
 from tests.reception.world import CONFIG, World, world
 
@@ -124,3 +125,10 @@ def test_the_command_and_explain_name_the_rules_that_a_message_meets(
     assert main(["--config", path, "filter", "test", "--outgoing", str(file)]) == 1
     found = filter_rules_of(load(path), Question(SUSPICIOUS, "x@elsewhere.example", "joe@example.org"), MESSAGE)
     assert [each.name for each in found] == ["alpha", "beta"]
+
+
+def test_explain_refuses_by_the_envelope_as_the_server_does(tmp_path: Path) -> None:
+    rule = RULE.format(field="sender", match="ends", text="@elsewhere.example").replace("junk", "refuse")
+    here = world(tmp_path, rule)
+    found = explain(here.policy().rules, Question(SUSPICIOUS, "x@elsewhere.example", "joe@example.org"))
+    assert (str(found.reply), found.decided.section) == (to_joe(here), "filter-rule")

@@ -140,6 +140,9 @@ def test_blocklists(world: World) -> None:
 def test_blocklists_that_do_not_work(world: World) -> None:
     world.given({"filter": {"sender_domain": "no", "blocklists": "closed.list.test, all.list.test, missing.test"}})
     assert reply(world, ip=LISTED).startswith(ACCEPTED)
+    status = world.command("status").stdout
+    assert "closed.list.test off: the list refuses to answer this resolver" in status
+    assert "the list missing.test is off" in world.command("status", "--check").stdout
     world.logged("closed.list.test is not used: the list refuses to answer this resolver")
     world.logged("all.list.test is not used: the list has 127.0.0.1")
     world.logged("missing.test is not used: the list does not have its test address 127.0.0.2")
