@@ -12,7 +12,7 @@ COMPILED = {
     "smtpd_classic": "durable log services",
     "smtpd_classic/accounts": "account accounts address login passwords reading resolution",
     "smtpd_classic/client": (
-        "answers attempt batches connections dialect endpoint health hosts not_ready outcomes relay remote routes"
+        "answers attempt batches connections dialect endpoint health hosts lmtp not_ready outcomes relay remote routes"
         " session transaction transcript transport wire wording"
     ),
     "smtpd_classic/mailstore": "folders incoming store",

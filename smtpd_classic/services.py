@@ -140,7 +140,7 @@ class Services:
         except AccountsUnreadable:
             return None
         account = self.accounts.account(found.targets[0]) if found is not None and len(found.targets) == 1 else None
-        return account.folder if account is not None else None
+        return (account.folder or None) if account is not None else None
 
     def _report_list(self, zone: str, problem: str) -> None:
         self.runtime.lists.report(zone, problem, 0.0)

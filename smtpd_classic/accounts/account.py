@@ -23,8 +23,8 @@ class Account:
     """A mailbox with a password.
 
     `status`: a disabled account gets no mail and cannot log in, a suspended one gets mail and cannot log in. `quota`
-    is in bytes, 0 for none. `folder` is the absolute name of the Maildir. `forward_only`: an alias of the same name
-    takes the place of the mailbox.
+    is in bytes, 0 for none. `folder` is the absolute name of the Maildir, blank for a mailbox of an LMTP server.
+    `forward_only`: an alias of the same name takes the place of the mailbox.
     """
 
     address: str
@@ -35,6 +35,11 @@ class Account:
     may_send_as: tuple[str, ...] = ()
     folder: str = ""
     forward_only: bool = False
+
+    @property
+    def mail_place(self) -> str:
+        """Return the place of its mail, for a sentence."""
+        return self.folder or "the LMTP server of its domain"
 
 
 class ResolvedAddress(NamedTuple):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple, Protocol, TypeVar
 
 from smtpd_classic.accounts.account import NORMAL, Account, ResolvedAddress, StoredScramKeys
+from smtpd_classic.accounts.address import domain_table
 from smtpd_classic.accounts.checks import check
 from smtpd_classic.accounts.groups import MailGroup
 from smtpd_classic.accounts.login import Logins
@@ -20,7 +21,8 @@ from smtpd_classic.accounts.reading import (
     read_users,
     unreadable,
 )
-from smtpd_classic.accounts.resolution import AddressBook, GroupMembers, address_book, domain_table
+from smtpd_classic.accounts.resolution import AddressBook, GroupMembers, address_book
+from smtpd_classic.config.kinds import MailboxPlace
 from smtpd_classic.config.problem import Problem
 from smtpd_classic.config.schema import Config
 
@@ -85,6 +87,10 @@ class Accounts:
 
     def is_local_domain(self, domain: str) -> bool:
         return self._table.local(domain) is not None
+
+    def mailbox_place(self, domain: str) -> MailboxPlace:
+        """Return the place of the mailboxes of a local domain."""
+        return self._table.place(domain)
 
     def canonical(self, address: str) -> str:
         """The one spelling: no domain alias, lower case, completed with the primary domain when there is none."""

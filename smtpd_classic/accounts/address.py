@@ -3,10 +3,12 @@
 import re
 import unicodedata
 
+from smtpd_classic.config.kinds import MAILDIRS, MailboxPlace
+from smtpd_classic.config.schema import Config
 from smtpd_classic.domain_name import spellings, tidy_domain
 from smtpd_classic.smtp.address import split_address
 
-__all__ = ["DomainTable", "account_problem", "local_key"]
+__all__ = ["DomainTable", "account_problem", "domain_table", "local_key"]
 
 # A name for a Maildir's folder, a Dovecot login and a field of the users file: no “/”, “:” or blank, nothing that
 # begins with “.”, “-” or “#”. “+” begins the tag of a plus-address.
@@ -36,8 +38,17 @@ def account_problem(address: str) -> str | None:
 class DomainTable:
     """The local domains under all their names: `[domain]` sections, their aliases, and the primary domain."""
 
-    def __init__(self, primary: str, aliases: dict[str, tuple[str, ...]]) -> None:
+    def __init__(
+        self,
+        primary: str,
+        aliases: dict[str, tuple[str, ...]],
+        places: dict[str, MailboxPlace] | None = None,
+        usual_place: MailboxPlace = MAILDIRS,
+    ) -> None:
+        """`places` are those of the mailboxes of a domain, where they are not in the usual one."""
         self.primary = tidy_domain(primary)
+        self._places = {tidy_domain(name): place for name, place in (places or {}).items()}
+        self._usual_place = usual_place
         self._canonical: dict[str, str] = {}
         for name in dict.fromkeys([*map(tidy_domain, aliases), self.primary]):
             self._canonical |= dict.fromkeys(spellings(name), name)
@@ -52,9 +63,20 @@ class DomainTable:
         found = self._canonical.get(domain)
         return found if found is not None else self._canonical.get(tidy_domain(domain))
 
+    def place(self, domain: str) -> MailboxPlace:
+        """Return the place of the mailboxes of a local domain."""
+        return self._places.get(self.local(domain) or "", self._usual_place)
+
     def canonical(self, address: str) -> str:
         """The one spelling of an address. Without a domain it is completed with the primary one; the local part of an
         address elsewhere is not ours to change."""
         local, domain = split_address(address)
         name = self.local(domain) if domain else self.primary
         return f"{local_key(local)}@{name}" if name is not None else f"{local}@{tidy_domain(domain)}"
+
+
+def domain_table(config: Config) -> DomainTable:
+    """Return the local domains of a configuration."""
+    aliases = {each.name: each.aliases for each in config.domains}
+    places = {each.name: each.mailbox for each in config.domains if each.mailbox is not None}
+    return DomainTable(config.server.primary_domain, aliases, places, config.server.mailbox)

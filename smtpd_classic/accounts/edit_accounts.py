@@ -7,13 +7,12 @@ import os
 from collections.abc import Collection, Sequence
 
 from smtpd_classic.accounts.account import NORMAL, STATUSES, Account
-from smtpd_classic.accounts.address import DomainTable, account_problem
+from smtpd_classic.accounts.address import DomainTable, account_problem, domain_table
 from smtpd_classic.accounts.checks import load_users
 from smtpd_classic.accounts.consequences import refuse_worse
 from smtpd_classic.accounts.locked_file import EditRefused, NotThere, appended, change_file
 from smtpd_classic.accounts.passwords import scheme_problem
 from smtpd_classic.accounts.reading import UserTable, account_lines, read_users
-from smtpd_classic.accounts.resolution import domain_table
 from smtpd_classic.accounts.users import UserLine, edited_line, new_line, parse_line
 from smtpd_classic.config.schema import Config
 from smtpd_classic.smtp.address import is_address, split_address

@@ -5,13 +5,12 @@ An edit that could not work is refused (`EditRefused`) before a file is written.
 
 from collections.abc import Sequence
 
-from smtpd_classic.accounts.address import DomainTable
+from smtpd_classic.accounts.address import DomainTable, domain_table
 from smtpd_classic.accounts.aliases import checked_name, format_alias, parse_aliases, parse_targets
 from smtpd_classic.accounts.checks import load_aliases
 from smtpd_classic.accounts.consequences import refuse_worse
 from smtpd_classic.accounts.locked_file import EditRefused, NotThere, appended, change_file
 from smtpd_classic.accounts.reading import AliasTable, alias_key, read_aliases
-from smtpd_classic.accounts.resolution import domain_table
 from smtpd_classic.config.schema import Config
 
 __all__ = ["delete_alias", "list_aliases", "set_alias"]

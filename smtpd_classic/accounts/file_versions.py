@@ -7,11 +7,10 @@ an edit too, so that it can be undone.
 from collections.abc import Mapping
 from typing import Literal
 
-from smtpd_classic.accounts.address import DomainTable
+from smtpd_classic.accounts.address import DomainTable, domain_table
 from smtpd_classic.accounts.consequences import refuse_worse
 from smtpd_classic.accounts.locked_file import EditRefused, change_file
 from smtpd_classic.accounts.reading import account_lines, read_aliases, read_text, read_users
-from smtpd_classic.accounts.resolution import domain_table
 from smtpd_classic.accounts.users import UserLine, parse_line
 from smtpd_classic.config.schema import Config
 from smtpd_classic.config.versions import Version, versions

@@ -8,10 +8,10 @@ import os
 from collections.abc import Callable
 
 from smtpd_classic import atomic_file
+from smtpd_classic.accounts.address import domain_table
 from smtpd_classic.accounts.aliases import AliasLine, format_alias, parse_aliases
 from smtpd_classic.accounts.checks import load_users
 from smtpd_classic.accounts.locked_file import EditRefused, change_file
-from smtpd_classic.accounts.resolution import domain_table
 from smtpd_classic.config.schema import Config
 from smtpd_classic.smtp.address import split_address
 

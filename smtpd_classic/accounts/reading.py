@@ -97,7 +97,7 @@ def read_users(path: str, text: str, table: DomainTable, mail_folder: str) -> Us
             problems.append(Problem(path, number, said, "warning"))
         local, domain = split_address(address)
         if table.local(domain) is not None:
-            folder = os.path.join(mail_folder, domain, local)
+            folder = os.path.join(mail_folder, domain, local) if table.place(domain).is_maildir else ""
             grants = tuple(map(table.canonical, user.may_send_as))
             accounts[address] = Account(
                 address, user.full_name, user.password, user.status, user.quota, grants, folder, user.forward_only

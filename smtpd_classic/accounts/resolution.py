@@ -21,7 +21,7 @@ from smtpd_classic.accounts.reading import AliasTable, UserTable
 from smtpd_classic.config.schema import Config
 from smtpd_classic.smtp.address import split_address
 
-__all__ = ["MAX_TARGETS", "AddressBook", "GroupMembers", "TooManyTargets", "address_book", "domain_table"]
+__all__ = ["MAX_TARGETS", "AddressBook", "GroupMembers", "TooManyTargets", "address_book"]
 
 MAX_TARGETS = 10_000
 
@@ -273,10 +273,6 @@ class AddressBook:
             return None
         inner = (member for group in found.groups for member in self.members_of(group).ends)
         return tuple(dict.fromkeys((*found.targets, *inner)))
-
-
-def domain_table(config: Config) -> DomainTable:
-    return DomainTable(config.server.primary_domain, {each.name: each.aliases for each in config.domains})
 
 
 def address_book(config: Config, table: DomainTable, users: UserTable, aliases: AliasTable) -> AddressBook:

@@ -7,10 +7,12 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from smtpd_classic.client.fallback import FallbackTransport
+from smtpd_classic.client.lmtp import lmtp_servers
 from smtpd_classic.client.mx import MxTransport
 from smtpd_classic.client.network import Encryption, Network
 from smtpd_classic.client.relay import direct_hosts, smarthost
 from smtpd_classic.client.transport import Action, DeliveryJob, Outcome, Settle, Transport
+from smtpd_classic.config.kinds import MAILDIRS, MailboxPlace
 from smtpd_classic.config.schema import Config, DirectDomain
 from smtpd_classic.smtp.address import split_address
 from smtpd_classic.smtp.reply import Reply
@@ -21,14 +23,25 @@ __all__ = ["Route", "Routes"]
 class Route(NamedTuple):
     """The route of a recipient.
 
-    Recipients with the same `destination` may share a session. `local`: into a mailbox here. `relay_only`: there is no
-    other route when the tries through the relay are used up.
+    Recipients with the same `destination` may share a session. `local`: into a mailbox of a local domain. `lmtp`: that
+    mailbox is on another server. `relay_only`: there is no other route when the tries through the relay are used up.
     """
 
     destination: str
     transport: Transport
     local: bool = False
     relay_only: bool = False
+    lmtp: bool = False
+
+    @property
+    def on_disk(self) -> bool:
+        """Return True for a mailbox of this server, which needs no session."""
+        return self.local and not self.lmtp
+
+    @property
+    def program(self) -> str:
+        """Return the word for the log, as Postfix has it."""
+        return "lmtp" if self.lmtp else "local" if self.local else "smtp"
 
 
 class _Nowhere:
@@ -41,9 +54,18 @@ class _Nowhere:
 
 class Routes:
     def __init__(
-        self, config: Config, network: Network, mailboxes: Transport, is_local_domain: Callable[[str], bool]
+        self,
+        config: Config,
+        network: Network,
+        mailboxes: Transport,
+        is_local_domain: Callable[[str], bool],
+        place_of: Callable[[str], MailboxPlace] = lambda domain: MAILDIRS,
     ) -> None:
+        """`place_of` returns the place of the mailboxes of a local domain."""
         self._config = config
+        self._network = network
+        self._place_of = place_of
+        self._lmtp: dict[MailboxPlace, Route] = {}
         self._mailboxes = mailboxes
         self._is_local_domain = is_local_domain
         remote = config.remote
@@ -56,7 +78,7 @@ class Routes:
         """Return the route to `address`; with `relay_exhausted`, avoid the relay if there is another route."""
         _, domain = split_address(address)
         if not domain or self._is_local_domain(domain):
-            return Route("local", self._mailboxes, local=True)
+            return self._mailbox(domain)
         direct = next((found for found in self._direct if _matches(found[0], domain)), None)
         if direct is None:
             return self._remote(domain, relay_exhausted=relay_exhausted)
@@ -66,6 +88,16 @@ class Routes:
             if not (rules.relay_only and relay_exhausted):
                 transport = FallbackTransport(transport, rules.transport)
         return Route(f"direct {direct[0].name}", transport)
+
+    def _mailbox(self, domain: str) -> Route:
+        place = self._place_of(domain)
+        if place.is_maildir:
+            return Route("local", self._mailboxes, local=True)
+        found = self._lmtp.get(place)
+        if found is None:
+            found = Route(str(place), lmtp_servers(place, self._network), local=True, lmtp=True)
+            self._lmtp[place] = found
+        return found
 
     def _remote(self, domain: str, *, relay_exhausted: bool) -> Route:
         """Return the route by the rules of remote delivery."""

@@ -61,7 +61,8 @@ def _hints(config: Config, listening: tuple[Listening, ...]) -> list[str]:
         account = None
     if account is None:
         return [f"There is no account yet:   smtpd-classic --config {config.path} user add NAME --generate"]
-    said = [f"Mail for {account.address} will be in {account.folder}/new"]
+    place = f"{account.folder}/new" if account.folder else account.mail_place
+    said = [f"Mail for {account.address} will be in {place}"]
     open_to_all = next((each for each in listening if _auth_of(config, each) != "required"), None)
     if open_to_all is not None:
         stranger = "me@elsewhere.example"

@@ -21,8 +21,8 @@ from smtpd_classic.accounts import (
     set_forwarding,
     the_account,
 )
+from smtpd_classic.accounts.address import domain_table
 from smtpd_classic.accounts.passwords import is_old_scheme
-from smtpd_classic.accounts.resolution import domain_table
 from smtpd_classic.commands.failures import Refused, guarded
 from smtpd_classic.commands.file_versions import add_version_actions, version_actions
 from smtpd_classic.commands.new_password import add_password_arguments, new_password
@@ -217,7 +217,7 @@ def _forwarding_text(found: Forwarding) -> str:
 def _delete(config: Config, args: argparse.Namespace) -> int:
     account = the_account(config, args.address)
     delete_account(config, args.address, force=args.force)
-    print(f"Deleted {account.address}; its mail is still in {account.folder}.", file=sys.stderr)
+    print(f"Deleted {account.address}; its mail is still in {account.mail_place}.", file=sys.stderr)
     if not list_accounts(config):
         print("It was the last account; a running server keeps it until “smtpd-classic reload”.", file=sys.stderr)
     return os.EX_OK

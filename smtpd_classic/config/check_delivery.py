@@ -124,6 +124,15 @@ def mail_is_not_sent_to_ourselves(config: Config) -> Iterator[Finding]:
                 yield Finding(f"direct {direct.name}", "hosts", said)
 
 
+def mailboxes_are_not_ourselves(config: Config) -> Iterator[Finding]:
+    places = [("server", config.server.mailbox)]
+    places += [(f"domain {domain.name}", domain.mailbox) for domain in config.domains if domain.mailbox is not None]
+    for title, place in places:
+        for server in place.servers:
+            if server.name and _is_ourselves(config, Host(server.name, server.port), server.port):
+                yield Finding(title, "mailbox", f"{server} is this server itself; mail would loop.")
+
+
 def _is_ourselves(config: Config, host: Host, usual_port: int) -> bool:
     """Return True if that is certain without DNS: a loopback or listening address, with the port of a listener."""
     for listener in config.listeners:
@@ -155,4 +164,5 @@ RULES = (
     implicit_tls_ports_use_tls,
     strangers_do_not_send_with_our_login,
     mail_is_not_sent_to_ourselves,
+    mailboxes_are_not_ourselves,
 )

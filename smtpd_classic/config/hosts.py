@@ -20,6 +20,8 @@ __all__ = [
     "Host",
     "Network",
     "address_and_port",
+    "host_and_port",
+    "host_and_port_text",
     "host_text",
     "mask_host",
 ]
@@ -97,7 +99,7 @@ def _ip(text: str) -> str:
 IP_ADDRESSES = list_of("list of IP addresses", _ip, str, "0.0.0.0, ::")
 
 
-def _host_and_port(text: str) -> tuple[str, int]:
+def host_and_port(text: str) -> tuple[str, int]:
     """`name`, `name:port`, `192.0.2.1:port`, `2001:db8::1`, `[2001:db8::1]:port`."""
     word = text.strip()
     if is_ip(word):
@@ -112,20 +114,20 @@ def _host_and_port(text: str) -> tuple[str, int]:
     return (_ip(name) if is_ip(name) else domain_name(name)), port
 
 
-def _host_and_port_text(name: str, port: int) -> str:
+def host_and_port_text(name: str, port: int) -> str:
     shown = f"[{name}]" if ":" in name and port else name
     return f"{shown}:{port}" if port else shown
 
 
 def _name_server(text: str) -> tuple[str, int]:
-    name, port = _host_and_port(text)
+    name, port = host_and_port(text)
     return _ip(name), port or 53
 
 
 NAME_SERVERS = list_of(
     "list of IP addresses, each with an optional :port",
     _name_server,
-    lambda value: _host_and_port_text(value[0], 0 if value[1] == 53 else value[1]),
+    lambda value: host_and_port_text(value[0], 0 if value[1] == 53 else value[1]),
     "127.0.0.1, [::1]:5353",
 )
 
@@ -133,10 +135,10 @@ NAME_SERVERS = list_of(
 def _ip_and_port(text: str) -> str:
     if not text.strip():
         return ""
-    name, port = _host_and_port(text)
+    name, port = host_and_port(text)
     if not is_ip(name) or not port:
         raise ValueError(f"“{text}” is not an IP address with a port, such as 127.0.0.1:9587 or [::1]:9587.")
-    return _host_and_port_text(name, port)
+    return host_and_port_text(name, port)
 
 
 IP_AND_PORT = Kind("IP address with a port, or blank", _ip_and_port, str, "127.0.0.1:9587")
@@ -144,18 +146,18 @@ IP_AND_PORT = Kind("IP address with a port, or blank", _ip_and_port, str, "127.0
 
 def address_and_port(text: str) -> tuple[str, int]:
     """Return the parts of a value of `IP_AND_PORT`."""
-    return _host_and_port(text)
+    return host_and_port(text)
 
 
 def _plain_host(text: str) -> Host:
-    name, port = _host_and_port(text)
+    name, port = host_and_port(text)
     return Host(name, port)
 
 
 RELAY_HOSTS = list_of(
     "list of hosts, each with an optional :port",
     _plain_host,
-    lambda host: _host_and_port_text(host.name, host.port),
+    lambda host: host_and_port_text(host.name, host.port),
     "smtp.example.net",
 )
 
@@ -168,7 +170,7 @@ def _host(line: str) -> Host:
         raise ValueError("a quotation mark is not closed, or “\\” is the last character of the line.") from None
     if "=" in first:
         raise ValueError("the host comes first, then ssl, user=NAME and password=SECRET.")
-    name, port = _host_and_port(first)
+    name, port = host_and_port(first)
     ssl, login = False, {"user": "", "password": ""}
     for word in words:
         key, equals, value = word.partition("=")
@@ -187,7 +189,7 @@ def _host(line: str) -> Host:
 
 
 def host_text(host: Host) -> str:
-    words = [_host_and_port_text(host.name, host.port)]
+    words = [host_and_port_text(host.name, host.port)]
     if host.ssl:
         words.append("ssl")
     if host.user:
@@ -231,12 +233,12 @@ def _neighbour(text: str) -> str:
             raise ValueError(f"“{text}” names no socket: write unix: and its full path, at most 107 octets.")
         return "unix:" + one_line(path)
     try:
-        name, port = _host_and_port(word)
+        name, port = host_and_port(word)
     except ValueError:
         name, port = "", 0
     if not port:
         raise ValueError(f"“{text}” is neither unix:/PATH nor HOST:PORT.")
-    return _host_and_port_text(name, port)
+    return host_and_port_text(name, port)
 
 
 NEIGHBOUR = Kind("unix:/PATH or HOST:PORT", _neighbour, str, "unix:/run/rspamd/milter.sock")

@@ -25,6 +25,7 @@ from smtpd_classic.config.lists import (
     SENDER_PATTERNS,
     DnsList,
 )
+from smtpd_classic.config.mailbox_place import MAILBOX_PLACE, MAILDIRS, OPTIONAL_MAILBOX_PLACE, MailboxPlace
 from smtpd_classic.config.names import (
     ADDRESS,
     ADDRESSES,
@@ -80,12 +81,15 @@ __all__ = [
     "IP_AND_PORT",
     "JUNK_FOLDER",
     "LOG_TARGET",
+    "MAILBOX_PLACE",
+    "MAILDIRS",
     "MASK",
     "MEMBERS",
     "NAME_SERVERS",
     "NEIGHBOUR",
     "NETWORKS",
     "OPTIONAL_DOMAIN_NAME",
+    "OPTIONAL_MAILBOX_PLACE",
     "PATH",
     "PATTERN",
     "PORT",
@@ -105,6 +109,7 @@ __all__ = [
     "DnsList",
     "Host",
     "Kind",
+    "MailboxPlace",
     "Network",
     "RuleAction",
     "choice",

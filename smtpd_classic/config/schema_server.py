@@ -12,12 +12,16 @@ from smtpd_classic.config.kinds import (
     IP_AND_PORT,
     JUNK_FOLDER,
     LOG_TARGET,
+    MAILBOX_PLACE,
+    MAILDIRS,
     NAME_SERVERS,
     NETWORKS,
+    OPTIONAL_MAILBOX_PLACE,
     PATH,
     PORT,
     SENDER_ADDRESS,
     SYSTEM_USER,
+    MailboxPlace,
     Network,
     choice,
     number,
@@ -64,6 +68,17 @@ class Server:
         "Mail folder",
         "The folder of the Maildirs, which are DOMAIN/USER below it.",
         restart=True,
+    )
+    mailbox: MailboxPlace = option(
+        MAILBOX_PLACE,
+        MAILDIRS,
+        "Mailboxes",
+        "The place of the mailboxes: maildir, the folders of this server; or a server of final delivery such as "
+        "Dovecot, by LMTP: lmtp:unix:/run/dovecot/lmtp or lmtp:HOST:PORT, several in the order in which they are "
+        "tried. Its mail waits in the queue until that server has taken it. A message that would go into the junk "
+        "folder gets “X-Spam-Flag: YES” as its first line, by which a Sieve script files it; one that such a script "
+        "rejects comes back to its sender, who is often forged. Mail for a full mailbox is tried until its life time "
+        "ends.",
     )
     run_folder: str = option(
         PATH,
@@ -222,6 +237,12 @@ class Domain:
         (),
         "Domain aliases",
         "Other names of this domain: the same mailboxes under each of them.",
+    )
+    mailbox: MailboxPlace | None = option(
+        OPTIONAL_MAILBOX_PLACE,
+        None,
+        "Mailboxes",
+        "The place of the mailboxes of this domain, in the form of the option of [server]. Blank: as that option says.",
     )
     catch_all: str = option(
         SENDER_ADDRESS,

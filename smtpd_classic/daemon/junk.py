@@ -22,7 +22,8 @@ def junk_expiry(services: Services) -> JunkExpiry:
             log.warning("local", f"old junk is not removed now: {problem}")
             return
         for account in accounts:
-            yield f"{account.folder}/{config.server.junk_folder}"
+            if account.folder:
+                yield f"{account.folder}/{config.server.junk_folder}"
 
     age_s = config.server.junk_time.total_seconds()
     return JunkExpiry(folders, age_s, services.clock, lambda words: log.write("local", words))

@@ -81,10 +81,10 @@ def _messages(config: Config, domain: str, since: float) -> Iterator[str]:
     found = accounts.find(config.signing.dmarc_reports_to or f"postmaster@{domain}")
     for target in found.targets if found is not None else ():
         account = accounts.account(target)
-        for part in ("new", "cur") if account is not None else ():
-            assert account is not None
+        folder = account.folder if account is not None else ""
+        for part in ("new", "cur") if folder else ():
             try:
-                items = list(os.scandir(os.path.join(account.folder, part)))
+                items = list(os.scandir(os.path.join(folder, part)))
             except FileNotFoundError:
                 continue
             for item in items:

@@ -118,7 +118,7 @@ def quota(transaction: Transaction, event: Event) -> Reply | None:
 
 def _full(transaction: Transaction, target: str, size: int) -> bool:
     account = transaction.rules.accounts.account(target)
-    if account is None or not account.quota:
+    if account is None or not account.quota or not account.folder:
         return False
     used = transaction.rules.sources.quota_used(account.folder)
     return used >= account.quota or used + size > account.quota

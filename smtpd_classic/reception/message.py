@@ -51,6 +51,7 @@ class IncomingMessage:
         "_fields_at",
         "_journal",
         "_junk",
+        "_kept",
         "_mail",
         "_mailboxes",
         "_named",
@@ -73,8 +74,7 @@ class IncomingMessage:
         self._transaction = transaction
         self._mail = transaction.mail
         self._originates_here = transaction.peer.originates_here
-        self._sign = False
-        self._junk = self._apart = False
+        self._sign = self._junk = self._apart = False
         self._written = b""
         self._arrival = services.clock()
         self._fields_at = self._room = 0
@@ -91,11 +91,10 @@ class IncomingMessage:
         transaction = self._transaction
         self._named = [each.address for each in transaction.recipients]
         self._recipients, self._mailboxes = [], []
-        seen: set[str] = set()
-        account_of = self._services.accounts.account
+        self._kept, seen = set[str](), set[str]()  # kept: with a mailbox of a local domain, also on an LMTP server
         for path, resolved in zip(transaction.paths, transaction.recipients, strict=True):
             for target in resolved.targets:
-                account = account_of(target)
+                account = self._services.accounts.account(target)
                 key = target if account is None else account.address
                 if key in seen:
                     continue
@@ -104,7 +103,9 @@ class IncomingMessage:
                 recipient = Recipient(target, path.notify, path.orcpt, original)
                 self._recipients.append(recipient)
                 if account is not None:
-                    self._mailboxes.append(MailboxDestination(recipient, account.folder))
+                    self._kept.add(target)
+                    if account.folder:
+                        self._mailboxes.append(MailboxDestination(recipient, account.folder))
         self._apart = bool(groups_of(transaction) or archives(transaction))
 
     @property
@@ -173,7 +174,7 @@ class IncomingMessage:
         if disposition.added or disposition.removed:
             self._change_recipients(disposition)
         self._junk = bool(disposition.junk)
-        if self._junk and not self._mailboxes and all(self._is_forwarded(each) for each in self._recipients):
+        if self._junk and all(self._is_forwarded(each) for each in self._recipients):
             return JUNK_IS_NOT_FORWARDED
         return None
 
@@ -200,7 +201,7 @@ class IncomingMessage:
 
     def _is_forwarded(self, recipient: Recipient) -> bool:
         """Return True if this recipient is elsewhere and stands behind a local address."""
-        return bool(recipient.original) and all(each.recipient is not recipient for each in self._mailboxes)
+        return bool(recipient.original) and recipient.address not in self._kept
 
     def commit(self, destination: Destination, header: HeaderBlock, disposition: Disposition) -> Reply:
         """Store the message, and return the reply once it is durable. Raises the error of the disk."""
@@ -264,7 +265,7 @@ class IncomingMessage:
     def _keep_junk_here(self, destination: Destination) -> None:
         """Put junk into the junk folders. Drop copies for elsewhere if the address keeps a local one, else hold them
         for a decision of the administrator."""
-        kept_by = {each.recipient.original for each in self._mailboxes}
+        kept_by = {each.original for each in self._recipients if each.address in self._kept}
         forwarded = [each for each in self._recipients if self._is_forwarded(each)]
         held = tuple(each for each in forwarded if each.original not in kept_by)
         self._recipients = [each for each in self._recipients if each not in forwarded]
@@ -274,8 +275,7 @@ class IncomingMessage:
         verdict = self._transaction.verdict
         if verdict is not None and verdict.reply is reply:
             self._journal.count("auth_refused")
-        lines = summaries(self._transaction, "refused")
-        if lines:
+        if lines := summaries(self._transaction, "refused"):
             self._journal.write(lines)
         self._journal.rejected("DATA", reply, self._mail.reverse_path, ", ".join(self._named[:1]), self.queue_id)
 

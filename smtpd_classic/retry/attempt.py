@@ -148,7 +148,7 @@ class DeliveryAttempt:
             self._write_down(mine)
         for outcome in outcomes:
             recipient = recipients[outcome.recipient]
-            self._context.journal.outcome(self.entry, recipient, outcome, self._watch, local=routed.route.local)
+            self._context.journal.outcome(self.entry, recipient, outcome, self._watch, routed.route.program)
 
     def job_done(self, *, cut_short: bool = False) -> bool:
         """Count one job as ended. Return True if it was the last one. `cut_short`: the job was never begun."""

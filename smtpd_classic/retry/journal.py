@@ -67,11 +67,9 @@ class DeliveryLog:
             f"nrcpt={len(envelope.recipients)} (queue active)",
         )
 
-    def outcome(
-        self, entry: Entry, recipient: JobRecipient, outcome: Outcome, watch: Stopwatch, *, local: bool
-    ) -> None:
+    def outcome(self, entry: Entry, recipient: JobRecipient, outcome: Outcome, watch: Stopwatch, program: str) -> None:
         original = f" orig_to=<{printable(recipient.original, 256)}>," if recipient.original else ""
-        peer = "local" if local else str(outcome.peer) if outcome.peer else "none"
+        peer = "local" if program == "local" else str(outcome.peer) if outcome.peer else "none"
         words = printable(said(outcome), _LONGEST_REPLY)
         if outcome.command and outcome.action is not Action.DELIVERED:
             host = outcome.peer._replace(port=0) if outcome.peer else "unknown"
@@ -81,7 +79,7 @@ class DeliveryLog:
             else:
                 words = f"{place} said: {words} (in reply to {outcome.command} command)"
         self._log.write(
-            "local" if local else "smtp",
+            program,
             f"{entry.queue_id}: to=<{printable(recipient.address, 256)}>,{original} relay={printable(peer, 300)}, "
             f"{watch.text(self._clock(), outcome.connected_s, outcome.sent_s)}, "
             f"dsn={code_of(outcome)}, status={_STATUS[outcome.action]} ({words})",

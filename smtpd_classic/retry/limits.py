@@ -17,6 +17,7 @@ from smtpd_classic.retry.round_robin import RoundRobin
 __all__ = ["ConcurrencyLimit", "NextHopQueue", "ScheduledJob", "ThreadShares"]
 
 _BACK_OFF_S = 60.0
+_NEAR_BACK_OFF_S = 2.0
 
 
 @dataclass(eq=False, slots=True)
@@ -33,6 +34,7 @@ class ConcurrencyLimit:
 class NextHopQueue:
     """The messages for one next hop.
 
+    `near`: a server beside this one, which returns soon, so that the back-off stays short.
     `tried` and `new` hold the ids of messages that wait unopened, after a first attempt or before it; `queued` counts
     the jobs of each open message.
     """
@@ -48,6 +50,7 @@ class NextHopQueue:
     outcome: Outcome | None = None
     busy_until: float = 0.0
     shared: ConcurrencyLimit | None = None  # with other destinations at the same host
+    near: bool = False
 
     def backing_off(self, now: float) -> Outcome | None:
         """Return the outcome for which the next hop backs off now, None if it does not."""
@@ -66,6 +69,7 @@ class NextHopQueue:
     def failed(self, outcome: Outcome, now: float, longest_s: float) -> None:
         """Back off: a minute after the first failure, twice as long after each further one, up to `longest_s`."""
         self.outcome = outcome
+        longest_s = min(longest_s, _NEAR_BACK_OFF_S) if self.near else longest_s
         self.backs_off_until = now + min(_BACK_OFF_S * 2**self.failures, longest_s)
         self.failures = min(self.failures + 1, 20)
         if self.most:

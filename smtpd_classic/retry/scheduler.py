@@ -238,22 +238,22 @@ class Scheduler:
         self._open.add(queue_id)
         attempt.begin(routed_jobs)
         for routed, hop in zip(routed_jobs, hops, strict=True):
-            (self.local if routed.route.local else self.remote).put(self._work(attempt, routed, hop))
+            (self.local if routed.route.on_disk else self.remote).put(self._work(attempt, routed, hop))
         return True
 
     def _hop(self, routed: RoutedJob) -> NextHopQueue:
         name = routed.route.destination
         hop = self.hops.get(name)
         if hop is None:
-            most = self.sessions_per_hop
-            hop = NextHopQueue(name, ConcurrencyLimit(min(_FIRST_SESSIONS, most)), most)
-            self.hops[name] = NextHopQueue(name, ConcurrencyLimit(_MAILBOX_JOBS)) if routed.route.local else hop
+            most, lmtp = self.sessions_per_hop, routed.route.lmtp
+            hop = NextHopQueue(name, ConcurrencyLimit(min(_FIRST_SESSIONS, most)), most, near=lmtp)
+            self.hops[name] = NextHopQueue(name, ConcurrencyLimit(_MAILBOX_JOBS)) if routed.route.on_disk else hop
             hop = self.hops[name]
         return hop
 
     def _may_wait(self, routed_jobs: list[RoutedJob], hops: list[NextHopQueue]) -> bool:
-        """Return True if the message has no local recipient and no next hop without another message."""
-        if any(routed.route.local for routed in routed_jobs):
+        """Return True if the message has no recipient in a Maildir and no next hop without another message."""
+        if any(routed.route.on_disk for routed in routed_jobs):
             return False
         return len(self._open) >= 2.25 * self.most_open or not any(hop.idle for hop in hops)
 
@@ -279,7 +279,7 @@ class Scheduler:
 
     def _work(self, attempt: DeliveryAttempt, routed: RoutedJob, hop: NextHopQueue) -> ScheduledJob:
         limits = [hop.sessions] if hop.shared is None else [hop.sessions, hop.shared]
-        if routed.route.local:
+        if routed.route.on_disk:
             return ScheduledJob(attempt, routed, hop, tuple(limits))
         if attempt.claim.state.attempts and not attempt.forced:
             limits.append(self.shares.retries)

@@ -64,6 +64,7 @@ class RetryThread:
             self._network,
             MaildirTransport(services.accounts, services.mail_store, config.server.junk_folder),
             services.accounts.is_local_domain,
+            services.accounts.mailbox_place,
         )
         attempts = AttemptPlanner(
             config,

@@ -16,7 +16,7 @@ from smtpd_classic.accounts import (
     set_forwarding,
     weakness,
 )
-from smtpd_classic.accounts.resolution import domain_table
+from smtpd_classic.accounts.address import domain_table
 from smtpd_classic.config import Config
 from smtpd_classic.config.kinds import BOOLEAN, SECRET, SIZE, TEXT, choice, split_items
 from smtpd_classic.config.option import Option

@@ -91,7 +91,8 @@ class AccountsScreen(BaseScreen):
             )
         aliases = ", ".join(self._aliases.get(account.address, [])) or "none"
         grants = ", ".join(account.may_send_as) or "nothing else"
-        text = f"{account.full_name or 'no name'}. Aliases: {aliases}. May send as: {grants}. Mail in {account.folder}."
+        text = f"{account.full_name or 'no name'}. Aliases: {aliases}. May send as: {grants}."
+        text += f" Mail in {account.mail_place}."
         return clean(account.address), clean(text)
 
     def do(self, command: str) -> bool:
@@ -180,7 +181,7 @@ class AccountsScreen(BaseScreen):
                 lambda _: self._tell_password("Deleted", account.address, ""),
             )
 
-        text = f"Delete {account.address}? Its mail stays in {account.folder}."
+        text = f"Delete {account.address}? Its mail stays in {account.mail_place}."
         answers = [("Keep", self._context.shell.close), ("Delete", lambda: really(force=False))]
         self._context.shell.open(ask("Delete the account?", clean(text), answers, self._context.shell.close))
 

@@ -115,11 +115,12 @@ def _follow(
 ) -> tuple[bool, str]:
     accounts = Accounts(config)
     account = accounts.account(recipient) if accounts.is_local_domain(recipient.rpartition("@")[2]) else None
+    in_maildir = account is not None and bool(account.folder)
     queue_id = found[0] if (found := _QUEUE_ID.search(said)) else ""
     while True:
-        if account is not None and (path := _in_maildir(account.folder, message_id)):
+        if in_maildir and account is not None and (path := _in_maildir(account.folder, message_id)):
             return True, f"It arrived: {path}"
-        if account is None and (status := _status(following, queue_id, recipient)):
+        if not in_maildir and (status := _status(following, queue_id, recipient)):
             return "status=sent" in status, f"The log says: {clean(status, 600)}"
         if time.monotonic() > deadline:
             return False, "It has not arrived yet; the queue and the log tell more."

@@ -1,0 +1,133 @@
+"""A Dovecot of a test's own that stores mail by LMTP: a passwd-file of its own, the shipped files, an auth socket."""
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.instance import free_port
+from tests.tools import need
+from tests.waiting import until
+
+__all__ = ["MailStoreServer", "mail_store_server"]
+
+SHIPPED = Path(__file__).parent.parent / "conf" / "dovecot"
+
+
+class MailStoreServer:
+    """A running Dovecot. `users`: the limit of each address in octets, 0 for none. The password is “secret word”."""
+
+    def __init__(self, base: Path, users: Mapping[str, int], owner: str) -> None:
+        self.base = base
+        self.owner = owner
+        self.port = free_port()
+        self.socket = base / "run" / "lmtp"
+        self.auth = base / "run" / "auth-client"
+        self.userdb = base / "run" / "auth-userdb"
+        self._process: subprocess.Popen[bytes] | None = None
+        self.set_users(users)
+        (base / "log").touch()
+        os.chmod(base / "log", 0o666)
+        (base / "mail").mkdir()
+        shutil.chown(base / "mail", owner)
+        for name in ("smtpd-classic-junk.sieve",):
+            shutil.copy(SHIPPED / name, base / name)
+        subprocess.run([need("sievec"), base / "smtpd-classic-junk.sieve"], check=True)
+        (base / "dovecot.conf").write_text(self._configuration(), encoding="utf-8")
+
+    def set_users(self, users: Mapping[str, int]) -> None:
+        lines = [
+            f"{name}:{{PLAIN}}secret word:::::: userdb_quota_rule=*:bytes={limit}" for name, limit in users.items()
+        ]
+        (self.base / "users").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    def _configuration(self) -> str:
+        shipped = (SHIPPED / "smtpd-classic-lmtp-2.3.conf").read_text(encoding="utf-8")
+        shipped = shipped.replace("/etc/dovecot/sieve", str(self.base)).replace("smtpdc", self.owner)
+        return f"""
+base_dir = {self.base}/run
+state_dir = {self.base}/state
+log_path = {self.base}/log
+protocols =
+listen = 127.0.0.1
+ssl = no
+auth_mechanisms = plain login scram-sha-256 oauthbearer xoauth2
+auth_failure_delay = 0
+mail_home = {self.base}/mail/%d/home/%n
+mail_location = maildir:{self.base}/mail/%d/%n
+mail_uid = {self.owner}
+mail_gid = {pwd.getpwnam(self.owner).pw_gid}
+first_valid_uid = 1
+auth_username_chars =
+passdb {{
+  driver = passwd-file
+  args = username_format=%u {self.base}/users
+}}
+userdb {{
+  driver = passwd-file
+  args = username_format=%u {self.base}/users
+}}
+mail_plugins = $mail_plugins quota
+plugin {{
+  quota = maildir:User quota
+}}
+service lmtp {{
+  inet_listener lmtp {{
+    port = {self.port}
+  }}
+}}
+service auth {{
+  unix_listener auth-client {{
+    mode = 0666
+  }}
+  unix_listener auth-userdb {{
+    mode = 0666
+  }}
+}}
+{shipped}
+"""
+
+    def start(self) -> None:
+        before = self.log().count("starting up")
+        self._process = subprocess.Popen([need("dovecot"), "-F", "-c", str(self.base / "dovecot.conf")])
+        until(lambda: self.log().count("starting up") > before, 20, self.log)
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(timeout=60)
+        self._process = None
+
+    def log(self) -> str:
+        return (self.base / "log").read_text(errors="replace")
+
+    def mail(self, address: str, folder: str = "") -> list[str]:
+        user, domain = address.split("@")
+        files = (self.base / "mail" / domain / user / folder / "new").glob("*")
+        return [path.read_text(errors="replace") for path in files]
+
+    def arrives(self, address: str, *words: str, folder: str = "") -> str:
+        """Return the message with these words, once it is there."""
+
+        def found() -> list[str]:
+            return [text for text in self.mail(address, folder) if all(word in text for word in words)]
+
+        return until(found, 20, lambda: f"no {words} for {address}:\n{self.log()}")[0]
+
+
+@contextmanager
+def mail_store_server(users: Mapping[str, int], owner: str) -> Iterator[MailStoreServer]:
+    """A running Dovecot 2.3; it wants root. `owner` is the system user of the mail and of the socket."""
+    base = Path(tempfile.mkdtemp(prefix="dovecot-"))
+    base.chmod(0o755)
+    server = MailStoreServer(base, users, owner)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(base)
