@@ -158,3 +158,9 @@ def test_find_lists_what_it_finds(tui: Tui) -> None:
     assert "[Relay port]" in tui.text
     tui.press("down", "enter")
     assert tui.shell.current == "Remote Delivery"
+
+
+def test_a_list_that_drops_down_gets_the_keys(tmp_path: Path) -> None:
+    tui = Tui(made(tmp_path)).go("SMTP Filter").press(" ", "down", "enter")
+    row = next(line for line in tui.look() if "Sender's domain must exist" in line)
+    assert "refuse" in row

@@ -11,9 +11,11 @@ def leaf_of(widget: urwid.AbstractWidget) -> urwid.AbstractWidget:
     """Return the innermost widget in focus: descend through containers, decorations and wraps."""
     found: Any = widget
     while True:
-        found = found.base_widget
         if isinstance(found, (urwid.Edit, urwid.DropDown)):
-            break
+            break  # a DropDown is a decoration too, so that `base_widget` would pass it
+        if isinstance(found, urwid.WidgetDecoration):
+            found = found.original_widget
+            continue
         below = found.focus
         if below is None:
             below = getattr(found, "_w", None)
