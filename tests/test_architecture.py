@@ -36,7 +36,7 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     "keys": ({"atomic_file", "dns", "mailauth"}, {"cryptography"}),
     "mailauth": ({"dns", "domain_name", "message"}, {"cryptography"}),
     "message": ({"config", "domain_name", "smtp"}, set()),
-    "runtime": ({"config"}, {"filelock"}),
+    "runtime": ({"atomic_file", "config"}, {"filelock"}),
     "milter": ({"config", "pool"}, set()),
     "counters": (set(), set()),
     "srs": ({"srs_senders"}, set()),

@@ -11,6 +11,7 @@ from smtpd_classic.backup import Saved, save
 from smtpd_classic.commands.failures import Refused, guarded
 from smtpd_classic.config import Config, load
 from smtpd_classic.durable import sync_folder
+from smtpd_classic.runtime.last_backup import note_backup
 from spool import SpoolBroken
 
 __all__ = ["HELP", "add_arguments", "run"]
@@ -33,6 +34,10 @@ def _backup(config: Config, path: str, *, mail: bool) -> int:
         saved = _save(config, sys.stdout.buffer, mail=mail) if path == "-" else _save_to(config, path, mail=mail)
     except SpoolBroken as problem:
         raise Refused(str(problem), os.EX_IOERR) from None
+    try:
+        note_backup(config.server.spool_folder, time.time())
+    except OSError as problem:
+        print(f"The time of the backup cannot be stored for the doctor: {problem.strerror or problem}", file=sys.stderr)
     mailboxes = f", {saved.mail} messages in mailboxes" if mail else "; the mailboxes were not asked for (--mail)"
     print(f"Saved: {saved.settings} files of settings, {saved.queued} queued messages{mailboxes}.", file=sys.stderr)
     return os.EX_OK

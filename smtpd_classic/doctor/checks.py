@@ -42,6 +42,7 @@ CHECKS: tuple[Callable[[Examination], Iterator[CheckResult]], ...] = (
     host_checks.disk,
     host_checks.queue,
     server_checks.held,
+    server_checks.backup,
     host_checks.milters,
     host_checks.dns_lists,
     host_checks.log,

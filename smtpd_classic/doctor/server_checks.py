@@ -12,10 +12,12 @@ from smtpd_classic.config.check import check
 from smtpd_classic.doctor.finding import CheckResult, Examination, good, unknown, wrong
 from smtpd_classic.domain_name import ascii_domain
 from smtpd_classic.runtime import StatusFile
+from smtpd_classic.runtime.last_backup import last_backup
 from spool import Spool, SpoolBroken
 
 __all__ = [
     "accounts",
+    "backup",
     "certificate_chain",
     "certificate_name",
     "configuration",
@@ -26,6 +28,7 @@ __all__ = [
 ]
 
 _DAY_S = 86_400.0
+_OLD_BACKUP_DAYS = 8  # a backup each week, and a day of delay
 _STRANGER = re.compile(r": connect from [^\[]*\[([0-9A-Fa-f.:]+)\]")
 _STAMP = re.compile(r"[A-Z][a-z]{2} [ 0-9][0-9] [0-9:]{8}")
 _EVERY = {"0.0.0.0": "127.0.0.1", "::": "::1"}
@@ -188,3 +191,21 @@ def held(facts: Examination) -> Iterator[CheckResult]:
         )
     else:
         yield good("held messages", "none")
+
+
+def backup(facts: Examination) -> Iterator[CheckResult]:
+    """Check that “smtpd-classic backup” was used not long ago. Other programs may save the server too."""
+    subject, advice = "last backup", "Use “smtpd-classic backup FILE” each day, from cron or a timer."
+    try:
+        then = last_backup(facts.config.server.spool_folder)
+    except OSError as problem:
+        yield unknown(subject, f"its time cannot be read: {problem.strerror or problem}")
+        return
+    if then is None:
+        yield unknown(subject, "none by “smtpd-classic backup” is known", advice)
+        return
+    days = max(facts.clock() - then, 0.0) / _DAY_S
+    if days > _OLD_BACKUP_DAYS:
+        yield wrong(subject, f"it was made {days:.0f} days ago", advice)
+    else:
+        yield good(subject, f"it was made {days * 24:.0f} hours ago")

@@ -56,6 +56,12 @@ def queued(folder: Path) -> dict[str, bool]:
     return found
 
 
+def row_of_the_doctor(server: Daemon, subject: str) -> str:
+    """Return the state in a row of the doctor."""
+    rows = json.loads(server.command("doctor", "--json", "--no-lists").stdout)
+    return next(str(each["state"]) for each in rows if each["subject"] == subject)
+
+
 def test_a_backup_under_load_holds_everything_acknowledged_before_it_began(server: Daemon) -> None:
     server.start()
     loads = [Load(server.port, USER, 4), Load(server.port, "eve@away.example", 4)]
@@ -70,6 +76,7 @@ def test_a_backup_under_load_holds_everything_acknowledged_before_it_began(serve
     assert done.returncode == 0, done.stderr
     assert "Saved: " in done.stderr
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert "good" in row_of_the_doctor(server, "last backup")
     into, done = restored(server, file)
     assert done.returncode == 0, done.stderr
     assert "queue release --restored" in done.stderr

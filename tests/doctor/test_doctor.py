@@ -16,6 +16,7 @@ from smtpd_classic.doctor import CheckResult, CheckState, Examination, examine
 from smtpd_classic.doctor.reports import ReportSummary, SourceSummary
 from smtpd_classic.keys.publication import Publication
 from smtpd_classic.keys.store import IN_USE, RETIRED, KeyStore
+from smtpd_classic.runtime.last_backup import note_backup
 from smtpd_classic.runtime.status import Listening, StatusFile, own_status
 from smtpd_classic.server.self_signed import make_self_signed
 from spool import Envelope, Hold, Recipient, Spool, new_queue_id
@@ -70,6 +71,7 @@ class Patient:
         (folder / "log").write_text("")
         self.spool = Spool(str(folder / "spool"))
         self.spool.make()
+        note_backup(str(folder / "spool"), NOW - 3600)
         (folder / "tls").mkdir()
         make_self_signed(str(folder / "tls/certificate.pem"), str(folder / "tls/key.pem"), ("mail.example.org",))
 
@@ -368,6 +370,15 @@ def test_the_machine(patient: Patient) -> None:
     assert ("log", WRONG) in patient.examined()
     (patient.folder / "tls/certificate.pem").write_text("nonsense")
     assert ("certificate", WRONG) in patient.examined()
+
+
+def test_the_last_backup_is_not_old(patient: Patient) -> None:
+    note_backup(str(patient.folder / "spool"), NOW - 9 * 86_400)
+    assert patient.examined() == [("last backup", WRONG)]
+    (patient.folder / "spool/last-backup").write_text("nonsense")
+    assert patient.examined() == [("last backup", UNKNOWN)]
+    (patient.folder / "spool/last-backup").unlink()
+    assert patient.examined() == [("last backup", UNKNOWN)]
 
 
 def test_the_command_prints_rows_json_and_changes() -> None:
