@@ -152,7 +152,7 @@ def _masked(setting: OptionValue) -> str:
 def _versions(args: argparse.Namespace) -> int:
     found = versions(args.config)
     if args.json:
-        rows = [{"name": each.name, "at": each.at.isoformat(), "size": each.size} for each in found]
+        rows = [{"name": each.name, "at": each.at.isoformat(), "size": each.size, "who": each.who} for each in found]
         print(json.dumps(rows, indent=2))
         return os.EX_OK
     for each in found:

@@ -36,7 +36,9 @@ def version_actions(which: AccountsFile) -> dict[str, Callable[[Config, argparse
     def listing(config: Config, args: argparse.Namespace) -> int:
         found = file_versions(config, which)
         if args.json:
-            rows = [{"name": each.name, "at": each.at.isoformat(), "size": each.size} for each in found]
+            rows = [
+                {"name": each.name, "at": each.at.isoformat(), "size": each.size, "who": each.who} for each in found
+            ]
             print(json.dumps(rows, indent=2))
             return os.EX_OK
         for each in found:

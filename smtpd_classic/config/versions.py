@@ -1,6 +1,7 @@
 """The versions of the configuration file that were in force before, kept beside it in `versions/`."""
 
 import os
+import pwd
 import stat
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -11,16 +12,21 @@ from smtpd_classic import atomic_file
 __all__ = ["Version", "forget", "keep", "versions"]
 
 _KEPT = 20
+_WHO = "user.smtpd-classic.who"
 _STAMP = "%Y%m%dT%H%M%S.%fZ"
 
 
 class Version(NamedTuple):
-    """`name` is the file's name in `versions/`; `at` is when it ceased to be in force."""
+    """`name` is the file's name in `versions/`; `at` is when it ceased to be in force.
+
+    `who` is the user whose change ended it; blank if the file system keeps no extended attributes.
+    """
 
     name: str
     path: str
     at: datetime
     size: int
+    who: str = ""
 
 
 def versions(path: str | os.PathLike[str]) -> tuple[Version, ...]:
@@ -32,7 +38,7 @@ def versions(path: str | os.PathLike[str]) -> tuple[Version, ...]:
         for entry in entries:
             at = _time_of(entry.name.removeprefix(prefix)) if entry.name.startswith(prefix) else None
             if at is not None:
-                found.append(Version(entry.name, entry.path, at, entry.stat().st_size))
+                found.append(Version(entry.name, entry.path, at, entry.stat().st_size, _who_of(entry.path)))
     return tuple(sorted(found, key=lambda version: version.name, reverse=True))
 
 
@@ -49,6 +55,8 @@ def keep(path: str, data: bytes) -> str:
     atomic_file.replace(kept, data)
     os.chown(kept, owner.st_uid, owner.st_gid)
     os.chmod(kept, stat.S_IMODE(owner.st_mode) & 0o640)
+    with suppress(OSError):  # not every file system keeps it
+        os.setxattr(kept, _WHO, _this_user().encode("utf-8", "replace")[:100])
     for old in versions(target)[_KEPT:]:
         with suppress(FileNotFoundError):
             os.unlink(old.path)
@@ -72,3 +80,21 @@ def _time_of(stamp: str) -> datetime | None:
         return datetime.strptime(stamp, _STAMP).replace(tzinfo=UTC)
     except ValueError:
         return None
+
+
+def _who_of(path: str) -> str:
+    try:
+        return os.getxattr(path, _WHO).decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+def _this_user() -> str:
+    """Return the name of the user that this process works for; under sudo(8), that of its caller."""
+    caller = os.environ.get("SUDO_USER", "") if os.geteuid() == 0 else ""
+    if caller:
+        return caller
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())

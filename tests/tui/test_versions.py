@@ -1,11 +1,14 @@
 """File Versions: the settings, the users and the aliases in one list, and one key that takes a change back."""
 
+import os
+import pwd
 from pathlib import Path
 
 import pytest
 
 from smtpd_classic.accounts import change_account, list_accounts
 from smtpd_classic.config import load
+from smtpd_classic.config.versions import keep, versions
 from tests.tui.program import CONFIG, Tui, made
 
 
@@ -24,6 +27,22 @@ def test_all_files_are_in_one_list_with_the_change_in_a_line(tui: Tui) -> None:
     lines = [line for line in tui.look() if " users " in line or " settings " in line]
     assert "joe@example.org: full name as before" in lines[0]
     assert "Max. recipients: 100 → 250" in lines[1]
+
+
+def test_each_change_names_its_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)  # sudo(8) names its caller
+    monkeypatch.setenv("SUDO_USER", "ann")
+    path = made(tmp_path)
+    keep(str(path), path.read_bytes())
+    monkeypatch.delenv("SUDO_USER")
+    keep(str(path), path.read_bytes())
+    own = pwd.getpwuid(os.getuid()).pw_name
+    assert [version.who for version in versions(path)] == [own, "ann"]
+    tui = Tui(path, (132, 30)).go("File Versions")
+    lines = [line for line in tui.look() if " settings " in line]
+    assert own in lines[0]
+    assert "ann" in lines[1]
+    assert f"Then changed by {own}" in tui.text
 
 
 def test_one_key_takes_the_last_change_back(tui: Tui, tmp_path: Path) -> None:

@@ -22,7 +22,13 @@ from tui.widgets.text import ago, clean, day_and_clock
 
 __all__ = ["VersionsScreen"]
 
-_COLUMNS = (Column("Until", 12), Column("", 8, least=55), Column("File", 8), Column("Then changed", share=1))
+_COLUMNS = (
+    Column("Until", 12),
+    Column("", 8, least=55),
+    Column("File", 8),
+    Column("By", 8, least=55),
+    Column("Then changed", share=1),
+)
 
 
 class VersionsScreen(BaseScreen):
@@ -49,14 +55,18 @@ class VersionsScreen(BaseScreen):
         rows = []
         for each in found:
             at = each.version.at.timestamp()
-            rows.append([day_and_clock(at, now), ago(at, now), each.which, clean(each.what, 300)])
+            rows.append(
+                [day_and_clock(at, now), ago(at, now), each.which, clean(each.version.who, 40), clean(each.what, 300)]
+            )
         self._table.show(rows)
         self._pane.tell()
 
     def help(self) -> Help | None:
         chosen = self._chosen()
         text = "Every change keeps the file as it was before. Enter shows the difference, and can bring it back."
-        return "File versions", text if chosen is None else clean(f"Then changed: {chosen.what}. {text}", 1000)
+        return "File versions", text if chosen is None else clean(
+            f"Then changed{_by(chosen)}: {chosen.what}. {text}", 1000
+        )
 
     def do(self, command: str) -> bool:
         if command == "undo":
@@ -152,3 +162,7 @@ def _accounts_dialog(title: str, found: tuple[str, ...], close: Pressed, restore
     text = "\n".join(f"• {clean(each, 300)}" for each in found) or "There is no difference."
     buttons = [("Close", close), ("Restore this version", restore_it)]
     return Dialog(title, paragraphs(text), buttons, close, width=78, focus_button=int(ready))
+
+
+def _by(kept: KeptVersion) -> str:
+    return f" by {kept.version.who}" if kept.version.who else ""
