@@ -18,6 +18,8 @@ _LONGEST_HEADER = 64 * 1024
 _LONGEST_LINE = 64 * 1024
 _MOST_BOUNDARIES = 100
 _MOST_NAMES = 2000
+_MOST_PARTS = 20_000
+_NO_MARK = re.compile(rb"(?!)")
 _FOLD = re.compile(rb"\n(?=[ \t])")
 _CONTENT = re.compile(rb"^content-(?:type|disposition)[ \t]*:(.*)$", re.IGNORECASE | re.MULTILINE)
 _ENCODING = re.compile(rb"^content-transfer-encoding[ \t]*:[ \t]*([\w-]+)", re.IGNORECASE | re.MULTILINE)
@@ -34,6 +36,8 @@ class AttachmentNames:
     def __init__(self, header: bytes) -> None:
         self.names: list[str] = []
         self._boundaries: set[bytes] = set()
+        self._mark = _NO_MARK
+        self._parts = 0
         self._buffer = bytearray()
         self._in_header = False
         self._encoding = b""
@@ -77,8 +81,8 @@ class AttachmentNames:
     def _content_step(self) -> bool:
         """Take the content up to the next line that begins as a boundary does, and that line."""
         buffer = self._buffer
-        at = 0 if buffer.startswith(b"--") else buffer.find(b"\n--") + 1
-        if at == 0 and not buffer.startswith(b"--"):
+        mark = self._mark.search(buffer) if self._boundaries and self._parts < _MOST_PARTS else None
+        if mark is None:
             # A boundary begins behind the last line end: what follows it is kept until the line is known.
             end = buffer.rfind(b"\n") + 1
             if len(buffer) - end > _LONGEST_LINE:
@@ -86,6 +90,8 @@ class AttachmentNames:
             self._content(bytes(buffer[:end]))
             del buffer[:end]
             return False
+        at = mark.start()
+        self._parts += 1
         line_end = buffer.find(b"\n", at)
         if line_end < 0 and len(buffer) - at < _LONGEST_LINE:
             return False
@@ -115,13 +121,17 @@ class AttachmentNames:
         for each in _PARAMETER.finditer(value):
             text = _unquoted(each[4])
             if each[1].lower() == b"boundary":
-                if len(self._boundaries) < _MOST_BOUNDARIES:
-                    self._boundaries.add(text.rstrip())
+                self._add_boundary(text.rstrip())
             else:
                 part = (int(each[2] or 0), bool(each[3]), text)
                 found.setdefault(each[1].lower().decode(), []).append(part)
         for pieces in found.values():
             self._add(_joined(sorted(pieces, key=lambda piece: piece[0])))
+
+    def _add_boundary(self, boundary: bytes) -> None:
+        if boundary and len(self._boundaries) < _MOST_BOUNDARIES:
+            self._boundaries.add(boundary)
+            self._mark = re.compile(rb"^--(?:" + b"|".join(map(re.escape, self._boundaries)) + rb")", re.MULTILINE)
 
     def _add(self, name: str) -> None:
         if name.strip() and len(self.names) < _MOST_NAMES:
