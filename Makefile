@@ -1,13 +1,15 @@
 # make run    the server on loopback ports, from the folder ./instance
 # make quick  format, lint, types and the tests that start no server: under a minute
 # make test   every check and test; installs the programs that they need
-# make peers  the tests with heavy real servers and checkers, and each option from its screen to the wire
+# make peers  the tests with heavy real servers and checkers, and each option typed into its screen
 # make deb    the Debian package, in the folder ./dist
 SHELL = /bin/sh
 PYTHON ?= $(shell for python in /usr/bin/python3 python3 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 BIN = .venv/bin
 JOBS ?= 4
+# Without the kept bytecode, each start of the server in a test compiles its modules again.
+unexport PYTHONDONTWRITEBYTECODE
 # The tests that start no server and no other program.
 PURE = tests/config tests/smtp tests/policy tests/runtime tests/tnef tests/mailauth tests/test_architecture.py \
 	tests/test_durable.py tests/test_dsn.py tests/test_schedule.py tests/test_srs.py
