@@ -2,6 +2,7 @@
 
 import base64
 import json
+import shutil
 import smtplib
 import subprocess
 from collections.abc import Iterator
@@ -10,10 +11,12 @@ from pathlib import Path
 import pytest
 
 from smtpd_classic.mailauth.words import ResultWord
+from smtpd_classic.runtime import Runtime
+from smtpd_classic.runtime.control import reload
 from smtpd_classic.smtp import replies
 from smtpd_classic.smtp.events import RcptTo
 from tests.client.fake_host import FakeHost
-from tests.instance import Instance, running
+from tests.instance import NAME, Instance, running
 from tests.keys.name_server import zone_server
 from tests.mailauth.messages import only, verify
 from tests.mailauth.test_dkimpy import accepted_by_dkimpy
@@ -21,6 +24,7 @@ from tests.tnef.test_convert import SAMPLES
 from tests.waiting import until
 
 DOMAIN = "example.test"
+KEPT = (NAME, "aliases", "dkim")
 TEXT = "From: Joe <joe@example.test>\nTo: bob@away.test\nSubject: Hello\n\nA line.\n..\n\n\n"
 
 
@@ -33,6 +37,11 @@ class Sender:
         (key,) = json.loads(instance.run("dkim", "list", "--json").stdout)
         self.selector = key["selector"]
         self.txt: dict[str, tuple[bytes, ...]] = {key["name"]: (key["record"].encode(),)}
+        self._told = len(instance.log())
+
+    def log(self) -> str:
+        """What the server has logged since this test began."""
+        return self.instance.log()[self._told :]
 
     def submit(self, text: str, *, options: tuple[str, ...] = (), to: str = "bob@away.test") -> None:
         with smtplib.SMTP("127.0.0.1", self.instance.ports["submission"], timeout=20) as client:
@@ -42,13 +51,12 @@ class Sender:
 
     def left(self, count: int = 1) -> bytes:
         """The message that the host got last, with LF line ends."""
-        until(lambda: len(self.peer.got) >= count, 20, self.instance.log)
+        until(lambda: len(self.peer.got) >= count, 20, self.log)
         return self.peer.got[-1].content.replace(b"\r\n", b"\n")
 
     def reload(self) -> None:
-        before = self.instance.log().count("reload -- ")
-        self.instance.reload()
-        until(lambda: self.instance.log().count("reload -- ") > before, 20, self.instance.log)
+        status = reload(Runtime(str(self.instance.folder / "run")).status)
+        assert not status.error, status.error
 
 
 @pytest.fixture
@@ -58,12 +66,31 @@ def peer() -> Iterator[FakeHost]:
     host.close()
 
 
+@pytest.fixture(scope="module")
+def server() -> Iterator[tuple[Instance, Path]]:
+    """A server with a key in use, and a copy of its folder's files as they were then."""
+    with running(DOMAIN) as instance:
+        (key,) = json.loads(instance.run("dkim", "list", "--json").stdout)
+        assert instance.run("dkim", "use", key["selector"], "--force").returncode == 0
+        kept = instance.folder.parent / "kept"
+        kept.mkdir()
+        subprocess.run(["cp", "-a", *(instance.folder / name for name in KEPT), kept], check=True)
+        yield instance, kept
+
+
 @pytest.fixture
-def sender(peer: FakeHost) -> Iterator[Sender]:
-    with running(DOMAIN, **{"direct away.test__hosts": f"{peer.ip}:{peer.port}"}) as instance:
-        found = Sender(instance, peer)
-        assert instance.run("dkim", "use", found.selector, "--force").returncode == 0
-        yield found
+def sender(server: tuple[Instance, Path], peer: FakeHost) -> Iterator[Sender]:
+    """The server as it was before the first test, with an empty queue and an empty mailbox."""
+    instance, kept = server
+    shutil.rmtree(instance.folder / "dkim")
+    subprocess.run(["cp", "-a", *(kept / name for name in KEPT), instance.folder], check=True)
+    instance.set("direct away.test", "hosts", f"{peer.ip}:{peer.port}")
+    found = Sender(instance, peer)
+    found.reload()
+    yield found
+    assert instance.run("queue", "delete", "--all").returncode in {0, 1}
+    for path in instance.mail():
+        path.unlink()
 
 
 def test_submitted_mail_is_signed_on_top(sender: Sender) -> None:
@@ -72,7 +99,7 @@ def test_submitted_mail_is_signed_on_top(sender: Sender) -> None:
     assert message.startswith(b"DKIM-Signature: v=1; a=rsa-sha256; c=relaxed/relaxed; d=example.test;")
     assert only(verify(message, sender.txt, author=DOMAIN, now=0)).word is ResultWord.PASS
     assert accepted_by_dkimpy(message, sender.txt)
-    assert f"signed d=example.test s={sender.selector}" in sender.instance.log()
+    assert f"signed d=example.test s={sender.selector}" in sender.log()
 
 
 @pytest.mark.parametrize(
@@ -201,7 +228,7 @@ def test_a_filter_of_ours_that_passes_on_a_forged_author_does_not_make_it_ours(s
         with smtplib.SMTP("127.0.0.1", sender.instance.ports["smtp"], timeout=20) as client:
             client.sendmail(sender_address, ["away@example.test"], forged)
         assert b"DKIM-Signature" not in sender.left(count)
-    assert "left unsigned: localhost[127.0.0.1] passes it on" in sender.instance.log()
+    assert "left unsigned: localhost[127.0.0.1] passes it on" in sender.log()
 
 
 def test_a_key_that_cannot_be_read_makes_the_mail_wait(sender: Sender) -> None:
@@ -209,8 +236,8 @@ def test_a_key_that_cannot_be_read_makes_the_mail_wait(sender: Sender) -> None:
     good = pem.read_bytes()
     pem.write_bytes(b"nonsense")
     sender.submit(TEXT)
-    until(lambda: "the message cannot be signed" in sender.instance.log(), 20, sender.instance.log)
-    assert "status=deferred" in sender.instance.log()
+    until(lambda: "the message cannot be signed" in sender.log(), 20, sender.log)
+    assert "status=deferred" in sender.log()
     assert not sender.peer.got
     pem.write_bytes(good)
     until(lambda: sender.instance.run("queue", "retry", "--all").returncode == 0, 20)
@@ -228,4 +255,4 @@ def test_a_key_is_used_when_dns_shows_it_and_not_before(sender: Sender, tmp_path
         # The name server is the zone's only one, but not at port 53: the key is only seen until an hour has passed.
         instance.set("server", "name_servers", f"127.0.0.1:{port}")
         sender.reload()
-        until(lambda: "seen since" in instance.run("dkim", "list").stdout, 30, instance.log)
+        until(lambda: "seen since" in instance.run("dkim", "list").stdout, 30, sender.log)
