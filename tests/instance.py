@@ -20,7 +20,7 @@ from tests.waiting import until
 
 __all__ = ["Instance", "free_port", "running"]
 
-START_S = 20.0
+START_S = 60.0  # on a machine that does much else
 NAME, PASSWORD = "smtpd-classic.conf", "secret word"
 
 

@@ -80,7 +80,7 @@ def test_what_is_written_is_read(written: list[str], form: str) -> None:
     "text", ["(" * 200_000, '"' + "\\" * 200_000, "a." * 100_000, "a<" * 100_000, "a:" * 100_000, "[" * 200_000]
 )
 def test_hostile_lists_take_no_time(text: str) -> None:
-    began = time.monotonic()
+    began = time.thread_time()
     with pytest.raises(BadAddresses):
         addresses(text + "(")
-    assert time.monotonic() - began < 5
+    assert time.thread_time() - began < 5
