@@ -23,5 +23,5 @@ def test_pipelining(world: World) -> None:
             return received.splitlines()[-1]
 
     assert hurried().startswith(b"554 5.5.0")
-    world.panel.set(PAGE, ACCESS["pipelining"], "lenient")
+    world.set(PAGE, ACCESS["pipelining"], "lenient")
     assert hurried().startswith(b"221")

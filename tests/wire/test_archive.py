@@ -35,7 +35,7 @@ def write(world: World, sender: str, *recipients: str, login: str = "", headers:
 def test_incoming(world: World) -> None:
     """The copy names the whole envelope; mail for the archive alone, or back from it, gets no copy."""
     world.given({})
-    world.panel.set(PAGE, ARCHIVE["incoming"], KEEP)
+    world.set(PAGE, ARCHIVE["incoming"], KEEP)
     tag = write(world, "eve@there.test", JOE, ANN)
     copy = world.arrives("keep", tag)
     assert copy.startswith(
@@ -57,7 +57,7 @@ def test_outgoing(world: World) -> None:
     with hosts(peer := FakeHost()):
         direct = {"direct away.test": {"hosts": f"{peer.ip}:{peer.port}"}}
         world.given(direct)
-        world.panel.set(PAGE, ARCHIVE["outgoing"], KEEP)
+        world.set(PAGE, ARCHIVE["outgoing"], KEEP)
         tag = write(world, JOE, AWAY, ANN, login=JOE)
         assert f"X-Envelope-To: {AWAY},\n\t{ANN}\n" in world.arrives("keep", tag)
         world.arrives("ann", tag)
@@ -67,6 +67,7 @@ def test_outgoing(world: World) -> None:
         assert not world.mail("keep", strange)
 
 
+@pytest.mark.screen
 def test_the_archives_of_a_domain(world: World) -> None:
     world.given({"domain example.test": {}, "domain other.test": {"archive_incoming": KEEP}})
     tag = write(world, "eve@there.test", ANN)

@@ -46,7 +46,7 @@ def results(world: World, domain: str, *headers: str) -> list[str]:
 
 
 def set_(world: World, name: str, value: str) -> None:
-    world.panel.set(PAGE, OPTIONS[name], value)
+    world.set(PAGE, OPTIONS[name], value)
 
 
 def test_check(world: World) -> None:

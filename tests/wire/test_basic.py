@@ -22,7 +22,7 @@ LATER, NEVER = Reply(451, "4.7.1", "greylisted"), Reply(550, "5.1.1", "no such u
 
 
 def set_(world: World, name: str, value: str) -> None:
-    world.panel.set(PAGE, BASIC[name], value)
+    world.set(PAGE, BASIC[name], value)
 
 
 def refusing(reply: Reply) -> FakeHost:
@@ -244,6 +244,7 @@ def test_close_open_relay(world: World) -> None:
     assert stranger_to(world, FAR).startswith("250")
 
 
+@pytest.mark.screen
 def test_open_relay_confirmed(world: World) -> None:
     """A server that others can reach is opened only by somebody who was told what that means."""
     port = free_port()

@@ -11,6 +11,8 @@ from tests.wire.panel import TOOK
 from tests.wire.test_basic import FAR, STRANGER, third_recipient
 from tests.wire.world import JOE, Sections, World
 
+pytestmark = pytest.mark.screen
+
 
 class Case(NamedTuple):
     page: str

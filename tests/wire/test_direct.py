@@ -10,6 +10,8 @@ from tests.wire.test_basic import LATER, STRANGER, refusing
 from tests.wire.test_remote import reason, taken
 from tests.wire.world import AWAY, JOE, World, to
 
+pytestmark = pytest.mark.screen
+
 PAGE = "Direct Delivery"
 DIRECT, ROW = options("direct"), options("direct", named=True)
 HOST, SSL, USER, PASSWORD = "Host, or host:PORT", "Use SSL", "User (blank: no login)", "Password"

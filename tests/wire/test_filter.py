@@ -24,7 +24,7 @@ def test_every_option_has_a_test() -> None:
 
 
 def set_(world: World, name: str, value: str) -> None:
-    world.panel.set(PAGE, OPTIONS[name], value)
+    world.set(PAGE, OPTIONS[name], value)
 
 
 def reply(

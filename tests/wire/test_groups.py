@@ -2,11 +2,15 @@
 
 import re
 
+import pytest
+
 from smtpd_classic.config.option import options_of
 from smtpd_classic.config.schema import Group
 from tests.client.fake_host import FakeHost, hosts
 from tests.wire.panel import options
 from tests.wire.world import ANN, AWAY, JOE, World
+
+pytestmark = pytest.mark.screen
 
 PAGE, GROUP = "Groups", options("group", named=True)
 STAFF = "staff@example.test"

@@ -45,7 +45,7 @@ def test_hold_time(world: World) -> None:
     row = world.queued(queue_id)
     assert row is not None
     assert (row["state"], row["hold_reason"]) == ("held", "by hand")
-    world.panel.set(LIMITS_PAGE, LIMITS["hold_time"], "1s")
+    world.set(LIMITS_PAGE, LIMITS["hold_time"], "1s")
     gone(world, queue_id)
     assert "was on hold (by hand)" in " ".join(world.arrives("joe", queue_id, "was on hold").split())
     assert JOE in world.logged(queue_id, "status=expired, returned to sender (The message was on hold")
@@ -71,7 +71,7 @@ def test_quarantine_time(world: World) -> None:
     queue_id = quarantined(world)
     world.runtime.wake()
     assert world.queued(queue_id) is not None
-    world.panel.set(QUARANTINE_PAGE, QUARANTINE["quarantine_time"], "1s")
+    world.set(QUARANTINE_PAGE, QUARANTINE["quarantine_time"], "1s")
     gone(world, queue_id)
     world.logged(f"{queue_id}: from=<eve@quarantine.test>, deleted without a notice: quarantine_time is over")
 
@@ -79,7 +79,7 @@ def test_quarantine_time(world: World) -> None:
 def test_quarantine_size(world: World) -> None:
     world.given(FORGED)
     queue_id = quarantined(world)
-    world.panel.set(QUARANTINE_PAGE, QUARANTINE["quarantine_size"], "10")
+    world.set(QUARANTINE_PAGE, QUARANTINE["quarantine_size"], "10")
     gone(world, queue_id)
     world.logged(f"{queue_id}: from=<eve@quarantine.test>, deleted without a notice: the quarantine is full")
 
@@ -124,7 +124,7 @@ def test_recipients_per_hour(world: World) -> None:
     with hosts(peer := FakeHost()):
         given(world, peer, {})
         assert not is_held(world, write(world, 6, ANN))
-        world.panel.set(LIMITS_PAGE, LIMITS["recipients_per_hour"], "10")
+        world.set(LIMITS_PAGE, LIMITS["recipients_per_hour"], "10")
         reply = write(world, 5)
         assert is_held(world, reply)
         assert counted(world) == (6, 6, 6)
@@ -143,7 +143,7 @@ def test_recipients_per_day(world: World) -> None:
     with hosts(peer := FakeHost()):
         given(world, peer, {"recipients_per_hour": "0"})
         assert not is_held(world, write(world, 4))
-        world.panel.set(LIMITS_PAGE, LIMITS["recipients_per_day"], "5")
+        world.set(LIMITS_PAGE, LIMITS["recipients_per_day"], "5")
         reply = write(world, 2)
         assert is_held(world, reply)
         assert "5 recipients a day" in world.command("queue", "show", queue_id(reply)).stdout
@@ -154,7 +154,7 @@ def test_new_recipients_per_day(world: World) -> None:
     """The account is young, so that the log only warns."""
     with hosts(peer := FakeHost()):
         given(world, peer, {})
-        world.panel.set(LIMITS_PAGE, LIMITS["new_recipients_per_day"], "2")
+        world.set(LIMITS_PAGE, LIMITS["new_recipients_per_day"], "2")
         reply = write(world, 3)
         assert not is_held(world, reply)
         world.logged(queue_id(reply), f"account {JOE} is over 2 new recipients a day, which only warns")
@@ -164,7 +164,7 @@ def test_hosts_per_hour(world: World) -> None:
     with hosts(peer := FakeHost()):
         given(world, peer, {}, trusted={"hosts": "127.0.0.1"})
         assert not is_held(world, write(world, 3, login="", ip="127.0.0.1"))
-        world.panel.set(LIMITS_PAGE, LIMITS["hosts_per_hour"], "4")
+        world.set(LIMITS_PAGE, LIMITS["hosts_per_hour"], "4")
         assert is_held(world, write(world, 2, login="", ip="127.0.0.1"))
         assert not is_held(world, write(world, 5))
 
@@ -173,7 +173,7 @@ def test_hosts_per_day(world: World) -> None:
     with hosts(peer := FakeHost()):
         given(world, peer, {}, trusted={"hosts": "127.0.0.1"})
         assert not is_held(world, write(world, 3, login="", ip="127.0.0.1"))
-        world.panel.set(LIMITS_PAGE, LIMITS["hosts_per_day"], "4")
+        world.set(LIMITS_PAGE, LIMITS["hosts_per_day"], "4")
         assert is_held(world, write(world, 2, login="", ip="127.0.0.1"))
 
 
@@ -189,7 +189,7 @@ def test_over_limit(world: World) -> None:
         world.arrives("ann", tag)
         world.logged(": held: over limit: 2 recipients an hour, for x1@away.test, x2@away.test, x3@away.test")
         for value, expected in (("defer", "450 4.7.1"), ("refuse", "550 5.7.1")):
-            world.panel.set(LIMITS_PAGE, LIMITS["over_limit"], value)
+            world.set(LIMITS_PAGE, LIMITS["over_limit"], value)
             world.command("limits", "reset", JOE)
             assert write(world, 3).startswith(expected)
             assert write(world, 2).startswith("250")
@@ -204,7 +204,7 @@ def test_alarm_at(world: World) -> None:
     with hosts(peer := FakeHost()):
         given(world, peer, {"recipients_per_hour": "10", "alarm_at": "0"})
         write(world, 9, login=ANN)
-        world.panel.set(LIMITS_PAGE, LIMITS["alarm_at"], "80")
+        world.set(LIMITS_PAGE, LIMITS["alarm_at"], "80")
         world.command("limits", "reset", ANN)
         assert not world.mail("joe", subject)
         assert write(world, 8, login=ANN).startswith("250")
@@ -222,7 +222,7 @@ def test_suspend_after(world: World) -> None:
     """An account that is suspended can neither go on in its session nor log in, until it is resumed."""
     with hosts(peer := FakeHost()):
         given(world, peer, {"recipients_per_hour": "1"})
-        world.panel.set(LIMITS_PAGE, LIMITS["suspend_after"], "2")
+        world.set(LIMITS_PAGE, LIMITS["suspend_after"], "2")
         with world.client(ANN) as client:
             assert is_held(world, write(world, 2, login=ANN))
             assert is_held(world, write(world, 2, login=ANN))

@@ -9,6 +9,8 @@ from tests.wire.panel import TOOK
 from tests.wire.test_basic import FAR, STRANGER
 from tests.wire.world import ANN, JOE, World
 
+pytestmark = pytest.mark.screen
+
 OPEN_RELAY, TRUSTED = "Open Relay Domains", "Trusted Hosts"
 LABELS = {OPEN_RELAY: "Domain", TRUSTED: "Host or network"}
 

@@ -8,12 +8,16 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
+
 from smtpd_classic.config.option import options_of
 from smtpd_classic.config.schema import Milter, Milters
 from tests.milter.fake import CONTINUE, SILENT, FakeFilter, add
 from tests.waiting import until
 from tests.wire.panel import Panel, options
 from tests.wire.world import JOE, Sections, World
+
+pytestmark = pytest.mark.screen
 
 PAGE = "Milters"
 ALL, ROW = options("milter"), options("milter", named=True)

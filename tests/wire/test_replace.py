@@ -12,6 +12,8 @@ from tests.wire.panel import TOOK, Panel, options
 from tests.wire.test_basic import STRANGER
 from tests.wire.world import ANN, AWAY, JOE, World, to
 
+pytestmark = pytest.mark.screen
+
 PAGE = "Mail Header Replace"
 ROW = options("replace", named=True)
 SALES = "sales@example.test"

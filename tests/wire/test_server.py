@@ -20,7 +20,7 @@ def test_junk_time(world: World) -> None:
     inbox = world.instance.folder / "mail" / "example.test" / "joe"
     kept, junk = len(list((inbox / "new").iterdir())), inbox / ".Junk" / "new"
     assert list(junk.iterdir())
-    world.panel.set("Server", SERVER["junk_time"], "1s")
+    world.set("Server", SERVER["junk_time"], "1s")
     until(lambda: not list(junk.iterdir()), 20, world.log)
     assert len(list((inbox / "new").iterdir())) == kept
     world.logged("messages from the junk folders")
@@ -32,14 +32,14 @@ def test_probe_hosts(world: World) -> None:
     peer = FakeHost("mx.both.test", ip=BOTH_IPV4, port=25)
     with hosts(peer):
         assert "port 25 out: both.test" not in world.instance.run("doctor", "--no-lists").stdout
-        world.panel.set("Server", SERVER["probe_hosts"], "both.test")
+        world.set("Server", SERVER["probe_hosts"], "both.test")
         assert "[ok] port 25 out: both.test: 220 mx.both.test" in world.instance.run("doctor", "--no-lists").stdout
 
 
 def test_public_addresses(world: World) -> None:
     world.given({"remote": {"dead_host_time": "0"}})
     assert "refused" in reason(world, world.send("bob@mx.test"))
-    world.panel.set("Server", SERVER["public_addresses"], f"{own_ip()}, {DEAD_MX}")
+    world.set("Server", SERVER["public_addresses"], f"{own_ip()}, {DEAD_MX}")
     queue_id = world.send("bob@mx.test")
     world.logged(f"{queue_id}: to=<bob@mx.test>", "dsn=5.4.6", "loops back to this server")
 
@@ -47,7 +47,7 @@ def test_public_addresses(world: World) -> None:
 def test_metrics(world: World) -> None:
     world.given({})
     port = free_port()
-    world.panel.set("Server", SERVER["metrics"], f"127.0.0.1:{port}")
+    world.set("Server", SERVER["metrics"], f"127.0.0.1:{port}")
     world.send("bob@mx.test")
     with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as found:
         text = found.read().decode()

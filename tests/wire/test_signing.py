@@ -26,14 +26,14 @@ def records(world: World) -> str:
 def test_dmarc_reports_to(world: World) -> None:
     world.given({})
     assert "v=DMARC1; p=none; rua=mailto:postmaster@example.test" in records(world)
-    world.panel.set(PAGE, OPTIONS["dmarc_reports_to"], "dmarc@example.test")
+    world.set(PAGE, OPTIONS["dmarc_reports_to"], "dmarc@example.test")
     assert "v=DMARC1; p=none; rua=mailto:dmarc@example.test" in records(world)
 
 
 def test_tls_reports_to(world: World) -> None:
     world.given({})
     assert "v=TLSRPTv1; rua=mailto:postmaster@example.test" in records(world)
-    world.panel.set(PAGE, OPTIONS["tls_reports_to"], "tls@example.test")
+    world.set(PAGE, OPTIONS["tls_reports_to"], "tls@example.test")
     assert "v=TLSRPTv1; rua=mailto:tls@example.test" in records(world)
 
 
@@ -52,7 +52,7 @@ def test_sign_relayed(world: World) -> None:
         world.given(relay(peer))
         in_use(world)
         assert is_signed(taken(world, peer))
-        world.panel.set(PAGE, OPTIONS["sign_relayed"], "no")
+        world.set(PAGE, OPTIONS["sign_relayed"], "no")
         assert not is_signed(taken(world, peer))
 
 
@@ -69,4 +69,4 @@ def test_sign_for_hosts(world: World) -> None:
             until(lambda before=before: len(peer.got) > before, 20, world.log)  # type: ignore[misc]
             assert is_signed(peer.got[-1]) is signed
             if not signed:
-                world.panel.set(PAGE, OPTIONS["sign_for_hosts"], "127.0.0.1")
+                world.set(PAGE, OPTIONS["sign_for_hosts"], "127.0.0.1")

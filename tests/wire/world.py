@@ -13,6 +13,8 @@ from typing import Any
 
 from smtpd_classic import atomic_file
 from smtpd_classic.config.editing import Edited
+from smtpd_classic.config.option import Option
+from smtpd_classic.config.schema import SECTIONS
 from smtpd_classic.runtime import Runtime
 from smtpd_classic.runtime.control import reload
 from tests.client.fake_host import FakeHost, own_ip
@@ -54,6 +56,7 @@ ZONE = [
     "host-record=named.test,192.0.2.3",
 ]
 Sections = Mapping[str, Mapping[str, str]]
+PATIENCE_S = 60.0  # on a machine that does much else
 _numbers = itertools.count(1)
 
 
@@ -94,6 +97,7 @@ class World:
         self._set_up(name_server_port)
         self._base = instance.file.read_text()
         self._panel: Panel | None = None
+        self.by_screen = False  # whether `set` types into the screen
         self.runtime = Runtime(str(instance.folder / "run"))
 
     def _set_up(self, name_server_port: int) -> None:
@@ -117,19 +121,29 @@ class World:
 
     def given(self, sections: Sections) -> None:
         """Begin with the file as `init` made it and these options; the server and the screen know it then."""
-        edited = self._composed(sections)
-        if edited == self.instance.file.read_text():
+        self._put(self._composed(sections, self._base))
+
+    def set(self, page: str, option: Option, value: str) -> None:
+        """Set an option of a page that is one section: on the screen, or in the file with a reload."""
+        if self.by_screen:
+            self.panel.set(page, option, value)
+        else:
+            word = next(each.word for each in SECTIONS if not each.is_table and option in each.options())
+            self._put(self._composed({word: {option.name: value}}, self.instance.file.read_text()))
+
+    def _put(self, text: str) -> None:
+        """Put a text in force, unless it is."""
+        if text == self.instance.file.read_text():
             return
         if self._panel is None:
-            self._write(edited)
-            self.reload()
+            self._write(text)
         else:
-            self._panel.notice(lambda: self._write(edited))
-            self.reload()
+            self._panel.notice(lambda: self._write(text))
+        self.reload()
 
-    def _composed(self, sections: Sections) -> str:
+    def _composed(self, sections: Sections, base: str) -> str:
         edited = Edited(self.instance.file)
-        edited._now = self._base
+        edited._now = base
         for title, values in sections.items():
             if not edited.has(title):
                 edited.add(title)
@@ -201,7 +215,7 @@ class World:
         return [text for text in found if all(word in text for word in words)]
 
     def arrives(self, user: str, *words: str) -> str:
-        return until(lambda: self.mail(user, *words), 20, lambda: f"no {words} for {user}:\n{self.log()}")[0]
+        return until(lambda: self.mail(user, *words), PATIENCE_S, lambda: f"no {words} for {user}:\n{self.log()}")[0]
 
     def log(self, words: str = "") -> str:
         return "\n".join(line for line in self.instance.log().split("\n") if words in line)
@@ -212,7 +226,7 @@ class World:
         def found() -> list[str]:
             return [line for line in self.log().split("\n") if all(word in line for word in words)]
 
-        return until(found, 20, lambda: f"{words} was never logged:\n{self.log()}")[0]
+        return until(found, PATIENCE_S, lambda: f"{words} was never logged:\n{self.log()}")[0]
 
     def queued(self, queue_id: str) -> dict[str, Any] | None:
         """What `queue list --json` says of a message."""
@@ -228,7 +242,7 @@ class World:
             found = self.queued(queue_id)
             return found if found is not None and found["attempts"] >= attempts else None
 
-        found = until(row, 20, lambda: f"{queue_id} is not deferred:\n{self.log()}")
+        found = until(row, PATIENCE_S, lambda: f"{queue_id} is not deferred:\n{self.log()}")
         assert found is not None
         return found
 
