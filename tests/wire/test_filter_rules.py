@@ -14,6 +14,8 @@ from tests.waiting import until
 from tests.wire.panel import Panel, options
 from tests.wire.world import ANN, AWAY, JOE, World, to
 
+pytestmark = pytest.mark.screen
+
 PAGE = "Filter Rules"
 ROW = options("filter-rule", named=True)
 STRANGER = "x@there.test"

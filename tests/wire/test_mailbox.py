@@ -32,7 +32,7 @@ def place(store: MailStoreServer) -> str:
 def test_mailbox(world: World, store: MailStoreServer) -> None:
     """The option of [server], from the screen: mail goes into the other server's mailbox, and none into ours."""
     world.given({})
-    world.panel.set("Server", SERVER["mailbox"], place(store))
+    world.set("Server", SERVER["mailbox"], place(store))
     tag = world.tag()
     queue_id = world.send(JOE, ANN, tag=tag)
     text = store.arrives(JOE, f"Subject: {tag}")
