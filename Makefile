@@ -20,7 +20,7 @@ run: .venv/run.stamp
 	@exec conf/run $(BIN)/python
 
 quick: check
-	$(BIN)/pytest -q -n $(JOBS) -m "not torture and not peers" -k "not opendkim and not dkimpy and not suite and not mandoc" $(PURE)
+	$(BIN)/pytest -q -n $(JOBS) --dist worksteal -m "not torture and not peers" -k "not opendkim and not dkimpy and not suite and not mandoc" $(PURE)
 
 test: check tests
 
@@ -31,7 +31,7 @@ check: .venv/test.stamp
 	$(BIN)/python -m tests.words
 
 tests: .venv/test.stamp tools
-	$(BIN)/pytest -q -n $(JOBS) -m "not torture and not peers"
+	$(BIN)/pytest -q -n $(JOBS) --dist worksteal -m "not torture and not peers"
 
 peers: .venv/test.stamp tools
 	$(BIN)/pytest -q -n 0 -m peers
@@ -50,7 +50,7 @@ compiled: .venv/test.stamp tools
 	cd .compiled && SMTPD_CLASSIC_COMPILE=1 .venv/bin/python setup.py -q build_ext --inplace
 
 test-compiled: compiled
-	cd .compiled && .venv/bin/pytest -q -n $(JOBS) -m "not torture and not peers and not source"
+	cd .compiled && .venv/bin/pytest -q -n $(JOBS) --dist worksteal -m "not torture and not peers and not source"
 
 bench: compiled
 	$(BIN)/python -m tests.bench
