@@ -5,6 +5,7 @@ It works without a running daemon and without the right to write.
 
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 
 from smtpd_classic.accounts import Accounts
@@ -18,6 +19,7 @@ from smtpd_classic.message.headers import HeaderBlock, end_of_header_block
 from smtpd_classic.policy import Client, ClientContext, Rules, Transaction
 from smtpd_classic.policy.authentication import lookups_of, spf_of, verdict_on
 from smtpd_classic.policy.explain import Explanation, Question, explain, likely_listener
+from smtpd_classic.policy.rules import not_verified
 from smtpd_classic.policy.transaction import AuthenticationVerdict
 from smtpd_classic.runtime import Runtime
 from smtpd_classic.services import Services
@@ -61,15 +63,22 @@ def filter_rules_of(config: Config, question: Question, content: bytes) -> tuple
 
 
 def _rules(config: Config, question: Question, listener: str, dns: Resolver | None) -> Rules:
+    dns = dns or DnsResolver(config.server.name_servers)
+    verify: Callable[[str, str], str] = not_verified
+    if any(each.verify_recipients for each in config.direct_domains):
+        from smtpd_classic.client.verifier import verifications  # noqa: PLC0415 - not loaded without the option
+
+        verify = verifications(config, dns, lambda sentence: None)
     services = Services(
         config=config,
         accounts=Accounts(config),
-        dns=dns or DnsResolver(config.server.name_servers),
+        dns=dns,
         runtime=Runtime(config.server.run_folder, config.access),
         spool=Spool(config.server.spool_folder),
         mail_store=MailStore(config.server.mail_folder, config.helo_name),
         log=Log("stderr"),
         clock=time.time,
+        verify=verify,
     )
     found = likely_listener(config, login=bool(question.login))
     if listener:

@@ -21,6 +21,7 @@ from smtpd_classic.policy import Client, Policy, PolicySources, Trust, rules_for
 from smtpd_classic.policy.greylist import greylist_folder
 from smtpd_classic.policy.hosts import HostPatterns
 from smtpd_classic.policy.networks import Networks
+from smtpd_classic.policy.rules import not_verified
 from smtpd_classic.policy.sending_limits import counters_folder
 from smtpd_classic.runtime import Runtime
 from smtpd_classic.srs import srs_for
@@ -69,6 +70,7 @@ class Services:
     mail_store: MailStore
     log: Log
     clock: Callable[[], float]
+    verify: Callable[[str, str], str] = not_verified
     helo_name: str = field(init=False)
     sources: PolicySources = field(init=False)
     counters: CounterStore = field(init=False)
@@ -92,6 +94,7 @@ class Services:
             milters=filter_clients(self.config, self.runtime.milters.report, self._complain),
             counters=self.counters,
             greylist=FileCounterStore(greylist_folder(self.config), self.clock),
+            verify=self.verify,
         )
         object.__setattr__(self, "helo_name", self.config.helo_name)
         object.__setattr__(self, "sources", sources)

@@ -98,7 +98,19 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     "submission": ({"message", "smtp"}, set()),
     "sendmail": ({"commands", "submission"}, set()),
     "explanation": (
-        {"accounts", "config", "dns", "filters", "log", "mailauth", "mailstore", "message", "policy", "runtime"}
+        {
+            "accounts",
+            "client",
+            "config",
+            "dns",
+            "filters",
+            "log",
+            "mailauth",
+            "mailstore",
+            "message",
+            "policy",
+            "runtime",
+        }
         | {"services", "spool"},
         set(),
     ),

@@ -11,6 +11,7 @@ from smtpd_classic.daemon.lifecycle import HAND_OVER_S, STOP, STOP_S, ControlCha
 from smtpd_classic.dns import DnsResolver
 from smtpd_classic.durable import observe_syncs
 from smtpd_classic.mailstore.store import MailStore, MailStoreBroken
+from smtpd_classic.policy.rules import not_verified
 from smtpd_classic.reception import Reception
 from smtpd_classic.server.acceptor import Acceptor
 from smtpd_classic.server.context import ListenerContext
@@ -35,15 +36,21 @@ _MARGIN = 4  # connections; clients that keep theirs stay where they are once ac
 def services_for(setting: Generation) -> Services:
     """Return the parts of a process, which from now on measures its writes."""
     config, log = setting.config, setting.log
+    dns = DnsResolver(config.server.name_servers)
     observe_syncs(setting.runtime.counters.synced)
 
     def complain(part: str) -> Callable[[str], None]:
         return lambda sentence: log.warning(part, sentence)
 
+    verify: Callable[[str, str], str] = not_verified
+    if any(each.verify_recipients for each in config.direct_domains):
+        from smtpd_classic.client.verifier import verifications  # noqa: PLC0415 - not loaded without the option
+
+        verify = verifications(config, dns, complain("smtpd"))
     return Services(
         config=config,
         accounts=Accounts(config, complain("smtpd")),
-        dns=DnsResolver(config.server.name_servers),
+        dns=dns,
         runtime=setting.runtime,
         spool=Spool(config.server.spool_folder, complain("qmgr")),
         mail_store=MailStore(
@@ -54,6 +61,7 @@ def services_for(setting: Generation) -> Services:
         ),
         log=log,
         clock=time.time,
+        verify=verify,
     )
 
 

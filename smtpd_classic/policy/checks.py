@@ -44,6 +44,7 @@ from smtpd_classic.policy.rules import Rules
 from smtpd_classic.policy.sender import require_auth_for_local_sender, require_local_sender, require_own_sender
 from smtpd_classic.policy.sending_limits import over_limit, suspend_after
 from smtpd_classic.policy.transaction import Transaction
+from smtpd_classic.policy.verification import verify_recipients
 from smtpd_classic.smtp.events import (
     Connected,
     EndContent,
@@ -140,6 +141,12 @@ CHECKS = (
     PolicyCheck(RcptTo, "filter", sender_domain, lambda rules: rules.config.filter.sender_domain != "no"),
     PolicyCheck(RcptTo, "filter-rule", action, lambda rules: bool(rules.filter.rules)),
     PolicyCheck(RcptTo, "filter", greylist, lambda rules: rules.config.filter.greylist != "no"),
+    PolicyCheck(
+        RcptTo,
+        "direct",
+        verify_recipients,
+        lambda rules: any(each.verify_recipients for each in rules.config.direct_domains),
+    ),
     PolicyCheck(
         StartContent, "basic", over_max_recipients, lambda rules: rules.config.basic.over_max_recipients != "defer"
     ),

@@ -254,6 +254,10 @@ class _Asking:
             return listener, row.option
         if row.section == "accounts":
             return "server", "users_file"
+        if row.section == "direct":
+            recipient = self._transaction.recipient
+            direct = self._rules.direct_domain(recipient.domain) if recipient is not None else None
+            return f"direct {direct.name}" if direct is not None else "direct", row.option
         if row.option in {"refuse", "allow_only"} and not self._rules.config.line("access", row.option):
             return listener, row.option
         return row.section, {"delivered_to": "max_hops"}.get(row.option, row.option)

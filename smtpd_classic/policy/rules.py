@@ -19,13 +19,19 @@ from smtpd_classic.policy.networks import Networks, plain_ip
 from smtpd_classic.policy.patterns import Patterns
 from smtpd_classic.policy.trust import Trust
 
-__all__ = ["PolicySources", "Rules", "rules_for"]
+__all__ = ["PolicySources", "Rules", "not_verified", "rules_for"]
+
+
+def not_verified(direct: str, address: str) -> str:
+    """Return blank: no domain verifies its recipients."""
+    return ""
 
 
 class PolicySources(NamedTuple):
     """Facts from outside the policy: octets used by a Maildir, octets free where mail is written, whether an address is
     blocked, the real address behind an SRS address of this server (None if it is none), the sending counters, those
-    of greylisting, and the milters."""
+    of greylisting, the milters, and the result of asking the servers of a direct domain about an address: "unknown",
+    "later", or blank."""
 
     quota_used: Callable[[str], int]
     free_bytes: Callable[[], int]
@@ -34,6 +40,7 @@ class PolicySources(NamedTuple):
     counters: CounterStore
     greylist: CounterStore
     milters: tuple[FilterClient, ...] = ()
+    verify: Callable[[str, str], str] = not_verified
 
 
 @dataclass(frozen=True, slots=True)

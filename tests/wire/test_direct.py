@@ -4,7 +4,9 @@ import pytest
 
 from smtpd_classic.config.option import options_of
 from smtpd_classic.config.schema import Direct, DirectDomain
-from tests.client.fake_host import FakeHost, RawHost, certificate, hosts
+from smtpd_classic.smtp import events
+from smtpd_classic.smtp.reply import Reply
+from tests.client.fake_host import FakeHost, RawHost, Talk, certificate, hosts
 from tests.wire.panel import TOOK, Panel, options
 from tests.wire.test_basic import LATER, STRANGER, refusing
 from tests.wire.test_remote import reason, taken
@@ -78,6 +80,43 @@ def test_add(world: World, name: str, domain: str, matches: bool) -> None:
         add_host(panel, at(peer))
         kept(world, name).apply(f"+[direct {name}]")
         taken(world, peer if matches else relay, f"bob@{domain}")
+
+
+def test_verify_recipients(world: World) -> None:
+    """Unknown users are refused at RCPT; other users get their mail; a host that is down lets the mail wait."""
+
+    def script(event: events.Event, talk: Talk) -> Reply | None:
+        known = not isinstance(event, events.RcptTo) or event.forward_path in {"bob@away.test", "full@away.test"}
+        if isinstance(event, events.RcptTo) and event.forward_path == "full@away.test":
+            return Reply(452, "4.2.2", "full")
+        return None if known else Reply(550, "5.1.1", "unknown")
+
+    peer = FakeHost(script=script)
+    with hosts(peer):
+        world.given({"direct away.test": {**to(peer), "open": "yes"}})
+        row(world, "away.test").fill(ROW["verify_recipients"], "yes")
+        kept(world).apply("+verify_recipients = yes")
+        with world.client(ip="127.77.9.2") as client:
+            assert client.envelope("eve@there.test", "nobody@away.test").startswith("550 5.1.1")
+            assert client.say("RCPT TO:<full@away.test>").startswith("450")
+            assert client.say("RCPT TO:<bob@away.test>").startswith("250")
+    assert peer.got == []
+
+
+def test_a_host_that_accepts_every_address_verifies_none(world: World) -> None:
+    """The random address is accepted: the check is off, and the log says so."""
+    peer = FakeHost()
+    with hosts(peer):
+        world.given({"direct away.test": {**to(peer), "open": "yes", "verify_recipients": "yes"}})
+        with world.client(ip="127.77.9.3") as client:
+            assert client.envelope("eve@there.test", "nobody@away.test").startswith("250")
+    world.logged("verification of recipients of away.test", "accepts a random address")
+    world.given({"direct away.test": {**to(peer), "open": "yes", "verify_recipients": "yes", "trust_hosts": "no"}})
+    with world.client(ip="127.77.9.3") as client:
+        assert client.envelope("eve@there.test", "nobody@away.test").startswith(
+            "250"
+        )  # the host is down: the mail waits
+    world.logged("verification of recipients of away.test", "accepted unverified")
 
 
 def test_delete(world: World) -> None:

@@ -1,0 +1,21 @@
+"""The check whether a recipient exists at the server of its direct domain."""
+
+from smtpd_classic.policy.transaction import Transaction
+from smtpd_classic.smtp.events import Event
+from smtpd_classic.smtp.replies import RECIPIENT_UNKNOWN_INSIDE, RECIPIENT_UNVERIFIED
+from smtpd_classic.smtp.reply import Reply
+
+__all__ = ["verify_recipients"]
+
+_REPLIES = {"unknown": RECIPIENT_UNKNOWN_INSIDE, "later": RECIPIENT_UNVERIFIED}
+
+
+def verify_recipients(transaction: Transaction, event: Event) -> Reply | None:
+    """Refuse a recipient that the server of its direct domain does not know, before it would bounce."""
+    recipient, rules = transaction.recipient, transaction.rules
+    if recipient is None or not recipient.remote:
+        return None
+    direct = rules.direct_domain(recipient.domain)
+    if direct is None or not direct.verify_recipients:
+        return None
+    return _REPLIES.get(rules.sources.verify(direct.name, recipient.address))
