@@ -138,7 +138,7 @@ def test_a_listener(tui: Tui) -> None:
 
 
 def test_a_domain(tui: Tui) -> None:
-    tui.go("Domains").press("a").type("second.example").press("tab").type("other.example").press("tab")
+    tui.go("Domains").press("a").type("second.example").press("tab").type("other.example").press("tab", "tab")
     tui.type("joe@example.org").choose("OK")
     assert "second.example" in tui.text
     config = applied(tui)
