@@ -33,9 +33,10 @@ class MessageResults:
 
     @property
     def unknown(self) -> bool:
-        """True when a look-up failed that could have confirmed the author."""
-        words = [each.word for each in self.dkim] + [self.spf.word, self.dmarc.word]
-        return ResultWord.TEMPERROR in words
+        """True when a look-up failed that could have confirmed the author. One of another domain could not."""
+        unclear = [each.domain for each in self.dkim if each.word is ResultWord.TEMPERROR]
+        unclear += [self.spf.domain] if self.spf.word is ResultWord.TEMPERROR else []
+        return self.dmarc.word is ResultWord.TEMPERROR or confirms(unclear, self.author)
 
     def summary(self) -> str:
         """Return the results for one line of the log."""
