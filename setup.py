@@ -71,6 +71,7 @@ setup(
     setup_requires=["mypy", *REQUIRED] if COMPILE else [],
     install_requires=REQUIRED,
     extras_require={
+        "cluster": ["redis>=4.3"],
         "metrics": ["prometheus_client"],
         "test": [
             "aiosmtpd",
@@ -86,6 +87,7 @@ setup(
             "pyte",
             "pytest",
             "pytest-xdist",
+            "redis>=4.3",
             "ruff",
             "types-PyYAML",
             "types-pexpect",

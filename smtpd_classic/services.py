@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from smtpd_classic.accounts import Accounts, AccountsUnreadable
 from smtpd_classic.config.check_domains import local_domains
 from smtpd_classic.config.schema import Config, Listener
-from smtpd_classic.counters import CounterStore, FileCounterStore
+from smtpd_classic.counters import CounterStore
 from smtpd_classic.dns import Resolver
 from smtpd_classic.domain_name import ascii_domain
 from smtpd_classic.filters.tools import FilterTools, filter_tools
@@ -24,7 +24,9 @@ from smtpd_classic.policy.networks import Networks
 from smtpd_classic.policy.rules import not_verified
 from smtpd_classic.policy.sending_limits import counters_folder
 from smtpd_classic.runtime import Runtime
-from smtpd_classic.srs import srs_for
+from smtpd_classic.shared_state import SharedState
+from smtpd_classic.sharing import counters_for, shared_state_for
+from smtpd_classic.srs import Srs, srs_for
 from spool import Spool
 
 __all__ = ["Client", "Services"]
@@ -74,6 +76,7 @@ class Services:
     helo_name: str = field(init=False)
     sources: PolicySources = field(init=False)
     counters: CounterStore = field(init=False)
+    shared: SharedState | None = field(init=False)
     rewriting: Rewriting = field(init=False)
     """The rules of Mail Header Replace for copies that stay here."""
     _policies: dict[str, Policy] = field(init=False, default_factory=dict)
@@ -85,7 +88,11 @@ class Services:
     """The names that only our own servers may use in Authentication-Results."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "counters", FileCounterStore(counters_folder(self.config), self.clock))
+        shared = shared_state_for(self.config, self.runtime, self._complain)
+        if shared is not None:
+            self.runtime.failures.share(shared)
+        object.__setattr__(self, "shared", shared)
+        object.__setattr__(self, "counters", counters_for(counters_folder(self.config), shared, self.clock))
         sources = PolicySources(
             quota_used=self.mail_store.quota_used,
             free_bytes=_FreeSpace(self.spool, self.config.server.mail_folder, self.clock),
@@ -93,7 +100,7 @@ class Services:
             reverse_srs=self._reverse_srs,
             milters=filter_clients(self.config, self.runtime.milters.report, self._complain),
             counters=self.counters,
-            greylist=FileCounterStore(greylist_folder(self.config), self.clock),
+            greylist=counters_for(greylist_folder(self.config), shared, self.clock, kind="greylist"),
             verify=self.verify,
         )
         object.__setattr__(self, "helo_name", self.config.helo_name)
@@ -151,16 +158,19 @@ class Services:
     def _complain(self, sentence: str) -> None:
         self.log.write("smtpd", f"warning: {sentence}", WARNING)
 
+    def srs(self) -> Srs:
+        """Return the rewriter of senders. Raises OSError."""
+        config = self.config
+        return srs_for(config.server.spool_folder, config.server.primary_domain, config.secret_folder, self.shared)
+
     def _reverse_srs(self, address: str) -> str | None:
         """Return the original of an SRS address of ours, or None.
 
         Before the first message is forwarded there is no secret, so no such address can be ours.
         """
-        folder = self.config.server.spool_folder
-        if not os.path.exists(os.path.join(folder, "srs-secret")):
+        if not os.path.exists(os.path.join(self.config.secret_folder, "srs-secret")):
             return None
-        srs = srs_for(folder, self.config.server.primary_domain)
-        return srs.reverse(address, datetime.fromtimestamp(self.clock(), UTC).date())
+        return self.srs().reverse(address, datetime.fromtimestamp(self.clock(), UTC).date())
 
 
 def _own_ids(config: Config) -> frozenset[str]:

@@ -16,9 +16,10 @@ import re
 import secrets
 from datetime import date
 
-from smtpd_classic.srs_senders import SenderStore
+from smtpd_classic.shared_state import SharedState
+from smtpd_classic.srs_senders import SenderStore, SharedSenderStore
 
-__all__ = ["VALID_DAYS", "Srs", "srs_for", "srs_secret"]
+__all__ = ["VALID_DAYS", "Srs", "made_secret", "read_secret", "srs_for", "srs_secret"]
 
 VALID_DAYS = 21
 _HASH_LENGTH = 6  # 30 bits: a stranger would have to try half a billion addresses
@@ -37,7 +38,7 @@ _FOREIGN_SRS1 = re.compile(r"srs1[=+-][^=]+=([^=]+)=([=+-].+)", re.IGNORECASE | 
 class Srs:
     """A rewriter of senders to addresses in `domain`, and back. `senders` keeps those that are too long."""
 
-    def __init__(self, secret: bytes, domain: str, senders: SenderStore) -> None:
+    def __init__(self, secret: bytes, domain: str, senders: SenderStore | SharedSenderStore) -> None:
         self._secret = secret
         self._domain = domain.lower()
         self._senders = senders
@@ -123,16 +124,23 @@ def _quoted(local: str) -> str:
     return local if _DOT_ATOM.fullmatch(local) else '"' + re.sub(r'(["\\])', r"\\\1", local) + '"'
 
 
-def srs_for(spool_folder: str, domain: str) -> Srs:
+def srs_for(spool_folder: str, domain: str, secret_folder: str = "", shared: SharedState | None = None) -> Srs:
     """Return the rewriter of this server. Raises OSError when its secret cannot be read or made."""
-    return Srs(srs_secret(spool_folder), domain, SenderStore(os.path.join(spool_folder, "srs-senders")))
+    senders = SenderStore(os.path.join(spool_folder, "srs-senders"))
+    # Several servers must have the same: no process makes one that is missing.
+    secret = srs_secret(spool_folder) if shared is None else read_secret(os.path.join(secret_folder, "srs-secret"))
+    return Srs(secret, domain, senders if shared is None else SharedSenderStore(senders, shared))
 
 
-def srs_secret(spool_folder: str) -> bytes:
-    """Return the secret of this server, made at first use. All processes have the same. Raises OSError."""
-    path = os.path.join(spool_folder, "srs-secret")
+def srs_secret(folder: str) -> bytes:
+    """Return the secret of this server. All processes have the same. Raises OSError."""
+    return made_secret(os.path.join(folder, "srs-secret"))
+
+
+def made_secret(path: str) -> bytes:
+    """Return the secret in a file, made at first use. Raises OSError."""
     try:
-        return _read_secret(path)
+        return read_secret(path)
     except FileNotFoundError:
         pass
     draft = f"{path}.{secrets.token_hex(8)}"
@@ -147,10 +155,11 @@ def srs_secret(spool_folder: str) -> bytes:
         pass
     finally:
         os.unlink(draft)
-    return _read_secret(path)
+    return read_secret(path)
 
 
-def _read_secret(path: str) -> bytes:
+def read_secret(path: str) -> bytes:
+    """Return the secret in a file. Raises OSError."""
     with open(path, "rb") as file:
         secret = file.read(4096).strip()
     if len(secret) < 16:

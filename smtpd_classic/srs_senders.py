@@ -9,9 +9,12 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
-__all__ = ["SenderStore"]
+from smtpd_classic.shared_state import SharedState, SharedStateDown
+
+__all__ = ["SenderStore", "SharedSenderStore"]
 
 _WAIT_S = 20.0
+_KIND = "sender"
 _TABLE = """
 CREATE TABLE IF NOT EXISTS senders (key TEXT PRIMARY KEY, sender BLOB NOT NULL, day INTEGER NOT NULL);
 CREATE INDEX IF NOT EXISTS days ON senders (day);
@@ -54,3 +57,31 @@ class SenderStore:
                 yield senders
         except sqlite3.Error as problem:
             raise OSError(f"{self._path}: {problem}") from None
+
+
+class SharedSenderStore:
+    """The senders of several servers: in the shared state, and in the file of the one that has sent the message."""
+
+    def __init__(self, own: SenderStore, shared: SharedState) -> None:
+        self._own = own
+        self._shared = shared
+
+    def keep(self, key: str, sender: str, day: int, expired: int) -> None:
+        """Store the sender here and for the others. Raises OSError."""
+        self._own.keep(key, sender, day, expired)
+        lifetime_s = (day - expired) * 86_400.0
+        try:
+            self._shared.keep(_KIND, key, sender, lifetime_s)
+        except SharedStateDown:
+            self._shared.owe(lambda: self._shared.keep(_KIND, key, sender, lifetime_s))
+
+    def sender(self, key: str) -> str | None:
+        """Return the stored sender, or None. Raises OSError."""
+        own = self._own.sender(key)
+        if own is not None:
+            return own
+        try:
+            kept = self._shared.text(_KIND, key)
+        except SharedStateDown as down:
+            raise OSError(str(down)) from None  # not known: the bounce must wait
+        return kept.text if kept is not None else None

@@ -36,11 +36,13 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     "keys": ({"atomic_file", "dns", "mailauth"}, {"cryptography"}),
     "mailauth": ({"dns", "domain_name", "message"}, {"cryptography"}),
     "message": ({"config", "domain_name", "smtp"}, set()),
-    "runtime": ({"atomic_file", "config"}, {"filelock"}),
+    "runtime": ({"atomic_file", "config", "shared_state"}, {"filelock"}),
     "milter": ({"config", "pool"}, set()),
-    "counters": (set(), set()),
-    "srs": ({"srs_senders"}, set()),
-    "srs_senders": (set(), set()),
+    "counters": ({"shared_state"}, set()),
+    "shared_state": ({"config"}, {"redis"}),
+    "sharing": ({"config", "counters", "runtime", "shared_state"}, set()),
+    "srs": ({"shared_state", "srs_senders"}, set()),
+    "srs_senders": ({"shared_state"}, set()),
     "tnef": (set(), {"tnefparse"}),
     "mailstore": ({"durable"}, {"filelock"}),
     # What decides. The transports: no disk but through what is handed in, no queue, no checks.
@@ -84,6 +86,8 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
             "milter",
             "policy",
             "runtime",
+            "shared_state",
+            "sharing",
             "spool",
             "srs",
         },
@@ -145,7 +149,7 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
             "mailauth",
             "milter",
         }
-        | {"runtime"}
+        | {"runtime", "shared_state", "sharing"}
         | {"server.tls", "spool"},
         set(),
     ),
@@ -153,7 +157,7 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     # The screens: files and a running instance's folder, never its sockets; the server's own code explains.
     "tui": (
         {"accounts", "atomic_file", "client.probe", "config", "counters", "dns", "doctor", "explanation", "keys"}
-        | {"log_reader", "log_source", "policy", "runtime", "runtime.hosts", "server.certificate", "spool"},
+        | {"log_reader", "log_source", "policy", "runtime", "runtime.hosts", "server.certificate", "sharing", "spool"},
         {"urwid"},
     ),
     # What composes may know everything.

@@ -9,6 +9,7 @@ from contextlib import suppress
 
 from smtpd_classic.client.network import RelayLogin
 from smtpd_classic.client.wire import ClientWire, ConnectionLost
+from smtpd_classic.config.secret_file import SecretUnreadable, read_secret
 from smtpd_classic.smtp import sasl
 from smtpd_classic.smtp.reply import Reply
 
@@ -49,11 +50,21 @@ def _client(name: str, login: RelayLogin) -> sasl.Client:
         case "XOAUTH2":
             return sasl.xoauth2(login.user, _token(login.token_command))
         case "SCRAM-SHA-256":
-            return sasl.scram_sha_256(login.user, login.password)
+            return sasl.scram_sha_256(login.user, _password(login))
         case "PLAIN":
-            return sasl.plain(login.user, login.password)
+            return sasl.plain(login.user, _password(login))
         case _:
-            return sasl.login(login.user, login.password)
+            return sasl.login(login.user, _password(login))
+
+
+def _password(login: RelayLogin) -> str:
+    """Return the password; that of a file is read anew, because it may have been changed. Raises LoginProblem."""
+    if not login.password_file:
+        return login.password
+    try:
+        return read_secret(login.password_file)
+    except SecretUnreadable as problem:
+        raise LoginProblem(f"relay_password_file: {problem}") from None
 
 
 def _exchange(wire: ClientWire, name: str, login: RelayLogin, timeout_s: float) -> Reply:

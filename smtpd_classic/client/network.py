@@ -41,11 +41,12 @@ class Encryption(Enum):
 
 
 class RelayLogin(NamedTuple):
-    """A user name and password, or a token command for XOAUTH2. The repr holds no secret."""
+    """A user name with a password, a file with the password, or a token command (XOAUTH2). The repr holds no secret."""
 
     user: str
     password: str = ""
     token_command: str = ""
+    password_file: str = ""
 
     def __repr__(self) -> str:
         return f"Login({self.user!r})"

@@ -51,7 +51,9 @@ class RelayTransport:
 def smarthost(remote: Remote, network: Network, *, signs: bool = True) -> RelayTransport:
     login = None
     if remote.relay_auth:
-        login = RelayLogin(remote.relay_user, remote.relay_password, remote.relay_token_command)
+        login = RelayLogin(
+            remote.relay_user, remote.relay_password, remote.relay_token_command, remote.relay_password_file
+        )
     hosts = tuple(
         _target(
             Host(host.name, host.port or remote.relay_port, remote.relay_ssl),

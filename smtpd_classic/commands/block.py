@@ -9,9 +9,12 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from smtpd_classic.commands.failures import Refused, guarded
-from smtpd_classic.config import load
+from smtpd_classic.commands.suspension import shared_state_of
+from smtpd_classic.config import Config, load
 from smtpd_classic.config.kinds import DURATION
 from smtpd_classic.runtime import Runtime, client_key
+from smtpd_classic.runtime.shared_blocks import SharedBlocks
+from smtpd_classic.shared_state import SharedStateDown
 
 __all__ = ["HELP", "add_arguments", "run"]
 
@@ -49,12 +52,24 @@ def run(args: argparse.Namespace) -> int:
     return guarded(lambda: _ACTIONS[args.action](args))
 
 
-def _runtime(args: argparse.Namespace) -> Runtime:
-    return Runtime(load(args.config).server.run_folder)
+def _exchange(config: Config) -> None:
+    """Bring the blocks together with those of the other servers, if the configuration names a shared state."""
+    if not config.server.shared_state:
+        return
+    shared = shared_state_of(config)
+    if shared is not None:
+        try:
+            SharedBlocks(Runtime(config.server.run_folder).blocks, shared).once()
+        except (SharedStateDown, OSError) as problem:
+            print(f"These are the blocks of this server alone: {problem}", file=sys.stderr)
+        finally:
+            shared.close()
 
 
 def _list(args: argparse.Namespace) -> int:
-    found = _runtime(args).blocks.list()
+    config = load(args.config)
+    _exchange(config)
+    found = Runtime(config.server.run_folder).blocks.list()
     if args.json:
         print(json.dumps([block._asdict() for block in found], indent=2))
         return os.EX_OK
@@ -72,13 +87,17 @@ def _add(args: argparse.Namespace) -> int:
         Runtime(config.server.run_folder).blocks.block(args.ip, seconds, args.reason)
     except FileNotFoundError:
         raise Refused("there is no run folder to note it in: the server has not run yet.", os.EX_UNAVAILABLE) from None
+    _exchange(config)
     return os.EX_OK
 
 
 def _remove(args: argparse.Namespace) -> int:
-    if not _runtime(args).blocks.unblock(args.ip):
+    config = load(args.config)
+    blocks = Runtime(config.server.run_folder).blocks
+    if not blocks.unblock(args.ip):
         print(f"{args.ip} is not blocked.", file=sys.stderr)
         return os.EX_DATAERR
+    _exchange(config)
     return os.EX_OK
 
 

@@ -14,6 +14,7 @@ from smtpd_classic.keys.store import IN_USE, KeyStore, KeysUnreadable, dkim_fold
 from smtpd_classic.runtime import StatusFile
 from smtpd_classic.server.self_signed import signs_itself
 from smtpd_classic.server.tls import Certificate, CertificateProblem, problem_with
+from smtpd_classic.sharing import shared_state_problems
 
 __all__ = ["HELP", "add_arguments", "all_problems", "run"]
 
@@ -50,7 +51,14 @@ def all_problems(path: str) -> tuple[Config | None, tuple[Problem, ...]]:
     config, problems = examine(path)
     if config is None:
         return None, problems
-    return config, (*problems, *_guessed(config), *_certificate(config), *_keys(config), *Accounts.check(config))
+    return config, (
+        *problems,
+        *_guessed(config),
+        *_certificate(config),
+        *_keys(config),
+        *_shared(config),
+        *Accounts.check(config),
+    )
 
 
 def _guessed(config: Config) -> Iterator[Problem]:
@@ -80,6 +88,13 @@ def _keys(config: Config) -> Iterator[Problem]:
             line = config.line(f"domain {name}", "sign") or config.line("server", "primary_domain")
             said = f"mail of {name} waits, because its DKIM key cannot be used: {problem}."
             yield Problem(config.path, line, said, "warning")  # the server takes mail all the same
+
+
+def _shared(config: Config) -> Iterator[Problem]:
+    """Yield the problems of the shared state: another secret than the other servers have, no answer."""
+    line = config.line("server", "shared_state")
+    for said, is_error in shared_state_problems(config, register=False):
+        yield Problem(config.path, line, said, "error" if is_error else "warning")
 
 
 def _certificate(config: Config) -> Iterator[Problem]:

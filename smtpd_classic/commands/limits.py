@@ -11,7 +11,7 @@ from typing import Any
 from smtpd_classic.commands.failures import guarded
 from smtpd_classic.commands.suspension import counters_of
 from smtpd_classic.config import Config, load
-from smtpd_classic.counters import FileCounterStore
+from smtpd_classic.counters import CounterStore
 from smtpd_classic.log import printable
 from smtpd_classic.policy.sending_limits import COUNTED, named_group
 from smtpd_classic.policy.sending_use import sending_use
@@ -50,7 +50,7 @@ def _list(config: Config, args: argparse.Namespace) -> int:
     return os.EX_OK
 
 
-def used(config: Config, counters: FileCounterStore) -> list[dict[str, Any]]:
+def used(config: Config, counters: CounterStore) -> list[dict[str, Any]]:
     """Return the senders with numbers, as they are printed in JSON."""
     return [
         {

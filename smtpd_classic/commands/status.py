@@ -11,10 +11,12 @@ from smtpd_classic.commands.failures import guarded
 from smtpd_classic.commands.queue_hosts import backing_off
 from smtpd_classic.config import Config, ConfigProblems, load
 from smtpd_classic.config.kinds import DURATION
+from smtpd_classic.config.shared_url import parse_shared_url
 from smtpd_classic.log import printable
 from smtpd_classic.runtime import COUNTED, Runtime
 from smtpd_classic.server.listening import places
 from smtpd_classic.server.tls import days_left
+from smtpd_classic.sharing import NAME
 from spool import Spool, SpoolBroken
 
 __all__ = ["HELP", "add_arguments", "run"]
@@ -133,6 +135,7 @@ def gathered(config: Config, now: float) -> dict[str, Any]:
         "hosts": _hosts(config, runtime, now),
         "milters": _milters(config, runtime),
         "lists": _dns_lists(config, runtime),
+        "shared_state": _shared_state(config, runtime),
     }
 
 
@@ -182,6 +185,24 @@ def _milters(config: Config, runtime: Runtime) -> list[dict[str, Any]]:
         word = "not used yet" if state is None else "down" if state.is_down else "up"
         found.append({**values, "state": word, "address": each.address, "when_down": each.when_down})
     return found
+
+
+def _shared_state(config: Config, runtime: Runtime) -> dict[str, Any] | None:
+    """Return the state of the shared state, as the last question left it; None without one."""
+    if not config.server.shared_state:
+        return None
+    state = runtime.shared_state.read(NAME)
+    values = state._asdict() if state is not None else {"since": None, "reason": "", "took_ms": None}
+    word = "not used yet" if state is None else "down" if state.is_down else "up"
+    return {**values, "state": word, "address": parse_shared_url(config.server.shared_state).plain}
+
+
+def _shared_state_line(found: dict[str, Any]) -> str:
+    words = f"{found['address']} {found['state']}"
+    if found["state"] == "down":
+        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(found["since"]))
+        words += f" since {since}, each server counts by itself: {found['reason']}"
+    return f"{'shared state':15}{printable(words, 400)}"
 
 
 def _milter_lines(found: list[dict[str, Any]]) -> Iterator[str]:
@@ -236,6 +257,8 @@ def _lines(found: dict[str, Any]) -> list[str]:
     lines += _host_lines(found["hosts"])
     lines += _milter_lines(found["milters"])
     lines += _list_lines(found["lists"])
+    if found["shared_state"]:
+        lines.append(_shared_state_line(found["shared_state"]))
     lines.append(f"{'connections':15}{found['connections']} open; {found['blocked_clients']} clients blocked")
     lines.append(f"{'last hour':15}{_counts({name: found['last_hour'][name] for name in _SHOWN_TOTALS})}")
     lines.append(f"{'in all':15}{_counts({name: found['totals'][name] for name in _SHOWN_TOTALS})}")

@@ -8,11 +8,14 @@ from collections.abc import Callable
 from smtpd_classic.accounts import the_account
 from smtpd_classic.commands.failures import Refused
 from smtpd_classic.config import Config
-from smtpd_classic.counters import FileCounterStore
+from smtpd_classic.counters import CounterStore
 from smtpd_classic.daemon.privileges import PrivilegeProblem, drop, service_user
 from smtpd_classic.policy.sending_limits import SUSPENDED, counters_folder, named_group, suspend
+from smtpd_classic.runtime import Runtime
+from smtpd_classic.shared_state import SharedState
+from smtpd_classic.sharing import counters_for, shared_state_for
 
-__all__ = ["SUSPENSION_ACTIONS", "add_suspension_actions", "counters_of"]
+__all__ = ["SUSPENSION_ACTIONS", "add_suspension_actions", "counters_of", "shared_state_of"]
 
 
 def add_suspension_actions(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -23,13 +26,18 @@ def add_suspension_actions(actions: "argparse._SubParsersAction[argparse.Argumen
     resume.add_argument("address", metavar="ADDRESS", help="user@domain, or user in the primary domain")
 
 
-def counters_of(config: Config) -> FileCounterStore:
+def counters_of(config: Config) -> CounterStore:
     """Return the counters of the server. As root, become its user first, so that the server can write all files."""
+    return counters_for(counters_folder(config), shared_state_of(config))
+
+
+def shared_state_of(config: Config) -> SharedState | None:
+    """Return the shared state, or None. As root, become the user of the server first."""
     try:
         drop(service_user(config.server.user))
     except PrivilegeProblem as problem:
         raise Refused(str(problem), os.EX_NOUSER) from None
-    return FileCounterStore(counters_folder(config))
+    return shared_state_for(config, Runtime(config.server.run_folder), lambda said: print(said, file=sys.stderr))
 
 
 def _suspend(config: Config, args: argparse.Namespace) -> int:

@@ -12,6 +12,7 @@ from smtpd_classic.config import (
     check_limits,
     check_listeners,
     check_milters,
+    check_shared,
     open_relay,
 )
 from smtpd_classic.config.problem import Finding, Problem
@@ -30,6 +31,7 @@ RULES: tuple[Rule, ...] = (
     *check_limits.RULES,
     *check_filter.RULES,
     *check_milters.RULES,
+    *check_shared.RULES,
 )
 
 

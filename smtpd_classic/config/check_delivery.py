@@ -67,15 +67,18 @@ def boxes_do_not_contradict(config: Config) -> Iterator[Finding]:
 def a_relay_login_is_whole(config: Config) -> Iterator[Finding]:
     remote = config.remote
     if not remote.relay_auth:
-        if remote.relay_user or remote.relay_password or remote.relay_token_command:
+        if remote.relay_user or remote.relay_password or remote.relay_password_file or remote.relay_token_command:
             said = "the login for the relay is not used while relay_auth is off."
             yield Finding("remote", "relay_auth", said, "warning")
         return
     missing = [] if remote.relay_user else ["relay_user"]
-    if not (remote.relay_password or remote.relay_token_command):
-        missing.append("relay_password (or relay_token_command)")
+    if not (remote.relay_password or remote.relay_password_file or remote.relay_token_command):
+        missing.append("relay_password (or relay_password_file or relay_token_command)")
     if missing:
         yield Finding("remote", "relay_auth", f"relay_auth is on, but {' and '.join(missing)} is blank.")
+    if remote.relay_password and remote.relay_password_file:
+        said = "relay_password and relay_password_file are both set; one of them must be blank."
+        yield Finding("remote", "relay_password_file", said)
 
 
 def passwords_go_to_the_right_host(config: Config) -> Iterator[Finding]:

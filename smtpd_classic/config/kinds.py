@@ -38,6 +38,7 @@ from smtpd_classic.config.names import (
     SENDER_ADDRESS,
 )
 from smtpd_classic.config.rules import FILE_ENDINGS, RULE_ACTION, RULE_FIELD, RuleAction, client_networks, size_bound
+from smtpd_classic.config.shared_url import SHARED_STATE
 from smtpd_classic.config.values import (
     BOOLEAN,
     COMMAND,
@@ -46,6 +47,7 @@ from smtpd_classic.config.values import (
     FIELD_NAME,
     JUNK_FOLDER,
     LOG_TARGET,
+    OPTIONAL_PATH,
     PATH,
     PORT,
     POSITIVE_DURATION,
@@ -90,6 +92,7 @@ __all__ = [
     "NETWORKS",
     "OPTIONAL_DOMAIN_NAME",
     "OPTIONAL_MAILBOX_PLACE",
+    "OPTIONAL_PATH",
     "PATH",
     "PATTERN",
     "PORT",
@@ -102,6 +105,7 @@ __all__ = [
     "SECRET",
     "SENDER_ADDRESS",
     "SENDER_PATTERNS",
+    "SHARED_STATE",
     "SIZE",
     "SYSTEM_USER",
     "TEXT",

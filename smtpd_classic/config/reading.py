@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from smtpd_classic.config.document import Complaint, Document, OptionLine, Part, SectionText, scan
-from smtpd_classic.config.kinds import PATH
+from smtpd_classic.config.kinds import OPTIONAL_PATH, PATH
 from smtpd_classic.config.option import Option, Section
 from smtpd_classic.config.problem import ConfigProblems, Problem
 from smtpd_classic.config.schema import SECTIONS, Config, section_of
@@ -156,7 +156,7 @@ class _ConfigReader:
         except ValueError as problem:
             self._complain(entry.parts[0].line if entry.parts else entry.line, f"{option.name}: {problem}")
             return None
-        return self._absolute(value) if kind is PATH else value
+        return self._absolute(value) if kind is PATH or (kind is OPTIONAL_PATH and value) else value
 
     def _parses(self, option: Option, part: Part) -> bool:
         """Whether one item of a list is good, so that the complaint is about its own line."""

@@ -4,6 +4,7 @@ Adding an option is one declaration in the module of its section (`schema_*`) an
 sections are listed in `SECTIONS`, in the order of the sample file, the manual and the tabs.
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -96,6 +97,11 @@ class Config:
     @property
     def helo_name(self) -> str:
         return self.basic.helo_name or self.server.primary_domain
+
+    @property
+    def secret_folder(self) -> str:
+        """Return the folder of the secrets: beside this file if several servers share them, else the spool."""
+        return os.path.dirname(self.path) if self.server.shared_state else self.server.spool_folder
 
     @property
     def postmaster(self) -> str:

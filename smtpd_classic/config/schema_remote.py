@@ -12,6 +12,7 @@ from smtpd_classic.config.kinds import (
     HOSTS,
     IP_ADDRESSES,
     NETWORKS,
+    OPTIONAL_PATH,
     PORT,
     POSITIVE_DURATION,
     RELAY_HOSTS,
@@ -86,6 +87,13 @@ class Remote:
     )
     relay_user: str = option(TEXT, "", "Relay: user", "The user name at the relay.")
     relay_password: str = option(SECRET, "", "Relay: password", "The password at the relay.")
+    relay_password_file: str = option(
+        OPTIONAL_PATH,
+        "",
+        "Relay: file with the password",
+        "A file with the password at the relay in its first line, instead of relay_password. It is read at each login; "
+        "the service user must be able to read it. A relative name is beside the configuration file.",
+    )
     relay_token_command: str = option(
         COMMAND,
         "",

@@ -17,9 +17,11 @@ from smtpd_classic.config.kinds import (
     NAME_SERVERS,
     NETWORKS,
     OPTIONAL_MAILBOX_PLACE,
+    OPTIONAL_PATH,
     PATH,
     PORT,
     SENDER_ADDRESS,
+    SHARED_STATE,
     SYSTEM_USER,
     MailboxPlace,
     Network,
@@ -158,6 +160,20 @@ class Server:
         "password, so choose an address that only your own machines reach. It needs the Python package "
         "prometheus_client. Blank: off.",
     )
+    shared_state: str = option(
+        SHARED_STATE,
+        "",
+        "Shared state (Redis or Valkey)",
+        "The Redis or Valkey server by which several servers share blocked clients, failed logins and sending limits. "
+        "It needs the Python package redis, and maxmemory-policy = noeviction. All servers need the same srs-secret "
+        "and approval-secret beside this file. Blank: nothing is shared.",
+    )
+    shared_state_password_file: str = option(
+        OPTIONAL_PATH,
+        "",
+        "Shared state: password file",
+        "A file with the password in its first line, instead of one in the URL; the service user must read it.",
+    )
     public_addresses: tuple[str, ...] = option(
         IP_ADDRESSES,
         (),
@@ -179,10 +195,7 @@ class Server:
 class Listener:
     name: str
     address: tuple[str, ...] = option(
-        IP_ADDRESSES,
-        ("0.0.0.0", "::"),
-        "Addresses",
-        "The IP addresses to listen on; 0.0.0.0 and :: mean all.",
+        IP_ADDRESSES, ("0.0.0.0", "::"), "Addresses", "The IP addresses to listen on; 0.0.0.0 and :: mean all."
     )
     port: int = required(PORT, "Port", "The TCP port: 25 for other servers, 587 and 465 for users.")
     tls: str = option(

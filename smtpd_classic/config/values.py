@@ -14,6 +14,7 @@ __all__ = [
     "FIELD_NAME",
     "JUNK_FOLDER",
     "LOG_TARGET",
+    "OPTIONAL_PATH",
     "PATH",
     "PORT",
     "POSITIVE_DURATION",
@@ -173,6 +174,9 @@ def _path(text: str) -> str:
 
 
 PATH = Kind("path", _path, str, "/etc/smtpd-classic/users")
+OPTIONAL_PATH = Kind(
+    "path, or blank", lambda text: _path(text) if text.strip() else "", str, "/run/secrets/relay_password"
+)
 
 
 def _junk_folder(text: str) -> str:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from smtpd_classic import __version__
 from smtpd_classic.config import Config, ConfigProblems, restart_reasons
 from smtpd_classic.daemon import notify
-from smtpd_classic.daemon.startup import Started, reloaded
+from smtpd_classic.daemon.startup import CannotStart, Started, reloaded
 from smtpd_classic.log import ERROR, Log
 from smtpd_classic.runtime import DaemonStatus, Runtime, own_status
 from smtpd_classic.server import local_listener
@@ -66,7 +66,7 @@ class Instance:
         try:
             written, config = reloaded(before.config)
             sockets = Sockets.open(config, before.sockets)
-        except (ConfigProblems, CertificateProblem, CannotListen) as problem:
+        except (ConfigProblems, CertificateProblem, CannotListen, CannotStart) as problem:
             self._refuse(str(problem))
             return None
         log = before.log if before.log.target == config.server.log else Log(config.server.log)

@@ -6,6 +6,7 @@ from smtpd_classic.daemon.keys import key_watch
 from smtpd_classic.daemon.lifecycle import PICKUP_S
 from smtpd_classic.daemon.metrics import metrics_for
 from smtpd_classic.retry import RetryThread
+from smtpd_classic.runtime.shared_blocks import SharedBlocks
 from smtpd_classic.services import Services
 from smtpd_classic.submission.pickup import Pickup
 
@@ -13,7 +14,7 @@ __all__ = ["Sending"]
 
 
 class Sending:
-    """The delivery of the queue, the pickup of maildrop/, the keys, the certificate, old junk, and metrics."""
+    """The delivery of the queue, and threads for maildrop/, keys, the certificate, junk, metrics, shared blocks."""
 
     def __init__(self, services: Services, retry: RetryThread | None = None) -> None:
         self._runtime = services.runtime
@@ -23,6 +24,8 @@ class Sending:
         self._certificates = CertificateWatch(services)
         self._junk = junk_expiry(services)
         self._metrics = metrics_for(services, lambda: self._retry.transactions)
+        shared = services.shared
+        self._blocks = SharedBlocks(services.runtime.blocks, shared) if shared is not None else None
 
     def start(self) -> None:
         self._keys.start()
@@ -32,6 +35,8 @@ class Sending:
         self._pickup.start()
         if self._metrics is not None:
             self._metrics.start()
+        if self._blocks is not None:
+            self._blocks.start()
 
     def stop(self, timeout_s: float) -> None:
         """End the threads; deliveries get `timeout_s`. Wake the successor, which could not claim the messages of
@@ -39,6 +44,8 @@ class Sending:
         """
         if self._metrics is not None:
             self._metrics.stop()
+        if self._blocks is not None:
+            self._blocks.stop()
         self._junk.stop()
         self._certificates.stop()
         self._keys.stop(0.0)

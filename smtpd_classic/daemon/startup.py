@@ -21,6 +21,8 @@ from smtpd_classic.mailstore.store import MailStore, MailStoreBroken
 from smtpd_classic.runtime import Runtime
 from smtpd_classic.server import local_listener, tls
 from smtpd_classic.server.listening import CannotListen, Sockets
+from smtpd_classic.sharing import shared_secret_paths, shared_state_problems
+from smtpd_classic.srs import made_secret
 from smtpd_classic.submission import maildrop
 from spool import Spool, SpoolBroken
 
@@ -66,6 +68,7 @@ def start(path: str) -> Started:
             make_folder(folder, user, mode)
         provide_certificate(config, user, time.time())
         _provide_log(config, user)
+        warnings += _provide_shared_secrets(config, user)
         drop(user)
         _check_readable(config)
     except PrivilegeProblem as problem:
@@ -89,10 +92,15 @@ def start(path: str) -> Started:
 
 
 def reloaded(running: Config) -> tuple[Config, Config]:
-    """Return the file as it is now, and its effective part. Raises ConfigProblems or CertificateProblem."""
+    """Return the file as it is now, and its effective part.
+
+    Raises ConfigProblems, CertificateProblem or CannotStart.
+    """
     written = load(running.path)
     settled = _settled(running, written)
     provide_certificate(settled, None, time.time())
+    if settled.server.shared_state != running.server.shared_state:
+        _provide_shared_secrets(settled, None)
     _check_readable(settled)
     return written, settled
 
@@ -142,6 +150,28 @@ def _check_readable(config: Config) -> None:
     """Check, as the service user, that the files for a reload can be read."""
     if wants_tls(config):
         tls.Certificate(config.server.certificate, config.server.private_key, lambda text: None)
+
+
+def _provide_shared_secrets(config: Config, user: Any) -> tuple[str, ...]:
+    """Compare the secrets with those of the other servers of the shared state; the first server makes them. Return
+    warnings. Raises CannotStart.
+    """
+    problems = shared_state_problems(config, register=False)
+    errors = [text for text, is_error in problems if is_error]
+    if errors:
+        raise CannotStart(os.EX_CONFIG, errors[0])
+    missing = [path for path in shared_secret_paths(config) if not os.path.exists(path)]
+    if missing and problems:
+        said = f"{problems[0][0]} So it is not known whether other servers have {missing[0]} already; copy it, or wait."
+        raise CannotStart(os.EX_TEMPFAIL, said)
+    try:
+        for path in shared_secret_paths(config):
+            made_secret(path)
+            give(path, user)  # a copy of another server's belongs to root
+    except OSError as problem:
+        said = f"{problem.filename or config.secret_folder} cannot be written: {problem.strerror}; a restart makes it."
+        raise CannotStart(os.EX_CANTCREAT, said) from None
+    return tuple(text for text, _ in shared_state_problems(config, register=True))
 
 
 def _settled(running: Config, written: Config) -> Config:

@@ -2,7 +2,15 @@
 
 from collections.abc import Callable, Iterator
 
-from smtpd_classic.doctor import dns_checks, host_checks, name_checks, report_checks, server_checks, spf_checks
+from smtpd_classic.doctor import (
+    dns_checks,
+    host_checks,
+    name_checks,
+    report_checks,
+    server_checks,
+    shared_checks,
+    spf_checks,
+)
 from smtpd_classic.doctor.finding import CheckResult, Examination
 
 __all__ = ["CHECKS", "examine"]
@@ -45,6 +53,8 @@ CHECKS: tuple[Callable[[Examination], Iterator[CheckResult]], ...] = (
     server_checks.backup,
     host_checks.milters,
     host_checks.dns_lists,
+    shared_checks.shared_state,
+    shared_checks.shared_secrets,
     host_checks.log,
 )
 

@@ -21,6 +21,7 @@ from smtpd_classic.log import Log
 from smtpd_classic.mailstore.store import MailStore
 from smtpd_classic.runtime import Runtime
 from smtpd_classic.runtime.hosts import HOSTS_FILE, read_all_marks
+from smtpd_classic.srs import Srs
 from spool import Spool
 
 __all__ = ["RetryServices", "most_sessions", "network_for"]
@@ -53,6 +54,7 @@ class RetryServices(Protocol):
     def clock(self) -> Callable[[], float]: ...
     @property
     def counters(self) -> CounterStore: ...
+    def srs(self) -> Srs: ...
 
 
 def network_for(services: RetryServices) -> Network:

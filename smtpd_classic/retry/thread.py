@@ -33,7 +33,6 @@ from smtpd_classic.retry.scheduler import Scheduler
 from smtpd_classic.runtime import Wakes
 from smtpd_classic.runtime.hosts import HOSTS_FILE
 from smtpd_classic.schedule import Schedule
-from smtpd_classic.srs import srs_for
 from spool import SpoolBroken
 
 __all__ = ["RetryThread"]
@@ -264,9 +263,8 @@ class RetryThread:
 
     def _forward(self, sender: str) -> str:
         """Return the SRS sender for mail that is forwarded; the sender itself if the secret cannot be read."""
-        server = self._services.config.server
         try:
-            srs = srs_for(server.spool_folder, server.primary_domain)
+            srs = self._services.srs()
             return srs.forward(sender, datetime.fromtimestamp(self._services.clock(), UTC).date())
         except OSError as problem:
             self._journal.warning(

@@ -49,6 +49,7 @@ class Runtime:
         self.status = StatusFile(os.path.join(folder, "status.json"))
         self.milters = NeighbourStates(os.path.join(folder, "milters"))
         self.lists = NeighbourStates(os.path.join(folder, "lists"))
+        self.shared_state = NeighbourStates(os.path.join(folder, "shared"))
         self._waker = Waker(os.path.join(folder, "wake"))
 
     def under(self, access: Access) -> "Runtime":
@@ -76,6 +77,7 @@ class Runtime:
         self.failures.forget()
         self.milters.forget()
         self.lists.forget()
+        self.shared_state.forget()
         self.counters.make(columns)
 
     def wake(self, queue_id: str = "") -> bool:

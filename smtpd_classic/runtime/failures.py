@@ -16,11 +16,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 from filelock import lock_descriptor, unlock_descriptor
 
 from smtpd_classic.runtime.blocks import Blocks
 from smtpd_classic.runtime.clients import client_key
+from smtpd_classic.runtime.shared_failures import SharedFailure, welcome_everywhere
+from smtpd_classic.shared_state import SharedState, SharedStateDown
 
 __all__ = ["BlockRule", "Failures"]
 
@@ -61,6 +64,12 @@ class Failures:
         self._read_to = 0
         self._known: dict[bytes, dict[bytes, float]] = {}
         self._welcome: dict[bytes, float] = {}
+        self._shared: SharedState | None = None
+
+    def share(self, shared: SharedState) -> None:
+        """Count failures for all servers together from now on."""
+        self._shared = shared
+        self._key = shared.secret  # the same password has the same hash on all of them
 
     def login(self, ip: str, login: str, password: str | bytes) -> bool:
         """Count a failed login. True when that has blocked the client. Not for Trusted Hosts; never raises."""
@@ -83,8 +92,12 @@ class Failures:
         now = self._clock()
         with suppress(OSError, ValueError), self._lock:
             who = self._who(ip)
-            if now - self._welcome.get(who, 0.0) > _WELCOME_AGAIN_S:
-                self._append(_RECORD.pack(now, who, _WELCOME), now)
+            if now - self._welcome.get(who, 0.0) <= _WELCOME_AGAIN_S:
+                return
+            self._append(_RECORD.pack(now, who, _WELCOME), now)
+        if self._shared is not None:
+            with suppress(ValueError):
+                welcome_everywhere(self._shared, client_key(ip))
 
     def forget(self) -> None:
         """Start with an empty file; the records of an earlier daemon are of no use without its key."""
@@ -102,14 +115,37 @@ class Failures:
                 if self._is_welcome(who, what, now):
                     return False
                 count = self._recent(who, what[:1], now)
-                if count < self._rule.max_failures:
-                    return False
-                # Who is let in again, in time or by hand, starts with none, whichever process it meets.
+            if self._shared is not None:
+                count = self._counted_by_all(ip, what, name, count)
+            if count < self._rule.max_failures:
+                return False
+            with self._lock:  # a client that is let in again, in time or by hand, starts with none in all processes
                 self._append(_RECORD.pack(now, who, _CLEARED), now)
-            self._blocks.block(ip, self._rule.block_time.total_seconds(), f"{count} {name}")
+            self._block(ip, count, name)
         except (OSError, ValueError):  # no run folder, no room: mail goes on
             return False
         return True
+
+    def _block(self, ip: str, count: int, name: str) -> None:
+        self._blocks.block(ip, self._rule.block_time.total_seconds(), f"{count} {name}")
+
+    def _counted_by_all(self, ip: str, what: bytes, name: str, own: int) -> int:
+        """Return the failures of a client at all servers; the own ones while the shared state is down, which then gets
+        to know this failure later.
+        """
+        assert self._shared is not None
+        failure = SharedFailure(self._shared, client_key(ip), what, self._rule.window, self._rule.max_failures)
+        try:
+            return failure.add()
+        except SharedStateDown:
+            self._shared.owe(partial(self._add_later, failure, ip, name))
+            return own
+
+    def _add_later(self, failure: SharedFailure, ip: str, name: str) -> None:
+        count = failure.add()
+        if count >= self._rule.max_failures:
+            with suppress(OSError):
+                self._block(ip, count, name)
 
     def _who(self, ip: str) -> bytes:
         return hashlib.blake2b(client_key(ip).encode(), key=self._key, digest_size=8).digest()

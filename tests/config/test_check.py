@@ -127,11 +127,14 @@ FINDINGS = {
     ),
     "relay login without user and password": (
         "[remote]\nrelay_auth = yes",
-        "error 8: relay_auth is on, but relay_user and relay_password (or relay_token_command) is blank.",
+        (
+            "error 8: relay_auth is on, but relay_user and "
+            "relay_password (or relay_password_file or relay_token_command) is blank."
+        ),
     ),
     "relay login without a password": (
         "[remote]\nrelay_auth = yes\nrelay_user = joe",
-        "error 8: relay_auth is on, but relay_password (or relay_token_command) is blank.",
+        "error 8: relay_auth is on, but relay_password (or relay_password_file or relay_token_command) is blank.",
     ),
     "relay login not used": ("[remote]\nrelay_user = joe", "warning 7: the login for the relay is not used"),
     "relay login to anybody": (

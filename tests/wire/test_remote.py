@@ -182,6 +182,21 @@ def test_relay_password(world: World) -> None:
         assert taken(world, peer).login == "us"
 
 
+def test_relay_password_file(world: World) -> None:
+    peer = FakeHost(tls=certificate("relay.test"), auth=("PLAIN",), password="quite right")
+    file = world.instance.folder / "relay-password"
+    file.unlink(missing_ok=True)
+    with hosts(peer):
+        world.given(relay(peer, **secure(relay_auth="yes", relay_user="us", relay_token_command="/bin/false")))
+        set_(world, "relay_password_file", "relay-password")
+        set_(world, "relay_token_command", "")
+        assert "relay_password_file" in reason(world, world.send(FAR))  # it waits: the file is not there
+        file.write_text("quite right\n")
+        file.chmod(0o644)
+        assert taken(world, peer).login == "us"
+    assert "quite right" not in world.log("")
+
+
 def test_relay_token_command(world: World) -> None:
     peer = FakeHost(tls=certificate("relay.test"), auth=("XOAUTH2",), token="t0ken")
     with hosts(peer):

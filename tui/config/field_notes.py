@@ -18,7 +18,7 @@ _BLANKS: dict[tuple[str, str], Callable[[ConfigDraft], str]] = {
     ("signing", "tls_reports_to"): lambda draft: "postmaster at each domain",
 }
 _RELAY = ("relay_hosts", "relay_port", "relay_ssl", "relay_accept_any_certificate", "relay_retries", "relay_auth")
-_LOGIN = ("relay_user", "relay_password", "relay_token_command")
+_LOGIN = ("relay_user", "relay_password", "relay_password_file", "relay_token_command")
 _BLOCKING = ("max_failures", "failure_window", "block_time")
 _CHECKING = ("spf_fail", "dmarc_quarantine", "dmarc_reject", "own_domains", "trusted_forwarders", "deadline")
 

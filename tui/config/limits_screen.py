@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import urwid
 
-from smtpd_classic.counters import FileCounterStore
 from smtpd_classic.policy.sending_limits import COUNTED, counters_folder
 from smtpd_classic.policy.sending_use import SendingUse, sending_use
+from smtpd_classic.sharing import counters_for, shared_state_for
 from tui.config.settings_screen import SettingsScreen
 from tui.shell.context import AppContext
 from tui.widgets.dialog import Dialog
@@ -35,7 +35,8 @@ class LimitsScreen(SettingsScreen):
         if config is None:
             context.shell.say("The file has errors, so that the limits are not known.", "bad")
             return True
-        context.run(lambda: sending_use(config, FileCounterStore(counters_folder(config))), self._opened)
+        shared = shared_state_for(config, context.runtime, lambda said: None)
+        context.run(lambda: sending_use(config, counters_for(counters_folder(config), shared)), self._opened)
         return True
 
     def _opened(self, found: list[SendingUse]) -> None:

@@ -1,0 +1,225 @@
+"""The client of the shared state: one object a process, for all of its threads."""
+
+import hmac
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from smtpd_classic.config.shared_url import parse_shared_url
+from smtpd_classic.shared_state import scripts
+
+__all__ = ["PREFIX", "KeptText", "SharedState", "SharedStateDown"]
+
+PREFIX = "smtpd-classic"
+DEADLINE_S = 0.05
+_REST_S = 5.0
+_MOST_OWED = 10_000
+_MOST_CONNECTIONS = 10_000  # one a thread that asks now
+_MISSING = "the Python package redis is missing (pip install smtpd-classic[cluster], Debian: python3-redis)"
+
+
+class SharedStateDown(Exception):
+    """Raised when the shared state gives no answer; `str()` gives the reason."""
+
+
+class KeptText(NamedTuple):
+    """A text of the shared state: since when it is there, and for how long it stays."""
+
+    text: str
+    age_s: float
+    left_s: float
+
+
+class SharedState:
+    """The shared state at `url`. `report` notes a failure (a reason) or a success (blank) with the time taken, and
+    returns True if that is a change that no process of this server has noted; then `say` is called with a sentence.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        secret: bytes,
+        *,
+        password: str = "",
+        report: Callable[[str, float], bool] = lambda reason, took_s: bool(reason),
+        say: Callable[[str], None] = lambda sentence: None,
+        rest_s: float = _REST_S,
+    ) -> None:
+        self._url = url
+        self.address = parse_shared_url(url).plain
+        self.secret = secret
+        self._password = password
+        self._report = report
+        self._say = say
+        self._rest_s = rest_s
+        self._lock = threading.Lock()
+        self._client: Any = None
+        self._failure = ""
+        self._owed: deque[Callable[[], object]] = deque(maxlen=_MOST_OWED)
+        self._closed = threading.Event()
+        with suppress(ImportError):  # it takes a third of a second, for which no session may wait
+            import redis  # noqa: F401, PLC0415
+
+    # Texts -------------------------------------------------------------------------------------------------------
+
+    def text(self, kind: str, name: str) -> KeptText | None:
+        """Return a text, or None. Raises SharedStateDown."""
+        return _kept(self.run(scripts.TEXT, [self.key(kind, name)]))
+
+    def keep(self, kind: str, name: str, text: str, lifetime_s: float) -> None:
+        """Keep a text, in place of one that is there. Raises SharedStateDown."""
+        self.run(scripts.KEEP, [self.key(kind, name)], [text, _ms(lifetime_s), 0])
+
+    def keep_first(self, kind: str, name: str, text: str, lifetime_s: float) -> KeptText:
+        """Keep a text if there is none. Return the one that is there now. Raises SharedStateDown."""
+        kept = _kept(self.run(scripts.KEEP, [self.key(kind, name)], [text, _ms(lifetime_s), 1]))
+        return kept or KeptText(text, 0.0, lifetime_s)
+
+    def forget(self, kind: str, name: str) -> None:
+        """Remove a text. Raises SharedStateDown."""
+        self.run("return redis.call('DEL', KEYS[1])", [self.key(kind, name)])
+
+    # Questions ---------------------------------------------------------------------------------------------------
+
+    def key(self, kind: str, name: str) -> str:
+        """Return the key of a name: PREFIX:kind:HMAC."""
+        return f"{PREFIX}:{kind}:{self.digest(name)}"
+
+    def digest(self, name: str) -> str:
+        return hmac.digest(self.secret, name.encode("utf-8", "surrogatepass"), "sha256")[:16].hex()
+
+    def run(self, script: str, keys: Sequence[str], values: Sequence[object] = ()) -> Any:
+        """Run a Lua script. Raises SharedStateDown, at once within 5 seconds after a failure."""
+        if self._failure:
+            raise SharedStateDown(self._failure)
+        began = time.monotonic()
+        try:
+            result = self.ask(lambda client: _evaluated(client, script, keys, values))
+        except SharedStateDown as down:
+            self._failed(str(down), time.monotonic() - began)
+            raise
+        self._report("", time.monotonic() - began)
+        return result
+
+    def ask(self, question: Callable[[Any], Any]) -> Any:
+        """Return the answer to a question to the client of redis-py, without the memory of failures. Raises
+        SharedStateDown.
+        """
+        try:
+            import redis  # noqa: PLC0415 - an optional package, for several servers alone
+        except ImportError:
+            raise SharedStateDown(_MISSING) from None
+        try:
+            return question(self._opened())
+        except (redis.RedisError, OSError, ValueError) as problem:
+            raise SharedStateDown(f"{self.address}: {problem}") from None
+
+    def owe(self, action: Callable[[], object]) -> None:
+        """Call `action` as soon as the shared state answers again, in another thread. It may raise SharedStateDown."""
+        self._owed.append(action)
+        if not self._failure:
+            self._pay()
+
+    def close(self) -> None:
+        """Close the connections, and end the thread that waits for an answer."""
+        self._closed.set()
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+    def _opened(self) -> Any:
+        with self._lock:
+            if self._client is None:
+                self._client = _client(self._url, self._password)
+            return self._client
+
+    def _failed(self, reason: str, took_s: float) -> None:
+        with self._lock:
+            if self._failure:
+                return
+            self._failure = reason
+        if self._report(reason, took_s):
+            self._say(f"the shared state does not answer, and this server counts by itself until it does: {reason}")
+        threading.Thread(target=self._until_back, name="shared state", daemon=True).start()
+
+    def _until_back(self) -> None:
+        """Ask every 5 seconds until there is an answer, then hand in the own counts."""
+        while not self._closed.wait(self._rest_s):
+            began = time.monotonic()
+            try:
+                # A script that writes: a server that is full, read-only or still loading is not back.
+                self.ask(self._probe)
+            except SharedStateDown as down:
+                self._report(str(down), time.monotonic() - began)
+                continue
+            self._failure = ""
+            if self._report("", time.monotonic() - began):
+                self._say("the shared state answers again; the own counts are added to it")
+            self._pay()
+            return
+
+    def _probe(self, client: Any) -> None:
+        _evaluated(client, scripts.KEEP, [self.key("probe", "")], ["", 1000, 0])
+
+    def _pay(self) -> None:
+        while self._owed and not self._failure:
+            with suppress(IndexError):
+                action = self._owed.popleft()
+                try:
+                    action()
+                except SharedStateDown:
+                    self._owed.appendleft(action)
+
+
+def _client(url: str, password: str) -> Any:
+    """Return a client of redis-py, which connects when it is used. Raises ValueError for a URL that it refuses."""
+    import redis  # noqa: PLC0415
+    from redis.backoff import NoBackoff  # noqa: PLC0415
+    from redis.retry import Retry  # noqa: PLC0415
+
+    options: dict[str, Any] = {
+        "socket_timeout": DEADLINE_S,
+        "socket_connect_timeout": DEADLINE_S,
+        "retry": Retry(NoBackoff(), 0),
+        "decode_responses": True,
+        "encoding_errors": "surrogateescape",
+    }
+    parts = parse_shared_url(url)
+    if password or parts.password:
+        options["password"] = password or parts.password
+    if parts.scheme != "sentinel":
+        return redis.Redis.from_url(url, max_connections=_MOST_CONNECTIONS, **options)
+    from redis import sentinel  # noqa: PLC0415
+
+    plain = {name: value for name, value in options.items() if name != "password"}
+    made: Any = sentinel.Sentinel  # redis-py has no types for it
+    watch = made(list(parts.hosts), sentinel_kwargs=plain, **options)
+    return watch.master_for(parts.service, db=parts.database, max_connections=_MOST_CONNECTIONS)
+
+
+_SHA: dict[str, str] = {}
+
+
+def _evaluated(client: Any, script: str, keys: Sequence[str], values: Sequence[object]) -> Any:
+    from redis.exceptions import NoScriptError  # noqa: PLC0415
+
+    sha = _SHA.get(script)
+    if sha is None:
+        import hashlib  # noqa: PLC0415
+
+        sha = _SHA[script] = hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
+    try:
+        return client.evalsha(sha, len(keys), *keys, *values)
+    except NoScriptError:
+        return client.eval(script, len(keys), *keys, *values)
+
+
+def _ms(seconds: float) -> int:
+    return max(int(seconds * 1000), 1)
+
+
+def _kept(found: Sequence[Any]) -> KeptText | None:
+    return KeptText(str(found[0]), int(found[1]) / 1000, int(found[2]) / 1000) if found else None

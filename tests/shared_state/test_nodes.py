@@ -1,0 +1,250 @@
+"""Two servers with one Redis: limits, blocks, secrets, and a Redis that stops under load."""
+
+import json
+import os
+import shutil
+import smtplib
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from tests.instance import Instance
+from tests.shared_state.redis_server import RedisServer
+from tests.waiting import until
+
+SECRETS = ("srs-secret", "approval-secret")
+
+
+class Site:
+    """Two servers of one site. Their mail for others goes to port 9, where it waits."""
+
+    def __init__(self, folder: Path) -> None:
+        self.redis = RedisServer(folder)
+        self.nodes = [Instance(folder / name) for name in ("one", "two")]
+        for node in self.nodes:
+            node.set("server", "shared_state", self.redis.url)
+            node.set("server", "workers", "2")
+            node.set("remote", "relay_hosts", "127.0.0.1:9")
+            node.set("remote", "relay_always", "yes")
+            node.set("remote", "look_up_mx", "no")
+            node.set("limits", "over_limit", "refuse")
+            node.set("limits", "new_recipients_per_day", "0")
+            node.set("access", "max_failures", "3")
+
+
+@contextmanager
+def folder_for_servers() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="smtpd-classic-"))
+    folder.chmod(0o755)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[Site]:
+    with folder_for_servers() as folder, ExitStack() as stack:
+        made = Site(folder)
+        stack.callback(made.redis.stop)
+        made.redis.start()
+        one, two = made.nodes
+        one.start()
+        stack.callback(one.stop)
+        for name in SECRETS:
+            shutil.copy2(one.folder / name, two.folder / name)
+        two.start()
+        stack.callback(two.stop)
+        yield made
+
+
+def session(node: Instance, source: str = "127.0.0.1") -> smtplib.SMTP:
+    client = smtplib.SMTP("127.0.0.1", node.ports["submission"], timeout=20, source_address=(source, 0))
+    client.starttls(context=node.tls())
+    return client
+
+
+def logged_in(node: Instance) -> smtplib.SMTP:
+    client = session(node)
+    client.login(node.login, node.password)
+    return client
+
+
+def accepted(client: smtplib.SMTP, node: Instance, recipients: list[str]) -> int:
+    """Send a message. Return the number of its recipients that were accepted."""
+    text = f"From: {node.login}\r\nSubject: limits\r\n\r\nhello\r\n"
+    try:
+        return len(recipients) - len(client.sendmail(node.login, recipients, text))
+    except smtplib.SMTPRecipientsRefused:
+        return 0
+
+
+def test_a_node_without_the_secrets_is_refused(site: Site) -> None:
+    with folder_for_servers() as folder:
+        node = Instance(folder / "three")
+        node.set("server", "shared_state", site.redis.url)
+        for refused in (node.run("check"), node.run("serve")):
+            assert refused.returncode == os.EX_CONFIG
+            assert "srs-secret is missing, but there is one on the other servers" in refused.stderr
+        (node.folder / "srs-secret").write_text("x" * 64)
+        assert "is another one than that of the other servers" in node.run("check").stderr
+        for name in SECRETS:
+            shutil.copy2(site.nodes[0].folder / name, node.folder / name)
+        assert node.run("check").returncode == 0
+
+
+def test_a_limit_of_200_holds_for_both_nodes(site: Site) -> None:
+    found: list[int] = []
+
+    def send(node: Instance, name: str) -> None:
+        for number in range(20):
+            with closing(logged_in(node)) as client:
+                found.append(accepted(client, node, [f"{name}{number}-{each}@away.example" for each in range(4)]))
+
+    senders = [
+        threading.Thread(target=send, args=(node, f"{name}{each}"), daemon=True)
+        for name, node in zip("ab", site.nodes, strict=True)
+        for each in range(2)
+    ]
+    for sender in senders:
+        sender.start()
+    for sender in senders:
+        sender.join(60)
+    assert sum(found) == 200
+    for node in site.nodes:
+        (row,) = json.loads(node.run("limits", "list", "--json").stdout)
+        assert (row["sender"], row["hour"]) == (node.login, 200)
+    assert site.nodes[1].run("limits", "reset", "joe").returncode == 0
+    assert json.loads(site.nodes[0].run("limits", "list", "--json").stdout) == []
+
+
+def blocked(node: Instance, ip: str) -> bool:
+    with closing(smtplib.SMTP(timeout=10)) as client:
+        client.source_address = (ip, 0)
+        try:
+            code, _ = client.connect("127.0.0.1", node.ports["smtp"])
+        except smtplib.SMTPServerDisconnected:
+            return True
+        return code != 220
+
+
+def test_a_block_by_one_node_holds_on_the_other_within_a_second(site: Site) -> None:
+    one, two = site.nodes
+    ip = "127.0.0.77"
+    for password in ("a", "b", "c"):  # at both nodes together
+        with suppress(smtplib.SMTPException), closing(session(two if password == "b" else one, ip)) as client:
+            client.login(one.login, password)
+    until(lambda: blocked(one, ip), 5)
+    began = time.monotonic()
+    until(lambda: blocked(two, ip), 5)
+    assert time.monotonic() - began < 1.0
+    listed = json.loads(two.run("block", "list", "--json").stdout)
+    assert [(each["ip"], each["reason"]) for each in listed] == [(ip, "3 failed logins")]
+    assert two.run("block", "remove", ip).returncode == 0
+    until(lambda: not blocked(one, ip), 1.0)
+    assert not blocked(two, ip)
+
+
+def test_no_session_fails_while_redis_stops_and_starts(site: Site) -> None:
+    """Sessions at both nodes, each with a login, while Redis is stopped, hangs, and comes back."""
+    failures: list[str] = []
+    sent: list[int] = []
+    ending = threading.Event()
+
+    def send(node: Instance, name: str) -> None:
+        number = 0
+        while not ending.is_set():
+            number += 1
+            try:
+                with closing(logged_in(node)) as client:
+                    sent.append(accepted(client, node, [f"{name}{number}@away.example"]))
+            except (smtplib.SMTPException, OSError) as problem:
+                failures.append(str(problem))
+
+    for node in site.nodes:
+        node.set("limits", "recipients_per_hour", "100000")
+        node.set("limits", "recipients_per_day", "100000")
+        node.reload()
+    until(lambda: all("reload -- " in node.log() for node in site.nodes), 20)
+    named = zip("ab", site.nodes, strict=True)
+    senders = [threading.Thread(target=send, args=(node, name), daemon=True) for name, node in named]
+    for sender in senders:
+        sender.start()
+    until(lambda: len(sent) > 5, 20)
+    site.redis.stop()
+    goal = len(sent) + 10
+    until(lambda: len(sent) > goal, 30)
+    said = "the shared state does not answer, and this server counts by itself"
+    assert [node.log().count(said) for node in site.nodes] == [1, 1]
+    assert '"state": "down"' in site.nodes[0].run("status", "--json").stdout
+    site.redis.start()
+    until(lambda: all("the shared state answers again" in node.log() for node in site.nodes), 20)
+    ending.set()
+    for sender in senders:
+        sender.join(30)
+    assert failures == []
+    assert min(sent) == 1
+
+    def counted() -> bool:
+        rows = json.loads(site.nodes[0].run("limits", "list", "--json").stdout)
+        return bool(rows) and rows[0]["hour"] >= sum(sent[goal - 10 :])
+
+    until(counted, 20, lambda: f"{len(sent)} sent, {site.nodes[0].run('limits', 'list').stdout}")
+
+
+def test_a_server_starts_without_redis_when_it_has_the_secrets() -> None:
+    with folder_for_servers() as folder:
+        site = Site(folder)
+        node = site.nodes[0]
+        refused = node.run("serve")
+        assert refused.returncode == os.EX_TEMPFAIL, refused.stderr
+        assert "does not answer" in refused.stderr
+        for name in SECRETS:
+            (node.folder / name).write_text("x" * 64)
+        node.start()
+        try:
+            with closing(logged_in(node)) as client:
+                assert accepted(client, node, ["bob@away.example"]) == 1
+            assert "does not answer" in node.run("check").stderr
+        finally:
+            node.stop()
+
+
+def test_a_password_comes_from_a_file() -> None:
+    with folder_for_servers() as folder, ExitStack() as stack:
+        redis = RedisServer(folder, "--requirepass", "very secret")
+        redis.start()
+        stack.callback(redis.stop)
+        node = Instance(folder / "three")
+        node.set("server", "shared_state", redis.url)
+        node.set("server", "shared_state_password_file", "redis-password")
+        assert "redis-password cannot be read" in node.run("check").stderr
+        (node.folder / "redis-password").write_text("very secret\n")
+        (node.folder / "redis-password").chmod(0o644)
+        node.start()
+        stack.callback(node.stop)
+        until(lambda: '"state": "up"' in _after_a_login(node), 10, node.log)
+        assert "secret" not in node.log().replace("srs-secret", "")
+
+
+def _after_a_login(node: Instance) -> str:
+    logged_in(node).close()
+    return node.run("status", "--json").stdout
+
+
+def test_nothing_is_asked_without_the_option() -> None:
+    with folder_for_servers() as folder:
+        node = Instance(folder / "alone")
+        node.start()
+        try:
+            logged_in(node).close()
+            assert not {"srs-secret", "approval-secret"} & set(os.listdir(node.folder))
+            assert not (node.folder / "run" / "shared").exists()
+            assert json.loads(node.run("status", "--json").stdout)["shared_state"] is None
+        finally:
+            node.stop()
