@@ -61,6 +61,7 @@ class Notification:
     statuses: tuple[RecipientStatus, ...]
     envid: str = ""
     preface: str = ""  # a paragraph before all others, for the postmaster's copies
+    answers: bool = True  # it goes to the sender of the message, or to the postmaster
 
 
 def one_line(text: str, limit: int = _LONGEST_VALUE) -> str:
@@ -218,7 +219,7 @@ def _top(note: Notification, subject: str, content_type: str, header: bytes) -> 
         f"To: <{one_line(note.to, 320)}>\n",
         f"Subject: {subject}\n",
         f"Message-ID: <{note.token}@{note.helo_name}>\n",
-        "Auto-Submitted: auto-replied\n",  # RFC 3834 5: in answer to a message
+        f"Auto-Submitted: {'auto-replied' if note.answers else 'auto-generated'}\n",  # RFC 3834 5
         "MIME-Version: 1.0\n",
         content_type,
     ]
@@ -271,7 +272,9 @@ def compose(
     yield f"\n--{boundary}--\n".encode()
 
 
-def plain_notice(note: Notification, subject: str, words: str) -> bytes:
-    """Return a message in plain words to the postmaster. `note.statuses` is not used."""
+def plain_notice(note: Notification, subject: str, words: str, quoted: str = "") -> bytes:
+    """Return a message in plain words. `quoted` are lines of another message; `note.statuses` is not used."""
     text = "\n\n".join("\n".join(_wrapped(one_line(part, 4000))) for part in words.split("\n\n")) + "\n"
+    lines = [f"> {piece}" for line in quoted.splitlines() for piece in _wrapped(one_line(line))] if quoted else []
+    text += "\n" + "\n".join(lines) + "\n" if lines else ""
     return (_top(note, _ascii_line(subject), _text_part(text), b"")).encode()

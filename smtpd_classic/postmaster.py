@@ -1,4 +1,4 @@
-"""Mail from the server to its postmaster, in plain words."""
+"""Mail from the server in plain words, to its postmaster and to others."""
 
 from collections.abc import Callable
 
@@ -21,7 +21,7 @@ def recipients_of(accounts: Accounts, address: str) -> tuple[Recipient, ...]:
 
 
 class PostmasterMail:
-    """Puts mail for the postmaster into the queue. `wake` is called with the queue id of each."""
+    """Puts mail of the server into the queue. `wake` is called with the queue id of each."""
 
     def __init__(
         self,
@@ -38,17 +38,21 @@ class PostmasterMail:
         self._wake = wake
 
     def send(self, subject: str, words: str) -> str:
-        """Queue a message from the null sender. Return the problem, or blank."""
+        """Queue a message from the null sender to the postmaster. Return the problem, or blank."""
+        return self.send_to(self._config.postmaster, subject, words)
+
+    def send_to(self, address: str, subject: str, words: str, *, quoted: str = "", answers: bool = True) -> str:
+        """Queue a message from the null sender. Return the problem, or blank. `quoted` stands below the words."""
         now, postmaster = self._clock(), self._config.postmaster
         token = new_queue_id(now)
-        note = Notification("", token, self._config.helo_name, postmaster, postmaster, now, now, ())
+        note = Notification("", token, self._config.helo_name, postmaster, address, now, now, (), answers=answers)
         try:
-            recipients = recipients_of(self._accounts, postmaster)
+            recipients = recipients_of(self._accounts, address)
             if not recipients:
                 return "there is no such address"
             utf8 = any(not each.address.isascii() for each in recipients)
             with self._spool.draft(token) as draft:
-                draft.write(plain_notice(note, subject, words))
+                draft.write(plain_notice(note, subject, words, quoted))
                 draft.commit(Envelope("", recipients, body_8bit=True, smtputf8=utf8, sign=True), now)
         except (SpoolFull, SpoolBroken, AccountsUnreadable) as problem:
             return str(problem)

@@ -1,7 +1,7 @@
 """The spool: messages that wait on disk and survive every crash. See `spool.spool`."""
 
 from spool.claim import Claim, EntryContent
-from spool.disk import NoSuchEntry, NotClaimed, SpoolBroken, SpoolFull
+from spool.disk import NoSuchEntry, NotClaimed, NotWaiting, SpoolBroken, SpoolFull
 from spool.draft import Draft
 from spool.entry import DELIVERED, FAILED, WAITING, Entry, Envelope, Hold, Listed, Recipient, RecipientState, State
 from spool.queue_id import new_queue_id
@@ -20,6 +20,7 @@ __all__ = [
     "Listed",
     "NoSuchEntry",
     "NotClaimed",
+    "NotWaiting",
     "Recipient",
     "RecipientState",
     "Spool",

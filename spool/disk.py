@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from smtpd_classic.durable import Broken, Full, advice, is_full
 
-__all__ = ["Folders", "NoSuchEntry", "NotClaimed", "SpoolBroken", "SpoolFull", "failure", "folders_in"]
+__all__ = ["Folders", "NoSuchEntry", "NotClaimed", "NotWaiting", "SpoolBroken", "SpoolFull", "failure", "folders_in"]
 
 
 class SpoolFull(Full):
@@ -22,6 +22,10 @@ class NotClaimed(Exception):
 
 class NoSuchEntry(Exception):
     """Raised when there is no entry of that name, or none any more."""
+
+
+class NotWaiting(Exception):
+    """Raised when a message does not wait for approval, or is decided already."""
 
 
 class Folders(NamedTuple):

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 __all__ = [
+    "ADMINISTRATOR",
+    "APPROVAL",
     "BY_HAND",
     "DELIVERED",
     "FAILED",
@@ -26,7 +28,8 @@ __all__ = [
 WAITING, DELIVERED, FAILED = "waiting", "delivered", "failed"
 # The reasons of a hold. Programs read them too (JSON), so a text never changes.
 BY_HAND, JUNK, RESTORED, UNDELIVERABLE = "by hand", "junk", "restored", "undeliverable"
-OVER_LIMIT, QUARANTINE = "over limit", "quarantine"
+OVER_LIMIT, QUARANTINE, APPROVAL = "over limit", "quarantine", "waiting for approval"
+ADMINISTRATOR = "the administrator"
 _QUARANTINED = frozenset({JUNK, QUARANTINE})
 
 
@@ -116,7 +119,7 @@ class State:
     `hold_reason`, `hold_text` and `held_since` tell about a hold; older versions wrote none of them. `held_s` is the
     length of all earlier holds, in which the life time in the queue stood still. `quarantined` stays after a release.
     `uncounted`: it was over a sending limit; its recipients are counted after the release. `hold_notified`: the sender
-    knows of the hold.
+    knows of the hold, or the managers do. `decision`: “approved by …” or “refused by …”, until the sender is told.
     """
 
     recipients: tuple[RecipientState, ...]
@@ -134,6 +137,7 @@ class State:
     quarantined: bool = False
     uncounted: bool = False
     hold_notified: bool = False
+    decision: str = ""
 
     @property
     def hold(self) -> Hold | None:
@@ -150,7 +154,7 @@ class State:
             hold_text=hold.text,
             held_since=since,
             quarantined=self.quarantined or hold.is_quarantine,
-            uncounted=self.uncounted or hold.reason == OVER_LIMIT,
+            uncounted=self.uncounted or hold.reason in {OVER_LIMIT, APPROVAL},
         )
 
     def after(
@@ -176,8 +180,17 @@ class State:
 
     def released(self, now: float) -> "State":
         """Return the state without a hold. The life time in the queue goes on `now`."""
+        decision = self.decision
+        if self.held and self.hold_reason == APPROVAL and not decision:
+            decision = f"approved by {ADMINISTRATOR}"
         held_s = self.held_s + (max(now - self.held_since, 0.0) if self.held_since else 0.0)
-        return replace(self, held=False, hold_reason="", hold_text="", held_since=0.0, held_s=held_s)
+        return replace(self, held=False, hold_reason="", hold_text="", held_since=0.0, held_s=held_s, decision=decision)
+
+    def decided(self, by: str, *, approved: bool, now: float) -> "State":
+        """Return the state after the decision of a manager; a refused message stays on hold until it is returned."""
+        if approved:
+            return replace(self, decision=f"approved by {by}").released(now)
+        return replace(self, decision=f"refused by {by}")
 
     @property
     def done(self) -> bool:

@@ -26,9 +26,9 @@ from collections.abc import Callable, Iterator
 from smtpd_classic.durable import close, names_need_sync, sync_folder
 from spool import sweep
 from spool.claim import Claim, EntryContent, give_back, lock_entry, open_entry, read_entry
-from spool.disk import Folders, NoSuchEntry, NotClaimed, SpoolBroken, failure, folders_in
+from spool.disk import Folders, NoSuchEntry, NotClaimed, NotWaiting, SpoolBroken, failure, folders_in
 from spool.draft import Draft
-from spool.entry import Entry, Hold, Listed, State, untried
+from spool.entry import APPROVAL, Entry, Hold, Listed, State, untried
 from spool.form import CorruptFile, NeverSynced
 from spool.listing import count, due_times, held_entries, in_order, rows
 from spool.quarantine import set_aside
@@ -228,7 +228,7 @@ class Spool:
     def hold(self, queue_id: str, hold: Hold = _BY_HAND) -> None:
         """Hold the entry, so that it is not tried.
 
-        This and the next three functions raise NotClaimed, NoSuchEntry, SpoolFull and SpoolBroken.
+        This and the next four functions raise NotClaimed, NoSuchEntry, SpoolFull and SpoolBroken.
         """
         with self._claimed(queue_id) as claim:
             claim.record(claim.state.on_hold(hold))
@@ -245,6 +245,14 @@ class Spool:
         with self._claimed(queue_id) as claim:
             if claim.state.held:
                 claim.record(claim.state.released(now))
+
+    def decide(self, queue_id: str, by: str, *, approved: bool, now: float) -> None:
+        """Approve or refuse a message. Raises NotWaiting too."""
+        with self._claimed(queue_id) as claim:
+            state = claim.state
+            if not state.held or state.hold_reason != APPROVAL or state.decision:
+                raise NotWaiting(queue_id)
+            claim.record(state.decided(by, approved=approved, now=now))
 
     def retry_now(self, queue_id: str) -> None:
         """Make the entry due at once; a held entry stays held."""

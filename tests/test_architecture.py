@@ -43,6 +43,7 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     "sharing": ({"config", "counters", "runtime", "shared_state"}, set()),
     "srs": ({"shared_state", "srs_senders"}, set()),
     "srs_senders": ({"shared_state"}, set()),
+    "approval": ({"config", "spool"}, set()),
     "tnef": (set(), {"tnefparse"}),
     "mailstore": ({"durable"}, {"filelock"}),
     # What decides. The transports: no disk but through what is handed in, no queue, no checks.
@@ -67,8 +68,8 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     "postmaster": ({"accounts", "config", "dsn", "spool"}, set()),
     "filters": ({"config", "dns", "message"}, set()),
     "policy": (
-        {"accounts", "config", "counters", "dns", "domain_name", "filters", "interfaces", "mailauth", "message"}
-        | {"milter", "smtp"},
+        {"accounts", "approval", "config", "counters", "dns", "domain_name", "filters", "interfaces", "mailauth"}
+        | {"message", "milter", "smtp"},
         set(),
     ),
     "services": (
@@ -95,7 +96,7 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     ),
     "reception": (
         {"accounts", "config", "counters", "dns", "domain_name", "mailauth", "log", "mailstore", "message", "policy"}
-        | {"durable", "postmaster", "runtime", "services", "smtp", "spool", "tnef"},
+        | {"approval", "durable", "postmaster", "runtime", "services", "smtp", "spool", "tnef"},
         set(),
     ),
     # sendmail runs as anybody, knows the socket and maildrop/, and asks the program itself for what needs more.
@@ -121,7 +122,7 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     # What drives.
     "retry": (
         {"accounts", "client", "config", "counters", "dns", "dsn", "keys", "log", "mailstore", "policy", "postmaster"}
-        | {"runtime", "runtime.hosts", "schedule", "smtp", "spool", "srs"},
+        | {"approval", "message", "runtime", "runtime.hosts", "schedule", "smtp", "spool", "srs"},
         set(),
     ),
     "server.suites": ({"config"}, set()),

@@ -48,6 +48,7 @@ MENU_ENTRIES = (
     MenuEntry("Milters", "server", _later("config.milters_screen", "screen"), ("milter", "milters")),
     MenuEntry("Sending Limits", "server", _later("config.limits_screen", "screen"), ("limits",)),
     MenuEntry("Account Limits", "server", _later("config.account_limits_screen", "screen"), ("account_limits",)),
+    MenuEntry("Approval", "server", _later("config.approval_screen", "screen"), ("approvals",)),
     MenuEntry("Signing & DNS", "server", _later("diagnosis.signing_screen", "SigningScreen"), ("signing",)),
     _settings("Server", "server"),
     MenuEntry("Domains", "mail", _later("config.domains_screen", "screen"), ("domains",)),

@@ -193,7 +193,7 @@ def _config_problems(config: Config, table: DomainTable, book: AddressBook) -> I
     elif (account := book.accounts.get(postmaster)) is not None and account.status == DISABLED:
         said = f"the account of the postmaster {postmaster} is disabled."
         yield Problem(config.path, config.line("basic", "postmaster"), said)
-    for title, option, addresses in _archives(config):
+    for title, option, addresses in _named_addresses(config):
         if dead := [each for each in addresses if _leads_nowhere(table, book, table.canonical(each))]:
             yield Problem(
                 config.path, config.line(title, option), f"there is no {', '.join(dead)} here for the archive."
@@ -204,10 +204,12 @@ def _config_problems(config: Config, table: DomainTable, book: AddressBook) -> I
             yield Problem(config.path, config.line(f"domain {domain.name}", "catch_all"), said)
 
 
-def _archives(config: Config) -> Iterator[tuple[str, str, tuple[str, ...]]]:
-    """Yield the section, the option and the addresses of each archive."""
+def _named_addresses(config: Config) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    """Yield the section, the option and the addresses of each archive and each approval."""
     yield "archive", "incoming", config.archive.incoming
     yield "archive", "outgoing", config.archive.outgoing
     for domain in config.domains:
         yield f"domain {domain.name}", "archive_incoming", domain.archive_incoming
         yield f"domain {domain.name}", "archive_outgoing", domain.archive_outgoing
+    for each in config.approvals:
+        yield f"approval {each.name}", "managers", each.managers

@@ -15,7 +15,8 @@ from smtpd_classic.config import Config, load
 from smtpd_classic.config.kinds import DURATION
 from smtpd_classic.daemon.privileges import PrivilegeProblem, drop, service_user
 from smtpd_classic.runtime import Runtime
-from spool import Hold, Listed, NoSuchEntry, NotClaimed, Spool, SpoolBroken, SpoolFull
+from spool import Hold, Listed, NoSuchEntry, NotClaimed, NotWaiting, Spool, SpoolBroken, SpoolFull
+from spool.entry import ADMINISTRATOR
 from spool.rows import STATES, is_in_delivery, row_of, rows
 
 __all__ = ["HELP", "add_arguments", "run"]
@@ -26,9 +27,12 @@ _SUMMARIES = {
     "retry": "try to deliver now",
     "hold": "keep from being delivered until released",
     "release": "end a hold",
+    "approve": "send a message that waits for approval",
+    "refuse": "return a message that waits for approval to its sender",
     "delete": "delete, without a notice to the sender",
 }
 _DONE = {"retry": "To be tried now", "hold": "Held", "release": "Released", "delete": "Deleted"}
+_DONE |= {"approve": "Approved", "refuse": "Refused"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -173,8 +177,12 @@ def _act(spool: Spool, runtime: Runtime, selection: QueueSelection, action: str)
             missing += 1
             print(f"There is no message {queue_id} in the queue.", file=sys.stderr)
             continue
+        except NotWaiting:
+            missing += 1
+            print(f"{queue_id} does not wait for approval.", file=sys.stderr)
+            continue
         done += 1
-        if action in {"retry", "release"}:
+        if action in {"retry", "release", "approve", "refuse"}:
             runtime.wake(queue_id)
     print(f"{_DONE[action]}: {done}.", file=sys.stderr)
     if busy:
@@ -186,6 +194,8 @@ _ACTIONS: dict[str, Callable[[Spool, str], None]] = {
     "retry": Spool.retry_now,
     "hold": lambda spool, queue_id: spool.hold(queue_id, Hold(since=time.time())),
     "release": lambda spool, queue_id: spool.release(queue_id, now=time.time()),
+    "approve": lambda spool, queue_id: spool.decide(queue_id, ADMINISTRATOR, approved=True, now=time.time()),
+    "refuse": lambda spool, queue_id: spool.decide(queue_id, ADMINISTRATOR, approved=False, now=time.time()),
     "delete": Spool.delete,
 }
 

@@ -17,6 +17,7 @@ from smtpd_classic.config.kinds import (
 )
 from smtpd_classic.config.option import Section
 from smtpd_classic.config.schema_access import Access
+from smtpd_classic.config.schema_approval import Approval
 from smtpd_classic.config.schema_archive import Archive
 from smtpd_classic.config.schema_authentication import Authentication
 from smtpd_classic.config.schema_basic import Basic
@@ -33,6 +34,7 @@ __all__ = [
     "SECTIONS",
     "Access",
     "AccountLimits",
+    "Approval",
     "Archive",
     "Authentication",
     "Basic",
@@ -86,6 +88,7 @@ class Config:
     filter_rules: tuple[FilterRule, ...] = ()
     limits: Limits = Limits()
     account_limits: tuple[AccountLimits, ...] = ()
+    approvals: tuple[Approval, ...] = ()
     milter: Milters = Milters()
     milters: tuple[Milter, ...] = ()
     lines: Mapping[tuple[str, str], int] = field(default_factory=dict, repr=False, compare=False)
@@ -208,6 +211,15 @@ SECTIONS = (
         "Account Limits",
         "The sending limits of one account; one section each.",
         ADDRESS,
+    ),
+    Section(
+        "approval",
+        "approvals",
+        Approval,
+        "Approval",
+        "Mail of some senders that waits in the queue until a manager approves it; one section each, and the first "
+        "with the sender counts.",
+        WORD,
     ),
     Section("milter", "milter", Milters, "Milters", "Limits of all milters."),
     Section(

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from smtpd_classic.policy.answers import allow_vrfy_expn
+from smtpd_classic.policy.approvals import by_mail
 from smtpd_classic.policy.authentication import dmarc_quarantine, dmarc_reject, own_domains, spf_fail
 from smtpd_classic.policy.client import allow_only, auth, auto_block, refuse
 from smtpd_classic.policy.content import ContentCheck
@@ -159,6 +160,7 @@ CHECKS = (
         for check in (own_domains, dmarc_quarantine, dmarc_reject)
     ),
     PolicyCheck(EndContent, "group", post, lambda rules: bool(rules.config.groups)),
+    PolicyCheck(EndContent, "approval", by_mail, lambda rules: any(each.by_mail for each in rules.config.approvals)),
     PolicyCheck(EndContent, "basic", bare_line_feeds, lambda rules: rules.config.basic.bare_line_feeds == "reject"),
     PolicyCheck(EndContent, "accounts", quota, _always),
     *(

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from smtpd_classic.accounts import NORMAL
 from smtpd_classic.config.schema import Config, Listener
+from smtpd_classic.policy.approvals import approval_for
 from smtpd_classic.policy.archive import archives
 from smtpd_classic.policy.checks import CHECKS, CONTENT_CHECKS, PolicyCheck
 from smtpd_classic.policy.recipients import resolve
@@ -216,13 +217,18 @@ class _Asking:
         self._note_archives(reply)
 
     def _note_archives(self, reply: Reply) -> None:
-        """Add a step for the archive; it has no check, and objects to nothing."""
+        """Add steps for archive and approval, which object to nothing."""
         transaction = self._transaction
         if transaction.recipient is not None and reply.positive:
             transaction.recipients = [transaction.recipient]
             found = ", ".join(archives(transaction))
             if found:
                 self._note("end", "archive", "archive", "", f"a copy goes to {found}")
+            approval = approval_for(transaction)
+            if approval is not None:
+                scope = {"both": "inside and outside"}.get(approval.scope, approval.scope)
+                said = f"recipients {scope} wait for approval by {', '.join(approval.managers)}"
+                self._note("end", "approval", f"approval {approval.name}", "senders", said)
 
     def _ask(self, command: str, event: Event) -> Iterator[Reply | None]:
         for row in CHECKS:

@@ -1,9 +1,12 @@
 """The resolution of a forward-path to its recipients. Aliases are expanded here, once."""
 
+from smtpd_classic.approval import decision_of
 from smtpd_classic.policy.rules import Rules
 from smtpd_classic.policy.transaction import ResolvedRecipient
 
-__all__ = ["resolve"]
+__all__ = ["DECIDES", "resolve"]
+
+DECIDES = "decision"
 
 
 def resolve(rules: Rules, path: str) -> ResolvedRecipient:
@@ -25,6 +28,8 @@ def resolve(rules: Rules, path: str) -> ResolvedRecipient:
             if found is None:
                 return ResolvedRecipient(path, domain, "SRS", (real,))
             return ResolvedRecipient(path, domain, "SRS", found.targets, found.groups)
+    if rules.config.approvals and decision_of(rules.config, local) is not None:
+        return ResolvedRecipient(path, domain, DECIDES)
     found = accounts.find(path)
     return (
         ResolvedRecipient(path, domain, "unknown")

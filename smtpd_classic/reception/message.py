@@ -7,9 +7,11 @@ from smtpd_classic.log import printable
 from smtpd_classic.message.headers import HeaderBlock
 from smtpd_classic.message.trace import envelope_to, return_path, without_delivery_fields
 from smtpd_classic.policy import Disposition, Transaction
+from smtpd_classic.policy.approvals import approval_for
 from smtpd_classic.policy.archive import archives
 from smtpd_classic.policy.recipients import resolve
 from smtpd_classic.reception.acceptance import Acceptance, log_acceptance, summaries
+from smtpd_classic.reception.deciding import decide
 from smtpd_classic.reception.destination import (
     Destination,
     IoSlot,
@@ -17,10 +19,10 @@ from smtpd_classic.reception.destination import (
     MailboxesDestination,
     QueueDestination,
 )
+from smtpd_classic.reception.division import Division
 from smtpd_classic.reception.header import HeaderEditor
 from smtpd_classic.reception.journal import ReceptionLog
 from smtpd_classic.reception.parts import MessagePart, archive_parts, group_parts, groups_of
-from smtpd_classic.reception.sending import SendingCount
 from smtpd_classic.services import Services
 from smtpd_classic.smtp.events import RcptTo
 from smtpd_classic.smtp.replies import JUNK_IS_NOT_FORWARDED, accepted
@@ -106,7 +108,7 @@ class IncomingMessage:
                     self._kept.add(target)
                     if account.folder:
                         self._mailboxes.append(MailboxDestination(recipient, account.folder))
-        self._apart = bool(groups_of(transaction) or archives(transaction))
+        self._apart = bool(groups_of(transaction) or archives(transaction) or approval_for(transaction))
 
     @property
     def _all_here(self) -> bool:
@@ -206,22 +208,19 @@ class IncomingMessage:
     def commit(self, destination: Destination, header: HeaderBlock, disposition: Disposition) -> Reply:
         """Store the message, and return the reply once it is durable. Raises the error of the disk."""
         came = self._services.clock()
+        decide(self._services, self._journal, self._transaction)
         parts = group_parts(self._transaction, header) if self._apart else []
         if not parts and not self._recipients:
             destination.abandon()
             return self.discard("no recipient is left")
         parts = self._prepare(destination, disposition, parts)
-        sending = SendingCount(self._services, self._journal, self._transaction)
-        if not disposition.hold:
-            going = (each for part in parts if part.hold is None for each in part.recipients)
-            sending.take([*self._recipients, *going], self.queue_id)
-            if sending.refusal is not None:
-                destination.abandon()
-                self.refused(sending.refusal)
-                return sending.refusal
-            if sending.over:
-                self._recipients = sending.put_on_hold(destination, self._recipients)
-                parts = sending.split(parts)
+        division = Division(self._services, self._journal, self._transaction, destination, self._recipients, parts)
+        refusal = None if disposition.hold else division.divide()
+        if refusal is not None:
+            destination.abandon()
+            self.refused(refusal)
+            return refusal
+        self._recipients, parts = division.recipients, division.parts
         copies = archive_parts(self._transaction, header) if self._apart else []
         if parts or copies:
             assert isinstance(destination, QueueDestination)
@@ -230,10 +229,10 @@ class IncomingMessage:
             with IoSlot():
                 delivered = destination.commit(self._envelope, self._arrival)
         except BaseException:
-            sending.give_back()
+            division.sending.give_back()
             raise
         number = len(self._recipients) + sum(len(part.recipients) for part in parts)
-        message_id, hold = header.first(b"message-id") or self.editor.own_id(), disposition.hold or sending.held
+        message_id, hold = header.first(b"message-id") or self.editor.own_id(), disposition.hold or division.held
         signs = self._sign or not self._originates_here
         found = Acceptance(number, delivered, message_id, self._arrival, came, hold, self._junk, signs)
         log_acceptance(self._services, self._journal, self._transaction, found)

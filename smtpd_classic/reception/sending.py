@@ -7,9 +7,7 @@ from smtpd_classic.durable import is_full
 from smtpd_classic.policy import Transaction
 from smtpd_classic.policy.sending_limits import DAY, HOUR, NEW, SenderLimits, over_limit_reply, sender_limits, suspend
 from smtpd_classic.postmaster import PostmasterMail
-from smtpd_classic.reception.destination import Destination, QueueDestination
 from smtpd_classic.reception.journal import ReceptionLog
-from smtpd_classic.reception.parts import MessagePart, split
 from smtpd_classic.services import Services
 from smtpd_classic.smtp.reply import Reply
 from spool import Hold, Recipient, SpoolFull
@@ -29,18 +27,16 @@ _ALARM = (
 
 
 class SendingCount:
-    """The count of one message. `over` is the exceeded limit in words, `held` the hold of the message; both are blank
-    for none.
-    """
+    """The count of one message. `over` is the exceeded limit in words, blank for none."""
 
-    __slots__ = ("_journal", "_services", "_taken", "_transaction", "held", "over")
+    __slots__ = ("_journal", "_services", "_taken", "_transaction", "over")
 
     def __init__(self, services: Services, journal: ReceptionLog, transaction: Transaction) -> None:
         self._services = services
         self._journal = journal
         self._transaction = transaction
         self._taken: Taken | None = None
-        self.over = self.held = ""
+        self.over = ""
 
     def take(self, recipients: Sequence[Recipient], queue_id: str) -> None:
         """Count the recipients elsewhere, or set `over` and count none.
@@ -91,24 +87,9 @@ class SendingCount:
         mode = self._services.config.limits.over_limit
         return None if not self.over or mode == "hold" else over_limit_reply(mode)
 
-    def put_on_hold(self, destination: Destination, recipients: list[Recipient]) -> list[Recipient]:
-        """Put the message on hold for its recipients elsewhere. Return the recipients of the message itself: those here
-        get it at once.
-        """
-        assert isinstance(destination, QueueDestination)
-        hold = Hold(OVER_LIMIT, self.over)
-        here = [each for each in recipients if not self._is_outside(each)]
-        if len(here) == len(recipients):
-            return recipients
-        if not here:
-            destination.hold, self.held = hold, str(hold)
-            return recipients
-        destination.hold_for(tuple(each for each in recipients if self._is_outside(each)), hold)
-        return here
-
-    def split(self, parts: list[MessagePart]) -> list[MessagePart]:
-        """Return the parts of a message over the limit, with the recipients elsewhere on hold."""
-        return split(parts, self._is_outside, Hold(OVER_LIMIT, self.over))
+    @property
+    def hold(self) -> Hold:
+        return Hold(OVER_LIMIT, self.over)
 
     def _is_outside(self, recipient: Recipient) -> bool:
         return not self._services.accounts.is_local_domain(recipient.address.rpartition("@")[2])

@@ -6,14 +6,16 @@ Used by the thread that scans the queue. It opens the state of a held message on
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from smtpd_classic.approval import approval_named
 from smtpd_classic.config.schema import Config
 from smtpd_classic.counters import Amount, CounterStore
 from smtpd_classic.dsn import RecipientStatus
 from smtpd_classic.policy.sending_limits import group_of, limits_for
+from smtpd_classic.retry.approvals import ApprovalNotices
 from smtpd_classic.retry.context import DeliveryContext
 from smtpd_classic.retry.notices import NoticeResult
 from spool import WAITING, Claim, Hold, NoSuchEntry, Recipient, Spool, SpoolBroken, SpoolFull
-from spool.entry import OVER_LIMIT, RESTORED, UNDELIVERABLE
+from spool.entry import APPROVAL, OVER_LIMIT, RESTORED, UNDELIVERABLE
 
 __all__ = ["HeldMessages"]
 
@@ -43,6 +45,7 @@ class HeldMessages:
     spool: Spool
     context: DeliveryContext
     counters: CounterStore
+    approvals: ApprovalNotices
     _known: dict[str, _Known] = field(default_factory=dict)
 
     def look(self) -> None:
@@ -60,8 +63,13 @@ class HeldMessages:
         self._bound_quarantine()
 
     def notify(self, claim: Claim) -> None:
-        """Tell the sender of a message over its limit that it waits; one notice an hour for each sender."""
+        """Tell the managers of a message that waits for approval, or return one that they have refused. Tell the sender
+        of a message over its limit that it waits; one notice an hour for each sender.
+        """
         hold, now = claim.state.hold, self.context.clock()
+        if hold is not None and hold.reason == APPROVAL:
+            self._ask_or_return(claim, now)
+            return
         if hold is None or hold.reason != OVER_LIMIT or claim.state.hold_notified:
             return
         envelope = claim.entry.envelope
@@ -71,6 +79,22 @@ class HeldMessages:
             late = [(each, _status(each, "delayed", _WAITS, now)) for each in envelope.recipients]
             if not wanted or self.context.notices.delayed(claim, late):
                 claim.record(replace(claim.state, hold_notified=True))
+        except (OSError, SpoolBroken, SpoolFull) as problem:
+            self.context.journal.warning(claim.entry.queue_id, str(problem))
+
+    def _ask_or_return(self, claim: Claim, now: float) -> None:
+        try:
+            if claim.state.decision:
+                self._return(claim, f"The message was {claim.state.decision}", now)
+            else:
+                self.approvals.ask_managers(claim)
+        except (OSError, SpoolBroken, SpoolFull) as problem:
+            self.context.journal.warning(claim.entry.queue_id, str(problem))
+
+    def tell_decision(self, claim: Claim) -> None:
+        """Tell the sender that its message was approved."""
+        try:
+            self.approvals.tell_approved(claim)
         except (OSError, SpoolBroken, SpoolFull) as problem:
             self.context.journal.warning(claim.entry.queue_id, str(problem))
 
@@ -93,13 +117,25 @@ class HeldMessages:
         except (NoSuchEntry, SpoolBroken):
             return
         if state.hold is not None:
-            self._known[queue_id] = _Known(changed, state.hold, self._until(state.hold), entry.size)
+            until = 0.0 if state.decision else self._until(state.hold)
+            self._known[queue_id] = _Known(changed, state.hold, until, entry.size)
+            if state.hold.reason == APPROVAL and not state.hold_notified:
+                self._ask_again(queue_id)
+
+    def _ask_again(self, queue_id: str) -> None:
+        """Notify the managers of a message if the server ended before it did."""
+        claim = self.spool.claim(queue_id)
+        if claim is not None:
+            with claim:
+                self.notify(claim)
 
     def _until(self, hold: Hold) -> float:
         """Return the end of a hold. One of an earlier version, without a beginning, has none."""
         if not hold.since or hold.reason in _WITHOUT_END:
             return _NEVER
         time = self.config.filter.quarantine_time if hold.is_quarantine else self.config.limits.hold_time
+        approval = approval_named(self.config, hold) if hold.reason == APPROVAL else None
+        time = time if approval is None else approval.wait
         return hold.since + time.total_seconds()
 
     def _end(self, queue_id: str, now: float) -> None:
@@ -108,17 +144,19 @@ class HeldMessages:
             return
         with claim:
             hold = claim.state.hold
-            if hold is None or self._until(hold) > now:
+            if hold is None or (self._until(hold) > now and not claim.state.decision):
                 return
-            if hold.is_quarantine:
+            if claim.state.decision:
+                self._return(claim, f"The message was {claim.state.decision}", now)
+            elif hold.is_quarantine:
                 self._delete(claim, "quarantine_time is over")
             else:
-                self._return(claim, hold, now)
+                days = max(round((now - claim.state.held_since) / _DAY_S), 1)
+                within = f"within {days} day{'s' if days > 1 else ''}"
+                self._return(claim, f"The message was on hold ({hold}) and was not released {within}", now)
 
-    def _return(self, claim: Claim, hold: Hold, now: float) -> None:
-        """Return the message to its sender, and remove it."""
-        days = max(round((now - claim.state.held_since) / _DAY_S), 1)
-        said = f"The message was on hold ({hold}) and was not released within {days} day{'s' if days > 1 else ''}"
+    def _return(self, claim: Claim, said: str, now: float) -> None:
+        """Return the message to its sender with this sentence, and remove it."""
         failures = [
             (recipient, _status(recipient, "failed", said, now))
             for recipient, row in zip(claim.entry.envelope.recipients, claim.state.recipients, strict=True)

@@ -217,6 +217,8 @@ class Scheduler:
         if claim.state.held:
             self.holds.notify(claim)
             return False
+        if claim.state.decision:
+            self.holds.tell_decision(claim)
         if claim.state.uncounted:
             self.holds.count_released(claim)
         if due > now and claim.state.attempts:

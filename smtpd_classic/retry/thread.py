@@ -20,6 +20,8 @@ from smtpd_classic.client.signing import MessageSigner
 from smtpd_classic.keys.ring import KeyRing
 from smtpd_classic.keys.store import KeyStore, dkim_folder
 from smtpd_classic.log import printable
+from smtpd_classic.postmaster import PostmasterMail
+from smtpd_classic.retry.approvals import ApprovalNotices
 from smtpd_classic.retry.context import DeliveryContext
 from smtpd_classic.retry.delivery_threads import DeliveryThreads
 from smtpd_classic.retry.held import HeldMessages
@@ -95,7 +97,9 @@ class RetryThread:
         self._context = DeliveryContext(
             Schedule.of(config.basic, remote), notices, self._journal, services.clock, chance
         )
-        self._held = HeldMessages(config, services.spool, self._context, services.counters)
+        mail = PostmasterMail(config, services.spool, services.accounts, services.clock, self._wake_own)
+        approvals = ApprovalNotices(config, mail, self._journal)
+        self._held = HeldMessages(config, services.spool, self._context, services.counters, approvals)
         slots = self._network.slots
         most = most_sessions(slots.limit)
         self._remote = DeliveryThreads(

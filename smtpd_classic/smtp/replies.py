@@ -190,6 +190,9 @@ def group_refused(group: str) -> Reply:
     return Reply(550, "5.7.1", f"You may not write to the group {_shown(group)}; log in, or ask its owner.")
 
 
+APPROVAL_NOT_YOURS = Reply(550, "5.7.1", "Only a manager who has logged in may decide; nothing was done.")
+
+
 def spf_refused(domain: str, ip: str) -> Reply:
     return Reply(550, "5.7.23", f"The SPF record of {_shown(domain)} does not allow {ip} to send for it")
 

@@ -29,6 +29,8 @@ from smtpd_classic.client.signing import MessageSigner
 from smtpd_classic.client.transport import Action, DeliveryJob, HostBusy, Outcome, Peer, Settle
 from smtpd_classic.keys.ring import KeyRing
 from smtpd_classic.keys.store import KeyStore
+from smtpd_classic.postmaster import PostmasterMail
+from smtpd_classic.retry.approvals import ApprovalNotices
 from smtpd_classic.retry.context import DeliveryContext
 from smtpd_classic.retry.delivery_threads import DeliveryThreads
 from smtpd_classic.retry.held import HeldMessages
@@ -130,6 +132,8 @@ class Model(RuleBasedStateMachine):
         signer = MessageSigner(services.config, keys, self.clock)
         planner = AttemptPlanner(services.config, self, services.accounts, str, self._complain, signer)  # type: ignore[arg-type]
         context = DeliveryContext(self.schedule, notices, journal, self.clock, random.Random(1).random)
+        mail = PostmasterMail(services.config, services.spool, services.accounts, self.clock, lambda queue_id: None)
+        approvals = ApprovalNotices(services.config, mail, journal)
         self.remote = Threads(context, self._finished, "delivery", 10, rest_s=300.0, monotonic=self.clock)
         self.local = Threads(context, self._finished, "mailbox", 10, monotonic=self.clock)
         self.scheduler = Scheduler(
@@ -142,7 +146,7 @@ class Model(RuleBasedStateMachine):
             ThreadShares.of(10),
             MOST_OPEN,
             self.clock,
-            HeldMessages(services.config, services.spool, context, services.counters),
+            HeldMessages(services.config, services.spool, context, services.counters, approvals),
         )
         self.running: list[tuple[Threads, ScheduledJob]] = []
         self.scan()

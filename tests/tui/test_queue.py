@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from smtpd_classic.runtime import Runtime
-from spool import Envelope, Recipient, Spool, new_queue_id
+from spool import Envelope, Hold, Recipient, Spool, new_queue_id
+from spool.entry import APPROVAL
 from tests.tui.program import CONFIG, NOW, Tui, made
 from tests.tui.test_text import HOSTILE, assert_harmless
 from tui.queue.actions import act
@@ -292,3 +293,21 @@ def test_root_leaves_no_file_of_its_own_in_the_queue() -> None:
         assert said == "Held: 1. 1 gone already."
         owners = {os.stat(f"{place}/{file}").st_uid for place, _, files in os.walk(spool.path) for file in files}
         assert owners == {os.stat(spool.path).st_uid}
+
+
+def test_a_message_that_waits_for_approval_is_approved_and_refused(tui: Tui, spool: Spool) -> None:
+    for number in (0, 1):
+        spool.hold(ids(spool)[number], Hold(APPROVAL, "sales", NOW))
+    tui.go("Queue").press("home", "A")
+    assert "Approved: 1." in tui.text
+    tui.press("down", "R")
+    assert "Refused: 1." in tui.text
+    states = [spool.read(queue_id)[1] for queue_id in ids(spool)]
+    assert [each.decision for each in states[:3]] == [
+        "approved by the administrator",
+        "refused by the administrator",
+        "",
+    ]
+    assert [each.held for each in states[:3]] == [False, True, False]
+    tui.press("down", "A")
+    assert "does not wait for approval" in tui.text

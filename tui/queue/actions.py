@@ -11,11 +11,13 @@ import time
 from collections.abc import Callable, Sequence
 
 from smtpd_classic.runtime import Runtime
-from spool import Hold, NoSuchEntry, NotClaimed, Spool, SpoolBroken, SpoolFull
+from spool import Hold, NoSuchEntry, NotClaimed, NotWaiting, Spool, SpoolBroken, SpoolFull
+from spool.entry import ADMINISTRATOR
 
 __all__ = ["ACTIONS", "act"]
 
 _DONE = {"retry": "tried again", "hold": "held", "release": "released", "delete": "deleted"}
+_DONE |= {"approve": "approved", "refuse": "refused"}
 _AT_ONCE = 500  # message ids in one command line
 ACTIONS = tuple(_DONE)
 
@@ -28,6 +30,8 @@ def act(action: str, ids: Sequence[str], spool: Spool, runtime: Runtime, config:
         "retry": spool.retry_now,
         "hold": lambda queue_id: spool.hold(queue_id, Hold(since=time.time())),
         "release": lambda queue_id: spool.release(queue_id, now=time.time()),
+        "approve": lambda queue_id: spool.decide(queue_id, ADMINISTRATOR, approved=True, now=time.time()),
+        "refuse": lambda queue_id: spool.decide(queue_id, ADMINISTRATOR, approved=False, now=time.time()),
         "delete": spool.delete,
     }
     done, busy, gone, broken = 0, 0, 0, ""
@@ -39,9 +43,11 @@ def act(action: str, ids: Sequence[str], spool: Spool, runtime: Runtime, config:
             busy += 1
         except NoSuchEntry:
             gone += 1
+        except NotWaiting:
+            broken = f"{queue_id} does not wait for approval"
         except (SpoolBroken, SpoolFull) as problem:
             broken = str(problem)
-        if action in {"retry", "release"}:
+        if action in {"retry", "release", "approve", "refuse"}:
             runtime.wake(queue_id if len(ids) < 20 else "")
     return _sentence(action, done, busy, gone, broken)
 

@@ -5,7 +5,9 @@ from collections.abc import Callable
 import urwid
 
 from spool import Entry, Spool, State
+from spool.entry import APPROVAL
 from tui.log.story import explain_message, show_story
+from tui.queue.actions import ACTIONS
 from tui.shell.context import AppContext
 from tui.widgets.dialog import Dialog
 from tui.widgets.flow import Flow
@@ -35,7 +37,7 @@ def _dialog(context: AppContext, entry: Entry, state: State, content: bytes, act
         elif command in {"story", "explain"}:
             context.shell.close()
             (show_story if command == "story" else explain_message)(context, entry.queue_id)
-        elif command in {"retry", "hold", "release", "delete"}:
+        elif command in ACTIONS:
             context.shell.close()
             act(command)
         else:
@@ -51,6 +53,8 @@ def _dialog(context: AppContext, entry: Entry, state: State, content: bytes, act
         ("Explain", lambda: do("explain")),
         ("Copy the id", lambda: do("copy")),
     ]
+    if state.hold is not None and state.hold.reason == APPROVAL:
+        buttons[1:3] = [("Approve", lambda: do("approve")), ("Refuse", lambda: do("refuse"))]
     rows = [*_envelope(context, entry, state), *_transcript(state), *_content(entry, content)]
     return Dialog(
         entry.queue_id, rows, buttons, context.shell.close, width=100, focus_button=0, contexts=("message",), do=do

@@ -141,6 +141,8 @@ BINDINGS = (
     Binding("queue", "retry", ("r", "meta r"), "Retry now", "Try to deliver the message, or all tagged ones, at once."),
     Binding("queue", "hold", ("h", "meta l"), "Hold", "Keep the message in the queue until it is released."),
     Binding("queue", "release", ("l", "meta e"), "Release", "End the hold."),
+    Binding("queue", "approve", ("A",), "Approve", "Send the message, which waits for approval.", in_bar=False),
+    Binding("queue", "refuse", ("R",), "Refuse", "Return the message, which waits for approval.", in_bar=False),
     Binding(
         "queue", "delete", ("d", "delete", "meta x"), "Delete", "Delete the message or all tagged ones; asked first."
     ),
@@ -208,6 +210,8 @@ BINDINGS = (
     Binding("message", "retry", ("r", "meta r"), "Retry now", "Try to deliver the message at once."),
     Binding("message", "hold", ("h", "meta l"), "Hold", "Keep the message in the queue until it is released."),
     Binding("message", "release", ("l", "meta e"), "Release", "End the hold."),
+    Binding("message", "approve", ("A",), "Approve", "Send the message, which waits for approval.", in_bar=False),
+    Binding("message", "refuse", ("R",), "Refuse", "Return the message, which waits for approval.", in_bar=False),
     Binding("message", "delete", ("d", "delete", "meta x"), "Delete", "Delete the message; asked first."),
     Binding("log", "follow", ("F", "f2"), "Follow", "Show new lines as they come."),
     Binding("log", "pause", (" ", "p"), "Pause", "Stop or resume following.", in_bar=False),
