@@ -6,19 +6,24 @@ A boundary counts wherever it stands, as lenient readers have it, so that a brok
 
 import binascii
 import re
+import string
 from contextlib import suppress
 from urllib.parse import unquote_to_bytes
 
 from smtpd_classic.filters.archives import ArchiveReader, archive_reader
 from smtpd_classic.filters.matching import shown_text
+from smtpd_classic.message.encoded_words import text_in
 
 __all__ = ["AttachmentNames"]
 
 _LONGEST_HEADER = 64 * 1024
 _LONGEST_LINE = 64 * 1024
 _MOST_BOUNDARIES = 100
+_LONGEST_MARK = 32  # of a boundary: a long expression takes long to compile
+_LONGEST_NAME = 1024
 _MOST_NAMES = 2000
 _MOST_PARTS = 20_000
+_NOT_BASE64 = bytes(set(range(256)) - set((string.ascii_letters + string.digits + "+/=").encode()))
 _NO_MARK = re.compile(rb"(?!)")
 _FOLD = re.compile(rb"\n(?=[ \t])")
 _CONTENT = re.compile(rb"^content-(?:type|disposition)[ \t]*:(.*)$", re.IGNORECASE | re.MULTILINE)
@@ -113,27 +118,29 @@ class AttachmentNames:
         found = _ENCODING.search(header)
         self._encoding = found[1].lower() if found else b""
         self._in_header = _MESSAGE.search(header) is not None
+        known = len(self._boundaries)
         for each in _CONTENT.finditer(header):
             self._parameters(each[1])
+        if len(self._boundaries) > known:
+            marks = sorted({re.escape(each[:_LONGEST_MARK]) for each in self._boundaries})
+            self._mark = re.compile(rb"^--(?:" + b"|".join(marks) + rb")", re.MULTILINE)
 
     def _parameters(self, value: bytes) -> None:
         found: dict[str, list[tuple[int, bool, bytes]]] = {}
         for each in _PARAMETER.finditer(value):
             text = _unquoted(each[4])
             if each[1].lower() == b"boundary":
-                self._add_boundary(text.rstrip())
+                if text.rstrip() and len(self._boundaries) < _MOST_BOUNDARIES:
+                    self._boundaries.add(text.rstrip())
             else:
                 part = (int(each[2] or 0), bool(each[3]), text)
                 found.setdefault(each[1].lower().decode(), []).append(part)
         for pieces in found.values():
             self._add(_joined(sorted(pieces, key=lambda piece: piece[0])))
 
-    def _add_boundary(self, boundary: bytes) -> None:
-        if boundary and len(self._boundaries) < _MOST_BOUNDARIES:
-            self._boundaries.add(boundary)
-            self._mark = re.compile(rb"^--(?:" + b"|".join(map(re.escape, self._boundaries)) + rb")", re.MULTILINE)
-
     def _add(self, name: str) -> None:
+        if len(name) > _LONGEST_NAME:
+            name = name.rstrip(" .\0\t\r\n")[-_LONGEST_NAME:]
         if name.strip() and len(self.names) < _MOST_NAMES:
             self.names.append(name)
 
@@ -149,7 +156,7 @@ class AttachmentNames:
     def _decoded(self, data: bytes) -> bytes:
         if self._encoding == b"quoted-printable":  # the pieces end with a line
             return binascii.a2b_qp(data)
-        text = self._carry + data.translate(None, b"\r\n \t")
+        text = self._carry + data.translate(None, _NOT_BASE64)
         whole = len(text) // 4 * 4
         self._carry = text[whole:]
         with suppress(binascii.Error):
@@ -181,6 +188,6 @@ def _joined(pieces: list[tuple[int, bool, bytes]]) -> str:
             charset = name.decode("ascii", "replace") or charset
         octets += unquote_to_bytes(rest) if is_encoded else rest
     try:
-        return octets.decode(charset, "replace")
-    except LookupError:
+        return text_in(octets, charset)
+    except (ValueError, LookupError):
         return octets.decode("utf-8", "replace")

@@ -11,6 +11,7 @@ __all__ = ["TextMatch", "comparable", "shown_text", "text_match"]
 TextMatch = Callable[[str], bool]
 
 _LONGEST = 65_536
+_COMPOSED_AT_ONCE = 512  # the time for combining characters grows with the square of their number
 
 
 def shown_text(value: bytes) -> str:
@@ -24,7 +25,16 @@ def shown_text(value: bytes) -> str:
 
 def comparable(text: str) -> str:
     """Return the text in the form in which two that mean the same are equal."""
-    return " ".join(unicodedata.normalize("NFC", text[:_LONGEST]).casefold().split())
+    text = text[:_LONGEST]
+    if not text.isascii():
+        text = " ".join(map(_composed, text.split()))
+    return " ".join(text.casefold().split())
+
+
+def _composed(word: str) -> str:
+    """Return a word in the form NFC."""
+    pieces = (word[at : at + _COMPOSED_AT_ONCE] for at in range(0, len(word), _COMPOSED_AT_ONCE))
+    return "".join(unicodedata.normalize("NFC", each) for each in pieces)
 
 
 def text_match(match: str, text: str) -> TextMatch:

@@ -15,7 +15,8 @@ __all__ = ["ENVELOPE", "MessageView", "PreparedRule", "message_view", "prepared_
 
 ENVELOPE = frozenset({"sender", "recipient", "client"})
 _CHANGES = frozenset({"hold", "redirect", "copy", "header"})
-_ADDRESS = re.compile(r"[^\s<>,;:\"()\[\]\\@]+@[^\s<>,;:\"()\\]+")
+# A match begins behind a delimiter and gives nothing back, so that a long word without an @ is read once.
+_ADDRESS = re.compile(r"(?<![^\s<>,;:\"()\[\]\\@])[^\s<>,;:\"()\[\]\\@]++@[^\s<>,;:\"()\\]++")
 _FIELDS = {"from": ("from",), "to": ("to", "cc"), "subject": ("subject",)}
 
 

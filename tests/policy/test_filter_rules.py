@@ -1,16 +1,24 @@
 """Filter rules and greylisting without sockets: times, files, and the faults that the check names."""
 
+import base64
+import io
 import time
+import zipfile
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
 from smtpd_classic.cli import main
 from smtpd_classic.config import load, parse
 from smtpd_classic.config.check import check
+from smtpd_classic.config.kinds import RuleAction
+from smtpd_classic.config.schema import FilterRule
 from smtpd_classic.explanation import Question, filter_rules_of
 from smtpd_classic.filters.attachments import AttachmentNames
 from smtpd_classic.filters.matching import comparable, text_match
+from smtpd_classic.filters.rules import MessageView, prepared_rules
+from smtpd_classic.message.headers import HeaderBlock
 from smtpd_classic.policy.explain import explain
 from smtpd_classic.reception import Reception
 from tests.reception.world import CONFIG, World, world
@@ -143,3 +151,50 @@ def test_a_body_of_boundaries_alone_costs_little() -> None:
         files.take(piece)
     files.finish()
     assert time.process_time() - began < 3
+
+
+def test_one_long_word_in_from_costs_little() -> None:
+    [rule] = prepared_rules([FilterRule(name="a", field="from", text="x@y.example", action=RuleAction("junk"))])
+    view = MessageView("", "", header=HeaderBlock(b"From: " + b"a" * 250_000 + b"\n"))
+    began = time.process_time()
+    assert not rule.is_met(view)
+    assert time.process_time() - began < 1
+    assert rule.is_met(view._replace(header=HeaderBlock(b"From: " + b"a" * 9000 + b" <X@Y.example>, b@c\n")))
+
+
+def test_many_combining_characters_cost_little() -> None:
+    began = time.process_time()
+    assert comparable("A" + "\u0300\u0316" * 32_000).startswith("\u00e0")
+    assert time.process_time() - began < 1
+    assert comparable("Gro\u0308sse  U\u0308BER") == "gr\u00f6sse \u00fcber"
+
+
+def test_many_long_boundaries_cost_little() -> None:
+    names = [b"%03d" % number + b"b" * 2400 for number in range(100)]
+    began = time.process_time()
+    files = AttachmentNames(
+        b"Content-Type: multipart/mixed" + b"".join(b"; boundary=" + each for each in names) + b"\n"
+    )
+    files.take(b"".join(b"--%b\nContent-Type: text/plain; name=%d.txt\n\n" % (names[at], at) for at in (0, 50, 99)))
+    assert files.finish() == ["0.txt", "50.txt", "99.txt"]
+    assert time.process_time() - began < 1
+
+
+@pytest.mark.parametrize("charset", ["idna", "punycode", "undefined", "none", "a%00b"])
+def test_a_name_in_a_character_set_that_is_none_is_read(charset: str) -> None:
+    header = f"Content-Disposition: attachment; filename*={unquote(charset)}''bad%2Eexe\n"
+    assert AttachmentNames(header.encode()).finish() == ["bad.exe"]
+
+
+def test_a_long_name_keeps_its_ending() -> None:
+    header = b'Content-Disposition: attachment; filename="' + b"x" * 5000 + b".exe" + b" " * 5000 + b'"\n'
+    assert AttachmentNames(header).finish()[0].endswith("x.exe")
+
+
+def test_characters_that_are_none_of_base64_hide_no_archive() -> None:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("bad.exe", b"x" * 100)
+    files = AttachmentNames(b"Content-Transfer-Encoding: base64\n")
+    files.take(b"-!" + base64.b64encode(file.getvalue()).replace(b"A", b"A.*"))
+    assert files.finish() == ["bad.exe"]
