@@ -12,6 +12,7 @@ from smtpd_classic.filters.rules import ENVELOPE, MessageView, PreparedRule
 from smtpd_classic.message.headers import HeaderBlock
 from smtpd_classic.policy.content import ContentCheck, Disposition
 from smtpd_classic.policy.filter import is_always_reached
+from smtpd_classic.policy.recipients import resolve
 from smtpd_classic.policy.transaction import ResolvedRecipient, Transaction
 from smtpd_classic.smtp.address import split_address
 from smtpd_classic.smtp.events import Event
@@ -135,7 +136,7 @@ class RulesCheck(ContentCheck):
             disposition.on_top.append(f"{argument}\n".encode())
         else:
             found = list(self._recipients_of(rule))
-            if rule.action.word == "redirect":
+            if rule.action.word == "redirect" and self._exists(argument):  # else the recipients keep the message
                 for path in found:
                     disposition.remove_recipient(path)
             disposition.add_recipient(argument, next((each for each in found if self._is_local(each)), ""))
@@ -146,6 +147,10 @@ class RulesCheck(ContentCheck):
         for path, resolved in zip(transaction.paths, transaction.recipients, strict=True):
             if rule.field != "recipient" or rule.is_met_by(_names(path.forward_path, resolved)):
                 yield resolved.address
+
+    def _exists(self, address: str) -> bool:
+        found = resolve(self._transaction.rules, address)
+        return bool(found.targets or found.groups)
 
     def _is_local(self, address: str) -> bool:
         return self._transaction.rules.accounts.is_local_domain(split_address(address)[1])

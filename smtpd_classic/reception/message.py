@@ -182,11 +182,8 @@ class IncomingMessage:
 
     def _change_recipients(self, disposition: Disposition) -> None:
         transaction, removed = self._transaction, {each.lower() for each in disposition.removed}
-        kept = [
-            (path, resolved)
-            for path, resolved in zip(transaction.paths, transaction.recipients, strict=True)
-            if not removed & {path.forward_path.lower(), resolved.address.lower()}
-        ]
+        before = list(zip(transaction.paths, transaction.recipients, strict=True))
+        kept = [pair for pair in before if not removed & {pair[0].forward_path.lower(), pair[1].address.lower()}]
         for added in disposition.added:
             resolved = resolve(transaction.rules, added)
             if resolved.remote and added in disposition.forwarded_by:
@@ -195,6 +192,8 @@ class IncomingMessage:
                 kept.append((RcptTo(added), resolved))
             else:
                 self._journal.warning(f"{self.queue_id}: a check added the recipient {added}, which does not exist")
+        if disposition.added and not kept:  # the message must not be lost for an address that is gone
+            kept = before
         transaction.paths = [path for path, _ in kept]
         transaction.recipients = [resolved for _, resolved in kept]
         self._expand()

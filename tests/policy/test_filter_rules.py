@@ -198,3 +198,17 @@ def test_characters_that_are_none_of_base64_hide_no_archive() -> None:
     files = AttachmentNames(b"Content-Transfer-Encoding: base64\n")
     files.take(b"-!" + base64.b64encode(file.getvalue()).replace(b"A", b"A.*"))
     assert files.finish() == ["bad.exe"]
+
+
+@pytest.mark.parametrize("about", ["field = subject\ntext = prize", "field = recipient\ntext = joe"])
+def test_a_redirect_to_an_address_that_is_gone_loses_no_mail(tmp_path: Path, about: str) -> None:
+    here = world(tmp_path, f"[filter-rule alpha]\n{about}\naction = redirect nobody@example.org\n")
+    talk = here.talk()
+    for line in ("", "EHLO client.example", "MAIL FROM:<x@elsewhere.example>"):
+        talk.line(line) if line else talk()
+    for name in ("joe", "ann"):
+        assert talk.line(f"RCPT TO:<{name}@example.org>").startswith("250")
+    talk.line("DATA")
+    assert talk(b"Subject: the prize\r\n\r\nText.\r\n.\r\n").startswith(b"250")
+    assert [len(here.mailbox(f"{name}@example.org")) or len(here.queue()) for name in ("joe", "ann")] == [1, 1]
+    assert any("nobody@example.org, which does not exist" in each for each in here.log())
