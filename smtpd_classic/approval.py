@@ -43,7 +43,10 @@ def decision_of(config: Config, local: str) -> Decision | None:
         return None
     queue_id, _, digest = token.partition("-")
     decision = Decision(action, queue_id.upper())
-    known = digest.isascii() and hmac.compare_digest(digest, _digest(config, decision))
+    try:
+        known = digest.isascii() and hmac.compare_digest(digest, _digest(config, decision))
+    except FileNotFoundError:  # the first notice makes the secret
+        return None
     return decision if known else None
 
 

@@ -11,7 +11,8 @@ from email.message import Message
 __all__ = ["excerpt"]
 
 _MOST_READ = 64 * 1024
-_TAG = re.compile(r"<(style|script).*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
+# A tag without its end goes to the end of the text, so that the work does not grow with the square of the length.
+_TAG = re.compile(r"<(style|script).*?(?:</\1>|\Z)|<[^<>]*+(?:>|\Z)", re.DOTALL | re.IGNORECASE)
 
 
 def excerpt(content: bytes, most: int = 4096) -> str:
