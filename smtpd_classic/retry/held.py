@@ -3,6 +3,7 @@
 Used by the thread that scans the queue. It opens the state of a held message once, and again only after a change.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -46,6 +47,7 @@ class HeldMessages:
     context: DeliveryContext
     counters: CounterStore
     approvals: ApprovalNotices
+    is_local_domain: Callable[[str], bool]
     _known: dict[str, _Known] = field(default_factory=dict)
 
     def look(self) -> None:
@@ -99,14 +101,18 @@ class HeldMessages:
             self.context.journal.warning(claim.entry.queue_id, str(problem))
 
     def count_released(self, claim: Claim) -> None:
-        """Count the recipients of a message that was over a limit and is released. No limit is asked again."""
+        """Count the recipients elsewhere of a message that was not counted at its commit and is released. No limit is
+        asked again.
+        """
         envelope = claim.entry.envelope
         group = group_of(envelope.login, envelope.client)
-        waiting = {row.address for row in claim.state.recipients if row.state == WAITING}
+        rows = (row for row in claim.state.recipients if row.state == WAITING)
+        waiting = {row.address for row in rows if not self.is_local_domain(row.address.rpartition("@")[2])}
         limits = limits_for(self.config, group)
         seen = limits.without_limits().seen(waiting) if group.startswith("account ") else None
         try:
-            self.counters.take(group, limits.without_limits().amounts(len(waiting)), seen)
+            if waiting:
+                self.counters.take(group, limits.without_limits().amounts(len(waiting)), seen)
             claim.record(replace(claim.state, uncounted=False))
         except (OSError, SpoolBroken, SpoolFull) as problem:
             self.context.journal.warning(claim.entry.queue_id, f"a released message is not counted: {problem}")

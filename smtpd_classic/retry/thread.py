@@ -99,7 +99,8 @@ class RetryThread:
         )
         mail = PostmasterMail(config, services.spool, services.accounts, services.clock, self._wake_own)
         approvals = ApprovalNotices(config, mail, self._journal)
-        self._held = HeldMessages(config, services.spool, self._context, services.counters, approvals)
+        is_local = services.accounts.is_local_domain
+        self._held = HeldMessages(config, services.spool, self._context, services.counters, approvals, is_local)
         slots = self._network.slots
         most = most_sessions(slots.limit)
         self._remote = DeliveryThreads(

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from smtpd_classic.policy.sending_limits import HOUR
 from smtpd_classic.smtp.reply import Reply
 from spool import WAITING, Envelope, Hold, NotClaimed, Recipient, State, new_queue_id
-from spool.entry import BY_HAND, QUARANTINE, UNDELIVERABLE
+from spool.entry import APPROVAL, BY_HAND, QUARANTINE, UNDELIVERABLE
 from spool.rows import rows
 from tests.client.fake_host import FakeHost
 from tests.client.test_hosts import by_recipient
@@ -181,3 +182,12 @@ def test_a_notice_that_cannot_be_returned_is_held_for_good(tmp_path: Path) -> No
         world.later(100 * DAY)
         world.gone(world.send("sue@example.org"))
         assert world.queue() == [queue_id]
+
+
+def test_a_release_counts_the_recipients_elsewhere_alone(tmp_path: Path) -> None:
+    with running(tmp_path, FakeHost()) as world:
+        queue_id = put(world, Hold(APPROVAL, "sales"), JOE, BOB, here=True)
+        when_free(lambda: world.spool.release(queue_id, now=world.clock.now))
+        assert world.services.runtime.wake(queue_id)
+        world.gone(queue_id)
+        assert world.services.counters.numbers("host 192.0.2.7", [HOUR])[HOUR].value == 1

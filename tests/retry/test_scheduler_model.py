@@ -146,7 +146,7 @@ class Model(RuleBasedStateMachine):
             ThreadShares.of(10),
             MOST_OPEN,
             self.clock,
-            HeldMessages(services.config, services.spool, context, services.counters, approvals),
+            HeldMessages(services.config, services.spool, context, services.counters, approvals, lambda domain: False),
         )
         self.running: list[tuple[Threads, ScheduledJob]] = []
         self.scan()
