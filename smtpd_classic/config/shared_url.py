@@ -11,7 +11,7 @@ __all__ = ["SHARED_STATE", "SharedUrl", "parse_shared_url"]
 _SCHEMES = ("redis", "rediss", "unix", "sentinel")
 _FORMS = "redis://HOST:6379/0, rediss://HOST:6379/0, unix:///PATH?db=0 or sentinel://HOST:26379,HOST:26379/NAME/0"
 _PARAMETER = re.compile(r"db|ssl_[a-z_]+")
-_PASSWORD = re.compile(r"(?<=://)([^/@]*?):([^@]*)(?=@)")
+_PASSWORD = re.compile(r"(?<=://)([^/:]*):([^/]*)(?=@)")
 
 
 class SharedUrl(NamedTuple):

@@ -255,3 +255,16 @@ def test_secret_is_masked_whole_and_not_in_a_repr() -> None:
     assert kinds.SECRET.mask is not None
     assert (kinds.SECRET.mask("geheim"), kinds.SECRET.mask("")) == ("********", "")
     assert "geheim" not in repr(Host("a.example", user="joe", password="geheim"))
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://:tea@192.0.2.1:6379/0", "redis://:********@192.0.2.1:6379/0"),
+        ("redis://joe:tea:for@two@redis.example/0", "redis://joe:********@redis.example/0"),
+        ("redis://192.0.2.1:6379/0", "redis://192.0.2.1:6379/0"),
+    ],
+)
+def test_the_password_of_the_shared_state_is_masked_whole(url: str, shown: str) -> None:
+    assert kinds.SHARED_STATE.mask is not None
+    assert kinds.SHARED_STATE.mask(kinds.SHARED_STATE.parse(url)) == shown
