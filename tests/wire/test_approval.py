@@ -82,9 +82,8 @@ def test_scope(world: World) -> None:
         tag = world.tag()
         queue_id = world.send(AWAY, ANN, tag=tag)
         sent(world, queue_id)
-        held = (
-            world.logged("held: waiting for approval: sales, for ann@example.test").partition(": held:")[0].split()[-1]
-        )
+        lines = world.log("held: waiting for approval: sales, for ann@example.test").split("\n")
+        held = lines[-1].partition(": held:")[0].split()[-1]
         assert waits(world, held)
         assert world.command("queue", "release", held).returncode == 0
         world.arrives("ann", f"Subject: {tag}")
