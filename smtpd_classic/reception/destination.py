@@ -5,6 +5,7 @@ raises the error of the disk, and nothing of the message is left.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from queue import SimpleQueue
 from types import TracebackType
@@ -15,7 +16,7 @@ from smtpd_classic.mailstore.incoming import Incoming
 from smtpd_classic.mailstore.store import MailStoreBroken, MailStoreFull
 from smtpd_classic.reception.parts import MessagePart
 from smtpd_classic.services import Services
-from spool import Draft, Envelope, Hold, Recipient, SpoolBroken, SpoolFull, new_queue_id
+from spool import Draft, Envelope, Hold, NoSuchEntry, NotClaimed, Recipient, SpoolBroken, SpoolFull, new_queue_id
 from spool.entry import JUNK
 
 __all__ = [
@@ -130,18 +131,35 @@ class QueueDestination:
         whole, main, parts = envelope(), None, self._parts
         if not whole.recipients:  # the first part takes the place of the message itself
             main, *parts = sorted(parts, key=lambda part: (part.archive, part.hold is not None))
-        for part in parts:
-            self._commit_part(part, whole, now)
-        if main is not None:
-            if main.edit is not None:
-                self.replace_beginning(len(self._header), main.edit(self._header))
-            whole, self.hold = main.envelope(whole), main.hold
-            self._log(self._draft.queue_id, main)
-        self._services.runtime.wake(self._draft.commit(whole, now, self.hold))
+        done: list[str] = []
+        try:
+            for part in parts:
+                queue_id = self._commit_part(part, whole, now)
+                done.append(queue_id)
+                self._log(queue_id, part)
+            if main is not None:
+                if main.edit is not None:
+                    self.replace_beginning(len(self._header), main.edit(self._header))
+                whole, self.hold = main.envelope(whole), main.hold
+                self._log(self._draft.queue_id, main)
+            done.append(self._draft.commit(whole, now, self.hold))
+        except BaseException:
+            self._undo(done)
+            raise
+        for queue_id in done:
+            self._services.runtime.wake(queue_id)
         return ()
 
-    def _commit_part(self, part: MessagePart, whole: Envelope, now: float) -> None:
-        """Put a copy for one part into the queue; one on hold is delivered only when a person releases it."""
+    def _undo(self, queue_ids: list[str]) -> None:
+        """Remove copies, so that the client's next try does not multiply them."""
+        for queue_id in queue_ids:
+            with suppress(NoSuchEntry, NotClaimed, SpoolFull, SpoolBroken):  # it is being delivered
+                self._services.spool.delete(queue_id)
+
+    def _commit_part(self, part: MessagePart, whole: Envelope, now: float) -> str:
+        """Put a copy for one part into the queue; one on hold is delivered only when a person releases it. Return its
+        queue id.
+        """
         with self._services.spool.draft(new_queue_id(now)) as draft:
             pieces = self._draft.content()
             if part.edit is not None:
@@ -149,9 +167,7 @@ class QueueDestination:
                 pieces = without_first(pieces, len(self._header))
             for piece in pieces:
                 draft.write(piece)
-            queue_id = draft.commit(part.envelope(whole), now, part.hold)
-        self._log(queue_id, part)
-        self._services.runtime.wake(queue_id)
+            return draft.commit(part.envelope(whole), now, part.hold)
 
     def _log(self, queue_id: str, part: MessagePart) -> None:
         log, names = self._services.log, ", ".join(printable(each.address, 256) for each in part.recipients[:20])

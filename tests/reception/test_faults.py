@@ -41,6 +41,18 @@ def test_a_full_disk_is_452_and_nothing_is_left(tmp_path: Path, recipient: str) 
     assert sent(here, BIG, recipient).startswith("250")
 
 
+def test_a_disk_that_is_full_for_the_message_keeps_no_copy_of_a_group(tmp_path: Path) -> None:
+    """The copy for the group fits, and the message with its many recipients does not."""
+    group = "[group staff@example.org]\nmembers = ann@example.org\nowner = joe@example.org\n"
+    here = world(tmp_path, f"[trusted]\nhosts = 203.0.113.5\n{group}")
+    everyone = ["staff@example.org", *(f"friend{number}@elsewhere.example" for number in range(90))]
+    with limited(resource.RLIMIT_FSIZE, len(BIG) + 3000):
+        assert sent(here, BIG, *everyone).startswith("452 4.3.1 ")
+    assert here.queue() == here.leftovers() == []
+    assert sent(here, BIG, *everyone).startswith("250")
+    assert len(here.queue()) == 2
+
+
 @pytest.mark.parametrize("recipient", ["joe@example.org", "friend@elsewhere.example"])
 def test_a_disk_that_was_full_for_many_messages_keeps_nobody_waiting(tmp_path: Path, recipient: str) -> None:
     here = world(tmp_path, "[trusted]\nhosts = 203.0.113.5\n")
