@@ -14,6 +14,7 @@ from filelock import lock_descriptor
 
 from smtpd_classic.config import Config, ConfigProblems, load
 from smtpd_classic.config.schema import SECTIONS
+from smtpd_classic.config.secret_file import SecretUnreadable, read_secret
 from smtpd_classic.daemon.certificates import provide_certificate, wants_tls
 from smtpd_classic.daemon.privileges import PrivilegeProblem, drop, give, make_folder, service_user
 from smtpd_classic.log import Log
@@ -99,7 +100,7 @@ def reloaded(running: Config) -> tuple[Config, Config]:
     written = load(running.path)
     settled = _settled(running, written)
     provide_certificate(settled, None, time.time())
-    if settled.server.shared_state != running.server.shared_state:
+    if _shared(settled) != _shared(running):
         _provide_shared_secrets(settled, None)
     _check_readable(settled)
     return written, settled
@@ -150,6 +151,16 @@ def _check_readable(config: Config) -> None:
     """Check, as the service user, that the files for a reload can be read."""
     if wants_tls(config):
         tls.Certificate(config.server.certificate, config.server.private_key, lambda text: None)
+    if config.server.shared_state and config.server.shared_state_password_file:
+        try:
+            read_secret(config.server.shared_state_password_file)
+        except SecretUnreadable as problem:
+            raise CannotStart(os.EX_CONFIG, f"shared_state_password_file: {problem}.") from None
+
+
+def _shared(config: Config) -> tuple[str, str]:
+    """Return the options that decide whether the shared state answers."""
+    return config.server.shared_state, config.server.shared_state_password_file
 
 
 def _provide_shared_secrets(config: Config, user: Any) -> tuple[str, ...]:

@@ -225,6 +225,11 @@ def test_a_password_comes_from_a_file() -> None:
         node.set("server", "shared_state_password_file", "redis-password")
         assert "redis-password cannot be read" in node.run("check").stderr
         (node.folder / "redis-password").write_text("very secret\n")
+        if os.geteuid() == 0:
+            (node.folder / "redis-password").chmod(0o600)
+            refused = node.run("serve")
+            assert refused.returncode == os.EX_CONFIG
+            assert "redis-password cannot be read: Permission denied" in refused.stderr
         (node.folder / "redis-password").chmod(0o644)
         node.start()
         stack.callback(node.stop)
