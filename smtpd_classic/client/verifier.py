@@ -65,12 +65,16 @@ class RecipientVerifier:
         resolver: Resolver,
         complain: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
+        *,
+        limit_s: float = _LIMIT_S,
     ) -> None:
+        """`limit_s` is the time for one question, and for the wait until it may be asked."""
         self._network = _network(config, resolver)
         self._hosts = direct_hosts(direct, config.remote, self._network).hosts
         self._name = direct.name
         self._complain = complain
         self._clock = clock
+        self._limit_s = limit_s
         self._lock = threading.Lock()
         self._turns = threading.BoundedSemaphore(_SESSIONS)
         self._idle: list[Session] = []
@@ -134,11 +138,10 @@ class RecipientVerifier:
     def _ask(self, address: str) -> Verification:
         if self._clock() < self._down_until:
             return Verification.UNSURE
-        deadline = time.monotonic() + _LIMIT_S
-        if not self._may_ask() or not self._turns.acquire(timeout=_LIMIT_S):
+        if not self._may_ask() or not self._turns.acquire(timeout=self._limit_s):
             return Verification.LATER
-        try:
-            reply, command = self._question(address, deadline)
+        try:  # the time of waiting for a turn says nothing about the server
+            reply, command = self._question(address, time.monotonic() + self._limit_s)
         except (ConnectionLost, NotReady) as problem:
             self._down_until = self._clock() + _DOWN_S
             self._say(f"mail is accepted unverified: {problem}")
@@ -187,13 +190,13 @@ class RecipientVerifier:
         wire.limit(deadline - time.monotonic())
         utf8 = " SMTPUTF8" if not address.isascii() and session.offered.smtputf8 else ""
         try:
-            reply, command = wire.command(f"MAIL FROM:<>{utf8}", _LIMIT_S), "MAIL"
+            reply, command = wire.command(f"MAIL FROM:<>{utf8}", self._limit_s), "MAIL"
             check(reply, command)
             if reply.positive:
-                reply, command = wire.command(f"RCPT TO:<{address}>", _LIMIT_S), "RCPT"
+                reply, command = wire.command(f"RCPT TO:<{address}>", self._limit_s), "RCPT"
                 check(reply, command)
                 if reply.code != 421:
-                    wire.command("RSET", _LIMIT_S)
+                    wire.command("RSET", self._limit_s)
         except ConnectionLost:
             session.end()
             raise
