@@ -49,7 +49,9 @@ class Data:
     def _read_lenient(self, buffer: ReceiveBuffer, data: bytes) -> bytes:
         """Return content in which LF alone may end a line, as if CR LF did."""
         mended = (b"\r" if self._after_cr else b"") + data
-        mended = _BARE_LF.sub(b"\r\n", mended)[self._after_cr :]
+        if mended.count(b"\n") != mended.count(b"\r\n"):  # the pattern is tried at each octet: 20 times as slow
+            mended = _BARE_LF.sub(b"\r\n", mended)
+        mended = mended[self._after_cr :]
         self._after_cr = data.endswith(b"\r")
         text, rest = self._decoder.decode(mended)
         if rest:
