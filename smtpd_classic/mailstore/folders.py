@@ -59,8 +59,10 @@ def forget_sum(folder: str) -> None:
 
     Dovecot then adds up the file names again, as this server does.
     """
-    with contextlib.suppress(OSError):
-        os.unlink(f"{folder}/maildirsize")
+    path = f"{folder}/maildirsize"
+    if os.access(path, os.F_OK):  # hardly ever; unlink() would take the lock of the folder in any case
+        with contextlib.suppress(OSError):
+            os.unlink(path)
 
 
 def check_maildir(folder: str, now: float) -> None:
