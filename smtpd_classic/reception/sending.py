@@ -113,10 +113,12 @@ class SendingCount:
             self._alarm(group, taken, clients)
 
     def _clients(self, group: str) -> str:
-        """Return the last client addresses of the sender, with that of this message first."""
+        """Return the last client addresses of the sender, with that of this message first. A host has only its own."""
         counters, client = self._services.counters, self._transaction.peer.client
-        before = counters.text(group, _CLIENTS)
         address = "this machine" if client.local else client.ip
+        if not group.startswith("account "):
+            return address
+        before = counters.text(group, _CLIENTS)
         others = [each for each in before.split(", ") if each and each != address]
         now = ", ".join([address, *others[: _MOST_CLIENTS - 1]])
         if now != before:
