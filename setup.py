@@ -9,20 +9,25 @@ from setuptools import find_packages, setup
 # What every message passes through: with SMTPD_CLASSIC_COMPILE=1 it is compiled by mypyc, from the same source, which
 # goes along and is what another Python runs. tests/test_compiled.py says what such a module must keep to.
 COMPILED = {
-    "smtpd_classic": "durable log services",
+    "smtpd_classic": "domain_name durable log schedule services",
     "smtpd_classic/accounts": "account accounts address login passwords reading resolution",
     "smtpd_classic/client": (
-        "answers attempt batches connections dialect endpoint health hosts lmtp not_ready outcomes relay remote routes"
-        " session transaction transcript transport wire wording"
+        "answers attempt batches connections dialect endpoint health hosts lmtp not_ready outcomes relay remote"
+        " routes session slots transaction transcript transport wire wording"
     ),
+    "smtpd_classic/counters": "file_store group_counters store table",
     "smtpd_classic/mailstore": "folders incoming store",
     "smtpd_classic/message": "authors encoded_words headers mailboxes phrase rewriting trace",
     "smtpd_classic/policy": (
-        "__init__ recipients answers checks client limits networks patterns relaying rules sender transaction trust"
+        "__init__ recipients answers checks client hosts limits networks patterns relaying rules sender sending_limits"
+        " transaction trust"
     ),
-    "smtpd_classic/reception": "__init__ acceptance content destination header journal login message reception",
+    "smtpd_classic/reception": (
+        "__init__ acceptance content destination foreign_results header journal login message parts reception sending"
+    ),
     "smtpd_classic/retry": (
-        "attempt context delivery_threads job_queue journal limits recipient_states round_robin scheduler"
+        "attempt context delivery_threads due_times job_queue journal limits recipient_states round_robin scheduler"
+        " throttled"
     ),
     "smtpd_classic/runtime": "__init__ blocks clients counters wakes",
     "smtpd_classic/server": "acceptor connection listener_server context thread_pool wire",
@@ -30,7 +35,7 @@ COMPILED = {
         "address buffer client commands content events exchange extensions grammar incoming legality pipelining replies"
         " reply sasl scram limits session session_state"
     ),
-    "spool": "claim disk draft queue_id state_file",
+    "spool": "claim disk draft entry queue_id spool state_file",
 }
 REQUIRED = [
     "ConfigUpdater>=4.1,<5",
