@@ -217,6 +217,13 @@ class Model(RuleBasedStateMachine):
             threads, work = self.running.pop(number % len(self.running))
             threads.run(work)
 
+    def _run_all_jobs(self) -> None:
+        self.take_jobs(4)
+        while self.running:
+            self.run_a_job(0)
+            self.step()
+            self.take_jobs(4)
+
     def wait(self, number: int) -> None:
         self.clock.now += (0.5, 61.0, 301.0, 1000.0, 5000.0)[number % 5]
 
@@ -288,9 +295,7 @@ class Model(RuleBasedStateMachine):
             self.scan()  # for messages that were sent without a wake
             for _ in range(60):
                 self.step()
-                self.take_jobs(10)
-                while self.running:
-                    self.run_a_job(0)
+                self._run_all_jobs()
                 if not self.world.queue():
                     break
                 self.clock.now += self.schedule.longest_s * (1 + JITTER) / 10
