@@ -30,7 +30,10 @@ def test_it_is_as_the_parsers_are_now() -> None:
         ("smtpd-classic --config /etc/queue us", {"user"}),
         (
             "smtpd-classic queue ",
-            {"list", "show", "retry", "hold", "release", "delete", "flush", "hosts", "adopt", "--help"},
+            {
+                *("list", "show", "retry", "hold", "release", "approve", "refuse", "delete", "flush", "hosts", "adopt"),
+                "--help",
+            },
         ),
         ("smtpd-classic queue list --st", {"--state"}),
         ("smtpd-classic queue list --state ", {"new", "active", "waiting", "held"}),

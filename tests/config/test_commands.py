@@ -169,7 +169,7 @@ def test_get_prints_a_section_or_all_that_is_set(place: Place) -> None:
     direct = "[direct a.example]\nhosts =\n    b.example user=joe password=********\n    c.example\n"
     assert (
         place.config("get", "direct a.example").out
-        == direct + "trust_hosts = automatic\nopen = no\naccept_any_certificate = no\n"
+        == direct + "trust_hosts = automatic\nopen = no\nverify_recipients = no\naccept_any_certificate = no\n"
     )
     whole = place.config("get").out
     assert whole.startswith("[server]\nprimary_domain = example.org\n")

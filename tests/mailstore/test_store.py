@@ -536,3 +536,12 @@ def test_draft_that_may_not_be_read_is_swept_without_the_rights_of_root() -> Non
                 os._exit(1)
             os._exit(0)
         assert os.waitpid(child, 0)[1] == 0
+
+
+def test_the_sum_of_sizes_that_dovecot_keeps_goes_at_a_delivery(store: MailStore) -> None:
+    """`maildirsize` counts without this message; Dovecot adds up the file names again when it is gone."""
+    put(store, ONE, folder(store))
+    kept = Path(folder(store), "maildirsize")
+    kept.write_text("1000S\n10 1\n")
+    put(store, ONE, folder(store))
+    assert not kept.exists()

@@ -90,6 +90,7 @@ def test_rows_come_go_move_and_change_their_names(tmp_path: Path) -> None:
 NAMES = {
     "account_limits": "joe@new.example",
     "milters": "rspamd",
+    "approvals": "bills",
     "filter_rules": "alpha",
     "groups": "team@new.example",
 }

@@ -60,7 +60,7 @@ def test_the_reasons_are_grouped_by_next_hop(path: Path) -> None:
 
 
 def test_the_menu_marks_each_screen_that_needs_a_look(path: Path) -> None:
-    tui = Tui(path)
+    tui = Tui(path, (80, 40))
     for title in ("Status", "Remote Delivery"):
         assert menu_line(tui, title).endswith("!"), title
     assert menu_line(tui, "Queue").endswith("5!")

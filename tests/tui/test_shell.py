@@ -24,7 +24,9 @@ def tui(tmp_path: Path) -> Tui:
 
 def controls(widget: Any) -> Iterator[urwid.AbstractWidget]:
     """Everything below that can have the focus."""
-    base = widget.base_widget
+    base = widget
+    while isinstance(base, urwid.WidgetDecoration) and not isinstance(base, urwid.DropDown):
+        base = base.original_widget
     if not widget.selectable():
         return
     if isinstance(base, (urwid.Edit, urwid.DropDown, TableRow)):
