@@ -3,6 +3,7 @@
 import ipaddress
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import NamedTuple
 
 from smtpd_classic.config.kinds import Network, RuleAction, client_networks, size_bound
@@ -14,6 +15,8 @@ from smtpd_classic.message.headers import HeaderBlock, end_of_header_block
 __all__ = ["ENVELOPE", "MessageView", "PreparedRule", "message_view", "prepared_rules", "rules_met"]
 
 ENVELOPE = frozenset({"sender", "recipient", "client"})
+_MOST_VALUES = 1000  # of one name; a header has room for 50,000
+_OTHER_TEXTS = ENVELOPE | {"attachment"}
 _CHANGES = frozenset({"hold", "redirect", "copy", "header"})
 # A match begins behind a delimiter and gives nothing back, so that a long word without an @ is read once.
 _ADDRESS = re.compile(r"(?<![^\s<>,;:\"()\[\]\\@])[^\s<>,;:\"()\[\]\\@]++@[^\s<>,;:\"()\\]++")
@@ -56,7 +59,9 @@ class PreparedRule(NamedTuple):
         if self.field == "size":
             word, size = self.bound
             return message.size > size if word == "over" else message.size < size
-        return any(self.matches(comparable(each)) for each in self._texts(message))
+        if self.field in _OTHER_TEXTS:
+            return any(self.matches(comparable(each)) for each in self._texts(message))
+        return message.header is not None and any(map(self.matches, _header_texts(message.header, self.field)))
 
     def is_met_by(self, recipient: Iterable[str]) -> bool:
         """Return True if a rule about recipients matches this one."""
@@ -75,16 +80,18 @@ class PreparedRule(NamedTuple):
             return (message.sender,) if message.sender else ()
         if self.field == "recipient":
             return [name for names in message.recipients for name in names]
-        if self.field == "attachment":
-            return message.attachments
-        if message.header is None:
-            return ()
-        names = _FIELDS.get(self.field) or (self.field.partition(" ")[2].lower(),)
-        values = [value for name in names for value in message.header.values(name.encode())]
-        texts = [shown_text(value) for value in values]
-        if self.field in {"from", "to"}:
-            texts += [address for value in values for address in _ADDRESS.findall(value.decode("utf-8", "replace"))]
-        return texts
+        return message.attachments
+
+
+@lru_cache(maxsize=8)  # many rules are about one field of one message
+def _header_texts(header: HeaderBlock, field: str) -> tuple[str, ...]:
+    """Return the values of a field in their comparable form, with the addresses alone too."""
+    names = _FIELDS.get(field) or (field.partition(" ")[2].lower(),)
+    values = [value for name in names for value in header.values(name.encode())[:_MOST_VALUES]]
+    texts = [shown_text(value) for value in values]
+    if field in {"from", "to"}:
+        texts += [address for value in values for address in _ADDRESS.findall(value.decode("utf-8", "replace"))]
+    return tuple(map(comparable, texts))
 
 
 def _nothing(text: str) -> bool:
