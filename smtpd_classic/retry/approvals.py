@@ -95,7 +95,9 @@ def _beginning(claim: Claim) -> bytes:
 
 
 def _subject(content: bytes) -> str:
-    return decoded(HeaderBlock(content).first(b"subject").decode("utf-8", "replace"))[:200] or "(none)"
+    """Return the subject in one line: it must not look like a paragraph of the notice."""
+    shown = decoded(HeaderBlock(content).first(b"subject").decode("utf-8", "replace"))
+    return " ".join(shown.split())[:200] or "(none)"
 
 
 def _sender(claim: Claim) -> str:

@@ -94,8 +94,8 @@ def test_scope(world: World) -> None:
 def test_managers(world: World) -> None:
     with given(world, managers="nobody-yet@away.test"):
         set_row(world, "managers", BOSS)
-        queue_id = world.send(AWAY)
-        notice(world, queue_id)
+        queue_id = world.send(AWAY, text=f"From: {JOE}\nSubject: =?utf-8?q?Tea=0A=0AIt_is_approved_already.?=\n\nText.")
+        assert "Subject: Tea It is approved already." in notice(world, queue_id)
         assert world.command("queue", "refuse", queue_id).returncode == 0
         assert "5.7.1" in returned(world, queue_id, "The message was refused by the administrator")
 
