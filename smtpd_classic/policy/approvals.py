@@ -9,7 +9,7 @@ from smtpd_classic.mailauth.dmarc import confirms
 from smtpd_classic.mailauth.words import ResultWord
 from smtpd_classic.message.headers import HeaderBlock
 from smtpd_classic.policy.authentication import is_checked
-from smtpd_classic.policy.groups import is_automatic, login_addresses, proven_author
+from smtpd_classic.policy.groups import is_automatic, proven_author
 from smtpd_classic.policy.recipients import DECIDES
 from smtpd_classic.policy.transaction import Transaction
 from smtpd_classic.smtp.events import Event
@@ -51,30 +51,39 @@ def by_mail(transaction: Transaction, event: Event) -> Reply | None:
 
 
 def decider(transaction: Transaction, approval: Approval) -> str:
-    """Return the proven address of the author if it is a manager and decides; else blank."""
+    """Return the proven address of the author if it is a manager and decides; else blank.
+
+    After a login only the account itself counts: a user who may send as a manager is none.
+    """
     if not approval.by_mail or _is_automatic(transaction):
         return ""
+    login = transaction.peer.login
+    author = _signed_author(transaction) if is_checked(transaction) else login.address if login is not None else ""
+    return author if author and author.lower() in set(_managers(transaction, approval)) else ""
+
+
+def _managers(transaction: Transaction, approval: Approval) -> Iterator[str]:
+    """Yield the managers with the addresses and accounts that they lead to, in lower case."""
     accounts = transaction.rules.accounts
-    managers = {accounts.canonical(each).lower() for each in approval.managers}
-    managers |= {
-        each.lower() for manager in managers if _is_local(transaction, manager) for each in accounts.reached(manager)
-    }
-    authors = _signed_author(transaction) if is_checked(transaction) else login_addresses(transaction)
-    return next((each for each in authors if each.lower() in managers), "")
+    for manager in map(accounts.canonical, approval.managers):
+        yield manager.lower()
+        for each in accounts.reached(manager) if _is_local(transaction, manager) else ():
+            account = accounts.account(each)
+            yield each.lower() if account is None else account.address.lower()
 
 
 def _is_local(transaction: Transaction, address: str) -> bool:
     return transaction.rules.accounts.is_local_domain(address.rpartition("@")[2])
 
 
-def _signed_author(transaction: Transaction) -> tuple[str, ...]:
+def _signed_author(transaction: Transaction) -> str:
     """Return the author if DMARC passes and a DKIM signature confirms the domain: SPF alone is too weak here."""
     author, verdict = proven_author(transaction), transaction.verdict
     if not author or verdict is None:
-        return ()
+        return ""
     results = verdict.results
     signed = [each.domain for each in results.dkim if each.word is ResultWord.PASS]
-    return (author,) if confirms(signed, results.author) else ()
+    return author if confirms(signed, results.author) else ""
 
 
 def _is_automatic(transaction: Transaction) -> bool:

@@ -18,7 +18,7 @@ from smtpd_classic.smtp.events import Event, HeaderRead, RcptTo
 from smtpd_classic.smtp.replies import AUTOMATIC_NOT_DISTRIBUTED, MAIL_LOOP, NO_SUCH_USER, group_refused
 from smtpd_classic.smtp.reply import Reply
 
-__all__ = ["is_automatic", "list_id", "login_addresses", "post", "proven_author"]
+__all__ = ["is_automatic", "list_id", "post", "proven_author"]
 
 
 def post(transaction: Transaction, event: Event) -> Reply | None:
@@ -60,12 +60,12 @@ def _groups(transaction: Transaction, names: Iterator[str]) -> Iterator[MailGrou
 def _authors(transaction: Transaction, *, checked: bool) -> tuple[str, ...]:
     """Return the canonical addresses that the author has proven."""
     if not checked:
-        return login_addresses(transaction)
+        return _login_addresses(transaction)
     author = proven_author(transaction)
     return (author,) if author else ()
 
 
-def login_addresses(transaction: Transaction) -> tuple[str, ...]:
+def _login_addresses(transaction: Transaction) -> tuple[str, ...]:
     """Return the account that has logged in, and the envelope sender if it belongs to the account."""
     login, accounts = transaction.peer.login, transaction.rules.accounts
     if login is None:

@@ -21,7 +21,7 @@ from smtpd_classic.smtp.extensions import Extensions
 from smtpd_classic.smtp.session import ServerSession, SessionLimits
 from spool import Spool
 
-__all__ = ["CONFIG", "NOON", "PASSWORD", "Clock", "Talk", "World", "world"]
+__all__ = ["CONFIG", "NOON", "PASSWORD", "USERS", "Clock", "Talk", "World", "world"]
 
 NOON = 1_763_812_800.0  # Saturday, 22 November 2025, 12:00 UTC
 PASSWORD = "tea for two"
