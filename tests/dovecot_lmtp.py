@@ -5,6 +5,7 @@ import pwd
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +30,7 @@ class MailStoreServer:
         self.auth = base / "run" / "auth-client"
         self.userdb = base / "run" / "auth-userdb"
         self._process: subprocess.Popen[bytes] | None = None
+        self._users: tuple[str, ...] = ()
         self.set_users(users)
         (base / "log").touch()
         os.chmod(base / "log", 0o666)
@@ -43,7 +45,18 @@ class MailStoreServer:
         lines = [
             f"{name}:{{PLAIN}}secret word:::::: userdb_quota_rule=*:bytes={limit}" for name, limit in users.items()
         ]
-        (self.base / "users").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        file = self.base / "users"
+        before = file.stat().st_mtime if file.exists() else time.time()
+        gone = [name for name in self._users if name not in users]
+        file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        os.utime(file, (before + 2, before + 2))  # Dovecot compares whole seconds
+        self._users = tuple(users)
+        if self._process is not None:  # it looks at the file once a second at most
+            until(lambda: not any(self._knows(name) for name in gone), 10)
+
+    def _knows(self, name: str) -> bool:
+        command = [need("doveadm"), "-c", str(self.base / "dovecot.conf"), "user", name]
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
     def _configuration(self) -> str:
         shipped = (SHIPPED / "smtpd-classic-lmtp-2.3.conf").read_text(encoding="utf-8")
