@@ -1,6 +1,7 @@
 """Real filters as programs: started in the foreground, each with the files of its own."""
 
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,7 +55,13 @@ def started(socket: Path, *command: str | Path, log: Path | None = None, within_
     """A filter, from the time at which its socket exists. It must stay in the foreground."""
     environment = {**os.environ, "RES_OPTIONS": "timeout:1 attempts:1"}
     with open(f"{socket}.out", "wb") as output:
-        process = subprocess.Popen([need(str(command[0])), *command[1:]], stdout=output, stderr=output, env=environment)
+        process = subprocess.Popen(
+            [need(str(command[0])), *command[1:]],
+            stdout=output,
+            stderr=output,
+            env=environment,
+            start_new_session=True,
+        )
 
         def said() -> str:
             texts = [Path(f"{socket}.out"), *([log] if log else [])]
@@ -65,7 +72,8 @@ def started(socket: Path, *command: str | Path, log: Path | None = None, within_
             assert process.poll() is None, said()
             yield
         finally:
-            process.kill()  # nothing is to be kept, and the way down of some takes 5 seconds
+            # Nothing is to be kept, and some need 5 seconds to stop. Workers of rspamd outlive its first process.
+            os.killpg(process.pid, signal.SIGKILL)
             process.wait(20)
 
 
