@@ -3,18 +3,15 @@
 The result is a list of steps for display. `smtpd-classic test` prints it, and the screens show each step at once.
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
-from smtpd_classic.client.connections import Connections
-from smtpd_classic.client.health import Health
 from smtpd_classic.client.hosts import addresses_of
-from smtpd_classic.client.local_addresses import LocalAddresses
 from smtpd_classic.client.login import LoginProblem, log_in
-from smtpd_classic.client.network import Encryption, Network, OwnHosts, Target
+from smtpd_classic.client.network import Encryption, Network, Target
 from smtpd_classic.client.relay import direct_hosts, smarthost
+from smtpd_classic.client.separate_network import separate_network
 from smtpd_classic.client.transcript import Transcript
 from smtpd_classic.client.transport import Peer
 from smtpd_classic.client.wire import ClientWire, ConnectionLost, connect
@@ -84,17 +81,8 @@ Told = Callable[[str, ProbeStep], None]
 
 
 def probe_network(config: Config, resolver: Resolver) -> Network:
-    """Return a network of the probe's own: it shares no connections and marks no host as failing."""
-    remote = config.remote
-    network = Network(
-        helo_name=config.helo_name,
-        resolver=resolver,
-        health=Health(time.time, 1.0),
-        connections=Connections(1, 0.0, time.monotonic),
-        own=OwnHosts(config.helo_name, config.listeners, config.server.public_addresses),
-        clock=time.time,
-        local=LocalAddresses(remote.source_address, remote.ip_versions, resolver),
-    )
+    """Return a separate network with short timeouts."""
+    remote, network = config.remote, separate_network(config, resolver)
     connect_s = min(_TIMEOUT_S, remote.connect_timeout.total_seconds())
     quick = network.timeouts._replace(connect=connect_s, greeting=_TIMEOUT_S, hello=_TIMEOUT_S, mail=_TIMEOUT_S)
     return replace(network, timeouts=quick)

@@ -15,13 +15,11 @@ from enum import Enum
 from typing import NamedTuple
 
 from smtpd_classic.client.answers import check
-from smtpd_classic.client.connections import Connections
-from smtpd_classic.client.health import Health
 from smtpd_classic.client.hosts import addresses_of
-from smtpd_classic.client.local_addresses import LocalAddresses
-from smtpd_classic.client.network import Network, OwnHosts, Target
+from smtpd_classic.client.network import Target
 from smtpd_classic.client.not_ready import NotReady
 from smtpd_classic.client.relay import direct_hosts
+from smtpd_classic.client.separate_network import separate_network
 from smtpd_classic.client.session import Session, open_session
 from smtpd_classic.client.transcript import Transcript
 from smtpd_classic.client.wire import ConnectionLost, connect
@@ -69,7 +67,7 @@ class RecipientVerifier:
         limit_s: float = _LIMIT_S,
     ) -> None:
         """`limit_s` is the time for one question, and for the wait until it may be asked."""
-        self._network = _network(config, resolver)
+        self._network = separate_network(config, resolver)
         self._hosts = direct_hosts(direct, config.remote, self._network).hosts
         self._name = direct.name
         self._complain = complain
@@ -228,18 +226,6 @@ class RecipientVerifier:
             for each in addresses_of(host, self._network):
                 if isinstance(each, Target):
                     yield each
-
-
-def _network(config: Config, resolver: Resolver) -> Network:
-    return Network(
-        helo_name=config.helo_name,
-        resolver=resolver,
-        health=Health(time.time, 1.0),
-        connections=Connections(1, 0.0, time.monotonic),
-        own=OwnHosts(config.helo_name, config.listeners, config.server.public_addresses),
-        clock=time.time,
-        local=LocalAddresses(config.remote.source_address, config.remote.ip_versions, resolver),
-    )
 
 
 def verifications(config: Config, resolver: Resolver, complain: Callable[[str], None]) -> Callable[[str, str], str]:
