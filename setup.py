@@ -35,7 +35,7 @@ COMPILED = {
         "address buffer client commands content events exchange extensions grammar incoming legality pipelining replies"
         " reply sasl scram limits session session_state"
     ),
-    "spool": "claim disk draft entry queue_id spool state_file",
+    "spool": "claim disk draft queue_id spool state_file",
 }
 REQUIRED = [
     "ConfigUpdater>=4.1,<5",

@@ -154,6 +154,16 @@ class Connections:
         """Return the number of sessions that the place may have now."""
         return self._allowed.get(place, min(_FIRST_ALLOWED, self._most))
 
+    def room(self, place: Hashable) -> int:
+        """Return the number of sessions that can be in use at the place now: those just closed still count. At least 1,
+        so that one job finds out when there is room again.
+        """
+        if not self._lingering:
+            return self.allowed(place)
+        with self._lock:
+            closed = sum(place in places for _, places in self._lingering)
+        return max(self.allowed(place) - closed, 1)
+
     def worked(self, places: tuple[Hashable, ...]) -> None:
         """Allow one more session."""
         if any(self.allowed(place) < self._most for place in places):

@@ -27,7 +27,8 @@ class DeliveryThreads:
     At most `most` jobs run at once, and none begins while `crowded()` is true. `rest_s` is the longest time for which a
     next hop backs off after none of its hosts could be reached. `finished` is called at the end of each attempt, with
     the time of the next look at the message and the recipients already delivered whose state could not be written.
-    `allowed` returns the number of sessions that a host may have now.
+    `allowed` returns the number of sessions that a host may have now, without those that it still has to notice the
+    end of.
     """
 
     def __init__(
@@ -132,7 +133,8 @@ class DeliveryThreads:
             self._hosts.clear()
         hop.shared = self._hosts.setdefault(place, ConcurrencyLimit(1, place))
         hop.shared.allowed = self._allowed(place)
-        hop.busy_until = self._monotonic() + _BUSY_S
+        if hop.sessions.running <= 1:  # else the end of another job of this next hop is the time to look again
+            hop.busy_until = self._monotonic() + _BUSY_S
 
     def _rest(self, hop: NextHopQueue, outcomes: list[Outcome]) -> None:
         """Let the next hop back off if none of its hosts was reached, so that later messages do not wait for the same

@@ -1,6 +1,7 @@
 """The scheduler: claims due messages, and makes one job of each next hop.
 
-Rule 1: new mail goes first; retries never delay it by more than one step.
+Rule 1: new mail goes first; retries never delay it by more than one step. After a new message that has to wait at its
+next hop, one that waits elsewhere goes first, so that sorting new mail leaves no session without a message.
 Rule 2: while many messages are open, due ones are sorted into the queues of their next hops, unopened. Only a next hop
 that has no other message gets its first one at once.
 Rule 3: a next hop that backs off or is full costs nothing: its messages wait by their ids, unopened, until it has room
@@ -68,6 +69,7 @@ class Scheduler:
     _open: set[str] = field(default_factory=set)
     _finished: deque["_Finished"] = field(default_factory=deque)
     _wants_end_of_attempt: bool = True
+    _put_one_aside: bool = False
     _woken: set[str] = field(default_factory=set)
     _unwritten: dict[str, frozenset[str]] = field(default_factory=dict)
 
@@ -160,15 +162,14 @@ class Scheduler:
                 self.waiting.add(queue_id, when)
 
     def _begin_next(self) -> bool:
-        if self.fresh:
+        refill, self._put_one_aside = self._put_one_aside or not self.fresh, False
+        queue_id = self.throttled.take(self.monotonic()) if refill and not self._full else None
+        if queue_id is None and self.fresh:
             # New mail has room of its own, so that a host that is slow with old mail does not delay everything. Beyond
             # that room it is sorted into the queues of its next hops, and only local recipients get it at once.
             self._begin(self.fresh.popleft(), crowded=len(self._open) >= 2 * self.most_open)
             return True
-        if self._full:
-            return False
-        queue_id = self.throttled.take(self.monotonic())
-        if queue_id is None:
+        if queue_id is None and not self._full:
             queue_id = next(self.waiting.due(self.context.clock()), None)
         if queue_id is None:
             return False
@@ -276,6 +277,7 @@ class Scheduler:
 
     def _put_aside(self, attempt: DeliveryAttempt, hop: NextHopQueue) -> None:
         """Queue the message at its next hop by its id alone."""
+        self._put_one_aside = True
         self.throttled.add(attempt.queue_id, hop, new=not attempt.claim.state.attempts)
         self.waiting.add(attempt.queue_id, attempt.must_be_seen)
 

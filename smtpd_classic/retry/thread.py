@@ -110,7 +110,7 @@ class RetryThread:
             most,
             rest_s=remote.dead_host_time.total_seconds(),
             crowded=lambda: slots.crowded,
-            allowed=self._network.connections.allowed,
+            allowed=self._network.connections.room,
         )
         self._local = DeliveryThreads(self._context, self._finished, "mailbox", _MAILBOX_THREADS)
         self._scheduler = Scheduler(

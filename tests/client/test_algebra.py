@@ -335,6 +335,25 @@ def test_a_closed_session_counts_a_moment_longer_at_a_host_without_room() -> Non
     assert pool.open == 0, "nothing lingers at the end"
 
 
+def test_a_session_that_was_just_closed_leaves_the_others_in_use() -> None:
+    """The jobs of a host use its other sessions meanwhile: none of them must find out that the host is full."""
+    clock = Clock(0.0)
+    pool = Connections(3, 10.0, clock, linger_s=0.2)
+    pool.worked(("host",))
+    for _ in range(3):
+        pool.take(("host",), "")
+    assert pool.room("host") == 3
+    pool.give_back(("host",), "", Idle(reusable=False))
+    assert pool.room("host") == 2
+    assert pool.room("another") == 2
+    for _ in range(2):
+        pool.give_back(("host",), "", Idle(reusable=False))
+    assert pool.room("host") == 1, "one job finds out when there is room"
+    clock.now = 0.2
+    pool.take(("host",), "")
+    assert pool.room("host") == 3
+
+
 def test_a_connection_that_never_became_a_session_leaves_room_at_once() -> None:
     pool = Connections(1, 10.0, Clock(0.0), linger_s=0.2)
     pool.take(("host",), "")

@@ -308,6 +308,31 @@ class Model(RuleBasedStateMachine):
             shutil.rmtree(self.folder, ignore_errors=True)
 
 
+def test_new_mail_for_a_full_next_hop_does_not_delay_what_waits_for_another() -> None:
+    """While new messages are sorted into the queue of a slow host, the sessions of the others have work."""
+    model = Model()
+    model.begin()  # type: ignore[no-untyped-call]
+    model.scheduler.most_open = 40
+    try:
+        for domain, number in (("a.test", 20), ("b.test", 60)):
+            for _ in range(number):
+                model.scheduler.wake(model.world.put(f"joe@{domain}"))
+        model.scheduler.step(30)
+        slow: list[tuple[Threads, ScheduledJob]] = []
+        for _ in range(10):
+            model.take_jobs(4)
+            slow += [each for each in model.running if each[1].hop.name == "mx b.test"]
+            model.running = [each for each in model.running if each not in slow]
+            while model.running:
+                model.run_a_job(0)
+            model.scheduler.step(3)
+        assert model.scheduler.fresh, "the test is about a moment when new mail comes in"
+        assert sum(model.delivered.values()) >= 12
+    finally:
+        model.world.close()
+        shutil.rmtree(model.folder, ignore_errors=True)
+
+
 def _run(examples: int, steps: int) -> None:
     run_state_machine_as_test(
         Model,
