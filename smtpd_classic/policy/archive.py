@@ -27,6 +27,8 @@ def _named(transaction: Transaction) -> Iterator[str]:
     if outgoing:
         yield from config.archive.outgoing
     for domain in config.domains:
+        if not domain.archive_incoming and not domain.archive_outgoing:
+            continue
         name = accounts.canonical(f"x@{domain.name}").rpartition("@")[2]
         if any(accounts.canonical(each.address).rpartition("@")[2] == name for each in here):
             yield from domain.archive_incoming

@@ -311,7 +311,7 @@ class Model(RuleBasedStateMachine):
 def test_new_mail_for_a_full_next_hop_does_not_delay_what_waits_for_another() -> None:
     """While new messages are sorted into the queue of a slow host, the sessions of the others have work."""
     model = Model()
-    model.begin()  # type: ignore[no-untyped-call]
+    model.begin()
     model.scheduler.most_open = 40
     try:
         for domain, number in (("a.test", 20), ("b.test", 60)):
