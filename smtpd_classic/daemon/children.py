@@ -119,6 +119,7 @@ def deliver(setting: Generation, supervisor: socket.socket) -> None:
     orders.ready()
     while not (word := orders.word()):
         orders.wait()
+    sending.detach()
     orders.detach()
     sending.stop(STOP_S if word == STOP else HAND_OVER_S)
 

@@ -11,6 +11,7 @@ from smtpd_classic.server.listener_server import Receiver
 
 __all__ = [
     "DETACH",
+    "DETACH_S",
     "DRAIN",
     "DRAIN_CONTENT_S",
     "HAND_OVER_S",
@@ -25,6 +26,7 @@ __all__ = [
 READY, DRAIN, STOP, DETACH = b"r", b"d", b"s", b"l"  # one octet each, between the supervisor and a child
 STOP_S = 5.0  # for sessions and deliveries after SIGTERM
 DRAIN_CONTENT_S = 300.0  # after a reload, a message that is being sent
+DETACH_S = 2.0  # for the step of the retry thread that runs at a reload
 HAND_OVER_S = 20.0  # for deliveries after a reload; the successor does the rest
 PICKUP_S = 1.0  # for a message from maildrop/; an unfinished one is fetched again
 _DRAIN_S = 30.0  # after a reload, everything else

@@ -3,7 +3,7 @@
 from smtpd_classic.daemon.certificates import CertificateWatch
 from smtpd_classic.daemon.junk import junk_expiry
 from smtpd_classic.daemon.keys import key_watch
-from smtpd_classic.daemon.lifecycle import PICKUP_S
+from smtpd_classic.daemon.lifecycle import DETACH_S, PICKUP_S
 from smtpd_classic.daemon.metrics import metrics_for
 from smtpd_classic.retry import RetryThread
 from smtpd_classic.runtime.shared_blocks import SharedBlocks
@@ -37,6 +37,11 @@ class Sending:
             self._metrics.start()
         if self._blocks is not None:
             self._blocks.start()
+
+    def detach(self) -> None:
+        """Begin nothing new: from now on the successor takes all mail, by the new configuration."""
+        self._pickup.stop(0.0)
+        self._retry.detach(DETACH_S)
 
     def stop(self, timeout_s: float) -> None:
         """End the threads; deliveries get `timeout_s`. Wake the successor, which could not claim the messages of

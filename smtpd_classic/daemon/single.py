@@ -70,6 +70,7 @@ class Single:
             except (CertificateProblem, AccountsUnreadable) as problem:
                 self._instance.give_up(fresh, str(problem))
             else:
+                self._sending.detach()
                 self._draining.append(Draining(receiver, stop=False))
                 threading.Thread(target=self._sending.stop, args=(HAND_OVER_S,), daemon=True).start()
                 self._sending = sending

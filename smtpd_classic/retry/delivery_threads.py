@@ -67,13 +67,14 @@ class DeliveryThreads:
     def stop(self, timeout_s: float) -> list[str]:
         """Begin no job, wait for those that run, and give the others back. Return the ids that are free again."""
         end = time.monotonic() + timeout_s
-        left = self._give_back(self.works.stop())
+        left = self.give_back()
         for thread in list(self._threads):
             thread.join(max(end - time.monotonic(), 0.0))
-        return left + self._give_back(self.works.stop())  # jobs that were put back meanwhile
+        return left + self.give_back()  # jobs that were put back meanwhile
 
-    def _give_back(self, works: list[ScheduledJob]) -> list[str]:
-        ended = [work.attempt for work in works if work.attempt.job_done(cut_short=True)]
+    def give_back(self) -> list[str]:
+        """Begin no more jobs, and end those that wait. Return the ids that are free again."""
+        ended = [work.attempt for work in self.works.stop() if work.attempt.job_done(cut_short=True)]
         for attempt in ended:
             if attempt.untouched:
                 attempt.release()

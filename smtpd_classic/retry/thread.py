@@ -7,7 +7,7 @@ import random
 import select
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -136,6 +136,23 @@ class RetryThread:
         self._wakes = self._open_wakes()
         self._runner.start()
 
+    def detach(self, timeout_s: float) -> None:
+        """Begin no more attempts, and wait up to `timeout_s` until this is certain.
+
+        Pass the messages without an attempt on to the retry thread of the new configuration, which is woken for them.
+        """
+        self._stopping.set()
+        self._signal()
+        self._runner.join(timeout_s)
+        self._wake_another(self._local.give_back() + self._remote.give_back())
+
+    def _wake_another(self, queue_ids: Iterable[str]) -> None:
+        """Wake another retry thread for these messages and for those that wait for their first look."""
+        for queue_id in (*self._scheduler.fresh, *self._own_wakes, *queue_ids):
+            self._services.runtime.wake(queue_id)
+        self._scheduler.fresh.clear()
+        self._own_wakes.clear()
+
     def stop(self, timeout_s: float) -> bool:
         """Begin no more work, and wait for the running work. Return True if all of it has ended.
 
@@ -145,14 +162,13 @@ class RetryThread:
         self._stopping.set()
         self._signal()
         self._network.connections.close()  # before the next process opens its own
-        self._runner.join(timeout_s)
+        self.detach(timeout_s)
         left = [
             queue_id
             for deliverers in (self._local, self._remote)
             for queue_id in deliverers.stop(max(end - time.monotonic(), 0.0))
         ]
-        for queue_id in (*self._scheduler.fresh, *self._own_wakes, *left):
-            self._services.runtime.wake(queue_id)
+        self._wake_another(left)
         if self._scanner is not None:
             self._scanner.join(max(end - time.monotonic(), 0.0))
         ended = not any(thread.is_alive() for thread in (self._runner, self._scanner or self._runner))

@@ -15,6 +15,7 @@ from spool import Spool
 from tests.client.fake_host import FakeHost, Talk
 from tests.retry.test_patience import Gatekeeper
 from tests.retry.world import World
+from tests.waiting import until
 
 BOB = "bob@example.org"
 
@@ -33,7 +34,8 @@ class _WaitThenDefer:
 def _sending(world: World, host: FakeHost) -> Sending:
     services = world.services
     network = replace(network_for(services), timeouts=world.timeouts, smtp_port=host.port)
-    return Sending(services, RetryThread(services, network=network))
+    world.thread = RetryThread(services, network=network)
+    return Sending(services, world.thread)
 
 
 def test_a_message_that_the_old_threads_defer_after_a_reload_does_not_wait_for_the_periodic_scan(
@@ -71,3 +73,51 @@ def test_a_message_that_the_old_threads_defer_after_a_reload_does_not_wait_for_t
         new.stop(10.0)
         world.close()
         host.close()
+
+
+def test_mail_after_a_reload_is_delivered_by_the_new_configuration_alone(tmp_path: Path) -> None:
+    before, after = FakeHost(), FakeHost()
+    old_world, new_world = World(tmp_path, before), World(tmp_path, after)
+    old, new = _sending(old_world, before), _sending(new_world, after)
+    try:
+        old.start()
+        old_world.gone(old_world.send(BOB))
+        new.start()
+        old.detach()
+        for _ in range(20):  # each wake could be read by either
+            new_world.gone(new_world.send(BOB))
+    finally:
+        old.stop(10.0)
+        new.stop(10.0)
+        for world, host in ((old_world, before), (new_world, after)):
+            world.close()
+            host.close()
+    assert (len(before.got), len(after.got)) == (1, 20)
+
+
+def test_messages_that_wait_behind_a_slow_delivery_are_passed_on_at_once(tmp_path: Path) -> None:
+    script = _WaitThenDefer()
+    before, after = FakeHost(script=script), FakeHost()
+    text = "[remote]\nmax_connections_per_host = 1\n"
+    old_world, new_world = World(tmp_path, before, text=text), World(tmp_path, after, text=text)
+    old, new = _sending(old_world, before), _sending(new_world, after)
+    try:
+        old.start()
+        slow = old_world.send(BOB)
+        assert script.gate.waiting.acquire(timeout=10)
+        waiting = [old_world.send(f"user{number}@example.org") for number in range(2)]
+        until(lambda: all(map(old_world.claimed, waiting)))
+        new.start()
+        old.detach()
+        for queue_id in waiting:
+            new_world.gone(queue_id)
+        state = old_world.state(slow)
+        assert state is not None
+        assert state.attempts == 0
+    finally:
+        script.gate.open.set()
+        old.stop(10.0)
+        new.stop(10.0)
+        for world, host in ((old_world, before), (new_world, after)):
+            world.close()
+            host.close()
