@@ -65,7 +65,7 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     ),
     "schedule": ({"config"}, set()),
     "dsn": ({"message"}, set()),
-    "postmaster": ({"accounts", "config", "dsn", "spool"}, set()),
+    "postmaster": ({"accounts", "config", "dsn", "smtp", "spool"}, set()),
     "filters": ({"config", "dns", "message"}, set()),
     "policy": (
         {"accounts", "approval", "config", "counters", "dns", "domain_name", "filters", "interfaces", "mailauth"}
@@ -134,7 +134,10 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
         set(),
     ),
     "submission.pickup": ({"log", "submission", "submission.inject", "services", "spool"}, set()),
-    "submission.inject": ({"dsn", "log", "message", "reception", "retry", "services", "spool", "submission"}, set()),
+    "submission.inject": (
+        {"dsn", "log", "message", "postmaster", "reception", "retry", "services", "spool", "submission"},
+        set(),
+    ),
     "daemon.privileges": (set(), set()),
     "client.probe": ({"client", "config", "dns", "milter", "smtp"}, set()),
     "doctor": (

@@ -14,22 +14,21 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from enum import Enum
 from typing import NamedTuple, Protocol
 
-from smtpd_classic.accounts import Accounts, AccountsUnreadable
+from smtpd_classic.accounts import AccountsUnreadable
 from smtpd_classic.client.content import ContentSource, MessageContent
 from smtpd_classic.client.network import Target
 from smtpd_classic.config.schema import Config
-from smtpd_classic.dsn import Notification, RecipientStatus, compose, eight_bit, plain_notice
-from smtpd_classic.postmaster import recipients_of
+from smtpd_classic.dsn import Notification, RecipientStatus, compose, eight_bit
+from smtpd_classic.postmaster import PostmasterMail
 from smtpd_classic.retry.journal import DeliveryLog
 from smtpd_classic.runtime import NeighbourState
 from smtpd_classic.smtp.address import NULL_SENDER
-from spool import Entry, Envelope, Recipient, Spool, SpoolBroken, SpoolFull, new_queue_id
+from spool import Entry, Recipient, SpoolBroken, SpoolFull, new_queue_id
 
 __all__ = ["NoticeResult", "Notices", "Original"]
 
@@ -96,22 +95,12 @@ class _Notice(NamedTuple):
 
 
 class Notices:
-    """The notices of one process. `wake` is called with the queue id of each new notification."""
+    """The notices of one process."""
 
-    def __init__(
-        self,
-        config: Config,
-        spool: Spool,
-        accounts: Accounts,
-        clock: Callable[[], float],
-        wake: Callable[[str], None],
-        journal: DeliveryLog,
-    ) -> None:
+    def __init__(self, config: Config, mail: PostmasterMail, clock: Callable[[], float], journal: DeliveryLog) -> None:
         self._config = config
-        self._spool = spool
-        self._accounts = accounts
+        self._mail = mail
         self._clock = clock
-        self._wake = wake
         self._journal = journal
         self._telling = threading.Lock()
         self._told = os.path.join(config.server.spool_folder, "told")
@@ -161,32 +150,22 @@ class Notices:
         now, mark, name = self._clock(), self._mark(target), target.peer.name
         user = target.login.user if target.login else ""
         words = _LOGIN_REFUSED.format(name=name, port=target.peer.port, user=user, reply=reply)
-        note = self._frame("", new_queue_id(now), self._config.postmaster, now, now, ())
-        content = plain_notice(note, f"The login at {name} is refused: mail is waiting", words)
+        subject = f"The login at {name} is refused: mail is waiting"
         try:
             with self._telling:
-                if _is_from_today(mark, now):
-                    return
-                recipients = self._resolved(self._config.postmaster)
-                if recipients:
-                    self._commit(note.token, recipients, (content,), now, body_8bit=True)
+                if not _is_from_today(mark, now) and self._mail.post(self._config.postmaster, subject, words):
                     self._remember(mark, now)
         except (SpoolFull, SpoolBroken, AccountsUnreadable, OSError) as problem:
             self._journal.warning("", f"the postmaster could not be told of a refused login: {problem}")
 
     def milter_down(self, state: NeighbourState) -> None:
-        """Notify the postmaster that a milter is down. Raises OSError and the errors of spool and accounts."""
-        now = self._clock()
+        """Notify the postmaster that a milter is down. Raises the errors of spool and accounts."""
         since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(state.since))
         options = next(each for each in self._config.milters if each.name == state.name)
         words = _MILTER_DOWN.format(
             name=state.name, since=since, reason=state.reason, outcome=_WHEN_DOWN[options.when_down]
         )
-        note = self._frame("", new_queue_id(now), self._config.postmaster, now, now, ())
-        content = plain_notice(note, f"The milter {state.name} is down", words)
-        recipients = self._resolved(self._config.postmaster)
-        if recipients:
-            self._commit(note.token, recipients, (content,), now, body_8bit=True)
+        self._mail.post(self._config.postmaster, f"The milter {state.name} is down", words)
 
     def login_accepted(self, target: Target) -> None:
         """Forget the last notice of a refused login, so that the next refusal is notified at once."""
@@ -198,7 +177,7 @@ class Notices:
     def _double_bounce(self, claim: Original, fates: Sequence[tuple[Recipient, RecipientStatus]]) -> NoticeResult:
         postmaster = self._config.postmaster
         try:
-            targets = {recipient.address for recipient in self._resolved(postmaster)}
+            targets = {recipient.address for recipient in self._mail.recipients(postmaster)}
         except AccountsUnreadable:
             return NoticeResult.LATER
         if any(
@@ -229,44 +208,35 @@ class Notices:
         """Queue the notice. Return HOLD if its address is local and does not exist."""
         now = self._clock()
         try:
-            recipients = self._resolved(notice.to)
+            recipients = self._mail.recipients(notice.to)
             if not recipients:
                 return NoticeResult.HOLD
             original = MessageContent(claim.open_content)
             header = original.header()
             content_8bit = notice.whole and original.facts().eight_bit
-            note = self._frame(
-                claim.entry.queue_id, new_queue_id(now), notice.to, claim.entry.arrival, now, notice.fates
-            )
-            note = replace(note, envid=claim.entry.envelope.envid, preface=notice.preface)
+            note = self._notification(claim.entry, notice, now)
             pieces = compose(note, header, original.chunks() if notice.whole else None, content_8bit=content_8bit)
             needs_8bit = eight_bit(note, header, content_8bit=content_8bit)
-            self._commit(note.token, recipients, pieces, now, body_8bit=needs_8bit)
+            self._mail.commit(note.token, recipients, pieces, now, body_8bit=needs_8bit)
         except (SpoolFull, SpoolBroken, AccountsUnreadable) as problem:
             self._journal.warning(claim.entry.queue_id, f"a notification could not be queued: {problem}")
             return NoticeResult.LATER
         self._journal.notified(claim.entry, notice.what, note.token)
         return NoticeResult.TOLD
 
-    def _frame(
-        self, queue_id: str, token: str, to: str, arrival: float, now: float, fates: tuple[RecipientStatus, ...]
-    ) -> Notification:
-        config = self._config
-        return Notification(queue_id, token, config.helo_name, config.postmaster, to, arrival, now, fates)
-
-    def _resolved(self, address: str) -> tuple[Recipient, ...]:
-        return recipients_of(self._accounts, address)
-
-    def _commit(
-        self, queue_id: str, recipients: tuple[Recipient, ...], pieces: Iterable[bytes], now: float, *, body_8bit: bool
-    ) -> None:
-        utf8 = any(not recipient.address.isascii() for recipient in recipients)
-        envelope = Envelope(NULL_SENDER, recipients, body_8bit=body_8bit, smtputf8=utf8, sign=True)
-        with self._spool.draft(queue_id) as draft:
-            for piece in pieces:
-                draft.write(piece)
-            draft.commit(envelope, now)
-        self._wake(queue_id)
+    def _notification(self, entry: Entry, notice: _Notice, now: float) -> Notification:
+        return Notification(
+            entry.queue_id,
+            new_queue_id(now),
+            self._config.helo_name,
+            self._config.postmaster,
+            notice.to,
+            entry.arrival,
+            now,
+            notice.fates,
+            envid=entry.envelope.envid,
+            preface=notice.preface,
+        )
 
     def _mark(self, target: Target) -> str:
         about = f"{target.peer.name}:{target.peer.port} {target.login.user if target.login else ''}"

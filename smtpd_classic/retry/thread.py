@@ -54,7 +54,8 @@ class RetryThread:
         config = services.config
         self._services = services
         self._journal = DeliveryLog(services.log, services.runtime.counters, services.clock)
-        notices = Notices(config, services.spool, services.accounts, services.clock, self._wake_own, self._journal)
+        mail = PostmasterMail(config, services.spool, services.accounts, services.clock, self._wake_own)
+        notices = Notices(config, mail, services.clock, self._journal)
         self._network = replace(
             network or network_for(services),
             login_refused=notices.login_refused,
@@ -79,7 +80,7 @@ class RetryThread:
         self._neighbours = NeighbourNotices(
             services.runtime.milters, names, notices.milter_down, self._complain, services.clock
         )
-        self._make_threads(notices, attempts, chance)
+        self._make_threads(notices, mail, attempts, chance)
         self.wakeups = 0  # rounds of the scheduler's loop
         self._event = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._wakes: Wakes | None = None
@@ -91,13 +92,14 @@ class RetryThread:
         self._stopping = threading.Event()
         self._runner = threading.Thread(target=self._run, name="retry", daemon=True)
 
-    def _make_threads(self, notices: Notices, attempts: AttemptPlanner, chance: Callable[[], float]) -> None:
+    def _make_threads(
+        self, notices: Notices, mail: PostmasterMail, attempts: AttemptPlanner, chance: Callable[[], float]
+    ) -> None:
         """Make the delivery threads and the scheduler that gives them work."""
         services, config, remote = self._services, self._services.config, self._services.config.remote
         self._context = DeliveryContext(
             Schedule.of(config.basic, remote), notices, self._journal, services.clock, chance
         )
-        mail = PostmasterMail(config, services.spool, services.accounts, services.clock, self._wake_own)
         approvals = ApprovalNotices(config, mail, self._journal)
         is_local = services.accounts.is_local_domain
         self._held = HeldMessages(config, services.spool, self._context, services.counters, approvals, is_local)

@@ -10,6 +10,7 @@ from smtpd_classic.dsn import RecipientStatus as Told
 from smtpd_classic.log import printable
 from smtpd_classic.message.headers import HeaderBlock
 from smtpd_classic.message.trace import date_text
+from smtpd_classic.postmaster import PostmasterMail
 from smtpd_classic.reception.local_session import LocalSession
 from smtpd_classic.retry.journal import DeliveryLog
 from smtpd_classic.retry.notices import NoticeResult, Notices
@@ -36,9 +37,8 @@ class Injector:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._journal = DeliveryLog(services.log, services.runtime.counters, services.clock)
-        self._notices = Notices(
-            services.config, services.spool, services.accounts, services.clock, self._wake, self._journal
-        )
+        mail = PostmasterMail(services.config, services.spool, services.accounts, services.clock, self._wake)
+        self._notices = Notices(services.config, mail, services.clock, self._journal)
 
     def post(self, letter: SubmittedMessage, uid: int, arrival: float) -> InjectionResult:
         """Submit the message. Raises the errors of its body; then some recipients may have got it already."""

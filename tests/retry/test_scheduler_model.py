@@ -126,13 +126,13 @@ class Model(RuleBasedStateMachine):
         services = self.world.services
         journal = DeliveryLog(services.log, services.runtime.counters, self.clock)
         wakes: list[str] = []
-        notices = Notices(services.config, services.spool, services.accounts, self.clock, wakes.append, journal)
+        mail = PostmasterMail(services.config, services.spool, services.accounts, self.clock, wakes.append)
+        notices = Notices(services.config, mail, self.clock, journal)
         self.wakes = wakes
         keys = KeyRing(KeyStore(str(self.folder / "keys")), self.clock)
         signer = MessageSigner(services.config, keys, self.clock)
         planner = AttemptPlanner(services.config, self, services.accounts, str, self._complain, signer)  # type: ignore[arg-type]
         context = DeliveryContext(self.schedule, notices, journal, self.clock, random.Random(1).random)
-        mail = PostmasterMail(services.config, services.spool, services.accounts, self.clock, lambda queue_id: None)
         approvals = ApprovalNotices(services.config, mail, journal)
         self.remote = Threads(context, self._finished, "delivery", 10, rest_s=300.0, monotonic=self.clock)
         self.local = Threads(context, self._finished, "mailbox", 10, monotonic=self.clock)
