@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from smtpd_classic.accounts import Accounts
 from smtpd_classic.commands.failures import Refused, guarded
+from smtpd_classic.commands.file_versions import print_versions
 from smtpd_classic.config import ConfigProblems, Problem, parse
 from smtpd_classic.config.editing import ChangedMeanwhile, Edited, LockHeld, restore, versions
 from smtpd_classic.config.option import Option
@@ -150,14 +151,7 @@ def _masked(setting: OptionValue) -> str:
 
 
 def _versions(args: argparse.Namespace) -> int:
-    found = versions(args.config)
-    if args.json:
-        rows = [{"name": each.name, "at": each.at.isoformat(), "size": each.size, "who": each.who} for each in found]
-        print(json.dumps(rows, indent=2))
-        return os.EX_OK
-    for each in found:
-        print(f"{each.name}  {each.at.astimezone():%Y-%m-%d %H:%M:%S}  {each.size} bytes")
-    return os.EX_OK
+    return print_versions(versions(args.config), as_json=args.json)
 
 
 def _set(args: argparse.Namespace) -> int:

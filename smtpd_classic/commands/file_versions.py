@@ -1,10 +1,10 @@
-"""`versions`, `restore` and `undo` of `smtpd-classic user` and `smtpd-classic alias`."""
+"""`versions`, `restore` and `undo` of `smtpd-classic user` and `alias`, and the list of versions of any file."""
 
 import argparse
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from smtpd_classic.accounts.file_versions import (
     AccountsFile,
@@ -14,8 +14,9 @@ from smtpd_classic.accounts.file_versions import (
     undo_file,
 )
 from smtpd_classic.config import Config
+from smtpd_classic.config.versions import Version
 
-__all__ = ["add_version_actions", "version_actions"]
+__all__ = ["add_version_actions", "print_versions", "version_actions"]
 
 _FORCE = "even if an alias or the postmaster then leads nowhere"
 
@@ -34,16 +35,7 @@ def version_actions(which: AccountsFile) -> dict[str, Callable[[Config, argparse
     """Return the three actions for one of the files."""
 
     def listing(config: Config, args: argparse.Namespace) -> int:
-        found = file_versions(config, which)
-        if args.json:
-            rows = [
-                {"name": each.name, "at": each.at.isoformat(), "size": each.size, "who": each.who} for each in found
-            ]
-            print(json.dumps(rows, indent=2))
-            return os.EX_OK
-        for each in found:
-            print(f"{each.name}  {each.at.astimezone():%Y-%m-%d %H:%M:%S}  {each.size} bytes")
-        return os.EX_OK
+        return print_versions(file_versions(config, which), as_json=args.json)
 
     def restore(config: Config, args: argparse.Namespace) -> int:
         changes = changes_of_restore(config, which, args.version)
@@ -54,6 +46,17 @@ def version_actions(which: AccountsFile) -> dict[str, Callable[[Config, argparse
         return _tell(*undo_file(config, which, force=args.force))
 
     return {"versions": listing, "restore": restore, "undo": undo}
+
+
+def print_versions(found: Iterable[Version], *, as_json: bool) -> int:
+    """Print the versions of a file, the latest first. Return the exit status."""
+    if as_json:
+        rows = [{"name": each.name, "at": each.at.isoformat(), "size": each.size, "who": each.who} for each in found]
+        print(json.dumps(rows, indent=2))
+        return os.EX_OK
+    for each in found:
+        print(f"{each.name}  {each.at.astimezone():%Y-%m-%d %H:%M:%S}  {each.size} bytes")
+    return os.EX_OK
 
 
 def _tell(name: str, changes: tuple[str, ...]) -> int:
