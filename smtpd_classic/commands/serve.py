@@ -11,7 +11,7 @@ from smtpd_classic.daemon.instance import Instance
 from smtpd_classic.daemon.serving import CannotStart
 from smtpd_classic.daemon.serving import run as serve
 from smtpd_classic.runtime import Listening
-from smtpd_classic.server.listening import places
+from smtpd_classic.runtime.status import places
 
 __all__ = ["HELP", "add_arguments", "run"]
 

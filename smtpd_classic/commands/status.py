@@ -14,7 +14,7 @@ from smtpd_classic.config.kinds import DURATION
 from smtpd_classic.config.shared_url import parse_shared_url
 from smtpd_classic.log import printable
 from smtpd_classic.runtime import COUNTED, Runtime
-from smtpd_classic.server.listening import places
+from smtpd_classic.runtime.status import places
 from smtpd_classic.server.tls import days_left
 from smtpd_classic.sharing import NAME
 from spool import Spool, SpoolBroken

@@ -10,7 +10,6 @@ from smtpd_classic.commands.failures import Refused
 from smtpd_classic.config import Config
 from smtpd_classic.counters import CounterStore
 from smtpd_classic.daemon.privileges import PrivilegeProblem, drop, service_user
-from smtpd_classic.policy.sending_limits import SUSPENDED, counters_folder, named_group, suspend
 from smtpd_classic.runtime import Runtime
 from smtpd_classic.shared_state import SharedState
 from smtpd_classic.sharing import counters_for, shared_state_for
@@ -28,6 +27,9 @@ def add_suspension_actions(actions: "argparse._SubParsersAction[argparse.Argumen
 
 def counters_of(config: Config) -> CounterStore:
     """Return the counters of the server. As root, become its user first, so that the server can write all files."""
+    # Here and below, because it imports most of the server, which the other actions of “user” do not need.
+    from smtpd_classic.policy.sending_limits import counters_folder  # noqa: PLC0415
+
     return counters_for(counters_folder(config), shared_state_of(config))
 
 
@@ -41,12 +43,16 @@ def shared_state_of(config: Config) -> SharedState | None:
 
 
 def _suspend(config: Config, args: argparse.Namespace) -> int:
+    from smtpd_classic.policy.sending_limits import named_group, suspend  # noqa: PLC0415
+
     account = the_account(config, args.address)
     suspend(counters_of(config), named_group(config, account.address), args.reason)
     return os.EX_OK
 
 
 def _resume(config: Config, args: argparse.Namespace) -> int:
+    from smtpd_classic.policy.sending_limits import SUSPENDED, named_group  # noqa: PLC0415
+
     group, counters = named_group(config, args.address), counters_of(config)
     if not counters.numbers(group, [SUSPENDED])[SUSPENDED].value:
         print(f"{args.address} is not suspended by a sending limit or by “user suspend”.", file=sys.stderr)

@@ -15,8 +15,9 @@ from smtpd_classic.daemon import notify
 from smtpd_classic.daemon.startup import CannotStart, Started, reloaded
 from smtpd_classic.log import ERROR, Log
 from smtpd_classic.runtime import DaemonStatus, Runtime, own_status
+from smtpd_classic.runtime.status import places
 from smtpd_classic.server import local_listener
-from smtpd_classic.server.listening import CannotListen, Sockets, places
+from smtpd_classic.server.listening import CannotListen, Sockets
 from smtpd_classic.server.tls import CertificateProblem
 from smtpd_classic.server.wire import prepare
 

@@ -3,10 +3,11 @@
 import json
 import os
 import time
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-__all__ = ["DaemonStatus", "Listening", "StatusFile", "own_status"]
+__all__ = ["DaemonStatus", "Listening", "StatusFile", "own_status", "places"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,3 +105,12 @@ def own_status(config_path: str, digest: str, version: str) -> DaemonStatus:
     now = time.time()
     pid = os.getpid()
     return DaemonStatus("starting", pid, birth_of(pid), now, 0, digest, config_path, now, version=version)
+
+
+def places(found: Iterable[Listening]) -> str:
+    """Return a text for the log: `smtp on 127.0.0.1:2525, [::1]:2525; submission on …`."""
+    named: dict[str, list[str]] = {}
+    for each in found:
+        place = f"[{each.address}]:{each.port}" if ":" in each.address else f"{each.address}:{each.port}"
+        named.setdefault(each.name, []).append(place)
+    return "; ".join(f"{name} on {', '.join(places)}" for name, places in named.items())

@@ -2,14 +2,13 @@
 
 import errno
 import socket
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from smtpd_classic.config.schema import Config, Listener
 from smtpd_classic.runtime import Listening
 from smtpd_classic.server.listener_server import BACKLOG
 
-__all__ = ["CannotListen", "Sockets", "listeners_of", "places"]
+__all__ = ["CannotListen", "Sockets", "listeners_of"]
 
 _NO_SUCH_ADDRESS = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 
@@ -143,12 +142,3 @@ def _sentence(listener: Listener, address: str, problem: OSError) -> str:
         errno.EAFNOSUPPORT: "this machine does not have IPv6" if ":" in address else "this machine does not have IPv4",
     }.get(problem.errno or 0, (problem.strerror or "it did not say why").lower())
     return f"Listener {listener.name} cannot listen on {place}: {reason}."
-
-
-def places(found: Iterable[Listening]) -> str:
-    """Return a text for the log: `smtp on 127.0.0.1:2525, [::1]:2525; submission on …`."""
-    named: dict[str, list[str]] = {}
-    for each in found:
-        place = f"[{each.address}]:{each.port}" if ":" in each.address else f"{each.address}:{each.port}"
-        named.setdefault(each.name, []).append(place)
-    return "; ".join(f"{name} on {', '.join(places)}" for name, places in named.items())
