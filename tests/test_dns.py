@@ -431,6 +431,36 @@ def test_an_address_in_hand_wins_over_what_becomes_of_the_other_family(
         resolver.addresses("host.test", version=10 - version, timeout_s=0.3)
 
 
+@pytest.mark.parametrize("in_hand", [A, AAAA])
+def test_an_address_in_hand_wins_over_a_denial_of_the_exchanger(
+    servers: list[Server], in_hand: dns.rdatatype.RdataType
+) -> None:
+    """A load balancer that knows one kind of record alone denies the name for all others (RFC 4074 4.2)."""
+    servers.append(server := Server(dns.rcode.NXDOMAIN))
+    kind = dns.rdatatype.to_text(in_hand)
+    server.rcodes[in_hand] = dns.rcode.NOERROR
+    server.records[in_hand] = [dns.rrset.from_text("host.test.", 60, "IN", kind, ADDRESS[in_hand])]
+    resolver = DnsResolver([("127.0.0.1", server.port)])
+    begun: SimpleQueue[object] = SimpleQueue()
+    assert resolver.mx("host.test") == (MxRecord(0, "host.test"),)
+    resolver.begin_mx("host.test", begun.put)
+    assert begun.get(timeout=10) == (MxRecord(0, "host.test"),)
+
+
+@pytest.mark.parametrize("rcode", [dns.rcode.NOERROR, dns.rcode.NXDOMAIN, dns.rcode.SERVFAIL])
+def test_a_denied_domain_without_any_address_does_not_exist(servers: list[Server], rcode: dns.rcode.Rcode) -> None:
+    servers.append(server := Server(dns.rcode.NXDOMAIN))
+    server.rcodes |= {A: rcode, AAAA: rcode}
+    resolver = DnsResolver([("127.0.0.1", server.port)])
+    begun: SimpleQueue[object] = SimpleQueue()
+    with pytest.raises(NoSuchDomain, match=r"host\.test does not exist"):
+        resolver.mx("host.test")
+    resolver.begin_mx("host.test", begun.put)
+    answer = begun.get(timeout=10)
+    assert isinstance(answer, NoSuchDomain)
+    assert str(answer) == "host.test does not exist"
+
+
 @pytest.mark.parametrize(("names", "asked"), [(2, 2), (3, 3), (4, 3), (9, 3)])
 def test_three_names_of_a_client_are_tried_and_no_more(servers: list[Server], names: int, asked: int) -> None:
     """A stranger could publish thousands of names that do not lead back."""
@@ -521,7 +551,7 @@ def test_names_that_failed_hold_half_of_the_questions_at_most(
     until(lambda: len(server._unanswered) == 4 + 2)
     server.rcode = dns.rcode.NXDOMAIN
     until(lambda: server.answer_late() or begun.qsize() == 9)  # type: ignore[func-returns-value]
-    assert server.questions == 7 + 9
+    assert server.questions == 7 + 9 * 3  # MX, A and AAAA of each that is denied
 
 
 def test_the_oldest_of_too_many_questions_makes_room_for_a_new_name(
@@ -627,8 +657,8 @@ def test_questions_are_cached_and_leave_room_for_long_answers(servers: list[Serv
         with pytest.raises(NoSuchDomain):
             resolver.mx("example.org")
         assert resolver.host_name("192.0.2.1") == ""
-    assert servers[0].questions == 2
-    assert servers[0].sizes == [1232, 1232]
+    assert servers[0].questions == 4  # MX, A and AAAA of the domain, and PTR
+    assert servers[0].sizes == [1232] * 4
 
 
 def test_names_of_clients_are_asked_again_after_a_while(servers: list[Server]) -> None:

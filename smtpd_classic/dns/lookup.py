@@ -6,6 +6,7 @@ import random
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from functools import partial
 from queue import Empty, SimpleQueue
 
 import dns.name
@@ -46,26 +47,44 @@ class DnsResolver:
         if (address := literal(domain)) is not None:
             return (MxRecord(0, address),)
         deadline = self._clock() + timeout_s
-        hosts = _exchangers(domain, self._ask(domain_name(domain), "MX", timeout_s))
-        if hosts:
-            return hosts
-        self.addresses(domain, timeout_s=max(deadline - self._clock(), 0.1))
-        return (MxRecord(0, ascii_domain(domain)),)
+        try:
+            hosts = _exchangers(domain, self._ask(domain_name(domain), "MX", timeout_s))
+        except NoSuchDomain:
+            if not self._has_address(domain, deadline):
+                raise
+            return _itself(domain)
+        if not hosts:
+            self.addresses(domain, timeout_s=max(deadline - self._clock(), 0.1))
+        return hosts or _itself(domain)
+
+    def _has_address(self, domain: str, deadline: float) -> bool:
+        """Return True for an address in hand: name servers that know A alone deny everything else (RFC 4074 4.2)."""
+        try:
+            return bool(self.addresses(domain, timeout_s=max(deadline - self._clock(), 0.1)))
+        except (NoSuchDomain, DnsFailure):
+            return False
 
     def begin_mx(self, domain: str, done: Callable[[tuple[MxRecord, ...] | Exception], None]) -> None:
-        def addresses_known(found: tuple[str, ...] | Exception) -> None:
-            done(found if isinstance(found, Exception) else (MxRecord(0, ascii_domain(domain)),))
+        def addresses_known(denial: str, found: tuple[str, ...] | Exception) -> None:
+            if not isinstance(found, Exception):
+                done(_itself(domain))
+            else:
+                done(NoSuchDomain(denial) if denial else found)
 
         def exchangers_known(outcome: Outcome) -> None:
+            hosts: tuple[MxRecord, ...] = ()
+            denial = ""
             try:
                 hosts = _exchangers(domain, _answer(outcome))
-            except (NoSuchDomain, NullMx, DnsFailure) as problem:
+            except NoSuchDomain as problem:
+                denial = str(problem)
+            except (NullMx, DnsFailure) as problem:
                 done(problem)
+                return
+            if hosts:
+                done(hosts)
             else:
-                if hosts:
-                    done(hosts)
-                else:
-                    self.begin_addresses(domain, addresses_known)
+                self.begin_addresses(domain, partial(addresses_known, denial))
 
         if (address := literal(domain)) is not None:
             done((MxRecord(0, address),))
@@ -192,6 +211,10 @@ def _answer(outcome: Outcome) -> Answer:
     if isinstance(outcome, Answer):
         return outcome
     raise outcome.exception()
+
+
+def _itself(domain: str) -> tuple[MxRecord, ...]:
+    return (MxRecord(0, ascii_domain(domain)),)
 
 
 def _exchangers(domain: str, answer: Answer) -> tuple[MxRecord, ...]:

@@ -5,6 +5,8 @@ Rule 2: a look-up that fails is never a reason against a message.
 Rule 3: the null sender is always accepted (RFC 5321 4.5.5).
 """
 
+from collections.abc import Callable
+
 from smtpd_classic.dns import DnsFailure, NoSuchDomain
 from smtpd_classic.filters.dns_lists import Listing
 from smtpd_classic.mailauth.lookup import ascii_name
@@ -71,14 +73,20 @@ def sender_domain(transaction: Transaction, event: Event) -> Reply | None:
     if not name:
         return reply
     try:
-        exchangers = lookups.exchangers(name)
+        exchangers = _found(lookups.exchangers, name)
         if exchangers:
             return SENDER_TAKES_NO_MAIL if not any(exchangers) else None
-        return None if lookups.ipv4(name) or lookups.ipv6(name) else reply
-    except NoSuchDomain:
-        return reply
+        return None if _found(lookups.ipv4, name) or _found(lookups.ipv6, name) else reply
     except DnsFailure:
         return None
+
+
+def _found(look_up: Callable[[str], tuple[str, ...]], name: str) -> tuple[str, ...]:
+    """Return the records, none for a name that is denied: name servers that know A alone deny the rest (RFC 4074)."""
+    try:
+        return look_up(name)
+    except NoSuchDomain:
+        return ()
 
 
 def reverse_name(transaction: Transaction, event: Event) -> Reply | None:
