@@ -17,7 +17,8 @@ class Authentication:
         "Check incoming mail",
         "Check SPF, DKIM and DMARC of mail from clients that are neither logged in nor trusted, and write the results "
         "into an Authentication-Results field. Mail that looks forged goes to the junk folder or is refused, as the "
-        "following options say.",
+        'following options say. An author\'s name that shows another address, as in "boss@other.example" '
+        "<x@far.example>, is marked in X-Spam-Reason.",
     )
     spf_fail: str = option(
         choice("mark", "refuse"),

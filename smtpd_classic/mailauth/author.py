@@ -3,10 +3,11 @@
 import re
 
 from smtpd_classic.mailauth.lookup import ascii_name
+from smtpd_classic.message.authors import read_authors
 from smtpd_classic.message.headers import HeaderBlock
 from smtpd_classic.message.mailboxes import Unreadable, mailboxes
 
-__all__ = ["AuthorProblem", "author_domain"]
+__all__ = ["AuthorProblem", "address_in_name", "author_domain"]
 
 _LONGEST_PARSED = 8_192
 _ANGLE = re.compile(rb"<[^<>@]*@([^<>@,;:\s]+)>[ \t\n]*(?:\([^()]*\)[ \t\n]*)?$")
@@ -32,6 +33,24 @@ def author_domain(header: HeaderBlock) -> str:
     if len(domains) > 1:
         raise AuthorProblem("the From field has authors of several domains")
     return domains.pop()
+
+
+def address_in_name(header: HeaderBlock) -> str:
+    """Return an address in the display name or a comment of From that is not the author's own; blank for none.
+
+    Many programs show the name alone, so that a reader takes this address for the author.
+    """
+    for field in header.fields(b"from")[:1]:
+        value = header.raw[field.value : field.end]
+        if len(value) > _LONGEST_PARSED or (value.count(b"@") < 2 and b"=?" not in value):
+            continue
+        try:
+            found = read_authors(value)
+        except Unreadable:
+            continue
+        own = {each.address.lower() for each in found.addresses}
+        return next((name for name in found.display_names if name.lower() not in own), "")
+    return ""
 
 
 def _domains(value: bytes) -> set[str]:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from smtpd_classic.mailauth.author import AuthorProblem, author_domain
+from smtpd_classic.mailauth.author import AuthorProblem, address_in_name, author_domain
 from smtpd_classic.mailauth.dkim_verify import DkimResult, DkimVerifier
 from smtpd_classic.mailauth.dmarc import DmarcResult, check_dmarc, confirms
 from smtpd_classic.mailauth.dmarc_record import QUARANTINE
@@ -17,12 +17,14 @@ __all__ = ["MessageCheck", "MessageResults", "results_field"]
 
 @dataclass(frozen=True, slots=True)
 class MessageResults:
-    """The results of all methods. `author` is blank when the message has not exactly one author domain."""
+    """The results of all methods. `author` is blank when the message has not exactly one author domain. `imitated` is
+    an address in the author's display name that is not the author's, or blank."""
 
     spf: SpfResult
     dkim: tuple[DkimResult, ...]
     dmarc: DmarcResult
     author: str
+    imitated: str = ""
 
     @property
     def confirmed(self) -> bool:
@@ -42,7 +44,8 @@ class MessageResults:
         """Return the results for one line of the log."""
         dkim = [f"dkim={each.word}{_where(each.domain, each.selector)}" for each in self.dkim] or ["dkim=none"]
         policy = f" p={self.dmarc.policy}" if self.dmarc.policy else ""
-        return f"spf={self.spf.word}{_where(self.spf.domain)} {' '.join(dkim)} dmarc={self.dmarc.word}{policy}"
+        name = f" name={self.imitated}" if self.imitated else ""
+        return f"spf={self.spf.word}{_where(self.spf.domain)} {' '.join(dkim)} dmarc={self.dmarc.word}{policy}{name}"
 
 
 def _where(*names: str) -> str:
@@ -62,6 +65,7 @@ class MessageCheck:
             self._author = author_domain(header)
         except AuthorProblem as problem:
             self._problem = str(problem)
+        self._imitated = address_in_name(header)
         self._dkim = DkimVerifier(header.raw, now=now, author_domain=self._author)
 
     @property
@@ -88,7 +92,7 @@ class MessageCheck:
             dmarc = DmarcResult(ResultWord.NONE, "", "the author's domain cannot be in DNS")
         else:
             dmarc = check_dmarc(self._author, self._spf, dkim, self._lookups)
-        return MessageResults(self._spf, dkim, dmarc, self._author)
+        return MessageResults(self._spf, dkim, dmarc, self._author, self._imitated)
 
 
 def results_field(server: str, results: MessageResults, disposition: str, iprev: MethodResult | None = None) -> str:

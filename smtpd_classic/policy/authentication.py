@@ -31,6 +31,7 @@ __all__ = [
 
 MARK, JUNK, REFUSE = "mark", "junk", "refuse"
 _STRICTNESS = (MARK, JUNK, REFUSE)
+_ANOTHER_NAME = "the author's name shows another address"
 
 
 def is_checked(transaction: Transaction) -> bool:
@@ -92,7 +93,7 @@ def verdict_on(transaction: Transaction, results: MessageResults) -> Authenticat
     verdict = max(found, key=lambda each: _STRICTNESS.index(each.action))
     if verdict.action != MARK and _is_forwarder(transaction):
         return verdict._replace(action=MARK, reply=None)
-    return verdict
+    return verdict._replace(reason=_ANOTHER_NAME) if verdict.reason == "none" and results.imitated else verdict
 
 
 def _is_forwarder(transaction: Transaction) -> bool:

@@ -186,6 +186,27 @@ def test_a_message_without_one_author_is_junk(world: World, header: bytes) -> No
     assert "dmarc=permerror" in world.results(".Junk")
 
 
+NOTED = " name=boss@example.net -> inbox"
+
+
+@pytest.mark.parametrize(
+    ("author", "reason"),
+    [
+        (b'"boss@example.net" <ann@example.org>', "the author's name shows another address"),
+        (b"ann@example.org (boss@example.net)", "the author's name shows another address"),
+        (b"=?utf-8?q?boss=40example=2Enet?= <ann@example.org>", "the author's name shows another address"),
+        (b'"ANN@example.org" <ann@example.org>', "none"),
+        (b"Ann at work <ann@example.org>", "none"),
+    ],
+)
+def test_a_name_that_shows_another_address_is_marked(world: World, author: bytes, reason: str) -> None:
+    before, noted = len(world.files()), world.instance.log().count(NOTED)
+    assert world.send(TEXT.replace(b"Ann <ann@example.org>", author)).startswith("250")
+    assert len(world.files()) == before + 1
+    assert f"X-Spam-Flag: NO\nX-Spam-Reason: {reason}\n" in world.newest()
+    assert world.instance.log().count(NOTED) == noted + (reason != "none")
+
+
 def test_forged_results_and_spam_fields_are_removed(world: World) -> None:
     forged = (
         b"Authentication-Results: example.test; spf=pass\n"
