@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from smtpd_classic.accounts import add_accounts, generate_password, hash_password
+from smtpd_classic.accounts import add_accounts, generate_password, hash_password, weakness
 from smtpd_classic.accounts.passwords import scheme_problem
 from smtpd_classic.accounts.users import UserLine
 from smtpd_classic.commands.failures import Refused, guarded
@@ -38,20 +38,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     accounts = actions.add_parser("accounts", help="from a CSV file: address, name, password or hash, quota")
     accounts.add_argument("file", metavar="FILE", help="the CSV file, in UTF-8; its first row may name the columns")
+    accounts.add_argument("--force", action="store_true", help="take over weak passwords too")
     accounts.add_argument(
         "--passwords", metavar="FILE", help="the list of generated passwords, for which a file is made (FILE.passwords)"
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    return guarded(lambda: _accounts(load(args.config), args.file, args.passwords or f"{args.file}.passwords"))
+    passwords = args.passwords or f"{args.file}.passwords"
+    return guarded(lambda: _accounts(load(args.config), args.file, passwords, take_weak=args.force))
 
 
-def _accounts(config: Config, path: str, passwords: str) -> int:
+def _accounts(config: Config, path: str, passwords: str, *, take_weak: bool) -> int:
     refused: list[str] = []
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
-            rows = list(_rows(csv.reader(file), path, refused))
+            rows = list(_rows(csv.reader(file), path, refused, take_weak=take_weak))
     except (UnicodeDecodeError, csv.Error) as problem:
         raise Refused(f"{path} cannot be read as a CSV file in UTF-8: {problem}.", os.EX_DATAERR) from None
     found = add_accounts(config, [row.user for row in rows])
@@ -72,7 +74,7 @@ def _accounts(config: Config, path: str, passwords: str) -> int:
     return os.EX_DATAERR if refused else os.EX_OK
 
 
-def _rows(table: Iterator[list[str]], path: str, refused: list[str]) -> Iterator[_Row]:
+def _rows(table: Iterator[list[str]], path: str, refused: list[str], *, take_weak: bool) -> Iterator[_Row]:
     """Yield the rows that can be read; a sentence about each other one goes into `refused`."""
     columns: Sequence[str] = _COLUMNS
     for line, cells in enumerate(table, 1):
@@ -85,7 +87,7 @@ def _rows(table: Iterator[list[str]], path: str, refused: list[str]) -> Iterator
         if line > _MOST_ROWS:
             raise Refused(f"{path} has more than {_MOST_ROWS} rows.", os.EX_DATAERR)
         try:
-            yield _row(line, dict(zip(columns, words, strict=False)))
+            yield _row(line, dict(zip(columns, words, strict=False)), take_weak=take_weak)
         except ValueError as problem:
             refused.append(f"{path}:{line}: {problem}")
 
@@ -96,8 +98,8 @@ def _named_columns(words: list[str]) -> list[str]:
     return names if "address" in names else []
 
 
-def _row(line: int, fields: dict[str, str]) -> _Row:
-    """Return the account of a row. Raises ValueError with a sentence."""
+def _row(line: int, fields: dict[str, str], *, take_weak: bool) -> _Row:
+    """Return the account of a row. Raises ValueError with a sentence, also for a weak password unless `take_weak`."""
     address = fields.get("address", "").lower()
     if not address:
         raise ValueError("there is no address.")
@@ -106,6 +108,8 @@ def _row(line: int, fields: dict[str, str]) -> _Row:
     if _A_HASH.match(password) and scheme_problem(password) is None:
         stored = password
     elif password and not _LIKE_A_HASH.match(password):
+        if not take_weak and (problem := weakness(password, address)) is not None:
+            raise ValueError(f"{problem[:-1]}; --force takes it over all the same.")
         stored = hash_password(password)
     else:  # none, or a hash that no program here can verify
         generated = generate_password()

@@ -14,6 +14,7 @@ import time
 from smtpd_classic.accounts import add_account, generate_password, hash_password, set_alias
 from smtpd_classic.accounts.address import account_problem
 from smtpd_classic.commands.failures import Refused, guarded
+from smtpd_classic.commands.new_password import confirm_weak
 from smtpd_classic.config import load
 from smtpd_classic.config.kinds import DOMAIN_NAME
 from smtpd_classic.daemon.privileges import unreachable_for
@@ -72,6 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--domain", type=_domain, default="example.test", help="the primary domain (%(default)s)")
     parser.add_argument("--user", metavar="NAME", help="the name of the first account (yours)")
     parser.add_argument("--password-stdin", action="store_true", help="read its password from the first line of stdin")
+    parser.add_argument("--force", action="store_true", help="set a weak password too")
     parser.add_argument("--no-hint", action="store_true", help="do not say how to start the server")
 
 
@@ -95,6 +97,8 @@ def _init(args: argparse.Namespace) -> int:
     if wrong := account_problem(address):
         raise Refused(wrong, os.EX_DATAERR)
     password = sys.stdin.readline().rstrip("\r\n") if args.password_stdin else generate_password()
+    if password and args.password_stdin and not args.force:
+        confirm_weak(password, address, ask=False)
     stored = _hashed(password)
     try:
         _make(folder, args.domain, owner.pw_name if owner else _own_name())

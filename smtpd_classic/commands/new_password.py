@@ -9,7 +9,7 @@ from typing import NamedTuple
 from smtpd_classic.accounts import generate_password, hash_password, scram_hash, weakness
 from smtpd_classic.commands.failures import Refused
 
-__all__ = ["NewPassword", "add_password_arguments", "new_password"]
+__all__ = ["NewPassword", "add_password_arguments", "confirm_weak", "new_password"]
 
 
 def add_password_arguments(parser: argparse.ArgumentParser) -> None:

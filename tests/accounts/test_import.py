@@ -69,6 +69,16 @@ def test_a_row_that_is_not_taken_over_is_named_and_the_others_are(shell: Shell, 
     assert "new@example.org" in shell("user list").out
 
 
+def test_a_weak_password_is_taken_over_only_by_force(shell: Shell) -> None:
+    path = table(shell, "new@example.org,,password1\n")
+    done = shell(f"import accounts {path}")
+    assert done.code == os.EX_DATAERR
+    assert f"{path}:1: the password is one of those that are tried first; --force" in done.err
+    assert "new@example.org" not in shell("user list").out
+    assert shell(f"import accounts --force {path}").code == 0
+    assert shell.accounts.authenticate("new@example.org", "password1") is not None
+
+
 @pytest.mark.parametrize("text", [b"\xff\xfe", b'"open,\n', b"a\x00b\n"])
 def test_a_file_of_another_kind_adds_nothing(shell: Shell, text: bytes) -> None:
     path = table(shell, "")

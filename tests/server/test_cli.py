@@ -226,6 +226,16 @@ def test_init_takes_a_password_from_stdin(folder: Path) -> None:
     assert (done.returncode, done.stdout) == (0, "login:    joe@example.test\n")
 
 
+def test_init_takes_a_weak_password_only_by_force(folder: Path) -> None:
+    line = [sys.executable, "-m", "smtpd_classic", "init", str(folder / "mine"), "--user", "joe", "--password-stdin"]
+    done = subprocess.run(line, input="joe12345\n", capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (65, "")
+    assert "the name of the account" in done.stderr
+    assert not (folder / "mine").exists()
+    done = subprocess.run([*line, "--force"], input="joe12345\n", capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0
+
+
 def test_init_overwrites_nothing(folder: Path) -> None:
     (folder / "precious").write_text("data")
     done = command("init", str(folder))

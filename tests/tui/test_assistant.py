@@ -167,6 +167,26 @@ def test_the_whole_way_needs_few_keys_besides_text(path: Path, taken: None) -> N
     assert keys <= 23, "two more close the test and the message"
 
 
+def test_esc_asks_before_it_discards_the_answers(path: Path) -> None:
+    tui = Tui(path).press("enter").press("ctrl u").type("mine.example").choose("Next").press("esc")
+    assert "Discard the input?" in tui.dialog_text
+    tui.press("esc")
+    assert "First account" in tui.dialog_text
+    tui.press("esc").choose("Discard")
+    assert not tui.dialog()
+    tui.press("meta g", "enter", "esc")
+    assert not tui.dialog()
+
+
+def test_a_weak_password_of_the_first_account_needs_a_second_next(path: Path) -> None:
+    tui = Tui(path).press("enter").press("ctrl u").type("example.org").choose("Next")
+    tui.press("ctrl u").type("ann").press("enter", "enter").type("ann12345").choose("Next")
+    assert "The password is the name of the account" in tui.dialog_text
+    assert "First account" in tui.dialog_text
+    tui.choose("Next")
+    assert "Certificate file" in tui.dialog_text
+
+
 def test_whoever_wants_none_of_it_may_look_around(path: Path) -> None:
     tui = Tui(path).choose("Not now")
     assert not tui.dialog()

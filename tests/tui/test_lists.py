@@ -87,6 +87,17 @@ def test_a_direct_domain_with_its_hosts(tui: Tui) -> None:
     ]
 
 
+def test_esc_asks_before_it_discards_a_host(tui: Tui) -> None:
+    tui.go("Direct Delivery").press("enter", "tab", "a").type("mail.new.example").press("tab", " ", "esc")
+    assert "Discard the input?" in tui.dialog_text
+    tui.choose("Go on editing")
+    assert "mail.new.example" in tui.dialog_text
+    tui.press("esc").choose("Discard")
+    assert "Add a host" not in tui.dialog_text
+    tui.press("a", "esc")
+    assert "Discard" not in tui.dialog_text
+
+
 def test_looking_at_hosts_keeps_their_passwords(tui: Tui) -> None:
     tui.go("Direct Delivery").press("enter")
     assert "topsecret" not in tui.text

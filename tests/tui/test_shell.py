@@ -175,12 +175,27 @@ def test_a_file_that_cannot_be_read_is_one_sentence_and_the_sudo_line(tui: Tui) 
     assert "sudo smtpd-classic-tui --config" in tui.dialog_text
 
 
-def test_up_from_the_buttons_goes_to_the_row_above_them(tui: Tui) -> None:
-    tui.go("Direct Delivery").press("enter")
+@pytest.mark.parametrize(
+    ("screen", "keys", "button"),
+    [
+        ("Trusted Hosts", ["a"], "OK"),
+        ("Direct Delivery", ["enter"], "OK"),
+        ("Direct Delivery", ["enter", "tab", "a"], "OK"),
+        ("Mail Header Replace", ["a"], "OK"),
+        ("Domains", ["a"], "OK"),
+        ("Listeners & TLS", ["enter"], "OK"),
+        ("Accounts", ["a"], "OK"),
+        ("Aliases", ["a"], "OK"),
+        ("Log", ["/"], "Filter"),
+    ],
+)
+def test_up_from_the_buttons_goes_to_the_row_above_them(tui: Tui, screen: str, keys: list[str], button: str) -> None:
+    tui.go(screen).press(*keys)
     dialog = tui.shell._layers.top
     assert dialog is not None
-    tui.to("OK").press("up")
-    assert dialog.list.focus is dialog._rows[-2]  # the last field; the sentence on errors below it takes no focus
+    tui.to(button).press("up")
+    assert dialog.list.focus is [row for row in dialog._rows if row.selectable()][-1]
+    assert dialog._frame.focus_position == "body"
 
 
 def test_quitting_with_changes_asks_and_staying_is_the_safe_answer(tui: Tui) -> None:

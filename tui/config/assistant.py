@@ -8,6 +8,7 @@ from functools import partial
 
 import urwid
 
+from smtpd_classic.accounts import weakness
 from smtpd_classic.config import Config
 from tui.config.apply import settle, tell
 from tui.config.assistant_file import PAGES, NewConfiguration, Page, as_rows, guesses, make, make_again, user_exists
@@ -18,6 +19,7 @@ from tui.config.run_test import run_test
 from tui.config.start import start_server
 from tui.config.test_message_dialog import ask_trial
 from tui.shell.context import AppContext, sentence
+from tui.shell.discard_question import esc_asks
 from tui.widgets.buttons import Pressed
 from tui.widgets.dialog import Dialog, ask, message
 from tui.widgets.flow import Flow
@@ -29,11 +31,14 @@ __all__ = ["Assistant"]
 class Assistant:
     def __init__(self, context: AppContext) -> None:
         self._context = context
-        self._answers = guesses()
+        self._guesses = guesses()
+        self._answers = dict(self._guesses)
         self._at = 0
         self._error = urwid.Text("")
         self._working = False
         self._replacing = False
+        self._esc = esc_asks(context.shell, lambda: self._answers != self._guesses)
+        self._weak = ""  # the weak password that [Next] was refused for, once
 
     def begin(self) -> None:
         """Welcome a new administrator; over an existing file offer only steps that lose nothing."""
@@ -96,7 +101,7 @@ class Assistant:
         buttons: list[tuple[str, Pressed]] = [("Next", lambda: self._next(fields)), ("Back", self._back)]
         buttons.append(("Cancel", self._context.shell.close))
         title = f"{page.title} ({self._at + 1} of {len(PAGES) + 1})"
-        dialog = Dialog(title, rows, buttons, self._context.shell.close, width=76, words=_words, enter_accepts=True)
+        dialog = Dialog(title, rows, buttons, self._esc, width=76, words=_words, enter_accepts=True)
         dialog.focus_on(fields[0])
         self._context.shell.open(dialog)
 
@@ -122,6 +127,11 @@ class Assistant:
             return "A relay was chosen; it needs a host name."
         if "relay" in names and bool(answers["relay_user"]) != bool(answers["relay_password"]):
             return "A login at the relay takes a user and a password."
+        if "password" in names and answers["password"] and answers["password"] != self._weak:
+            problem = weakness(answers["password"], f"{answers['user']}@{answers['domain']}")
+            if problem is not None:
+                self._weak = answers["password"]
+                return f"{problem[:1].upper()}{problem[1:]} Next once more sets it all the same."
         if "key" in names and bool(answers["certificate"]) != bool(answers["key"]):
             return "A certificate and its key go together."
         if "service" in names and answers["service"] and not user_exists(answers["service"]):
@@ -148,7 +158,7 @@ class Assistant:
             ("Cancel", self._context.shell.close),
         ]
         title = f"Ready? ({self._at + 1} of {self._at + 1})"
-        self._context.shell.open(Dialog(title, rows, buttons, self._context.shell.close, width=76, focus_button=0))
+        self._context.shell.open(Dialog(title, rows, buttons, self._esc, width=76, focus_button=0))
 
     def _write(self) -> None:
         if self._working:

@@ -6,6 +6,7 @@ import urwid
 
 from smtpd_classic.config.kinds import BOOLEAN, HOSTS, Host, host_text
 from tui.shell.context import AppContext
+from tui.shell.discard_question import esc_asks
 from tui.widgets.buttons import ButtonRow
 from tui.widgets.dialog import Dialog
 from tui.widgets.editors import CheckBoxEditor, Editor, LineEditor, SecretEditor
@@ -68,6 +69,7 @@ class HostsEditor:
         rows = [_labelled(label, editor) for label, editor in zip(_LABELS, editors, strict=True)]
         rows.append(urwid.Text(" SSL: on port 465 TLS from the first byte, else STARTTLS."))
         error = urwid.Text("")
+        before = [editor.text for editor in editors]
 
         def accept() -> None:
             name, ssl, user, password = (editor.text.strip() for editor in editors)
@@ -84,7 +86,8 @@ class HostsEditor:
 
         title = "Add a host" if at is None else "Change the host"
         buttons = [("OK", accept), ("Cancel", self._context.shell.close)]
-        self._context.shell.open(Dialog(title, [*rows, error], buttons, self._context.shell.close, width=60))
+        esc = esc_asks(self._context.shell, lambda: before != [editor.text for editor in editors])
+        self._context.shell.open(Dialog(title, [*rows, error], buttons, esc, width=60))
 
     def _store(self, at: int | None, line: str) -> None:
         if at is None:
