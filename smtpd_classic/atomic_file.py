@@ -3,6 +3,7 @@
 The new content is written beside the old file, synced, and renamed over it; then the folder is synced, so that the new
 name is durable too. Every failure before the rename removes the new file and leaves the old one as it was. A process
 that was killed on the way leaves its draft; the next replacement in the folder removes drafts that are an hour old.
+Files that need no sync are replaced by their own modules, with drafts of the same name, which the server sweeps.
 """
 
 import os
@@ -14,11 +15,17 @@ from contextlib import suppress
 
 from smtpd_classic.durable import sync_folder, write_all
 
-__all__ = ["replace", "sweep"]
+__all__ = ["draft_of", "replace", "sweep"]
 
 _DRAFT = re.compile(r"\..+\.[0-9a-f]{16}")
 _DRAFT_AGE_S = 3600.0
 _NEW_FILE_MODE = 0o600  # a file that did not exist before may hold secrets
+
+
+def draft_of(path: str) -> str:
+    """Return a new name beside the file, for a draft that `sweep` removes if its process is killed."""
+    folder, name = os.path.split(path)
+    return os.path.join(folder, f".{name[:200]}.{secrets.token_hex(8)}")
 
 
 def replace(path: str | os.PathLike[str], data: bytes) -> None:
@@ -29,7 +36,7 @@ def replace(path: str | os.PathLike[str], data: bytes) -> None:
     """
     target = os.path.realpath(path)
     folder = os.path.dirname(target)
-    draft = os.path.join(folder, f".{os.path.basename(target)[:200]}.{secrets.token_hex(8)}")
+    draft = draft_of(target)
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         try:

@@ -16,6 +16,7 @@ import re
 import secrets
 from datetime import date
 
+from smtpd_classic.atomic_file import draft_of
 from smtpd_classic.shared_state import SharedState
 from smtpd_classic.srs_senders import SenderStore, SharedSenderStore
 
@@ -143,7 +144,7 @@ def made_secret(path: str) -> bytes:
         return read_secret(path)
     except FileNotFoundError:
         pass
-    draft = f"{path}.{secrets.token_hex(8)}"
+    draft = draft_of(path)
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:

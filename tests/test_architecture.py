@@ -38,10 +38,10 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     "message": ({"config", "domain_name", "smtp"}, set()),
     "runtime": ({"atomic_file", "config", "shared_state"}, {"filelock"}),
     "milter": ({"config", "pool"}, set()),
-    "counters": ({"shared_state"}, set()),
+    "counters": ({"atomic_file", "shared_state"}, set()),
     "shared_state": ({"config"}, {"redis"}),
     "sharing": ({"config", "counters", "runtime", "shared_state"}, set()),
-    "srs": ({"shared_state", "srs_senders"}, set()),
+    "srs": ({"atomic_file", "shared_state", "srs_senders"}, set()),
     "srs_senders": ({"shared_state"}, set()),
     "approval": ({"config", "spool"}, set()),
     "tnef": (set(), {"tnefparse"}),
@@ -50,6 +50,7 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     "client": (
         {
             "accounts",
+            "atomic_file",
             "config",
             "dns",
             "domain_name",
@@ -127,7 +128,7 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     ),
     "server.suites": ({"config"}, set()),
     "server.tls": ({"server.certificate", "server.suites"}, set()),
-    "server.self_signed": ({"domain_name", "server.tls"}, {"cryptography"}),
+    "server.self_signed": ({"atomic_file", "domain_name", "server.tls"}, {"cryptography"}),
     "server": (
         {"config", "domain_name", "log", "policy", "reception", "runtime", "server.suites", "server.tls", "services"}
         | {"smtp"},

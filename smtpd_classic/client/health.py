@@ -10,6 +10,7 @@ import os
 import threading
 from collections.abc import Callable, Hashable, Iterable
 
+from smtpd_classic.atomic_file import draft_of
 from smtpd_classic.client.transport import Peer
 from smtpd_classic.runtime.hosts import HostMark
 
@@ -130,7 +131,7 @@ class Health:
                 for key, mark in self._marks.items()
                 if mark.since <= now < mark.until
             }
-        temporary = f"{path}.{os.getpid()}"
+        temporary = draft_of(path)
         try:
             with open(temporary, "w", encoding="utf-8") as file:
                 json.dump(list(found.values())[:1000], file)

@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from typing import TypeVar
 
+from smtpd_classic.atomic_file import draft_of
 from smtpd_classic.counters.group_counters import NO_NUMBER, GroupCounters, TableFull
 from smtpd_classic.counters.store import Amount, Number, Seen, Taken
 from smtpd_classic.counters.table import (
@@ -89,7 +90,7 @@ class FileCounterStore:
         """Keep a short text. Raises OSError."""
         path = self._text_path(group, name)
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-        draft = f"{path}.{os.getpid()}.{threading.get_ident()}"
+        draft = draft_of(path)
         with open(draft, "w", encoding="utf-8", errors="surrogateescape") as file:
             file.write(text)
         os.replace(draft, path)
@@ -168,7 +169,7 @@ class FileCounterStore:
             os.unlink(draft)
 
     def _draft(self, slots: int) -> tuple[str, int]:
-        draft = f"{self._path}.{os.getpid()}.{id(self):x}"
+        draft = draft_of(self._path)
         descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         write_empty(descriptor, slots)
         return draft, descriptor

@@ -1,17 +1,22 @@
 """The child processes of a server: receivers, the delivering process, and the sweeper."""
 
+import os
 import socket
 import sys
 import time
 from collections.abc import Callable
 
+from smtpd_classic import atomic_file
 from smtpd_classic.accounts import Accounts
+from smtpd_classic.config import Config
 from smtpd_classic.daemon.instance import Generation
 from smtpd_classic.daemon.lifecycle import HAND_OVER_S, STOP, STOP_S, ControlChannel, Draining
 from smtpd_classic.dns import DnsResolver
 from smtpd_classic.durable import observe_syncs
 from smtpd_classic.mailstore.store import MailStore, MailStoreBroken
+from smtpd_classic.policy.greylist import greylist_folder
 from smtpd_classic.policy.rules import not_verified
+from smtpd_classic.policy.sending_limits import counters_folder
 from smtpd_classic.reception import Reception
 from smtpd_classic.server.acceptor import Acceptor
 from smtpd_classic.server.context import ListenerContext
@@ -131,7 +136,8 @@ def sweep(setting: Generation, supervisor: socket.socket) -> None:
 
 
 def sweep_up(services: Services) -> None:
-    """Sweep the files that dead processes have left in the spool and in the mail folder."""
+    """Sweep the files that dead processes have left: drafts, and messages in the spool and in the mail folder."""
+    _sweep_drafts(services.config)
     try:
         services.spool.sweep(time.time())
         delivered = services.mail_store.sweep(services.folder_of)
@@ -140,3 +146,10 @@ def sweep_up(services: Services) -> None:
         return
     if delivered:
         services.log.write("local", f"delivered {delivered} messages that a dead process had left")
+
+
+def _sweep_drafts(config: Config) -> None:
+    atomic_file.sweep(config.server.spool_folder)
+    for top in (config.server.run_folder, counters_folder(config), greylist_folder(config)):
+        for folder, _, _ in os.walk(top):
+            atomic_file.sweep(folder)

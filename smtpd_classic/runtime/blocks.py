@@ -6,10 +6,10 @@ one stat of it. To unblock a client, remove its file.
 
 import ipaddress
 import os
-import secrets
 import time
 from typing import NamedTuple
 
+from smtpd_classic.atomic_file import draft_of
 from smtpd_classic.runtime.clients import client_key
 
 __all__ = ["Block", "Blocks"]
@@ -51,7 +51,7 @@ class Blocks:
         """Block the client (of IPv6 its /64) from now on. Raises OSError, or ValueError when `ip` is no address."""
         name = client_key(ip)
         until = time.time() + seconds
-        temporary = os.path.join(self.folder, f".{name}.{secrets.token_hex(6)}")
+        temporary = draft_of(os.path.join(self.folder, name))
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
         try:
             os.write(fd, reason.encode("utf-8", "replace")[:500])

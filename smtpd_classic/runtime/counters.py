@@ -17,6 +17,7 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import NamedTuple
 
+from smtpd_classic.atomic_file import draft_of
 from smtpd_classic.runtime.clients import client_key
 from smtpd_classic.runtime.measures import MEASURED, delivery_measure
 
@@ -73,7 +74,7 @@ class Counters:
 
     def make(self, columns: int) -> None:
         """Make the file anew, everything zero. Raises OSError."""
-        temporary = f"{self._path}.{secrets.token_hex(6)}"
+        temporary = draft_of(self._path)
         fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
         try:
             os.pwrite(fd, _HEADER.pack(_MAGIC, columns, 0, secrets.token_bytes(32)), 0)

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple
 
+from smtpd_classic.atomic_file import draft_of
+
 __all__ = ["NeighbourState", "NeighbourStates"]
 
 _REFRESH_S = 10.0
@@ -88,6 +90,7 @@ class NeighbourStates:
         path = os.path.join(self._folder, state.name)
         with suppress(OSError):
             os.makedirs(self._folder, mode=0o755, exist_ok=True)
-            with open(f"{path}.{os.getpid()}", "w", encoding="utf-8") as file:
+            draft = draft_of(path)
+            with open(draft, "w", encoding="utf-8") as file:
                 json.dump(state._asdict(), file)
-            os.replace(f"{path}.{os.getpid()}", path)
+            os.replace(draft, path)

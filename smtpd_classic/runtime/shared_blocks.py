@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from filelock import lock_descriptor, unlock_descriptor
 
+from smtpd_classic.atomic_file import draft_of
 from smtpd_classic.runtime.blocks import Block, Blocks
 from smtpd_classic.shared_state import SharedState, SharedStateDown, scripts
 
@@ -142,9 +143,10 @@ class SharedBlocks:
 
     def _keep(self, blocks: dict[str, float]) -> None:
         path = os.path.join(self._folder, "shared-blocks.json")
-        with open(f"{path}.new", "w", encoding="utf-8") as file:
+        draft = draft_of(path)
+        with open(draft, "w", encoding="utf-8") as file:
             json.dump(blocks, file)
-        os.replace(f"{path}.new", path)
+        os.replace(draft, path)
 
 
 def _same(one: float, other: float) -> bool:

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from smtpd_classic.atomic_file import draft_of
+
 __all__ = ["DaemonStatus", "Listening", "StatusFile", "own_status", "places"]
 
 
@@ -58,7 +60,7 @@ class StatusFile:
 
     def write(self, status: DaemonStatus) -> None:
         """Replace the file. Raises OSError. No sync: after a power cut there is no daemon to tell about."""
-        temporary = f"{self.path}.{os.getpid()}"
+        temporary = draft_of(self.path)
         with open(temporary, "w", encoding="utf-8") as file:
             json.dump(asdict(status), file, indent=1)
             file.write("\n")

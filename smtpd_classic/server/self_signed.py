@@ -6,13 +6,13 @@ a stolen key cannot sign other certificates.
 
 import os
 import socket
-import tempfile
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
+from smtpd_classic.atomic_file import draft_of, sweep
 from smtpd_classic.domain_name import ascii_domain
 from smtpd_classic.server.tls import CertificateProblem
 
@@ -120,7 +120,8 @@ def _signed(key: "RSAPrivateKey", names: Iterable[str], now: datetime) -> bytes:
 
 def _write(path: str, content: bytes, mode: int) -> None:
     """Replace a file in one step; a new one belongs to the owner of the old one where that is allowed."""
-    descriptor, draft = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".new-")
+    draft = draft_of(path)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         with open(descriptor, "wb") as file:
             file.write(content)
@@ -134,6 +135,7 @@ def _write(path: str, content: bytes, mode: int) -> None:
         with suppress(OSError):
             os.unlink(draft)
         raise
+    sweep(os.path.dirname(path))
 
 
 def _read(certificate: str) -> "x509.Certificate | None":

@@ -282,11 +282,11 @@ def test_hints_are_true(folder: Path) -> None:
 def test_init_that_fails_leaves_nothing_in_the_way(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def full(**_names: str) -> None:
+    def full(_path: str) -> str:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as without:
-        without.setattr(tempfile, "mkstemp", full)
+        without.setattr("smtpd_classic.server.self_signed.draft_of", full)
         assert main(["init", str(folder / "mine")]) == 69
     assert "A self-signed certificate cannot be made" in capsys.readouterr().err
     assert list((folder / "mine").iterdir()) == []
