@@ -20,6 +20,7 @@ from smtpd_classic.submission.message import SubmittedMessage, split
 
 __all__ = [
     "MOST_RECIPIENTS",
+    "BlankMaildropFile",
     "CorruptMaildropFile",
     "MaildropMessage",
     "folder_in",
@@ -42,6 +43,10 @@ _HEX = frozenset("0123456789abcdef")
 
 class CorruptMaildropFile(Exception):
     """It is no message; the text says why."""
+
+
+class BlankMaildropFile(CorruptMaildropFile):
+    """A power cut has left the file empty or full of NUL: its writer had not come to its end."""
 
 
 class MaildropMessage(NamedTuple):
@@ -209,7 +214,10 @@ def read(fd: int) -> MaildropMessage:
 
 def _lines(file: BinaryIO) -> Iterator[tuple[str, str]]:
     """The lines before the empty one."""
-    if file.readline(LONGEST_LINE) != _MAGIC:
+    first = file.readline(LONGEST_LINE)
+    if not first.strip(b"\0"):
+        raise BlankMaildropFile("it is empty, or begins with NULs")
+    if first != _MAGIC:
         raise CorruptMaildropFile("it does not begin like one")
     for _ in range(MOST_LINES):
         line = file.readline(LONGEST_LINE)

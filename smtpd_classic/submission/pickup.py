@@ -6,7 +6,7 @@ name, and belongs to its owner.
 Rule 1: a message is in the queue, in the mailboxes, or reported as undeliverable, before its file is removed; a crash
 in between repeats it.
 Rule 2: recipients that are deferred stay here, alone, until they are accepted or the message is too old.
-Rule 3: a file that is no message is moved to quarantine/ and reported.
+Rule 3: a file that is no message is moved to quarantine/ and reported; one that a power cut left blank is removed.
 Rule 4: no user keeps the others waiting. The users take turns, a look takes a bounded number of files of each, and
 files of one user beyond a limit are set aside.
 """
@@ -23,7 +23,7 @@ from smtpd_classic.log import printable
 from smtpd_classic.services import Services
 from smtpd_classic.submission import maildrop
 from smtpd_classic.submission.inject import InjectionResult, Injector
-from smtpd_classic.submission.maildrop import CorruptMaildropFile, MaildropMessage
+from smtpd_classic.submission.maildrop import BlankMaildropFile, CorruptMaildropFile, MaildropMessage
 from smtpd_classic.submission.message import HeaderTooLong
 from spool.claim import give_back, lock_entry
 from spool.quarantine import set_aside
@@ -114,6 +114,10 @@ class Pickup:
             self._take(name, path)
         except FileNotFoundError:
             return
+        except BlankMaildropFile as why:  # its writer did not come to its end
+            self._warn(f"maildrop/{name} was removed: {why}")
+            with suppress(OSError):
+                os.unlink(path)
         except (CorruptMaildropFile, HeaderTooLong) as why:
             self._set_aside(name, path, why)
         except OSError as problem:

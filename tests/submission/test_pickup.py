@@ -146,6 +146,16 @@ def test_a_message_that_is_refused_comes_back_whole_if_wanted(tmp_path: Path) ->
     assert place.here.mailbox("joe@example.org") == []
 
 
+def test_a_letter_over_the_limit_of_messages_comes_back(tmp_path: Path) -> None:
+    place = Place(tmp_path, "[basic]\nmax_message_size = 1000\n")
+    place.leave("joe", message=MESSAGE + b"0123456789\n" * 200)
+    place.look()
+    _, said = bounce(place)
+    assert b"Status: 5.3.4\n" in said
+    assert place.here.mailbox("joe@example.org") == []
+    assert place.files() == []
+
+
 def test_who_wants_no_bounce_gets_none(place: Place) -> None:
     place.leave("nobody", notify="NEVER")
     place.look()
@@ -308,10 +318,6 @@ def garbage(place: Place, path: Path) -> None:
     path.write_bytes(b"garbage")
 
 
-def nothing(place: Place, path: Path) -> None:
-    path.touch()
-
-
 def half_a_letter(place: Place, path: Path) -> None:
     whole = place.folder / place.leave("joe", message=b"\nsecret\n")
     path.write_bytes(whole.read_bytes()[:-3])
@@ -326,7 +332,7 @@ def commands_in_an_address(place: Place, path: Path) -> None:
 
 @pytest.mark.parametrize(
     "make",
-    [a_symbolic_link, a_hard_link, a_pipe, a_folder, garbage, nothing, half_a_letter, commands_in_an_address],
+    [a_symbolic_link, a_hard_link, a_pipe, a_folder, garbage, half_a_letter, commands_in_an_address],
     ids=lambda make: make.__name__.replace("_", " "),
 )
 def test_what_is_no_letter_is_set_aside(place: Place, make: Callable[[Place, Path], None]) -> None:
@@ -337,6 +343,14 @@ def test_what_is_no_letter_is_set_aside(place: Place, make: Callable[[Place, Pat
     assert place.here.mailbox("joe@example.org") == []
     assert place.here.queue() == []
     assert "quarantine" in place.log()[-1]
+
+
+@pytest.mark.parametrize("content", [b"", b"\0" * 10, b"\0" * 100_000])
+def test_a_file_that_the_power_cut_left_empty_or_full_of_nul_is_removed(place: Place, content: bytes) -> None:
+    (place.folder / NAME).write_bytes(content)
+    place.look()
+    assert (place.files(), place.set_aside()) == ([], [])
+    assert f"maildrop/{NAME} was removed" in place.log()[-1]
 
 
 @pytest.mark.parametrize("name", ["letter", NAME.upper(), NAME[:-1], "x" * 255, "a\nb", ".hidden"])
