@@ -87,3 +87,14 @@ def test_the_compiler_takes_them(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert any((tmp_path / "build").glob("**/*.c"))
+
+
+def test_without_a_compiler_one_line_says_so() -> None:
+    """And nothing is compiled."""
+    environment = os.environ | {"SMTPD_CLASSIC_COMPILE": "1", "CC": "no-such-compiler"}
+    command = [sys.executable, "setup.py", "-q", "build_ext"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "Compiling needs a C compiler, and there is no no-such-compiler (Debian: apt-get install gcc python3-dev).\n"
+    )

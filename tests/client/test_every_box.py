@@ -41,6 +41,10 @@ MAIL_4, MAIL_5 = (refusing(events.MailFrom, Reply(code, f"{code // 100}.1.0", "n
 RCPT_4, RCPT_5 = (refusing(events.RcptTo, Reply(code, f"{code // 100}.1.1", "no")) for code in (450, 550))
 DATA_4, DATA_5 = (refusing(events.EndContent, Reply(code, f"{code // 100}.6.0", "no")) for code in (451, 554))
 DROPS = dropping(events.StartContent)
+NO_EHLO: dict[str, Any] = {
+    "script": lambda event, talk: DROP if isinstance(event, events.Hello) and event.extended else None
+}
+NO_STARTTLS = TLS | dropping(events.StartTls)
 
 MX_OFF = "look_up_mx = no\n"
 ON_FAILURE = "relay_when_delivery_fails = yes\nrelay_hosts = relay.test:{relay.test}\n"
@@ -118,6 +122,14 @@ ROWS = [
     Row("TLS when offered", "", {"mx1.test": TLS}, To("mx1.test", ENCRYPTED)),
     Row("TLS when offered, with any certificate", "", {"mx1.test": FALSE_TLS}, To("mx1.test", ENCRYPTED)),
     Row("plaintext to the same host when TLS fails", "", {"mx1.test": BROKEN_TLS, "mx2.test": TLS}, To("mx1.test")),
+    Row("HELO to the same host when it closes at EHLO", "", {"mx1.test": NO_EHLO, "mx2.test": UP}, To("mx1.test")),
+    Row("plaintext to the same host when it closes at STARTTLS", "", {"mx1.test": NO_STARTTLS}, To("mx1.test")),
+    Row(
+        "no plaintext when it closes at STARTTLS and TLS is required",
+        ALWAYS + SSL,
+        {"relay.test": NO_STARTTLS},
+        Not("delayed", "4.4.2"),
+    ),
     Row("no TLS when it is off", PLAIN, {"mx1.test": TLS}, To("mx1.test")),
     Row("no TLS to the relay when it is off", PLAIN + ALWAYS, {"relay.test": TLS}, To("relay.test")),
     # relay_always

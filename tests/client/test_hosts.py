@@ -3,8 +3,10 @@
 import email
 import email.policy
 import socket
+import ssl
 import threading
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 
 import pytest
@@ -17,7 +19,7 @@ from smtpd_classic.smtp import events
 from smtpd_classic.smtp.events import Event
 from smtpd_classic.smtp.reply import Reply
 from spool import Recipient
-from tests.client.fake_host import DROP, SILENCE, FakeHost, RawHost, Script, Talk, hosts, own_ip
+from tests.client.fake_host import DROP, SILENCE, FakeHost, RawHost, Script, Talk, certificate, hosts, own_ip
 from tests.client.world import MESSAGE, QUICK, Clock, config_of, deliver, job_for, network_of
 
 BOB, EVE = "bob@example.org", "eve@example.org"
@@ -149,6 +151,38 @@ def test_a_host_that_never_answers_is_waited_for_no_longer_than_is_due(kind: typ
         outcome = send(_hasty(network), job_for(BOB))[BOB]
     assert (outcome.action.value, outcome.reply.enhanced) == ("delayed", "4.4.2")
     assert "timed out" in outcome.reply.text
+
+
+class SilentTls(FakeHost):
+    """It takes STARTTLS, and never answers the handshake."""
+
+    def _wrapped(self, connection: socket.socket, ends: ExitStack) -> ssl.SSLSocket:
+        while connection.recv(65536):
+            pass
+        raise OSError("the client has given up")
+
+
+@pytest.mark.parametrize("silent", ["handshake", "EHLO behind it"])
+def test_a_host_that_falls_silent_under_tls_gets_the_message_in_plaintext(silent: str) -> None:
+    greeted: set[int] = set()
+
+    def script(event: Event, talk: Talk) -> str | None:
+        if not isinstance(event, events.Hello):
+            return None
+        again = talk.number in greeted
+        greeted.add(talk.number)
+        return SILENCE if again else None
+
+    host = (SilentTls if silent == "handshake" else FakeHost)(tls=certificate("mx1.example.org"), script=script)
+    with hosts(host):
+        network = world(host)
+        outcome = send(replace(network, timeouts=QUICK.scaled(0.5)), job_for(BOB))[BOB]
+    assert outcome.action.value == "delivered"
+    assert (host.connections, host.got[0].encrypted) == (2, False)
+
+
+def test_the_handshake_and_the_ehlo_behind_it_have_thirty_seconds() -> None:
+    assert Timeouts().handshake == 30.0
 
 
 def _hasty(network: Network) -> Network:

@@ -53,6 +53,11 @@ class TestPage:
         assert missing == set()
 
 
+def test_the_421_to_idle_clients_at_a_reload_is_in_the_manual() -> None:
+    text = (MAN / "smtpd-classic.8").read_text(encoding="utf-8")
+    assert "idle gets the reply 421" in text.partition(".It Cm reload")[2].partition("\n.It ")[0]
+
+
 def leaves(parser: argparse.ArgumentParser, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], set[str]]]:
     """Each command in all its words, with its options."""
     below = next((each for each in parser._actions if isinstance(each, argparse._SubParsersAction)), None)

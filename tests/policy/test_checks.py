@@ -16,8 +16,9 @@ from smtpd_classic.policy import CHECKS, Client, ClientContext, ResolvedRecipien
 from smtpd_classic.policy.limits import content_limit
 from smtpd_classic.policy.networks import Networks
 from smtpd_classic.policy.patterns import Patterns
+from smtpd_classic.policy.recipients import resolve
 from smtpd_classic.smtp.events import Connected, EndContent, Event, HeaderRead, MailFrom, RcptTo, StartContent
-from tests.reception.world import RESOLVER, World, world
+from tests.reception.world import CONFIG, RESOLVER, World, world
 
 OPTIONS = {option.name for section in SECTIONS for option in section.options()}
 # Checks of something that is no option: of accounts, of our own trace header.
@@ -314,6 +315,26 @@ def test_from_and_sender_belong_to_the_login(tmp_path: Path, header: bytes, obje
     assert short(policy.first_objection(transaction, HeaderRead())) == objection
     transaction.peer.login = None
     assert policy.first_objection(transaction, HeaderRead()) is None
+
+
+@pytest.mark.parametrize(
+    ("listening", "path", "resolved"),
+    [
+        ("192.0.2.80", "joe@[192.0.2.80]", "joe@example.org"),
+        ("192.0.2.80", "PostMaster@[192.0.2.80]", "postmaster@example.org"),
+        ("2001:db8::80", "joe@[IPv6:2001:db8::80]", "joe@example.org"),
+        ("0.0.0.0, ::", "joe@[127.0.0.1]", "joe@example.org"),
+        ("192.0.2.80", "joe@[192.0.2.81]", "remote"),
+        ("0.0.0.0, ::", "joe@[192.0.2.81]", "remote"),
+        ("0.0.0.0", "joe@[0.0.0.0]", "remote"),
+    ],
+)
+def test_users_and_the_postmaster_are_reached_by_our_own_address(
+    tmp_path: Path, listening: str, path: str, resolved: str
+) -> None:
+    config = CONFIG.replace("[listener smtp]\n", f"[listener smtp]\naddress = {listening}\n")
+    found = resolve(world(tmp_path, config=config).policy().rules, path)
+    assert (found.how if found.remote else found.address) == resolved
 
 
 # Networks and patterns -------------------------------------------------------------------------------------------

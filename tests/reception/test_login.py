@@ -130,6 +130,18 @@ def test_protocol_errors_block_and_refused_recipients_do_not(tmp_path: Path) -> 
     assert here.talk()().startswith(b"421 4.7.0")
 
 
+@pytest.mark.parametrize(("attempts", "greeting"), [(5, b"220"), (6, b"421 4.7.0")])
+def test_refused_relaying_blocks_in_numbers(tmp_path: Path, attempts: int, greeting: bytes) -> None:
+    """A device that was set up wrongly tries once or twice."""
+    here = world(tmp_path, RULES)
+    talk = greeted(here)
+    talk.line("MAIL FROM:<x@elsewhere.example>")
+    for number in range(attempts):
+        assert talk.line(f"RCPT TO:<victim{number}@elsewhere.example>").startswith("550 5.7.1")
+    talk.end()
+    assert here.talk()().startswith(greeting)
+
+
 def test_a_broken_users_file_is_no_wrong_password(tmp_path: Path) -> None:
     here = world(tmp_path, users="this is no account\n")
     talk = greeted(here)

@@ -261,6 +261,7 @@ def test_winmail_of_others_passes_through_as_it_came(tmp_path: Path) -> None:
 def test_winmail_that_cannot_be_converted_stays_as_it_came_and_the_log_says_so(tmp_path: Path) -> None:
     content = with_winmail(bytes.fromhex("789f3e22") + b"\xff" * 60)
     with running(tmp_path, text=TNEF) as world:
-        world.gone(world.send("ann@us.test", content=content))
+        queue_id = world.send("ann@us.test", content=content)
+        world.gone(queue_id)
         assert world.arrived("ann@us.test")[0].endswith(content)
-        assert "MS-TNEF left as it came" in world.log()
+        assert f"{queue_id}: MS-TNEF left as it came" in world.log()
