@@ -203,7 +203,6 @@ class _Run:
         living = [each.tag for each in self._messages if each.living]
         while time.time() - start < DEADLINE_S:
             time.sleep(0.02)
-            self._arrivals.read()
             now = time.time()
             if len(fresh) < FRESH and now - accepted >= len(fresh) * FRESH_EVERY_S:
                 tag = f"f{len(fresh)}"
@@ -212,7 +211,6 @@ class _Run:
                 self.result.megabytes = max(self.result.megabytes, pss_bytes(self._server.roots()) / 1024**2)
             if len(fresh) == FRESH and self._is_out(living, fresh):
                 break
-        self._arrivals.read()
         spent = times(self._server.roots()).since(before)
         self._sum_up(start, accepted, living, fresh)
         handled = len(self._messages) + FRESH

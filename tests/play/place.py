@@ -10,16 +10,16 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from tests.instance import Instance
 from tests.peers.namespace import own_network
 from tests.play.sink import BLACK_HOLES
 from tests.tools import need
-from tests.waiting import until
 
 __all__ = ["Arrivals", "Place", "place", "sink_network"]
 
@@ -29,27 +29,30 @@ _numbers = itertools.count(1)
 
 
 class Arrivals:
-    """The events of the sink, read as they are written."""
+    """The events of the sink, which a thread reads as they are written."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._offset = 0
-        self._rest = ""
+    def __init__(self, events: IO[bytes]) -> None:
+        self._news = threading.Condition()
         self.got: dict[str, float] = {}
         self.copies = 0
         self.opened: dict[str, int] = {}
         self.open_now: dict[str, int] = {}
         self.most_open: dict[str, int] = {}
         self.ready = False
+        threading.Thread(target=self._follow, args=(events,), daemon=True).start()
 
-    def read(self) -> None:
-        with self._path.open(encoding="utf-8") as file:
-            file.seek(self._offset)
-            text = file.read()
-            self._offset = file.tell()
-        *lines, self._rest = (self._rest + text).split("\n")
-        for line in lines:
-            self._note(*json.loads(line))
+    def _follow(self, events: IO[bytes]) -> None:
+        with events:
+            for line in events:
+                if line.endswith(b"\n"):  # else the sink was killed while it wrote
+                    with self._news:
+                        self._note(*json.loads(line))
+                        self._news.notify_all()
+
+    def wait(self, happened: Callable[[], bool], timeout_s: float) -> bool:
+        """Wait until `happened` returns True, which is called after each event. Return False after the timeout."""
+        with self._news:
+            return self._news.wait_for(happened, timeout_s)
 
     def _note(self, when: float, event: str, ip: str, tag: str) -> None:
         if event == "got":
@@ -63,10 +66,6 @@ class Arrivals:
             self.open_now[ip] -= 1
         else:
             self.ready = True
-
-    def has(self, tag: str) -> bool:
-        self.read()
-        return tag in self.got
 
 
 class Place:
@@ -118,11 +117,9 @@ class Place:
 
     def latency(self, tag: str, timeout_s: float) -> float:
         """The seconds from the 250 to the arrival; `timeout_s` if it has not arrived by then."""
-        end = self.sent[tag] + timeout_s
-        while not self.arrivals.has(tag):
-            if time.time() > end:
-                return timeout_s
-            time.sleep(0.005)
+        left_s = self.sent[tag] + timeout_s - time.time()
+        if not self.arrivals.wait(lambda: tag in self.arrivals.got, left_s):
+            return timeout_s
         return max(self.arrivals.got[tag] - self.sent[tag], 0.0)
 
     def cpu_s(self) -> float:
@@ -157,9 +154,6 @@ def _cpu_s(pid: int) -> float:
 @contextmanager
 def sink_network(folder: Path, delay_s: float = 0.0) -> Iterator[Arrivals]:
     """The calling thread is in the network then, and the programs that it starts."""
-    events = folder / "events"
-    events.touch()
-    arrivals = Arrivals(events)
     with own_network():
         for words in (
             ("link", "add", "hole", "type", "veth", "peer", "name", "bottom"),
@@ -168,16 +162,13 @@ def sink_network(folder: Path, delay_s: float = 0.0) -> Iterator[Arrivals]:
             ("link", "set", "bottom", "arp", "off", "up"),
         ):
             subprocess.run([need("ip"), *words], check=True, capture_output=True)
-        command = [sys.executable, "-m", "tests.play.sink", str(events), str(delay_s)]
+        command = [sys.executable, "-m", "tests.play.sink", str(delay_s)]
         with (folder / "sink-errors").open("w") as errors:
-            sink = subprocess.Popen(command, stderr=errors)
+            sink = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors)
+        assert sink.stdout is not None
+        arrivals = Arrivals(sink.stdout)
         try:
-
-            def ready() -> bool:
-                arrivals.read()
-                return arrivals.ready
-
-            until(ready, 20, (folder / "sink-errors").read_text)
+            assert arrivals.wait(lambda: arrivals.ready, 20), (folder / "sink-errors").read_text()
             yield arrivals
         finally:
             sink.kill()

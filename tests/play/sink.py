@@ -1,10 +1,10 @@
 """Thousands of mail servers and their name server in one process, for a network namespace of its own.
 
-    python -m tests.play.sink EVENTS [DELAY_S]
+    python -m tests.play.sink DELAY_S
 
 A domain is BEHAVIOUR-NUMBER.test. Its mail exchanger is mx.BEHAVIOUR-NUMBER.test, at an address whose second octet is
 the behaviour (`address_of`), so that nothing needs to be configured. DELAY_S is the time before each reply. One JSON
-object a line is written to EVENTS: connections that open and close, and messages with their X-Tag field.
+object a line is written to standard output: connections that open and close, and messages with their X-Tag field.
 """
 
 import asyncio
@@ -200,8 +200,7 @@ async def _serve(events: Events, delay_s: float) -> None:
 
 
 def main() -> None:
-    with open(sys.argv[1], "a", encoding="utf-8") as file:
-        asyncio.run(_serve(Events(file), float(sys.argv[2]) if len(sys.argv) > 2 else 0.0))
+    asyncio.run(_serve(Events(sys.stdout), float(sys.argv[1])))
 
 
 if __name__ == "__main__":
