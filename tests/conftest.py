@@ -1,13 +1,19 @@
 """Each test has a limit of time, and a run without the programs that tests talk to ends with one sentence."""
 
 import faulthandler
+import os
 import signal
+import sys
 from collections.abc import Iterator
 from types import FrameType
 
 import pytest
 
 from tests.tools import TOOLS
+
+# A start of the server in a test would compile its modules again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 LIMIT = 300  # seconds; a test that needs more belongs to “make torture” or “make peers”
 LONG_LIMIT = 4 * 3600
