@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -31,6 +31,7 @@ class MailStoreServer:
         self.userdb = base / "run" / "auth-userdb"
         self._process: subprocess.Popen[bytes] | None = None
         self._users: tuple[str, ...] = ()
+        self.sender_log: Callable[[], str] = lambda: ""  # that of the server that sends to it
         self.set_users(users)
         (base / "log").touch()
         os.chmod(base / "log", 0o666)
@@ -129,7 +130,7 @@ service auth {{
         def found() -> list[str]:
             return [text for text in self.mail(address, folder) if all(word in text for word in words)]
 
-        return until(found, 20, lambda: f"no {words} for {address}:\n{self.log()}")[0]
+        return until(found, 60, lambda: f"no {words} for {address}:\n{self.log()}\n{self.sender_log()}")[0]
 
 
 @contextmanager

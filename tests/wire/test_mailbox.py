@@ -22,6 +22,7 @@ def store(everything: World) -> Iterator[MailStoreServer]:
         pytest.skip(f"the fixture is written for Dovecot 2.3, and this is {version}")
     owner = pwd.getpwuid((everything.instance.folder / "mail").stat().st_uid).pw_name
     with mail_store_server({JOE: 0, ANN: 3000}, owner) as server:
+        server.sender_log = everything.log
         yield server
 
 
