@@ -1,6 +1,7 @@
 """A whole server of its own for a test: made by `init`, on free ports, started and stopped as a person would."""
 
 import atexit
+import fcntl
 import os
 import shutil
 import signal
@@ -11,7 +12,7 @@ import sys
 import tempfile
 from collections import deque
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -24,11 +25,13 @@ START_S = 60.0  # on a machine that does much else
 NAME, PASSWORD = "smtpd-classic.conf", "secret word"
 
 
+_RANGE = 400
+_given: deque[int] = deque(maxlen=_RANGE * 3 // 4)  # the last ones, which may not be bound yet
+
+
 def free_port() -> int:
-    """A port that is free on both loopback addresses now; every test process asks in a range of its own."""
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
-    start = 20000 + worker * 1000
-    for port in range(start + os.getpid() % 300, start + 1000):
+    """A port that is free on both loopback addresses now."""
+    for port in _own_ports():
         if port in _given:
             continue
         try:
@@ -40,10 +43,22 @@ def free_port() -> int:
             continue
         _given.append(port)
         return port
-    raise AssertionError(f"no free port from {start} on")
+    raise AssertionError(f"no free port in {_own_ports()}")
 
 
-_given: deque[int] = deque(maxlen=400)  # the last ones, which may not be bound yet
+@cache
+def _own_ports() -> range:
+    """The ports of this process: as long as it lives, no other test process of this machine takes one of them."""
+    for start in range(12000, 32000, _RANGE):  # below those that the kernel gives to clients
+        with suppress(OSError):
+            lock = os.open(f"/tmp/smtpd-classic-tests-{start}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                os.close(lock)
+                raise
+            return range(start, start + _RANGE)
+    raise AssertionError("too many test processes run on this machine")
 
 
 def _run(file: Path, *words: str, given: str | None, code: Path | None) -> subprocess.CompletedProcess[str]:
