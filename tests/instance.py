@@ -17,6 +17,7 @@ from functools import cache
 from pathlib import Path
 
 from smtpd_classic.config.editing import Edited
+from tests.forking import ForkedProgram, run_forked
 from tests.waiting import until
 
 __all__ = ["Instance", "free_port", "running"]
@@ -32,18 +33,21 @@ _given: deque[int] = deque(maxlen=_RANGE * 3 // 4)  # the last ones, which may n
 def free_port() -> int:
     """A port that is free on both loopback addresses now."""
     for port in _own_ports():
-        if port in _given:
-            continue
-        try:
-            for family, address in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
-                with socket.socket(family, socket.SOCK_STREAM) as probe:
-                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                    probe.bind((address, port))
-        except OSError:
-            continue
-        _given.append(port)
-        return port
+        if port not in _given and _is_free(port):
+            _given.append(port)
+            return port
     raise AssertionError(f"no free port in {_own_ports()}")
+
+
+def _is_free(port: int) -> bool:
+    try:
+        for family, address in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+            with socket.socket(family, socket.SOCK_STREAM) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind((address, port))
+    except OSError:
+        return False
+    return True
 
 
 @cache
@@ -62,6 +66,8 @@ def _own_ports() -> range:
 
 
 def _run(file: Path, *words: str, given: str | None, code: Path | None) -> subprocess.CompletedProcess[str]:
+    if code is None:
+        return run_forked(["--config", str(file), *words], given)
     command = [sys.executable, "-m", "smtpd_classic", "--config", str(file), *words]
     return subprocess.run(command, input=given, capture_output=True, text=True, timeout=60, cwd=code)
 
@@ -108,7 +114,7 @@ class Instance:
         options = {(f"listener {name}", "port"): str(port) for name, port in self.ports.items()}
         # The tests of these switch them on; no other depends on DNS.
         self.set_all(options | {("authentication", "check"): "no", ("filter", "sender_domain"): "no"})
-        self.process: subprocess.Popen[str] | None = None
+        self.process: subprocess.Popen[str] | ForkedProgram | None = None
 
     def run(self, *words: str, input: str | None = None) -> subprocess.CompletedProcess[str]:  # noqa: A002
         """Run `smtpd-classic` on this instance's file."""
@@ -126,9 +132,13 @@ class Instance:
 
     def start(self, *prefix: str) -> None:
         """`prefix` is a command that runs another, such as prlimit with its options."""
-        command = [*prefix, sys.executable, "-m", "smtpd_classic", "--config", str(self.file), "serve"]
-        with (self.folder / "stderr").open("a") as errors:
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=errors, text=True, cwd=self.code)
+        words = ["--config", str(self.file), "serve"]
+        with (self.folder / "stderr").open("a") as errors, open(os.devnull, "rb") as nothing:
+            if self.code is None and not prefix:
+                self.process = ForkedProgram(words, nothing.fileno(), 1, errors.fileno())
+            else:
+                command = [*prefix, sys.executable, "-m", "smtpd_classic", *words]
+                self.process = subprocess.Popen(command, stdin=nothing, stderr=errors, text=True, cwd=self.code)
         until(self._answers, START_S, lambda: f"no banner: {self.said()}{self.log()}")
 
     def _answers(self) -> bool:
@@ -147,6 +157,13 @@ class Instance:
         status = self.process.wait(30)
         self.process = None
         return status
+
+    def kill(self) -> None:
+        """Kill the first process, and wait until no process has the ports any more."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait(30)
+        until(lambda: all(map(_is_free, self.ports.values())), 30)
 
     def reload(self) -> None:
         assert self.process is not None

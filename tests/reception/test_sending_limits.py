@@ -83,10 +83,9 @@ def test_the_limit_is_exact_to_the_recipient(instance: Instance, peer: FakeHost)
     reload(Runtime(str(instance.folder / "run")).status)
     status = Runtime(str(instance.folder / "run")).status.running()
     assert status is not None
-    for pid in (status.pid, *status.children.values()):
+    for pid in status.children.values():
         os.kill(pid, signal.SIGKILL)
-    assert instance.process is not None
-    instance.process.wait()
+    instance.kill()
     instance.start()
     assert counted(instance) == dict.fromkeys(ACCOUNTS, LIMIT)
     with logged_in(instance, ACCOUNTS[0]) as client:

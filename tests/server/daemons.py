@@ -13,6 +13,7 @@ from pathlib import Path
 
 from smtpd_classic.accounts import hash_password
 from smtpd_classic.runtime import DaemonStatus, Runtime
+from tests.forking import ForkedProgram, run_forked
 from tests.instance import free_port
 from tests.server.certificates import make_pair
 from tests.server.serving import Dialog
@@ -40,7 +41,7 @@ class Daemon:
         (folder / "users").write_text(f"{USER}:{hash_password(PASSWORD)}\n")
         (folder / "aliases").write_text(f"postmaster@test.example: {USER}\n")
         self.runtime = Runtime(str(folder / "run"))
-        self.process: subprocess.Popen[str] | None = None
+        self.process: subprocess.Popen[str] | ForkedProgram | None = None
 
     def write(self, options: str = "", rest: str = "", listener: str = "tls = none") -> None:
         self.file.write_text(
@@ -61,17 +62,20 @@ class Daemon:
                     os.chown(path, nobody.pw_uid, nobody.pw_gid, follow_symlinks=False)
 
     def command(self, *words: str) -> subprocess.CompletedProcess[str]:
-        line = [sys.executable, "-m", "smtpd_classic", "--config", str(self.file), *words]
-        return subprocess.run(line, capture_output=True, text=True, timeout=60, env=self.environment)
+        return run_forked(["--config", str(self.file), *words], environment=self.environment)
 
     def start(self, *prefix: str) -> "Daemon":
         """`prefix` is a command that runs another."""
-        errors = (self.folder / "stderr").open("w")
-        line = [*prefix, sys.executable, "-m", "smtpd_classic", "--config", str(self.file), "serve"]
-        self.process = subprocess.Popen(
-            line, stdin=subprocess.DEVNULL, stderr=errors, text=True, env=self.environment, start_new_session=True
-        )
-        errors.close()
+        words = ["--config", str(self.file), "serve"]
+        with (self.folder / "stderr").open("w") as errors, open(os.devnull, "rb") as nothing:
+            if prefix:
+                line = [*prefix, sys.executable, "-m", "smtpd_classic", *words]
+                self.process = subprocess.Popen(
+                    line, stdin=nothing, stderr=errors, text=True, env=self.environment, start_new_session=True
+                )
+            else:
+                files = (nothing.fileno(), 1, errors.fileno())
+                self.process = ForkedProgram(words, *files, environment=self.environment)
         until(self._running, _START_S, lambda: f"it does not run: {self.said()}{self.log()}")
         return self
 

@@ -14,6 +14,7 @@ import pytest
 
 from smtpd_classic.runtime.status import birth_of
 from spool import Spool
+from tests.forking import ForkedProgram
 from tests.instance import free_port
 from tests.load import Load
 from tests.server.certificates import make_pair
@@ -249,7 +250,7 @@ def test_reloads_on_top_of_each_other_leave_no_process_behind() -> None:
         assert found.wait() == 0
 
 
-def _children_of(process: subprocess.Popen[str] | None) -> list[str]:
+def _children_of(process: subprocess.Popen[str] | ForkedProgram | None) -> list[str]:
     assert process is not None
     return Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
 

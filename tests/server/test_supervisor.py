@@ -41,7 +41,7 @@ def supervised(behaviour: str) -> Iterator[Daemon]:
     with daemon("workers = 2") as found:
         script = SCRIPT.replace("BEHAVIOUR", behaviour)
         with (found.folder / "stderr").open("w") as errors:
-            found.process = subprocess.Popen([sys.executable, "-c", script, str(found.file)], stderr=errors)  # type: ignore[assignment]
+            found.process = subprocess.Popen([sys.executable, "-c", script, str(found.file)], stderr=errors, text=True)
         yield found
         assert found.process is not None
         if found.process.poll() is None:

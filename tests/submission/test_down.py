@@ -3,7 +3,6 @@
 import os
 import pwd
 import shutil
-import signal
 import socket
 import stat
 import subprocess
@@ -107,9 +106,7 @@ def test_what_cannot_be_delivered_comes_back(programs: Programs) -> None:
 def test_a_server_that_was_killed_leaves_a_socket_behind(programs: Programs) -> None:
     server = programs.server
     server.start()
-    assert server.process is not None
-    server.process.send_signal(signal.SIGKILL)
-    server.process.wait()
+    server.kill()
     socket_file = server.folder / "run" / "submit"
     until(lambda: not _answers(socket_file))
     assert socket_file.exists()
@@ -272,9 +269,7 @@ def test_nothing_is_lost_when_the_server_is_killed_again_and_again(programs: Pro
     for _ in range(4):
         before = len(accepted)
         until(lambda: len(accepted) > before + 3, 30)  # noqa: B023  until() is called here
-        assert server.process is not None
-        server.process.send_signal(signal.SIGKILL)
-        server.process.wait()
+        server.kill()
         until(lambda: not _answers(server.folder / "run" / "submit"))
         before = len(accepted)
         until(lambda: len(accepted) > before + 3, 30)  # noqa: B023  until() is called here
