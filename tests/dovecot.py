@@ -13,23 +13,49 @@ from tests.instance import Instance, free_port
 from tests.tools import need
 from tests.waiting import until
 
-__all__ = ["dovecot"]
+__all__ = ["dovecot", "lmtp_text"]
+
+SHIPPED = Path(__file__).parent.parent / "conf" / "dovecot"
+# What differs between the versions outside of the file that is shipped for each.
+BEGINNINGS = {
+    "2.3": "protocols = imap\ndisable_plaintext_auth = no\n",
+    "2.4": (
+        "dovecot_config_version = 2.4.0\ndovecot_storage_version = 2.4.0\n!include_try /etc/dovecot/conf.d/*.conf\n"
+        "protocols {\n  imap = yes\n  lmtp = yes\n}\nauth_allow_cleartext = yes\n"
+    ),
+}
+# In a mount namespace of its own: the folders of the test at the same places in the other tree.
+ENTER = """
+set -e
+tree=$1; shift
+for folder in "$1" "$2"; do mkdir -p "$tree$folder"; mount --bind "$folder" "$tree$folder"; done
+shift 2
+mount --bind /dev "$tree/dev"
+mount -t proc proc "$tree/proc"
+exec chroot "$tree" "$@"
+"""
 
 
-SHIPPED = Path(__file__).parent.parent / "conf" / "dovecot" / "smtpd-classic-2.3.conf"
-
-
-def _shipped(folder: Path, owner: str) -> str:
-    """The file that is shipped for Dovecot 2.3, with the places and the user of an instance."""
-    text = SHIPPED.read_text(encoding="utf-8")
+def _shipped(folder: Path, owner: str, version: str) -> str:
+    """The file that is shipped for this version, with the places and the user of an instance."""
+    text = (SHIPPED / f"smtpd-classic-{version}.conf").read_text(encoding="utf-8")
     text = text.replace("/var/mail/smtpd-classic", f"{folder}/mail").replace("/etc/smtpd-classic", str(folder))
     text = text.replace("mail_gid = smtpdc", f"mail_gid = {pwd.getpwnam(owner).pw_gid}").replace("smtpdc", owner)
     return text.replace("first_valid_uid = 100", "first_valid_uid = 1")
 
 
+def lmtp_text(folder: Path, owner: str, version: str, port: int) -> str:
+    """The file that is shipped for delivery by LMTP, with a port, and its script in the folder."""
+    shutil.copy(SHIPPED / "smtpd-classic-junk.sieve", folder)
+    text = (SHIPPED / f"smtpd-classic-lmtp-{version}.conf").read_text(encoding="utf-8")
+    text = text.replace("/etc/dovecot/sieve", str(folder)).replace("smtpdc", owner)
+    return f"{text}\nservice lmtp {{\n  inet_listener lmtp {{\n    port = {port}\n  }}\n}}\n"
+
+
 @contextmanager
-def dovecot(instance: Instance) -> Iterator[int]:
-    """The port of a running IMAP server on 127.0.0.1. Dovecot itself wants root."""
+def dovecot(instance: Instance, version: str = "2.3", tree: Path | None = None, more: str = "") -> Iterator[int]:
+    """The port of a running IMAP server on 127.0.0.1: that of this machine, or that in the tree of another Debian.
+    Dovecot itself wants root. `more` is added to its configuration."""
     port = free_port()
     owner = pwd.getpwuid((instance.folder / "mail").stat().st_uid).pw_name
     base = Path(tempfile.mkdtemp(prefix="dovecot-"))
@@ -37,15 +63,14 @@ def dovecot(instance: Instance) -> Iterator[int]:
     file = base / "dovecot.conf"
     file.write_text(
         f"""
+{BEGINNINGS[version]}
 base_dir = {base}/run
 state_dir = {base}/state
 log_path = {base}/log
-protocols = imap
 listen = 127.0.0.1
 ssl = no
-disable_plaintext_auth = no
 auth_mechanisms = plain login
-{_shipped(instance.folder, owner)}
+{_shipped(instance.folder, owner, version)}
 service imap-login {{
   inet_listener imap {{
     port = {port}
@@ -54,12 +79,18 @@ service imap-login {{
     port = 0
   }}
 }}
+{more}
 """,
         encoding="utf-8",
     )
     (base / "log").touch()
     os.chmod(base / "log", 0o666)
-    process = subprocess.Popen([need("dovecot"), "-F", "-c", str(file)])
+    words = ["-F", "-c", str(file)]
+    if tree is None:
+        process = subprocess.Popen([need("dovecot"), *words])
+    else:
+        names = [str(each) for each in (tree, instance.folder, base)]
+        process = subprocess.Popen([need("unshare"), "--mount", "sh", "-c", ENTER, "sh", *names, "dovecot", *words])
     try:
         until(lambda: b"starting up" in (base / "log").read_bytes(), 20, (base / "log").read_text)
         yield port

@@ -5,12 +5,14 @@ import re
 import smtplib
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from smtpd_classic.mailstore.quota import QuotaCache
-from tests.dovecot import dovecot
-from tests.instance import Instance, running
+from tests.dovecot import dovecot, lmtp_text
+from tests.instance import Instance, free_port, running
+from tests.package.debian import bootstrap
 from tests.tools import need
 from tests.waiting import until
 
@@ -38,9 +40,6 @@ LIMIT = 100_000
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Instance]:
-    version = subprocess.run([need("dovecot"), "--version"], capture_output=True, text=True, check=True).stdout
-    if not version.startswith("2.3"):
-        pytest.skip(f"the fixture is written for Dovecot 2.3, and this is {version}")
     with running(domain="bücher.example") as instance:
         for name in NAMES:
             made = instance.run("user", "add", name, "--quota", str(LIMIT), "--password-stdin", input=PASSWORD)
@@ -48,11 +47,23 @@ def server() -> Iterator[Instance]:
         yield instance
 
 
-def test_every_kind_of_name_logs_in_by_imap_and_the_quota_is_one(server: Instance) -> None:
+@pytest.fixture(scope="module", params=["of this machine", pytest.param("of Debian 13", marks=pytest.mark.peers)])
+def peer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path | None]:
+    """The version of a Dovecot, and the tree in which it is installed; None for this machine."""
+    if request.param == "of this machine":
+        said = subprocess.run([need("dovecot"), "--version"], capture_output=True, text=True, check=True).stdout
+        return ".".join(said.split()[0].split(".")[:2]), None
+    packages = "dovecot-imapd dovecot-lmtpd dovecot-sieve"
+    return "2.4", bootstrap(tmp_path_factory.mktemp("trixie"), "trixie", packages)
+
+
+def test_every_kind_of_name_logs_in_by_imap_and_the_quota_is_one(
+    server: Instance, peer: tuple[str, Path | None]
+) -> None:
     address = f"a=b@{server.domain}"
     folder = str(server.folder / "mail" / server.domain / "a=b")
     _send(server, 3)
-    with dovecot(server) as port:
+    with dovecot(server, *peer) as port:
         for name in NAMES:
             with imaplib.IMAP4("127.0.0.1", port, timeout=20) as client:
                 login = f"\0{name}@{server.domain}\0{PASSWORD}".encode()
@@ -101,3 +112,30 @@ def test_a_name_that_dovecot_cannot_look_up_is_refused_in_words(server: Instance
     assert refused.returncode == 65
     assert "Dovecot" in refused.stderr
     assert "obrien" in refused.stderr
+
+
+def _fill(client: smtplib.LMTP, address: str) -> None:
+    for _ in range(20):
+        client.sendmail("x@remote.example", [address], "\r\n" + f"{'x' * 70}\r\n" * 30)
+
+
+@pytest.mark.peers
+def test_mail_by_lmtp_finds_its_mailbox_and_junk_its_folder(peer: tuple[str, Path | None]) -> None:
+    with running(domain="example.test") as instance:
+        mail = instance.folder / "mail"
+        made = instance.run("user", "add", "small", "--quota", "10000", "--password-stdin", input=PASSWORD)
+        assert made.returncode == 0, made.stderr
+        port = free_port()
+        text = lmtp_text(instance.folder, mail.owner(), peer[0], port)
+        with dovecot(instance, *peer, more=text), smtplib.LMTP("127.0.0.1", port) as client:
+            client.sendmail("x@remote.example", ["joe+tag@example.test"], "Subject: good\r\n\r\ntext\r\n")
+            marked = "Subject: junk\r\nX-Spam-Flag: YES\r\n\r\ntext\r\n"
+            client.sendmail("x@remote.example", ["joe@example.test"], marked)
+            with pytest.raises((smtplib.SMTPRecipientsRefused, smtplib.SMTPDataError), match=r"[Qq]uota|full"):
+                _fill(client, "small@example.test")
+            client.rset()
+            client.mail("x@remote.example")
+            assert client.rcpt("unknown@example.test")[0] == 550
+        found = {path.parent.relative_to(mail / "example.test"): path.read_text() for path in mail.rglob("*,S=*")}
+    assert "Subject: good" in found[Path("joe/new")]
+    assert "Subject: junk" in found[Path("joe/.Junk/new")]

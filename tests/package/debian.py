@@ -49,9 +49,9 @@ def _run(*command: str, timeout: float = 600) -> subprocess.CompletedProcess[str
     return subprocess.run(command, capture_output=True, text=True, timeout=timeout)
 
 
-def bootstrap(folder: Path) -> Path:
-    """A Debian with nothing but what the package depends on."""
-    codename = next(
+def bootstrap(folder: Path, codename: str = "", packages: str = _NEEDS) -> Path:
+    """A Debian, of the release of this machine or another, with these packages: those that ours depends on."""
+    codename = codename or next(
         line.partition("=")[2].strip('"')
         for line in Path("/etc/os-release").read_text().splitlines()
         if line.startswith("VERSION_CODENAME=")
@@ -60,16 +60,17 @@ def bootstrap(folder: Path) -> Path:
     assert made.returncode == 0, made.stdout[-2000:] + made.stderr[-2000:]
     for name in ("resolv.conf", "hosts"):
         shutil.copyfile(f"/etc/{name}", folder / "etc" / name)
+    policy = folder / "usr" / "sbin" / "policy-rc.d"
+    policy.write_text("#!/bin/sh\nexit 101\n")  # nothing starts while it is installed, in the network of this machine
+    policy.chmod(0o755)
     install = (
-        f"apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends {_NEEDS}"
+        f"apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends {packages}"
     )
     done = _run("chroot", str(folder), "sh", "-c", install, timeout=1200)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     (folder / "etc" / "mailname").write_text("example.org\n")
     # There is no init process that would tell whether services may be started: they may.
-    policy = folder / "usr" / "sbin" / "policy-rc.d"
     policy.write_text("#!/bin/sh\nexit 0\n")
-    policy.chmod(0o755)
     return folder
 
 
