@@ -19,12 +19,12 @@ COMPILED = {
     "smtpd_classic/mailstore": "folders incoming store",
     "smtpd_classic/message": "authors encoded_words headers mailboxes phrase rewriting trace",
     "smtpd_classic/policy": (
-        "__init__ answers approvals archive checks client groups hosts limits networks patterns recipients relaying"
-        " rules sender sending_limits transaction trust"
+        "__init__ answers approvals archive checks client groups hosts limits lmtp networks patterns recipients"
+        " relaying rules sender sending_limits transaction trust"
     ),
     "smtpd_classic/reception": (
-        "__init__ acceptance content deciding destination division foreign_results header journal login message parts"
-        " reception sending"
+        "__init__ acceptance content deciding destination division foreign_results header journal lmtp login message"
+        " parts reception sending"
     ),
     "smtpd_classic/retry": (
         "attempt context delivery_threads due_times job_queue journal limits recipient_states round_robin scheduler"

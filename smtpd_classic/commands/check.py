@@ -126,6 +126,6 @@ def _notes(config: Config) -> Iterator[str]:
         return
     yield "The running server has another version of this file; “smtpd-classic reload” makes it read this one."
     bound = {listening.port for listening in status.listening}
-    ports = sorted({listener.port for listener in config.listeners if listener.port < 1024} - bound)
+    ports = sorted({listener.port for listener in config.listeners if 0 < listener.port < 1024} - bound)
     if ports:
         yield f"Ports under 1024 are opened at a restart only: {', '.join(map(str, ports))}."

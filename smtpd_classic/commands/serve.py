@@ -6,7 +6,7 @@ import sys
 from contextlib import suppress
 
 from smtpd_classic.accounts import AccountsUnreadable, EditRefused, list_accounts
-from smtpd_classic.config import Config, ConfigProblems
+from smtpd_classic.config import Config, ConfigProblems, Listener
 from smtpd_classic.daemon.instance import Instance
 from smtpd_classic.daemon.serving import CannotStart
 from smtpd_classic.daemon.serving import run as serve
@@ -63,11 +63,12 @@ def _hints(config: Config, listening: tuple[Listening, ...]) -> list[str]:
         return [f"There is no account yet:   smtpd-classic --config {config.path} user add NAME --generate"]
     place = f"{account.folder}/new" if account.folder else account.mail_place
     said = [f"Mail for {account.address} will be in {place}"]
-    open_to_all = next((each for each in listening if _auth_of(config, each) != "required"), None)
+    smtp = [each for each in listening if not _listener_of(config, each).is_lmtp]
+    open_to_all = next((each for each in smtp if _listener_of(config, each).auth != "required"), None)
     if open_to_all is not None:
         stranger = "me@elsewhere.example"
         said += ["", "Send a message:", *_example(stranger, account.address, f"smtp://{_place(open_to_all)}", "")]
-    with_login = next((each for each in listening if _auth_of(config, each) == "required"), None)
+    with_login = next((each for each in smtp if _listener_of(config, each).auth == "required"), None)
     if with_login is not None:
         url = f"{'smtps' if with_login.tls == 'implicit' else 'smtp'}://{_place(with_login)}"
         login = f" -k --ssl-reqd -u {account.address}"
@@ -86,8 +87,8 @@ def _example(sender: str, recipient: str, url: str, login: str) -> tuple[str, st
     )
 
 
-def _auth_of(config: Config, place: Listening) -> str:
-    return next(each.auth for each in config.listeners if each.name == place.name)
+def _listener_of(config: Config, place: Listening) -> Listener:
+    return next(each for each in config.listeners if each.name == place.name)
 
 
 def _place(place: Listening) -> str:

@@ -90,6 +90,8 @@ def _listener(config: Config, network: Network, args: argparse.Namespace, told: 
     if listener is None:
         names = ", ".join(each.name for each in config.listeners) or "none"
         raise Refused(f"there is no listener “{args.name}”; there are: {names}.", os.EX_DATAERR)
+    if listener.is_lmtp:
+        raise Refused("this listener speaks LMTP, which the test does not.", os.EX_DATAERR)
     if listener.proxy_protocol:
         raise Refused("this listener takes connections of a proxy alone (proxy_protocol).", os.EX_DATAERR)
     return probe_listener(config, listener, network, told)

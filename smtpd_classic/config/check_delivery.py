@@ -132,7 +132,8 @@ def mailboxes_are_not_ourselves(config: Config) -> Iterator[Finding]:
     places += [(f"domain {domain.name}", domain.mailbox) for domain in config.domains if domain.mailbox is not None]
     for title, place in places:
         for server in place.servers:
-            if server.name and _is_ourselves(config, Host(server.name, server.port), server.port):
+            own_socket = server.path and any(server.path == listener.socket for listener in config.listeners)
+            if own_socket or (server.name and _is_ourselves(config, Host(server.name, server.port), server.port)):
                 yield Finding(title, "mailbox", f"{server} is this server itself; mail would loop.")
 
 

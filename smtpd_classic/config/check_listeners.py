@@ -1,6 +1,7 @@
 """Rules about the listeners: which ports can be opened, and where users can log in."""
 
 import ipaddress
+import os
 from collections.abc import Iterator
 
 from smtpd_classic.config.open_relay import holds_loopback
@@ -8,6 +9,8 @@ from smtpd_classic.config.problem import Finding
 from smtpd_classic.config.schema import Config, Listener
 
 __all__ = ["RULES"]
+
+_LONGEST_PATH = 107  # sun_path (unix(7)), less its NUL
 
 
 def _title(listener: Listener) -> str:
@@ -21,6 +24,36 @@ def a_server_listens(config: Config) -> Iterator[Finding]:
             "with port = 587 and auth = required."
         )
         yield Finding("server", "", said)
+
+
+def each_listener_has_a_place(config: Config) -> Iterator[Finding]:
+    for listener in config.listeners:
+        title = _title(listener)
+        if listener.socket and not listener.is_lmtp:
+            yield Finding(title, "socket", "only [listener lmtp] can have a socket.")
+        if len(os.fsencode(listener.socket)) > _LONGEST_PATH:
+            yield Finding(title, "socket", f"the name of a socket has {_LONGEST_PATH} octets at most.")
+
+
+def lmtp_is_for_this_machine(config: Config) -> Iterator[Finding]:
+    """Complain about LMTP that others could reach (RFC 2033 5), and about options that it does not have."""
+    for listener in config.listeners:
+        if not listener.is_lmtp:
+            continue
+        title = _title(listener)
+        if listener.port == 25:
+            yield Finding(title, "port", "LMTP is never spoken on port 25 (RFC 2033 5).")
+        outside = [each for each in listener.address if not ipaddress.ip_address(each).is_loopback]
+        if outside:
+            said = f"LMTP is for this machine alone, and {outside[0]} is no loopback address; set address = 127.0.0.1."
+            yield Finding(title, "address", said)
+        if listener.auth != "none":
+            yield Finding(title, "auth", "LMTP has no login: its client is a mail server of this machine.")
+        if listener.tls != "none":
+            yield Finding(title, "tls", "LMTP has no TLS here: it does not leave this machine.")
+        for name in ("proxy_protocol", "refuse", "allow_only"):
+            if getattr(listener, name):
+                yield Finding(title, name, f"{name} does not apply to LMTP, which is for this machine alone.")
 
 
 def each_address_and_port_is_bound_once(config: Config) -> Iterator[Finding]:
@@ -110,6 +143,8 @@ def clients_may_connect(config: Config) -> Iterator[Finding]:
 RULES = (
     clients_may_connect,
     a_server_listens,
+    each_listener_has_a_place,
+    lmtp_is_for_this_machine,
     each_address_and_port_is_bound_once,
     implicit_tls_needs_tls,
     a_required_login_is_possible,

@@ -18,7 +18,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One option as the walkers see it. `label` stands before it in a form, `doc` is the manual's words."""
+    """One option as the walkers see it. `label` stands before it in a form, `doc` is the manual's words.
+
+    `unless` is the option that can be given in place of a required one, whose value is `instead` then.
+    """
 
     name: str
     kind: Kind[Any]
@@ -27,6 +30,8 @@ class Option:
     doc: str
     required: bool
     restart: bool
+    unless: str = ""
+    instead: Any = None
 
     @property
     def attribute(self) -> str:
@@ -43,9 +48,12 @@ def option(kind: Kind[T], default: T, label: str, doc: str, *, restart: bool = F
     return field(default=default, repr=_may_be_shown(kind), metadata=_metadata(kind, label, doc, restart))
 
 
-def required(kind: Kind[T], label: str, doc: str, *, restart: bool = False) -> T:
-    """Declare an option that has no default: a file without it is refused."""
-    return cast("T", field(repr=_may_be_shown(kind), metadata=_metadata(kind, label, doc, restart)))
+def required(
+    kind: Kind[T], label: str, doc: str, *, restart: bool = False, unless: str = "", instead: T | None = None
+) -> T:
+    """Declare an option that has no default: a file without it is refused, unless it has the other one."""
+    metadata = _metadata(kind, label, doc, restart) | {"unless": unless, "instead": instead}
+    return cast("T", field(repr=_may_be_shown(kind), metadata=metadata))
 
 
 def _may_be_shown(kind: Kind[Any]) -> bool:
@@ -62,7 +70,15 @@ def _option(found: Field[Any]) -> Option:
     missing = found.default is MISSING
     default = None if missing else found.default
     return Option(
-        found.name.removesuffix("_"), meta["kind"], default, meta["label"], meta["doc"], missing, meta["restart"]
+        found.name.removesuffix("_"),
+        meta["kind"],
+        default,
+        meta["label"],
+        meta["doc"],
+        missing,
+        meta["restart"],
+        meta.get("unless", ""),
+        meta.get("instead"),
     )
 
 

@@ -127,7 +127,9 @@ class _ConfigReader:
                 continue
             self._lines[title, option.name] = entry.line
             values[option.attribute] = self._value(option, entry)
-        missing = [name for name, option in known.items() if option.required and option.attribute not in values]
+        absent = [option for option in known.values() if option.required and option.attribute not in values]
+        values |= {option.attribute: option.instead for option in absent if values.get(option.unless)}
+        missing = [option.name for option in absent if option.attribute not in values]
         if missing and sound:  # otherwise it may be there, mistyped
             self._complain(written.line, f"[{title}] needs the option {' and '.join(missing)}.")
         return values

@@ -25,9 +25,10 @@ from smtpd_classic.config.schema_filter import Filter
 from smtpd_classic.config.schema_filter_rule import FilterRule
 from smtpd_classic.config.schema_groups import Group
 from smtpd_classic.config.schema_limits import AccountLimits, Limits
+from smtpd_classic.config.schema_listener import Listener
 from smtpd_classic.config.schema_milter import Milter, Milters
 from smtpd_classic.config.schema_remote import Direct, DirectDomain, OpenRelay, Remote, Replacement, Trusted
-from smtpd_classic.config.schema_server import Domain, Listener, Server
+from smtpd_classic.config.schema_server import Domain, Server
 from smtpd_classic.config.schema_signing import Signing
 
 __all__ = [

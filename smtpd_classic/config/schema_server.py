@@ -1,4 +1,4 @@
-"""The options of the server itself: its folders and files, its listeners and its local domains."""
+"""The options of the server itself: its folders and files, and its local domains."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,22 +15,19 @@ from smtpd_classic.config.kinds import (
     MAILBOX_PLACE,
     MAILDIRS,
     NAME_SERVERS,
-    NETWORKS,
     OPTIONAL_MAILBOX_PLACE,
     OPTIONAL_PATH,
     PATH,
-    PORT,
     SENDER_ADDRESS,
     SHARED_STATE,
     SYSTEM_USER,
     MailboxPlace,
-    Network,
     choice,
     number,
 )
 from smtpd_classic.config.option import option, required
 
-__all__ = ["Domain", "Listener", "Server"]
+__all__ = ["Domain", "Server"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,57 +185,6 @@ class Server:
         "Hosts to probe",
         "Mail servers of others that “smtpd-classic doctor” connects to at port 25, to see whether this server can "
         "reach the Internet. Blank: the two that took mail of this server last.",
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listener:
-    name: str
-    address: tuple[str, ...] = option(
-        IP_ADDRESSES, ("0.0.0.0", "::"), "Addresses", "The IP addresses to listen on; 0.0.0.0 and :: mean all."
-    )
-    port: int = required(PORT, "Port", "The TCP port: 25 for other servers, 587 and 465 for users.")
-    tls: str = option(
-        choice("none", "starttls", "implicit"),
-        "starttls",
-        "TLS",
-        "none: never; starttls: offered after the greeting (ports 25 and 587); implicit: from the first byte (port "
-        "465).",
-    )
-    auth: str = option(
-        choice("none", "offered", "required"),
-        "none",
-        "Login",
-        "none: clients cannot log in; offered: they may; required: a client that is neither logged in nor trusted "
-        "cannot send anything (ports 587 and 465).",
-    )
-    tls_ciphers: str = option(
-        choice("modern", "intermediate", "old"),
-        "intermediate",
-        "TLS ciphers",
-        "The cipher suites. modern: TLS 1.3, and TLS 1.2 with ECDHE and AEAD (AES-GCM, ChaCha20). intermediate: DHE "
-        "with AEAD too, and where other servers deliver (STARTTLS, login not required) ECDHE with CBC, because a "
-        "server without a common cipher would send in the clear. old: also TLS 1.0 and 1.1, AES with CBC and RSA key "
-        "exchange, for old printers and programs. DHE and RSA key exchange need an RSA certificate.",
-    )
-    proxy_protocol: tuple[Network, ...] = option(
-        NETWORKS,
-        (),
-        "PROXY protocol from",
-        "Load balancers that announce the real client with the PROXY protocol, version 1 or 2. Connections from them "
-        "must begin with it, connections from elsewhere are refused. Blank: no PROXY protocol on this port.",
-    )
-    refuse: tuple[Network, ...] = option(
-        NETWORKS,
-        (),
-        "Refuse clients",
-        "Networks that are refused on this port, besides those of the access tab.",
-    )
-    allow_only: tuple[Network, ...] = option(
-        NETWORKS,
-        (),
-        "Allow only",
-        "When not blank, clients of all other networks are refused on this port.",
     )
 
 

@@ -17,7 +17,7 @@ from smtpd_classic.mailstore.store import MailStore, MailStoreBroken
 from smtpd_classic.policy.greylist import greylist_folder
 from smtpd_classic.policy.rules import not_verified
 from smtpd_classic.policy.sending_limits import counters_folder
-from smtpd_classic.reception import Reception
+from smtpd_classic.reception.lmtp import reception_for
 from smtpd_classic.server.acceptor import Acceptor
 from smtpd_classic.server.context import ListenerContext
 from smtpd_classic.server.listener_server import Receiver
@@ -83,7 +83,7 @@ def receiver_for(services: Services, sockets: Sockets) -> Receiver:
         config=services.config,
         runtime=services.runtime,
         log=log,
-        reception=lambda session, client: Reception(session, client, services),
+        reception=lambda session, client: reception_for(session, client, services),
         host_name=services.dns.host_name,
         mechanisms=lambda: ("PLAIN", "LOGIN", "SCRAM-SHA-256") if accounts.all_scram else ("PLAIN", "LOGIN"),
         certificate=certificate,

@@ -77,7 +77,7 @@ class Instance:
     def take(self, fresh: Generation) -> None:
         """The new setting has proved itself."""
         before, self.setting = self.setting, fresh
-        before.sockets.close(but=fresh.sockets)
+        before.sockets.remove(but=fresh.sockets)
         self._status = replace(
             self._status,
             digest=fresh.config.digest,
@@ -94,14 +94,14 @@ class Instance:
 
     def give_up(self, fresh: Generation, error: str) -> None:
         """The new setting has not proved itself; the one before stays."""
-        fresh.sockets.close(but=self.setting.sockets)
+        fresh.sockets.remove(but=self.setting.sockets)
         for _, found in self.setting.sockets.bound:  # its processes may have set their own deadlines on these
             prepare(found, self.setting.config.access.idle_timeout.total_seconds())
         self._refuse(error)
 
     def close(self) -> None:
         """Close the sockets, then report that the server has stopped."""
-        self.setting.sockets.close()
+        self.setting.sockets.remove()
         local_listener.unbind(self.setting.runtime.submission_socket)
         self.say("stopped")
         os.close(self._spool_lock)

@@ -84,6 +84,10 @@ def start(path: str) -> Started:
         MailStore(config.server.mail_folder, config.helo_name).make()
         maildrop.make(config.server.spool_folder)
         sockets = replace(sockets, local=local_listener.bind(runtime.submission_socket))
+        if any(listener.socket for listener in config.listeners):
+            sockets = Sockets.open(config, sockets)
+    except CannotListen as problem:
+        raise CannotStart(os.EX_UNAVAILABLE, str(problem)) from None
     except OSError as problem:
         where = problem.filename or runtime.folder
         raise CannotStart(os.EX_CANTCREAT, f"{where} cannot be written: {problem.strerror}.") from None

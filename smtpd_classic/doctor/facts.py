@@ -203,7 +203,12 @@ def _greeting(address: str, port: int) -> str:
 
 
 def _reach(host: str, port: int) -> None:
-    """Connect to a port. Raises OSError."""
+    """Connect to a port, or for port 0 to the Unix socket of that path. Raises OSError."""
+    if not port:
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(_PATIENCE_S)
+            probe.connect(host)
+        return
     socket.create_connection((host, port), _PATIENCE_S).close()
 
 

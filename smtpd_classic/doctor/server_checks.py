@@ -63,7 +63,7 @@ def listeners(facts: Examination) -> Iterator[CheckResult]:
     for sentence in status.not_listening:
         yield wrong("listener", sentence, "Correct the listener, or stop the program that has its port.")
     for each in status.listening:
-        subject = f"listener {each.name} at {each.address} port {each.port}"
+        subject = f"listener {each.name} at {each.address}{f' port {each.port}' if each.port else ''}"
         try:
             facts.reach(_EVERY.get(each.address, each.address), each.port)
         except OSError as problem:

@@ -37,6 +37,7 @@ from smtpd_classic.policy.limits import (
     over_max_recipients,
     quota,
 )
+from smtpd_classic.policy.lmtp import each_mailbox
 from smtpd_classic.policy.mail_authentication import mail_authentication
 from smtpd_classic.policy.milters import milters
 from smtpd_classic.policy.recipients import resolve
@@ -66,25 +67,34 @@ Check = Callable[[Transaction, Event], Reply | None]
 
 
 class PolicyCheck(NamedTuple):
-    """A check, the event at which it runs, and the place of its option."""
+    """A check, the event at which it runs, and the place of its option. `at_lmtp`: it also runs for LMTP."""
 
     event: type[Event]
     section: str
     check: Check
     switched_on: Callable[[Rules], bool]
+    at_lmtp: bool = False
 
     @property
     def option(self) -> str:
         return self.check.__name__
 
+    def is_on(self, rules: Rules) -> bool:
+        return self.switched_on(rules) and (self.at_lmtp or not rules.listener.is_lmtp)
+
 
 class ContentRow(NamedTuple):
-    """A check of the content, and the place of its option. `make` returns None for a client that it does not check."""
+    """A check of the content, and the place of its option. `make` returns None for a client that it does not check.
+    `at_lmtp`: it is for LMTP alone; the others are not."""
 
     section: str
     option: str
     make: Callable[[Transaction], ContentCheck | None]
     switched_on: Callable[[Rules], bool]
+    at_lmtp: bool = False
+
+    def is_on(self, rules: Rules) -> bool:
+        return self.switched_on(rules) and self.at_lmtp is rules.listener.is_lmtp
 
 
 def require_asked(rows: Iterable[PolicyCheck], asked: Collection[type[Event]]) -> None:
@@ -113,11 +123,11 @@ CHECKS = (
     ),
     PolicyCheck(MailFrom, "basic", require_local_sender, lambda rules: rules.config.basic.require_local_sender),
     PolicyCheck(MailFrom, "basic", require_own_sender, lambda rules: rules.config.basic.require_own_sender),
-    PolicyCheck(MailFrom, "basic", min_free_space, lambda rules: rules.config.basic.min_free_space > 0),
+    PolicyCheck(MailFrom, "basic", min_free_space, lambda rules: rules.config.basic.min_free_space > 0, at_lmtp=True),
     PolicyCheck(RcptTo, "basic", max_recipients, _always),
-    PolicyCheck(RcptTo, "basic", close_open_relay, _always),
-    PolicyCheck(RcptTo, "accounts", status, _always),
-    PolicyCheck(RcptTo, "accounts", quota, _always),
+    PolicyCheck(RcptTo, "basic", close_open_relay, _always, at_lmtp=True),
+    PolicyCheck(RcptTo, "accounts", status, _always, at_lmtp=True),
+    PolicyCheck(RcptTo, "accounts", quota, _always, at_lmtp=True),
     PolicyCheck(RcptTo, "basic", max_incoming_size, lambda rules: rules.config.basic.max_incoming_size > 0),
     PolicyCheck(RcptTo, "basic", max_outgoing_size, lambda rules: rules.config.basic.max_outgoing_size > 0),
     PolicyCheck(
@@ -132,7 +142,7 @@ CHECKS = (
         spf_fail,
         lambda rules: rules.config.authentication.check and rules.config.authentication.spf_fail == "refuse",
     ),
-    PolicyCheck(RcptTo, "group", post, lambda rules: bool(rules.config.groups)),
+    PolicyCheck(RcptTo, "group", post, lambda rules: bool(rules.config.groups), at_lmtp=True),
     PolicyCheck(RcptTo, "limits", over_limit, lambda rules: rules.config.limits.over_limit != "hold"),
     PolicyCheck(RcptTo, "filter", refuse_senders, lambda rules: bool(rules.filter.refused_senders)),
     PolicyCheck(RcptTo, "filter", refuse_hellos, lambda rules: bool(rules.filter.refused_hellos)),
@@ -151,16 +161,22 @@ CHECKS = (
     PolicyCheck(
         StartContent, "basic", over_max_recipients, lambda rules: rules.config.basic.over_max_recipients != "defer"
     ),
-    PolicyCheck(HeaderRead, "basic", max_hops, _always),
-    PolicyCheck(HeaderRead, "basic", delivered_to, _always),
-    PolicyCheck(HeaderRead, "group", post, lambda rules: bool(rules.config.groups)),
+    PolicyCheck(HeaderRead, "basic", max_hops, _always, at_lmtp=True),
+    PolicyCheck(HeaderRead, "basic", delivered_to, _always, at_lmtp=True),
+    PolicyCheck(HeaderRead, "group", post, lambda rules: bool(rules.config.groups), at_lmtp=True),
     PolicyCheck(HeaderRead, "basic", require_own_sender, lambda rules: rules.config.basic.require_own_sender),
     *(
         PolicyCheck(EndContent, "authentication", check, lambda rules: rules.config.authentication.check)
         for check in (own_domains, dmarc_quarantine, dmarc_reject)
     ),
-    PolicyCheck(EndContent, "group", post, lambda rules: bool(rules.config.groups)),
-    PolicyCheck(EndContent, "approval", by_mail, lambda rules: any(each.by_mail for each in rules.config.approvals)),
+    PolicyCheck(EndContent, "group", post, lambda rules: bool(rules.config.groups), at_lmtp=True),
+    PolicyCheck(
+        EndContent,
+        "approval",
+        by_mail,
+        lambda rules: any(each.by_mail for each in rules.config.approvals),
+        at_lmtp=True,
+    ),
     PolicyCheck(EndContent, "basic", bare_line_feeds, lambda rules: rules.config.basic.bare_line_feeds == "reject"),
     PolicyCheck(EndContent, "accounts", quota, _always),
     *(
@@ -181,6 +197,7 @@ CONTENT_CHECKS = (
     ),
     ContentRow("authentication", "check", mail_authentication, lambda rules: rules.config.authentication.check),
     ContentRow("milter", "address", milters, lambda rules: bool(rules.config.milters)),
+    ContentRow("accounts", "quota", each_mailbox, _always, at_lmtp=True),
 )
 
 
@@ -199,10 +216,10 @@ class Policy:
         self.rules = rules
         self._complain = complain
         self._checks: dict[type[Event], tuple[Check, ...]] = {
-            event: tuple(row.check for row in rows if row.event is event and row.switched_on(rules))
+            event: tuple(row.check for row in rows if row.event is event and row.is_on(rules))
             for event in {row.event for row in rows}
         }
-        self._content_rows = tuple(row for row in content_rows if row.switched_on(rules))
+        self._content_rows = tuple(row for row in content_rows if row.is_on(rules))
 
     def first_objection(self, transaction: Transaction, event: Event) -> Reply | None:
         """Return the reply that replaces a positive answer, or None. At RCPT it sets `transaction.recipient`."""

@@ -85,7 +85,8 @@ class Explanation(NamedTuple):
 def likely_listener(config: Config, *, login: bool) -> Listener:
     """Return the listener that such a client would use: for a login the first that offers one, else that for other
     servers."""
-    wanted = [each for each in config.listeners if (each.auth != "none") == login] or list(config.listeners)
+    listeners = [each for each in config.listeners if not each.is_lmtp]
+    wanted = [each for each in listeners if (each.auth != "none") == login] or listeners
     return wanted[0] if wanted else Listener(name="none", port=25)
 
 
@@ -199,7 +200,7 @@ class _Asking:
             if row in self._asked:
                 continue
             command = _OTHERS.get(row.event) or _COMMANDS[row.event]
-            if not row.switched_on(self._rules):
+            if not row.is_on(self._rules):
                 outcome = "off"
             elif row.event in _OTHERS:
                 outcome = f"asked only at {command}"
@@ -209,7 +210,7 @@ class _Asking:
                 outcome = f"not known before {_LATER.get(command, command)}"
             self._note(command, row.option, *self._option_of(row), outcome)
         for content_row in CONTENT_CHECKS:
-            is_on = content_row.switched_on(self._rules)
+            is_on = content_row.is_on(self._rules)
             outcome = "not known before DATA" if reply.positive else "not asked: the message was refused before"
             place = content_row.section, content_row.option
             self._note("end", content_row.option, *place, outcome if is_on else "off")
@@ -238,7 +239,7 @@ class _Asking:
     def _ask_one(self, command: str, event: Event, row: PolicyCheck) -> Reply | None:
         self._asked.append(row)
         section, option = self._option_of(row)
-        if not row.switched_on(self._rules):
+        if not row.is_on(self._rules):
             self._note(command, row.option, section, option, "off")
             return None
         try:

@@ -21,6 +21,7 @@ __all__ = [
     "bare_line_feeds",
     "content_limit",
     "delivered_to",
+    "has_room",
     "max_hops",
     "max_incoming_size",
     "max_message_size",
@@ -67,6 +68,8 @@ def _leaves(transaction: Transaction, recipient: ResolvedRecipient) -> bool:
 
 def content_limit(transaction: Transaction) -> int:
     """Return the largest number of octets that the content may have on the wire, 0 for any number."""
+    if transaction.rules.listener.is_lmtp:
+        return 0
     basic = transaction.rules.config.basic
     limits = {basic.max_message_size}
     if basic.max_outgoing_size and any(_leaves(transaction, each) for each in transaction.recipients):
@@ -130,12 +133,15 @@ def _mailboxes_full(transaction: Transaction) -> Reply | None:
     If one mailbox has room, the message is accepted for all: the others had room at RCPT, and their share of this
     message must neither be bounced later nor hold it back for all.
     """
-
-    def fits(each: ResolvedRecipient) -> bool:
-        return each.postmaster or not any(_full(transaction, target, transaction.octets) for target in each.targets)
-
     recipients = transaction.recipients
-    return MAILBOX_FULL if recipients and not any(fits(each) for each in recipients) else None
+    return MAILBOX_FULL if recipients and not any(has_room(transaction, each) for each in recipients) else None
+
+
+def has_room(transaction: Transaction, recipient: ResolvedRecipient) -> bool:
+    """Return True if every mailbox of the recipient has room for the message, once its size is known."""
+    return recipient.postmaster or not any(
+        _full(transaction, target, transaction.octets) for target in recipient.targets
+    )
 
 
 def max_hops(transaction: Transaction, event: Event) -> Reply | None:

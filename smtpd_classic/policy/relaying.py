@@ -11,6 +11,7 @@ from smtpd_classic.smtp.replies import (
     MAILBOX_DISABLED,
     NO_SUCH_DOMAIN,
     NO_SUCH_USER,
+    NOT_LOCAL,
     RELAY_DENIED,
 )
 from smtpd_classic.smtp.reply import Reply
@@ -35,6 +36,8 @@ def permission(transaction: Transaction) -> Permission:
     assert recipient is not None
     if not recipient.remote:
         return _here(transaction)
+    if rules.listener.is_lmtp:
+        return Permission(False, f"listener {rules.listener.name}", "", "LMTP is for local recipients alone")
     if not rules.config.basic.close_open_relay:
         return Permission(True, "basic", "close_open_relay", "it is off: every client may send to every address")
     login = transaction.peer.login
@@ -67,7 +70,9 @@ def close_open_relay(transaction: Transaction, event: Event) -> Reply | None:
     recipient = transaction.recipient
     if recipient is not None and not recipient.remote:  # the usual case: build no text
         return NO_SUCH_USER if recipient.how == "unknown" else None
-    return None if permission(transaction).granted else RELAY_DENIED
+    if permission(transaction).granted:
+        return None
+    return NOT_LOCAL if transaction.rules.listener.is_lmtp else RELAY_DENIED
 
 
 def status(transaction: Transaction, event: Event) -> Reply | None:

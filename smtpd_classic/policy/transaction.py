@@ -59,7 +59,10 @@ class ClientContext:
         """Return the reason for trusting the client, or blank. Raises DnsFailure if the decision depends on a host name
         that did not resolve."""
         if self._trust is None:
-            self._trust = "local submission" if self.client.local else self.rules.trust.reason(self.client.ip)
+            if self.client.local:
+                self._trust = "local submission"
+            else:
+                self._trust = "" if self.client.listener.is_lmtp else self.rules.trust.reason(self.client.ip)
         return self._trust
 
     def authorised_by(self) -> str:

@@ -115,10 +115,10 @@ class LoginDialogue:
         return TOO_MANY_FAILED_LOGINS if self._failures >= _MOST_FAILURES else LOGIN_FAILED
 
     def _exempt(self) -> bool:
-        """Return True for Trusted Hosts, which are never blocked, and for a client if DNS cannot show now that it is
-        none."""
+        """Return True for Trusted Hosts and clients of LMTP, which are never blocked, and for a client if DNS cannot
+        show now that it is none."""
         try:
-            return bool(self._peer.trust())
+            return self._peer.client.listener.is_lmtp or bool(self._peer.trust())
         except DnsFailure:
             return True
 

@@ -14,12 +14,20 @@ __all__ = ["DaemonStatus", "Listening", "StatusFile", "own_status", "places"]
 
 @dataclass(frozen=True, slots=True)
 class Listening:
-    """One address that the daemon listens on; `tls` is none, starttls or implicit."""
+    """One address that the daemon listens on; `tls` is none, starttls or implicit. A Unix socket has port 0, and
+    its path is the address."""
 
     name: str
     address: str
     port: int
     tls: str
+
+    @property
+    def place(self) -> str:
+        """Return the address and port as one word: `127.0.0.1:25`, `[::1]:25`, or the path of a Unix socket."""
+        if not self.port:
+            return self.address
+        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +121,5 @@ def places(found: Iterable[Listening]) -> str:
     """Return a text for the log: `smtp on 127.0.0.1:2525, [::1]:2525; submission on …`."""
     named: dict[str, list[str]] = {}
     for each in found:
-        place = f"[{each.address}]:{each.port}" if ":" in each.address else f"{each.address}:{each.port}"
-        named.setdefault(each.name, []).append(place)
+        named.setdefault(each.name, []).append(each.place)
     return "; ".join(f"{name} on {', '.join(places)}" for name, places in named.items())

@@ -141,6 +141,9 @@ class Connection:
     def _client(self) -> Client:
         if self._listener is LOCAL:
             return Client("", 0, "localhost", LOCAL, local=True, uid=self._uid)
+        if self._listener.is_lmtp:
+            self._terms.log.write("smtpd", "connect from localhost[127.0.0.1]")
+            return Client("127.0.0.1", self.port, "localhost", self._listener)
         self.name = self._terms.host_name(self.ip) or "unknown"
         self._terms.log.write("smtpd", f"connect from {self}")
         return Client(self.ip, self.port, self.name, self._listener, server_ip=self._server_ip)

@@ -72,6 +72,8 @@ class ListenerContext:
     def extensions(self, listener: Listener) -> Extensions:
         if listener is LOCAL:
             return extensions_for(self.config)
+        if listener.is_lmtp:
+            return Extensions(self.config.helo_name, 0, 0, False, (), False, False, lmtp=True)
         basic = self.config.basic
         return Extensions(
             helo_name=self.config.helo_name,
@@ -88,5 +90,7 @@ class ListenerContext:
     def limits(self, listener: Listener) -> SessionLimits:
         if listener is LOCAL:
             return limits_for(self.config)
+        if listener.is_lmtp:
+            return SessionLimits(0, 0, 0)
         access = self.config.access
         return SessionLimits(access.max_errors, access.max_commands, self.config.basic.max_rset)

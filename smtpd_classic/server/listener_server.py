@@ -30,6 +30,7 @@ __all__ = ["BACKLOG", "ListenerServer", "Receiver"]
 
 BACKLOG = 1023
 _IDLE_THREADS = 64
+_LMTP = "lmtp"  # the key under which all clients of LMTP are counted
 # Local submission has room of its own, so that strangers who fill the ports do not keep cron from sending.
 _MOST_LOCAL, _MOST_LOCAL_PER_USER, _IDLE_LOCAL_THREADS = 100, 50, 4
 
@@ -101,6 +102,14 @@ class Receiver:
             reply = replies.TOO_MANY_CONNECTIONS_FROM_YOU
             self.terms.log.write("smtpd", f"NOQUEUE: reject: CONNECT from localhost[{user}]: {reply}; proto=SMTP")
             return reply
+        counters.count("connections")
+        return None
+
+    def admit_lmtp(self) -> Reply | None:
+        """Count a client of LMTP: without blocks, within the limit of all connections."""
+        counters = self.terms.runtime.counters
+        if counters.connected(_LMTP, self._access.max_connections, 0):
+            return self._refuse("127.0.0.1", replies.TOO_MANY_CONNECTIONS)
         counters.count("connections")
         return None
 
@@ -183,6 +192,8 @@ class ListenerServer(socketserver.ThreadingTCPServer):
     def process_request(self, request: Any, client_address: Any) -> None:
         if self._listener is LOCAL:
             refusal = self._local_refusal(request)
+        elif self._listener.is_lmtp:
+            refusal = self._lmtp_refusal(request)
         else:
             refusal = self._refusal(_plain(client_address[0]), request, client_address[1])
         if refusal is None:
@@ -213,6 +224,14 @@ class ListenerServer(socketserver.ThreadingTCPServer):
         refusal = self._receiver.take(AcceptedSocket(request, user, 0, self._listener, admitted=True, uid=uid))
         if refusal is not None:
             self._receiver.release(user)
+        return refusal
+
+    def _lmtp_refusal(self, request: socket.socket) -> Reply | None:
+        refusal = self._receiver.admit_lmtp()
+        if refusal is None:
+            refusal = self._receiver.take(AcceptedSocket(request, _LMTP, 0, self._listener, admitted=True))
+            if refusal is not None:
+                self._receiver.release(_LMTP)
         return refusal
 
     def shutdown_request(self, request: Any) -> None:

@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 
 from smtpd_classic.config.schema import Config, Listener
 from smtpd_classic.runtime import Listening
+from smtpd_classic.server import local_listener
 from smtpd_classic.server.listener_server import BACKLOG
 
 __all__ = ["CannotListen", "Sockets", "listeners_of"]
 
+_PROBE_S = 1.0
 _NO_SUCH_ADDRESS = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 
 
@@ -37,17 +39,23 @@ class Sockets:
 
     @classmethod
     def open(cls, config: Config, before: "Sockets | None" = None) -> "Sockets":
-        """Return the sockets for `config`, with those of `before` that fit. Raises CannotListen."""
+        """Return the sockets for `config`, with those of `before` that fit. Raises CannotListen.
+
+        Ports are opened first, as root. Unix sockets are opened with `before`, by the service user and under the lock
+        of the instance.
+        """
         known = {} if before is None else {_key(found): found for _, found in before.bound}
         bound: list[tuple[Listener, socket.socket]] = []
         complaints: list[str] = []
         try:
             for listener in listeners_of(config):
                 _open_listener(listener, known, bound, complaints, reload=before is not None)
+                if listener.socket and before is not None:
+                    bound.append((listener, known.get((listener.socket, 0)) or _bind_path(listener)))
         except CannotListen:
-            for _, found in bound:
+            for listener, found in bound:
                 if _key(found) not in known:
-                    found.close()
+                    _remove(listener, found)
             raise
         return cls(tuple(bound), tuple(complaints), None if before is None else before.local)
 
@@ -58,6 +66,14 @@ class Sockets:
             if id(found) not in kept:
                 found.close()
 
+    def remove(self, but: "Sockets | None" = None) -> None:
+        """Close the sockets that `but` does not have, and remove their Unix sockets from the disk."""
+        kept = set() if but is None else {id(found) for found in but.every()}
+        self.close(but)
+        for listener, found in self.bound:
+            if id(found) not in kept:
+                _remove(listener, found)
+
     def every(self) -> tuple[socket.socket, ...]:
         bound = tuple(found for _, found in self.bound)
         return bound if self.local is None else (*bound, self.local)
@@ -67,8 +83,38 @@ class Sockets:
 
 
 def _key(found: socket.socket) -> tuple[str, int]:
-    address, port = found.getsockname()[:2]
-    return address, port
+    """Return the address and port, or the path and 0."""
+    name = found.getsockname()
+    return (name, 0) if isinstance(name, str) else (name[0], name[1])
+
+
+def _remove(listener: Listener, found: socket.socket) -> None:
+    found.close()
+    if found.family == socket.AF_UNIX:
+        local_listener.unbind(listener.socket)
+
+
+def _bind_path(listener: Listener) -> socket.socket:
+    """Return the Unix socket of a listener. Raises CannotListen."""
+    place = f"Listener {listener.name} cannot listen on {listener.socket}"
+    try:
+        if _is_in_use(listener.socket):
+            raise CannotListen(f"{place}: another program listens there already.", in_use=True)
+        return local_listener.bind(listener.socket, 0o660)
+    except OSError as problem:
+        reason = (problem.strerror or str(problem)).lower()
+        raise CannotListen(f"{place}: {reason}; the service user must be able to write its folder.") from None
+
+
+def _is_in_use(path: str) -> bool:
+    """Return True if a program listens on a Unix socket. Raises OSError if that cannot be found out."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(_PROBE_S)
+        try:
+            probe.connect(path)
+        except (FileNotFoundError, ConnectionRefusedError):
+            return False
+    return True
 
 
 def _open_listener(

@@ -15,8 +15,11 @@ _CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid (unix(7))
 _LONGEST_PATH = 107  # sun_path (unix(7)), less its NUL
 
 
-def bind(path: str) -> socket.socket:
-    """Return the listening socket, open to all users. The caller holds the lock of the folder. Raises OSError."""
+def bind(path: str, mode: int = 0o666) -> socket.socket:
+    """Return the listening socket, open to all users by default. The caller holds the lock of the instance.
+
+    Raises OSError.
+    """
     with suppress(FileNotFoundError):
         if stat.S_ISSOCK(os.lstat(path).st_mode):
             os.unlink(path)
@@ -25,7 +28,7 @@ def bind(path: str) -> socket.socket:
     try:
         short = f"/proc/self/fd/{folder}/{os.path.basename(path)}"
         found.bind(path if len(os.fsencode(path)) <= _LONGEST_PATH else short)
-        os.chmod(path, 0o666)  # noqa: S103  that is what it is for
+        os.chmod(path, mode)
         found.listen(_BACKLOG)
         found.setblocking(False)
     except OSError:

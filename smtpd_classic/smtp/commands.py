@@ -90,6 +90,18 @@ def _starttls(session: Circumstances, argument: bytes) -> StartTls:
     return StartTls()
 
 
+def _hello(session: Circumstances, argument: bytes, *, extended: bool) -> Hello:
+    if session.extensions.lmtp:
+        raise Malformed(replies.LHLO_ONLY)  # RFC 2033 4.1
+    return parse_hello(argument, extended=extended)
+
+
+def _lhlo(session: Circumstances, argument: bytes) -> Hello:
+    if not session.extensions.lmtp:
+        raise Malformed(replies.UNKNOWN_COMMAND, attack=True)
+    return parse_hello(argument, extended=True)
+
+
 def _alone(event: Event) -> Callable[[Circumstances, bytes], Event]:
     def read(session: Circumstances, argument: bytes) -> Event:
         if argument:
@@ -123,8 +135,9 @@ def _mail(session: Circumstances, argument: bytes) -> MailFrom:
 
 
 _COMMANDS: dict[bytes, _Command] = {
-    b"EHLO": _Command(Hello, lambda _, argument: parse_hello(argument, extended=True), idle=True),
-    b"HELO": _Command(Hello, lambda _, argument: parse_hello(argument, extended=False), idle=True),
+    b"EHLO": _Command(Hello, lambda session, argument: _hello(session, argument, extended=True), idle=True),
+    b"HELO": _Command(Hello, lambda session, argument: _hello(session, argument, extended=False), idle=True),
+    b"LHLO": _Command(Hello, _lhlo, idle=True),
     b"STARTTLS": _Command(StartTls, _starttls),
     b"AUTH": _Command(Auth, _auth),
     b"MAIL": _Command(MailFrom, _mail),
@@ -159,7 +172,7 @@ def read_command(line: bytes, session: Circumstances, phase: Phase, limits: Comm
     if idle:
         limits.count_command()
     if phase not in LEGAL[event][0]:
-        raise OutOfOrder(event, phase, after_refusal=limits.after_refusal)
+        raise OutOfOrder(event, phase, after_refusal=limits.after_refusal, lmtp=session.extensions.lmtp)
     if event is MailFrom:
         limits.transaction_asked_for()
     return read(session, argument)

@@ -14,7 +14,7 @@ class Extensions(NamedTuple):
     `max_message_size` and `max_recipients` 0 mean no limit; `auth` holds the mechanisms as announced. `domain`, for
     local submission alone, is announced as the domain that completes an address without one. `dsn_for_everyone`:
     strangers too may ask for notices. `strict_pipelining` (RFC 2920 3.1): a stranger that does not wait where it must
-    is refused.
+    is refused. `lmtp`: the session speaks LMTP (RFC 2033).
 
     STARTTLS is announced until TLS is active; AUTH until it succeeds, and only under TLS unless `auth_without_tls`.
     """
@@ -29,6 +29,7 @@ class Extensions(NamedTuple):
     domain: str = ""
     dsn_for_everyone: bool = False
     strict_pipelining: bool = False
+    lmtp: bool = False
 
     def offers_auth(self, *, encrypted: bool) -> bool:
         return bool(self.auth) and (encrypted or self.auth_without_tls)

@@ -74,8 +74,8 @@ class OutOfOrder(Exception):
     all its recipients were refused (RFC 2920 3.1); then `consequence` is True, and the command is no error of its own.
     """
 
-    def __init__(self, event: type[Event], phase: Phase, *, after_refusal: bool) -> None:
-        self.reply = _first(event, phase)
+    def __init__(self, event: type[Event], phase: Phase, *, after_refusal: bool, lmtp: bool = False) -> None:
+        self.reply = replies.LHLO_FIRST if lmtp and phase is Phase.START else _first(event, phase)
         # A browser or a spammer's script sends no EHLO; a client that lost count within a session is no attacker.
         self.attack = phase is Phase.START and event in {MailFrom, RcptTo, StartContent, Auth}
         self.consequence = phase is Phase.REFUSED or (after_refusal and event in {RcptTo, StartContent})

@@ -99,6 +99,10 @@ class ServerSession(SessionState):
         else:
             self._rejected(event, reply)
 
+    def send_first(self, *sent: Reply) -> None:
+        """Send these replies before the answer to the present event: LMTP has one for each recipient (RFC 2033 4.2)."""
+        self._out.extend(reply.wire for reply in sent)
+
     def talked_early(self) -> None:
         """End the session of a client that did not wait for the greeting."""
         self._limits.attacks += 1
@@ -108,8 +112,7 @@ class ServerSession(SessionState):
         """Start again after the handshake, without a banner (RFC 3207 4.2)."""
         if self._phase is not Phase.HANDSHAKE:
             raise RuntimeError("STARTTLS was not answered with 220")
-        self.tls = tls
-        self.hello = ""
+        self.tls, self.hello = tls, ""
         self.extended = self.authenticated = False
         self._enter(Phase.READY)
 
@@ -117,8 +120,7 @@ class ServerSession(SessionState):
         """End the session with this reply: after a deadline, when the service stops, or when the client is blocked."""
         if self._phase is not Phase.CLOSED:
             self._out.append(reply.wire)
-        self._phase = Phase.CLOSED
-        self._pending = None
+        self._phase, self._pending = Phase.CLOSED, None
         self._buffer.clear()
 
     # The client's input. None: the session has answered it, and there may be more to read.
@@ -273,8 +275,7 @@ class ServerSession(SessionState):
     def _enter(self, phase: Phase | None) -> None:
         if phase is Phase.READY:  # any transaction is over
             self._phase = Phase.READY if self.hello else Phase.START
-            self._refusal = None
-            self.utf8 = False
+            self._refusal, self.utf8 = None, False
         elif phase is not None:
             self._phase = phase
 

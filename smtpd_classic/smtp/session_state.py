@@ -42,6 +42,8 @@ class SessionState:
         """Return the protocol for the trace header (RFC 3848, RFC 6531 4.3)."""
         if not self.extended:
             return "SMTP"
+        if self.extensions.lmtp:
+            return "UTF8LMTP" if self.utf8 else "LMTP"
         name = "UTF8SMTP" if self.utf8 else "ESMTP"
         return name + ("S" if self.tls else "") + ("A" if self.authenticated else "")
 

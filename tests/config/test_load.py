@@ -73,6 +73,7 @@ BAD_LINES = {
     "host with half a login": (sound("[direct a.b]\nhosts = c.d user=joe"), 8, "has a user or a password but"),
     "catch-all that is no address": (sound("[domain a.b]\ncatch_all = joe"), 8, "“joe” is not an address"),
     "missing option": (sound("[listener a]\ntls = none"), 7, "[listener a] needs the option port."),
+    "missing option, and none in its place": (sound("[listener lmtp]"), 7, "[listener lmtp] needs the option port."),
     "missing option of a replacement": (sound("[replace a@b.c]"), 7, "[replace a@b.c] needs the option addresses."),
     "missing section": ("[listener a]\nport = 25\n", 0, "the section [server] is missing; it needs primary_domain."),
     "empty file": ("", 0, "the section [server] is missing"),
@@ -161,6 +162,11 @@ def test_comments_may_stand_anywhere_on_lines_of_their_own() -> None:
         "192.0.2.9/32",
     ]
     assert config.remote.relay_password == "geheim # literal; all of it"
+
+
+def test_a_required_option_may_have_another_in_its_place() -> None:
+    listener = parse(sound("[listener lmtp]\nsocket = /run/lmtp"), PATH).listeners[-1]
+    assert (listener.socket, listener.port, listener.address, listener.tls) == ("/run/lmtp", 0, (), "none")
 
 
 def test_tables_keep_the_order_of_the_file() -> None:

@@ -31,6 +31,8 @@ def editor_for(context: AppContext, kind: Kind[Any], text: str, changed: Callabl
 def problem_of(option: Option, text: str) -> str:
     """Return the error of the option's own parser, with an example; blank if the value is good."""
     if option.required and not text.strip():
+        if option.unless:
+            return ""  # the check of the file sees the other one
         example = "" if option.kind.example == option.kind.name else f" Example: {option.kind.example}"
         return f"This cannot be left blank.{example}"
     try:

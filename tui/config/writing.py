@@ -43,6 +43,10 @@ def _write_options(edited: Edited, title: str, row: Row, base: Row | None) -> No
     for option in row.section.options():
         text = row.text(option)
         new = option.required if base is None else False
+        if option.unless and not text.strip():
+            if base is not None and base.text(option):
+                edited.unset(title, option.name)
+            continue
         if new or text != (base.text(option) if base is not None else option.default_text):
             edited.set(title, option.name, _as_written(option, text, edited.text(title, option.name) if base else ""))
 

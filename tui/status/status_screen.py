@@ -217,7 +217,7 @@ class StatusScreen(BaseScreen):
             yield Fact("Reload", f"refused: {clean(status.error, 500)}", "bad")
         if status.digest != self._context.source.digest:
             yield Fact("File", "changed since the server read it; it runs with the earlier text", "warn")
-        places = [f"{clean(each.address)}:{each.port} ({each.tls})" for each in status.listening]
+        places = [f"{clean(each.place)} ({each.tls})" for each in status.listening]
         yield Fact("Listening", ", ".join(places) or "nowhere", "help" if places else "bad")
         for sentence in status.not_listening:
             yield Fact("", clean(sentence, 300), "bad")
