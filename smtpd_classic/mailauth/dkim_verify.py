@@ -87,6 +87,11 @@ class DkimVerifier:
         """True when at least one signature needs the hash of the body."""
         return bool(self._bodies)
 
+    @property
+    def domains(self) -> frozenset[str]:
+        """The domains of the signatures that are verified."""
+        return frozenset(each.signature.domain for each in self._candidates if each.signature is not None)
+
     def preview(self) -> tuple[DkimResult, ...]:
         """Return the results as far as the header tells, all with the longest word: their number and names stay."""
         return tuple(each.result(ResultWord.TEMPERROR) for each in self._candidates)

@@ -17,7 +17,7 @@ from smtpd_classic.mailauth.lookup import Lookups, ascii_name
 from smtpd_classic.mailauth.spf import SpfResult
 from smtpd_classic.mailauth.words import ResultWord
 
-__all__ = ["DmarcResult", "check_dmarc", "confirms", "tree_walk_names"]
+__all__ = ["DmarcResult", "check_dmarc", "confirms", "organizational_domain", "tree_walk_names"]
 
 _MAX_LABELS = 8
 _MILDER = {REJECT: QUARANTINE, QUARANTINE: NONE, NONE: NONE}
@@ -96,11 +96,11 @@ def _aligned(author: str, domain: str, strict: bool, lookups: Lookups) -> bool:
         return domain == author
     if domain.rpartition(".")[2] != author.rpartition(".")[2]:
         return False
-    organization = _organization(author, lookups)
+    organization = organizational_domain(author, lookups)
     # Only a name within the organization can be of it, so that most questions about strangers are never asked.
     if domain != organization and not domain.endswith("." + organization):
         return False
-    return _organization(domain, lookups) == organization
+    return organizational_domain(domain, lookups) == organization
 
 
 def confirms(domains: Iterable[str], author: str) -> bool:
@@ -152,7 +152,7 @@ def _exists(domain: str, lookups: Lookups) -> bool:
     return True
 
 
-def _organization(domain: str, lookups: Lookups) -> str:
+def organizational_domain(domain: str, lookups: Lookups) -> str:
     """Return the organizational domain (RFC 9989 4.10.2). Raises DnsFailure."""
     return _choose_organization(domain, _walk(domain, lookups))
 

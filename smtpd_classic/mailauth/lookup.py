@@ -13,6 +13,8 @@ __all__ = ["DnsRecords", "Lookups", "TooManyQuestions", "ascii_name"]
 MAX_QUESTIONS = 60
 _LONGEST_NAME, _LONGEST_LABEL = 253, 63
 _LEAST_S = 0.05
+_KEPT_SHARE = 0.25
+_POLICY = "_dmarc."
 _HOST_NAME = re.compile(r"[a-z0-9_.-]+")
 _Answer = TypeVar("_Answer", tuple[bytes, ...], tuple[str, ...])
 
@@ -42,7 +44,12 @@ class TooManyQuestions(DnsFailure):
 
 
 class Lookups:
-    """The DNS questions of one message. An answer is kept, so that a repeated question costs nothing."""
+    """The DNS questions of one message. An answer is kept, so that a repeated question costs nothing.
+
+    Rule 1: the time counts while a question waits for its answer, and not while the client sends.
+    Rule 2: a part of the time and of the questions is kept for one domain and the names below it: that of the author.
+    A sender chooses most of the other names, and slow answers to them must not hide the policy of that domain.
+    """
 
     def __init__(
         self,
@@ -54,10 +61,27 @@ class Lookups:
     ) -> None:
         self._records = records
         self._clock = clock
-        self._end = clock() + deadline_s
-        self._max = max_questions
+        self._left_s, self._kept_s = deadline_s, deadline_s * _KEPT_SHARE
+        self._max, self._kept = max_questions, int(max_questions * _KEPT_SHARE)
+        self._kept_for = ""
         self._answers: dict[tuple[str, str], tuple[bytes, ...] | tuple[str, ...] | Exception] = {}
         self.questions = 0
+
+    def keep_for(self, domain: str) -> None:
+        """Let questions about this domain, names below it and its DMARC policy use the part that is kept.
+
+        Those that failed before are asked again: a record of the sender may have named them when its time was over.
+        """
+        self._kept_for = domain
+        for key, found in tuple(self._answers.items()):
+            if isinstance(found, DnsFailure) and self._is_kept(key[1]):
+                del self._answers[key]
+
+    def _is_kept(self, name: str) -> bool:
+        domain, is_policy = name.removeprefix(_POLICY), name.startswith(_POLICY)
+        if not self._kept_for:
+            return False
+        return f".{domain}".endswith(f".{self._kept_for}") or (is_policy and self._kept_for.endswith(f".{domain}"))
 
     def txt(self, name: str) -> tuple[bytes, ...]:
         """Return the TXT records of a name. Raises NoSuchDomain or DnsFailure, as all methods do."""
@@ -96,16 +120,20 @@ class Lookups:
     def _answer(self, kind: str, name: str, question: Callable[..., _Answer]) -> _Answer | Exception:
         if kind != "PTR" and not _is_name(name):
             return NoSuchDomain(f"{name[:80]} is not a domain name")
-        rest_s = self._end - self._clock()
+        is_kept = kind != "PTR" and self._is_kept(name)
+        rest_s = self._left_s - (0.0 if is_kept else self._kept_s)
         if rest_s < _LEAST_S:
             return DnsFailure("the look-ups of this message took too long")
-        if self.questions >= self._max:
+        if self.questions >= self._max - (0 if is_kept else self._kept):
             return TooManyQuestions(f"the message needs more than {self._max} DNS look-ups")
         self.questions += 1
+        began = self._clock()
         try:
             return question(name, timeout_s=rest_s)
         except (NoSuchDomain, DnsFailure) as problem:
             return problem
+        finally:
+            self._left_s -= self._clock() - began
 
 
 def _is_name(name: str) -> bool:

@@ -1,10 +1,12 @@
 """All checks of one message that comes in: SPF, DKIM and DMARC together, and the field that reports them."""
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from smtpd_classic.dns import DnsFailure
 from smtpd_classic.mailauth.author import AuthorProblem, address_in_name, author_domain
 from smtpd_classic.mailauth.dkim_verify import DkimResult, DkimVerifier
-from smtpd_classic.mailauth.dmarc import DmarcResult, check_dmarc, confirms
+from smtpd_classic.mailauth.dmarc import DmarcResult, check_dmarc, confirms, organizational_domain
 from smtpd_classic.mailauth.dmarc_record import QUARANTINE
 from smtpd_classic.mailauth.lookup import Lookups
 from smtpd_classic.mailauth.results import AuthenticationResults, MethodResult
@@ -85,6 +87,7 @@ class MessageCheck:
 
     def finish(self) -> MessageResults:
         """Ask DNS for the keys and the policy, and return the results."""
+        self._keep_time()
         dkim = self._dkim.finish(self._lookups)
         if self._problem:
             dmarc = DmarcResult(ResultWord.PERMERROR, "", self._problem)
@@ -93,6 +96,14 @@ class MessageCheck:
         else:
             dmarc = check_dmarc(self._author, self._spf, dkim, self._lookups)
         return MessageResults(self._spf, dkim, dmarc, self._author, self._imitated)
+
+    def _keep_time(self) -> None:
+        """Keep time for the author's domain, or for its organization when another domain of that may have signed."""
+        self._lookups.keep_for(self._author)
+        top = self._author.rpartition(".")[2]
+        if any(each != self._author and each.rpartition(".")[2] == top for each in self._dkim.domains):
+            with suppress(DnsFailure):
+                self._lookups.keep_for(organizational_domain(self._author, self._lookups))
 
 
 def results_field(server: str, results: MessageResults, disposition: str, iprev: MethodResult | None = None) -> str:

@@ -5,10 +5,12 @@ Rule 2: a result that a failed look-up leaves open only marks the message; it is
 Rule 3: the strictest action wins.
 """
 
+from smtpd_classic.dns import DnsFailure, NoSuchDomain
 from smtpd_classic.mailauth.dmarc_record import QUARANTINE, REJECT
 from smtpd_classic.mailauth.lookup import Lookups
 from smtpd_classic.mailauth.message_check import MessageResults
 from smtpd_classic.mailauth.spf import SpfQuery, SpfResult, check_spf
+from smtpd_classic.mailauth.spf_record import spf_records
 from smtpd_classic.mailauth.words import ResultWord
 from smtpd_classic.policy.transaction import AuthenticationVerdict, Transaction
 from smtpd_classic.smtp.events import Event
@@ -129,5 +131,7 @@ def _can_be_confirmed(transaction: Transaction, domain: str) -> bool:
     """Return True if the domain has an SPF record or a key in use: without them its mail cannot be confirmed."""
     if transaction.rules.signs(domain):
         return True
-    found = check_spf(SpfQuery("192.0.2.0", f"postmaster@{domain}", domain), lookups_of(transaction))
-    return found.word not in {ResultWord.NONE, ResultWord.TEMPERROR}
+    try:
+        return bool(spf_records(lookups_of(transaction).txt(domain)))
+    except (NoSuchDomain, DnsFailure):
+        return False

@@ -93,13 +93,16 @@ class World:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    process, port = name_server(tmp_path_factory.mktemp("dns"), ZONE)
+    hole = silent()  # the name server of slow.example
+    zone = [*ZONE, f"server=/slow.example/127.0.0.1#{hole.getsockname()[1]}"]
+    process, port = name_server(tmp_path_factory.mktemp("dns"), zone)
     try:
         with running("example.test", server__name_servers=f"127.0.0.1:{port}", authentication__check="yes") as instance:
             yield World(instance)
     finally:
         process.terminate()
         process.wait(10)
+        hole.close()
 
 
 @pytest.fixture
@@ -258,6 +261,21 @@ def test_mail_in_our_own_name_without_a_login(world: World) -> None:
     assert world.send(own, "x@forwarder.example").startswith(
         "550 5.7.26 Mail from example.test must be sent after a login"
     )
+
+
+def test_a_sender_with_slow_name_servers_hides_no_forgery(world: World) -> None:
+    """The look-ups for names that the sender chooses leave time for the policy of the author's domain."""
+    world.instance.set("authentication", "deadline", "1s")
+    world.reload()
+    for author, reason in (
+        ("boss@example.test", "own domain without a login"),
+        ("x@reject.example", "dmarc=fail p=reject"),
+    ):
+        before = len(world.files(".Junk"))
+        assert world.send(TEXT.replace(b"ann@example.org", author.encode()), "x@slow.example").startswith("250")
+        assert len(world.files(".Junk")) == before + 1
+        assert "spf=temperror" in world.results(".Junk")
+        assert f"X-Spam-Reason: {reason}" in world.newest(".Junk")
 
 
 def test_a_policy_may_refuse(world: World) -> None:

@@ -60,9 +60,11 @@ def test_a_failure_anywhere_is_temperror(domain: str) -> None:
 
 
 def test_a_message_over_its_time_or_number_of_questions_is_temperror() -> None:
-    clock = iter((0.0, 20.0))
-    lookups = Lookups(FixedResolver(txt={"example.org": (b"v=spf1 -all",)}), clock=lambda: next(clock))
+    clock = iter((0.0, 20.0, 20.0, 20.0))  # before and after each question
+    txt = {"example.org": (b"v=spf1 include:other.example -all",), "other.example": (b"v=spf1 -all",)}
+    lookups = Lookups(FixedResolver(txt=txt), clock=lambda: next(clock))
     assert check_spf(SpfQuery(IP, "a@example.org", "x.example"), lookups).word is ResultWord.TEMPERROR
+    assert lookups.questions == 1
     lookups = Lookups(FixedResolver(txt={"example.org": (b"v=spf1 -all",)}), max_questions=0)
     assert check_spf(SpfQuery(IP, "a@example.org", "x.example"), lookups).word is ResultWord.TEMPERROR
 
