@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from smtpd_classic.accounts import Accounts, AccountsUnreadable
+from smtpd_classic.accounts import Account, Accounts, AccountsUnreadable
 from smtpd_classic.config.check_domains import local_domains
 from smtpd_classic.config.schema import Config, Listener
 from smtpd_classic.counters import CounterStore
@@ -145,12 +145,20 @@ class Services:
         """Return the Maildir of an address that `Envelope-To:` may name: one that leads to a single mailbox. Return
         None else.
         """
+        account = self._only_account(recipient)
+        return (account.folder or None) if account is not None else None
+
+    def junk_of(self, recipient: str) -> str | None:
+        """Return the Maildir for the junk of such an address."""
+        account = self._only_account(recipient)
+        return (account.junk_maildir or None) if account is not None else None
+
+    def _only_account(self, recipient: str) -> Account | None:
         try:
             found = self.accounts.find(recipient)
         except AccountsUnreadable:
             return None
-        account = self.accounts.account(found.targets[0]) if found is not None and len(found.targets) == 1 else None
-        return (account.folder or None) if account is not None else None
+        return self.accounts.account(found.targets[0]) if found is not None and len(found.targets) == 1 else None
 
     def _report_list(self, zone: str, problem: str) -> None:
         self.runtime.lists.report(zone, problem, 0.0)

@@ -24,7 +24,9 @@ class Account:
 
     `status`: a disabled account gets no mail and cannot log in, a suspended one gets mail and cannot log in. `quota`
     is in bytes, 0 for none. `folder` is the absolute name of the Maildir, blank for a mailbox of an LMTP server.
-    `forward_only`: an alias of the same name takes the place of the mailbox.
+    `forward_only`: an alias of the same name takes the place of the mailbox. `junk_folder` is the setting of the
+    account, blank for that of the server; `junk_maildir` is the Maildir that follows from it: that of the mailbox for
+    the inbox.
     """
 
     address: str
@@ -35,6 +37,8 @@ class Account:
     may_send_as: tuple[str, ...] = ()
     folder: str = ""
     forward_only: bool = False
+    junk_folder: str = ""
+    junk_maildir: str = ""
 
     @property
     def mail_place(self) -> str:
@@ -45,9 +49,8 @@ class Account:
 class ResolvedAddress(NamedTuple):
     """The targets of an address of a local domain.
 
-    `how` is "account", "group", "group bounces", "alias", "plus address", "catch-all" or "postmaster". `targets` are
-    the addresses of accounts, with the tag of a plus-address kept (user+tag@domain), and remote addresses: aliases
-    expanded, in order, none twice. `groups` are the groups among the ends, which are not expanded.
+    `how` is "account", "group", "group bounces", "alias", "plus address", "catch-all" or "postmaster". `targets` are the addresses of accounts, with the tag of a plus-address kept (user+tag@domain), and remote
+    addresses: aliases expanded, in order, none twice. `groups` are the groups among the ends, which are not expanded.
     """
 
     how: str

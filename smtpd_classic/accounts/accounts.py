@@ -196,7 +196,7 @@ class Accounts:
     def _read_users(self, old: _State | None) -> UserTable:
         path = self._paths[0]
         try:
-            users = read_users(path, self._text(path), self._table, self._config.server.mail_folder)
+            users = read_users(path, self._text(path), self._table, self._config.server)
         except (OSError, NotText) as problem:
             users = UserTable({}, {}, (unreadable(path, problem),), whole=False)
         if old is not None and users.whole and (lost := _lost(old.users, users)):

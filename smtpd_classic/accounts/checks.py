@@ -50,7 +50,7 @@ def findings(config: Config, table: DomainTable, users: UserTable, aliases: Alia
 def load_users(config: Config, table: DomainTable) -> UserTable:
     path = config.server.users_file
     try:
-        return read_users(path, read_text(path), table, config.server.mail_folder)
+        return read_users(path, read_text(path), table, config.server)
     except FileNotFoundError:
         said = "there is no such file; “smtpd-classic user add” makes it with the first account."
         found = Problem(path, 0, said)

@@ -13,7 +13,7 @@ from smtpd_classic.accounts.consequences import refuse_worse
 from smtpd_classic.accounts.locked_file import EditRefused, NotThere, appended, change_file
 from smtpd_classic.accounts.passwords import scheme_problem
 from smtpd_classic.accounts.reading import UserTable, account_lines, read_users
-from smtpd_classic.accounts.users import UserLine, edited_line, new_line, parse_line
+from smtpd_classic.accounts.users import UserLine, edited_line, junk_folder, new_line, parse_line
 from smtpd_classic.config.schema import Config
 from smtpd_classic.smtp.address import is_address, split_address
 
@@ -112,6 +112,7 @@ def change_account(
     quota: int | None = None,
     may_send_as: Sequence[str] | None = None,
     forward_only: bool | None = None,
+    own_junk_folder: str | None = None,
 ) -> None:
     """Change the given fields of an account, and nothing else; `password` is a hash."""
     table = domain_table(config)
@@ -125,6 +126,7 @@ def change_account(
             quota=user.quota if quota is None else quota,
             may_send_as=user.may_send_as if may_send_as is None else tuple(may_send_as),
             forward_only=user.forward_only if forward_only is None else forward_only,
+            junk_folder=user.junk_folder if own_junk_folder is None else own_junk_folder,
         )
 
     def change(text: str) -> str:
@@ -171,6 +173,10 @@ def _checked(user: UserLine) -> UserLine:
         raise EditRefused(problem)
     if user.status == NORMAL and not user.password:
         raise EditRefused("without a password the account cannot log in; set one first.")
+    try:
+        user = user._replace(junk_folder=junk_folder(user.junk_folder))
+    except ValueError as problem:
+        raise EditRefused(str(problem)) from None
     for grant in user.may_send_as:
         if not is_address(grant.replace("*@", "any@", 1)) or any(char in grant for char in ' ,"'):
             raise EditRefused(f"“{grant}” is neither an address nor *@domain.")
@@ -194,4 +200,4 @@ def _one_line_of(text: str, name: str, table: DomainTable) -> int:
 
 
 def _read(config: Config, text: str) -> UserTable:
-    return read_users(config.server.users_file, text, domain_table(config), config.server.mail_folder)
+    return read_users(config.server.users_file, text, domain_table(config), config.server)

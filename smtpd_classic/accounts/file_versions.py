@@ -26,6 +26,7 @@ _FIELDS = {
     "quota": "quota",
     "may_send_as": "may send as",
     "forward_only": "forwarding",
+    "junk_folder": "junk folder",
 }
 
 
@@ -60,7 +61,7 @@ def restore_file(config: Config, which: AccountsFile, name: str, *, force: bool 
 
     def change(text: str) -> str:
         if not force and which == "users":
-            tables = [read_users("", each, table, config.server.mail_folder) for each in (text, then)]
+            tables = [read_users("", each, table, config.server) for each in (text, then)]
             refuse_worse(config, table, users=(tables[0], tables[1]), warnings=False)
         elif not force:
             both = [read_aliases("", each, table) for each in (text, then)]

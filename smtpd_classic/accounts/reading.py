@@ -8,8 +8,9 @@ from smtpd_classic.accounts.account import NORMAL, Account
 from smtpd_classic.accounts.address import DomainTable, account_problem, local_key
 from smtpd_classic.accounts.aliases import parse_aliases
 from smtpd_classic.accounts.passwords import LOCK, scheme_problem
-from smtpd_classic.accounts.users import UserLine, is_locked, parse_line
+from smtpd_classic.accounts.users import INBOX, UserLine, is_locked, parse_line
 from smtpd_classic.config.problem import Problem
+from smtpd_classic.config.schema import Server
 from smtpd_classic.smtp.address import split_address
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "UserTable",
     "account_lines",
     "alias_key",
+    "junk_maildir",
     "read_aliases",
     "read_text",
     "read_users",
@@ -74,7 +76,7 @@ def account_lines(text: str) -> Iterator[tuple[int, str]]:
             yield number, line
 
 
-def read_users(path: str, text: str, table: DomainTable, mail_folder: str) -> UserTable:
+def read_users(path: str, text: str, table: DomainTable, server: Server) -> UserTable:
     accounts: dict[str, Account] = {}
     lines: dict[str, int] = {}
     problems: list[Problem] = []
@@ -97,12 +99,25 @@ def read_users(path: str, text: str, table: DomainTable, mail_folder: str) -> Us
             problems.append(Problem(path, number, said, "warning"))
         local, domain = split_address(address)
         if table.local(domain) is not None:
-            folder = os.path.join(mail_folder, domain, local) if table.place(domain).is_maildir else ""
-            grants = tuple(map(table.canonical, user.may_send_as))
+            folder = os.path.join(server.mail_folder, domain, local) if table.place(domain).is_maildir else ""
             accounts[address] = Account(
-                address, user.full_name, user.password, user.status, user.quota, grants, folder, user.forward_only
+                address,
+                user.full_name,
+                user.password,
+                user.status,
+                user.quota,
+                tuple(map(table.canonical, user.may_send_as)),
+                folder,
+                user.forward_only,
+                user.junk_folder,
+                junk_maildir(folder, user.junk_folder or server.junk_folder),
             )
     return UserTable(accounts, lines, tuple(problems), whole)
+
+
+def junk_maildir(folder: str, junk_folder: str) -> str:
+    """Return the Maildir for the junk of a mailbox: the mailbox itself without a junk folder."""
+    return f"{folder}/{junk_folder}" if folder and junk_folder not in {"", INBOX} else folder
 
 
 def _account_address(name: str, table: DomainTable) -> str:

@@ -12,6 +12,7 @@ A Dovecot beside us reads the same file: `driver = passwd-file` and `args = user
   when the account is normal again. A “!” alone, or Dovecot's `nologin`, means suspended.
 - `userdb_smtpd_may_send_as=a@example.org,*@example.net`: Dovecot ignores it.
 - `userdb_smtpd_forward_only=yes`: an alias of the same name takes the place of the mailbox.
+- `userdb_smtpd_junk_folder=.Spam`: its junk folder, if that is another one than the server's; `inbox` for none.
 - Fields that are none of these, comments and the order of lines survive every edit.
 """
 
@@ -20,11 +21,13 @@ from typing import NamedTuple
 
 from smtpd_classic.accounts.account import DISABLED, NORMAL, STATUSES, SUSPENDED
 from smtpd_classic.accounts.passwords import LOCK
+from smtpd_classic.config.kinds import JUNK_FOLDER
 
-__all__ = ["UserLine", "edited_line", "is_locked", "new_line", "parse_line"]
+__all__ = ["INBOX", "UserLine", "edited_line", "is_locked", "junk_folder", "new_line", "parse_line"]
 
 QUOTA, STATUS, MAY_SEND_AS = "userdb_quota_rule", "userdb_smtpd_status", "userdb_smtpd_may_send_as"
-FORWARD_ONLY = "userdb_smtpd_forward_only"
+FORWARD_ONLY, OWN_JUNK_FOLDER = "userdb_smtpd_forward_only", "userdb_smtpd_junk_folder"
+INBOX = "inbox"  # in place of the name of a junk folder
 _UNITS = {"": 1, "B": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 
 
@@ -38,6 +41,7 @@ class UserLine(NamedTuple):
     quota: int = 0
     may_send_as: tuple[str, ...] = ()
     forward_only: bool = False
+    junk_folder: str = ""
 
 
 def parse_line(line: str) -> UserLine:
@@ -48,7 +52,7 @@ def parse_line(line: str) -> UserLine:
     name, password, full_name = fields[0], fields[1], fields[4] if len(fields) > 4 else ""
     status, quota = NORMAL, 0
     grants: tuple[str, ...] = ()
-    forward_only = False
+    forward_only, own_junk_folder = False, ""
     for word in fields[7].split() if len(fields) > 7 else ():
         key, _, value = word.partition("=")
         if key == QUOTA:
@@ -59,11 +63,23 @@ def parse_line(line: str) -> UserLine:
             grants = tuple(item for item in value.split(",") if item)
         elif key == FORWARD_ONLY:
             forward_only = value == "yes"
+        elif key == OWN_JUNK_FOLDER:
+            own_junk_folder = junk_folder(value)
         elif key == "nologin" and status == NORMAL:
             status = SUSPENDED
     if password.startswith(LOCK):
         password, status = password[len(LOCK) :], DISABLED if status == DISABLED else SUSPENDED
-    return UserLine(name, password, full_name, status, quota, grants, forward_only)
+    return UserLine(name, password, full_name, status, quota, grants, forward_only, own_junk_folder)
+
+
+def junk_folder(text: str) -> str:
+    """Return the junk folder of an account as the file has it; blank for the server's. Raises ValueError."""
+    name = text.strip()
+    if name.lower() == INBOX:
+        return INBOX
+    if any(char.isspace() for char in name):
+        raise ValueError(f"“{name}” has a blank; the users file cannot hold such a name of a folder.")
+    return JUNK_FOLDER.parse(name)
 
 
 def is_locked(line: str) -> bool:
@@ -112,6 +128,7 @@ def _extra(words: list[str], user: UserLine) -> list[str]:
         STATUS: user.status if user.status != NORMAL else "",
         MAY_SEND_AS: ",".join(user.may_send_as),
         FORWARD_ONLY: "yes" if user.forward_only else "",
+        OWN_JUNK_FOLDER: user.junk_folder,
     }
     kept = []
     for word in words:

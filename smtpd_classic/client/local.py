@@ -21,7 +21,6 @@ _FULL = Outcome("", Action.DELAYED, Reply(452, "4.2.2", "the mailbox is full"), 
 class MaildirTransport:
     accounts: Accounts
     mail_store: MailStore
-    junk_folder: str = ""
 
     def deliver(self, job: DeliveryJob, settle: Settle) -> None:
         """Write one copy and link it into all mailboxes; a failure of one mailbox does not delay the others."""
@@ -31,7 +30,7 @@ class MaildirTransport:
             if isinstance(found, Outcome):
                 settle([found.of(recipient.address)])
             else:
-                folders.setdefault(found.folder, []).append(recipient)
+                folders.setdefault(found.junk_maildir if job.junk else found.folder, []).append(recipient)
         if folders:
             settle(self._write(job, folders))
 
@@ -45,14 +44,13 @@ class MaildirTransport:
         if account.status == DISABLED:
             return _SWITCHED_OFF
         try:
-            full = account.quota and self.mail_store.quota_used(account.folder) + size > account.quota
+            used = self.mail_store.quota_used(account.folder, account.junk_maildir) if account.quota else 0
         except MailStoreBroken as problem:
             return _deferred("4.3.0", str(problem))
-        return _FULL if full else account
+        return _FULL if account.quota and used + size > account.quota else account
 
     def _write(self, job: DeliveryJob, folders: dict[str, list[JobRecipient]]) -> list[Outcome]:
         on_top = return_path(job.sender)
-        junk_folder = self.junk_folder if job.junk else ""
         if job.alone:
             only = job.recipients[0]
             on_top += envelope_to(only.original or only.address)
@@ -62,7 +60,7 @@ class MaildirTransport:
                 for chunk in job.content.chunks():
                     incoming.write(chunk)
                 # Envelope-To may name an alias of several mailboxes, from which a sweep could not find this one.
-                left = set(incoming.deliver(list(folders), sync_names=True, junk_folder=junk_folder))
+                left = set(incoming.deliver(list(folders), sync_names=True, is_junk=job.junk))
         except (MailStoreFull, MailStoreBroken) as problem:
             enhanced = "4.3.1" if isinstance(problem, MailStoreFull) else "4.3.0"
             return job.only(_addresses(folders)).all(_deferred(enhanced, str(problem)))

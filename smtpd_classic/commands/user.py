@@ -66,6 +66,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_forward_arguments(
         actions.add_parser("forward", help="forward the mail of an account; without TARGET: show where it goes")
     )
+    junk = actions.add_parser("junk-folder", help="set the junk folder of an account; without FOLDER: the server's")
+    _add_address(junk)
+    junk.add_argument("folder", nargs="?", default="", metavar="FOLDER", help="as in .Spam; inbox: marked, no folder")
     delete = actions.add_parser("delete", help="delete an account; its mail stays")
     _add_address(delete)
     delete.add_argument("--force", action="store_true", help="even if an alias or the postmaster then leads nowhere")
@@ -125,6 +128,7 @@ def _shown(account: Account) -> dict[str, Any]:
     """All but the hash, of which only the scheme is anybody's business."""
     fields = asdict(account)
     del fields["forward_only"]  # `forwarding` has it, with the targets
+    del fields["junk_maildir"]
     password = fields.pop("password")
     scheme = password[1 : password.find("}")] if password.startswith("{") else ("CRYPT" if password else "")
     return fields | {"password_scheme": scheme.upper(), "old_scheme": is_old_scheme(account.password)}
@@ -176,6 +180,11 @@ def _status(config: Config, args: argparse.Namespace) -> int:
 
 def _quota(config: Config, args: argparse.Namespace) -> int:
     change_account(config, args.address, quota=args.quota)
+    return os.EX_OK
+
+
+def _junk_folder(config: Config, args: argparse.Namespace) -> int:
+    change_account(config, args.address, own_junk_folder=args.folder)
     return os.EX_OK
 
 
@@ -231,6 +240,7 @@ _ACTIONS: dict[str, Callable[[Config, argparse.Namespace], int]] = {
     "name": _name,
     "status": _status,
     "quota": _quota,
+    "junk-folder": _junk_folder,
     "may-send-as": _may_send_as,
     "forward": _forward,
     "delete": _delete,

@@ -58,12 +58,7 @@ def services_for(setting: Generation) -> Services:
         dns=dns,
         runtime=setting.runtime,
         spool=Spool(config.server.spool_folder, complain("qmgr")),
-        mail_store=MailStore(
-            config.server.mail_folder,
-            config.helo_name,
-            complain("local"),
-            junk_folder=config.server.junk_folder,
-        ),
+        mail_store=MailStore(config.server.mail_folder, config.helo_name, complain("local")),
         log=log,
         clock=time.time,
         verify=verify,
@@ -140,7 +135,7 @@ def sweep_up(services: Services) -> None:
     _sweep_drafts(services.config)
     try:
         services.spool.sweep(time.time())
-        delivered = services.mail_store.sweep(services.folder_of)
+        delivered = services.mail_store.sweep(services.folder_of, services.junk_of)
     except (SpoolBroken, MailStoreBroken) as problem:
         services.log.warning("master", f"the files of dead processes cannot be swept: {problem}")
         return

@@ -1,9 +1,9 @@
 """The threads that one process of a server has: they deliver the queue, and look after what needs it now and then."""
 
 from smtpd_classic.daemon.certificates import CertificateWatch
-from smtpd_classic.daemon.junk import junk_expiry
 from smtpd_classic.daemon.keys import key_watch
 from smtpd_classic.daemon.lifecycle import DETACH_S, PICKUP_S
+from smtpd_classic.daemon.mail_expiry import mail_expiry
 from smtpd_classic.daemon.metrics import metrics_for
 from smtpd_classic.retry import RetryThread
 from smtpd_classic.runtime.shared_blocks import SharedBlocks
@@ -14,7 +14,7 @@ __all__ = ["Sending"]
 
 
 class Sending:
-    """The delivery of the queue, and threads for maildrop/, keys, the certificate, junk, metrics, shared blocks."""
+    """The delivery of the queue, and threads for maildrop/, keys, the certificate, old mail, metrics, shared blocks."""
 
     def __init__(self, services: Services, retry: RetryThread | None = None) -> None:
         self._runtime = services.runtime
@@ -22,7 +22,7 @@ class Sending:
         self._pickup = Pickup(services)
         self._keys = key_watch(services)
         self._certificates = CertificateWatch(services)
-        self._junk = junk_expiry(services)
+        self._expiry = mail_expiry(services)
         self._metrics = metrics_for(services, lambda: self._retry.transactions)
         shared = services.shared
         self._blocks = SharedBlocks(services.runtime.blocks, shared) if shared is not None else None
@@ -30,7 +30,7 @@ class Sending:
     def start(self) -> None:
         self._keys.start()
         self._certificates.start()
-        self._junk.start()
+        self._expiry.start()
         self._retry.start()
         self._pickup.start()
         if self._metrics is not None:
@@ -51,7 +51,7 @@ class Sending:
             self._metrics.stop()
         if self._blocks is not None:
             self._blocks.stop()
-        self._junk.stop()
+        self._expiry.stop()
         self._certificates.stop()
         self._keys.stop(0.0)
         self._pickup.stop(PICKUP_S)

@@ -134,11 +134,11 @@ class Incoming:
             self.abandon()
             raise failure(error, self._root) from error
 
-    def deliver(self, folders: Sequence[str], *, sync_names: bool = False, junk_folder: str = "") -> list[str]:
+    def deliver(self, folders: Sequence[str], *, sync_names: bool = False, is_junk: bool = False) -> list[str]:
         """Put the message into these Maildirs, durably. Return the Maildirs that failed; all others have the message.
 
         `sync_names`: the address in Envelope-To does not lead to the Maildir by itself, so a sweep could not deliver by
-        it. `junk_folder`: the folder of each Maildir that gets the message; blank is the inbox. Raises MailStoreFull or
+        it. `is_junk`: the Maildirs are junk folders, which a sweep has to find too. Raises MailStoreFull or
         MailStoreBroken if no Maildir has the message; then `chunks()` still works, unless the writing itself failed.
         """
         if self._over:
@@ -146,14 +146,7 @@ class Incoming:
         if not folders:
             raise ValueError("no Maildir to deliver to")
         if not self._finished:
-            self._finish(COMPLETE | JUNK if junk_folder else COMPLETE)
-        if junk_folder:
-            inboxes = {f"{folder}/{junk_folder}": folder for folder in folders}
-            left = self._deliver(list(inboxes), sync_names=sync_names)
-            return [inboxes[folder] for folder in left]
-        return self._deliver(folders, sync_names=sync_names)
-
-    def _deliver(self, folders: Sequence[str], *, sync_names: bool) -> list[str]:
+            self._finish(COMPLETE | JUNK if is_junk else COMPLETE)
         name = f"{self._name},S={self.size}"
         if len(folders) == 1:
             return self._deliver_one(

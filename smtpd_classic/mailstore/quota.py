@@ -28,20 +28,19 @@ _NOTHING = _Contents(0, 0, ())
 
 
 class QuotaCache:
-    """The known sizes of folders. Used by several threads; at worst a folder is read twice.
+    """The known sizes of folders. Used by several threads; at worst a folder is read twice."""
 
-    `junk_folder` is the folder of each Maildir that does not count, because its mail is removed after some time.
-    """
-
-    def __init__(self, junk_folder: str = "") -> None:
-        self._junk_folder = junk_folder
+    def __init__(self) -> None:
         self._known: dict[str, _Contents] = {}
 
-    def used(self, folder: str) -> int:
-        """Return the octets in the mailbox; 0 while there is none. Raises OSError."""
+    def used(self, folder: str, junk: str = "") -> int:
+        """Return the octets in the mailbox; 0 while there is none. Raises OSError.
+
+        The sub-folder `junk` does not count, because its mail is removed after some time.
+        """
         octets = 0
         for part in (folder, *self._look(folder, _sub_folders).sub_folders):
-            if self._junk_folder and part == f"{folder}/{self._junk_folder}":
+            if part == junk != folder:
                 continue
             octets += self._look(f"{part}/new", _messages).octets + self._look(f"{part}/cur", _messages).octets
         return octets

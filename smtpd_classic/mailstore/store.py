@@ -46,15 +46,8 @@ class MailStore:
         mail_folder: str,
         host_name: str,
         complain: Callable[[str], None] = _say_nothing,
-        *,
-        junk_folder: str = "",
     ) -> None:
-        """Open the mailboxes under `mail_folder`.
-
-        `junk_folder` is the folder of each Maildir for junk: it does not count for the quota, and gets the junk that a
-        dead process had begun to deliver.
-        """
-        self._junk_folder = junk_folder
+        """Open the mailboxes under `mail_folder`."""
         self.mail_folder = os.path.abspath(mail_folder)
         self._root = f"{self.mail_folder}/.incoming"
         # The Maildir standard escapes characters that a file name, or its own separators, cannot hold.
@@ -63,7 +56,7 @@ class MailStore:
         # A random start keeps two stores of one process apart, and processes of one pid in two containers.
         self._numbers = itertools.count(int.from_bytes(os.urandom(4)))
         self._seen: set[str] = set()
-        self._quota = QuotaCache(junk_folder)
+        self._quota = QuotaCache()
         self._names_need_sync: bool | None = None
 
     def make(self) -> None:
@@ -93,25 +86,25 @@ class MailStore:
                 incoming.write(chunk)
             incoming.deliver([folder])
 
-    def quota_used(self, folder: str) -> int:
-        """Return the octets in a mailbox. Raises MailStoreBroken."""
+    def quota_used(self, folder: str, junk: str = "") -> int:
+        """Return the octets in a mailbox without its Maildir for junk. Raises MailStoreBroken."""
         try:
-            return self._quota.used(folder)
+            return self._quota.used(folder, junk)
         except OSError as error:
             raise failure(error, folder) from error
 
-    def sweep(self, folder_of: Callable[[str], str | None]) -> int:
+    def sweep(self, folder_of: Callable[[str], str | None], junk_of: Callable[[str], str | None] | None = None) -> int:
         """Put .incoming/ in order after a process has died. Return the number of messages delivered from there.
 
-        `folder_of` returns the Maildir of a recipient. A complete message with its envelope is delivered. A complete
-        message without it was to be linked into several Maildirs and not yet acknowledged, so it is removed, as is a
-        draft. The files of a living process stay. Raises MailStoreBroken.
+        `folder_of` returns the Maildir of a recipient, and `junk_of` that for junk. A complete message with its
+        envelope is delivered. A complete message without it was to be linked into several Maildirs and not yet
+        acknowledged, so it is removed, as is a draft. The files of a living process stay. Raises MailStoreBroken.
         """
         self.make()
         delivered = 0
         try:
             for name in os.listdir(self._root):
-                delivered += self._sweep_one(name, folder_of)
+                delivered += self._sweep_one(name, folder_of, junk_of or folder_of)
         except OSError as error:
             raise failure(error, self._root) from error
         return delivered
@@ -128,7 +121,9 @@ class MailStore:
                 self._seen.clear()
             self._seen.add(folder)
 
-    def _sweep_one(self, name: str, folder_of: Callable[[str], str | None]) -> int:
+    def _sweep_one(
+        self, name: str, folder_of: Callable[[str], str | None], junk_of: Callable[[str], str | None]
+    ) -> int:
         path = f"{self._root}/{name}"
         try:
             status = os.stat(path, follow_symlinks=False)
@@ -145,7 +140,7 @@ class MailStore:
             if not complete:
                 os.unlink(path)
                 return 0
-            return self._sweep_complete(descriptor, path, status, folder_of)
+            return self._sweep_complete(descriptor, path, status, junk_of if status.st_mode & JUNK else folder_of)
         finally:
             os.close(descriptor)
 
@@ -160,8 +155,6 @@ class MailStore:
         if folder is None:
             self._complain(f"{path}: it is for {address!r}, who has no mailbox here (any more), and left")
             return 0
-        if status.st_mode & JUNK and self._junk_folder:
-            folder = f"{folder}/{self._junk_folder}"
         name = os.path.basename(path).partition(",S=")[0] + f",S={status.st_size}"
         try:
             os.fsync(descriptor)  # its writer may have died before its own fsync

@@ -33,7 +33,7 @@ class PolicySources(NamedTuple):
     of greylisting, the milters, and the result of asking the servers of a direct domain about an address: "unknown",
     "later", or blank."""
 
-    quota_used: Callable[[str], int]
+    quota_used: Callable[[str, str], int]
     free_bytes: Callable[[], int]
     blocked: Callable[[str], bool]
     reverse_srs: Callable[[str], str | None]

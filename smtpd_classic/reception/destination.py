@@ -44,9 +44,8 @@ class Destination(Protocol):
     def fill(self, position: int, data: bytes) -> None:
         """Replace octets that were written to keep room for fields."""
 
-    def junk(self, folder: str, held: tuple[Recipient, ...]) -> None:
-        """Put the message into this folder of each Maildir (blank: the inbox). Queue copies for `held` on hold, for a
-        person to release."""
+    def junk(self, held: tuple[Recipient, ...]) -> None:
+        """Put the message into the Maildirs for junk. Queue copies for `held` on hold, for a person to release."""
 
     def commit(self, envelope: Callable[[], Envelope], now: float) -> tuple[Recipient, ...]:
         """Return the recipients that have the message already; the queue has the message for the others, with the
@@ -114,7 +113,7 @@ class QueueDestination:
     def fill(self, position: int, data: bytes) -> None:
         raise ValueError("a queue file keeps the fields in its trailer")
 
-    def junk(self, folder: str, held: tuple[Recipient, ...]) -> None:
+    def junk(self, held: tuple[Recipient, ...]) -> None:
         if held:
             self.hold_for(held, Hold(JUNK))
 
@@ -183,17 +182,18 @@ class QueueDestination:
 
 
 class MailboxDestination(NamedTuple):
-    """A recipient and its Maildir."""
+    """A recipient, its Maildir, and its Maildir for junk."""
 
     recipient: Recipient
     folder: str
+    junk: str
 
 
 class MailboxesDestination:
     """The Maildirs of all recipients. `on_top` holds the fields that final delivery adds before the content, and the
     queue does not."""
 
-    __slots__ = ("_incoming", "_junk", "_mailboxes", "_on_top", "_queue_id", "_services")
+    __slots__ = ("_incoming", "_is_junk", "_mailboxes", "_on_top", "_queue_id", "_services")
 
     def __init__(
         self, services: Services, queue_id: str, mailboxes: Iterable[MailboxDestination], on_top: bytes
@@ -202,7 +202,7 @@ class MailboxesDestination:
         self._queue_id = queue_id
         self._mailboxes = tuple(mailboxes)
         self._on_top = on_top
-        self._junk = ""
+        self._is_junk = False
         self._incoming: Incoming = services.mail_store.incoming()
 
     def write(self, data: bytes) -> None:
@@ -213,27 +213,30 @@ class MailboxesDestination:
     def fill(self, position: int, data: bytes) -> None:
         self._incoming.overwrite(position, data)
 
-    def junk(self, folder: str, held: tuple[Recipient, ...]) -> None:
-        self._junk = folder
+    def junk(self, held: tuple[Recipient, ...]) -> None:
+        self._is_junk = True
+
+    def _place(self, mailbox: MailboxDestination) -> str:
+        return mailbox.junk if self._is_junk else mailbox.folder
 
     def commit(self, envelope: Callable[[], Envelope], now: float) -> tuple[Recipient, ...]:
         """Deliver to the Maildirs, and queue the message for the recipients of Maildirs that fail. If the queue fails
         too, remove the delivered copies, so that the client's next try does not multiply them."""
-        folders = [mailbox.folder for mailbox in self._mailboxes]
+        folders = [self._place(mailbox) for mailbox in self._mailboxes]
         with self._incoming:
             try:
-                left = self._incoming.deliver(folders, junk_folder=self._junk)
+                left = self._incoming.deliver(folders, is_junk=self._is_junk)
             except (MailStoreFull, MailStoreBroken) as problem:
                 self._queue(envelope(), folders, now, problem)
                 left = folders
             else:
                 if left:
                     self._queue(envelope(), left, now, None)
-        return tuple(each.recipient for each in self._mailboxes if each.folder not in left)
+        return tuple(each.recipient for each in self._mailboxes if self._place(each) not in left)
 
     def _queue(self, envelope: Envelope, folders: list[str], now: float, problem: Exception | None) -> None:
         """Queue the message for the Maildirs that failed. Raises `problem`, the first error, if the queue fails too."""
-        waiting = tuple(each.recipient for each in self._mailboxes if each.folder in folders)
+        waiting = tuple(each.recipient for each in self._mailboxes if self._place(each) in folders)
         try:
             with self._services.spool.draft(self._queue_id) as draft:
                 for chunk in without_first(self._incoming.chunks(), len(self._on_top)):

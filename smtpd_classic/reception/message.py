@@ -107,7 +107,7 @@ class IncomingMessage:
                 if account is not None:
                     self._kept.add(target)
                     if account.folder:
-                        self._mailboxes.append(MailboxDestination(recipient, account.folder))
+                        self._mailboxes.append(MailboxDestination(recipient, account.folder, account.junk_maildir))
         self._apart = bool(groups_of(transaction) or archives(transaction) or approval_for(transaction))
 
     @property
@@ -267,7 +267,7 @@ class IncomingMessage:
         forwarded = [each for each in self._recipients if self._is_forwarded(each)]
         held = tuple(each for each in forwarded if each.original not in kept_by)
         self._recipients = [each for each in self._recipients if each not in forwarded]
-        destination.junk(self._services.config.server.junk_folder, held)
+        destination.junk(held)
 
     def refused(self, reply: Reply) -> None:
         verdict = self._transaction.verdict

@@ -64,7 +64,7 @@ class RetryThread:
         routes = Routes(
             config,
             self._network,
-            MaildirTransport(services.accounts, services.mail_store, config.server.junk_folder),
+            MaildirTransport(services.accounts, services.mail_store),
             services.accounts.is_local_domain,
             services.accounts.mailbox_place,
         )

@@ -61,6 +61,27 @@ def test_user_list(shell: Shell) -> None:
     assert shell("user list nowhere.example") == Answer(0, "", "")
 
 
+def test_user_junk_folder(shell: Shell) -> None:
+    mail = shell.place.folder / "mail" / "example.org" / "joe"
+
+    def junk() -> tuple[str, str]:
+        account = shell.accounts.account("joe@example.org")
+        assert account is not None
+        return account.junk_folder, account.junk_maildir
+
+    assert junk() == ("", f"{mail}/.Junk")
+    for said, folder, maildir in ((".Spam", ".Spam", f"{mail}/.Spam"), ("INBOX", "inbox", str(mail))):
+        assert shell(f"user junk-folder joe {said}").code == 0
+        assert junk() == (folder, maildir)
+        assert f" userdb_smtpd_junk_folder={folder}\n" in shell.place.users_file.read_text()
+    assert "junk folder:     inbox" in shell("user show joe").out
+    for wrong in ("Spam", ".a/b", "..", "/etc"):
+        assert shell(f"user junk-folder joe {wrong}").code == os.EX_DATAERR
+    assert shell("user junk-folder joe").code == 0
+    assert junk() == ("", f"{mail}/.Junk")
+    assert "junk_folder" not in shell.place.users_file.read_text()
+
+
 def test_user_list_json_has_everything_but_the_hash(shell: Shell) -> None:
     answer = shell("user list --json")
     listed = json.loads(answer.out)
@@ -71,6 +92,7 @@ def test_user_list_json_has_everything_but_the_hash(shell: Shell) -> None:
         "status": "suspended",
         "quota": 0,
         "may_send_as": ["*@shop.example"],
+        "junk_folder": "",
         "folder": str(shell.place.folder / "mail" / "example.org" / "ann"),
         "password_scheme": "ARGON2ID",
         "old_scheme": False,

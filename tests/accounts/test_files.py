@@ -31,6 +31,8 @@ from tests.accounts.place import HASH, Place
         ("j:!h", UserLine("j", "h", status="suspended")),
         ("j:h::::::nologin allow_nets=127.0.0.0/8", UserLine("j", "h", status="suspended")),
         ("j:h::::::nologin=y", UserLine("j", "h", status="suspended")),
+        ("j:h::::::userdb_smtpd_junk_folder=.Spam", UserLine("j", "h", junk_folder=".Spam")),
+        ("j:h::::::userdb_smtpd_junk_folder=Inbox", UserLine("j", "h", junk_folder="inbox")),
         ("j:h::::::userdb_smtpd_may_send_as=a@x.org,*@y.org", UserLine("j", "h", may_send_as=("a@x.org", "*@y.org"))),
     ],
 )
@@ -44,6 +46,7 @@ def test_a_line_of_the_users_file_says(line: str, expected: UserLine) -> None:
         ("nonsense", "not an account"),
         (":{H}h", "not an account"),
         ("j:h::::::userdb_smtpd_status=gone", "“gone” is not a status"),
+        ("j:h::::::userdb_smtpd_junk_folder=../x", "not the name of a Maildir"),
         ("j:h::::::userdb_quota_rule=*:bytes=lots", "is not a quota"),
         ("j:h::::::userdb_quota_rule=*:bytes=", "is not a quota"),
     ],
@@ -62,6 +65,7 @@ USER = st.builds(
     status=st.sampled_from(STATUSES),
     quota=st.integers(0, 10**14),
     may_send_as=st.lists(WORDS, max_size=3).map(tuple),
+    junk_folder=st.sampled_from(("", "inbox", ".Spam", ".Müll")),
 )
 
 

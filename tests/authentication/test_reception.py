@@ -318,6 +318,23 @@ def test_without_a_junk_folder_junk_is_marked_in_the_inbox(world: World) -> None
     assert "X-Spam-Flag: YES" in world.newest()
 
 
+def test_an_account_may_have_another_junk_folder(world: World) -> None:
+    mail = world.instance.folder / "mail" / "example.test"
+    for name, folder in (("spam", ".Spam"), ("inbox", "inbox")):
+        assert world.instance.run("user", "add", name, "--password-stdin", input="secret words").returncode == 0
+        assert world.instance.run("user", "junk-folder", name, folder).returncode == 0
+    forged, sender = TEXT.replace(b"example.org", b"reject.example"), "x@reject.example"
+    before = len(world.files(".Junk"))
+    together = ["spam@example.test", "inbox@example.test", "joe@example.test"]
+    assert world.send(forged, sender, *together).startswith("250")
+    for each in together:
+        assert world.send(forged, sender, each).startswith("250")
+    assert len(list((mail / "spam" / ".Spam" / "new").iterdir())) == 2
+    assert len(list((mail / "inbox" / "new").iterdir())) == 2
+    assert len(world.files(".Junk")) == before + 2
+    assert not (mail / "spam" / ".Junk").exists()
+
+
 def test_junk_is_never_forwarded(world: World) -> None:
     peer = FakeHost()
     try:

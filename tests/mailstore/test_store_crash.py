@@ -72,7 +72,7 @@ def deliver_with_results(store: MailStore, head: bytes, body: bytes, folders: li
         for start in range(0, len(body), 50_000):
             message.write(body[start : start + 50_000])
         message.overwrite(len(head), RESULTS)
-        return message.deliver(folders, junk_folder=".Junk")
+        return message.deliver([f"{folder}/.Junk" for folder in folders], is_junk=True)
 
 
 def points() -> Iterator[tuple[int, bool]]:
@@ -151,7 +151,7 @@ def test_crash_between_the_room_for_results_and_the_rename(tmp_path: Path, body:
             done = True
         name = "".join(faults.names[at - 1 : at])
         try:
-            MailStore(store.mail_folder, "mx", junk_folder=".Junk").sweep({"u@example.net": folders[0]}.get)
+            MailStore(store.mail_folder, "mx").sweep(lambda _: None, {"u@example.net": f"{folders[0]}/.Junk"}.get)
             for folder in folders[:count]:
                 assert copies(f"{folder}/.Junk", content, JUNK_MODES) in ({1} if done else {0, 1, 2} if far else {0, 1})
                 assert copies(folder, content) == 0
@@ -187,13 +187,13 @@ def test_failure_of_the_room_for_results_leaves_no_copy_without_them(tmp_path: P
 
 
 def test_junk_of_a_dead_process_is_swept_into_the_junk_folder_or_the_inbox(tmp_path: Path) -> None:
-    for configured, place in ((".Junk", "/.Junk"), ("", "")):
+    for place in ("/.Junk", ""):
         store, folders = opened(tmp_path)
         store.make()
         left = Path(store.mail_folder, ".incoming", "1.M1P1Q1.mx")
         left.write_bytes(ENVELOPE + BODIES["small"])
         left.chmod(0o640)
-        swept = MailStore(store.mail_folder, "mx", junk_folder=configured).sweep({"u@example.net": folders[0]}.get)
+        swept = MailStore(store.mail_folder, "mx").sweep(lambda _: None, {"u@example.net": f"{folders[0]}{place}"}.get)
         assert swept == 1
         (there,) = Path(f"{folders[0]}{place}", "new").iterdir()
         assert there.read_bytes() == ENVELOPE + BODIES["small"]

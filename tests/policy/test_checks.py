@@ -404,4 +404,4 @@ def test_facts_are_asked_for_not_looked_up(tmp_path: Path) -> None:
     rules = world(tmp_path).policy().rules
     assert {field.name for field in fields(rules)} >= {"sources", "accounts", "dns"}
     assert rules.sources.free_bytes() > 0
-    assert rules.sources.quota_used(str(tmp_path / "nowhere")) == 0
+    assert rules.sources.quota_used(str(tmp_path / "nowhere"), "") == 0

@@ -124,7 +124,7 @@ class Work:
             message.write(content[:at] + b" " * (len(results) - 1) + b"\n" + content[at:])
             message.overwrite(at, results[:20])
             message.overwrite(at + 20, results[20:])
-            left = message.deliver([f"{self._store.mail_folder}/{user_of(tag)}"], junk_folder=JUNK_FOLDER)
+            left = message.deliver([f"{self._store.mail_folder}/{user_of(tag)}/{JUNK_FOLDER}"], is_junk=True)
         if not left:
             self._say("junk", tag, f"{user_of(tag)}/{JUNK_FOLDER}")
 
@@ -175,9 +175,13 @@ def leave_out(without: str) -> None:
 
 def look(folder: Path, told: list[list[str]]) -> Iterator[str]:
     """What was acknowledged and is not there as it should."""
-    spool, store = Spool(str(folder / "spool")), MailStore(str(folder / "mail"), "mx", junk_folder=JUNK_FOLDER)
+    spool, store = Spool(str(folder / "spool")), MailStore(str(folder / "mail"), "mx")
     spool.sweep(NOW)
-    store.sweep(lambda address: f"{store.mail_folder}/{address.partition('@')[0]}")
+
+    def folder_of(address: str) -> str:
+        return f"{store.mail_folder}/{address.partition('@')[0]}"
+
+    store.sweep(folder_of, lambda address: f"{folder_of(address)}/{JUNK_FOLDER}")
     for kind, tag, *rest in told:
         try:
             if kind == "queued":

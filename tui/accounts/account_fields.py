@@ -40,6 +40,12 @@ _MAY_SEND_AS = entry(
     "May send as",
     "Addresses that it may send from besides its own, parted by commas; *@domain too.",
 )
+_JUNK_FOLDER = entry(
+    "junk_folder",
+    TEXT,
+    "Junk folder",
+    "Its folder for mail that looks forged, as in .Spam; inbox: the mail is only marked. Blank: that of the server.",
+)
 _ALIASES = entry("aliases", TEXT, "Aliases", "Addresses that stand for this account alone, parted by commas.")
 _FORWARD = entry("forward", TEXT, "Forward to", "Addresses that get its mail, parted by commas. Blank: none.")
 _KEEP = entry("keep", BOOLEAN, "Keep a copy here", "The mailbox keeps a copy of each message that is forwarded.")
@@ -57,6 +63,7 @@ def fields_of(account: Account, aliases: Sequence[str], forwarding: Forwarding) 
         (_STATUS, account.status),
         (_QUOTA, SIZE.format(account.quota)),
         (_MAY_SEND_AS, ", ".join(account.may_send_as)),
+        (_JUNK_FOLDER, account.junk_folder),
         (_ALIASES, ", ".join(aliases)),
         (_FORWARD, ", ".join(forwarding.targets)),
         (_KEEP, "yes" if forwarding.keep else "no"),
@@ -103,6 +110,7 @@ class AccountEdits:
             status=values["status"],
             quota=SIZE.parse(values["quota"]),
             may_send_as=split_items(values["may_send_as"]),
+            own_junk_folder=values["junk_folder"],
         )
         wanted = set(split_items(values["aliases"]))
         for name in sorted(wanted - own):

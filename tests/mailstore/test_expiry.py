@@ -1,12 +1,12 @@
-"""Junk that is old is removed, and nothing else."""
+"""Junk and reports that are old are removed, and nothing else."""
 
 import os
 from pathlib import Path
 
 import pytest
 
+from smtpd_classic.mailstore.expiry import ExpiringFolder, MailExpiry
 from smtpd_classic.mailstore.folders import make_maildir
-from smtpd_classic.mailstore.junk import JunkExpiry
 from smtpd_classic.mailstore.quota import QuotaCache
 from smtpd_classic.mailstore.store import MailStore
 
@@ -19,17 +19,17 @@ class Mailbox:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "mail" / "u"
-        store = MailStore(str(folder / "mail"), "mx", junk_folder=".Junk")
+        store = MailStore(str(folder / "mail"), "mx")
         make_maildir(str(self.folder))
         with store.incoming() as message:
             message.write(MESSAGE)
-            message.deliver([str(self.folder)], junk_folder=".Junk")
+            message.deliver([f"{self.folder}/.Junk"], is_junk=True)
         (self.junk,) = (self.folder / ".Junk" / "new").iterdir()
         self.said: list[str] = []
         self.now = self.junk.stat().st_mtime
-        self.expiry = JunkExpiry(
-            lambda: [f"{self.folder}/.Junk", f"{folder}/nobody/.Junk"], 30 * DAY, lambda: self.now, self.said.append
-        )
+        names = (f"{self.folder}/.Junk", f"{folder}/nobody/.Junk")
+        folders = [ExpiringFolder(name, 30 * DAY, "junk folders") for name in names]
+        self.expiry = MailExpiry(lambda: folders, 60.0, lambda: self.now, self.said.append)
 
 
 @pytest.fixture
@@ -74,4 +74,4 @@ def test_a_folder_that_cannot_be_read_is_told_and_the_others_go_on(mailbox: Mail
 def test_junk_does_not_count_for_the_quota(mailbox: Mailbox) -> None:
     (mailbox.folder / "new" / "1.M1P1Q1.mx,S=1000").write_bytes(b"")
     assert QuotaCache().used(str(mailbox.folder)) == 1000 + len(MESSAGE)
-    assert QuotaCache(".Junk").used(str(mailbox.folder)) == 1000
+    assert QuotaCache().used(str(mailbox.folder), f"{mailbox.folder}/.Junk") == 1000
