@@ -140,7 +140,7 @@ class Server:
         ".Junk",
         "Junk folder",
         "The folder of each mailbox for mail that looks forged, in the form of Maildir++. Blank: such mail is marked "
-        "and goes to the inbox.",
+        "and goes to the inbox. An account may have another one: “smtpd-classic user junk-folder”.",
     )
     junk_time: timedelta = option(
         DURATION,
@@ -240,5 +240,6 @@ class Domain:
         timedelta(0),
         "Change the DKIM key after",
         "The age of a key at which the next one is made. The log and “smtpd-classic dkim list” show it, and it is used "
-        "as soon as DNS shows it. Keep the old record for 30 days. 0: never.",
+        "as soon as DNS shows it. Keep the old record for 30 days. 0: never. With shared_state no key is made by "
+        "itself: use “smtpd-classic dkim add”, and copy it to the others.",
     )

@@ -12,7 +12,10 @@ __all__ = ["key_watch"]
 
 
 def key_watch(services: Services) -> KeyWatch:
-    """Return the watch over the keys of all local domains."""
+    """Return the watch over the keys of all local domains.
+
+    Servers that share a state have the same keys: none of them makes one by itself.
+    """
     config = services.config
     store = KeyStore(dkim_folder(config.path))
     sections = {name: each for each in config.domains for name in (each.name, *each.aliases)}
@@ -22,7 +25,7 @@ def key_watch(services: Services) -> KeyWatch:
         if section is None:
             domains.append(DomainKeys(ascii_domain(name), "rsa2048", 0.0))
         elif section.sign != "no":
-            rotate_s = section.dkim_rotate.total_seconds()
+            rotate_s = 0.0 if config.server.shared_state else section.dkim_rotate.total_seconds()
             domains.append(DomainKeys(ascii_domain(name), section.dkim_algorithm, rotate_s))
 
     def publication() -> Publication:

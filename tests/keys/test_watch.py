@@ -3,11 +3,15 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
+
+from smtpd_classic.daemon.keys import key_watch
 from smtpd_classic.dns import FixedResolver
 from smtpd_classic.keys.publication import Publication
 from smtpd_classic.keys.ring import KeyRing
 from smtpd_classic.keys.store import IN_USE, NEW, RETIRED, KeyStore
 from smtpd_classic.keys.watch import DomainKeys, KeyWatch
+from tests.reception.world import CONFIG, world
 
 DAY = 86_400.0
 
@@ -85,3 +89,16 @@ def test_a_damaged_file_is_told_once(tmp_path: Path) -> None:
     domain.watch.step()
     assert len(domain.said) == 1
     assert "damaged" in domain.said[0]
+
+
+@pytest.mark.parametrize(("shared", "number"), [("", 2), ("shared_state = redis://127.0.0.1:6379\n", 1)])
+def test_servers_that_share_a_state_make_no_key_by_themselves(tmp_path: Path, shared: str, number: int) -> None:
+    text = CONFIG.replace("[server]\n", f"[server]\n{shared}")
+    text = text.replace("[domain example.org]\n", "[domain example.org]\ndkim_rotate = 90d\ndkim_algorithm = ed25519\n")
+    place = world(tmp_path, config=text)
+    store = KeyStore(str(tmp_path / "dkim"))
+    (key,) = store.add("example.org", "ed25519", place.clock.now)
+    store.set_state(key, IN_USE, place.clock.now)
+    place.clock.now += 91 * DAY
+    key_watch(place.services).step()
+    assert len(store.keys("example.org")) == number
