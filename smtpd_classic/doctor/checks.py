@@ -35,6 +35,7 @@ CHECKS: tuple[Callable[[Examination], Iterator[CheckResult]], ...] = (
     spf_checks.spf_end,
     name_checks.helo_spf,
     dns_checks.dkim,
+    spf_checks.own_domains,
     server_checks.key_files,
     dns_checks.retired_keys,
     dns_checks.dmarc,

@@ -4,12 +4,13 @@ from collections.abc import Iterator
 
 from smtpd_classic.dns import DnsFailure, NoSuchDomain
 from smtpd_classic.doctor.finding import CheckResult, Examination, good, unknown, wrong
+from smtpd_classic.keys.store import IN_USE, KeysUnreadable
 from smtpd_classic.mailauth.lookup import Lookups
 from smtpd_classic.mailauth.spf import MAX_TERMS, SpfQuery, check_spf
 from smtpd_classic.mailauth.spf_record import BadSpfRecord, SpfRecord, parse_spf_record, spf_records
 from smtpd_classic.mailauth.words import ResultWord
 
-__all__ = ["spf_end", "spf_terms"]
+__all__ = ["own_domains", "spf_end", "spf_terms"]
 
 _FREE_TERMS = frozenset(("all", "ip4", "ip6"))
 _MOST_COUNTED = 40
@@ -83,3 +84,21 @@ def spf_end(facts: Examination) -> Iterator[CheckResult]:
             yield good(subject, f"{end}all" if end else "as the record that it redirects to says")
         else:
             yield good(subject, "nothing is said about them; ~all or -all would protect the domain")
+
+
+def own_domains(facts: Examination) -> Iterator[CheckResult]:
+    """Report domains whose forged mail cannot be told from theirs, so that `own_domains` takes no action."""
+    options = facts.config.authentication
+    if not options.check or options.own_domains == "mark":
+        return
+    for domain in facts.domains:
+        try:
+            signs = any(key.state == IN_USE for key in facts.store.keys(domain))
+            is_known = signs or bool(spf_records(facts.resolver.txt(domain)))
+        except NoSuchDomain:
+            is_known = False
+        except (KeysUnreadable, DnsFailure):
+            continue  # reported by `dkim` and `spf`
+        if not is_known:
+            found = "not seen: the domain has neither an SPF record nor a key in use"
+            yield wrong(f"forged mail of {domain}", found, f"See “smtpd-classic dns records {domain}”.")

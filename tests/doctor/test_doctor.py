@@ -353,6 +353,16 @@ def test_with_a_relay_the_own_address_counts_for_nothing(patient: Patient) -> No
     assert patient.examined() == []
 
 
+def test_without_spf_and_a_key_forged_mail_is_not_seen(patient: Patient) -> None:
+    forged = ("forged mail of example.org", WRONG)
+    patient.txt["example.org"] = ()
+    assert forged not in patient.examined()
+    patient.store.set_state(patient.key, RETIRED, NOW)
+    assert forged in patient.examined()
+    patient.options = "[authentication]\nown_domains = mark\n"
+    assert forged not in patient.examined()
+
+
 def test_keys_that_are_missing_damaged_or_retired(patient: Patient) -> None:
     patient.store.set_state(patient.key, RETIRED, NOW)
     assert patient.examined() == [("DKIM of example.org", WRONG)]
