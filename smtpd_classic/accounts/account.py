@@ -49,7 +49,8 @@ class Account:
 class ResolvedAddress(NamedTuple):
     """The targets of an address of a local domain.
 
-    `how` is "account", "group", "group bounces", "alias", "plus address", "catch-all" or "postmaster". `targets` are the addresses of accounts, with the tag of a plus-address kept (user+tag@domain), and remote
+    `how` is "account", "group", "group bounces", "alias", "plus address", "catch-all", "postmaster" or "reports".
+    `targets` are the addresses of accounts, with the tag of a plus-address kept (user+tag@domain), and remote
     addresses: aliases expanded, in order, none twice. `groups` are the groups among the ends, which are not expanded.
     """
 

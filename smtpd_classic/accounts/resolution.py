@@ -1,4 +1,6 @@
-"""Resolves a local address: account → group → alias → plus-address → postmaster → catch-all, each address once at most.
+"""Resolves a local address: account → group → alias → plus-address → postmaster → mailbox of reports → catch-all.
+
+Each address is visited once at most.
 
 An `AddressBook` holds the content of both files and of the configuration at one moment. It never changes; a changed
 file makes another one.
@@ -18,6 +20,7 @@ from smtpd_classic.accounts.account import DISABLED, Account, AccountsUnreadable
 from smtpd_classic.accounts.address import DomainTable, local_key
 from smtpd_classic.accounts.groups import MailGroup, bounces_of, mail_groups
 from smtpd_classic.accounts.reading import AliasTable, UserTable
+from smtpd_classic.accounts.report_boxes import report_boxes
 from smtpd_classic.config.schema import Config
 from smtpd_classic.smtp.address import split_address
 
@@ -63,6 +66,7 @@ class AddressBook:
         *,
         postmaster_set: bool = False,
         groups: Mapping[str, MailGroup] = MappingProxyType({}),
+        reports: Mapping[str, Account] = MappingProxyType({}),
     ) -> None:
         """`catch_all` maps a canonical domain to an address. It, the targets of aliases and `postmaster` are canonical.
 
@@ -72,6 +76,7 @@ class AddressBook:
         """
         self.accounts = accounts
         self.groups = groups
+        self._reports = reports
         self._bounces = bounces_of(groups)
         self._members: dict[str, GroupMembers] = {}
         self._doubt = doubt
@@ -167,9 +172,15 @@ class AddressBook:
                 return self._account_step("plus address", address, f"{base}@{domain}")
             if (targets := self.alias(base, domain)) is not None:
                 return _Step("plus address", targets)
+        return self._other_step(address, key, domain)
+
+    def _other_step(self, address: str, key: str, domain: str) -> _Step | None:
+        """The step for an address that neither file names. Raises AccountsUnreadable."""
         self._raise_doubt()
         if key == "postmaster":
             return _Step("postmaster", (self._postmaster,))
+        if address in self._reports:
+            return _Step("reports", (), address)
         catch_all = self._catch_all.get(domain)
         return _Step("catch-all", (catch_all,)) if catch_all else None
 
@@ -231,7 +242,7 @@ class AddressBook:
         if found is None and "+" in canonical:
             local, domain = split_address(canonical)
             found = self.accounts.get(f"{local.partition('+')[0]}@{domain}")
-        return found
+        return found if found is not None else self._reports.get(canonical)
 
     def login(self, name: str) -> Account | None:
         """By login name: the address itself, not one of its plus-addresses."""
@@ -293,4 +304,5 @@ def address_book(config: Config, table: DomainTable, users: UserTable, aliases: 
         doubt,
         postmaster_set=bool(config.basic.postmaster),
         groups=mail_groups(config, table),
+        reports=report_boxes(config),
     )

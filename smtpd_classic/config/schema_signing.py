@@ -29,13 +29,15 @@ class Signing:
         "",
         "DMARC reports to",
         "The address for reports of other servers about mail that claims a domain of this server. It is written into "
-        "the DNS records that are printed. Blank: postmaster at each domain. An address of a domain elsewhere gets "
-        "reports only when that domain allows it in its own DNS (RFC 9990).",
+        "the DNS records that are printed. Blank: dmarc-reports at each domain (postmaster, where the mailboxes are on "
+        "an LMTP server). A local address needs no account: without one, and without an alias, the server keeps the "
+        "reports for 30 days. An address of a domain elsewhere gets reports only when that domain allows it in its own "
+        "DNS (RFC 9990).",
     )
     tls_reports_to: str = option(
         SENDER_ADDRESS,
         "",
         "TLS reports to",
         "The address for reports of other servers about TLS on the way to this server (RFC 8460). It is written into "
-        "the DNS records that are printed. Blank: postmaster at each domain.",
+        "the DNS records that are printed. Blank: tls-reports at each domain. The rest is as for the DMARC reports.",
     )

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 
+from smtpd_classic.accounts.report_boxes import dmarc_reports_to, tls_reports_to
 from smtpd_classic.config.check_domains import local_domains
 from smtpd_classic.config.kinds import Host
 from smtpd_classic.config.schema import Config
@@ -110,13 +111,12 @@ def records_of(config: Config, store: KeyStore, domain: str) -> list[DnsRecord]:
         relay_terms(config.remote.relay_hosts, DnsResolver(config.server.name_servers)),
         any(listener.port == 465 or listener.auth == "required" for listener in config.listeners),
     )
-    postmaster = f"postmaster@{domain}"
     return domain_records(
         domain,
         host,
         keys,
-        dmarc_reports_to=config.signing.dmarc_reports_to or postmaster,
-        tls_reports_to=config.signing.tls_reports_to or postmaster,
+        dmarc_reports_to=dmarc_reports_to(config, domain),
+        tls_reports_to=tls_reports_to(config, domain),
     )
 
 

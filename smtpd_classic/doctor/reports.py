@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from smtpd_classic.accounts import Accounts
+from smtpd_classic.accounts.report_boxes import dmarc_reports_to
 from smtpd_classic.config.schema import Config
 from smtpd_classic.mailauth.aggregate_report import AggregateReport, reports_in
 
@@ -63,8 +64,9 @@ class ReportSummary:
 def received_reports(config: Config, domain: str, now: float, days: float = 30) -> ReportSummary:
     """Return the sum of the reports about a domain (A-labels) that arrived within these days.
 
-    They are looked for in the mailbox of the address that is printed in the DMARC record. The junk folder is left out:
-    anyone can send a report. Raises AccountsUnreadable or OSError.
+    They are looked for in the mailbox of the address that is printed in the DMARC record; without the option also in
+    that of the postmaster, whom earlier versions printed. The junk folder is left out: anyone can send a report. Raises
+    AccountsUnreadable or OSError.
     """
     summary = ReportSummary()
     seen: set[AggregateReport] = set()
@@ -77,12 +79,8 @@ def received_reports(config: Config, domain: str, now: float, days: float = 30) 
 
 
 def _messages(config: Config, domain: str, since: float) -> Iterator[str]:
-    accounts = Accounts(config)
-    found = accounts.find(config.signing.dmarc_reports_to or f"postmaster@{domain}")
-    for target in found.targets if found is not None else ():
-        account = accounts.account(target)
-        folder = account.folder if account is not None else ""
-        for part in ("new", "cur") if folder else ():
+    for folder in _folders(config, Accounts(config), domain):
+        for part in ("new", "cur"):
             try:
                 items = list(os.scandir(os.path.join(folder, part)))
             except FileNotFoundError:
@@ -91,6 +89,16 @@ def _messages(config: Config, domain: str, since: float) -> Iterator[str]:
                 status = item.stat(follow_symlinks=False)
                 if item.is_file(follow_symlinks=False) and status.st_mtime >= since and status.st_size <= _MOST_OCTETS:
                     yield item.path
+
+
+def _folders(config: Config, accounts: Accounts, domain: str) -> list[str]:
+    """Return the Maildirs in which reports about a domain arrive."""
+    names = [dmarc_reports_to(config, domain)]
+    names += [] if config.signing.dmarc_reports_to else [f"postmaster@{domain}"]
+    found = [accounts.find(name) for name in names]
+    targets = dict.fromkeys(target for each in found if each is not None for target in each.targets)
+    folders = (account.folder for target in targets if (account := accounts.account(target)) is not None)
+    return [folder for folder in dict.fromkeys(folders) if folder]
 
 
 def _content(path: str) -> bytes:

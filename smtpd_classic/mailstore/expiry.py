@@ -1,4 +1,4 @@
-"""The end of mail that is kept for some time only."""
+"""The end of mail that is kept for some time only: junk, and reports that other servers send."""
 
 import contextlib
 import os

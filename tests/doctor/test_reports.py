@@ -28,11 +28,11 @@ def test_reports_that_arrive_are_added_up() -> None:
         first = document(("192.0.2.1", 90, "pass", "pass"), ("198.51.100.2", 8, "fail", "fail"), begin=NOW - 20 * DAY)
         second = document(("192.0.2.1", 2, "fail", "pass"), begin=NOW - 2 * DAY, name="Small")
         foreign = document(("192.0.2.1", 2000, "pass", "pass")).replace("Example.org", "other.example")
-        send(instance, "postmaster@example.test", about(instance, first))
+        send(instance, "dmarc-reports@example.test", about(instance, first))
         send(instance, "postmaster@example.test", about(instance, first))  # the same once more
         send(instance, "postmaster@example.test", about(instance, second))
         send(instance, "postmaster@example.test", gzip.compress(foreign.encode()))
-        instance.wait_for_mail(4)
+        instance.wait_for_mail(3)
         found = json.loads(instance.run("dmarc", "example.test", "--json").stdout)
         assert (found["reports"], found["messages"], found["passed"]) == (2, 100, 92)
         assert found["organizations"] == ["Big", "Small"]

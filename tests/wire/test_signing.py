@@ -25,14 +25,14 @@ def records(world: World) -> str:
 
 def test_dmarc_reports_to(world: World) -> None:
     world.given({})
-    assert "v=DMARC1; p=none; rua=mailto:postmaster@example.test" in records(world)
+    assert "v=DMARC1; p=none; rua=mailto:dmarc-reports@example.test" in records(world)
     world.set(PAGE, OPTIONS["dmarc_reports_to"], "dmarc@example.test")
     assert "v=DMARC1; p=none; rua=mailto:dmarc@example.test" in records(world)
 
 
 def test_tls_reports_to(world: World) -> None:
     world.given({})
-    assert "v=TLSRPTv1; rua=mailto:postmaster@example.test" in records(world)
+    assert "v=TLSRPTv1; rua=mailto:tls-reports@example.test" in records(world)
     world.set(PAGE, OPTIONS["tls_reports_to"], "tls@example.test")
     assert "v=TLSRPTv1; rua=mailto:tls@example.test" in records(world)
 

@@ -14,8 +14,8 @@ _BLANKS: dict[tuple[str, str], Callable[[ConfigDraft], str]] = {
     ("remote", "relay_retries"): lambda draft: f"until the life time ends ({_text(draft, 'basic', 'queue_lifetime')})",
     ("remote", "relay_mail_from"): lambda draft: "the sender's own address",
     ("remote", "source_address"): lambda draft: "chosen by the system",
-    ("signing", "dmarc_reports_to"): lambda draft: "postmaster at each domain",
-    ("signing", "tls_reports_to"): lambda draft: "postmaster at each domain",
+    ("signing", "dmarc_reports_to"): lambda draft: "dmarc-reports at each domain",
+    ("signing", "tls_reports_to"): lambda draft: "tls-reports at each domain",
 }
 _RELAY = ("relay_hosts", "relay_port", "relay_ssl", "relay_accept_any_certificate", "relay_retries", "relay_auth")
 _LOGIN = ("relay_user", "relay_password", "relay_password_file", "relay_token_command")

@@ -1,0 +1,101 @@
+"""Reports of other servers need no account: their mailboxes exist by themselves, and are emptied."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from smtpd_classic.accounts.report_boxes import dmarc_reports_to, report_boxes, tls_reports_to
+from smtpd_classic.config import parse
+from smtpd_classic.daemon.mail_expiry import mail_expiry
+from tests.reception.world import ALIASES, CONFIG, PASSWORD, USERS, World, world
+
+DAY = 86_400.0
+
+
+def send(place: World, to: str) -> str:
+    """Send a message as a stranger; return the reply to RCPT."""
+    talk = place.talk()
+    talk.line("EHLO client.example")
+    talk.line("MAIL FROM:<reports@elsewhere.example>")
+    said = talk.line(f"RCPT TO:<{to}>")
+    if said.startswith("250"):
+        talk.line("DATA")
+        assert talk(b"Subject: report\r\n\r\ntext\r\n.\r\n").startswith(b"250")
+    return said
+
+
+@pytest.mark.parametrize(
+    ("address", "mailbox"),
+    [
+        ("dmarc-reports@example.org", "dmarc-reports@example.org"),
+        ("DMARC-Reports@example.net", "dmarc-reports@example.org"),  # another name of the domain
+        ("tls-reports@second.example", "tls-reports@second.example"),
+        ("tls-reports@all.example", "tls-reports@all.example"),  # not to the catch-all
+    ],
+)
+def test_reports_are_taken_without_an_account(tmp_path: Path, address: str, mailbox: str) -> None:
+    place = world(tmp_path)
+    assert send(place, address).startswith("250")
+    assert len(place.mailbox(mailbox)) == 1
+    assert not place.queue()
+
+
+def test_an_account_or_an_alias_of_the_name_comes_first(tmp_path: Path) -> None:
+    users = f"{USERS}tls-reports@example.org:{{PLAIN}}x::::::\n"
+    place = world(tmp_path, users=users, aliases=f"{ALIASES}dmarc-reports: joe@example.org\n")
+    assert send(place, "dmarc-reports@example.org").startswith("250")
+    assert len(place.mailbox("joe@example.org")) == 1
+    assert send(place, "tls-reports@example.org").startswith("250")
+    mail_expiry_at(place, 31)
+    assert len(place.mailbox("tls-reports@example.org")) == 1
+
+
+def test_an_address_of_the_option_is_such_a_mailbox_too(tmp_path: Path) -> None:
+    place = world(tmp_path, "[signing]\ndmarc_reports_to = reports@second.example\ntls_reports_to = x@far.example\n")
+    assert set(report_boxes(place.config)) == {"reports@second.example"}
+    assert send(place, "reports@second.example").startswith("250")
+    assert send(place, "dmarc-reports@example.org").startswith("550 5.1.1")
+
+
+def mail_expiry_at(place: World, days: float) -> int:
+    place.clock.now = time.time() + days * DAY
+    return mail_expiry(place.services).step()
+
+
+def test_reports_are_kept_for_thirty_days(tmp_path: Path) -> None:
+    place = world(tmp_path)
+    send(place, "dmarc-reports@example.org")
+    send(place, "joe@example.org")
+    assert mail_expiry_at(place, 29.9) == 0
+    assert mail_expiry_at(place, 30.1) == 1
+    assert not place.mailbox("dmarc-reports@example.org")
+    assert len(place.mailbox("joe@example.org")) == 1
+    assert "removed 1 messages from the mailboxes of reports: their time is over" in place.log()[-1]
+
+
+def test_a_mailbox_of_reports_has_an_end(tmp_path: Path) -> None:
+    place = world(tmp_path)
+    send(place, "dmarc-reports@example.org")
+    new = tmp_path / "mail/example.org/dmarc-reports/new"
+    (new / f"1.M1P1Q1.mx,S={64 << 20}").write_bytes(b"")
+    assert send(place, "dmarc-reports@example.org").startswith("452 4.2.2")
+
+
+def test_it_is_no_account(tmp_path: Path) -> None:
+    accounts = world(tmp_path).services.accounts
+    assert accounts.authenticate("dmarc-reports@example.org", PASSWORD) is None
+    assert accounts.authenticate("dmarc-reports@example.org", "") is None
+    assert accounts.scram_keys("dmarc-reports@example.org") is None
+    joe = accounts.account("joe@example.org")
+    assert joe is not None
+    assert not accounts.owns(joe, "dmarc-reports@example.org")
+    assert "dmarc-reports@example.org" not in accounts.addresses()
+
+
+def test_a_domain_whose_mailboxes_are_elsewhere_has_the_postmaster(tmp_path: Path) -> None:
+    text = CONFIG.format(folder=tmp_path) + "[domain dove.example]\nmailbox = lmtp:127.0.0.1:24\n"
+    config = parse(text, tmp_path / "smtpd-classic.conf")
+    assert dmarc_reports_to(config, "dove.example") == "postmaster@dove.example"
+    assert tls_reports_to(config, "example.org") == "tls-reports@example.org"
+    assert not [name for name in report_boxes(config) if name.endswith("dove.example")]
