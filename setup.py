@@ -10,7 +10,7 @@ from setuptools import find_packages, setup
 # goes along and is what another Python runs. tests/test_compiled.py says what such a module must keep to.
 COMPILED = {
     "smtpd_classic": "domain_name durable log schedule services",
-    "smtpd_classic/accounts": "account accounts address login passwords reading resolution",
+    "smtpd_classic/accounts": "account accounts address book login passwords reading resolution",
     "smtpd_classic/client": (
         "answers attempt batches connections dialect endpoint health hosts lmtp not_ready outcomes relay remote"
         " routes session slots transaction transcript transport wire wording"

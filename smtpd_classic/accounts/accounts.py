@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from smtpd_classic.accounts.account import NORMAL, Account, ResolvedAddress, StoredScramKeys
 from smtpd_classic.accounts.address import domain_table
+from smtpd_classic.accounts.book import address_book
 from smtpd_classic.accounts.checks import check
 from smtpd_classic.accounts.groups import MailGroup
 from smtpd_classic.accounts.login import Logins
@@ -21,7 +22,7 @@ from smtpd_classic.accounts.reading import (
     read_users,
     unreadable,
 )
-from smtpd_classic.accounts.resolution import AddressBook, GroupMembers, address_book
+from smtpd_classic.accounts.resolution import AddressBook, GroupMembers
 from smtpd_classic.config.kinds import MailboxPlace
 from smtpd_classic.config.problem import Problem
 from smtpd_classic.config.schema import Config

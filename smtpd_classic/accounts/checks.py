@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from smtpd_classic.accounts.account import DISABLED, AccountsUnreadable
 from smtpd_classic.accounts.address import DomainTable
+from smtpd_classic.accounts.book import address_book
 from smtpd_classic.accounts.group_checks import group_problems
 from smtpd_classic.accounts.reading import (
     AliasTable,
@@ -17,7 +18,7 @@ from smtpd_classic.accounts.reading import (
     read_users,
     unreadable,
 )
-from smtpd_classic.accounts.resolution import MAX_TARGETS, AddressBook, TooManyTargets, address_book
+from smtpd_classic.accounts.resolution import MAX_TARGETS, AddressBook, TooManyTargets
 from smtpd_classic.config.problem import Problem
 from smtpd_classic.config.schema import Config
 from smtpd_classic.smtp.address import split_address

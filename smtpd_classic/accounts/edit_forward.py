@@ -10,11 +10,12 @@ from typing import NamedTuple
 
 from smtpd_classic.accounts.account import Account
 from smtpd_classic.accounts.address import domain_table
+from smtpd_classic.accounts.book import address_book
 from smtpd_classic.accounts.checks import load_aliases, load_users
 from smtpd_classic.accounts.edit_accounts import change_account, the_account
 from smtpd_classic.accounts.edit_aliases import delete_alias, set_alias
 from smtpd_classic.accounts.locked_file import EditRefused
-from smtpd_classic.accounts.resolution import AddressBook, address_book
+from smtpd_classic.accounts.resolution import AddressBook
 from smtpd_classic.config.schema import Config
 from smtpd_classic.smtp.address import split_address
 

@@ -18,13 +18,10 @@ from typing import NamedTuple
 
 from smtpd_classic.accounts.account import DISABLED, Account, AccountsUnreadable, ResolvedAddress
 from smtpd_classic.accounts.address import DomainTable, local_key
-from smtpd_classic.accounts.groups import MailGroup, bounces_of, mail_groups
-from smtpd_classic.accounts.reading import AliasTable, UserTable
-from smtpd_classic.accounts.report_boxes import report_boxes
-from smtpd_classic.config.schema import Config
+from smtpd_classic.accounts.groups import MailGroup, bounces_of
 from smtpd_classic.smtp.address import split_address
 
-__all__ = ["MAX_TARGETS", "AddressBook", "GroupMembers", "TooManyTargets", "address_book"]
+__all__ = ["MAX_TARGETS", "AddressBook", "GroupMembers", "TooManyTargets"]
 
 MAX_TARGETS = 10_000
 
@@ -284,25 +281,3 @@ class AddressBook:
             return None
         inner = (member for group in found.groups for member in self.members_of(group).ends)
         return tuple(dict.fromkeys((*found.targets, *inner)))
-
-
-def address_book(config: Config, table: DomainTable, users: UserTable, aliases: AliasTable) -> AddressBook:
-    catch_all = {
-        name: table.canonical(each.catch_all)
-        for each in config.domains
-        if each.catch_all and (name := table.local(each.name)) is not None
-    }
-    parts = ((users.whole, users.problems), (aliases.whole, aliases.problems))
-    doubt = "; ".join(str(problems[0]) for whole, problems in parts if not whole)
-    postmaster = table.canonical(config.postmaster)
-    return AddressBook(
-        table,
-        users.accounts,
-        aliases.targets,
-        catch_all,
-        postmaster,
-        doubt,
-        postmaster_set=bool(config.basic.postmaster),
-        groups=mail_groups(config, table),
-        reports=report_boxes(config),
-    )
