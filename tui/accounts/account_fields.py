@@ -63,10 +63,10 @@ def fields_of(account: Account, aliases: Sequence[str], forwarding: Forwarding) 
         (_STATUS, account.status),
         (_QUOTA, SIZE.format(account.quota)),
         (_MAY_SEND_AS, ", ".join(account.may_send_as)),
-        (_JUNK_FOLDER, account.junk_folder),
         (_ALIASES, ", ".join(aliases)),
         (_FORWARD, ", ".join(forwarding.targets)),
         (_KEEP, "yes" if forwarding.keep else "no"),
+        (_JUNK_FOLDER, account.junk_folder),
     ]
 
 
