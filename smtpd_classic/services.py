@@ -11,6 +11,7 @@ from smtpd_classic.config.schema import Config, Listener
 from smtpd_classic.counters import CounterStore
 from smtpd_classic.dns import Resolver
 from smtpd_classic.domain_name import ascii_domain
+from smtpd_classic.filters.dns_lists import DnsLists
 from smtpd_classic.filters.tools import FilterTools, filter_tools
 from smtpd_classic.keys.store import IN_USE, KeyStore, KeysUnreadable, dkim_folder
 from smtpd_classic.log import WARNING, Log
@@ -132,6 +133,11 @@ class Services:
     def signs_for(self, ip: str) -> bool:
         """Return True if mail that a trusted host passes on is signed as if it originated here."""
         return self._signing_hosts.find(ip) is not None
+    @property
+    def dns_lists(self) -> tuple[DnsLists, ...]:
+        """Return the lists of the SMTP Filter."""
+        return (self._filter.blocklists, self._filter.allowlists)
+
 
     def _signs(self, domain: str) -> bool:
         """Return True if a domain has a key in use; False if its keys cannot be read."""

@@ -13,6 +13,7 @@ from smtpd_classic.daemon.instance import Generation
 from smtpd_classic.daemon.lifecycle import HAND_OVER_S, STOP, STOP_S, ControlChannel, Draining
 from smtpd_classic.dns import DnsResolver
 from smtpd_classic.durable import observe_syncs
+from smtpd_classic.filters.list_watch import ListWatch
 from smtpd_classic.mailstore.store import MailStore, MailStoreBroken
 from smtpd_classic.policy.greylist import greylist_folder
 from smtpd_classic.policy.rules import not_verified
@@ -90,9 +91,12 @@ def receive(setting: Generation, supervisor: socket.socket) -> None:
     """A receiving process."""
     sys.setswitchinterval(_SWITCH_S)
     orders = ControlChannel(supervisor)
-    receiver = receiver_for(services_for(setting), setting.sockets)
+    services = services_for(setting)
+    receiver = receiver_for(services, setting.sockets)
+    lists = ListWatch(services.dns_lists)
     counters = setting.runtime.counters
     acceptor = Acceptor(orders.filenos(), setting.log, lambda: counters.ahead(_MARGIN))
+    lists.start()
     acceptor.serve(receiver.servers)
     orders.ready()
     while not (word := orders.word()):

@@ -11,6 +11,7 @@ from smtpd_classic.daemon.instance import Generation, Instance
 from smtpd_classic.daemon.lifecycle import HAND_OVER_S, STOP_S, Draining
 from smtpd_classic.daemon.sending import Sending
 from smtpd_classic.daemon.signals import Signals
+from smtpd_classic.filters.list_watch import ListWatch
 from smtpd_classic.server.acceptor import Acceptor
 from smtpd_classic.server.listener_server import Receiver
 from smtpd_classic.server.tls import CertificateProblem
@@ -30,6 +31,7 @@ class Single:
         self._signals = Signals({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
         self._acceptor = Acceptor((self._signals.fileno(),), instance.setting.log)
         self._draining: list[Draining] = []
+        self._lists = ListWatch(())
         self._sending: Sending
 
     def run(self) -> int:
@@ -55,6 +57,9 @@ class Single:
         services = services_for(setting)
         receiver = receiver_for(services, setting.sockets)
         sending = Sending(services)
+        self._lists.stop()
+        self._lists = ListWatch(services.dns_lists)
+        self._lists.start()
         self._acceptor.serve(receiver.servers)
         sending.start()
         threading.Thread(target=sweep_up, args=(services,), daemon=True).start()

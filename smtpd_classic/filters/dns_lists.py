@@ -2,7 +2,7 @@
 
 Rule 1: a failed look-up and an answer that does not count mean “not listed”.
 Rule 2: a list that fails its test (RFC 5782 5) is not used until it passes: a list that has ended answers every
-question with “listed”, or none.
+question with “listed”, or none. Sessions wait for the end of its first test.
 """
 
 import ipaddress
@@ -17,6 +17,7 @@ from smtpd_classic.dns import DnsFailure, NoSuchDomain, Resolver
 __all__ = ["DnsLists", "ListQuestions", "Listing", "list_problem"]
 
 _TEST_S, _RETEST_S, _TIMEOUT_S = 3600.0, 300.0, 3.0
+_LONGEST_TEST_S = 10.0
 _LONGEST_REASON = 200
 
 
@@ -64,6 +65,17 @@ def list_problem(records: Resolver, each: DnsList) -> str:
     return ""
 
 
+class _ListState:
+    """The last test of a list: its problem or blank, and the time of the next. `tested` is set by the first one."""
+
+    __slots__ = ("due", "problem", "tested")
+
+    def __init__(self) -> None:
+        self.due = float("-inf")
+        self.problem = "its first test has not ended"
+        self.tested = threading.Event()
+
+
 class DnsLists:
     """The lists of one kind, with the state of their tests. Used by all sessions of a process."""
 
@@ -82,8 +94,7 @@ class DnsLists:
         self._monotonic = monotonic
         self._report = report
         self._lock = threading.Lock()
-        self._problems = {each.zone: "" for each in self._lists}
-        self._due = {each.zone: -1.0 for each in self._lists}
+        self._states = {each.zone: _ListState() for each in self._lists}
 
     def __bool__(self) -> bool:
         return bool(self._lists)
@@ -91,46 +102,68 @@ class DnsLists:
     @property
     def problems(self) -> dict[str, str]:
         """Return the lists that are not used now, with the reason."""
-        return {zone: problem for zone, problem in self._problems.items() if problem}
+        return {zone: state.problem for zone, state in self._states.items() if state.problem}
 
     def find(self, lookups: ListQuestions, ip: str) -> Listing | None:
         """Return the first list that has the address."""
         for each in self._lists:
-            if self._is_usable(each):
+            if not self._is_usable(each):
+                continue
+            try:
                 found = _listing(lookups, each, ip)
-                if found is not None:
-                    return found
+            except DnsFailure:
+                self._doubt(each)
+                continue
+            if found is not None:
+                return found
         return None
+
+    def _doubt(self, each: DnsList) -> None:
+        """Let the list be tested soon: if its servers do not answer, no more sessions are to wait for them."""
+        state = self._states[each.zone]
+        with self._lock:
+            state.due = min(state.due, self._monotonic())
 
     def test(self) -> None:
         """Test the lists whose time has come."""
         for each in self._lists:
-            self._is_usable(each)
+            self._test_if_due(each)
 
     def _is_usable(self, each: DnsList) -> bool:
-        now = self._monotonic()
+        state = self._states[each.zone]
+        if not state.tested.is_set() and not self._test_if_due(each):
+            state.tested.wait(_LONGEST_TEST_S)  # another thread asks
+        return not state.problem
+
+    def _test_if_due(self, each: DnsList) -> bool:
+        """Return True if this thread has tested the list now."""
+        state, now = self._states[each.zone], self._monotonic()
         with self._lock:
-            is_due = now >= self._due[each.zone]
-            if is_due:  # one session asks; the others use the last result meanwhile
-                self._due[each.zone] = now + _TEST_S
-        if is_due:
-            problem, before = list_problem(self._records, each), self._problems[each.zone]
-            self._problems[each.zone] = problem
-            self._report(each.zone, problem)
-            if problem:
-                self._due[each.zone] = now + _RETEST_S
-            if problem and problem != before:
-                self._complain(f"{each.zone} is not used: {problem}")
-            elif before and not problem:
-                self._complain(f"{each.zone} is used again")
-        return not self._problems[each.zone]
+            if now < state.due:
+                return False
+            state.due = now + _TEST_S
+        problem = list_problem(self._records, each)
+        if problem:
+            state.due = now + _RETEST_S
+        self._log_change(each.zone, problem, state.problem if state.tested.is_set() else "")
+        state.problem = problem
+        state.tested.set()
+        self._report(each.zone, problem)
+        return True
+
+    def _log_change(self, zone: str, problem: str, before: str) -> None:
+        if problem and problem != before:
+            self._complain(f"{zone} is not used: {problem}")
+        elif before and not problem:
+            self._complain(f"{zone} is used again")
 
 
 def _listing(lookups: ListQuestions, each: DnsList, ip: str) -> Listing | None:
+    """Return the entry of the address, or None. Raises DnsFailure."""
     name = _question(ip, each.zone)
     try:
         answer = next((answer for answer in lookups.ipv4(name) if each.counts(answer)), "")
-    except (NoSuchDomain, DnsFailure):
+    except NoSuchDomain:
         return None
     return Listing(each.zone, answer, _reason(lookups, name)) if answer else None
 

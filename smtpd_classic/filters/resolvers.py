@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from smtpd_classic.config.schema import Config
 
-__all__ = ["name_servers", "public_resolvers"]
+__all__ = ["name_servers", "public_resolver_problem", "public_resolvers"]
 
 _PUBLIC = {
     "8.8.8.8": "Google",
@@ -37,3 +37,9 @@ def name_servers(config: Config) -> tuple[str, ...]:
     except OSError:
         return ()
     return tuple(each[1] for each in words if len(each) > 1 and each[0] == "nameserver")
+
+
+def public_resolver_problem(addresses: Iterable[str]) -> str:
+    """Return the reason why allowlists are not used through these name servers, or blank."""
+    shared = public_resolvers(addresses)
+    return f"the resolver is that of {' and '.join(shared)}; use one of your own" if shared else ""

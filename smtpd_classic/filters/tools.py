@@ -7,7 +7,7 @@ from smtpd_classic.config.schema import Config
 from smtpd_classic.dns import Resolver
 from smtpd_classic.filters.dns_lists import DnsLists
 from smtpd_classic.filters.patterns import NamePatterns
-from smtpd_classic.filters.resolvers import name_servers, public_resolvers
+from smtpd_classic.filters.resolvers import name_servers, public_resolver_problem
 from smtpd_classic.filters.rules import PreparedRule, prepared_rules
 
 __all__ = ["FilterTools", "filter_tools"]
@@ -27,9 +27,11 @@ def filter_tools(
     """Return the tools. `complain` writes a warning into the log, `report` gets the result of each test of a list."""
     options = config.filter
     allowlists = options.allowlists
-    shared = public_resolvers(name_servers(config)) if allowlists else ()
-    if shared:
-        complain(f"allowlists are not used: the resolver is that of {' and '.join(shared)}; use one of your own")
+    problem = public_resolver_problem(name_servers(config)) if allowlists else ""
+    if problem:
+        complain(f"allowlists are not used: {problem}")
+        for each in allowlists:
+            report(each.zone, problem)
         allowlists = ()
     return FilterTools(
         NamePatterns(options.refuse_senders),

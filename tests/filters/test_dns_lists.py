@@ -1,6 +1,8 @@
 """DNS lists: the answers that count, lists that do not work, and their tests in the course of time."""
 
+import threading
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -8,6 +10,7 @@ from smtpd_classic.config import parse
 from smtpd_classic.config.kinds import BLOCKLISTS
 from smtpd_classic.dns import DnsFailure, FixedResolver
 from smtpd_classic.filters.dns_lists import DnsLists, Listing
+from smtpd_classic.filters.list_watch import ListWatch
 from smtpd_classic.filters.patterns import NamePatterns
 from smtpd_classic.filters.tools import filter_tools
 from smtpd_classic.mailauth.lookup import Lookups
@@ -77,13 +80,73 @@ def test_a_list_that_does_not_work_is_not_used(addresses: dict[str, list[str] | 
     known.pop("1.0.0.127.list.example", None)
     known.update(WORKS)
     clock.now += 400
+    found.test()
     assert found.find(lookups, "192.0.2.7") is not None
     assert complaints[1:] == ["list.example is used again"]
     known.pop("2.0.0.127.list.example")
     clock.now += 3599
+    found.test()
     assert found.find(lookups, "192.0.2.7") is not None
     clock.now += 2
+    found.test()
     assert found.find(lookups, "192.0.2.7") is None
+
+
+class _Slow(FixedResolver):
+    """A resolver that answers when `go` is set."""
+
+    go: ClassVar[threading.Event]
+    asked: ClassVar[threading.Event]
+
+    def address_records(self, host: str, version: int, *, timeout_s: float = 10.0) -> tuple[str, ...]:
+        self.asked.set()
+        assert self.go.wait(20)
+        return super().address_records(host, version, timeout_s=timeout_s)
+
+
+def test_a_session_waits_for_the_first_test_of_a_list_and_for_no_other() -> None:
+    """Before it nothing is known: a list that has every address would refuse all mail."""
+    _Slow.go, _Slow.asked = threading.Event(), threading.Event()
+    every = {name: ["127.0.0.2"] for name in ("2.0.0.127.list.example", "1.0.0.127.list.example")}
+    addresses: dict[str, list[str] | Exception] = {**every, "7.2.0.192.list.example": ["127.0.0.2"]}
+    resolver, clock, reports = _Slow(addresses=addresses), Clock(), list[tuple[str, str]]()
+    report = threading.Event()
+
+    def reported(zone: str, problem: str) -> None:
+        reports.append((zone, problem))
+        report.set()
+
+    found = DnsLists(BLOCKLISTS.parse("list.example"), resolver, lambda said: None, clock, reported)
+    watch = ListWatch([found])
+    watch.start()
+    assert _Slow.asked.wait(20)
+    results: list[Listing | None] = []
+    session = threading.Thread(target=lambda: results.append(found.find(Lookups(resolver), "192.0.2.7")))
+    session.start()
+    assert results == []
+    _Slow.go.set()
+    session.join(20)
+    watch.stop()
+    assert results == [None]
+    assert report.wait(20)
+    assert reports == [("list.example", "the list has 127.0.0.1, and so probably every address")]
+    _Slow.go.clear()
+    clock.now += 4000
+    assert found.find(Lookups(resolver), "192.0.2.7") is None  # at once: the next test is that of the thread
+
+
+def test_a_list_that_ceases_to_answer_is_tested_soon() -> None:
+    """Every message would wait for it until the next hour."""
+    known: dict[str, list[str] | Exception] = {**WORKS, "7.2.0.192.list.example": DnsFailure("no reply")}
+    found, lookups, complaints = lists(known)
+    assert found.find(lookups, "192.0.2.7") is None
+    found.test()
+    assert found.problems == {}  # it answers: nothing but that look-up has failed
+    known["2.0.0.127.list.example"] = DnsFailure("no reply")
+    assert found.find(lookups, "192.0.2.7") is None
+    found.test()
+    assert found.problems == {"list.example": "the list does not answer: no reply"}
+    assert complaints == ["list.example is not used: the list does not answer: no reply"]
 
 
 @pytest.mark.parametrize(
@@ -118,7 +181,9 @@ def test_allowlists_are_not_asked_through_a_public_resolver(tmp_path: Path) -> N
     for resolver, is_used in {"127.0.0.1": True, "8.8.8.8": False}.items():
         text = CONFIG.format(folder=tmp_path).replace("[server]", f"[server]\nname_servers = {resolver}") + options
         complaints: list[str] = []
+        reports: dict[str, str] = {}
         config = parse(text, tmp_path / "smtpd-classic.conf")
-        tools = filter_tools(config, FixedResolver(), complaints.append, lambda zone, problem: None)
+        tools = filter_tools(config, FixedResolver(), complaints.append, reports.__setitem__)
         assert bool(tools.allowlists) == is_used
         assert any("that of Google" in each for each in complaints) != is_used
+        assert ("that of Google" in reports.get("list.example", "")) != is_used  # Status shows these

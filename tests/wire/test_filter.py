@@ -1,8 +1,15 @@
 """SMTP Filter: each option is set on the page, and strangers fare as it says."""
 
 import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from email import message_from_string
 
+import dns.message
+import dns.rcode
+import dns.rdatatype
+import dns.rrset
 import pytest
 
 from smtpd_classic.config.option import options_of
@@ -139,13 +146,57 @@ def test_blocklists(world: World) -> None:
 
 def test_blocklists_that_do_not_work(world: World) -> None:
     world.given({"filter": {"sender_domain": "no", "blocklists": "closed.list.test, all.list.test, missing.test"}})
+    world.logged("closed.list.test is not used: the list refuses to answer this resolver")  # before a client comes
     assert reply(world, ip=LISTED).startswith(ACCEPTED)
     status = world.command("status").stdout
     assert "closed.list.test off: the list refuses to answer this resolver" in status
     assert "the list missing.test is off" in world.command("status", "--check").stdout
-    world.logged("closed.list.test is not used: the list refuses to answer this resolver")
     world.logged("all.list.test is not used: the list has 127.0.0.1")
     world.logged("missing.test is not used: the list does not have its test address 127.0.0.2")
+
+
+@contextmanager
+def failing_lists() -> Iterator[int]:
+    """A name server with two lists that pass their test. To another question about an address, one answers SERVFAIL,
+    and the other nothing."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listening:
+        listening.bind(("127.0.0.1", 0))
+
+        def serve() -> None:
+            while True:
+                try:
+                    data, client = listening.recvfrom(2000)
+                except OSError:
+                    return
+                question = dns.message.from_wire(data)
+                name = question.question[0].name.to_text()
+                answer = dns.message.make_response(question)
+                if name.startswith("2.0.0.127.") and question.question[0].rdtype == dns.rdatatype.A:
+                    answer.answer.append(dns.rrset.from_text(name, 60, "IN", "A", "127.0.0.2"))
+                elif name.endswith("fail.test.") and not name.startswith("1.0.0.127."):
+                    answer.set_rcode(dns.rcode.SERVFAIL)
+                elif name.endswith("silent.test.") and not name.startswith("1.0.0.127."):
+                    continue
+                else:
+                    answer.set_rcode(dns.rcode.NXDOMAIN)
+                listening.sendto(answer.to_wire(), client)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield listening.getsockname()[1]
+        with suppress(OSError):  # a datagram socket is not connected, but this wakes the thread
+            listening.shutdown(socket.SHUT_RDWR)
+        thread.join(20)
+
+
+@pytest.mark.parametrize("zone", ["fail.test", pytest.param("silent.test", marks=pytest.mark.peers)])
+def test_a_blocklist_that_fails_says_nothing_about_a_client(world: World, zone: str) -> None:
+    with failing_lists() as port:
+        world.given({**OFF, "server": {"name_servers": f"127.0.0.1:{port}"}})
+        set_(world, "blocklists", zone)
+        assert reply(world, ip=LISTED).startswith(ACCEPTED)
+        assert f"{zone} off" not in world.command("status").stdout
+        world.given(OFF)
 
 
 def test_blocklist_action(world: World) -> None:
