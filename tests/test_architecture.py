@@ -161,8 +161,18 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     "backup": ({"atomic_file", "config", "durable", "keys", "smtpd_classic", "spool"}, set()),
     # The screens: files and a running instance's folder, never its sockets; the server's own code explains.
     "tui": (
-        {"accounts", "atomic_file", "client.probe", "config", "counters", "dns", "doctor", "explanation", "keys"}
-        | {"log_reader", "log_source", "policy", "runtime", "runtime.hosts", "server.certificate", "sharing", "spool"},
+        {"accounts", "atomic_file", "client.probe", "config", "counters", "dns", "doctor", "explanation", "filters"}
+        | {
+            "keys",
+            "log_reader",
+            "log_source",
+            "policy",
+            "runtime",
+            "runtime.hosts",
+            "server.certificate",
+            "sharing",
+            "spool",
+        },
         {"urwid"},
     ),
     # What composes may know everything.

@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from smtpd_classic.accounts import Accounts
 from smtpd_classic.config import Config, Problem, examine, is_untouched
 from smtpd_classic.config.check_domains import local_domains
+from smtpd_classic.dns import DnsResolver
 from smtpd_classic.domain_name import ascii_domain
+from smtpd_classic.filters.list_check import list_warnings
 from smtpd_classic.keys.store import IN_USE, KeyStore, KeysUnreadable, dkim_folder
 from smtpd_classic.runtime import StatusFile
 from smtpd_classic.server.self_signed import signs_itself
@@ -47,7 +49,8 @@ def _counted(number: int, noun: str) -> str:
 
 
 def all_problems(path: str) -> tuple[Config | None, tuple[Problem, ...]]:
-    """Return the problems of the file, of the accounts and aliases that it names, and of the certificate."""
+    """Return the problems of the file, of the accounts and aliases that it names, of the certificate, and of the DNS
+    lists."""
     config, problems = examine(path)
     if config is None:
         return None, problems
@@ -57,6 +60,7 @@ def all_problems(path: str) -> tuple[Config | None, tuple[Problem, ...]]:
         *_certificate(config),
         *_keys(config),
         *_shared(config),
+        *list_warnings(config, DnsResolver(config.server.name_servers)),
         *Accounts.check(config),
     )
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from smtpd_classic.dns import DnsFailure, NoSuchDomain
 from smtpd_classic.doctor.finding import NOT_USED, CheckResult, Examination, good, unknown, wrong
-from smtpd_classic.filters.dns_lists import list_problem
+from smtpd_classic.filters.list_check import tested_lists
 from smtpd_classic.milter.connection import MilterFailure
 from smtpd_classic.milter.probe import try_filter
 from smtpd_classic.runtime import StatusFile
@@ -105,12 +105,10 @@ def milters(facts: Examination) -> Iterator[CheckResult]:
 
 def dns_lists(facts: Examination) -> Iterator[CheckResult]:
     """Test the lists of the SMTP Filter (RFC 5782 5): one that fails is not used."""
-    options = facts.config.filter
-    for each in (*options.blocklists, *options.allowlists):
-        problem = list_problem(facts.resolver, each)
-        if problem:
+    for each in tested_lists(facts.config, facts.resolver, facts.name_servers):
+        if each.problem:
             advice = "Use another list, or a resolver of your own."
-            yield wrong(f"list {each.zone}", f"it is not used: {problem}", advice)
+            yield wrong(f"list {each.zone}", f"it is not used: {each.problem}", advice)
         else:
             yield good(f"list {each.zone}", "it has its test address, and not every address")
 

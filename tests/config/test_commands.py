@@ -120,6 +120,14 @@ def test_check_tells_all_problems_and_exits_78(place: Place) -> None:
     ]
 
 
+def test_check_tests_the_dns_lists(place: Place) -> None:
+    place.write("[filter]\nblocklists = list.example\n")
+    place.file.write_text(place.file.read_text().replace("[server]", "[server]\nname_servers = 127.0.0.1:1"))
+    answer = place.check()
+    assert answer.code == os.EX_OK
+    assert "smtpd-classic.conf:10: warning: the list list.example is not used: the list does not answer" in answer.err
+
+
 def test_check_looks_at_the_accounts_too(place: Place) -> None:
     place.write("[basic]\npostmaster = nobody@example.org\n")
     answer = place.check("--quiet")

@@ -415,3 +415,10 @@ def test_a_dns_list_that_does_not_work_is_named(patient: Patient) -> None:
     patient.options = "[filter]\nblocklists = good.list.example, gone.list.example\n"
     patient.addresses["2.0.0.127.good.list.example"] = ["127.0.0.2"]
     assert patient.examined() == [("list gone.list.example", "wrong")]
+
+
+def test_an_allowlist_through_a_public_resolver_is_named(patient: Patient) -> None:
+    patient.name_servers = ("8.8.8.8",)
+    patient.options = "[filter]\nallowlists = good.list.example=127.0.0.2\n"
+    patient.addresses["2.0.0.127.good.list.example"] = ["127.0.0.2"]
+    assert ("list good.list.example", "wrong") in patient.examined()

@@ -18,6 +18,7 @@ from smtpd_classic.config import load
 from smtpd_classic.config.versions import forget, keep, versions
 from smtpd_classic.runtime import Runtime
 from smtpd_classic.runtime.status import own_status
+from tests.test_dns import name_server
 from tests.tui.program import CONFIG, Tui, made
 from tui.config import reload
 from tui.config.reload import ReloadOutcome
@@ -55,6 +56,20 @@ def daemon(path: Path, answer: Callable[[str], str]) -> Iterator[Runtime]:
         yield runtime
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def test_a_dns_list_that_does_not_work_is_named_before_apply(tmp_path: Path) -> None:
+    """It would be switched off without a word on this screen."""
+    zone = ["host-record=2.0.0.127.list.test,127.0.0.2", "host-record=2.0.0.127.closed.test,127.255.255.254"]
+    process, port = name_server(tmp_path, [*zone, "address=/all.test/127.0.0.2"])
+    path = made(tmp_path, CONFIG.replace("[server]", f"[server]\nname_servers = 127.0.0.1:{port}"))
+    tui = edit(Tui(path), "SMTP Filter", "blocklists", "list.test, closed.test, all.test").press("f2")
+    assert "Apply these changes?" in tui.text
+    assert "! the list closed.test is not used: the list refuses" in tui.text
+    assert "! the list all.test is not used: the list has" in tui.text
+    assert "! the list list.test" not in tui.text
+    process.terminate()
+    process.wait(10)
 
 
 def test_apply_without_a_daemon_writes_the_file_and_says_so(path: Path) -> None:

@@ -14,6 +14,7 @@ from smtpd_classic.config.kinds import BOOLEAN
 from smtpd_classic.config.open_relay import is_reachable, open_relay_reasons
 from smtpd_classic.config.versions import forget
 from tui.config.change_words import change_rows
+from tui.config.changed_lists import changed_lists
 from tui.config.config_file import ConfigFile, checked, read_source
 from tui.config.difference import diff_between, diff_rows
 from tui.config.draft import ConfigDraft
@@ -100,7 +101,8 @@ def prepare(draft: ConfigDraft, source: ConfigFile) -> Prepared:
         write_into(draft, edited)
     except ValueError as problem:
         return Prepared(edited, (Problem(source.path, 0, str(problem)),))
-    return Prepared(edited, edited.problems(), _unconfirmed(edited.file_text, source.path))
+    problems = (*edited.problems(), *changed_lists(edited.file_text, source))
+    return Prepared(edited, problems, _unconfirmed(edited.file_text, source.path))
 
 
 def _unconfirmed(text: str, path: str) -> tuple[str, ...]:
