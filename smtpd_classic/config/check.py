@@ -13,6 +13,7 @@ from smtpd_classic.config import (
     check_listeners,
     check_milters,
     check_shared,
+    check_wide_rules,
     open_relay,
 )
 from smtpd_classic.config.problem import Finding, Problem
@@ -30,6 +31,7 @@ RULES: tuple[Rule, ...] = (
     *check_delivery.RULES,
     *check_limits.RULES,
     *check_filter.RULES,
+    *check_wide_rules.RULES,
     *check_milters.RULES,
     *check_shared.RULES,
 )

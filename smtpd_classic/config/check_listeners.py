@@ -4,7 +4,7 @@ import ipaddress
 import os
 from collections.abc import Iterator
 
-from smtpd_classic.config.open_relay import holds_loopback
+from smtpd_classic.config.open_relay import holds_loopback, holds_most_addresses, widest
 from smtpd_classic.config.problem import Finding
 from smtpd_classic.config.schema import Config, Listener
 
@@ -134,10 +134,12 @@ def clients_may_connect(config: Config) -> Iterator[Finding]:
     places = [("access", config.access.refuse)]
     places += [(_title(listener), listener.refuse) for listener in config.listeners]
     for title, refused in places:
-        for network in refused:
-            if network.prefixlen == 0:
-                said = f"{network} refuses every client with an IPv{network.version} address."
-                yield Finding(title, "refuse", said, "warning")
+        everything = [network for network in refused if network.prefixlen == 0]
+        for network in everything:
+            said = f"{network} refuses every client with an IPv{network.version} address."
+            yield Finding(title, "refuse", said, "warning")
+        if not everything and holds_most_addresses(refused):
+            yield Finding(title, "refuse", f"{widest(refused)} and the others refuse most clients.", "warning")
 
 
 RULES = (

@@ -13,10 +13,12 @@ from smtpd_classic.config.schema import Config
 
 __all__ = [
     "holds_loopback",
+    "holds_most_addresses",
     "is_reachable",
     "large_networks_are_rarely_meant",
     "open_relay_must_be_confirmed",
     "open_relay_reasons",
+    "widest",
 ]
 
 _ALL_PUBLIC_IPV6 = ipaddress.IPv6Network("2000::/3")
@@ -48,8 +50,8 @@ def _reasons(config: Config) -> Iterator[Finding]:
     if not config.basic.close_open_relay:
         said = "close_open_relay is off: strangers may send to any address through this server."
         yield Finding("basic", "close_open_relay", said)
-    if _holds_most_addresses(config.trusted.hosts):
-        said = f"Trusted Hosts hold {_widest(config.trusted.hosts)}: nearly every client may send to any address."
+    if holds_most_addresses(config.trusted.hosts):
+        said = f"Trusted Hosts hold {widest(config.trusted.hosts)}: nearly every client may send to any address."
         yield Finding("trusted", "hosts", said)
     for domain in config.open_relay.domains:
         if _is_wide(domain):
@@ -64,7 +66,7 @@ def _reasons(config: Config) -> Iterator[Finding]:
 def _forged_clients(config: Config) -> Iterator[Finding]:
     trusting = config.trusted.hosts or any(direct.trust_hosts != "no" for direct in config.direct_domains)
     for listener in config.listeners:
-        if trusting and _holds_most_addresses(listener.proxy_protocol):
+        if trusting and holds_most_addresses(listener.proxy_protocol):
             said = (
                 f"listener {listener.name} takes the PROXY protocol from every address: "
                 "a client that claims to be a trusted host may send to any address."
@@ -73,7 +75,7 @@ def _forged_clients(config: Config) -> Iterator[Finding]:
 
 
 def large_networks_are_rarely_meant(config: Config) -> Iterator[Finding]:
-    if _holds_most_addresses(config.trusted.hosts):
+    if holds_most_addresses(config.trusted.hosts):
         return
     for network in config.trusted.hosts:
         if network.prefixlen < (8 if network.version == 4 else 16):
@@ -92,8 +94,8 @@ def _wide_meaning(pattern: str) -> str:
     return "it is a top-level domain, and strangers may send to it through this server."
 
 
-def _holds_most_addresses(networks: Iterable[Network]) -> bool:
-    """At least half of all IPv4 or of all public IPv6 addresses, in one network or in many."""
+def holds_most_addresses(networks: Iterable[Network]) -> bool:
+    """Return True for at least half of all IPv4 or of all public IPv6 addresses, in one network or in many."""
     fourth: list[ipaddress.IPv4Network] = []
     sixth: list[ipaddress.IPv6Network] = []
     for network in networks:
@@ -118,7 +120,8 @@ def _public_part(network: ipaddress.IPv6Network) -> ipaddress.IPv6Network | None
     return network if network.subnet_of(_ALL_PUBLIC_IPV6) else None
 
 
-def _widest(networks: Iterable[Network]) -> Network:
+def widest(networks: Iterable[Network]) -> Network:
+    """Return the largest network."""
     return min(networks, key=lambda network: network.prefixlen)
 
 

@@ -61,6 +61,26 @@ FINDINGS = {
         "[access]\nrefuse = 192.0.2.1, ::/0",
         "warning 8: ::/0 refuses every client with an IPv6 address.",
     ),
+    "everybody refused in two halves": (
+        "[access]\nrefuse = 0.0.0.0/1, 128.0.0.0/1",
+        "warning 8: 0.0.0.0/1 and the others refuse most clients.",
+    ),
+    "senders of large providers refused": (
+        "[filter]\nrefuse_senders = .com",
+        "warning 8: “.com” in refuse_senders refuses much legitimate mail: that of gmail.com and outlook.com",
+    ),
+    "senders of all domains refused": (
+        "[filter]\nrefuse_senders = x@there.example, *@*.c*",
+        "warning 8: “*@*.c*” in refuse_senders refuses much legitimate mail",
+    ),
+    "hosts of large providers refused": (
+        "[filter]\nrefuse_hellos = *.*.com",
+        "warning 8: “*.*.com” in refuse_hellos refuses much legitimate mail: that of mail-ej1-f41.google.com",
+    ),
+    "a size without its unit": (
+        "[basic]\nmax_message_size = 25",
+        "warning 8: max_message_size refuses ordinary mail: 25 octets are less than the 64K",
+    ),
     "everybody refused at a port": ("refuse = ::/0", "warning 7: ::/0 refuses every client with an IPv6 address."),
     "relay on port 465 without TLS": (
         "[remote]\nrelay_always = yes\nrelay_hosts = a.example:465",

@@ -39,6 +39,21 @@ def findings(tmp_path: Path, **values: str) -> list[str]:
         ({"field": "client", "text": "10.0.0.0/8, 0.0.0.0/0"}, "matches everything: 0.0.0.0/0 holds every address"),
         ({"field": "client", "text": "::/0"}, "matches everything: ::/0"),
         ({"field": "size", "match": "over", "text": "0"}, "matches everything: every message is over 0"),
+        ({"field": "client", "text": "0.0.0.0/1, 128.0.0.0/1"}, "matches everything: 0.0.0.0/1 holds"),
+        ({"field": "size", "match": "over", "text": "100"}, "matches everything: every message is over 100"),
+        ({"field": "size", "match": "under", "text": "25M"}, "matches everything: every message is under 25M"),
+        ({"field": "sender", "text": "@"}, "matches everything: “@” is in every such text"),
+        ({"field": "from", "match": "wildcard", "text": "*@*.*"}, "matches everything: the wildcard"),
+        ({"field": "recipient", "text": "."}, "matches everything: “.” is in every such text"),
+        ({"field": "header Reply-To", "text": "@"}, "matches everything"),
+        ({"field": "attachment", "text": "."}, "matches everything"),
+        ({"field": "attachment", "match": "wildcard", "text": "?*.*"}, "matches everything"),
+        ({"field": "recipient", "match": "ends", "text": "@Example.org"}, "matches every address of example.org"),
+        ({"field": "to", "text": "second.example"}, "matches every address of second.example"),
+        (
+            {"field": "sender", "match": "wildcard", "text": "*@example.org\ndirection = out"},
+            "matches every address of example.org",
+        ),
         ({"field": "client", "text": "everywhere"}, "is no IP address"),
         ({"field": "size", "text": "5M"}, "needs match = over or under"),
         ({"match": "over"}, "over is for the field size alone"),
@@ -50,8 +65,19 @@ def test_the_check_names_a_rule_that_matches_everything_or_cannot_be_used(
     assert any(words in each for each in findings(tmp_path, **values))
 
 
-def test_the_check_is_content_with_other_rules(tmp_path: Path) -> None:
-    assert findings(tmp_path) == []
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"field": "sender", "match": "ends", "text": "@example.org"},  # strangers with our domain
+        {"field": "recipient", "match": "starts", "text": "sales@"},
+        {"field": "attachment", "match": "ends", "text": ".exe"},
+        {"field": "size", "match": "over", "text": "5M"},
+        {"field": "client", "text": "10.0.0.0/8, 2001:db8::/32"},
+    ],
+)
+def test_the_check_is_content_with_other_rules(tmp_path: Path, values: dict[str, str]) -> None:
+    assert findings(tmp_path, **values) == []
 
 
 def test_a_wildcard_is_fast_on_hostile_text() -> None:
