@@ -99,7 +99,9 @@ class Services:
             free_bytes=_FreeSpace(self.spool, self.config.server.mail_folder, self.clock),
             blocked=self.runtime.blocks.blocked,
             reverse_srs=self._reverse_srs,
-            milters=filter_clients(self.config, self.runtime.milters.report, self._complain),
+            milters=filter_clients(
+                self.config, self.runtime.milters.report, self.runtime.counters.filtered, self._complain
+            ),
             counters=self.counters,
             greylist=counters_for(greylist_folder(self.config), shared, self.clock, kind="greylist"),
             verify=self.verify,

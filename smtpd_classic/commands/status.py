@@ -14,6 +14,7 @@ from smtpd_classic.config.kinds import DURATION
 from smtpd_classic.config.shared_url import parse_shared_url
 from smtpd_classic.log import printable
 from smtpd_classic.runtime import COUNTED, Runtime
+from smtpd_classic.runtime.measures import MILTER_RESULTS, milter_measure
 from smtpd_classic.runtime.status import places
 from smtpd_classic.server.tls import days_left
 from smtpd_classic.sharing import NAME
@@ -91,11 +92,18 @@ def _complaints(found: dict[str, Any], warn_s: float, critical_s: float) -> Iter
         )
     if found["not_listening"]:
         yield 1, str(found["not_listening"][0]).rstrip(".")
+    yield from _filter_complaints(found)
+    if found["error"]:
+        yield 1, "the last reload was refused"
+
+
+def _filter_complaints(found: dict[str, Any]) -> Iterator[tuple[int, str]]:
+    for each in found["milters"]:
+        if each["state"] == "down":
+            yield 1, f"the milter {each['name']} is down (when_down = {each['when_down']})"
     for each in found["lists"]:
         if each["state"] == "off":
             yield 1, f"the list {each['zone']} is off"
-    if found["error"]:
-        yield 1, "the last reload was refused"
 
 
 def _show(config: Config, *, as_json: bool) -> int:
@@ -216,6 +224,14 @@ def _milter_lines(found: list[dict[str, Any]]) -> Iterator[str]:
         yield f"{'' if number else 'milters':15}{printable(words, 400)}"
 
 
+def _milter_results(found: dict[str, Any]) -> Iterator[str]:
+    """Yield the results of all milters since the start, without those that have not occurred."""
+    counts = {result.replace("_", " "): found["measured"][milter_measure(result)] for result in MILTER_RESULTS}
+    shown = {result: number for result, number in counts.items() if number}
+    if shown:
+        yield f"{'milter results':15}{_counts(shown)}"
+
+
 def _dns_lists(config: Config, runtime: Runtime) -> list[dict[str, Any]]:
     """Return the state of each DNS list, as its last test left it."""
     found = []
@@ -256,6 +272,7 @@ def _lines(found: dict[str, Any]) -> list[str]:
     lines.append(f"{'queue':15}{_counts(queue) if queue is not None else 'cannot be read'}")
     lines += _host_lines(found["hosts"])
     lines += _milter_lines(found["milters"])
+    lines += _milter_results(found)
     lines += _list_lines(found["lists"])
     if found["shared_state"]:
         lines.append(_shared_state_line(found["shared_state"]))

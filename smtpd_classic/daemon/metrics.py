@@ -11,7 +11,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 from smtpd_classic.commands.status import gathered
 from smtpd_classic.config import Config
 from smtpd_classic.config.hosts import address_and_port
-from smtpd_classic.runtime.measures import DELIVERY_BOUNDS_S, REASONS, delivery_measure
+from smtpd_classic.runtime.measures import DELIVERY_BOUNDS_S, MILTER_RESULTS, REASONS, delivery_measure, milter_measure
 from smtpd_classic.services import Services
 
 __all__ = ["Metrics", "metrics_for"]
@@ -150,10 +150,34 @@ class _Collector:
         yield CounterMetricFamily("smtpd_syncs", "Messages written to disk durably", measured["syncs"])
         yield CounterMetricFamily("smtpd_sync_seconds", "Time spent in that", measured["sync_us"] / 1e6)
         yield from (GaugeMetricFamily(name, text, value) for name, text, value in _gauges(found))
+        yield from _filter_families(found)
         queue = GaugeMetricFamily("smtpd_queue_messages", "Messages in the queue", labels=["state"])
         for state, number in (found["queue"] or {}).items():
             queue.add_metric([state], number)
         yield queue
+
+
+def _filter_families(found: dict[str, Any]) -> Iterator[Any]:
+    """Yield the metric families of milters and DNS lists."""
+    from prometheus_client.metrics_core import (  # noqa: PLC0415 - an optional package
+        CounterMetricFamily,
+        GaugeMetricFamily,
+    )
+
+    measured = found["measured"]
+    milters = CounterMetricFamily("smtpd_milter_messages", "Messages and milters, by result", labels=["result"])
+    for result in MILTER_RESULTS:
+        milters.add_metric([result], measured[milter_measure(result)])
+    yield milters
+    yield CounterMetricFamily("smtpd_milter_seconds", "Time spent in milters", measured["milter_us"] / 1e6)
+    states = GaugeMetricFamily("smtpd_milter_down", "1 while a milter is down", labels=["milter"])
+    for each in found["milters"]:
+        states.add_metric([each["name"]], each["state"] == "down")
+    yield states
+    lists = GaugeMetricFamily("smtpd_list_off", "1 while a DNS list is not used", labels=["list"])
+    for each in found["lists"]:
+        lists.add_metric([each["zone"]], each["state"] == "off")
+    yield lists
 
 
 def _buckets(measured: dict[str, int]) -> Iterator[tuple[str, int]]:

@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 from smtpd_classic.config.schema import Milter
 from smtpd_classic.milter import packets
 from smtpd_classic.milter.connection import Budget, MilterConnection, MilterFailure, MilterTimeouts
-from smtpd_classic.milter.replies import Change, FilterAction, Refusal, Verdict
+from smtpd_classic.milter.replies import Change, FilterAction, Quarantine, Refusal, Verdict
 from smtpd_classic.milter.symbols import CONNECT, DATA, END_OF_HEADER, HELO, MAIL, RCPT
 from smtpd_classic.pool import Neighbour
 
 __all__ = ["FilterClient", "FilteredEnvelope", "FilteredMessage", "MessageFilter", "SessionFilter"]
 
+_NOT_SCANNED = "not scanned (size)"
+_RESULTS = {FilterAction.DISCARD.value: "discarded", _NOT_SCANNED: "not_scanned"}
 _PASS = Verdict(FilterAction.ACCEPT)
 _DOWN = {
     "accept": _PASS,
@@ -32,11 +34,12 @@ _DOWN = {
 @dataclass(frozen=True, slots=True)
 class FilterClient:
     """A filter as this process sees it. `report` takes the reason of a failure, blank for success, and the seconds that
-    the filter took."""
+    the filter took; `count` takes the result of a message and these seconds."""
 
     options: Milter
     neighbour: Neighbour
     report: Callable[[str, float], None]
+    count: Callable[[str, float], None]
 
     @property
     def name(self) -> str:
@@ -183,12 +186,23 @@ class MessageFilter:
         self._end(_PASS if said.action in {FilterAction.CONTINUE, FilterAction.SKIP} else said)
         return said
 
-    def leave_out(self, outcome: str) -> None:
-        """End the part of the filter without asking it about the content."""
-        self.verdict, self.outcome = _PASS, outcome
+    def leave_out(self) -> None:
+        """End the part of the filter without asking it about the content, which is too large."""
+        self.verdict, self.outcome = _PASS, _NOT_SCANNED
+
+    @property
+    def result(self) -> str:
+        """Return the outcome as it is counted; blank if the message has ended before it."""
+        if self.outcome == FilterAction.ACCEPT.value:
+            return "quarantined" if any(isinstance(each, Quarantine) for each in self.changes) else "accepted"
+        if self.outcome[:1] in {"4", "5"}:
+            return "deferred" if self.outcome[0] == "4" else "refused"
+        return _RESULTS.get(self.outcome, self.outcome)
 
     def close(self) -> None:
         """End the message. The connection stays open for the next one."""
+        if self.outcome:
+            self.session.client.count(self.result, self.took_s)
         if self._open and self.session.connection is not None:
             self.session.connection.abort()
         self._open = False

@@ -96,7 +96,7 @@ class MilterCheck(ContentCheck):
     def _end_one(self, each: MessageFilter, disposition: Disposition) -> Reply | None:
         options = each.session.client.options
         if each.verdict is None and 0 < options.max_size < disposition.size:
-            each.leave_out("not scanned (size)")
+            each.leave_out()
             if _NOT_SCANNED not in disposition.on_top:
                 disposition.on_top.append(_NOT_SCANNED)
             return None

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from smtpd_classic.atomic_file import draft_of
 from smtpd_classic.runtime.clients import client_key
-from smtpd_classic.runtime.measures import MEASURED, delivery_measure
+from smtpd_classic.runtime.measures import MEASURED, delivery_measure, milter_measure
 
 __all__ = ["COUNTED", "Counters", "Minute", "TooMany"]
 
@@ -42,7 +42,7 @@ COUNTED = (
 TooMany = str
 _MINUTES = 64
 _BUCKETS = 8192
-_MAGIC = b"counter2"
+_MAGIC = b"counter3"
 _HEADER = struct.Struct("<8sII32s")  # magic, columns, unused, the key of the buckets
 _HEADER_SIZE = 64
 _ALL = COUNTED + MEASURED
@@ -158,6 +158,10 @@ class Counters:
     def synced(self, seconds: float) -> None:
         """Measure the time of one fsync of a message."""
         self._measure_both("syncs", 1, "sync_us", int(seconds * 1_000_000))
+
+    def filtered(self, result: str, seconds: float) -> None:
+        """Measure the result of a milter for one message, one of `MILTER_RESULTS`, and its time."""
+        self._measure_both(milter_measure(result), 1, "milter_us", int(seconds * 1_000_000))
 
     def _measure_both(self, what: str, number: int, time_of: str, time_taken: int) -> None:
         own = self._own

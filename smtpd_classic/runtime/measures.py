@@ -1,8 +1,16 @@
-"""The measures that only metrics show: refusals by reason, times of deliveries and of the disk."""
+"""The measures without minutes: refusals by reason, times of deliveries and of the disk, results of milters."""
 
 from bisect import bisect_left
 
-__all__ = ["DELIVERY_BOUNDS_S", "MEASURED", "REASONS", "delivery_measure", "reason_measure"]
+__all__ = [
+    "DELIVERY_BOUNDS_S",
+    "MEASURED",
+    "MILTER_RESULTS",
+    "REASONS",
+    "delivery_measure",
+    "milter_measure",
+    "reason_measure",
+]
 
 # The enhanced status codes of our own refusals (RFC 3463); others, such as those of a milter, count as “other”.
 REASONS = (
@@ -13,14 +21,21 @@ REASONS = (
 )
 # The upper bounds of the times from arrival to delivery; longer ones come last.
 DELIVERY_BOUNDS_S = (0.1, 1.0, 5.0, 30.0, 120.0, 600.0, 3600.0, 14400.0, 86400.0)
+# The results of milters, one a message and milter.
+MILTER_RESULTS = (
+    *("accepted", "quarantined", "refused", "deferred", "discarded"),
+    *("down", "busy", "not_scanned"),
+)
 
 _DELIVERIES = tuple(f"delivery_{bound:g}" for bound in (*DELIVERY_BOUNDS_S, float("inf")))
 MEASURED = (
     *(f"rejected_{reason}" for reason in REASONS),
     *_DELIVERIES,
     *("delivery_ms", "syncs", "sync_us"),
+    *(f"milter_{result}" for result in MILTER_RESULTS),
+    "milter_us",
 )
-"""The totals that have no minutes; `delivery_ms` and `sync_us` are sums of times."""
+"""The totals that have no minutes; `delivery_ms`, `sync_us` and `milter_us` are sums of times."""
 
 _KNOWN = frozenset(REASONS)
 
@@ -33,3 +48,8 @@ def reason_measure(enhanced: str) -> str:
 def delivery_measure(seconds: float) -> str:
     """Return the measure of a delivery that took so long."""
     return _DELIVERIES[bisect_left(DELIVERY_BOUNDS_S, seconds)]
+
+
+def milter_measure(result: str) -> str:
+    """Return the measure of a result of a milter."""
+    return f"milter_{result}"

@@ -62,6 +62,7 @@ def test_the_figures_of_all_processes_are_served(server: tuple[Daemon, int]) -> 
     assert value(text, "smtpd_syncs_total") >= sent
     assert value(text, "smtpd_sync_seconds_total") > 0
     assert value(text, "smtpd_up") == 1
+    assert value(text, 'smtpd_milter_messages_total{result="refused"}') == 0
     assert all(value(text, f"smtpd_{name}_total") >= 0 for name in COUNTED)
     assert value(text, 'smtpd_queue_messages{state="held"}') == 0
 

@@ -85,6 +85,8 @@ def test_when_down(world: World) -> None:
     assert reply(world).startswith("451 4.7.1")
     status = world.command("status").stdout
     assert re.search(r"milters +alpha down since .*, when_down = defer: 127.0.0.1", status)
+    assert re.search(r"milter results .*\d down", status)
+    assert "the milter alpha is down (when_down = defer)" in world.command("status", "--check").stdout
     set_row(world, "when_down", "refuse")
     assert reply(world).startswith("550 5.7.1")
     world.panel.open(PAGE).shows("✗ down")
