@@ -105,6 +105,7 @@ class Services:
             counters=self.counters,
             greylist=counters_for(greylist_folder(self.config), shared, self.clock, kind="greylist"),
             verify=self.verify,
+            connections_of=self.runtime.counters.connections_of,
         )
         object.__setattr__(self, "helo_name", self.config.helo_name)
         object.__setattr__(self, "sources", sources)
@@ -132,14 +133,14 @@ class Services:
             found = self._policies[listener.name] = Policy(rules, self._complain)
         return found
 
-    def signs_for(self, ip: str) -> bool:
-        """Return True if mail that a trusted host passes on is signed as if it originated here."""
-        return self._signing_hosts.find(ip) is not None
     @property
     def dns_lists(self) -> tuple[DnsLists, ...]:
         """Return the lists of the SMTP Filter."""
         return (self._filter.blocklists, self._filter.allowlists)
 
+    def signs_for(self, ip: str) -> bool:
+        """Return True if mail that a trusted host passes on is signed as if it originated here."""
+        return self._signing_hosts.find(ip) is not None
 
     def _signs(self, domain: str) -> bool:
         """Return True if a domain has a key in use; False if its keys cannot be read."""

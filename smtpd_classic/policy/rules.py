@@ -19,7 +19,7 @@ from smtpd_classic.policy.networks import Networks, plain_ip
 from smtpd_classic.policy.patterns import Patterns
 from smtpd_classic.policy.trust import Trust
 
-__all__ = ["PolicySources", "Rules", "not_verified", "rules_for"]
+__all__ = ["PolicySources", "Rules", "not_counted", "not_verified", "rules_for"]
 
 
 def not_verified(direct: str, address: str) -> str:
@@ -27,11 +27,16 @@ def not_verified(direct: str, address: str) -> str:
     return ""
 
 
+def not_counted(ip: str) -> int:
+    """Return 0: the connections of clients are not counted."""
+    return 0
+
+
 class PolicySources(NamedTuple):
     """Facts from outside the policy: octets used by a Maildir, octets free where mail is written, whether an address is
     blocked, the real address behind an SRS address of this server (None if it is none), the sending counters, those
-    of greylisting, the milters, and the result of asking the servers of a direct domain about an address: "unknown",
-    "later", or blank."""
+    of greylisting, the milters, the result of asking the servers of a direct domain about an address ("unknown",
+    "later", or blank), and the number of open connections of a client."""
 
     quota_used: Callable[[str, str], int]
     free_bytes: Callable[[], int]
@@ -41,6 +46,7 @@ class PolicySources(NamedTuple):
     greylist: CounterStore
     milters: tuple[FilterClient, ...] = ()
     verify: Callable[[str, str], str] = not_verified
+    connections_of: Callable[[str], int] = not_counted
 
 
 @dataclass(frozen=True, slots=True)

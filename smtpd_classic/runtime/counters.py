@@ -209,6 +209,11 @@ class Counters:
             if own[1][bucket]:
                 own[1][bucket] -= 1
 
+    def connections_of(self, ip: str) -> int:
+        """Return the open connections of a client, this one included; 0 in a process that counts nothing."""
+        bucket = _bucket(ip, self._key)
+        return 0 if self._own is None else sum(buckets[bucket] for _, buckets in self._columns)
+
     # For readers -------------------------------------------------------------------------------------------------
 
     def open_connections(self) -> int:

@@ -87,7 +87,7 @@ class AuthResponse:
 @dataclass(init=False, slots=True)
 class MailFrom:
     """A MAIL. `reverse_path` is a mailbox or "" for the null reverse-path; `size` is None if not declared (RFC 1870);
-    `ret` is "", FULL or HDRS and `envid` the decoded xtext (RFC 3461)."""
+    `ret` is "", FULL or HDRS and `envid` the decoded xtext (RFC 3461). `submitter` is that of AUTH (RFC 4954 5)."""
 
     reverse_path: str
     size: int | None
@@ -95,6 +95,7 @@ class MailFrom:
     smtputf8: bool
     ret: str
     envid: str
+    submitter: str
 
     def __init__(
         self,
@@ -104,6 +105,7 @@ class MailFrom:
         smtputf8: bool = False,
         ret: str = "",
         envid: str = "",
+        submitter: str = "",
     ) -> None:
         self.reverse_path = reverse_path
         self.size = size
@@ -111,6 +113,7 @@ class MailFrom:
         self.smtputf8 = smtputf8
         self.ret = ret
         self.envid = envid
+        self.submitter = submitter
 
 
 @dataclass(init=False, slots=True)

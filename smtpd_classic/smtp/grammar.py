@@ -28,6 +28,7 @@ _MAX_HELLO = 255
 _MAX_SIZE_DIGITS = 20  # RFC 1870 6
 _MAX_ENVID = 100  # RFC 3461 4.4
 _MAX_ORCPT = 500  # RFC 3461 5.4
+_MAX_SUBMITTER = 500  # RFC 4954 5
 _MAX_KEYWORD = 40
 _NOTIFY = {"SUCCESS", "FAILURE", "DELAY"}
 _XTEXT = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})*")  # RFC 3461 4
@@ -62,11 +63,11 @@ def parse_hello(argument: bytes, *, extended: bool) -> Hello:
 
 
 def parse_mail(argument: bytes, *, auth: bool, dsn: bool = True) -> MailFrom:
-    """Parse MAIL. `auth`, `dsn`: their parameters are known. The value of AUTH, the first submitter, is not used."""
+    """Parse MAIL. `auth`, `dsn`: their parameters are known. Only milters see the value of AUTH, the submitter."""
     path, parameters = _path(argument, b"FROM:", replies.BAD_MAIL)
     if not parameters:
         return MailFrom(_reverse_path(path, utf8=False))
-    size, body_8bit, smtputf8, ret, envid = None, False, False, "", ""
+    size, body_8bit, smtputf8, ret, envid, submitter = None, False, False, "", "", ""
     for name, value in parameters.items():
         if name == "SIZE" and value.isascii() and value.isdigit() and len(value) <= _MAX_SIZE_DIGITS:
             size = int(value)
@@ -81,11 +82,20 @@ def parse_mail(argument: bytes, *, auth: bool, dsn: bool = True) -> MailFrom:
         elif name == "ENVID" and dsn:
             envid = _printable_xtext(name, value, _MAX_ENVID)
         elif name == "AUTH" and auth and (value == "<>" or _XTEXT.fullmatch(value)):
-            pass
+            submitter = _submitter(value)
         else:
             known = name in {"SIZE", "BODY", "SMTPUTF8"} or (name == "RET" and dsn) or (name == "AUTH" and auth)
             raise Malformed(replies.bad_parameter(name) if known else replies.unknown_parameter(name))
-    return MailFrom(_reverse_path(path, utf8=smtputf8), size, body_8bit, smtputf8, ret, envid)
+    return MailFrom(_reverse_path(path, utf8=smtputf8), size, body_8bit, smtputf8, ret, envid, submitter)
+
+
+def _submitter(value: str) -> str:
+    """Return the address in AUTH, decoded; blank for none, and for text that cannot be shown."""
+    try:
+        text = "" if value == "<>" else decode_xtext(value)
+    except ValueError:
+        return ""
+    return text if text.isprintable() and len(text) <= _MAX_SUBMITTER else ""
 
 
 def parse_rcpt(argument: bytes, *, utf8: bool, dsn: bool = True) -> RcptTo:
