@@ -14,6 +14,7 @@ from smtpd_classic.runtime import Listening, Runtime
 from smtpd_classic.runtime.status import own_status
 from tests.tui.program import CONFIG, NOW, Tui, made
 from tui.shell.header import daemon_words
+from tui.shell.health import attention
 from tui.status.findings import days_left
 from tui.widgets.graph import Bars, bars
 
@@ -40,6 +41,28 @@ def test_a_daemon_that_is_up_is_described(path: Path, runtime: Runtime) -> None:
     assert "running for" in tui.look()[0]
     assert f"process {os.getpid()}, 2 receivers" in tui.text
     assert "127.0.0.1:2525 (starttls)" in tui.text
+
+
+def test_a_milter_that_is_down_and_a_list_that_is_off_are_shown(tmp_path: Path) -> None:
+    text = "[milter rspamd]\naddress = unix:/run/none\n[filter]\nblocklists = list.example, good.example\n"
+    path = made(tmp_path, CONFIG + text)
+    config = load(path)
+    runtime = Runtime(config.server.run_folder)
+    runtime.make()
+    runtime.status.write(replace(own_status(str(path), config.digest, "0"), state="running", generation=1))
+    runtime.milters.report("rspamd", "unix:/run/none: No such file or directory", 0.1)
+    runtime.lists.report("list.example", "the list refuses to answer this resolver", 0.0)
+    runtime.lists.report("good.example", "", 0.0)
+    tui = Tui(path, (132, 50))
+    assert "✗ rspamd is down since" in tui.text
+    assert "messages are deferred: unix:/run/none" in tui.text
+    assert "! list.example is not used: the list refuses to answer this resolver" in tui.text
+    assert "good.example" not in tui.text
+    found = attention(tui.shell.context)
+    assert (found["Milters"], found["SMTP Filter"]) == ("A milter is down.", "A DNS list is not used.")
+    runtime.milters.report("rspamd", "", 0.1)
+    tui.press("f5")
+    assert "rspamd is down" not in tui.text
 
 
 def test_a_daemon_that_died_is_down(path: Path, runtime: Runtime) -> None:

@@ -15,12 +15,17 @@ from smtpd_classic.runtime.hosts import HOSTS_FILE, HostMark
 from tui.shell.context import AppContext
 from tui.shell.remembered import Signature, is_settled, signature
 from tui.status.findings import SOON_DAYS, StatusFindings, look
+from tui.status.troubled_filters import troubled_filters
 
 __all__ = ["HealthWatch", "attention"]
 
 _LEAST_PAUSE_S = 5.0
 _LONGEST_S = 600.0  # the days until a certificate expires change without a file
 _FOLDERS = ("new", "cur", "state")
+_FILTERS = {
+    "Milter": ("Milters", "A milter is down."),
+    "DNS list": ("SMTP Filter", "A DNS list is not used."),
+}
 _SHARE, _SHARE_BEHIND = 100, 400
 
 
@@ -92,6 +97,9 @@ def attention(context: AppContext) -> dict[str, str]:
     days = context.findings.days
     if status is not None and status.alive and (status.not_listening or (days is not None and days < SOON_DAYS)):
         found["Listeners & TLS"] = "A port is not open." if status.not_listening else "The certificate expires soon."
+    if status is not None and status.alive:
+        kinds = {each.kind for each in troubled_filters(context.source.config, context.runtime, context.clock())}
+        found |= {title: sentence for kind, (title, sentence) in _FILTERS.items() if kind in kinds}
     if context.findings.reasons:
         found["Queue"] = "Mail waits for a next hop that failed."
     marks = context.failing_hosts()

@@ -18,6 +18,7 @@ from tui.status.connections import RunningDeliveries, connected_clients
 from tui.status.findings import SOON_DAYS
 from tui.status.reason_row import reason_row
 from tui.status.reasons import WaitReason
+from tui.status.troubled_filters import troubled_filters
 from tui.widgets.buttons import ButtonRow
 from tui.widgets.flow import Flow
 from tui.widgets.graph import Bars, TimeAxis
@@ -176,6 +177,8 @@ class StatusScreen(BaseScreen):
         open_now, blocked = runtime.counters.open_connections(), len(runtime.blocks.list())
         yield Fact("Connections", f"{count(open_now)} open, {count(blocked)} clients blocked")
         yield from self._live_lines(running)
+        if running is not None:
+            yield from self._filters(runtime)
         yield Fact("Queue", self._context.findings.queue)
         yield from self._reasons()
         yield from self._hosts()
@@ -221,6 +224,11 @@ class StatusScreen(BaseScreen):
         yield Fact("Listening", ", ".join(places) or "nowhere", "help" if places else "bad")
         for sentence in status.not_listening:
             yield Fact("", clean(sentence, 300), "bad")
+
+    def _filters(self, runtime: Runtime) -> Iterator[Line]:
+        context = self._context
+        for each in troubled_filters(context.source.config, runtime, context.clock()):
+            yield Fact(each.kind, each.words, "bad" if each.stops_mail else "warn")
 
     def _reasons(self) -> Iterator[Line]:
         """Yield the reasons why mail waits."""
