@@ -62,9 +62,11 @@ class FakeFilter:
         return self
 
     def close(self) -> None:
-        if self._listening is not None:
-            self._listening.shutdown(socket.SHUT_RDWR)
-            self._listening.close()
+        """Take no more connections. May be called twice."""
+        listening, self._listening = self._listening, None
+        if listening is not None:
+            listening.shutdown(socket.SHUT_RDWR)
+            listening.close()
 
     def commands(self, connection: int = 0) -> str:
         """Return the letters of the commands, without macros."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.tools import need
 from tests.waiting import until
 
-__all__ = ["rspamd", "started"]
+__all__ = ["rspamd", "spamassassin", "started"]
 
 _RSPAMD = """
 options {{
@@ -86,3 +86,33 @@ def rspamd(place: Path) -> Iterator[Path]:
     switches = ("-f", "-i", "-c", place / "rspamd.conf")
     with started(place / "rspamd", "rspamd", *switches, log=place / "rspamd.log"):
         yield place / "rspamd"
+
+
+_SPAMASSASSIN = """
+loadplugin Mail::SpamAssassin::Plugin::Check
+required_score 5
+report_safe 0
+use_bayes 0
+add_header spam Flag _YESNOCAPS_
+add_header all Status "_YESNO_, score=_SCORE_ required=_REQD_ tests=_TESTS_ autolearn=_AUTOLEARN_ version=_VERSION_"
+add_header all Checker-Version "SpamAssassin _VERSION_"
+header JUNK Subject =~ /junk/
+score JUNK 7
+header WORSE Subject =~ /refuse/
+score WORSE 20
+"""
+
+
+@contextmanager
+def spamassassin(place: Path) -> Iterator[Path]:
+    """SpamAssassin's daemon with rules for words in the subject, and its milter; the socket of the milter."""
+    rules, daemon, milter = place / "spamassassin", place / "spamd", place / "spamass"
+    rules.mkdir()
+    (rules / "local.cf").write_text(_SPAMASSASSIN)
+    spamd = ("spamd", "--local", "--max-children=1", "--nouser-config", "--username=nobody", f"--socketpath={daemon}")
+    where = (f"--configpath={rules}", f"--siteconfigpath={rules}", "--socketmode=0666", f"--pidfile={place}/spamd.pid")
+    with (
+        started(daemon, *spamd, *where, within_s=60),
+        started(milter, "spamass-milter", "-p", milter, "-m", "-r", "15", "--", "-U", daemon),
+    ):
+        yield milter

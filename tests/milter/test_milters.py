@@ -2,18 +2,23 @@
 
 import base64
 import struct
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from smtpd_classic.milter.packets import packet
+from smtpd_classic.runtime.measures import MILTER_RESULTS
 from smtpd_classic.smtp.content import stuff
 from tests.milter.fake import CLOSE, CONTINUE, SILENT, FakeFilter, add, change_field, insert, options, reply_code
 from tests.reception.test_content import queued
 from tests.reception.world import PASSWORD, Talk, World, world
+from tests.tools import need
+from tests.waiting import until
 
 Start = Callable[..., FakeFilter]
 CONTENT = b"Received: by first\nSubject: old\nX-A: 1\nX-A: 2\n\nbody\n"
@@ -84,6 +89,40 @@ def stored(here: World) -> bytes:
     return message
 
 
+def test_the_packets_are_those_of_miltertest(tmp_path: Path, start: Start) -> None:
+    """The program with which authors of filters test them plays the mail server; it and this server say the same."""
+    made = start()
+    script = tmp_path / "script.lua"
+    script.write_text(_SCRIPT.replace("SOCKET", made.address))
+    done = subprocess.run([need("miltertest"), "-s", script], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    other = start()
+    assert sent(world(tmp_path, options(other)), b"Subject: old\nX-A: one\n two\n\nbody\n").startswith("250")
+    assert other.ended.wait(10)
+    for command in "HMRLNBE":
+        assert other.data(command) == made.data(command), command
+    assert other.data("C")[0].split(b"\0")[0] == made.data("C")[0].split(b"\0")[0]
+    assert other.macros("M")["i"]
+    assert made.macros("M")["i"] == "ABC"
+
+
+_SCRIPT = """
+conn = mt.connect("SOCKET")
+mt.macro(conn, SMFIC_MAIL, "i", "ABC")
+mt.conninfo(conn, "client.example", "203.0.113.5")
+mt.helo(conn, "client.example")
+mt.mailfrom(conn, "<x@elsewhere.example>", "SIZE=50")
+mt.rcptto(conn, "<joe@example.org>")
+mt.header(conn, "Subject", "old")
+mt.header(conn, "X-A", "one\\n two")
+mt.eoh(conn)
+mt.bodystring(conn, "body\\r\\n")
+mt.eom(conn)
+if mt.getreply(conn) ~= SMFIR_CONTINUE then error("no continue") end
+mt.disconnect(conn)
+"""
+
+
 def test_a_filter_sees_the_whole_message(tmp_path: Path, start: Start) -> None:
     made = start()
     here = world(tmp_path, options(made))
@@ -104,11 +143,37 @@ def test_a_filter_sees_the_whole_message(tmp_path: Path, start: Start) -> None:
     assert mail["{mail_addr}"] == "x@elsewhere.example"
     assert stored(here).split(b" id ")[1].split(b"\n")[0].split(b" ")[0].decode().startswith(mail["i"])
     assert made.macros("R") == {
+        "i": mail["i"],
         "{rcpt_addr}": "joe@example.org",
         "{rcpt_host}": "example.org",
         "{rcpt_mailer}": "local",
     }
     assert any("milter: m0=accept (" in line and line.endswith("-> inbox") for line in here.log())
+
+
+def test_a_filter_is_told_the_connections_of_the_client(tmp_path: Path, start: Start) -> None:
+    made = start()
+    here = world(tmp_path, options(made))
+    sent(here)
+    assert "{client_connections}" not in made.macros("C")  # none is counted
+    counters = here.services.runtime.counters
+    for ip in ("203.0.113.5", "203.0.113.5", "203.0.113.6"):
+        counters.connected(ip, 0, 0)
+    sent(here)
+    assert made.macros("C", 1)["{client_connections}"] == "2"
+
+
+def test_a_stranger_names_no_submitter(tmp_path: Path, start: Start) -> None:
+    made = start()
+    here = world(tmp_path, options(made))
+    talk = here.talk()
+    TALKS.append(talk)
+    talk()
+    talk.line("EHLO client.example")
+    assert talk.line("MAIL FROM:<x@elsewhere.example> AUTH=y@elsewhere.example").startswith("250")
+    talk.line("RCPT TO:<joe@example.org>")
+    assert finish(talk).startswith("250")
+    assert "{auth_author}" not in made.macros("M")
 
 
 def test_a_filter_gets_the_macros_that_it_names(tmp_path: Path, start: Start) -> None:
@@ -200,6 +265,80 @@ def test_changes_of_the_header_are_applied_and_shown_to_the_next(tmp_path: Path,
     names = [each.split(b"\0")[0].decode() for each in second.data("L")]
     assert names == ["X-Top", "X-Below", "Received", "Subject", "X-A", "X-Last", "X-Added", "X-New"]
     assert not here.leftovers()
+
+
+def test_each_of_three_filters_sees_the_changes_of_those_before_it(tmp_path: Path, start: Start) -> None:
+    first = start({"E": add("X-One", "1") + packet(b"+", b"<ann@example.org>\0") + CONTINUE})
+    second = start({"E": change_field(1, "X-One", "changed") + add("X-Two", "2") + CONTINUE})
+    third = start({"E": change_field(1, "X-Two", "") + insert(0, "X-Three", "3") + CONTINUE})
+    here = world(tmp_path, options(first, second, third))
+    assert sent(here).startswith("250")
+    shown = [[each.split(b"\0")[:2] for each in made.data("L")[4:]] for made in (second, third)]
+    assert shown == [[[b"X-One", b"1"]], [[b"X-One", b"changed"], [b"X-Two", b"2"]]]
+    found = stored(here)
+    assert found.startswith(b"X-Three: 3\nReceived: ")
+    assert b"\nX-One: changed\n\n" in found
+    assert len(here.mailbox("ann@example.org")) == 1
+
+
+@pytest.mark.parametrize("verdict", ["r", "d"])
+def test_a_filter_behind_one_that_decides_is_asked_no_more(tmp_path: Path, start: Start, verdict: str) -> None:
+    first, second, third = start(), start({"E": packet(verdict.encode())}), start()
+    here = world(tmp_path, options(first, second, third))
+    assert sent(here).startswith("550" if verdict == "r" else "250")
+    assert third.ended.wait(10)
+    assert [made.commands()[5:] for made in (first, third)] == ["TLLLLNBEQ", "AQ"]
+    assert (here.mailbox("joe@example.org"), here.leftovers()) == ([], [])
+
+
+CANCELS: dict[str, Callable[[Talk], object]] = {
+    "RSET": lambda talk: talk.line("RSET"),
+    "EHLO": lambda talk: talk.line("EHLO client.example"),
+    "QUIT": lambda talk: talk.line("QUIT"),
+    "lost connection": lambda talk: None,
+    "lost connection in the content": lambda talk: (talk.line("DATA"), talk(b"Subject: x\r\n\r\nhalf")),
+}
+
+
+@pytest.mark.parametrize("how", CANCELS)
+@pytest.mark.parametrize("accepted_at", "CMR")
+def test_a_message_that_a_filter_accepts_and_the_client_cancels(
+    tmp_path: Path, start: Start, accepted_at: str, how: str
+) -> None:
+    first, second = start({accepted_at: packet(b"a")}), start()
+    here = world(tmp_path, options(first, second))
+    talk = begun(here)
+    CANCELS[how](talk)
+    end(talk)
+    assert all(made.ended.wait(10) for made in (first, second))
+    assert second.commands() == "OCHMRAQ"
+    assert "E" not in first.commands()
+    assert (here.mailbox("joe@example.org"), here.queue(), here.leftovers()) == ([], [], [])
+    assert sent(here).startswith("250")
+    assert len(here.mailbox("joe@example.org")) == 1
+
+
+def test_the_result_of_each_filter_is_counted(tmp_path: Path, start: Start) -> None:
+    made = start()
+    here = world(tmp_path, options(made, max_size="1K"))
+    for answer in (
+        CONTINUE,
+        packet(b"r"),
+        reply_code("450 Later"),
+        packet(b"d"),
+        packet(b"q", b"Eicar\0") + CONTINUE,
+        CLOSE,
+    ):
+        made.answers["E"] = answer
+        sent(here)
+    sent(here, LARGE)
+    begun(here)
+    measured = here.services.runtime.counters.measured()
+    assert {name: measured[f"milter_{name}"] for name in MILTER_RESULTS} == {
+        **dict.fromkeys(("accepted", "quarantined", "refused", "deferred", "discarded", "down", "not_scanned"), 1),
+        "busy": 0,
+    }
+    assert measured["milter_us"] > 0
 
 
 def test_recipients_are_added_and_removed(tmp_path: Path, start: Start) -> None:
@@ -307,33 +446,57 @@ def test_a_filter_skips_the_rest_of_the_body(tmp_path: Path, start: Start) -> No
 
 HOSTILE: dict[str, bytes] = {
     "dies": CLOSE,
-    "is silent": SILENT,
-    "half a packet": b"\0\0\0\x05c",
     "huge length": b"\xff\xff\xff\xffc",
     "empty packet": b"\0\0\0\0",
     "nonsense": packet(b"Z", b"nonsense"),
     "a change too early or broken": packet(b"i", b"\0"),
     "two answers": CONTINUE + CONTINUE,
     "reply code that is none": reply_code("250 fine"),
-    "endless progress": packet(b"p") * 1000,
+    "huge packet": struct.pack("!I", 900_000) + b"h" + b"X" * 900_000,
     "body replacement": packet(b"b", b"new body") + CONTINUE,
     "field with line ends": packet(b"h", b"X: y\r\nZ\0v\0") + CONTINUE,
 }
 OUTCOMES = {"defer": "451 4.7.1", "accept": "250", "refuse": "550 5.7.1"}
 
 
-SLOW = {"is silent": "OME", "half a packet": "E", "endless progress": "B"}
+LATE: dict[str, bytes] = {
+    "is silent": SILENT,
+    "half a packet": b"\0\0\0\x05c",
+    "half a length": b"\0\0",
+    "endless progress": packet(b"p") * 1000,
+}
+EVENTS = "OCHMRTLNBE"
 
 
-@pytest.mark.parametrize(("hostile", "command"), [(name, each) for name in HOSTILE for each in SLOW.get(name, "OCRLE")])
+@pytest.mark.parametrize("hostile", HOSTILE)
+@pytest.mark.parametrize("command", EVENTS)
 def test_a_filter_that_breaks_the_protocol_counts_as_down(
     tmp_path: Path, start: Start, command: str, hostile: str
 ) -> None:
-    made = start({command: HOSTILE[hostile]})
+    _counts_as_down(tmp_path, start({command: HOSTILE[hostile]}))
+
+
+@pytest.mark.parametrize("hostile", LATE)
+def test_a_filter_that_is_late_at_any_event_counts_as_down(tmp_path: Path, start: Start, hostile: str) -> None:
+    """One message for each event, all at once, because each waits for a second."""
+    threads = threading.active_count()
+    made = {command: start({command: LATE[hostile]}) for command in EVENTS}
+    with ThreadPoolExecutor(len(made)) as pool:
+        for done in [pool.submit(_counts_as_down, tmp_path / each, found) for each, found in made.items()]:
+            done.result()
+    for each in made.values():
+        each.close()
+    until(lambda: threading.active_count() <= threads, 20)
+
+
+def _counts_as_down(folder: Path, made: FakeFilter) -> None:
+    """Send a message that the filter must see: it is delivered without it, and nothing stays behind."""
     limits = {"command_timeout": "1s", "content_timeout": "1s", "when_down": "accept"}
-    here = world(tmp_path, options(made, **limits) + "[milter]\nfilter_deadline = 1s\n")
+    folder.mkdir(exist_ok=True)
+    here = world(folder, options(made, **limits) + "[milter]\nfilter_deadline = 1s\n")
     assert sent(here).startswith("250")
     assert b"\n\nbody\n" in stored(here)
+    assert here.leftovers() == []
     state = here.services.runtime.milters.read("m0")
     assert state is not None
     assert state.is_down
@@ -411,11 +574,13 @@ def test_a_login_is_told_to_the_filter(tmp_path: Path, start: Start) -> None:
     talk()
     talk.line("EHLO pc.example")
     talk.line("AUTH PLAIN " + base64.b64encode(b"\0joe@example.org\0" + PASSWORD.encode()).decode())
-    talk.line("MAIL FROM:<joe@example.org>")
+    talk.line("MAIL FROM:<joe@example.org> RET=HDRS ENVID=a+2Bb AUTH=the+2Bfirst@example.org")
     talk.line("RCPT TO:<friend@elsewhere.example>")
     assert finish(talk).startswith("250")
     mail = made.macros("M")
     assert (mail["{auth_authen}"], mail["{auth_type}"]) == ("joe@example.org", "PLAIN")
+    assert mail["{auth_author}"] == "the+first@example.org"
+    assert made.data("M") == [b"<joe@example.org>\0RET=HDRS\0ENVID=a+2Bb\0AUTH=the+2Bfirst@example.org\0"]
     assert made.macros("R")["{rcpt_mailer}"] == "esmtp"
 
 

@@ -1,4 +1,4 @@
-"""Real filters: OpenDKIM and OpenDMARC in a chain, rspamd, and ClamAV with a signature of one line."""
+"""Real filters: OpenDKIM and OpenDMARC in a chain, rspamd, SpamAssassin, and ClamAV with a signature of one line."""
 
 import os
 import tempfile
@@ -11,7 +11,7 @@ import pytest
 from smtpd_classic.mailauth.dkim_sign import SigningKey, sign
 from tests.mailauth.messages import key_record, rsa_key
 from tests.milter.fake import FakeFilter, options
-from tests.milter.programs import rspamd, started
+from tests.milter.programs import rspamd, spamassassin, started
 from tests.milter.test_milters import sent, stored
 from tests.reception.world import World, world
 
@@ -126,3 +126,38 @@ def test_clamav_puts_a_virus_into_quarantine(tmp_path: Path, clamav: Path, large
     assert sent(here, HEADER + b"\n" + filling + b"one-line-test-virus\n").startswith("250"), here.log()
     held = [here.services.spool.read(row.queue_id)[1].hold for row in here.services.spool.list() if row.held]
     assert [each.reason for each in held if each is not None] == ["quarantine"]
+
+
+@pytest.fixture(scope="module", name="spamassassin")
+def spamassassin_socket(place: Path) -> Iterator[Path]:
+    with spamassassin(place) as socket:
+        yield socket
+
+
+@pytest.mark.parametrize(
+    ("subject", "reply", "in_junk"), [(b"hello", "250", 0), (b"junk", "250", 1), (b"refuse", "550 5.7.1", 0)]
+)
+def test_spamassassin(tmp_path: Path, spamassassin: Path, subject: bytes, reply: str, in_junk: int) -> None:
+    here = world(tmp_path, milters(spamassassin=spamassassin) + "spam_header = X-Spam-Flag\n")
+    said = sent(here, HEADER.replace(b"hello", subject) + b"\n" + BODY)
+    assert said.startswith(reply), (said, here.log())
+    assert junk(here) == in_junk
+    assert len(here.mailbox("joe@example.org")) == (reply == "250") - in_junk
+    if reply == "250":
+        [path] = (tmp_path / "mail/example.org/joe" / (".Junk" if in_junk else "") / "new").iterdir()
+        assert b"\nX-Spam-Status: " in path.read_bytes()
+
+
+def test_clamav_rspamd_and_spamassassin_in_a_chain(
+    tmp_path: Path, clamav: Path, rspamd: Path, spamassassin: Path
+) -> None:
+    here = world(tmp_path, milters(clamav=clamav, rspamd=rspamd, spamassassin=spamassassin))
+    assert sent(here, HEADER + b"\n" + BODY).startswith("250"), here.log()
+    found = stored(here)
+    fields = (b"X-Virus-Status: Clean", b"X-Spam-Checker-Version: SpamAssassin")
+    assert [found.count(each) for each in fields] == [1, 1], found.decode()
+    [line] = [each for each in here.log() if "milter: " in each]
+    assert [each in line for each in ("clamav=accept", "rspamd=accept", "spamassassin=accept")] == [True] * 3, line
+    assert sent(here, HEADER.replace(b"hello", b"refuse") + b"\n" + BODY).startswith("554 5.7.1")
+    [line] = [each for each in here.log() if "rspamd=554" in each]
+    assert "spamassassin" not in line

@@ -168,6 +168,8 @@ def failing_lists() -> Iterator[int]:
                     data, client = listening.recvfrom(2000)
                 except OSError:
                     return
+                if not data:
+                    return
                 question = dns.message.from_wire(data)
                 name = question.question[0].name.to_text()
                 answer = dns.message.make_response(question)
