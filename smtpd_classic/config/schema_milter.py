@@ -34,7 +34,8 @@ class Milter:
         NEIGHBOUR,
         "Address",
         "The socket of the milter: unix:/run/rspamd/milter.sock, or HOST:PORT. The service user needs the right to "
-        "write to a UNIX socket; if it has not, the log and the test name the group to add.",
+        "write to a UNIX socket; if it has not, the log and the test name the group to add. A milter may change the "
+        "header and the recipients, but not the body: set it up to leave the body as it is (spamass-milter -m).",
     )
     for_: str = option(
         choice("incoming", "outgoing", "both"),

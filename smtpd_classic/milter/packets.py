@@ -35,7 +35,9 @@ _NEGOTIATION = struct.Struct("!III")
 
 ADD_HEADERS, CHANGE_BODY, ADD_RECIPIENTS, DELETE_RECIPIENTS, CHANGE_HEADERS, QUARANTINE = (1 << bit for bit in range(6))
 SET_SYMBOLS = 0x100
-ACTIONS = ADD_HEADERS | ADD_RECIPIENTS | DELETE_RECIPIENTS | CHANGE_HEADERS | QUARANTINE | SET_SYMBOLS
+# libmilter ends the connection if an action is missing that its filter names, even if it would not use it: so the
+# change of the body is offered too, and a filter that asks for one fails.
+ACTIONS = ADD_HEADERS | CHANGE_BODY | ADD_RECIPIENTS | DELETE_RECIPIENTS | CHANGE_HEADERS | QUARANTINE | SET_SYMBOLS
 
 
 class StepFlag:

@@ -153,6 +153,8 @@ def _clean(line: str) -> str:
 def change(reply: Packet, actions: int) -> Change:
     """Return the change that a filter asks for at the end of the message."""
     needed = _NEEDS.get(reply.command)
+    if reply.command == b"b":
+        raise BadPacket("a new body, which this server does not take; set it up to leave the body as it is")
     if needed is None:
         raise BadPacket(f"the reply {reply.command!r}, which was not offered")
     if not actions & needed:

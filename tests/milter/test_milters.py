@@ -129,7 +129,7 @@ def test_a_filter_sees_the_whole_message(tmp_path: Path, start: Start) -> None:
     assert sent(here).startswith("250")
     assert made.ended.wait(10)
     assert made.commands() == "OCHMRTLLLLNBEQ"
-    assert made.data("O") == [struct.pack("!III", 6, 0x13D, 0x1FF7FF)]
+    assert made.data("O") == [struct.pack("!III", 6, 0x13F, 0x1FF7FF)]
     assert made.data("C") == [b"client.example\x004" + struct.pack("!H", 4711) + b"203.0.113.5\0"]
     assert made.data("H") == [b"client.example\0"]
     assert made.data("M") == [b"<x@elsewhere.example>\0SIZE=50\0"]
@@ -456,6 +456,15 @@ HOSTILE: dict[str, bytes] = {
     "body replacement": packet(b"b", b"new body") + CONTINUE,
     "field with line ends": packet(b"h", b"X: y\r\nZ\0v\0") + CONTINUE,
 }
+
+
+def test_a_filter_that_changes_the_body_fails_and_the_log_says_why(tmp_path: Path, start: Start) -> None:
+    """A virus that it would cut out must not pass."""
+    here = world(tmp_path, options(start({"E": packet(b"b", b"new body") + CONTINUE})))
+    assert sent(here).startswith("451 4.7.1")
+    assert any("a new body, which this server does not take; set it up to leave" in line for line in here.log())
+
+
 OUTCOMES = {"defer": "451 4.7.1", "accept": "250", "refuse": "550 5.7.1"}
 
 
