@@ -152,6 +152,10 @@ def test_a_utf8_header_reads_as_before() -> None:
     assert b"X-Plain: yes\n" in made
 
 
+def test_an_address_right_behind_the_colon_is_converted() -> None:
+    assert ascii_header("From:gerd@grün.example\n".encode()) == b"From:gerd@xn--grn-ioa.example\n"
+
+
 @pytest.mark.parametrize(
     "header",
     [

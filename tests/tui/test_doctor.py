@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from smtpd_classic.config import load
+from smtpd_classic.doctor import CheckResult, CheckState
 from smtpd_classic.keys.store import RETIRED, KeyStore
 from tests.client.fake_host import own_ip
 from tests.tui.program import CONFIG, Tui, made
 from tests.tui.terminal import Terminal
+from tui.diagnosis.doctor_screen import _records
 
 
 @pytest.fixture
@@ -49,6 +52,15 @@ def test_a_finding_leads_to_its_screen(path: Path) -> None:
         tui.press("down")
     tui.press("enter").choose("Go there")
     assert tui.shell.current == "Signing & DNS"
+
+
+@pytest.mark.parametrize("kind", ["MX", "SPF", "DMARC"])
+def test_the_record_that_a_finding_asks_for_is_offered(path: Path, kind: str) -> None:
+    config = load(path)
+    (record,) = _records(config, CheckResult(CheckState.WRONG, f"{kind} of example.org", "there is none", ""))
+    assert record.name.endswith("example.org")
+    assert _records(config, CheckResult(CheckState.GOOD, f"{kind} of example.org", "as it should be", "")) == []
+    assert _records(config, CheckResult(CheckState.WRONG, "server", "it does not run", "")) == []
 
 
 def test_a_key_is_made_and_its_record_copied(path: Path) -> None:

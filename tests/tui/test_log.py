@@ -383,6 +383,15 @@ def test_memory_is_bounded_however_long_it_is_followed() -> None:
     assert window.line(window.focus) == "299 999"
 
 
+def test_lines_that_were_read_later_stand_above_in_their_order() -> None:
+    window = LogWindow(lambda _: None)
+    window.append(["7", "8"], follow=True)
+    window.prepend(["4", "5", "6"])
+    window.prepend(["2", "3"])
+    assert [window.line(at) for at in range(window.first, window.last + 1)] == ["2", "3", "4", "5", "6", "7", "8"]
+    assert window.line(window.focus) == "8"
+
+
 @pytest.mark.parametrize(
     ("text", "found"),
     [

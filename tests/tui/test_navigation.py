@@ -68,6 +68,12 @@ def test_help_that_is_longer_than_its_place_says_so_and_scrolls(tui: Tui) -> Non
     assert "▲" in tui.text
     tui.press("meta up", "meta up")
     assert tui.text == before
+    tui.press("meta up")
+    assert tui.text == before, "not above its beginning"
+    tui.press(*["meta down"] * 50)
+    assert "▼" not in tui.text
+    tui.press("meta up")
+    assert "▼ more" in tui.text, "nor below its end"
     tui.size = (100, 60)
     assert "▼ more" not in tui.text
 
