@@ -68,6 +68,19 @@ def test_the_menu_marks_each_screen_that_needs_a_look(path: Path) -> None:
         assert "!" not in menu_line(tui, title), title
 
 
+def test_the_end_of_the_menu_tells_of_marks_out_of_view(path: Path) -> None:
+    tui = Tui(path)
+    assert "Queue" not in "".join(line[:21] for line in tui.look())
+    assert tui.look()[-3].startswith(" ▼ 13 more !")
+    tui.press("end")
+    assert tui.look()[-3].startswith(" ▲ 13 !")
+    tui.shell.go("Basic Parameters", "postmaster")
+    tui.type("x").press("f9", "end")
+    assert tui.look()[-3].startswith(" ▲ 13 *!")
+    tui.size = (80, 40)
+    assert "more" not in "".join(line[:21] for line in tui.look())
+
+
 def test_a_reason_leads_to_its_messages_and_to_the_test(path: Path) -> None:
     tui = Tui(path).go("Status").find("[Queue]").press("enter")
     assert tui.shell.current == "Queue"

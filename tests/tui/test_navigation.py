@@ -31,6 +31,14 @@ def test_the_palette_finds_screens_options_and_actions(tui: Tui) -> None:
     assert "Send a test message" in tui.dialog_text
 
 
+def test_the_menu_scrolls_no_further_than_it_must(tui: Tui) -> None:
+    tui.press(*["down"] * 9)
+    assert tui.shell.current == "Authentication"
+    assert tui.look()[1].startswith(" Status")
+    tui.press(*["down"] * 12).press(*["up"] * 18)
+    assert tui.look()[1].startswith("›Open Relay Domains")
+
+
 def test_a_table_is_searched_as_one_types(tui: Tui) -> None:
     tui.shell.context.draft.plain("trusted").set(
         tui.shell.context.draft.section("trusted").option("hosts"), "10.0.0.1, 10.0.0.2, 192.0.2.1, 192.0.2.2"
