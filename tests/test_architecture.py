@@ -33,7 +33,7 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     # What knows.
     "accounts": ({"atomic_file", "config", "domain_name", "smtp"}, {"argon2"}),
     "dns": ({"domain_name", "hosts_file"}, {"dns"}),
-    "keys": ({"atomic_file", "dns", "mailauth"}, {"cryptography"}),
+    "keys": ({"atomic_file", "config", "dns", "mailauth"}, {"cryptography"}),
     "mailauth": ({"dns", "domain_name", "message"}, {"cryptography"}),
     "message": ({"config", "domain_name", "smtp"}, set()),
     "runtime": ({"atomic_file", "config", "shared_state"}, {"filelock"}),

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from smtpd_classic.commands.failures import Refused, guarded
+from smtpd_classic.commands.file_versions import print_versions, tell_restored
 from smtpd_classic.commands.signing import domain_argument, key_store, known_domain
 from smtpd_classic.config import Config, load
 from smtpd_classic.doctor.facts import ALGORITHMS, algorithm_of, publication_of, signing_domains
@@ -34,6 +35,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_selector(actions.add_parser("retire", help="stop signing with a key"))
     show = actions.add_parser("show", help="show the DNS record of a key")
     _add_selector(show)
+    listing = actions.add_parser("versions", help="the earlier states of the keys of a domain, the latest first")
+    domain_argument(listing)
+    listing.add_argument("--json", action="store_true", help="print JSON")
+    restore = actions.add_parser("restore", help="give the keys of a domain the states of a version")
+    domain_argument(restore)
+    restore.add_argument("version", metavar="VERSION")
+    domain_argument(actions.add_parser("undo", help="take back the last change of the keys; once more: bring it back"))
 
 
 def _add_selector(parser: argparse.ArgumentParser) -> None:
@@ -131,6 +139,28 @@ def _retire(config: Config, store: KeyStore, args: argparse.Namespace) -> int:
     return os.EX_OK
 
 
+def _versions(config: Config, store: KeyStore, args: argparse.Namespace) -> int:
+    return print_versions(store.versions(known_domain(config, args.domain)), as_json=args.json)
+
+
+def _restore(config: Config, store: KeyStore, args: argparse.Namespace) -> int:
+    return _put_back(store, known_domain(config, args.domain), args.version)
+
+
+def _undo(config: Config, store: KeyStore, args: argparse.Namespace) -> int:
+    domain = known_domain(config, args.domain)
+    kept = store.versions(domain)
+    if not kept:
+        raise Refused(f"there is no earlier version of the keys of {domain}.", os.EX_DATAERR)
+    return _put_back(store, domain, kept[0].name)
+
+
+def _put_back(store: KeyStore, domain: str, name: str) -> int:
+    changes = store.changes_of_restore(domain, name)
+    store.restore(domain, name)
+    return tell_restored(name, changes)
+
+
 def _chosen(store: KeyStore, args: argparse.Namespace) -> DkimKey:
     """Return the key with the selector that was given. Raises Refused."""
     domains = [args.domain.lower().removesuffix(".")] if args.domain else store.domains()
@@ -149,4 +179,7 @@ _ACTIONS: dict[str, Callable[[Config, KeyStore, argparse.Namespace], int]] = {
     "use": _use,
     "retire": _retire,
     "show": _show,
+    "versions": _versions,
+    "restore": _restore,
+    "undo": _undo,
 }

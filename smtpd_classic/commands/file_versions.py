@@ -16,7 +16,7 @@ from smtpd_classic.accounts.file_versions import (
 from smtpd_classic.config import Config
 from smtpd_classic.config.versions import Version
 
-__all__ = ["add_version_actions", "print_versions", "version_actions"]
+__all__ = ["add_version_actions", "print_versions", "tell_restored", "version_actions"]
 
 _FORCE = "even if an alias or the postmaster then leads nowhere"
 
@@ -40,10 +40,10 @@ def version_actions(which: AccountsFile) -> dict[str, Callable[[Config, argparse
     def restore(config: Config, args: argparse.Namespace) -> int:
         changes = changes_of_restore(config, which, args.version)
         restore_file(config, which, args.version, force=args.force)
-        return _tell(args.version, changes)
+        return tell_restored(args.version, changes)
 
     def undo(config: Config, args: argparse.Namespace) -> int:
-        return _tell(*undo_file(config, which, force=args.force))
+        return tell_restored(*undo_file(config, which, force=args.force))
 
     return {"versions": listing, "restore": restore, "undo": undo}
 
@@ -59,7 +59,8 @@ def print_versions(found: Iterable[Version], *, as_json: bool) -> int:
     return os.EX_OK
 
 
-def _tell(name: str, changes: tuple[str, ...]) -> int:
+def tell_restored(name: str, changes: tuple[str, ...]) -> int:
+    """Print the changes of a restore, and that it is done; return the exit status."""
     for change in changes:
         print(change, file=sys.stderr)
     print(f"{name} is in force again; the replaced file is kept as the latest version.", file=sys.stderr)

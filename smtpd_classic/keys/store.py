@@ -2,6 +2,7 @@
 
 Rule 1: a file is replaced whole; a private key is never written again after it was made.
 Rule 2: every change of a domain's state.json is made under the lock of its folder.
+Rule 3: a change keeps state.json as it was in `versions/`. No private key is removed, so that any version may return.
 """
 
 import fcntl
@@ -9,11 +10,12 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 
 from smtpd_classic import atomic_file
+from smtpd_classic.config.versions import Version, keep, versions
 from smtpd_classic.keys.generate import make_key, record_of
 
 __all__ = ["IN_USE", "NEW", "RETIRED", "SEEN", "DkimKey", "KeyStore", "KeysUnreadable", "NoSuchKey", "dkim_folder"]
@@ -29,7 +31,7 @@ class KeysUnreadable(Exception):
 
 
 class NoSuchKey(Exception):
-    """The domain has no key with this selector."""
+    """The domain has no key with this selector, or no such version of its keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,17 +76,34 @@ class KeyStore:
 
     def keys(self, domain: str) -> tuple[DkimKey, ...]:
         """Return the keys of a domain, the oldest first. Raises KeysUnreadable."""
-        path = self._path(domain, _STATE_FILE)
-        try:
-            with open(path, encoding="utf-8") as file:
-                rows = json.load(file)["keys"]
-            return tuple(_key(domain, row) for row in rows)
-        except FileNotFoundError:
-            return ()
-        except OSError as problem:
-            raise KeysUnreadable(f"{path}: {problem.strerror}") from None
-        except (ValueError, KeyError, TypeError) as problem:
-            raise KeysUnreadable(f"{path} is damaged: {problem}") from None
+        return _keys_in(domain, self._path(domain, _STATE_FILE))
+
+    def versions(self, domain: str) -> tuple[Version, ...]:
+        """Return the kept versions of the states of a domain's keys, the latest first. Raises OSError."""
+        return versions(self._path(domain, _STATE_FILE))
+
+    def changes_of_restore(self, domain: str, name: str) -> tuple[str, ...]:
+        """Return one sentence for each key that a restore of this version would change. Raises NoSuchKey."""
+        now = {key.selector: key.state for key in self.keys(domain)}
+        then = {key.selector: key.state for key in self._keys_then(domain, name)}
+        found = [f"{selector} comes back, {state}" for selector, state in then.items() if selector not in now]
+        found += [f"{selector} goes; its private key stays on the disk" for selector in now if selector not in then]
+        both = [selector for selector in now if then.get(selector, now[selector]) != now[selector]]
+        return (*found, *(f"{selector}: {then[selector]} instead of {now[selector]}" for selector in both))
+
+    def restore(self, domain: str, name: str) -> None:
+        """Give the keys of a domain the states of a kept version; the present ones become the latest version.
+
+        Raises NoSuchKey if there is no such version, KeysUnreadable or OSError.
+        """
+        with self._locked(domain):
+            self._save(domain, self._keys_then(domain, name))
+
+    def _keys_then(self, domain: str, name: str) -> tuple[DkimKey, ...]:
+        found = next((version for version in self.versions(domain) if version.name == name), None)
+        if found is None:
+            raise NoSuchKey(f"{domain} has no version {name} of its keys")
+        return _keys_in(domain, found.path)
 
     def stamp(self, domain: str) -> tuple[int, int] | None:
         """Return a value that changes with every change of the domain's state, None when it has no keys."""
@@ -124,13 +143,18 @@ class KeyStore:
             known = self.keys(domain)
             made: list[DkimKey] = []
             for algorithm in algorithms.split("+"):
-                selector = _free_selector((*known, *made), algorithm, now)
+                selector = _free_selector(self._taken(domain), algorithm, now)
                 pem = make_key(algorithm)
                 self._write(domain, f"{selector}.pem", pem)
                 self._write(domain, f"{selector}.txt", record_of(pem).encode("ascii") + b"\n")
                 made.append(DkimKey(domain, selector, algorithm, NEW, int(now), int(now)))
             self._save(domain, (*known, *made))
         return tuple(made)
+
+    def _taken(self, domain: str) -> set[str]:
+        """Return the selectors of all private keys, of which a version may not name the latest."""
+        names = os.listdir(os.path.join(self.folder, domain))
+        return {name.removesuffix(".pem") for name in names if name.endswith(".pem")}
 
     def set_state(self, key: DkimKey, state: str, now: float, *, first_seen: int | None = None) -> None:
         """Give a key another state. One that is used from now on retires those of its kind. Raises NoSuchKey."""
@@ -153,7 +177,14 @@ class KeyStore:
 
     def _save(self, domain: str, keys: Sequence[DkimKey]) -> None:
         rows = [{name: value for name, value in asdict(key).items() if name != "domain"} for key in keys]
-        self._write(domain, _STATE_FILE, json.dumps({"keys": rows}, indent=1).encode("utf-8") + b"\n")
+        new = json.dumps({"keys": rows}, indent=1).encode("utf-8") + b"\n"
+        with suppress(FileNotFoundError):
+            path = self._path(domain, _STATE_FILE)
+            with open(path, "rb") as file:
+                old = file.read()
+            if old != new:
+                keep(path, old)
+        self._write(domain, _STATE_FILE, new)
 
     def _write(self, domain: str, name: str, data: bytes) -> None:
         path = self._path(domain, name)
@@ -185,14 +216,27 @@ def _kind(key: DkimKey) -> str:
     return "ed25519" if key.algorithm == "ed25519" else "rsa"
 
 
-def _free_selector(known: Sequence[DkimKey], algorithm: str, now: float) -> str:
+def _free_selector(taken: set[str], algorithm: str, now: float) -> str:
     """Return the year and month, with an “e” for Ed25519, and a number where that is taken."""
     base = datetime.fromtimestamp(now, UTC).strftime("%Y%m") + ("e" if algorithm == "ed25519" else "")
-    taken = {each.selector for each in known}
     number = 1
     while (selector := base if number == 1 else f"{base}-{number}") in taken:
         number += 1
     return selector
+
+
+def _keys_in(domain: str, path: str) -> tuple[DkimKey, ...]:
+    """Return the keys in a file of states, none if it does not exist. Raises KeysUnreadable."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            rows = json.load(file)["keys"]
+        return tuple(_key(domain, row) for row in rows)
+    except FileNotFoundError:
+        return ()
+    except OSError as problem:
+        raise KeysUnreadable(f"{path}: {problem.strerror}") from None
+    except (ValueError, KeyError, TypeError) as problem:
+        raise KeysUnreadable(f"{path} is damaged: {problem}") from None
 
 
 def _key(domain: str, row: dict[str, object]) -> DkimKey:

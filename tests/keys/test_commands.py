@@ -121,3 +121,14 @@ def test_check_warns_when_every_user_may_sign_as_every_other(instance: Instance)
     assert words in instance.run("check").stderr
     instance.set(f"domain {instance.domain}", "sign", "no")
     assert words not in instance.run("check").stderr
+
+
+def test_the_last_change_of_the_keys_is_taken_back_by_a_command(instance: Instance) -> None:
+    (key,) = json.loads(output(instance, "dkim", "list", "--json"))
+    output(instance, "dkim", "retire", key["selector"])
+    kept = json.loads(output(instance, "dkim", "versions", "example.test", "--json"))
+    assert output(instance, "dkim", "versions", "example.test").startswith(kept[0]["name"])
+    done = instance.run("dkim", "undo", "example.test")
+    assert f"{key['selector']}: new instead of retired" in done.stderr
+    assert [each["state"] for each in json.loads(output(instance, "dkim", "list", "--json"))] == ["new"]
+    output(instance, "dkim", "restore", "example.test", "state.json.never", code=65)

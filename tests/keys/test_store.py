@@ -81,3 +81,27 @@ def test_two_processes_at_once_lose_no_key(store: KeyStore) -> None:
         os.wait()
     rows = json.loads(Path(store.folder, "example.org", "state.json").read_text())["keys"]
     assert len({row["selector"] for row in rows}) == 4
+
+
+def test_every_change_of_the_states_can_be_taken_back(store: KeyStore) -> None:
+    (old,) = store.add("example.org", "ed25519", NOW)
+    store.set_state(old, IN_USE, NOW + 1)
+    store.set_state(old, IN_USE, NOW + 2)  # changes nothing, and keeps no version
+    (new,) = store.add("example.org", "ed25519", NOW + 3)
+    store.set_state(new, IN_USE, NOW + 4)
+    assert len(store.versions("example.org")) == 3
+    third, second, first = (version.name for version in store.versions("example.org"))
+    assert store.changes_of_restore("example.org", third) == (
+        f"{old.selector}: in use instead of retired",
+        f"{new.selector}: new instead of in use",
+    )
+    store.restore("example.org", second)
+    assert [(key.selector, key.state) for key in store.keys("example.org")] == [(old.selector, IN_USE)]
+    latest = store.versions("example.org")[0].name
+    assert store.changes_of_restore("example.org", latest)[0] == f"{new.selector} comes back, in use"
+    (third_key,) = store.add("example.org", "ed25519", NOW + 5)
+    assert third_key.selector == "202611e-3"  # the private key of 202611e-2 is still there
+    store.restore("example.org", first)
+    assert [(key.selector, key.state) for key in store.keys("example.org")] == [(old.selector, NEW)]
+    with pytest.raises(NoSuchKey):
+        store.restore("example.org", "state.json.never")

@@ -1,4 +1,4 @@
-"""File Versions: the settings, the users and the aliases in one list, and one key that takes a change back."""
+"""File Versions: the settings, users, aliases and keys in one list, and one key that takes a change back."""
 
 import os
 import pwd
@@ -9,7 +9,9 @@ import pytest
 from smtpd_classic.accounts import change_account, list_accounts
 from smtpd_classic.config import load
 from smtpd_classic.config.versions import keep, versions
-from tests.tui.program import CONFIG, Tui, made
+from smtpd_classic.doctor.facts import stored_keys
+from smtpd_classic.keys.store import IN_USE, RETIRED
+from tests.tui.program import CONFIG, NOW, Tui, made
 
 
 @pytest.fixture
@@ -59,3 +61,21 @@ def test_an_older_version_of_the_settings_comes_back_with_r(tui: Tui, tmp_path: 
     assert "+max_recipients = 100" in tui.dialog_text
     tui.press("enter")
     assert (tmp_path / "smtpd-classic.conf").read_text() == CONFIG
+
+
+def test_a_key_that_was_retired_by_mistake_comes_back(tmp_path: Path) -> None:
+    path = made(tmp_path, CONFIG.replace("[server]", "[server]\nuser = nobody"))
+    store = stored_keys(load(path))
+    (key,) = store.add("example.org", "ed25519", NOW)
+    store.set_state(key, IN_USE, NOW)
+    store.set_state(key, RETIRED, NOW)
+    tui = Tui(path, (132, 30)).go("File Versions")
+    line = next(line for line in tui.look() if " keys " in line)
+    assert f"example.org: back: {key.selector}: in use instead of retired" in line
+    tui.press("u")
+    assert f"{key.selector}: in use instead of retired" in tui.dialog_text
+    tui.press("enter")
+    assert "The keys are as they were. It takes effect at once." in tui.status_line
+    assert [each.state for each in store.keys("example.org")] == [IN_USE]
+    tui.press("u", "enter")
+    assert [each.state for each in store.keys("example.org")] == [RETIRED]

@@ -1,6 +1,7 @@
-"""The kept versions of the configuration, the users and the aliases in one list, each with the change that ended it."""
+"""The kept versions of the settings, users, aliases and keys in one list, each with the change that ended it."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -11,20 +12,24 @@ from smtpd_classic.config.changes import Change, changes
 from smtpd_classic.config.editing import Version, versions
 from smtpd_classic.config.load import content, decoded
 from smtpd_classic.config.schema import SECTIONS
+from smtpd_classic.doctor.facts import stored_keys
+from smtpd_classic.keys.store import KeysUnreadable
 
-__all__ = ["ACCOUNT_FILES", "CONFIGURATION", "KeptVersion", "kept_versions"]
+__all__ = ["ACCOUNT_FILES", "CONFIGURATION", "KEYS", "KeptVersion", "kept_versions"]
 
 CONFIGURATION = "settings"
+KEYS = "keys"
 ACCOUNT_FILES: tuple[AccountsFile, ...] = ("users", "aliases")
 _SHOWN = 2
 
 
 class KeptVersion(NamedTuple):
-    """One version. `which` is the file: settings, users or aliases; `what` is the next change in a line."""
+    """One version. `which` is the file; `what` is the next change in a line; keys are those of a `domain`."""
 
     which: str
     version: Version
     what: str
+    domain: str = ""
 
 
 def kept_versions(path: str, config: Config | None) -> list[KeptVersion]:
@@ -34,6 +39,8 @@ def kept_versions(path: str, config: Config | None) -> list[KeptVersion]:
         for which in ACCOUNT_FILES:
             kept = file_versions(config, which)
             found += [KeptVersion(which, version, _accounts_line(config, which, version)) for version in kept]
+        with suppress(KeysUnreadable, PermissionError):  # the keys are the service user's alone
+            found += _of_keys(config)
     return sorted(found, key=lambda each: each.version.at, reverse=True)
 
 
@@ -45,6 +52,14 @@ def _of_settings(path: str) -> Iterator[KeptVersion]:
         words = [_words(each) for each in found[:_SHOWN]]
         more = [f"and {len(found) - _SHOWN} more"] if len(found) > _SHOWN else []
         yield KeptVersion(CONFIGURATION, version, "; ".join([*words, *more]) or "comments or order alone")
+
+
+def _of_keys(config: Config) -> Iterator[KeptVersion]:
+    store = stored_keys(config)
+    for domain in store.domains():
+        for version in store.versions(domain):
+            found = store.changes_of_restore(domain, version.name)
+            yield KeptVersion(KEYS, version, f"{domain}: {_line(found)}", domain)
 
 
 def _text(path: str) -> str:
@@ -78,5 +93,10 @@ def _accounts_line(config: Config, which: AccountsFile, version: Version) -> str
         found = changes_of_restore(config, which, version.name)
     except (EditRefused, OSError) as problem:
         return str(problem)
+    return _line(found)
+
+
+def _line(found: tuple[str, ...]) -> str:
+    """Return the changes of a restore in a few words."""
     more = f" and {len(found) - 1} more" if len(found) > 1 else ""
     return f"back: {found[0].rstrip('.')}{more}" if found else "the same as now"

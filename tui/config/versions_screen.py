@@ -1,4 +1,4 @@
-"""File Versions: settings, users and aliases before each change, the difference from now, and the way to restore it."""
+"""File Versions: settings, users, aliases and keys before each change, the difference from now, and the restore."""
 
 from functools import partial
 
@@ -8,9 +8,10 @@ from smtpd_classic.accounts.file_versions import AccountsFile, changes_of_restor
 from smtpd_classic.config import Config, ConfigProblems
 from smtpd_classic.config.editing import Version, restore
 from smtpd_classic.config.load import content, decoded
+from smtpd_classic.doctor.facts import key_store, stored_keys
 from tui.config.config_file import ConfigFile, read_source
 from tui.config.difference import diff_between
-from tui.config.kept_versions import ACCOUNT_FILES, KeptVersion, kept_versions
+from tui.config.kept_versions import CONFIGURATION, KEYS, KeptVersion, kept_versions
 from tui.config.reload import ReloadAnswer, ReloadOutcome, reload
 from tui.shell.context import AppContext
 from tui.shell.help_pane import WithHelp
@@ -85,31 +86,35 @@ class VersionsScreen(BaseScreen):
         if chosen is None:
             return
         version = chosen.version
-        which = next((each for each in ACCOUNT_FILES if each == chosen.which), None)
-        if which is not None and config is not None:
-            file: AccountsFile = which
-            title, close = f"From now to {version.name}", context.shell.close
-            restore_it = partial(self._restore_accounts, config, file, version.name)
+        if chosen.which == CONFIGURATION:
             context.run(
-                lambda: changes_of_restore(config, file, version.name),
-                lambda found: context.shell.open(_accounts_dialog(title, found, close, restore_it, ready=ready)),
+                lambda: (_file_text(context.path), _file_text(version.path)),
+                lambda texts: self._show_difference(version, *texts, ready=ready),
             )
-            return
+        elif config is not None:
+            context.run(partial(_changes, config, chosen), partial(self._show_changes, config, chosen, ready=ready))
 
-        def read() -> tuple[str, str]:
-            return decoded(content(context.path)[0], context.path), decoded(content(version.path)[0], version.path)
+    def _show_changes(self, config: Config, chosen: KeptVersion, found: tuple[str, ...], *, ready: bool) -> None:
+        """Show the changes of accounts, aliases or keys in words."""
+        context = self._context
+        text = "\n".join(f"• {clean(each, 300)}" for each in found) or "There is no difference."
+        buttons: list[tuple[str, Pressed]] = [("Close", context.shell.close)]
+        if not context.source.read_only:
+            buttons.append(("Restore this version", partial(self._put_back, config, chosen)))
+        title = f"From now to {chosen.version.name}"
+        context.shell.open(
+            Dialog(title, paragraphs(text), buttons, context.shell.close, width=78, focus_button=int(ready))
+        )
 
-        context.run(read, lambda texts: self._show_difference(version, *texts, ready=ready))
-
-    def _restore_accounts(self, config: Config, which: AccountsFile, name: str) -> None:
-        """Put a version of the users or the aliases back; it takes effect at once."""
+    def _put_back(self, config: Config, chosen: KeptVersion) -> None:
+        """Put a version of the users, the aliases or the keys back; it takes effect at once."""
         self._context.shell.close()
 
         def done(_: None) -> None:
             self.show()
-            self._context.shell.say(f"The {which} are as they were. It takes effect at once.", "good")
+            self._context.shell.say(f"The {chosen.which} are as they were. It takes effect at once.", "good")
 
-        self._context.run(lambda: restore_file(config, which, name), done)
+        self._context.run(lambda: _restore_beside(config, chosen), done)
 
     def _show_difference(self, chosen: Version, now: str, then: str, *, ready: bool) -> None:
         context = self._context
@@ -158,10 +163,27 @@ class VersionsScreen(BaseScreen):
             self._context.failure(problem)
 
 
-def _accounts_dialog(title: str, found: tuple[str, ...], close: Pressed, restore_it: Pressed, *, ready: bool) -> Dialog:
-    text = "\n".join(f"• {clean(each, 300)}" for each in found) or "There is no difference."
-    buttons = [("Close", close), ("Restore this version", restore_it)]
-    return Dialog(title, paragraphs(text), buttons, close, width=78, focus_button=int(ready))
+def _file_text(path: str) -> str:
+    return decoded(content(path)[0], path)
+
+
+def _changes(config: Config, chosen: KeptVersion) -> tuple[str, ...]:
+    """Return the changes that a restore of accounts, aliases or keys would make."""
+    if chosen.which == KEYS:
+        return stored_keys(config).changes_of_restore(chosen.domain, chosen.version.name)
+    return changes_of_restore(config, _accounts_file(chosen), chosen.version.name)
+
+
+def _restore_beside(config: Config, chosen: KeptVersion) -> None:
+    """Restore a file beside the configuration."""
+    if chosen.which == KEYS:
+        key_store(config).restore(chosen.domain, chosen.version.name)
+    else:
+        restore_file(config, _accounts_file(chosen), chosen.version.name)
+
+
+def _accounts_file(chosen: KeptVersion) -> AccountsFile:
+    return "users" if chosen.which == "users" else "aliases"
 
 
 def _by(kept: KeptVersion) -> str:
