@@ -58,6 +58,7 @@ MENU_ENTRIES = (
     MenuEntry("Archive", "mail", _later("config.settings_screen", "SettingsScreen", attribute="archive"), ("archive",)),
     MenuEntry("Queue", "mail", _later("queue.queue_screen", "QueueScreen"), wide=True),
     MenuEntry("Hosts", "mail", _later("diagnosis.hosts_screen", "HostsScreen")),
+    MenuEntry("Connections", "mail", _later("status.connections_screen", "ConnectionsScreen")),
     MenuEntry("Log", "mail", _later("log.log_screen", "LogScreen"), wide=True),
     MenuEntry("Explain", "mail", _later("status.explain_screen", "ExplainScreen")),
     MenuEntry("Doctor", "mail", _later("diagnosis.doctor_screen", "DoctorScreen")),

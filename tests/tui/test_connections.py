@@ -3,6 +3,7 @@
 import os
 import socket
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -76,6 +77,36 @@ def test_status_names_the_running_deliveries(path: Path) -> None:
         assert "ann@example.org → bob@example.net" in text
         assert "eve@example.org" not in text
     assert "Delivering" not in Tui(path, (132, 50)).text
+
+
+def test_the_screen_lists_all_clients_and_deliveries_live(listener: socket.socket, path: Path) -> None:
+    port = listener.getsockname()[1]
+    running(path, port)
+    spool = Spool(str(path.parent / "spool"))
+    claim = spool.claim(put(spool, "ann@example.org", "bob@example.net", NOW))
+    assert claim is not None
+    tui = Tui(path, (132, 50)).go("Connections")
+    with claim, ExitStack() as stack:
+        clients = [stack.enter_context(socket.create_connection(listener.getsockname()[:2])) for _ in range(7)]
+        tui.shell.screen.show()
+        for client in clients:
+            assert f":{client.getsockname()[1]} " in tui.text
+        assert f"smtp ({port})" in tui.text
+        assert "delivery ann@example.org" in " ".join(tui.text.split())
+        assert "7 clients, 1 delivery" in tui.text
+        tui.press("end", "enter")
+        assert tui.shell.current == "Log"
+    tui.go("Connections")
+    assert "No client is connected" in tui.text
+
+
+def test_a_client_is_blocked_from_the_list(listener: socket.socket, path: Path) -> None:
+    running(path, listener.getsockname()[1])
+    tui = Tui(path, (80, 24)).go("Connections")
+    with socket.create_connection(listener.getsockname()[:2]):
+        tui.shell.screen.show()
+        tui.press("b")
+        assert "is not blocked: it is this machine" in tui.status_line
 
 
 def test_a_message_that_is_being_received_is_no_delivery(path: Path) -> None:

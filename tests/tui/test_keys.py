@@ -21,6 +21,7 @@ TOGETHER = [
     ("queue",),
     ("log",),
     ("status",),
+    ("connections",),
     ("explain",),
     ("versions",),
     ("message", "dialog"),

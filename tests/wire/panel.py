@@ -121,7 +121,7 @@ class Panel:
     def _entry(self) -> str:
         """The line of the menu on which the cursor stands."""
         y, x = self._cursor
-        return self.text.split("\n")[y][:21].strip("› *") if 0 <= x < 21 else ""
+        return self.text.split("\n")[y][:21].strip("› *!") if 0 <= x < 21 else ""
 
     def shows(self, *words: str) -> "Panel":
         self.terminal.shows(*words, timeout_s=_PATIENCE_S)

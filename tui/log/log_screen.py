@@ -62,6 +62,10 @@ class LogScreen(BaseScreen):
     def widget(self) -> urwid.AbstractWidget:
         return self._pane
 
+    def focus_option(self, name: str) -> None:
+        """Show only the lines with these words, as Connections asks for one client."""
+        self._set_filter(name)
+
     def help(self) -> Help | None:
         if not len(self._window):
             return "Log", "Nothing to show yet."

@@ -42,6 +42,7 @@ CONTEXTS = {
     "undoable": "Accounts and aliases",
     "versions": "File Versions",
     "hosts": "Hosts",
+    "connections": "Connections",
     "doctor": "Doctor",
     "signing": "Signing & DNS",
     "explain": "Explain",
@@ -260,6 +261,10 @@ BINDINGS = (
     Binding("hosts", "test", ("t", "f3"), "Test", "Test the way to this host without sending a message."),
     Binding("hosts", "messages", ("v", "f4"), "Queue", "Show the messages that wait. Enter does the same."),
     Binding("hosts", "try all", ("a", "f8"), "Try all", "Try all mail that waits at once.", in_bar=False),
+    Binding(
+        "connections", "lines", ("l", "f3"), "Lines", "Show the client or message in the log. Enter does the same."
+    ),
+    Binding("connections", "block", ("b", "f4"), "Block", "Refuse the address for the time set in Access Control."),
     Binding("doctor", "examine", ("f2", "x"), "Examine", "Look at the server, its DNS records and its ways out."),
     Binding("doctor", "details", ("f4", "v"), "Details", "Show the advice and the DNS record. Enter does the same."),
     Binding("doctor", "go there", ("f8", "l"), "Go there", "Go to the screen and option that the finding is about."),
