@@ -167,6 +167,43 @@ def test_a_message_goes_away_when_another_state_is_shown(tui: Tui) -> None:
     assert "Another program" not in tui.status_line
 
 
+def test_a_refusal_goes_away_with_the_next_edit(tui: Tui) -> None:
+    tui.shell.go("Basic Parameters", "max_recipients")
+    tui.press("ctrl u").type("many").press("f2")
+    assert "Not applied" in tui.status_line
+    tui.press("esc")
+    assert "Not applied" in tui.status_line
+    tui.press("backspace")
+    assert tui.status_line == ""
+
+
+def test_a_warning_about_another_program_goes_away_when_its_change_does(tui: Tui, tmp_path: Path) -> None:
+    file = tmp_path / "smtpd-classic.conf"
+    tui.shell.tick()
+    tui.shell.go("Basic Parameters", "max_recipients")
+    tui.type("7")
+    file.write_text(CONFIG + "\n")
+    tui.shell.tick()
+    assert "Another program has changed the file" in tui.status_line
+    file.write_text(CONFIG)
+    tui.shell.tick()
+    assert tui.status_line == ""
+    assert "Discard" not in tui.text
+    assert tui.shell.context.draft.changed()
+
+
+def test_errors_of_the_file_are_told_until_they_are_corrected(tui: Tui, tmp_path: Path) -> None:
+    file = tmp_path / "smtpd-classic.conf"
+    file.write_text(CONFIG.replace("max_recipients = 100", "max_recipients = many"))
+    tui.shell.tick()
+    for title, key in (("Doctor", "f2"), ("Status", "t"), ("Explain", "f2")):
+        tui.go(title).press(key)
+        assert "Correct the errors of the configuration first." in tui.status_line, title
+    file.write_text(CONFIG)
+    tui.shell.tick()
+    assert "Correct" not in tui.status_line
+
+
 def test_a_file_that_cannot_be_read_is_one_sentence_and_the_sudo_line(tui: Tui) -> None:
     context = tui.shell.context
     context.source = ConfigFile(context.path, read_only=f"joe cannot read {context.path}", unreadable=True)

@@ -121,10 +121,16 @@ def _judge(context: AppContext, prepared: Prepared) -> None:
         _ask_about_open_relay(context, prepared.open_relay)
     elif prepared.errors:
         text = "The server would refuse this file, so nothing was written:\n\n"
-        context.shell.say("Not applied: the server would refuse it.", "bad")
+        _say_not_applied(context, "Not applied: the server would refuse it.", "bad")
         context.shell.open(message("Not applied", text + _listed(prepared.errors), context.shell.close, width=76))
     else:
         _show_diff(context, prepared, applying=True)
+
+
+def _say_not_applied(context: AppContext, text: str, tone: str) -> None:
+    """Say why nothing was applied, until the settings are edited."""
+    refused = context.draft.rows()
+    context.shell.say(text, tone, lambda: context.draft.rows() == refused)
 
 
 def _listed(problems: list[Problem]) -> str:
@@ -176,7 +182,7 @@ def _ask_about_open_relay(context: AppContext, reasons: tuple[str, ...]) -> None
         + "\n\nIs an open relay really what you want?"
     )
     answers = [("No, go back", context.shell.close), ("Yes, open the relay", confirm)]
-    context.shell.say("Not applied: this would be an open relay.", "warn")
+    _say_not_applied(context, "Not applied: this would be an open relay.", "warn")
     context.shell.open(ask("This makes an open relay", text, answers, context.shell.close))
 
 
@@ -266,15 +272,21 @@ def tell(context: AppContext, answer: ReloadAnswer, source: ConfigFile | None) -
         text = "The server rejected the new configuration and keeps running with the old one:\n\n"
         text += clean(answer.text, 900)
         back = "\n\nThe old file is back in its place. Your changes are still on the screen."
-        context.shell.say("Not applied: the server rejected it.", "bad")
+        _say_not_applied(context, "Not applied: the server rejected it.", "bad")
         context.shell.open(message("Refused", text + (back if source else ""), context.shell.close))
         return
     tone = "good" if answer.took is ReloadOutcome.YES else "warn"
-    context.shell.say(f"{'Applied. ' if source else ''}{answer.text}", tone)
+    holds = (lambda: not _runs(context)) if answer.took is ReloadOutcome.DOWN else None
+    context.shell.say(f"{'Applied. ' if source else ''}{answer.text}", tone, holds)
     if answer.waiting:
         waiting = "\n".join(f"• {clean(each)}" for each in answer.waiting)
         text = f"Applied. These wait for a restart:\n\n{waiting}"
         context.shell.open(message("A restart is needed", text, context.shell.close))
+
+
+def _runs(context: AppContext) -> bool:
+    status = context.daemon_status()
+    return status is not None and status.alive
 
 
 def _not_written(context: AppContext, problem: Exception) -> None:

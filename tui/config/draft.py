@@ -82,6 +82,10 @@ class ConfigDraft:
         """Return True if any of these sections (without arguments: any section) differs from the file."""
         return any(self._changed(attribute) for attribute in attributes or self._base)
 
+    def rows(self) -> dict[str, list[Row]]:
+        """Return a copy of the edited rows of all sections."""
+        return {attribute: [row.copy() for row in rows] for attribute, rows in self._now.items()}
+
     def option_changed(self, row: Row, option: Option) -> bool:
         base = self.base_row(row)
         return base is None or row.text(option) != base.text(option)

@@ -31,9 +31,8 @@ class LimitsScreen(SettingsScreen):
         if command != "use":
             return super().do(command)
         context = self._context
-        config = context.source.config
+        config = context.usable_config()
         if config is None:
-            context.shell.say("The file has errors, so that the limits are not known.", "bad")
             return True
         shared = shared_state_for(config, context.runtime, lambda said: None)
         context.run(lambda: sending_use(config, counters_for(counters_folder(config), shared)), self._opened)

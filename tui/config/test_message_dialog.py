@@ -18,9 +18,8 @@ _TO = entry("recipient", ADDRESS, "Send to", "An address here, or anywhere else.
 
 def ask_trial(context: AppContext, login: str = "", password: str = "", recipient: str = "") -> None:
     """Ask for the missing values, and send the test message."""
-    config = context.source.config
+    config = context.usable_config()
     if config is None:
-        context.shell.say("The configuration must be right first.", "bad")
         return
     fields = [(_LOGIN, login), (_PASSWORD, password), (_TO, recipient or login or config.postmaster)]
     FieldsDialog(

@@ -104,9 +104,8 @@ class DoctorScreen(BaseScreen):
     # --- the examination
 
     def _examine(self) -> None:
-        config = self._context.source.config
+        config = self._context.usable_config()
         if config is None:
-            self._context.shell.say("The configuration must be right first.", "bad")
             return
         self._run += 1
         self._examining = True

@@ -129,9 +129,8 @@ class SigningScreen(BaseScreen):
     # --- keys
 
     def _make(self) -> None:
-        config = self._context.source.config
+        config = self._context.usable_config()
         if config is None:
-            self._context.shell.say("The configuration must be right first.", "bad")
             return
         domains = signing_domains(config)
         fields = [
@@ -227,9 +226,8 @@ class SigningScreen(BaseScreen):
 
     def _records(self) -> None:
         """Show the records of all domains, and compare them with DNS."""
-        context, config = self._context, self._context.source.config
+        context, config = self._context, self._context.usable_config()
         if config is None:
-            context.shell.say("The configuration must be right first.", "bad")
             return
         context.shell.say("Asking DNS …")
         context.run(lambda: _checked(config), partial(show_records, context))

@@ -37,9 +37,8 @@ def addresses_in(text: str) -> Iterator[str]:
 
 def block(context: AppContext, ip: str) -> None:
     """Ask, then block the address for the time that is set in Access Control."""
-    config = context.source.config
+    config = context.usable_config()
     if config is None:
-        context.shell.say("Correct the configuration first; then an address can be blocked.", "bad")
         return
     if why := _never_blocked(ip, os.environ):
         context.shell.say(f"{ip} is not blocked: {why}.", "bad")

@@ -30,8 +30,11 @@ _log = logging.getLogger("tui")
 class Shell(Protocol):
     """The shell as a screen sees it: it shows sentences, dialogs and other screens."""
 
-    def say(self, text: str, tone: str = "") -> None:
-        """One sentence on the status line; `tone` is good, warn, bad or blank."""
+    def say(self, text: str, tone: str = "", holds: Callable[[], bool] | None = None) -> None:
+        """Show one sentence on the status line; `tone` is good, warn, bad or blank.
+
+        It goes away with the next sentence or screen, and as soon as `holds` returns False: then its reason is gone.
+        """
 
     def open(self, dialog: Dialog) -> None:
         """Put a dialog over everything."""
@@ -75,6 +78,7 @@ class AppContext:
         self.findings = StatusFindings()
         self._runtime: Runtime | None = None
         self._signature: tuple[int, int, int] | None = None
+        self._overtaken = False
         self._status: Remembered[DaemonStatus | None] = Remembered()
         self._marks: Remembered[list[HostMark]] = Remembered()
         self._reachable: tuple[Config | None, tuple[str, ...]] = (None, ())
@@ -97,6 +101,13 @@ class AppContext:
             self._reachable = config, reasons
         return self._reachable[1]
 
+    def usable_config(self) -> Config | None:
+        """Return the configuration, or say that its errors come first and return None."""
+        if self.source.config is None:
+            text = "Correct the errors of the configuration first."
+            self.shell.say(text, "bad", lambda: self.source.config is None)
+        return self.source.config
+
     def may_edit(self) -> bool:
         """Return True if the file can be written; else say why it cannot be."""
         if self.source.read_only:
@@ -117,10 +128,12 @@ class AppContext:
         if signature == self._signature:
             return
         self._signature = signature
-        if not self.overtaken():
+        self._overtaken = self.overtaken()
+        if not self._overtaken:
             return
         if self.draft.changed():
-            self.shell.say("Another program has changed the file meanwhile; Apply will show it and ask.", "warn")
+            text = "Another program has changed the file meanwhile; Apply will show it and ask."
+            self.shell.say(text, "warn", lambda: self._overtaken)
         else:
             self.read()
             self.shell.say("Another program has changed the file; this is how it is now.", "warn")
@@ -131,14 +144,14 @@ class AppContext:
         """Do `work` beside the screen; show its exception unless `failed` takes it."""
         self.background.run(work, done, failed or self.failure)
 
-    def failure(self, problem: BaseException) -> None:
-        """Any exception: a sentence on the status line and its traceback in the log file."""
+    def failure(self, problem: BaseException, holds: Callable[[], bool] | None = None) -> None:
+        """Show an exception as a sentence on the status line, and write its traceback into the log file."""
         _log.error("%s", problem, exc_info=problem)
         if isinstance(problem, (LookupError, AttributeError, TypeError, AssertionError, RuntimeError)):
             # Not something that went wrong out there, but a mistake in here.
-            self.shell.say(f"A mistake in this program: {sentence(problem)} Its log has the details.", "bad")
+            self.shell.say(f"A mistake in this program: {sentence(problem)} Its log has the details.", "bad", holds)
         else:
-            self.shell.say(sentence(problem), "bad")
+            self.shell.say(sentence(problem), "bad", holds)
 
     def daemon_status(self) -> DaemonStatus | None:
         """Return the state that the daemon wrote last; None if there is none."""

@@ -35,7 +35,7 @@ class HealthWatch:
     def __init__(self, context: AppContext, looked: Callable[[], None]) -> None:
         self._context = context
         self._looked = looked
-        self._looking = False
+        self._looking = self._failing = False
         self._ended = self._took = 0.0
         self._seen: Signature = ()
 
@@ -60,16 +60,16 @@ class HealthWatch:
         )
 
     def _done(self, began: float, found: StatusFindings) -> None:
-        self._looking = False
+        self._looking = self._failing = False
         self._ended = time.monotonic()
         self._took = self._ended - began
         self._context.findings = found
         self._looked()
 
     def _failed(self, problem: Exception) -> None:
-        self._looking = False
+        self._looking, self._failing = False, True
         self._ended = time.monotonic()
-        self._context.failure(problem)
+        self._context.failure(problem, lambda: self._failing)
 
 
 def _log(target: str) -> LogSource | None:

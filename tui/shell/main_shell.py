@@ -4,7 +4,7 @@ It decides the meaning of a key: first the widget in focus, then the commands of
 those of everywhere. It also is the shell on which the context speaks.
 """
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import urwid
@@ -19,9 +19,9 @@ from tui.shell.layers import Body, Layers
 from tui.shell.menu import Menu
 from tui.shell.pasting import Pasting
 from tui.shell.screen import MenuEntry, Screen
+from tui.shell.status_line import StatusLine
 from tui.widgets.dialog import Dialog, ask
 from tui.widgets.focus import leaf_of
-from tui.widgets.steady import SteadyText
 from tui.widgets.text import clean, count_short
 
 __all__ = ["MainShell"]
@@ -46,10 +46,9 @@ class MainShell(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
         self._layers = Layers(self._body)
         self._header = Header()
         self._stale = True  # marks, banners and keys are shown anew with the next picture: once for a burst of keys
-        self._status = SteadyText("", wrap="ellipsis")
-        self._status_look = urwid.AttrMap(self._status, "help")
+        self._status = StatusLine()
         self._keys = KeyBar(self.run)
-        footer = urwid.Pile([self._status_look, self._keys])
+        footer = urwid.Pile([self._status, self._keys])
         super().__init__(urwid.Frame(self._layers, header=self._header, footer=footer))
         self.context = context(self)
         self._health = HealthWatch(self.context, self._looked)
@@ -73,12 +72,8 @@ class MainShell(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
 
     # --- the shell
 
-    def say(self, text: str, tone: str = "") -> None:
-        mark = {"bad": "✗ ", "good": "✓ ", "warn": "! "}.get(tone, "")
-        self._status.set_text(f" {mark}{clean(text, 500)}" if text else "")
-        look: dict[Hashable, Hashable] = {None: tone or "help"}
-        if look != self._status_look.attr_map:
-            self._status_look.set_attr_map(look)
+    def say(self, text: str, tone: str = "", holds: Callable[[], bool] | None = None) -> None:
+        self._status.say(text, tone, holds)
 
     def open(self, dialog: Dialog) -> None:
         self._layers.open(dialog)
@@ -133,6 +128,7 @@ class MainShell(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
         self._stale = False
         if not self.current:
             return
+        self._status.check()
         marked = self._has_changes(self.current)
         self._header.show(self.context, self.current, self.context.daemon_status(), marked=marked)
         self._menu.show(self.current, self._has_changes, self._marks())

@@ -76,12 +76,12 @@ class ExplainScreen(BaseScreen):
     def do(self, command: str) -> bool:
         if command != "explain":
             return False
-        config = self._context.source.config
+        config = self._context.usable_config()
         wrong = next((field for field in self._fields if field.problem), None)
         if config is None:
-            self._context.shell.say("The configuration must be right before it can decide anything.", "bad")
-        elif wrong is not None:
-            self._context.shell.say(f"{wrong.option.label}: {wrong.problem}", "bad")
+            return True
+        if wrong is not None:
+            self._context.shell.say(f"{wrong.option.label}: {wrong.problem}", "bad", lambda: bool(wrong.problem))
         else:
             ip, sender, recipient, login, size, listener = (field.text.strip() for field in self._fields)
             question = Question(ip, sender.strip("<>"), recipient.strip("<>"), login, SIZE.parse(size))

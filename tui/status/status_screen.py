@@ -116,9 +116,8 @@ class StatusScreen(BaseScreen):
         return True
 
     def _start(self) -> None:
-        config = self._context.source.config
+        config = self._context.usable_config()
         if config is None:
-            self._context.shell.say("The configuration must be right first.", "bad")
             return
         self._context.shell.say("Starting the server …")
         self._context.run(lambda: start_server(config), lambda said: self._context.shell.say(said, "good"))
