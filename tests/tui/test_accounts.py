@@ -118,6 +118,23 @@ def test_a_weak_password_needs_a_second_ok(tui: Tui) -> None:
     assert verify(list_accounts(load(path))[0].password, "joe")
 
 
+def test_the_strength_of_a_new_password_stands_below_it(tui: Tui) -> None:
+    tui.go("Accounts").press("p")
+    assert "■" not in tui.dialog_text
+    for text, words in (
+        ("joe", "■□□□ weak: the password is shorter than 8 characters."),
+        ("example2024", "■□□□ weak: the password is the name"),
+        ("secretword", "■■□□ fair"),
+        ("secret worDs", "■■■□ good"),
+        ("secret worDs 4 you", "■■■■ strong"),
+    ):
+        tui.press("ctrl u").type(text)
+        assert words in tui.dialog_text, text
+    tui.press("esc").choose("Discard")
+    tui.press("a").type("bob").press("tab", "tab").type("b0b")
+    assert "■□□□ weak" in tui.dialog_text
+
+
 @pytest.mark.parametrize("screen", ["Accounts", "Aliases"])
 def test_without_a_version_there_is_nothing_to_undo(tui: Tui, screen: str) -> None:
     tui.go(screen).press("u")

@@ -1,6 +1,7 @@
 """Accounts: the mailboxes and their logins. Every change takes effect at once, without Apply."""
 
 from collections.abc import Callable
+from functools import partial
 
 import urwid
 
@@ -9,6 +10,7 @@ from smtpd_classic.config import Config
 from smtpd_classic.config.kinds import SIZE
 from smtpd_classic.config.option import Option
 from tui.accounts.account_fields import AccountEdits, fields_of, new_fields, password_field
+from tui.accounts.password_meter import meter
 from tui.accounts.undo import undo
 from tui.shell.context import AppContext
 from tui.shell.fields_dialog import FieldsDialog, Values
@@ -138,7 +140,13 @@ class AccountsScreen(BaseScreen):
         if account is None:
             return
         title = f"Password of {account.address}"
-        self._sheet(title, "Changed", password_field(), lambda edits, values: edits.set_password(account, values))
+        self._sheet(
+            title,
+            "Changed",
+            password_field(),
+            lambda edits, values: edits.set_password(account, values),
+            account.address,
+        )
 
     def _undo(self) -> None:
         undo(self._context, "users", self.show)
@@ -149,6 +157,7 @@ class AccountsScreen(BaseScreen):
         done: str,
         fields: list[tuple[Option, str]],
         work: Callable[[AccountEdits, Values], tuple[str, str]],
+        address: str = "",
     ) -> None:
         config = self._context.source.config
         if config is None or not self._context.may_edit():
@@ -160,6 +169,7 @@ class AccountsScreen(BaseScreen):
             fields,
             lambda values: work(edits, values),
             lambda found: self._tell_password(done, *found),
+            note=partial(_strength, address),
         ).open()
 
     def _tell_password(self, what: str, address: str, made_up: str) -> None:
@@ -184,6 +194,11 @@ class AccountsScreen(BaseScreen):
         text = f"Delete {account.address}? Its mail stays in {account.mail_place}."
         answers = [("Keep", self._context.shell.close), ("Delete", lambda: really(force=False))]
         self._context.shell.open(ask("Delete the account?", clean(text), answers, self._context.shell.close))
+
+
+def _strength(address: str, name: str, values: Values) -> str:
+    """Return the strength of the password below its field."""
+    return meter(values.get(name, ""), values.get("address", address)) if name == "password" else ""
 
 
 def _read(config: Config) -> tuple[list[Account], list[tuple[str, tuple[str, ...]]]]:

@@ -10,6 +10,7 @@ import urwid
 
 from smtpd_classic.accounts import weakness
 from smtpd_classic.config import Config
+from tui.accounts.password_meter import meter
 from tui.config.apply import settle, tell
 from tui.config.assistant_file import PAGES, NewConfiguration, Page, as_rows, guesses, make, make_again, user_exists
 from tui.config.config_file import ConfigFile
@@ -96,7 +97,10 @@ class Assistant:
             return
         page = PAGES[self._at]
         answers = [(option, self._answers[option.name]) for option in page.questions]
-        fields = [Field(self._context, option, text, text, self._edited) for option, text in answers]
+        fields = [
+            Field(self._context, option, text, text, self._edited, partial(self._strength, option.name))
+            for option, text in answers
+        ]
         rows: list[Flow] = [urwid.Text(page.text), urwid.Divider(), *fields, self._error]
         buttons: list[tuple[str, Pressed]] = [("Next", lambda: self._next(fields)), ("Back", self._back)]
         buttons.append(("Cancel", self._context.shell.close))
@@ -104,6 +108,11 @@ class Assistant:
         dialog = Dialog(title, rows, buttons, self._esc, width=76, words=_words, enter_accepts=True)
         dialog.focus_on(fields[0])
         self._context.shell.open(dialog)
+
+    def _strength(self, name: str) -> str:
+        """Return the strength of the account's password below its field."""
+        answers = self._answers
+        return meter(answers[name], f"{answers['user']}@{answers['domain']}") if name == "password" else ""
 
     def _edited(self, field: Field) -> None:
         self._error.set_text("")

@@ -103,8 +103,8 @@ class Field(urwid.WidgetWrap[urwid.Pile]):
         self._look()
 
     def _changed(self) -> None:
-        self._look()
         self._tell(self)
+        self._look()
 
     def _look(self) -> None:
         changed = self.text != self._original

@@ -1,6 +1,7 @@
 """A dialog of a few fields that are no options of the file, as for an account. OK does its work beside the screen."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 import urwid
@@ -22,14 +23,14 @@ Values = Mapping[str, str]
 
 
 def entry(name: str, kind: Kind[Any], label: str, doc: str, *, required: bool = False) -> Option:
-    """A field of a sheet: shaped as an option, so that it is shown, judged and explained as one."""
+    """Return a field of a dialog: an option, so that it is shown, checked and explained as one."""
     return Option(name, kind, None, label, doc, required=required, restart=False)
 
 
 class FieldsDialog(Generic[T]):
     """`work` gets the texts by name, beside the screen; its exception is shown in the dialog, which stays open then.
 
-    `done` gets its result, after the dialog was closed.
+    `done` gets its result, after the dialog was closed. `note` gives a line below a field, by its name.
     """
 
     def __init__(
@@ -41,12 +42,16 @@ class FieldsDialog(Generic[T]):
         done: Callable[[T], None],
         *,
         width: int = 76,
+        note: Callable[[str, Values], str] = lambda name, values: "",
     ) -> None:
         self._context = context
         self._work = work
         self._done = done
         self._working = False
-        self._fields = [Field(context, option, text, text, self._edited) for option, text in fields]
+        self._fields: list[Field] = []
+        for option, text in fields:
+            told = partial(self._note, note, option.name)
+            self._fields.append(Field(context, option, text, text, self._edited, told))
         self._error = urwid.Text("")
         buttons = [("OK", self._accept), ("Cancel", context.shell.close)]
         esc = esc_asks(context.shell, lambda: any(field.changed for field in self._fields))
@@ -56,6 +61,9 @@ class FieldsDialog(Generic[T]):
 
     def open(self) -> None:
         self._context.shell.open(self._dialog)
+
+    def _note(self, note: Callable[[str, Values], str], name: str) -> str:
+        return note(name, {field.option.name: field.text for field in self._fields})
 
     def _edited(self, field: Field) -> None:
         self._error.set_text("")
