@@ -5,8 +5,11 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from smtpd_classic.approval import APPROVE, Decision, deciding_address
+from smtpd_classic.message.encoded_words import decoded
 from smtpd_classic.message.excerpt import excerpt
 from smtpd_classic.srs import srs_secret
 from tests.reception.world import PASSWORD, USERS, world
@@ -50,3 +53,66 @@ def test_only_the_account_of_a_manager_decides_after_a_login(tmp_path: Path, man
         assert talk.line(line).startswith("250")
     talk.line("DATA")
     assert talk(b"From: ann@example.org\r\n\r\nYes.\r\n.\r\n").decode().startswith(reply)
+
+
+_PIECES = st.sampled_from(
+    [
+        b"Content-Type: multipart/mixed; boundary=b\n",
+        b"Content-Type: multipart/mixed; boundary*0*=utf-16''%00; boundary*1=\n",
+        b"Content-Type: text/plain; charset=punycode\n",
+        b"Content-Type: text/plain; charset*=x\0'y'%FF%00\n",
+        b'Content-Type: text/html; charset="utf-16\n',
+        b"Content-Type: message/rfc822\n",
+        b"Content-Type: message/delivery-status\n",
+        b"Content-Transfer-Encoding: x-uuencode\n",
+        b"Content-Transfer-Encoding: base64\n",
+        b"Content-Disposition: attachment; filename*0*=hex''%zz; filename*=''\n",
+        b"Content-Disposition\xff: \xe9\n",
+        b"begin 644 x\n#86)C\n`\nend\n",
+        b"--b\n",
+        b"--b--\n",
+        b"\n",
+        b"From \0: x\n",
+        b"Words.\n",
+    ]
+)
+
+
+@given(st.lists(_PIECES | st.binary(max_size=40), max_size=30))
+def test_an_excerpt_of_any_content_is_a_short_text(pieces: list[bytes]) -> None:
+    assert len(excerpt(b"".join(pieces), 64).encode()) <= 64
+
+
+@pytest.mark.parametrize(
+    ("header", "body", "shown"),
+    [
+        ("Content-Type: text/plain; charset=klingon", "Grüße", "Grüße"),
+        ("Content-Type: text/plain; charset=hex", "Words", "Words"),
+        ("Content-Type: text/plain; charset*=x%00y''utf", "Words", "Words"),
+        ("Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: base64", "R3LDvMOfZQ==", "Grüße"),
+    ],
+)
+def test_an_excerpt_shows_the_text_of_a_part_that_names_itself_wrongly(header: str, body: str, shown: str) -> None:
+    assert excerpt(f"{header}\n\n{body}".encode()) == shown
+
+
+def test_an_excerpt_shows_the_body_of_a_message_that_is_not_mime() -> None:
+    """So many parts in one another are more than Python's reader can follow."""
+    nested = "".join(f"Content-Type: multipart/mixed; boundary={each}\n\n--{each}\n" for each in range(1100))
+    assert excerpt(f"{nested}\nWords".encode()).startswith("--0\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("=?utf-8?q?Gr=C3?= =?UTF-8?Q?=BC=C3=9Fe?=", "Grüße"),
+        ("=?utf-8?b?R3LD?=\n =?utf-8?b?vMOfZQ==?=", "Grüße"),
+        ("=?utf-8?q?=C3?= =?iso-8859-1?q?=FC?=", "\ufffdü"),
+        ("a =?utf-8?q?b?= c =?utf-8?b?Z?= d", "a b c =?utf-8?b?Z?= d"),
+        ("=?utf-8?q?a?= =?klingon?q?b?= =?utf-8?q?c?=", "a=?klingon?q?b?=c"),
+        ("=?iso-2022-jp?b?GyRCJCIbKEI=?= =?iso-2022-jp?b?GyRCJCQbKEI=?=", "あい"),
+        ("=?unicode_escape?q?=5Cx41?=", "=?unicode_escape?q?=5Cx41?="),
+    ],
+)
+def test_a_letter_that_is_cut_between_two_encoded_words_is_joined(text: str, shown: str) -> None:
+    assert decoded(text) == shown
