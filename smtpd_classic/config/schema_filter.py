@@ -85,7 +85,9 @@ class Filter:
         "Greylisting",
         "suspicious: ask a client to come back after five minutes (451) when SPF does not pass for its message and no "
         "host name leads back to its address. A sender that has come back is known for 36 days after its last "
-        "message. A client in an allowlist does not wait, and neither does one that a look-up leaves in doubt.",
+        "message, and a network of clients (/24, /64) as a whole when 16 of its senders have. A client in an "
+        "allowlist does not wait, and neither does one that a look-up leaves in doubt. The memory is bounded: first "
+        "tries of a network that makes very many of them are forgotten.",
     )
     block_attachments: tuple[str, ...] = option(
         FILE_ENDINGS,

@@ -13,6 +13,7 @@ import pytest
 
 from smtpd_classic.counters import Amount, FileCounterStore, Seen
 from smtpd_classic.counters.shared_store import SharedCounterStore
+from smtpd_classic.policy.greylist_memory import Sender, has_waited
 from smtpd_classic.runtime import BlockRule, Blocks, Failures
 from smtpd_classic.runtime.shared_blocks import SharedBlocks
 from smtpd_classic.shared_state import SharedState, SharedStateDown
@@ -189,6 +190,18 @@ def test_a_password_is_sent_and_never_said(tmp_path: Path) -> None:
         assert SharedState(server.url, b"x", password="very secret").text("greylist", "a") is not None
     finally:
         server.stop()
+
+
+def test_greylisting_remembers_a_sender_exactly(shared: SharedState, tmp_path: Path) -> None:
+    """The largest numbers differ in their last bit alone."""
+    store = SharedCounterStore(shared, FileCounterStore(str(tmp_path)), kind="greylist")
+    sender, other = (Sender("greylist 7", (1 << 52) - each) for each in (1, 2))
+    now = time.time()
+    assert not has_waited(store, sender, now, remember=True)
+    assert not has_waited(store, sender, now + 200, remember=True)
+    for later in (310, 320):
+        assert has_waited(store, sender, now + later, remember=True)
+        assert not has_waited(store, other, now + later, remember=False)
 
 
 # --- failures and blocks
