@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 
 from smtpd_classic.accounts import Account, Accounts, AccountsUnreadable
 from smtpd_classic.config.check_domains import local_domains
@@ -27,7 +28,7 @@ from smtpd_classic.policy.sending_limits import counters_folder
 from smtpd_classic.runtime import Runtime
 from smtpd_classic.shared_state import SharedState
 from smtpd_classic.sharing import counters_for, shared_state_for
-from smtpd_classic.srs import Srs, srs_for
+from smtpd_classic.srs import Srs, srs_for, srs_secret
 from spool import Spool
 
 __all__ = ["Client", "Services"]
@@ -104,6 +105,7 @@ class Services:
             ),
             counters=self.counters,
             greylist=counters_for(greylist_folder(self.config), shared, self.clock, kind="greylist"),
+            secret=partial(srs_secret, self.config.server.spool_folder),
             verify=self.verify,
             connections_of=self.runtime.counters.connections_of,
         )

@@ -17,6 +17,7 @@ class Archive:
         "The addresses that get a copy of each message for a recipient here, from users here too. The copy has the "
         "fields X-Envelope-From and X-Envelope-To with all recipients, Bcc too. It is stored together with the "
         "message, and waits in the queue while the archive is full. A copy that cannot be delivered is put on hold. "
+        "One that comes back here gets no copy of its own: the field X-Archive-Copy shows that it is from this server. "
         "Notices of this server are not archived. Blank: no archive.",
     )
     outgoing: tuple[str, ...] = option(

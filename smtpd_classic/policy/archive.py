@@ -1,11 +1,20 @@
-"""The archives of a message: the addresses that get a copy of it."""
+"""The archives of a message: the addresses that get a copy of it.
 
+A copy that comes back is known by a mark that only this server can write. No field that a stranger can write, such as
+Delivered-To, keeps a message out of the archive.
+"""
+
+import hmac
 from collections.abc import Iterator
 
 from smtpd_classic.message.headers import HeaderBlock
 from smtpd_classic.policy.transaction import Transaction
 
-__all__ = ["archives", "came_from_archive"]
+__all__ = ["archive_mark", "archives", "came_from_archive"]
+
+_DAY_S = 86_400.0
+_VALID_DAYS = 10  # longer than a copy waits in a queue
+_DIGEST = 32
 
 
 def archives(transaction: Transaction) -> tuple[str, ...]:
@@ -36,9 +45,21 @@ def _named(transaction: Transaction) -> Iterator[str]:
             yield from domain.archive_outgoing
 
 
+def archive_mark(transaction: Transaction, address: str) -> str:
+    """Return the field that marks a copy for this archive. Raises OSError."""
+    return f"X-Archive-Copy: {_mark(transaction, address, 0).decode()}\n"
+
+
 def came_from_archive(transaction: Transaction, header: HeaderBlock, address: str) -> bool:
-    """Return True if a stranger brings a copy back that the archive had."""
-    if transaction.peer.originates_here:
+    """Return True if the message is a copy that this archive has had. Raises OSError."""
+    values = header.values(b"x-archive-copy")
+    if not values:
         return False
-    seen = {value.decode("utf-8", "replace").strip("<> ").lower() for value in header.values(b"delivered-to")}
-    return address.lower() in seen
+    return any(_mark(transaction, address, age) in values for age in range(_VALID_DAYS + 1))
+
+
+def _mark(transaction: Transaction, address: str, age: int) -> bytes:
+    """Return the day and an HMAC of it with the archive. Who has read an old copy cannot use its mark for ever."""
+    day = int(transaction.arrival // _DAY_S) - age
+    words = f"archive {day} {address.lower()}".encode("utf-8", "surrogatepass")
+    return f"{day}-{hmac.digest(transaction.rules.sources.secret(), words, 'sha256').hex()[:_DIGEST]}".encode()

@@ -35,8 +35,8 @@ def not_counted(ip: str) -> int:
 class PolicySources(NamedTuple):
     """Facts from outside the policy: octets used by a Maildir, octets free where mail is written, whether an address is
     blocked, the real address behind an SRS address of this server (None if it is none), the sending counters, those
-    of greylisting, the milters, the result of asking the servers of a direct domain about an address ("unknown",
-    "later", or blank), and the number of open connections of a client."""
+    of greylisting, the secret of this server, made at first use, the milters, the result of asking the servers of a
+    direct domain about an address ("unknown", "later", or blank), and the number of open connections of a client."""
 
     quota_used: Callable[[str, str], int]
     free_bytes: Callable[[], int]
@@ -44,6 +44,7 @@ class PolicySources(NamedTuple):
     reverse_srs: Callable[[str], str | None]
     counters: CounterStore
     greylist: CounterStore
+    secret: Callable[[], bytes]
     milters: tuple[FilterClient, ...] = ()
     verify: Callable[[str, str], str] = not_verified
     connections_of: Callable[[str], int] = not_counted

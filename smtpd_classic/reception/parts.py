@@ -12,7 +12,7 @@ from smtpd_classic.domain_name import ascii_domain
 from smtpd_classic.mailauth.author import AuthorProblem, author_domain
 from smtpd_classic.message.headers import HeaderBlock
 from smtpd_classic.policy import Transaction
-from smtpd_classic.policy.archive import archives, came_from_archive
+from smtpd_classic.policy.archive import archive_mark, archives, came_from_archive
 from smtpd_classic.policy.groups import is_automatic, list_id
 from smtpd_classic.postmaster import recipients_of
 from smtpd_classic.smtp.address import NULL_SENDER, split_address
@@ -86,7 +86,7 @@ def archive_parts(transaction: Transaction, header: HeaderBlock) -> list[Message
         if recipients and not came_from_archive(transaction, header, address):
             fields = (
                 f"Delivered-To: {address}\nX-Envelope-From: {transaction.sender or '<>'}\n"
-                f"X-Envelope-To: {_listed(named)}\n"
+                f"X-Envelope-To: {_listed(named)}\n{archive_mark(transaction, address)}"
             )
             parts.append(MessagePart(recipients, f"archive {address}", fields=fields, archive=True))
     return parts

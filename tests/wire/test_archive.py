@@ -33,7 +33,9 @@ def write(world: World, sender: str, *recipients: str, login: str = "", headers:
 
 
 def test_incoming(world: World) -> None:
-    """The copy names the whole envelope; mail for the archive alone, or back from it, gets no copy."""
+    """The copy names the whole envelope; mail for the archive alone gets no copy, and neither does a copy that comes
+    back. No field that a stranger writes keeps a message out of the archive.
+    """
     world.given({})
     world.set(PAGE, ARCHIVE["incoming"], KEEP)
     tag = write(world, "eve@there.test", JOE, ANN)
@@ -46,11 +48,19 @@ def test_incoming(world: World) -> None:
         assert "X-Envelope" not in world.arrives(user, tag)
     alone = write(world, "eve@there.test", KEEP)
     assert "X-Envelope-To" not in world.arrives("keep", alone)
-    back = write(world, "eve@there.test", JOE, headers=(f"Delivered-To: {KEEP}",))
-    world.arrives("joe", back)
+    mark = next(line for line in copy.splitlines() if line.startswith("X-Archive-Copy: "))
+    for sender, fields in (
+        ("eve@there.test", (f"Delivered-To: {KEEP}",)),
+        ("", (f"Delivered-To: {KEEP}", "X-Envelope-From: <>", f"X-Envelope-To: {JOE}", f"{mark[:-4]}0000")),
+    ):
+        forged = write(world, sender, JOE, headers=fields)
+        world.arrives("keep", forged)
+    backs = [write(world, login or "eve@there.test", JOE, login=login, headers=(mark,)) for login in ("", JOE)]
+    for back in backs:
+        world.arrives("joe", back)
     empty = write(world, "", JOE)
     assert "X-Envelope-From: <>\n" in world.arrives("keep", empty)
-    assert [len(world.mail("keep", each)) for each in (tag, alone, back, empty)] == [1, 1, 0, 1]
+    assert [len(world.mail("keep", each)) for each in (tag, alone, empty, *backs)] == [1, 1, 1, 0, 0]
 
 
 def test_outgoing(world: World) -> None:
