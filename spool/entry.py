@@ -34,11 +34,15 @@ _QUARANTINED = frozenset({JUNK, QUARANTINE})
 
 
 class Hold(NamedTuple):
-    """The reason why a message waits until an administrator releases it, details in one line, and since when."""
+    """The reason why a message waits until an administrator releases it, details in one line, and since when.
+
+    `approval` names the section of an approval that the message needs after the release.
+    """
 
     reason: str = BY_HAND
     text: str = ""
     since: float = 0.0
+    approval: str = ""
 
     def __str__(self) -> str:
         return f"{self.reason}: {self.text}" if self.text else self.reason
@@ -69,7 +73,8 @@ class Envelope:
     `originates_here`: from an authenticated, trusted or local client, so that header replacement applies.
     `forwarded_from`: the local alias through which the message leaves again. `sign`: its copies for other servers get a
     signature of the author's domain (DKIM). `fields` are put on top of every copy; `junk` sends the copies for
-    mailboxes here into the junk folders. `archive`: a copy for an archive, which is never given up.
+    mailboxes here into the junk folders. `archive`: a copy for an archive, which is never given up. `author`: the
+    sender of the message, if the reverse-path of the copy is another one (that of a group).
     """
 
     sender: str
@@ -86,6 +91,12 @@ class Envelope:
     fields: str = ""
     junk: bool = False
     archive: bool = False
+    author: str = ""
+
+    @property
+    def origin(self) -> str:
+        """Return the address that gets the notices about a hold."""
+        return self.author or self.sender
 
 
 class Entry(NamedTuple):
@@ -120,6 +131,7 @@ class State:
     length of all earlier holds, in which the life time in the queue stood still. `quarantined` stays after a release.
     `uncounted`: it was over a sending limit; its recipients are counted after the release. `hold_notified`: the sender
     knows of the hold, or the managers do. `decision`: “approved by …” or “refused by …”, until the sender is told.
+    `approval`: the section of an approval that the message needs after its present hold.
     """
 
     recipients: tuple[RecipientState, ...]
@@ -138,6 +150,7 @@ class State:
     uncounted: bool = False
     hold_notified: bool = False
     decision: str = ""
+    approval: str = ""
 
     @property
     def hold(self) -> Hold | None:
@@ -145,8 +158,13 @@ class State:
         return Hold(self.hold_reason or BY_HAND, self.hold_text, self.held_since) if self.held else None
 
     def on_hold(self, hold: Hold) -> "State":
-        """Return the state with this hold. One that is held already keeps the time at which that began."""
+        """Return the state with this hold. One that is held already keeps the time at which that began. Approval is
+        still needed after a hold that takes its place.
+        """
         since = self.held_since if self.held else hold.since
+        approval = hold.approval or self.approval
+        if self.held and self.hold_reason == APPROVAL and hold.reason not in {APPROVAL, UNDELIVERABLE}:
+            approval = self.hold_text
         return replace(
             self,
             held=True,
@@ -154,7 +172,8 @@ class State:
             hold_text=hold.text,
             held_since=since,
             quarantined=self.quarantined or hold.is_quarantine,
-            uncounted=self.uncounted or hold.reason in {OVER_LIMIT, APPROVAL},
+            uncounted=self.uncounted or hold.is_quarantine or hold.reason in {OVER_LIMIT, APPROVAL},
+            approval=approval,
         )
 
     def after(
@@ -179,12 +198,17 @@ class State:
         )
 
     def released(self, now: float) -> "State":
-        """Return the state without a hold. The life time in the queue goes on `now`."""
+        """Return the state without a hold, or on hold for the approval that is needed after it. The life time in the
+        queue goes on `now`.
+        """
         decision = self.decision
         if self.held and self.hold_reason == APPROVAL and not decision:
             decision = f"approved by {ADMINISTRATOR}"
         held_s = self.held_s + (max(now - self.held_since, 0.0) if self.held_since else 0.0)
-        return replace(self, held=False, hold_reason="", hold_text="", held_since=0.0, held_s=held_s, decision=decision)
+        state = replace(self, held_s=held_s, decision=decision, approval="")
+        if self.approval:
+            return replace(state, hold_reason=APPROVAL, hold_text=self.approval, held_since=now, uncounted=True)
+        return replace(state, held=False, hold_reason="", hold_text="", held_since=0.0)
 
     def decided(self, by: str, *, approved: bool, now: float) -> "State":
         """Return the state after the decision of a manager; a refused message stays on hold until it is returned."""

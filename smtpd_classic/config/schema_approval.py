@@ -22,7 +22,8 @@ class Approval:
         choice("outside", "inside", "both"),
         "outside",
         "Recipients",
-        "The recipients that wait: those of other servers, those here, or both. All others get the message at once.",
+        "The recipients that wait: those of other servers, those here, or both. All others get the message at once. "
+        "A message that a filter or an administrator puts on hold waits for approval after its release.",
     )
     managers: tuple[str, ...] = required(
         MEMBERS,

@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 from smtpd_classic.log import WARNING, printable
 from smtpd_classic.mailstore.incoming import Incoming
 from smtpd_classic.mailstore.store import MailStoreBroken, MailStoreFull
-from smtpd_classic.reception.parts import MessagePart
+from smtpd_classic.reception.parts import MessagePart, both
 from smtpd_classic.services import Services
 from spool import Draft, Envelope, Hold, NoSuchEntry, NotClaimed, Recipient, SpoolBroken, SpoolFull, new_queue_id
 from spool.entry import JUNK
@@ -44,8 +44,8 @@ class Destination(Protocol):
     def fill(self, position: int, data: bytes) -> None:
         """Replace octets that were written to keep room for fields."""
 
-    def junk(self, held: tuple[Recipient, ...]) -> None:
-        """Put the message into the Maildirs for junk. Queue copies for `held` on hold, for a person to release."""
+    def junk(self) -> None:
+        """Put the message into the Maildirs for junk."""
 
     def commit(self, envelope: Callable[[], Envelope], now: float) -> tuple[Recipient, ...]:
         """Return the recipients that have the message already; the queue has the message for the others, with the
@@ -113,13 +113,17 @@ class QueueDestination:
     def fill(self, position: int, data: bytes) -> None:
         raise ValueError("a queue file keeps the fields in its trailer")
 
-    def junk(self, held: tuple[Recipient, ...]) -> None:
-        if held:
-            self.hold_for(held, Hold(JUNK))
+    def junk(self) -> None:
+        """Do nothing: the envelope names junk, and the delivery chooses the Maildir."""
 
     def hold_for(self, recipients: tuple[Recipient, ...], hold: Hold) -> None:
         """Let these recipients get a copy of their own, on hold."""
         self._parts.append(MessagePart(recipients, hold=hold))
+
+    def hold_all(self, hold: Hold) -> None:
+        """Put the message and its copies on hold, as a check has decided."""
+        self.hold = hold if self.hold is None else both(hold, self.hold)
+        self._parts = [replace(each, hold=hold if each.hold is None else both(hold, each.hold)) for each in self._parts]
 
     def add_parts(self, header: bytes, parts: list[MessagePart]) -> None:
         """Let these parts get copies of their own. `header` is the header block as it was written."""
@@ -213,7 +217,7 @@ class MailboxesDestination:
     def fill(self, position: int, data: bytes) -> None:
         self._incoming.overwrite(position, data)
 
-    def junk(self, held: tuple[Recipient, ...]) -> None:
+    def junk(self) -> None:
         self._is_junk = True
 
     def _place(self, mailbox: MailboxDestination) -> str:

@@ -1,6 +1,5 @@
 """A message during reception: its envelope, its destination, and its log lines."""
 
-from dataclasses import replace
 from typing import NamedTuple
 
 from smtpd_classic.log import printable
@@ -9,7 +8,7 @@ from smtpd_classic.message.trace import envelope_to, return_path, without_delive
 from smtpd_classic.policy import Disposition, Transaction
 from smtpd_classic.policy.approvals import approval_for
 from smtpd_classic.policy.archive import archives
-from smtpd_classic.policy.recipients import resolve
+from smtpd_classic.policy.recipients import resolve, takes_mail
 from smtpd_classic.reception.acceptance import Acceptance, log_acceptance, summaries
 from smtpd_classic.reception.deciding import decide
 from smtpd_classic.reception.destination import (
@@ -19,17 +18,16 @@ from smtpd_classic.reception.destination import (
     MailboxesDestination,
     QueueDestination,
 )
-from smtpd_classic.reception.division import Division
+from smtpd_classic.reception.division import Division, is_forwarded
 from smtpd_classic.reception.header import HeaderEditor
 from smtpd_classic.reception.journal import ReceptionLog
-from smtpd_classic.reception.parts import MessagePart, archive_parts, group_parts, groups_of
+from smtpd_classic.reception.parts import archive_parts, group_parts, groups_of
 from smtpd_classic.services import Services
 from smtpd_classic.smtp.events import RcptTo
 from smtpd_classic.smtp.replies import JUNK_IS_NOT_FORWARDED, accepted
 from smtpd_classic.smtp.reply import Reply
 from smtpd_classic.smtp.session import ServerSession
 from spool import Envelope, Hold, Recipient
-from spool.entry import JUNK
 
 __all__ = ["IncomingMessage", "Placed"]
 
@@ -171,14 +169,19 @@ class IncomingMessage:
         return b"".join(check.fields() for check in self._checks)
 
     def settle(self, disposition: Disposition) -> Reply | None:
-        """Apply the changes of recipients. Refuse a message for the junk folder when all its recipients are elsewhere:
-        junk is never forwarded."""
+        """Apply the changes of recipients. Refuse a message for the junk folder if all its recipients are elsewhere,
+        members of groups too: junk is never forwarded."""
         if disposition.added or disposition.removed:
             self._change_recipients(disposition)
         self._junk = bool(disposition.junk)
-        if self._junk and all(self._is_forwarded(each) for each in self._recipients):
-            return JUNK_IS_NOT_FORWARDED
-        return None
+        return JUNK_IS_NOT_FORWARDED if self._junk and self._leads_elsewhere() else None
+
+    def _leads_elsewhere(self) -> bool:
+        accounts = self._services.accounts
+        ends = [is_forwarded(each, self._kept) for each in self._recipients]
+        for group in groups_of(self._transaction):
+            ends += [accounts.account(member) is None for member in accounts.members_of(group).ends]
+        return bool(ends) and all(ends)
 
     def _change_recipients(self, disposition: Disposition) -> None:
         transaction, removed = self._transaction, {each.lower() for each in disposition.removed}
@@ -188,10 +191,10 @@ class IncomingMessage:
             resolved = resolve(transaction.rules, added)
             if resolved.remote and added in disposition.forwarded_by:
                 resolved = resolved._replace(address=disposition.forwarded_by[added])
-            if resolved.targets or resolved.groups:
+            if takes_mail(transaction.rules, resolved):
                 kept.append((RcptTo(added), resolved))
             else:
-                self._journal.warning(f"{self.queue_id}: a check added the recipient {added}, which does not exist")
+                self._journal.warning(f"{self.queue_id}: a check added the recipient {added}, which gets no mail")
         if disposition.added and not kept:  # the message must not be lost for an address that is gone
             kept = before
         transaction.paths = [path for path, _ in kept]
@@ -199,10 +202,6 @@ class IncomingMessage:
         self._expand()
         if not self._recipients and not self._apart:
             disposition.discard = disposition.discard or "no recipient is left"
-
-    def _is_forwarded(self, recipient: Recipient) -> bool:
-        """Return True if this recipient is elsewhere and stands behind a local address."""
-        return bool(recipient.original) and recipient.address not in self._kept
 
     def commit(self, destination: Destination, header: HeaderBlock, disposition: Disposition) -> Reply:
         """Store the message, and return the reply once it is durable. Raises the error of the disk."""
@@ -212,9 +211,14 @@ class IncomingMessage:
         if not parts and not self._recipients:
             destination.abandon()
             return self.discard("no recipient is left")
-        parts = self._prepare(destination, disposition, parts)
+        if self._room:
+            fields = self._fields()
+            destination.fill(self._fields_at, fields[:-1] + b" " * (self._room - len(fields)) + b"\n")
         division = Division(self._services, self._journal, self._transaction, destination, self._recipients, parts)
-        refusal = None if disposition.hold else division.divide()
+        if self._junk:
+            division.keep_junk_here(self._kept)
+        reason, _, details = disposition.hold.partition(": ")
+        refusal = division.divide(Hold(reason, details) if reason else None)
         if refusal is not None:
             destination.abandon()
             self.refused(refusal)
@@ -230,28 +234,11 @@ class IncomingMessage:
         except BaseException:
             division.sending.give_back()
             raise
-        number = len(self._recipients) + sum(len(part.recipients) for part in parts)
-        message_id, hold = header.first(b"message-id") or self.editor.own_id(), disposition.hold or division.held
-        signs = self._sign or not self._originates_here
-        found = Acceptance(number, delivered, message_id, self._arrival, came, hold, self._junk, signs)
+        number = len(self._recipients) + sum(len(part.recipients) for part in parts if part.what)
+        message_id, signs = header.first(b"message-id") or self.editor.own_id(), self._sign or not self._originates_here
+        found = Acceptance(number, delivered, message_id, self._arrival, came, division.held, self._junk, signs)
         log_acceptance(self._services, self._journal, self._transaction, found)
         return accepted(self.queue_id)
-
-    def _prepare(
-        self, destination: Destination, disposition: Disposition, parts: list[MessagePart]
-    ) -> list[MessagePart]:
-        """Apply the decisions of the checks to the message. Return its parts with the same hold."""
-        if self._room:
-            fields = self._fields()
-            destination.fill(self._fields_at, fields[:-1] + b" " * (self._room - len(fields)) + b"\n")
-        hold = Hold(JUNK) if self._junk else None
-        if self._junk:
-            self._keep_junk_here(destination)
-        if disposition.hold:
-            assert isinstance(destination, QueueDestination)
-            reason, _, details = disposition.hold.partition(": ")
-            destination.hold = hold = Hold(reason, details)
-        return parts if hold is None else [replace(part, hold=hold) for part in parts]
 
     def discard(self, reason: str) -> Reply:
         """Accept the message without storing it, as a check has decided."""
@@ -259,15 +246,6 @@ class IncomingMessage:
         said = f"{self.queue_id}: discard: DATA from {client}: {printable(reason, 256)}; from=<{sender}>"
         self._journal.write([("smtpd", said)])
         return accepted(self.queue_id)
-
-    def _keep_junk_here(self, destination: Destination) -> None:
-        """Put junk into the junk folders. Drop copies for elsewhere if the address keeps a local one, else hold them
-        for a decision of the administrator."""
-        kept_by = {each.original for each in self._recipients if each.address in self._kept}
-        forwarded = [each for each in self._recipients if self._is_forwarded(each)]
-        held = tuple(each for each in forwarded if each.original not in kept_by)
-        self._recipients = [each for each in self._recipients if each not in forwarded]
-        destination.junk(held)
 
     def refused(self, reply: Reply) -> None:
         verdict = self._transaction.verdict

@@ -10,15 +10,18 @@ from urllib.parse import quote
 from smtpd_classic.accounts.groups import BOUNCES, MailGroup
 from smtpd_classic.domain_name import ascii_domain
 from smtpd_classic.mailauth.author import AuthorProblem, author_domain
+from smtpd_classic.message.encoded_words import decoded
 from smtpd_classic.message.headers import HeaderBlock
+from smtpd_classic.message.phrase import phrase
 from smtpd_classic.policy import Transaction
 from smtpd_classic.policy.archive import archive_mark, archives, came_from_archive
 from smtpd_classic.policy.groups import is_automatic, list_id
 from smtpd_classic.postmaster import recipients_of
 from smtpd_classic.smtp.address import NULL_SENDER, split_address
 from spool import Envelope, Hold, Recipient
+from spool.entry import APPROVAL
 
-__all__ = ["MessagePart", "archive_parts", "group_parts", "groups_of", "split"]
+__all__ = ["MessagePart", "archive_parts", "both", "group_parts", "groups_of", "split"]
 
 
 @dataclass(slots=True)
@@ -49,8 +52,8 @@ class MessagePart:
                 fields=self.fields + whole.fields,
                 archive=True,
             )
-        sender = whole.sender if self.sender is None else self.sender
-        return replace(whole, recipients=self.recipients, sender=sender, fields=self.fields + whole.fields)
+        made = replace(whole, recipients=self.recipients, fields=self.fields + whole.fields)
+        return made if self.sender is None else replace(made, sender=self.sender, author=whole.sender)
 
 
 def groups_of(transaction: Transaction) -> tuple[str, ...]:
@@ -138,13 +141,13 @@ def _edited(raw: bytes, prefix: str, reply_to: str) -> bytes:
 
 def _with_prefix(raw: bytes, prefix: str) -> bytes:
     """Return the header block with the text before its subject, unless the subject has it, as in an answer."""
-    text = prefix.encode() if prefix.isascii() else _encoded_word(prefix)
+    text = prefix.encode() if prefix.isascii() else phrase(prefix)
     found = HeaderBlock(raw).fields(b"subject")
     if not found:
         return _with_field(raw, b"Subject: " + text + b"\n")
     field = found[0]
     value = raw[field.value : field.end]
-    if text in value:
+    if prefix in decoded(value.replace(b"\n", b"").decode("utf-8", "replace")):
         return raw
     return raw[: field.value] + b" " + text + b" " + value.lstrip(b" \t") + raw[field.end :]
 
@@ -155,23 +158,20 @@ def _with_field(raw: bytes, field: bytes) -> bytes:
     return before + field + raw[end:]
 
 
-def _encoded_word(text: str) -> bytes:
-    """Return the text as one word of RFC 2047."""
-    letters = "".join(
-        chr(octet) if chr(octet).isascii() and chr(octet).isalnum() else "_" if octet == 32 else f"={octet:02X}"
-        for octet in text.encode()
-    )
-    return f"=?utf-8?q?{letters}?=".encode()
-
-
 def split(parts: Iterable[MessagePart], apart: Callable[[Recipient], bool], hold: Hold) -> list[MessagePart]:
     """Return the parts, with the recipients that must wait in parts of their own, on hold."""
     made: list[MessagePart] = []
     for part in parts:
-        waiting = tuple(each for each in part.recipients if apart(each)) if part.hold is None else ()
+        waiting = tuple(each for each in part.recipients if apart(each))
         left = tuple(each for each in part.recipients if each not in waiting) if waiting else part.recipients
         if left:
             made.append(replace(part, recipients=left))
         if waiting:
-            made.append(replace(part, recipients=waiting, hold=hold))
+            made.append(replace(part, recipients=waiting, hold=hold if part.hold is None else both(part.hold, hold)))
     return made
+
+
+def both(first: Hold, second: Hold) -> Hold:
+    """Return the first hold, with the approval of the second one after it."""
+    approval = second.text if second.reason == APPROVAL else second.approval
+    return first._replace(approval=first.approval or approval)
