@@ -81,7 +81,7 @@ class ApprovalNotices:
 
     def tell_approved(self, claim: Claim) -> None:
         """Notify the sender that its message was approved. Raises SpoolFull and SpoolBroken."""
-        sender, decision = claim.entry.envelope.sender, claim.state.decision
+        sender, decision = claim.entry.envelope.origin, claim.state.decision
         words = _APPROVED.format(recipients=_recipients(claim), decision=decision, subject=_subject(_beginning(claim)))
         if sender != NULL_SENDER and (problem := self.mail.send_to(sender, "Your message was approved", words)):
             self.journal.warning(claim.entry.queue_id, f"the sender could not be told of the approval: {problem}")
@@ -102,7 +102,7 @@ def _subject(content: bytes) -> str:
 
 def _sender(claim: Claim) -> str:
     envelope = claim.entry.envelope
-    return envelope.login or envelope.sender or envelope.client
+    return envelope.login or envelope.origin or envelope.client
 
 
 def _recipients(claim: Claim) -> str:

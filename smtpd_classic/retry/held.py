@@ -15,7 +15,7 @@ from smtpd_classic.policy.sending_limits import group_of, limits_for
 from smtpd_classic.retry.approvals import ApprovalNotices
 from smtpd_classic.retry.context import DeliveryContext
 from smtpd_classic.retry.notices import NoticeResult
-from spool import WAITING, Claim, Hold, NoSuchEntry, Recipient, Spool, SpoolBroken, SpoolFull
+from spool import WAITING, Claim, Entry, EntryContent, Hold, NoSuchEntry, Recipient, Spool, SpoolBroken, SpoolFull
 from spool.entry import APPROVAL, OVER_LIMIT, RESTORED, UNDELIVERABLE
 
 __all__ = ["HeldMessages"]
@@ -36,6 +36,24 @@ class _Known(NamedTuple):
     hold: Hold
     until: float
     size: int
+
+
+class _AuthorsMessage(NamedTuple):
+    """A message on hold for the notices to its author: the copy of a group has another reverse-path."""
+
+    claim: Claim
+
+    @property
+    def entry(self) -> Entry:
+        entry = self.claim.entry
+        return entry._replace(envelope=replace(entry.envelope, sender=entry.envelope.origin))
+
+    @property
+    def quarantined(self) -> bool:
+        return self.claim.quarantined
+
+    def open_content(self) -> EntryContent:
+        return self.claim.open_content()
 
 
 @dataclass(slots=True)
@@ -78,8 +96,8 @@ class HeldMessages:
         group = group_of(envelope.login, envelope.client)
         try:
             wanted = not self.counters.take(group, [Amount("held notice", 1, _HOUR_S, 1)]).over
-            late = [(each, _status(each, "delayed", _WAITS, now)) for each in envelope.recipients]
-            if not wanted or self.context.notices.delayed(claim, late):
+            late = [(each, _status(each, "delayed", _WAITS, now)) for each in _waiting(claim)]
+            if not wanted or self.context.notices.delayed(_AuthorsMessage(claim), late):
                 claim.record(replace(claim.state, hold_notified=True))
         except (OSError, SpoolBroken, SpoolFull) as problem:
             self.context.journal.warning(claim.entry.queue_id, str(problem))
@@ -102,11 +120,11 @@ class HeldMessages:
 
     def count_released(self, claim: Claim) -> None:
         """Count the recipients elsewhere of a message that was not counted at its commit and is released. No limit is
-        asked again.
+        asked again, and strangers have none.
         """
         envelope = claim.entry.envelope
         group = group_of(envelope.login, envelope.client)
-        rows = (row for row in claim.state.recipients if row.state == WAITING)
+        rows = (row for row in claim.state.recipients if row.state == WAITING and envelope.originates_here)
         waiting = {row.address for row in rows if not self.is_local_domain(row.address.rpartition("@")[2])}
         limits = limits_for(self.config, group)
         seen = limits.without_limits().seen(waiting) if group.startswith("account ") else None
@@ -163,12 +181,8 @@ class HeldMessages:
 
     def _return(self, claim: Claim, said: str, now: float) -> None:
         """Return the message to its sender with this sentence, and remove it."""
-        failures = [
-            (recipient, _status(recipient, "failed", said, now))
-            for recipient, row in zip(claim.entry.envelope.recipients, claim.state.recipients, strict=True)
-            if row.state == WAITING
-        ]
-        result = self.context.notices.failed(claim, failures)
+        failures = [(each, _status(each, "failed", said, now)) for each in _waiting(claim)]
+        result = self.context.notices.failed(_AuthorsMessage(claim), failures)
         try:
             if result is NoticeResult.TOLD:
                 self.context.journal.returned(claim.entry, said)
@@ -205,6 +219,16 @@ class HeldMessages:
                     size -= claim.entry.size
                     self.context.journal.warning(queue_id, "the quarantine is larger than quarantine_size")
                     self._delete(claim, "the quarantine is full")
+
+
+def _waiting(claim: Claim) -> list[Recipient]:
+    """Return the recipients that wait, as the author knows them: a group stands for its members."""
+    envelope = claim.entry.envelope
+    pairs = zip(envelope.recipients, claim.state.recipients, strict=True)
+    waiting = [recipient for recipient, row in pairs if row.state == WAITING]
+    if not envelope.author:
+        return waiting
+    return [Recipient(name) for name in dict.fromkeys(each.original or each.address for each in waiting)]
 
 
 def _status(recipient: Recipient, action: str, said: str, now: float) -> RecipientStatus:

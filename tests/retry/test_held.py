@@ -98,6 +98,23 @@ def test_after_hold_time_a_message_is_returned_with_the_reason(tmp_path: Path) -
         until(lambda: "status=expired, returned to sender (The message was on hold" in world.log(), explain=world.log)
 
 
+@pytest.mark.parametrize("hold", [Hold(BY_HAND), Hold(APPROVAL, "sales")], ids=["by hand", "approval"])
+def test_the_author_of_a_group_copy_is_told_of_its_end(tmp_path: Path, hold: Hold) -> None:
+    """The owner of the group gets the bounces of delivery, and nothing about the hold; no member is named."""
+    recipients = tuple(Recipient(each, original="staff@us.test") for each in (BOB, "sue@example.org"))
+    envelope = Envelope("staff-bounces@us.test", recipients, originates_here=True, author=JOE)
+    with running(tmp_path, FakeHost(), text="[limits]\nhold_time = 3d\n[basic]\ncopy_bounces = none\n") as world:
+        with world.spool.draft(new_queue_id(world.clock.now)) as draft:
+            draft.write(MESSAGE)
+            queue_id = draft.commit(envelope, world.clock.now, hold)
+        world.later(3 * DAY + 1)
+        world.gone(queue_id)
+        said = " ".join(text_of(world.arrived(JOE)[0]).split())
+        assert "could not be delivered to <staff@us.test>" in said
+        assert BOB not in said
+        world.empty()
+
+
 def test_a_hold_ended_before_its_time_is_forgotten(tmp_path: Path) -> None:
     with running(tmp_path, FakeHost()) as world:
         queue_id = put(world, Hold(), BOB)
