@@ -129,12 +129,14 @@ class AddressBook:
         return ResolvedAddress(how, tuple(each for each in ends if each not in groups) if groups else ends, groups)
 
     def members_of(self, group: str) -> GroupMembers:
-        """Return the members of a group, those of groups among them too. Raises AccountsUnreadable."""
+        """Return the members of a group and of groups in it, but no disabled account. Raises AccountsUnreadable."""
         found = self._members.get(group)
         if found is None:
             seen = {group}
             ends = self.expanded(self.groups[group].members, group, through_groups=True, seen=seen)
-            found = self._members[group] = GroupMembers(ends, frozenset(seen))
+            owners = [self._account_of(end) for end in ends]
+            living = [end for end, owner in zip(ends, owners, strict=True) if owner is None or owner.status != DISABLED]
+            found = self._members[group] = GroupMembers(tuple(living), frozenset(seen))
         return found
 
     def _ends(self, step: _Step, origin: str) -> tuple[str, ...]:

@@ -16,7 +16,8 @@ class Group:
         "Members",
         "The addresses that get a copy of each message to the group: accounts, aliases, other groups, or addresses "
         "elsewhere. An address that is reached in several ways gets one copy. The members of another group get the "
-        "copy of this group, and its rules do not apply.",
+        "copy of this group, and its rules do not apply. A disabled account gets none. Junk reaches the junk folders "
+        "of members here, and is held for the others.",
     )
     owner: str = required(
         ADDRESS,

@@ -4,9 +4,11 @@ Rule 1: an author is known by a login or by a DMARC pass, never by an address al
 Rule 2: mail for the postmaster always gets through, also if the postmaster is a group.
 """
 
+import re
 from collections.abc import Iterator
 
 from smtpd_classic.accounts.groups import MailGroup
+from smtpd_classic.domain_name import ascii_domain
 from smtpd_classic.filters.patterns import NamePatterns
 from smtpd_classic.mailauth.words import ResultWord
 from smtpd_classic.message.authors import read_authors
@@ -14,11 +16,14 @@ from smtpd_classic.message.headers import HeaderBlock
 from smtpd_classic.message.mailboxes import Unreadable
 from smtpd_classic.policy.authentication import is_checked
 from smtpd_classic.policy.transaction import ResolvedRecipient, Transaction
+from smtpd_classic.smtp.address import split_address
 from smtpd_classic.smtp.events import Event, HeaderRead, RcptTo
 from smtpd_classic.smtp.replies import AUTOMATIC_NOT_DISTRIBUTED, MAIL_LOOP, NO_SUCH_USER, group_refused
 from smtpd_classic.smtp.reply import Reply
 
 __all__ = ["is_automatic", "list_id", "post", "proven_author"]
+
+_NO_ATEXT = re.compile(r"[^A-Za-z0-9!#$%&'*+/?^_`{|}~.-]|^\.|\.\.+|\.$")  # RFC 2919 2: a dot-atom-text
 
 
 def post(transaction: Transaction, event: Event) -> Reply | None:
@@ -106,7 +111,7 @@ def _automatic(transaction: Transaction) -> Reply | None:
     named = [each for each in transaction.recipients if each.groups and not each.postmaster]
     if not named or header is None:
         return None
-    ids = [value.rpartition(b"<")[2].rstrip(b"> ").lower() for value in header.values(b"list-id")]
+    ids = {value.rpartition(b"<")[2].rstrip(b"> ").lower() for value in header.values(b"list-id")}
     if any(list_id(group).encode().lower() in ids for each in named for group in each.groups):
         return MAIL_LOOP
     only_groups = all(not each.targets and not each.postmaster for each in transaction.recipients)
@@ -120,5 +125,7 @@ def is_automatic(sender: str, header: HeaderBlock) -> bool:
 
 
 def list_id(group: str) -> str:
-    """Return the List-Id of a group (RFC 2919) without its brackets."""
-    return group.replace("@", ".")
+    """Return the List-Id of a group (RFC 2919) without its brackets. An octet that it may not have is written =XX."""
+    local, domain = split_address(group)
+    label = _NO_ATEXT.sub(lambda found: "".join(f"={octet:02X}" for octet in found[0].encode()), local)
+    return f"{label}.{ascii_domain(domain)}"

@@ -1,6 +1,8 @@
 """Groups, from the screen to the wire."""
 
 import re
+from email.header import decode_header, make_header
+from urllib.parse import quote
 
 import pytest
 
@@ -115,6 +117,54 @@ def test_subject_prefix(world: World) -> None:
     tag = world.tag()
     post(world, tag, login="")
     assert f"\nSubject: {tag}\n" in world.arrives("ann", tag)
+
+
+def test_a_prefix_of_any_letters_is_encoded_and_found_again(world: World) -> None:
+    prefix = "[Büro der Geschäftsführung, Ländergruppe Süd und Österreich]"
+    given(world, subject_prefix=prefix)
+    tag = world.tag()
+    post(world, tag)
+    subject = re.search(r"\nSubject:((?: .*\n)+)", world.arrives("ann", tag))
+    assert subject
+    assert max(map(len, re.findall(r"=\?\S+\?=", subject[1]))) <= 75  # RFC 2047 2
+    assert str(make_header(decode_header(subject[1].strip()))) == f"{prefix} {tag}"
+    tag = world.tag()
+    post(world, f"Re: =?utf-8?q?{quote(prefix).replace('%', '=')}?= {tag}")
+    assert len(decode_header(world.arrives("ann", tag).partition("\nSubject: ")[2].partition("\n")[0])) == 3
+
+
+def test_the_name_of_a_list_is_ascii(world: World) -> None:
+    """RFC 2919: it is a dot-atom-text, also for a group with an address that needs SMTPUTF8."""
+    world.given({"group büro@example.test": {"members": f"{JOE}, {ANN}", "owner": JOE}})
+    tag = world.tag()
+    with world.client(JOE) as client:
+        assert client.docmd(f"MAIL FROM:<{JOE}> SMTPUTF8")[0] == 250
+        client.send("RCPT TO:<büro@example.test>\r\n".encode())
+        assert client.getreply()[0] == 250
+        assert client.content(world.text(tag)).startswith("250")
+    copy = world.arrives("ann", tag)
+    assert "\nList-Id: <b=C3=BCro.example.test>\nList-Post: <mailto:b%C3%BCro@example.test>\n" in copy
+    with world.client(JOE) as client:
+        assert client.docmd(f"MAIL FROM:<{JOE}> SMTPUTF8")[0] == 250
+        client.send("RCPT TO:<büro@example.test>\r\n".encode())
+        assert client.getreply()[0] == 250
+        assert client.content(world.text(tag, JOE, "List-Id: <b=C3=BCro.example.test>")).startswith("554 5.4.6")
+
+
+def test_a_disabled_member_gets_no_mail(world: World) -> None:
+    given(world, members=f"{ANN}, off@example.test")
+    made = world.instance.run("user", "add", "off@example.test", "--password-stdin", input="secret word")
+    assert made.returncode == 0, made.stderr
+    assert world.command("user", "status", "off@example.test", "disabled").returncode == 0
+    world.reload()
+    tag = world.tag()
+    assert post(world, tag).startswith("250")
+    world.arrives("ann", tag)
+    assert not world.mail("off", tag)
+    given(world, members="off@example.test")
+    assert post(world, world.tag()).startswith("550 5.1.1")
+    given(world)
+    assert world.command("user", "delete", "off@example.test").returncode == 0
 
 
 def test_reply_to(world: World) -> None:
