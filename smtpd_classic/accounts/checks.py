@@ -4,6 +4,7 @@ import os
 import pwd
 import stat
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from smtpd_classic.accounts.account import DISABLED, AccountsUnreadable
 from smtpd_classic.accounts.address import DomainTable
@@ -24,6 +25,8 @@ from smtpd_classic.config.schema import Config
 from smtpd_classic.smtp.address import split_address
 
 __all__ = ["check", "findings", "load_aliases", "load_users"]
+
+_RULES_WITH_ADDRESS = {"redirect": "redirects nothing.", "copy": "makes no copy."}
 
 
 def check(config: Config, table: DomainTable) -> list[Problem]:
@@ -133,6 +136,11 @@ def _leads_nowhere(table: DomainTable, book: AddressBook, address: str) -> bool:
         return False
 
 
+def _gets_no_mail(table: DomainTable, book: AddressBook, address: str) -> bool:
+    account = book.accounts.get(address)
+    return _leads_nowhere(table, book, address) or (account is not None and account.status == DISABLED)
+
+
 def _is_too_many(book: AddressBook, targets: tuple[str, ...]) -> bool:
     try:
         book.expanded(targets)
@@ -194,23 +202,38 @@ def _config_problems(config: Config, table: DomainTable, book: AddressBook) -> I
     elif (account := book.accounts.get(postmaster)) is not None and account.status == DISABLED:
         said = f"the account of the postmaster {postmaster} is disabled."
         yield Problem(config.path, config.line("basic", "postmaster"), said)
-    for title, option, addresses in _named_addresses(config):
-        if dead := [each for each in addresses if _leads_nowhere(table, book, table.canonical(each))]:
-            yield Problem(
-                config.path, config.line(title, option), f"there is no {', '.join(dead)} here for the archive."
-            )
+    for each in _named_addresses(config):
+        if dead := [name for name in each.addresses if _gets_no_mail(table, book, table.canonical(name))]:
+            said = f"there is no {', '.join(dead)} here {each.use}"
+            yield Problem(config.path, config.line(each.title, each.option), said, each.severity)
     for domain in config.domains:
         if domain.catch_all and _leads_nowhere(table, book, table.canonical(domain.catch_all)):
             said = f"there is no {domain.catch_all} here to catch all mail for {domain.name}."
             yield Problem(config.path, config.line(f"domain {domain.name}", "catch_all"), said)
 
 
-def _named_addresses(config: Config) -> Iterator[tuple[str, str, tuple[str, ...]]]:
-    """Yield the section, the option and the addresses of each archive and each approval."""
-    yield "archive", "incoming", config.archive.incoming
-    yield "archive", "outgoing", config.archive.outgoing
+class _Named(NamedTuple):
+    """The addresses of an option, with their use in words."""
+
+    title: str
+    option: str
+    addresses: tuple[str, ...]
+    use: str
+    severity: str = "error"
+
+
+def _named_addresses(config: Config) -> Iterator[_Named]:
+    """Yield the addresses of archives, approvals and filter rules."""
+    archives = "for the archive."
+    yield _Named("archive", "incoming", config.archive.incoming, archives)
+    yield _Named("archive", "outgoing", config.archive.outgoing, archives)
     for domain in config.domains:
-        yield f"domain {domain.name}", "archive_incoming", domain.archive_incoming
-        yield f"domain {domain.name}", "archive_outgoing", domain.archive_outgoing
+        yield _Named(f"domain {domain.name}", "archive_incoming", domain.archive_incoming, archives)
+        yield _Named(f"domain {domain.name}", "archive_outgoing", domain.archive_outgoing, archives)
     for each in config.approvals:
-        yield f"approval {each.name}", "managers", each.managers
+        yield _Named(f"approval {each.name}", "managers", each.managers, "to decide about the mail that waits.")
+    for rule in config.filter_rules:
+        use = _RULES_WITH_ADDRESS.get(rule.action.word, "")
+        if use:
+            said = f"that gets mail, so that the rule {rule.name} {use}"
+            yield _Named(f"filter-rule {rule.name}", "action", (rule.action.argument,), said, "warning")

@@ -2,7 +2,8 @@
 
 Rule 1: a rule about the envelope refuses at RCPT, unless a rule before it may still accept the message by its content.
 Rule 2: mail for postmaster@ and abuse@ of a local domain alone is never refused here.
-Rule 3: `accept` ends the list; lists and milters then cannot put the message into the junk folder.
+Rule 3: a recipient is redirected once: the first rule that does so counts.
+Rule 4: `accept` ends the list; lists and milters then cannot put the message into the junk folder.
 """
 
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from smtpd_classic.filters.rules import ENVELOPE, MessageView, PreparedRule
 from smtpd_classic.message.headers import HeaderBlock
 from smtpd_classic.policy.content import ContentCheck, Disposition
 from smtpd_classic.policy.filter import is_always_reached
-from smtpd_classic.policy.recipients import resolve
+from smtpd_classic.policy.recipients import resolve, takes_mail
 from smtpd_classic.policy.transaction import ResolvedRecipient, Transaction
 from smtpd_classic.smtp.address import split_address
 from smtpd_classic.smtp.events import Event
@@ -72,12 +73,13 @@ def is_accepted_at_rcpt(transaction: Transaction) -> bool:
 class RulesCheck(ContentCheck):
     """The filter rules for one message."""
 
-    __slots__ = ("_attachments", "_met", "_rules", "_transaction", "changes_message")
+    __slots__ = ("_attachments", "_met", "_redirected", "_rules", "_transaction", "changes_message")
 
     def __init__(self, transaction: Transaction, rules: tuple[PreparedRule, ...]) -> None:
         self._transaction = transaction
         self._rules = rules
         self._met: list[PreparedRule] = []
+        self._redirected: set[str] = set()
         self._attachments: AttachmentNames | None = None
         envelope = _envelope(transaction)
         self.changes_message = any(
@@ -136,9 +138,14 @@ class RulesCheck(ContentCheck):
             disposition.on_top.append(f"{argument}\n".encode())
         else:
             found = list(self._recipients_of(rule))
-            if rule.action.word == "redirect" and self._exists(argument):  # else the recipients keep the message
-                for path in found:
-                    disposition.remove_recipient(path)
+            if rule.action.word == "redirect":
+                found = [each for each in found if each not in self._redirected]
+                if not found:
+                    return
+                if self._takes_mail(argument):  # else the recipients keep the message
+                    self._redirected.update(found)
+                    for path in found:
+                        disposition.remove_recipient(path)
             disposition.add_recipient(argument, next((each for each in found if self._is_local(each)), ""))
 
     def _recipients_of(self, rule: PreparedRule) -> Iterator[str]:
@@ -148,9 +155,9 @@ class RulesCheck(ContentCheck):
             if rule.field != "recipient" or rule.is_met_by(_names(path.forward_path, resolved)):
                 yield resolved.address
 
-    def _exists(self, address: str) -> bool:
-        found = resolve(self._transaction.rules, address)
-        return bool(found.targets or found.groups)
+    def _takes_mail(self, address: str) -> bool:
+        rules = self._transaction.rules
+        return takes_mail(rules, resolve(rules, address))
 
     def _is_local(self, address: str) -> bool:
         return self._transaction.rules.accounts.is_local_domain(split_address(address)[1])

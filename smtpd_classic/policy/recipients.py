@@ -1,10 +1,11 @@
 """The resolution of a forward-path to its recipients. Aliases are expanded here, once."""
 
+from smtpd_classic.accounts import DISABLED
 from smtpd_classic.approval import decision_of
 from smtpd_classic.policy.rules import Rules
 from smtpd_classic.policy.transaction import ResolvedRecipient
 
-__all__ = ["DECIDES", "resolve"]
+__all__ = ["DECIDES", "resolve", "takes_mail"]
 
 DECIDES = "decision"
 
@@ -36,3 +37,12 @@ def resolve(rules: Rules, path: str) -> ResolvedRecipient:
         if found is None
         else ResolvedRecipient(path, domain, found.how, found.targets, found.groups)
     )
+
+
+def takes_mail(rules: Rules, recipient: ResolvedRecipient) -> bool:
+    """Return True if mail for the recipient reaches an address, and none of its accounts is disabled. Raises as
+    `resolve` does.
+    """
+    owners = [rules.accounts.account(target) for target in recipient.targets]
+    disabled = [owner for owner in owners if owner is not None and owner.status == DISABLED]
+    return bool(owners or recipient.groups) and not disabled

@@ -240,6 +240,39 @@ def test_action_copy_and_redirect_here(world: World) -> None:
     assert (folder_of(world, "joe", tag), folder_of(world, "ann", tag)) == ("", "inbox")
 
 
+def test_a_recipient_is_redirected_once(world: World) -> None:
+    """The first rule counts: one about recipients redirects those that it matches, and a later one the others."""
+    for address, target in (("office", ANN), ("post", "p@away.test"), ("other", "o@away.test")):
+        assert world.command("alias", "set", f"{address}@example.test", target).returncode == 0
+    joe = {"field": "recipient", "match": "is", "text": JOE, "action": "redirect office@example.test"}
+    both = rules(alpha=joe, beta={"action": "redirect post@example.test"})
+    with hosts(peer := FakeHost()):
+        world.given({**both, "direct away.test": to(peer)})
+        tag = world.tag()
+        for recipients in ((JOE,), (JOE, "other@example.test")):
+            assert reply(world, "Subject: the prize", recipients=recipients, tag=tag).startswith(ACCEPTED)
+        until(lambda: peer.got, 20, world.log)
+        assert [each.recipients for each in peer.got] == [("p@away.test",)]
+        until(lambda: len(world.mail("ann", tag)) == 2, 20, world.log)
+        assert not world.mail("joe", tag)
+
+
+def test_a_redirect_to_an_address_without_mail_does_nothing(world: World) -> None:
+    made = world.instance.run("user", "add", "off@example.test", "--password-stdin", input="secret word")
+    assert made.returncode == 0, made.stderr
+    assert world.command("user", "status", "off@example.test", "disabled").returncode == 0
+    for address in ("nobody-here@example.test", "off@example.test"):
+        for word, effect in (("redirect", "redirects nothing"), ("copy", "makes no copy")):
+            world.given(rules(alpha={"action": f"{word} {address}"}))
+            said = world.command("check").stderr
+            assert f"there is no {address} here that gets mail, so that the rule alpha {effect}" in said
+            tag = world.tag()
+            assert reply(world, "Subject: the prize", tag=tag).startswith(ACCEPTED)
+            assert folder_of(world, "joe", tag) == "inbox"
+            assert not world.mail("off", tag)
+    assert world.command("user", "delete", "off@example.test").returncode == 0
+
+
 def test_action_redirect_elsewhere(world: World) -> None:
     """The sender is rewritten, and a copy that comes back is recognised."""
     peer = FakeHost()
