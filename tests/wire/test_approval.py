@@ -1,15 +1,18 @@
 """Approval, from the screen to the wire."""
 
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from smtpd_classic.config.option import options_of
 from smtpd_classic.config.schema import Approval
+from smtpd_classic.mailauth.dkim_sign import sign
 from tests.client.fake_host import FakeHost, hosts
+from tests.mailauth.messages import signing_key
 from tests.waiting import until
 from tests.wire.panel import options
-from tests.wire.world import ANN, AWAY, JOE, World
+from tests.wire.world import ANN, AWAY, JOE, World, to
 
 PAGE, APPROVAL = "Approval", options("approval", named=True)
 BOSS = ANN
@@ -109,6 +112,32 @@ def test_wait(world: World) -> None:
         returned(world, queue_id, "was not released within")
 
 
+def test_the_author_is_told_about_the_copies_of_a_group(world: World) -> None:
+    """Members here get theirs at once; the decision about the others reaches the author, not the owner."""
+    with given(world) as peer:
+        world.given(
+            {
+                "direct away.test": {"hosts": f"{peer.ip}:{peer.port}"},
+                "approval sales": {"senders": JOE, "managers": BOSS},
+                "group staff@example.test": {"members": f"{ANN}, {AWAY}", "owner": ANN},
+            }
+        )
+        for command, words in (("approve", "was approved by the administrator"), ("refuse", "Action: failed")):
+            tag = world.tag()
+            world.send("staff@example.test", tag=tag)
+            world.arrives("ann", f"Subject: {tag}\n", "List-Id")
+            asked = world.arrives("ann", f"Subject: {tag}", "waits for approval")
+            found = re.search(r"queue approve\s+(\w+)", asked)
+            assert found
+            assert f"A message of {JOE} waits" in " ".join(asked.split())
+            assert world.command("queue", command, found[1]).returncode == 0
+            told = " ".join(world.arrives("joe", words, tag).split())
+            assert "staff@example.test" in told
+            assert AWAY not in told
+            assert not world.mail("ann", words, tag)
+        until(lambda: len(peer.got) == 1, 20, world.log)
+
+
 def decide(world: World, address: str, *headers: str, login: str = BOSS, sender: str | None = None) -> str:
     with world.client(login) as client:
         sender = (login or "ann@pass.test") if sender is None else sender
@@ -146,6 +175,41 @@ def test_by_mail(world: World) -> None:
         _, refuse = addresses(world, refused)
         assert decide(world, refuse).startswith("250")
         returned(world, refused, "The message was refused by ann@example.test")
+
+
+def test_a_manager_elsewhere_decides_with_a_signature_of_its_domain(world: World) -> None:
+    """SPF alone is too weak: all users of the manager's mail server have it."""
+
+    def decided(author: str, content: bytes) -> str:
+        with world.client() as client:
+            assert client.envelope(author, approve).startswith("250")
+            return client.content(content.decode())
+
+    def letter(author: str) -> bytes:
+        header = f"From: {author}\nTo: {approve}\nSubject: yes\n".encode()
+        key = signing_key("sel", "signed.test", ed=True)
+        return sign(header, [b"Yes.\n"], [key], now=int(time.time())) + header + b"\nYes."
+
+    with hosts(peer := FakeHost()):
+        routes = {f"direct {each}.test": to(peer) for each in ("away", "signed", "pass")}
+        managers = {"senders": JOE, "managers": "boss@signed.test, boss@pass.test", "by_mail": "yes"}
+        world.given({**routes, "approval sales": managers, "authentication": {"check": "yes"}})
+        queue_id = world.send(AWAY)
+        asked = until(lambda: [each for each in peer.got if each.recipients == ("boss@signed.test",)], 20, world.log)
+        (approve,) = re.findall(r"approve\+\S+@example\.test", " ".join(asked[0].content.decode().split()))
+        good = letter("boss@signed.test")
+        for author, content in (
+            ("boss@pass.test", b"From: boss@pass.test\n\nYes."),
+            ("boss@pass.test", good.replace(b"From: boss@signed", b"From: boss@pass")),
+            ("other@signed.test", letter("other@signed.test")),
+            ("boss@signed.test", good.replace(b"Yes.", b"Yes, please.")),
+            ("boss@signed.test", b"From: eve@there.test\n" + good),
+        ):
+            assert decided(author, content).startswith("550 5.7.1"), content
+        assert waits(world, queue_id)
+        assert decided("boss@signed.test", good).startswith("250")
+        sent(world, queue_id)
+        world.arrives("joe", "was approved by boss@signed.test")
 
 
 def test_explain_names_the_managers(world: World) -> None:

@@ -19,6 +19,7 @@ from smtpd_classic.runtime import Runtime
 from smtpd_classic.runtime.control import reload
 from tests.client.fake_host import FakeHost, own_ip
 from tests.instance import Instance, running
+from tests.mailauth.messages import ed25519_key, key_record
 from tests.test_dns import name_server
 from tests.waiting import until
 from tests.wire.panel import Panel
@@ -41,6 +42,9 @@ ZONE = [
     'txt-record=pass.test,"v=spf1 ip4:127.0.0.0/8 -all"',
     'txt-record=_dmarc.pass.test,"v=DMARC1; p=none"',
     'txt-record=own.test,"v=spf1 -all"',
+    "host-record=signed.test,127.0.0.1",
+    f'txt-record=sel._domainkey.signed.test,"{key_record(ed25519_key()).decode()}"',
+    'txt-record=_dmarc.signed.test,"v=DMARC1; p=none"',
     # Lists: one that works, one that refuses to answer, one that has every address, one of good clients.
     "host-record=2.0.0.127.list.test,127.0.0.2",
     "host-record=1.10.77.127.list.test,127.0.0.4",
