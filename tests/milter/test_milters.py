@@ -552,6 +552,8 @@ def test_too_many_connections_have_the_outcome_at_once(tmp_path: Path, start: St
     second.line("RSET")
     second.line("MAIL FROM:<x@elsewhere.example>")
     assert second.line("RCPT TO:<joe@example.org>").startswith("250")
+    measured = here.services.runtime.counters.measured()
+    assert (measured["milter_busy"], measured["milter_down"]) == (1, 0)
 
 
 def test_a_large_message_is_not_shown(tmp_path: Path, start: Start) -> None:

@@ -247,3 +247,17 @@ def test_a_redirect_to_an_address_that_is_gone_loses_no_mail(tmp_path: Path, abo
     assert talk(b"Subject: the prize\r\n\r\nText.\r\n.\r\n").startswith(b"250")
     assert [len(here.mailbox(f"{name}@example.org")) or len(here.queue()) for name in ("joe", "ann")] == [1, 1]
     assert any("nobody@example.org, which gets no mail" in each for each in here.log())
+
+
+@pytest.mark.parametrize("target", ["ann@example.org", "crew@example.org", "annie@example.org"])
+def test_a_redirected_message_leaves_its_first_mailbox(tmp_path: Path, target: str) -> None:
+    """To an account, a group or an alias."""
+    group = "[group crew@example.org]\nmembers = ann@example.org\nowner = ann@example.org\npost = anyone\n"
+    rule = f"[filter-rule alpha]\nfield = subject\ntext = prize\naction = redirect {target}\n"
+    here = world(tmp_path, group + rule, aliases="annie: ann@example.org\n")
+    talk = here.talk()
+    for line in ("", "EHLO client.example", "MAIL FROM:<x@elsewhere.example>", "RCPT TO:<joe@example.org>", "DATA"):
+        talk.line(line) if line else talk()
+    assert talk(b"Subject: the prize\r\n\r\nText.\r\n.\r\n").startswith(b"250")
+    assert here.mailbox("joe@example.org") == []
+    assert len(here.mailbox("ann@example.org")) or len(here.queue()) == 1
