@@ -12,7 +12,7 @@ import pytest
 from smtpd_classic.mailstore.quota import QuotaCache
 from tests.dovecot import dovecot, lmtp_text
 from tests.instance import Instance, free_port, running
-from tests.package.debian import bootstrap
+from tests.package.debian import debian_13
 from tests.tools import need
 from tests.waiting import until
 
@@ -48,13 +48,12 @@ def server() -> Iterator[Instance]:
 
 
 @pytest.fixture(scope="module", params=["of this machine", pytest.param("of Debian 13", marks=pytest.mark.peers)])
-def peer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path | None]:
+def peer(request: pytest.FixtureRequest) -> tuple[str, Path | None]:
     """The version of a Dovecot, and the tree in which it is installed; None for this machine."""
     if request.param == "of this machine":
         said = subprocess.run([need("dovecot"), "--version"], capture_output=True, text=True, check=True).stdout
         return ".".join(said.split()[0].split(".")[:2]), None
-    packages = "dovecot-imapd dovecot-lmtpd dovecot-sieve"
-    return "2.4", bootstrap(tmp_path_factory.mktemp("trixie"), "trixie", packages)
+    return "2.4", debian_13()
 
 
 def test_every_kind_of_name_logs_in_by_imap_and_the_quota_is_one(

@@ -1,17 +1,19 @@
 """A Debian of its own in a folder, with its own processes and network, to install the package into."""
 
+import atexit
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from tests.tools import need
 from tests.waiting import until
 
-__all__ = ["Debian", "build", "clean_debian", "version_changed"]
+__all__ = ["Debian", "build", "clean_debian", "debian_13", "version_changed"]
 
 ROOT = Path(__file__).parents[2]
 _NEEDS = "python3 python3-argon2 python3-cryptography openssl adduser procps"
@@ -72,6 +74,15 @@ def bootstrap(folder: Path, codename: str = "", packages: str = _NEEDS) -> Path:
     # There is no init process that would tell whether services may be started: they may.
     policy.write_text("#!/bin/sh\nexit 0\n")
     return folder
+
+
+@cache
+def debian_13() -> Path:
+    """A tree of Debian 13 with the programs that are tried there, once for all tests of a process."""
+    folder = Path(tempfile.mkdtemp(prefix="smtpd-classic-trixie-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    folder.chmod(0o755)
+    return bootstrap(folder, "trixie", "dovecot-imapd dovecot-lmtpd dovecot-sieve lintian")
 
 
 class Debian:

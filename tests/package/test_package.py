@@ -1,13 +1,14 @@
 """What is in the Debian package."""
 
 import re
+import shutil
 import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
-from tests.package.debian import build
+from tests.package.debian import build, debian_13
 from tests.tools import need
 
 
@@ -46,13 +47,15 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Package:
 
 
 @pytest.mark.peers
-def test_lintian_finds_no_error(package: Package) -> None:
-    found = subprocess.run(
-        [need("lintian"), "--allow-root", "--fail-on", "error", str(package.file)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+@pytest.mark.parametrize("where", ["on this machine", "on Debian 13"])
+def test_lintian_finds_no_error_and_no_warning(package: Package, where: str) -> None:
+    command, file = [need("lintian")], package.file
+    if where == "on Debian 13":
+        tree = debian_13()
+        file = Path(shutil.copy(package.file, tree / "root"))
+        command, file = ["chroot", str(tree), "lintian"], Path("/root", file.name)
+    command += ["--allow-root", "--fail-on", "error,warning", str(file)]
+    found = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert found.returncode == 0, found.stdout
 
 
