@@ -13,6 +13,7 @@ from tests.bench.bounds import bounds
 from tests.bench.calls import calls_per_message
 from tests.bench.disk import fresh_disk
 from tests.bench.measuring import Measured, run
+from tests.bench.milters import milter_costs
 from tests.bench.ours import COMPILED, Ours
 from tests.bench.peer import Peer
 from tests.bench.peers import PEERS
@@ -62,6 +63,8 @@ def main() -> int:
             page.add(report.calls_table(few, bench.calls(few)))
         if not args.only or "W9" in args.only.split(","):
             page.add(destinations.table(destinations.results(args.scale)))
+        if not args.only or "milters" in args.only.split(","):
+            page.add(report.milters_table(milter_costs(disk)))
         page.add(report.bounds_table(bounds(disk), measured["W6a"][1][Ours.name] if "W6a" in measured else []))
     page.add(report.goals_table(measured, growth), at=1)
     return 0

@@ -40,9 +40,13 @@ class Ours:
         users.write_text("".join(f"{user}{line.removeprefix('joe')}\n" for user in USERS), encoding="utf-8")
         with self.server.file.open("a", encoding="utf-8") as file:
             file.write(_OPTIONS.format(relay=relay) + self.more)
+        self.prepare()
         self.server.start()
         self.port = self.server.ports["smtp"]
         self.login = Login(self.server.ports["submission"], self.server.login, self.server.password)
+
+    def prepare(self) -> None:
+        """Change the configuration before the start; nothing here."""
 
     def stop(self) -> None:
         self.server.stop()

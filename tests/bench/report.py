@@ -9,9 +9,10 @@ from pathlib import Path
 
 from tests.bench.bounds import Bounds
 from tests.bench.measuring import Measured
+from tests.bench.milters import MilterCosts
 from tests.bench.workloads import Workload
 
-__all__ = ["bounds_table", "calls_table", "goals_table", "growth_table", "heading", "table"]
+__all__ = ["bounds_table", "calls_table", "goals_table", "growth_table", "heading", "milters_table", "table"]
 
 _OURS, _INTERPRETED, _POSTFIX, _SINK = "smtpd-classic", "smtpd-classic interpreted", "Postfix", "the sink"
 _FEW_AND_MANY = 100, 1000  # sessions
@@ -117,6 +118,12 @@ def goals_table(
             lines.append(f"| {name} | {load.goal:g} times Postfix | {reached} | {verdict} | {interpreted} |\n")
             if verdict != _REACHED:
                 notes.append(f"- What {name} is held back by: {_where(results[_OURS])}.\n")
+    whole = measured.get("W1", (None, {}))[1].get(_OURS)
+    for name, (load, results) in measured.items():
+        if load.part and whole and _OURS in results:
+            part = _middle(each.end_to_end for each in results[_OURS]) / _middle(each.end_to_end for each in whole)
+            goal, verdict = f"{load.part:.0%} of our own W1", _verdict(part >= load.part)
+            lines.append(f"| {name} | {goal} | {part:.0%} | {verdict} | |\n")
     for name, (load, results) in measured.items():
         if load.idle and _OURS in results:
             beside, alone, each_idle = (
@@ -158,6 +165,17 @@ def bounds_table(found: Bounds, logins: list[Measured]) -> str:
             f"- Argon2id takes {found.password_s * 1e3:.1f} ms; what fitted is remembered for two minutes.\n",
         ]
     return "".join(lines)
+
+
+def milters_table(found: MilterCosts) -> str:
+    """What one milter adds, and what others lose by one that is slow."""
+    added, beside = _verdict(found.added_s <= 0.002), _verdict(found.beside >= 0.9)
+    return (
+        "\n## Milters\n\n"
+        f"- At a UNIX socket, answering every step at once, one adds {found.added_s * 1e3:.2f} ms to a message (goal: "
+        f"2, {added}).\n"
+        f"- While 200 sessions wait for one, the others keep {found.beside:.0%} of their rate (goal: 90 %, {beside}).\n"
+    )
 
 
 def calls_table(load: Workload, results: dict[str, dict[str, float]]) -> str:

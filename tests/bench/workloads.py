@@ -1,6 +1,7 @@
 """What is sent. Load is Postfix's smtp-source, which costs next to nothing itself, and our generator where that does
 not do."""
 
+import socket
 from dataclasses import dataclass, replace
 
 from tests.bench.generator import Plan
@@ -8,7 +9,7 @@ from tests.bench.generator import command as generator
 from tests.bench.peer import DOMAIN, Peer
 from tests.tools import need
 
-__all__ = ["WORKLOADS", "Workload", "commands"]
+__all__ = ["WORKLOADS", "Workload", "commands", "own_address"]
 
 _SENDER = "a@client.test"
 _ELSEWHERE = "someone@elsewhere.invalid"
@@ -20,7 +21,8 @@ _NOBODY = f"nobody.at.all@{DOMAIN}"
 class Workload:
     """`recipients` says how many copies of a message arrive. `relayed` and `refused` are shares of the messages: the
     sink gets the one, nobody the other. `needs`: what a server must be able to do; `goal`: how many times as fast as
-    Postfix this one is to be."""
+    Postfix this one is to be; `part`: which part of our own rate in W1. `from_outside`: from an address of this machine
+    that is not its loopback, so that the server sees a stranger."""
 
     name: str
     title: str
@@ -35,6 +37,8 @@ class Workload:
     idle: int = 0
     logs_in: bool = False
     goal: float = 0.0
+    part: float = 0.0
+    from_outside: bool = False
 
     def scaled(self, factor: float, sessions: int = 0) -> "Workload":
         """As many times the messages, at least one a session; with that many sessions, unless it is 0."""
@@ -65,6 +69,7 @@ WORKLOADS = (
     Workload("W6b", "submission: kept connections", 4000, _LOGIN, kept=True, logs_in=True, goal=1.5),
     Workload("W7", "50 local recipients", 300, _SEVERAL, recipients=50, goal=3),
     Workload("W8", "70 % local, 20 % relayed, 10 % refused", 4000, _RELAY, relayed=0.2, refused=0.1, goal=2.5),
+    Workload("W12", "W1 with the whole SMTP filter", 4000, frozenset({"smtp filter"}), part=0.6, from_outside=True),
     Workload("W13", "W1 through rspamd as a milter", 1000, frozenset({"filter"})),
 )
 
@@ -96,4 +101,14 @@ def _source(port: int, load: Workload, recipient: str, messages: int, sessions: 
         recipient = f"u@{DOMAIN}"
     if load.kept:
         words.append("-d")
-    return [*words, "-t", recipient, f"inet:127.0.0.1:{port}"]
+    return [*words, "-t", recipient, f"inet:{own_address() if load.from_outside else '127.0.0.1'}:{port}"]
+
+
+def own_address() -> str:
+    """An address of this machine; nothing is sent to find it. Without a network it is that of the loopback."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("198.51.100.1", 53))
+        except OSError:
+            return "127.0.0.1"
+        return str(probe.getsockname()[0])

@@ -1,0 +1,82 @@
+"""What milters cost: the time that one adds to a message, and the rate of other sessions while many wait for one."""
+
+import contextlib
+import socket
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.bench.measuring import run
+from tests.bench.ours import Ours
+from tests.bench.peer import DOMAIN
+from tests.bench.sink import Sink
+from tests.bench.workloads import Workload, own_address
+from tests.instance import free_port
+from tests.milter.fake import SILENT, FakeFilter, options
+
+__all__ = ["MilterCosts", "milter_costs"]
+
+_ALONE = Workload("", "one session", 400, sessions=1)
+_OTHERS = Workload("", "sessions that the milter does not see", 3000)
+_WAITING = 200
+
+
+class MilterCosts(NamedTuple):
+    """`added_s`: a message, with one milter that answers every step at once. `beside`: the part of their rate that
+    other sessions keep while `_WAITING` sessions wait for a milter."""
+
+    added_s: float
+    beside: float
+
+
+def milter_costs(disk: Path) -> MilterCosts:
+    with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
+        folder = Path(name)
+        folder.chmod(0o755)
+        quick, slow = FakeFilter().listen(folder), FakeFilter({"R": SILENT}).listen(folder)
+        for made in (quick, slow):
+            stack.callback(made.close)
+            Path(made.address.removeprefix("unix:")).chmod(0o666)
+        without = _seconds(disk, _ALONE, "")
+        added = _seconds(disk, _ALONE, options(quick, for_="both")) - without
+        patient = (
+            options(slow, command_timeout="1h") + f"[milter]\nmax_connections = {_WAITING}\nfilter_deadline = 1h\n"
+        )
+        alone, beside = (_seconds(disk, _OTHERS, patient, waiting) for waiting in (0, _WAITING))
+    return MilterCosts(added, alone / beside)
+
+
+def _seconds(disk: Path, load: Workload, more: str, waiting: int = 0) -> float:
+    """The time a message."""
+    server, sink = _Open(), Sink(free_port())
+    server.more = more
+    server.start(disk / f"milter-{time.monotonic_ns()}", sink.port)
+    try:
+        with _waiting(server.port, waiting):
+            return 1 / run(server, sink, load).end_to_end
+    finally:
+        server.stop()
+        sink.stop()
+
+
+class _Open(Ours):
+    def prepare(self) -> None:
+        each = ("access", "max_connections_per_address")
+        self.server.set_all({("listener smtp", "address"): "0.0.0.0", each: str(2 * _WAITING)})
+
+
+@contextlib.contextmanager
+def _waiting(port: int, number: int) -> Iterator[None]:
+    """Strangers, each of which waits for the answer to RCPT."""
+    with contextlib.ExitStack() as stack:
+        for _ in range(number):
+            client = stack.enter_context(socket.create_connection((own_address(), port), 20))
+            file = stack.enter_context(client.makefile("rwb"))
+            for line in ("", "HELO client.test", "MAIL FROM:<x@client.test>"):
+                file.write(f"{line}\r\n".encode() if line else b"")
+                file.flush()
+                file.readline()
+            client.sendall(f"RCPT TO:<joe@{DOMAIN}>\r\n".encode())
+        yield
