@@ -130,6 +130,17 @@ def test_a_suspicious_client_is_deferred_for_five_minutes(grey: World) -> None:
     assert to_joe(grey, ip="198.51.100.78").startswith("250")  # a neighbour of the first host
 
 
+@pytest.mark.parametrize(
+    ("first", "neighbour", "stranger"),
+    [(SUSPICIOUS, "198.51.100.255", "198.51.101.77"), ("2001:db8:0:1::5", "2001:db8:0:1:ffff::6", "2001:db8:0:2::5")],
+)
+def test_a_network_that_has_waited_lets_no_other_in(grey: World, first: str, neighbour: str, stranger: str) -> None:
+    assert to_joe(grey, ip=first).startswith("451 4.7.1")
+    grey.clock.now += 300
+    assert to_joe(grey, ip=stranger).startswith("451 4.7.1")
+    assert to_joe(grey, ip=neighbour).startswith("250")
+
+
 def test_a_client_that_has_passed_is_known_for_36_days_and_after_a_restart(grey: World) -> None:
     to_joe(grey)
     grey.clock.now += 300
