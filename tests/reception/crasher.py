@@ -12,7 +12,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from tests.reception.world import NOON, PASSWORD, World, world
+from tests.reception.world import NOON, PASSWORD, Talk, World, world
 
 JOE, ANN, KEEP = "joe@example.org", "ann@example.org", "clerk@example.org"
 PAL, FRIEND = "pal@elsewhere.example", "friend@elsewhere.example"
@@ -39,17 +39,22 @@ def die_before(number: int, folder: str) -> None:
     sys.addaudithook(hook)
 
 
-def took(here: World, number: int) -> bool:
+def begun(here: World) -> Talk:
+    """Return a session that waits for the content. A process that is forked later goes on with it."""
+    talk = here.talk(listener="submission", tls=True)
+    talk()
+    talk.line("EHLO client.example")
+    talk.line(f"AUTH PLAIN {base64.b64encode(f'{chr(0)}{JOE}{chr(0)}{PASSWORD}'.encode()).decode()}")
+    for line in (f"MAIL FROM:<{JOE}>", *(f"RCPT TO:<{each}>" for each in (JOE, PAL, "staff@example.org")), "DATA"):
+        reply = talk.line(line)
+        assert reply[0] in "23", reply
+    return talk
+
+
+def took(here: World, talk: Talk, number: int) -> bool:
     """Let a process take the message, and die before that change. Return True if the client has got 250."""
     child = os.fork()
     if not child:
-        talk = here.talk(listener="submission", tls=True)
-        talk()
-        talk.line("EHLO client.example")
-        talk.line(f"AUTH PLAIN {base64.b64encode(f'{chr(0)}{JOE}{chr(0)}{PASSWORD}'.encode()).decode()}")
-        for line in (f"MAIL FROM:<{JOE}>", *(f"RCPT TO:<{each}>" for each in (JOE, PAL, "staff@example.org")), "DATA"):
-            reply = talk.line(line)
-            assert reply[0] in "23", reply
         die_before(number, str(here.folder))
         reply = talk(b"From: joe@example.org\r\nSubject: parts\r\n\r\nText.\r\n.\r\n").decode()
         os._exit(0 if reply.startswith("250") else 1)
@@ -75,15 +80,16 @@ def queued(here: World) -> Counter[str]:
 
 def main(folder: Path) -> None:
     here, number, done = world(folder, CONFIG), 0, False
+    first, second = begun(here), begun(here)
     while not done:
         number += 1
-        done = took(here, number)
+        done = took(here, first, number)
         before = queued(here)
         if done:
             assert before == Counter(EVERYONE), before
             break
         assert not before - Counter(EVERYONE), before
-        assert took(here, NEVER)  # the client comes again
+        assert took(here, second, NEVER)  # the client comes again
         assert queued(here) == before + Counter(EVERYONE)
         for queue_id in here.queue():
             here.services.spool.delete(queue_id)
