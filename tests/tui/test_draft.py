@@ -132,7 +132,7 @@ class TestRebase:
         set_option(draft, "basic", "queue_lifetime", "5d")
         set_option(draft, "direct_domains", "open", "yes", 1)
         mine = draft.rebase(self.theirs)
-        basic = mine.plain("basic")
+        basic = mine.single("basic")
         assert basic.text(basic.section.option("max_recipients")) == "150"
         assert basic.text(basic.section.option("queue_lifetime")) == "5d"
         names = {row.name: row for row in mine.table("direct_domains")}
@@ -161,6 +161,6 @@ class TestRebase:
 
 def test_a_broken_value_is_shown_as_it_stands(tmp_path: Path) -> None:
     draft = ConfigDraft(CONFIG.replace("max_recipients = 100", "max_recipients = many"))
-    row = draft.plain("basic")
+    row = draft.single("basic")
     assert row.text(row.section.option("max_recipients")) == "many"
     assert not draft.changed()

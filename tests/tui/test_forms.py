@@ -87,7 +87,7 @@ def test_what_must_be_there_cannot_be_left_blank(option: Option) -> None:
 def test_space_ticks_a_box_and_enter_goes_on(tui: Tui) -> None:
     tui.go("Basic Parameters").shell.go("Basic Parameters", "allow_vrfy_expn")
     tui.press(" ")
-    row = tui.shell.context.draft.plain("basic")
+    row = tui.shell.context.draft.single("basic")
     assert row.text(row.section.option("allow_vrfy_expn")) == "yes"
     assert "[x] yes" in tui.text
     tui.press("enter")
@@ -100,7 +100,7 @@ def test_a_list_drops_down_and_gives_its_word(tui: Tui) -> None:
     tui.go("Basic Parameters").press("down", " ")
     assert "full" in tui.text
     tui.press("down", "enter")
-    row = tui.shell.context.draft.plain("basic")
+    row = tui.shell.context.draft.single("basic")
     assert row.text(row.section.option("copy_bounces")) == "full"
     tui.press(" ", "up", "esc")
     assert row.text(row.section.option("copy_bounces")) == "full"
@@ -115,7 +115,7 @@ def test_a_secret_is_never_shown_and_its_length_neither(tui: Tui) -> None:
     assert "********" in tui.text
     tui.type("new")
     assert "new" not in tui.text.split("relay_password")[0]
-    row = tui.shell.context.draft.plain("remote")
+    row = tui.shell.context.draft.single("remote")
     assert row.text(row.section.option("relay_password")) == "new"
     tui.press("f3")
     assert "*" * 9 not in tui.text

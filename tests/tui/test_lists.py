@@ -44,7 +44,7 @@ def test_a_wrong_host_is_explained_and_not_taken(tui: Tui) -> None:
 
 def test_several_pasted_at_once_are_several(tui: Tui) -> None:
     tui.go("Open Relay Domains").press("a").type("a.example, b.example,sister.example").press("enter")
-    row = tui.shell.context.draft.plain("open_relay")
+    row = tui.shell.context.draft.single("open_relay")
     assert row.text(row.section.option("domains")) == "sister.example, .branch.example, a.example, b.example"
 
 
@@ -55,7 +55,7 @@ def test_order_is_changed_with_up_and_down(tui: Tui, way: str) -> None:
         tui.choose("Up")
     else:
         tui.press("K" if way == "keys" else "ctrl up")
-    row = tui.shell.context.draft.plain("open_relay")
+    row = tui.shell.context.draft.single("open_relay")
     assert row.text(row.section.option("domains")) == ".branch.example, sister.example"
     if way == "buttons":
         tui.choose("Down")
@@ -66,7 +66,7 @@ def test_order_is_changed_with_up_and_down(tui: Tui, way: str) -> None:
 
 def test_an_item_is_edited_in_its_place(tui: Tui) -> None:
     tui.go("Open Relay Domains").press("enter", "ctrl u").type("cousin.example").press("enter")
-    row = tui.shell.context.draft.plain("open_relay")
+    row = tui.shell.context.draft.single("open_relay")
     assert row.text(row.section.option("domains")) == "cousin.example, .branch.example"
 
 

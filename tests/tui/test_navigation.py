@@ -16,7 +16,7 @@ def tui(tmp_path: Path) -> Tui:
 
 
 def hosts(tui: Tui) -> str:
-    row = tui.shell.context.draft.plain("trusted")
+    row = tui.shell.context.draft.single("trusted")
     return row.text(row.section.option("hosts"))
 
 
@@ -40,7 +40,7 @@ def test_the_menu_scrolls_no_further_than_it_must(tui: Tui) -> None:
 
 
 def test_a_table_is_searched_as_one_types(tui: Tui) -> None:
-    tui.shell.context.draft.plain("trusted").set(
+    tui.shell.context.draft.single("trusted").set(
         tui.shell.context.draft.section("trusted").option("hosts"), "10.0.0.1, 10.0.0.2, 192.0.2.1, 192.0.2.2"
     )
     tui.go("Trusted Hosts").press("/").type("192")
@@ -120,5 +120,5 @@ def test_a_paste_is_one_edit_with_one_check(tui: Tui, monkeypatch: pytest.Monkey
     assert len(checks) == 1
     tui.shell.go("Remote Delivery", "relay_password")
     tui.press("begin paste", *"new secret", "end paste")
-    row = tui.shell.context.draft.plain("remote")
+    row = tui.shell.context.draft.single("remote")
     assert row.text(row.section.option("relay_password")) == "new secret"

@@ -111,7 +111,7 @@ def test_screens_are_changed_from_inside_too(tui: Tui) -> None:
 def test_characters_are_text_in_a_text_field(tui: Tui) -> None:
     tui.shell.go("Basic Parameters", "postmaster")
     tui.type("q?ad/ K")
-    row = tui.shell.context.draft.plain("basic")
+    row = tui.shell.context.draft.single("basic")
     assert row.text(row.section.option("postmaster")) == "q?ad/ K"
     assert not tui.dialog()
 
@@ -129,7 +129,7 @@ def test_what_is_pasted_is_text_and_never_a_command(tui: Tui) -> None:
     assert not tui.dialog()
     tui.shell.go("Basic Parameters", "postmaster")
     tui.press("begin paste", "a", "enter", "tab", "b", "end paste")
-    row = tui.shell.context.draft.plain("basic")
+    row = tui.shell.context.draft.single("basic")
     assert row.text(row.section.option("postmaster")) == "a, b"
 
 
@@ -137,7 +137,7 @@ def test_lines_that_are_pasted_become_items(tui: Tui) -> None:
     tui.go("Trusted Hosts").press("a", "begin paste", *"10.0.0.1", "enter", *"10.0.0.2", "ctrl j", "end paste")
     tui.press("f2")
     assert not tui.dialog()
-    row = tui.shell.context.draft.plain("trusted")
+    row = tui.shell.context.draft.single("trusted")
     assert row.text(row.section.option("hosts")) == "192.168.0.0/16, 10.0.0.1, 10.0.0.2"
 
 

@@ -82,7 +82,7 @@ class AccountsScreen(BaseScreen):
             for each in accounts
         ]
         self._table.show(rows, ["row" if each.status == "normal" else "warn" for each in accounts])
-        self._pane.tell()
+        self._pane.show_help()
 
     def help(self) -> Help | None:
         account = self._account()
@@ -114,7 +114,7 @@ class AccountsScreen(BaseScreen):
         return self._accounts[at] if 0 <= at < len(self._accounts) else None
 
     def _add(self) -> None:
-        self._sheet("Add an account", "Added", new_fields(), lambda edits, values: edits.add(values))
+        self._open_fields("Add an account", "Added", new_fields(), lambda edits, values: edits.add(values))
 
     def _edit(self) -> None:
         account = self._account()
@@ -128,7 +128,7 @@ class AccountsScreen(BaseScreen):
 
     def _edit_fields(self, account: Account, found: Forwarding) -> None:
         own = self._own[account.address]
-        self._sheet(
+        self._open_fields(
             account.address,
             "Changed",
             fields_of(account, own, found),
@@ -140,7 +140,7 @@ class AccountsScreen(BaseScreen):
         if account is None:
             return
         title = f"Password of {account.address}"
-        self._sheet(
+        self._open_fields(
             title,
             "Changed",
             password_field(),
@@ -151,7 +151,7 @@ class AccountsScreen(BaseScreen):
     def _undo(self) -> None:
         undo(self._context, "users", self.show)
 
-    def _sheet(
+    def _open_fields(
         self,
         title: str,
         done: str,

@@ -49,7 +49,7 @@ class AliasesScreen(BaseScreen):
     def _shown(self, aliases: list[tuple[str, tuple[str, ...]]]) -> None:
         self._aliases = aliases
         self._table.show([[clean(name, 254), clean(", ".join(targets), 500)] for name, targets in aliases])
-        self._pane.tell()
+        self._pane.show_help()
 
     def help(self) -> Help | None:
         found = self._alias()

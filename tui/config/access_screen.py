@@ -28,12 +28,12 @@ class AccessScreen(BaseScreen):
     def __init__(self, context: AppContext) -> None:
         self._context = context
         self._blocks: list[Block] = []
-        self._form = Form(context, context.draft.plain("access"), context.shell.changed)
+        self._form = Form(context, context.draft.single("access"), context.shell.changed)
         self._fixed = len(self._form.fields)
         actions = [(name, partial(self.do, name.lower())) for name in ("Apply", "Reset", "Diff")]
         self._pane = WithHelp(self._form.widget, ButtonRow(actions), self.help)
         self._show_blocks()
-        self._pane.tell()
+        self._pane.show_help()
 
     @property
     def contexts(self) -> tuple[str, ...]:
@@ -44,9 +44,9 @@ class AccessScreen(BaseScreen):
         return self._pane
 
     def show(self) -> None:
-        self._form.show(self._context.draft.plain("access"))
+        self._form.show(self._context.draft.single("access"))
         self.tick()
-        self._pane.tell()
+        self._pane.show_help()
 
     def tick(self) -> None:
         self._context.run(self._context.runtime.blocks.list, self._listed)
@@ -91,7 +91,7 @@ class AccessScreen(BaseScreen):
     def focus_option(self, name: str) -> None:
         if self._form.focus_option(name):
             self._pane.frame.focus_position = "body"
-            self._pane.tell()
+            self._pane.show_help()
 
     def help(self) -> Help | None:
         if self._chosen():

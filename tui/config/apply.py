@@ -24,7 +24,7 @@ from tui.shell.context import AppContext
 from tui.widgets.dialog import Dialog, ask, message
 from tui.widgets.text import clean
 
-__all__ = ["apply", "do", "settle", "tell"]
+__all__ = ["apply", "do", "report", "settle"]
 
 _LOCK_PATIENCE_S = 2.0
 
@@ -81,7 +81,8 @@ def _nothing_changed(context: AppContext) -> None:
 def _reload_only(context: AppContext) -> None:
     context.shell.close()
     context.run(
-        lambda: reload(context.runtime, context.path, context.source.digest), lambda answer: tell(context, answer, None)
+        lambda: reload(context.runtime, context.path, context.source.digest),
+        lambda answer: report(context, answer, None),
     )
 
 
@@ -171,7 +172,7 @@ def _ask_about_other(context: AppContext, other: ConfigFile) -> None:
 def _ask_about_open_relay(context: AppContext, reasons: tuple[str, ...]) -> None:
     def confirm() -> None:
         context.shell.close()
-        row = context.draft.plain("basic")
+        row = context.draft.single("basic")
         row.set(row.section.option("open_relay_confirmed"), BOOLEAN.format(True))
         apply(context)
 
@@ -264,10 +265,10 @@ def _written(context: AppContext, source: ConfigFile, answer: ReloadAnswer) -> N
         context.take(source, context.draft.rebase(source.text))
     else:
         context.take(source)
-    tell(context, answer, source)
+    report(context, answer, source)
 
 
-def tell(context: AppContext, answer: ReloadAnswer, source: ConfigFile | None) -> None:
+def report(context: AppContext, answer: ReloadAnswer, source: ConfigFile | None) -> None:
     if answer.took is ReloadOutcome.REFUSED:
         text = "The server rejected the new configuration and keeps running with the old one:\n\n"
         text += clean(answer.text, 900)

@@ -11,7 +11,7 @@ import urwid
 from smtpd_classic.accounts import weakness
 from smtpd_classic.config import Config
 from tui.accounts.password_meter import meter
-from tui.config.apply import settle, tell
+from tui.config.apply import report, settle
 from tui.config.assistant_file import PAGES, NewConfiguration, Page, as_rows, guesses, make, make_again, user_exists
 from tui.config.config_file import ConfigFile
 from tui.config.field import Field
@@ -203,7 +203,7 @@ class Assistant:
     def _replaced(self, made: NewConfiguration, source: ConfigFile, answer: ReloadAnswer) -> None:
         self._context.shell.close()
         self._context.take(source)
-        tell(self._context, answer, source)
+        report(self._context, answer, source)
         self._tell_password(made)
 
     def _started(self, made: NewConfiguration, said: str) -> None:

@@ -15,7 +15,7 @@ def screen(context: AppContext) -> TableScreen:
     look = TableLook(_COLUMNS, _cells, "Domain", none, ordered=False)
 
     def notes() -> list[str]:
-        primary = context.draft.plain("server")
+        primary = context.draft.single("server")
         return [
             f" Primary domain: {primary.values.get('primary_domain', 'none yet')} (change it on the Server screen)",
             "",

@@ -56,7 +56,7 @@ class Row:
 
 
 class ConfigDraft:
-    """The draft. Screens change the list `table(attribute)` in place; `plain(attribute)` is a section's only row."""
+    """The draft. Screens change the list `table(attribute)` in place; `single(attribute)` is a section's only row."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -68,7 +68,8 @@ class ConfigDraft:
         """Return the section that a `Config` keeps under `attribute`. Raises KeyError."""
         return _SECTIONS[attribute]
 
-    def plain(self, attribute: str) -> Row:
+    def single(self, attribute: str) -> Row:
+        """Return the only row of a section that is no table."""
         return self._now[attribute][0]
 
     def table(self, attribute: str) -> list[Row]:

@@ -60,7 +60,7 @@ def _relay_off(draft: ConfigDraft, name: str) -> str:
 
 
 def _text(draft: ConfigDraft, attribute: str, name: str) -> str:
-    row = draft.plain(attribute)
+    row = draft.single(attribute)
     return row.text(row.section.option(name))
 
 

@@ -48,13 +48,13 @@ class ItemsScreen(BaseScreen):
 
     def show(self) -> None:
         draft = self._context.draft
-        self._items[:] = split_items(draft.plain(self._attribute).text(self._option))
+        self._items[:] = split_items(draft.single(self._attribute).text(self._option))
         known = set(split_items(draft.base(self._attribute)[0].text(self._option)))
         self._table.show([[f"{' ' if item in known else '*'}{clean(item, 300)}"] for item in self._items])
-        self._pane.tell()
+        self._pane.show_help()
 
     def _changed(self) -> None:
-        self._context.draft.plain(self._attribute).set(self._option, ", ".join(self._items))
+        self._context.draft.single(self._attribute).set(self._option, ", ".join(self._items))
         self.show()
         self._context.shell.changed()
 

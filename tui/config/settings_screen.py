@@ -23,11 +23,11 @@ class SettingsScreen(BaseScreen):
     def __init__(self, context: AppContext, attribute: str) -> None:
         self._context = context
         self._attribute = attribute
-        self._form = Form(context, context.draft.plain(attribute), context.shell.changed)
+        self._form = Form(context, context.draft.single(attribute), context.shell.changed)
         names = ["Apply", "Reset", "Diff", *self.more_buttons, *(["Test"] if attribute == "remote" else [])]
         buttons = ButtonRow([(name, partial(self.do, name.lower())) for name in names])
         self._pane = WithHelp(self._form.widget, buttons, self._form.help)
-        self._pane.tell()
+        self._pane.show_help()
 
     @property
     def contexts(self) -> tuple[str, ...]:
@@ -38,8 +38,8 @@ class SettingsScreen(BaseScreen):
         return self._pane
 
     def show(self) -> None:
-        self._form.show(self._context.draft.plain(self._attribute))
-        self._pane.tell()
+        self._form.show(self._context.draft.single(self._attribute))
+        self._pane.show_help()
 
     def do(self, command: str) -> bool:
         if command == "test" and self._attribute == "remote":
@@ -50,7 +50,7 @@ class SettingsScreen(BaseScreen):
     def focus_option(self, name: str) -> None:
         if self._form.focus_option(name):
             self._pane.frame.focus_position = "body"
-            self._pane.tell()
+            self._pane.show_help()
 
     def help(self) -> Help | None:
         return self._form.help()

@@ -85,7 +85,7 @@ class TableScreen(BaseScreen):
         self.show()
 
     def _field(self, attribute: str, name: str) -> Field:
-        row = self._context.draft.plain(attribute)
+        row = self._context.draft.single(attribute)
         option = row.section.option(name)
         return Field(
             self._context, option, row.text(option), self._context.draft.base(attribute)[0].text(option), self._set
@@ -96,7 +96,7 @@ class TableScreen(BaseScreen):
         if not self._context.may_edit():
             self.show()
             return
-        self._context.draft.plain(attribute).set(field.option, field.text)
+        self._context.draft.single(attribute).set(field.option, field.text)
         self._context.shell.changed()
 
     def _items(self) -> list[Row]:
@@ -115,10 +115,10 @@ class TableScreen(BaseScreen):
     def show(self) -> None:
         draft = self._context.draft
         for attribute, field in self._fields:
-            field.show(draft.plain(attribute).text(field.option), draft.base(attribute)[0].text(field.option))
+            field.show(draft.single(attribute).text(field.option), draft.base(attribute)[0].text(field.option))
         self._note_text.set_text("\n".join(clean(line) for line in self._notes()))
         self._table.show([self._cells(row) for row in self._items()])
-        self._pane.tell()
+        self._pane.show_help()
 
     def _cells(self, row: Row) -> list[str]:
         base = self._context.draft.base_row(row)

@@ -60,7 +60,7 @@ class VersionsScreen(BaseScreen):
                 [day_and_clock(at, now), ago(at, now), each.which, clean(each.version.who, 40), clean(each.what, 300)]
             )
         self._table.show(rows)
-        self._pane.tell()
+        self._pane.show_help()
 
     def help(self) -> Help | None:
         chosen = self._chosen()

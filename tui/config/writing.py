@@ -19,7 +19,7 @@ def write_into(draft: ConfigDraft, edited: Edited) -> None:
         if section.is_table:
             _write_table(draft, section.attribute, edited)
         else:
-            row = draft.plain(section.attribute)
+            row = draft.single(section.attribute)
             _write_options(edited, section.word, row, draft.base_row(row))
 
 

@@ -116,9 +116,9 @@ class DoctorScreen(BaseScreen):
 
     def _work(self, run: int, config: Config) -> None:
         """Make the checks, and pass on the findings of each."""
-        facts = examination(config, stored_keys(config))
+        examined = examination(config, stored_keys(config))
         for check in CHECKS:
-            found = list(check(facts))
+            found = list(check(examined))
             self._context.background.call(partial(self._found, run, found))
 
     def _found(self, run: int, found: list[CheckResult]) -> None:
@@ -142,7 +142,7 @@ class DoctorScreen(BaseScreen):
         words = ", ".join(f"{number} {state}" for number, state in numbers)
         now = "examining …" if self._examining else f"as of {clock(self._context.clock())}"
         self._head.set_text(("head", f" {words}; {now}" if self._findings or self._examining else " Not examined yet."))
-        self._pane.tell()
+        self._pane.show_help()
 
     # --- one finding
 

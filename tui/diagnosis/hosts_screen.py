@@ -50,7 +50,7 @@ class HostsScreen(BaseScreen):
         waiting = {reason.next_hop.lower(): reason.messages for reason in self._context.findings.reasons}
         self._marks = sorted(found, key=lambda mark: (mark.since, mark.place))
         self._table.show([self._cells(mark, waiting.get(mark.place.lower(), 0), now) for mark in self._marks])
-        self._pane.tell()
+        self._pane.show_help()
 
     tick = show
 

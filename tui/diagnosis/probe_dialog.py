@@ -118,7 +118,7 @@ def test(context: AppContext, attribute: str, row: Row | None) -> None:
     """Test the relay, or the row of a table of direct domains, milters or listeners."""
     shell = context.shell
     if attribute == "remote":
-        hosts = context.draft.plain("remote")
+        hosts = context.draft.single("remote")
         if not hosts.text(hosts.section.option("relay_hosts")).strip():
             shell.go("Remote Delivery", "relay_hosts")
             shell.say("Enter the host of the relay first.", "warn")

@@ -60,7 +60,7 @@ class SigningScreen(BaseScreen):
     def __init__(self, context: AppContext) -> None:
         self._context = context
         self._keys: list[DkimKey] = []
-        self._form = Form(context, context.draft.plain("signing"), context.shell.changed)
+        self._form = Form(context, context.draft.single("signing"), context.shell.changed)
         self._fixed = len(self._form.fields)
         labels = {
             "Apply": "apply",
@@ -85,11 +85,11 @@ class SigningScreen(BaseScreen):
         return self._pane
 
     def show(self) -> None:
-        self._form.show(self._context.draft.plain("signing"))
+        self._form.show(self._context.draft.single("signing"))
         config = self._context.source.config
         if config is not None:
             self._context.run(lambda: _all_keys(config), self._show_keys)
-        self._pane.tell()
+        self._pane.show_help()
 
     def _show_keys(self, keys: list[DkimKey]) -> None:
         self._keys = keys
@@ -102,7 +102,7 @@ class SigningScreen(BaseScreen):
         if not keys:
             rows.append(urwid.Text(("dim", "No DKIM key yet. [Make a key] makes one.")))
         self._form.show_after(rows)
-        self._pane.tell()
+        self._pane.show_help()
 
     def _chosen(self) -> DkimKey | None:
         at = self._form.position - self._fixed - 2
@@ -120,7 +120,7 @@ class SigningScreen(BaseScreen):
     def focus_option(self, name: str) -> None:
         if self._form.focus_option(name):
             self._pane.frame.focus_position = "body"
-            self._pane.tell()
+            self._pane.show_help()
 
     def help(self) -> Help | None:
         key = self._chosen()

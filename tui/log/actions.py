@@ -80,7 +80,7 @@ def _never_blocked(ip: str, environ: Mapping[str, str]) -> str:
 
 def trust(context: AppContext, ip: str) -> None:
     """Add the address to Trusted Hosts in the draft; Apply makes it effective."""
-    row = context.draft.plain("trusted")
+    row = context.draft.single("trusted")
     option = row.section.option("hosts")
     hosts = split_items(row.text(option))
     if ip not in hosts:

@@ -127,7 +127,7 @@ class LogScreen(BaseScreen):
         text = f"{problem.strerror}: {self._place}" if isinstance(problem, OSError) else sentence(problem)
         self._head.set_text(("warn", f" {text}"))
         self._reading = None
-        self._pane.tell()
+        self._pane.show_help()
 
     def _moved(self) -> None:
         """Fetch earlier lines if the focus is near the top, and update the head line."""
@@ -138,7 +138,7 @@ class LogScreen(BaseScreen):
     def _fetch(self) -> None:
         self._read_on()
         self._show_head()
-        self._pane.tell()
+        self._pane.show_help()
 
     def _read_on(self) -> None:
         """Read earlier lines in the background, if the focus is near the top and there are any."""
@@ -216,7 +216,7 @@ class LogScreen(BaseScreen):
             return False
         commands[command]()
         self._show_head()
-        self._pane.tell()
+        self._pane.show_help()
         return True
 
     def _follow(self) -> None:
@@ -281,7 +281,7 @@ class LogScreen(BaseScreen):
             window.set_focus(found)
             self._context.shell.say("")
             self._show_head()
-            self._pane.tell()
+            self._pane.show_help()
         elif self._finding:
             self._read_on()
         else:

@@ -63,7 +63,7 @@ def _dialog(context: AppContext, entry: Entry, state: State, content: bytes, act
 
 def _envelope(context: AppContext, entry: Entry, state: State) -> list[Flow]:
     now, envelope = context.clock(), entry.envelope
-    facts = [
+    values = [
         ("From", clean(envelope.sender, 320) or "<> (a notification)"),
         ("Client", clean(f"{envelope.client} {envelope.login and 'logged in as ' + envelope.login}")),
         ("Created", f"{ago(entry.arrival, now)}, {size_text(entry.size)}"),
@@ -77,17 +77,17 @@ def _envelope(context: AppContext, entry: Entry, state: State) -> list[Flow]:
             else "now",
         ),
     ]
-    rows: list[Flow] = [_fact(label, value) for label, value in facts]
+    rows: list[Flow] = [_labelled(label, value) for label, value in values]
     for each in state.recipients:
         look = {"delivered": "good", "failed": "bad"}.get(each.state, "help")
-        rows.append(_fact("To", f"{clean(each.address, 320)}: {each.state}", look))
+        rows.append(_labelled("To", f"{clean(each.address, 320)}: {each.state}", look))
         if each.last_reply:
             host = f"{each.host}: " if each.host else ""
-            rows.append(_fact("", clean(f"{host}{each.last_reply}", 1000)))
+            rows.append(_labelled("", clean(f"{host}{each.last_reply}", 1000)))
     return rows
 
 
-def _fact(label: str, value: str, look: str = "help") -> Flow:
+def _labelled(label: str, value: str, look: str = "help") -> Flow:
     return urwid.Columns([(9, urwid.Text(("head", label))), urwid.Text((look, value), wrap="any")], dividechars=1)
 
 

@@ -79,7 +79,7 @@ class QueueScreen(BaseScreen):
         self._start_search(name)
 
     def _details_read(self) -> None:
-        self._pane.tell()
+        self._pane.show_help()
 
     # --- listing
 
@@ -91,7 +91,7 @@ class QueueScreen(BaseScreen):
     def tick(self) -> None:
         if self._paused or not self._list_if_changed():
             self._view.refresh_ages()
-        self._tell()
+        self._show_all()
 
     def _list_if_changed(self) -> bool:
         """List the queue again if it has changed and the pause after the last listing is over."""
@@ -132,7 +132,7 @@ class QueueScreen(BaseScreen):
             self._view.focus_on(self._rows.keys[0])
         if most is not None and len(rows) == most:
             self._list()
-        self._tell()
+        self._show_all()
 
     def _not_listed(self, problem: Exception) -> None:
         self._listing = False
@@ -140,9 +140,9 @@ class QueueScreen(BaseScreen):
         path, _, reason = str(problem).rpartition(": ")  # the reason must not be cut off behind a long path
         self._view.say(("warn", f" {clean(reason, 200)} {clean(path, 200)}"))
 
-    def _tell(self) -> None:
+    def _show_all(self) -> None:
         self._show_head()
-        self._pane.tell()
+        self._pane.show_help()
 
     def _show_head(self) -> None:
         rows = self._rows
@@ -185,7 +185,7 @@ class QueueScreen(BaseScreen):
             return False
         commands[command]()
         self._view.refresh_ages()
-        self._tell()
+        self._show_all()
         return True
 
     def _with_focus(self, act: Callable[[str], object]) -> None:
@@ -260,7 +260,7 @@ class QueueScreen(BaseScreen):
             still = found & self._rows.listed.keys()
             self._rows.tagged = self._rows.tagged | still if tag else self._rows.tagged - still
             self._view.refresh_ages()
-            self._tell()
+            self._show_all()
             self._context.shell.say(f"{count(len(still))} {'tagged' if tag else 'untagged'}.", "good" if still else "")
 
         if words.strip():
@@ -278,7 +278,7 @@ class QueueScreen(BaseScreen):
             self._search.go_on()
         self._rows.arrange()
         self._view.show([])
-        self._tell()
+        self._show_all()
 
     def _found(self, found: set[str], looked: int, whole: int) -> None:
         """Called as the search goes on."""
@@ -287,6 +287,6 @@ class QueueScreen(BaseScreen):
         self._rows.found |= found
         self._rows.arrange()
         self._view.show([])
-        self._tell()
+        self._show_all()
         tail = "." if looked == whole else f", searching: {looked * 100 // max(1, whole)} %"
         self._context.shell.say(f"{count(len(self._rows.found))} found in {count(looked)} of {count(whole)}{tail}")

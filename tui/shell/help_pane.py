@@ -19,16 +19,16 @@ _TALL = 22  # a quarter of the rows above this is for help too
 
 def help_of(option: Option) -> Help:
     """The option's help, with its kind, its default and when a change takes effect."""
-    facts = [
+    sentences = [
         f"{'An' if option.kind.name[:1] in 'aeiou' else 'A'} {option.kind.name}."
         if not option.kind.name.startswith(("one of", "yes"))
         else f"{option.kind.name.capitalize()}."
     ]
     if not option.required:
-        facts.append(f"Default: {option.default_text or 'blank'}.")
+        sentences.append(f"Default: {option.default_text or 'blank'}.")
     if option.restart:
-        facts.append("A change waits for a restart.")
-    return f"{option.label}  ({option.name})", f"{option.doc} {' '.join(facts)}"
+        sentences.append("A change waits for a restart.")
+    return f"{option.label}  ({option.name})", f"{option.doc} {' '.join(sentences)}"
 
 
 class WithHelp(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
@@ -74,7 +74,7 @@ class WithHelp(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
         if in_footer and self._buttons is not None:
             self._w.focus_position = "footer"
 
-    def tell(self) -> None:
+    def show_help(self) -> None:
         """Show the help of the field in focus."""
         label, text = self._words() or ("", "")
         self._label.set_text(f" {label}")
@@ -110,7 +110,7 @@ class WithHelp(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
         if unhandled in {"down", "up"} and self._buttons is not None:
             unhandled = self._between(unhandled)
         self._moved()
-        self.tell()
+        self.show_help()
         return unhandled
 
     def _between(self, key: str) -> str | None:
@@ -127,5 +127,5 @@ class WithHelp(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
         self._arrange(size[1])
         handled = self._w.mouse_event(size, event, button, col, row, focus)
         self._moved()
-        self.tell()
+        self.show_help()
         return handled

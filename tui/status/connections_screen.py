@@ -24,7 +24,7 @@ _SHARE = 100  # of the time at most one part in so many goes into the looks
 _NONE = "No client is connected, and no message is being delivered."
 
 
-class Connection(NamedTuple):
+class ConnectionRow(NamedTuple):
     """One row: a client of a listener, or the delivery of a message. `words` find its lines in the log."""
 
     kind: str
@@ -41,8 +41,8 @@ class ConnectionsScreen(BaseScreen):
 
     def __init__(self, context: AppContext) -> None:
         self._context = context
-        self._rows: list[Connection] = []
-        self._first_seen: dict[Connection, float] = {}
+        self._rows: list[ConnectionRow] = []
+        self._first_seen: dict[ConnectionRow, float] = {}
         self._deliveries = RunningDeliveries(Spool(context.spool_folder))
         self._looking = False
         self._next_look = 0.0
@@ -57,7 +57,7 @@ class ConnectionsScreen(BaseScreen):
     def show(self) -> None:
         self._next_look = 0.0
         self.tick()
-        self._pane.tell()
+        self._pane.show_help()
 
     def tick(self) -> None:
         """Look again, unless the last look took so long that it is too early."""
@@ -74,7 +74,7 @@ class ConnectionsScreen(BaseScreen):
         self._looking = False
         self._context.failure(problem)
 
-    def _looked(self, began: float, found: list[Connection]) -> None:
+    def _looked(self, began: float, found: list[ConnectionRow]) -> None:
         self._looking = False
         self._next_look = time.monotonic() + _SHARE * (time.monotonic() - began)
         now = self._context.clock()
@@ -86,9 +86,9 @@ class ConnectionsScreen(BaseScreen):
         self._table.show([[*each[:3], clock(self._first_seen[each])] for each in found])
         if chosen in found:
             self._table.focus_on(found.index(chosen))
-        self._pane.tell()
+        self._pane.show_help()
 
-    def _chosen(self) -> Connection | None:
+    def _chosen(self) -> ConnectionRow | None:
         at = self._table.position
         return self._rows[at] if 0 <= at < len(self._rows) else None
 
@@ -118,8 +118,8 @@ class ConnectionsScreen(BaseScreen):
             block(self._context, chosen.ip)
 
 
-def _look(status: DaemonStatus | None, deliveries: RunningDeliveries) -> list[Connection]:
-    clients: list[Connection] = []
+def _look(status: DaemonStatus | None, deliveries: RunningDeliveries) -> list[ConnectionRow]:
+    clients: list[ConnectionRow] = []
     if status is not None and status.alive:
         names = {each.port: each.name for each in status.listening}
         clients = [_client(each, names) for each in connected_clients(status.pid, list(names))[:_MOST]]
@@ -130,12 +130,12 @@ def _number(number: int, one: str, many: str) -> str:
     return f"{count(number)} {one if number == 1 else many}"
 
 
-def _client(each: ConnectedClient, names: dict[int, str]) -> Connection:
+def _client(each: ConnectedClient, names: dict[int, str]) -> ConnectionRow:
     origin = f"[{each.ip}]:{each.port}" if ":" in each.ip else f"{each.ip}:{each.port}"
-    return Connection("client", origin, clean(f"{names[each.to_port]} ({each.to_port})"), each.ip, each.ip)
+    return ConnectionRow("client", origin, clean(f"{names[each.to_port]} ({each.to_port})"), each.ip, each.ip)
 
 
-def _delivery(row: QueueRow) -> Connection:
+def _delivery(row: QueueRow) -> ConnectionRow:
     first = row.recipients[0] if row.recipients else "all recipients"
     more = f", and {count(len(row.recipients) - 1)} more" if len(row.recipients) > 1 else ""
-    return Connection("delivery", clean(row.sender or "<>", 320), clean(f"{first}{more}", 330), row.queue_id)
+    return ConnectionRow("delivery", clean(row.sender or "<>", 320), clean(f"{first}{more}", 330), row.queue_id)

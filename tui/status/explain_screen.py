@@ -59,7 +59,7 @@ class ExplainScreen(BaseScreen):
         return self._pane
 
     def show(self) -> None:
-        self._pane.tell()
+        self._pane.show_help()
 
     def fill(self, values: Mapping[str, str]) -> None:
         """Ask about these values; a field without one becomes blank, or what it is at first."""

@@ -39,7 +39,7 @@ _SHARE = 200  # of the time at most one part in so many goes into the looks at c
 _MINUTES = 60
 
 
-class Fact(NamedTuple):
+class LabelledText(NamedTuple):
     """One line: a label, and a text with its look."""
 
     label: str
@@ -60,7 +60,7 @@ class ReasonLine(NamedTuple):
     label: str
 
 
-Line = Fact | ReasonLine | str  # a string names a line that is always the same widget
+Line = LabelledText | ReasonLine | str  # a string names a line that is always the same widget
 
 
 class StatusScreen(BaseScreen):
@@ -147,7 +147,7 @@ class StatusScreen(BaseScreen):
     tick = show
 
     def _made(self, line: Line) -> Flow:
-        if isinstance(line, Fact):
+        if isinstance(line, LabelledText):
             return line.widget()
         if isinstance(line, ReasonLine):
             return reason_row(self._context, *line)
@@ -172,13 +172,13 @@ class StatusScreen(BaseScreen):
         status = self._context.daemon_status()
         running = status if status is not None and status.alive else None
         yield from self._daemon(running)
-        yield Fact("Certificate", *self._certificate())
+        yield LabelledText("Certificate", *self._certificate())
         open_now, blocked = runtime.counters.open_connections(), len(runtime.blocks.list())
-        yield Fact("Connections", f"{count(open_now)} open, {count(blocked)} clients blocked")
+        yield LabelledText("Connections", f"{count(open_now)} open, {count(blocked)} clients blocked")
         yield from self._live_lines(running)
         if running is not None:
             yield from self._filters(runtime)
-        yield Fact("Queue", self._context.findings.queue)
+        yield LabelledText("Queue", self._context.findings.queue)
         yield from self._reasons()
         yield from self._hosts()
         yield "above"
@@ -210,24 +210,24 @@ class StatusScreen(BaseScreen):
         now = self._context.clock()
         words, well = daemon_words(status, now)
         if status is None:
-            yield Fact("Server", "Not running; settings can still be changed", "bad")
+            yield LabelledText("Server", "Not running; settings can still be changed", "bad")
             return
         receivers = f", {status.receivers} receivers" if status.receivers else ""
         since = f"since {day_and_clock(status.since, now)}, process {status.pid}{receivers}"
-        yield Fact("Server", f"{words}, {since}", "good" if well else "bad")
+        yield LabelledText("Server", f"{words}, {since}", "good" if well else "bad")
         if status.error:
-            yield Fact("Reload", f"refused: {clean(status.error, 500)}", "bad")
+            yield LabelledText("Reload", f"refused: {clean(status.error, 500)}", "bad")
         if status.digest != self._context.source.digest:
-            yield Fact("File", "changed since the server read it; it runs with the earlier text", "warn")
+            yield LabelledText("File", "changed since the server read it; it runs with the earlier text", "warn")
         places = [f"{clean(each.place)} ({each.tls})" for each in status.listening]
-        yield Fact("Listening", ", ".join(places) or "nowhere", "help" if places else "bad")
+        yield LabelledText("Listening", ", ".join(places) or "nowhere", "help" if places else "bad")
         for sentence in status.not_listening:
-            yield Fact("", clean(sentence, 300), "bad")
+            yield LabelledText("", clean(sentence, 300), "bad")
 
     def _filters(self, runtime: Runtime) -> Iterator[Line]:
         context = self._context
         for each in troubled_filters(context.source.config, runtime, context.clock()):
-            yield Fact(each.kind, each.words, "bad" if each.stops_mail else "warn")
+            yield LabelledText(each.kind, each.words, "bad" if each.stops_mail else "warn")
 
     def _reasons(self) -> Iterator[Line]:
         """Yield the reasons why mail waits."""
@@ -235,16 +235,16 @@ class StatusScreen(BaseScreen):
             yield ReasonLine(reason, "" if number else "Waiting")
         more = len(self._context.findings.reasons) - _REASONS
         if more > 0:
-            yield Fact("", f"and {count(more)} more reasons; the queue shows them")
+            yield LabelledText("", f"and {count(more)} more reasons; the queue shows them")
 
     def _hosts(self) -> Iterator[Line]:
         now, marks = self._context.clock(), self._context.failing_hosts()
         for number, mark in enumerate(sorted(marks, key=lambda mark: mark.since, reverse=True)[:_HOSTS]):
             what = "not tried" if mark.dead else "tried last"
             words = f"{clean(mark.host, 100)}: {what} until {day_and_clock(mark.until, now)}: {clean(mark.reason, 300)}"
-            yield Fact("" if number else "Hosts", words, "warn", wrap=urwid.WrapMode.ELLIPSIS)
+            yield LabelledText("" if number else "Hosts", words, "warn", wrap=urwid.WrapMode.ELLIPSIS)
         if len(marks) > _HOSTS:
-            yield Fact("", f"and {count(len(marks) - _HOSTS)} more")
+            yield LabelledText("", f"and {count(len(marks) - _HOSTS)} more")
 
     def _certificate(self) -> tuple[str, str]:
         days = self._context.findings.days
@@ -257,12 +257,12 @@ class StatusScreen(BaseScreen):
     def _attention(self, status: DaemonStatus | None) -> Iterator[Line]:
         if status is not None and status.alive:
             for sentence in status.waiting_for_restart:
-                yield Fact("Restart", clean(sentence, 300), "warn")
+                yield LabelledText("Restart", clean(sentence, 300), "warn")
         for problem in self._context.source.problems:
             line = f"line {problem.line}: " if problem.line else ""
-            yield Fact("Check", f"{line}{clean(problem.text, 400)}", "bad" if problem.is_error else "warn")
+            yield LabelledText("Check", f"{line}{clean(problem.text, 400)}", "bad" if problem.is_error else "warn")
         for number, trouble in enumerate(self._context.findings.troubles):
-            yield Fact("" if number else "Last errors", trouble, "warn", wrap=urwid.WrapMode.ELLIPSIS)
+            yield LabelledText("" if number else "Last errors", trouble, "warn", wrap=urwid.WrapMode.ELLIPSIS)
 
 
 class _Sized(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
@@ -281,4 +281,4 @@ def _some(label: str, words: list[str], number: int) -> Iterator[Line]:
     """Yield a line with these words, and how many there are besides; nothing if there are none."""
     if words:
         more = f", and {count(number - len(words))} more" if number > len(words) else ""
-        yield Fact(label, ", ".join(words) + more)
+        yield LabelledText(label, ", ".join(words) + more)
