@@ -6,8 +6,10 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+import urwid
 import urwid.testing as ut
 
 from spool import Spool
@@ -78,6 +80,30 @@ def test_a_burst_of_keys_costs_one_look_at_marks_and_keys(path: Path, monkeypatc
     tui.look()
     assert len(shown) == 1
     assert "*Postmaster" in tui.text
+
+
+def test_keys_in_the_menu_make_only_the_screen_that_is_drawn(path: Path) -> None:
+    tui = Tui(path)
+    for _ in range(9):
+        tui.root.keypress(tui.size, "down")
+    tui.look()
+    assert tui.shell.current == "Authentication"
+    assert set(tui.shell._screens) == {"Status", "Authentication"}
+
+
+def test_a_screen_that_comes_back_is_not_drawn_anew(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tui = Tui(path).press("down", "down", "down", "up", "up", "up", "down")
+    drawn: list[str] = []
+    render = urwid.Text.render
+
+    def counted(self: urwid.Text, size: Any, focus: bool = False) -> urwid.Canvas:
+        drawn.append(str(self.text))
+        return render(self, size, focus)
+
+    monkeypatch.setattr(urwid.Text, "render", counted)
+    tui.press("down")
+    assert tui.shell.current == "Remote Delivery"
+    assert len(drawn) < 12, drawn
 
 
 def test_a_file_is_read_again_only_when_it_is_another_one(tmp_path: Path) -> None:

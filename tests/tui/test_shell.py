@@ -12,6 +12,7 @@ import urwid.testing as ut
 from tests.tui.program import CONFIG, Tui, made
 from tui.config.config_file import ConfigFile
 from tui.screens import MENU_ENTRIES
+from tui.shell.quit_question import unreadable
 from tui.shell.screen import MenuEntry
 from tui.widgets.focus import leaf_of
 from tui.widgets.table import TableRow
@@ -207,7 +208,7 @@ def test_errors_of_the_file_are_told_until_they_are_corrected(tui: Tui, tmp_path
 def test_a_file_that_cannot_be_read_is_one_sentence_and_the_sudo_line(tui: Tui) -> None:
     context = tui.shell.context
     context.source = ConfigFile(context.path, read_only=f"joe cannot read {context.path}", unreadable=True)
-    tui.shell._say_unreadable()
+    tui.shell.open(unreadable(context))
     assert "joe cannot read" in tui.dialog_text
     assert "sudo smtpd-classic-tui --config" in tui.dialog_text
 

@@ -49,7 +49,7 @@ class Row:
         return Row(self.section, self.name, self.origin, dict(self.values))
 
     def differs(self, other: "Row") -> bool:
-        return self.name != other.name or bool(self.changed_options(other))
+        return self.name != other.name or (self.values != other.values and bool(self.changed_options(other)))
 
     def changed_options(self, base: "Row") -> list[Option]:
         return [each for each in self.section.options() if self.text(each) != base.text(each)]

@@ -11,6 +11,7 @@ from tui.config.hosts_editor import HostsEditor
 from tui.shell.context import AppContext
 from tui.widgets.editors import CheckBoxEditor, ChoiceEditor, Editor, LineEditor, SecretEditor
 from tui.widgets.flow import Flow
+from tui.widgets.steady import SteadyText
 
 __all__ = ["Field", "editor_for", "problem_of"]
 
@@ -64,11 +65,12 @@ class Field(urwid.WidgetWrap[urwid.Pile]):
         self._original = original
         self._tell = changed
         self._note = note
-        self._note_text = urwid.Text("")
-        self._mark = urwid.Text("")
-        self._label = urwid.Text(option.label)
-        self._error = urwid.Text("")
+        self._note_text = SteadyText("")
+        self._mark = SteadyText("")
+        self._label = SteadyText(option.label)
+        self._error = SteadyText("")
         self.editor: Editor = editor_for(context, option.kind, text, self._changed)
+        self._shown_problem = ""
         self._line = self._laid_out()
         super().__init__(urwid.Pile([self._line], select_navigation=True))
         self._look()
@@ -97,6 +99,9 @@ class Field(urwid.WidgetWrap[urwid.Pile]):
 
     def show(self, text: str, original: str) -> None:
         """Set the text and the original of the field."""
+        if (self.editor.text, self._original) == (text, original):
+            self.show_note()
+            return
         self._original = original
         if self.editor.text != text:
             self.editor.text = text
@@ -111,20 +116,18 @@ class Field(urwid.WidgetWrap[urwid.Pile]):
         self._mark.set_text(("changed", "*" if changed else " "))
         self._label.set_text(("changed" if changed else "label", self.option.label))
         # A blank field that has not been edited shows no error.
-        problem = self.problem if changed or self._original else ""
-        self._error.set_text(("bad", f"  ! {problem}"))
-        self._w.contents = [(self._line, self._w.options("pack"))]
-        if problem:
-            self._w.contents.append((self._error, self._w.options("pack")))
-        self._w.focus_position = 0
+        self._shown_problem = self.problem if changed or self._original else ""
+        self._error.set_text(("bad", f"  ! {self._shown_problem}"))
         self.show_note()
 
     def show_note(self) -> None:
-        """Show the note about the present value, which may depend on other options."""
-        note = "" if len(self._w.contents) > 1 and self._w.contents[1][0] is self._error else self._note()
-        rows = [each for each in self._w.contents if each[0] is not self._note_text]
-        if note:
+        """Show the error of the value, or the note about it, which may depend on other options."""
+        rows: list[Flow] = [self._line]
+        if self._shown_problem:
+            rows.append(self._error)
+        elif note := self._note():
             self._note_text.set_text(("dim", f"   {note}"))
-            rows.append((self._note_text, self._w.options("pack")))
-        if len(rows) != len(self._w.contents):
-            self._w.contents = rows
+            rows.append(self._note_text)
+        if rows != [each for each, _ in self._w.contents]:
+            self._w.contents = [(each, self._w.options("pack")) for each in rows]
+            self._w.focus_position = 0

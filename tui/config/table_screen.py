@@ -16,6 +16,7 @@ from tui.shell.screen import BaseScreen, Help
 from tui.widgets.buttons import ButtonRow
 from tui.widgets.flow import Flow
 from tui.widgets.row_list import RowCommands
+from tui.widgets.steady import SteadyText
 from tui.widgets.table import Column, Table
 from tui.widgets.text import clean
 
@@ -63,7 +64,7 @@ class TableScreen(BaseScreen):
         self._attribute = attribute
         self._look = look
         self._notes = notes
-        self._note_text = urwid.Text("")
+        self._note_text = SteadyText("")
         self._fields = [(attribute, self._field(attribute, name)) for attribute, name in fields]
         self._attributes = (attribute, *dict.fromkeys(each for each, _ in fields))
         self._table = Table(look.columns, self._edit, look.none)

@@ -16,8 +16,9 @@ from tui.shell.context import AppContext
 from tui.shell.remembered import Signature, is_settled, signature
 from tui.status.findings import SOON_DAYS, StatusFindings, look
 from tui.status.troubled_filters import troubled_filters
+from tui.widgets.text import count_short
 
-__all__ = ["HealthWatch", "attention"]
+__all__ = ["HealthWatch", "attention", "menu_marks"]
 
 _LEAST_PAUSE_S = 5.0
 _LONGEST_S = 600.0  # the days until a certificate expires change without a file
@@ -82,6 +83,13 @@ def _log(target: str) -> LogSource | None:
 def _path(log: LogSource | None) -> str:
     """Return the file of the log; blank for the journal, whose changes are seen by the other files alone."""
     return log.place if isinstance(log, FileLog) else ""
+
+
+def menu_marks(context: AppContext) -> dict[str, str]:
+    """Return the marks of the menu: the number of queued messages, and a ! beside a screen that needs a look."""
+    marks = dict.fromkeys(attention(context), "!")
+    waiting = context.findings.waiting
+    return marks | ({"Queue": f"{count_short(waiting)}{'!' if 'Queue' in marks else ''}"} if waiting else {})
 
 
 def attention(context: AppContext) -> dict[str, str]:

@@ -14,7 +14,10 @@ _WIDE_SCREEN = 112  # below this, a screen that wants width has it while it has 
 
 
 class Body(urwid.WidgetWrap[urwid.WidgetPlaceholder[urwid.AbstractWidget]]):
-    """`in_menu` says which of both has the focus."""
+    """`in_menu` says which of both has the focus.
+
+    The last picture of each screen is kept: urwid draws a screen that has not changed from it when it comes back.
+    """
 
     def __init__(self, menu: Menu) -> None:
         self._menu = urwid.Padding(menu, left=0, right=0)
@@ -24,6 +27,7 @@ class Body(urwid.WidgetWrap[urwid.WidgetPlaceholder[urwid.AbstractWidget]]):
             [(WIDTH, self._menu), (1, rule), self._screen], select_navigation=True, focus_column=0
         )
         self._wide = False
+        self._pictures: dict[urwid.AbstractWidget, urwid.Canvas] = {}
         super().__init__(urwid.WidgetPlaceholder[urwid.AbstractWidget](self._both))
 
     @property
@@ -51,7 +55,9 @@ class Body(urwid.WidgetWrap[urwid.WidgetPlaceholder[urwid.AbstractWidget]]):
 
     def render(self, size: Any, focus: bool = False) -> urwid.Canvas:
         self._arrange(size[0])
-        return self._w.render(size, focus)
+        picture = self._w.render(size, focus)
+        self._pictures[self._screen.original_widget] = picture
+        return picture
 
     def keypress(self, size: Any, key: str) -> str | None:
         self._arrange(size[0])

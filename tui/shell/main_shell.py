@@ -12,7 +12,7 @@ import urwid
 from tui.shell import help_overlay, option_search, quit_question
 from tui.shell.context import AppContext
 from tui.shell.header import Header
-from tui.shell.health import HealthWatch, attention
+from tui.shell.health import HealthWatch, menu_marks
 from tui.shell.key_bar import KeyBar
 from tui.shell.keys import command_for
 from tui.shell.layers import Body, Layers
@@ -20,9 +20,8 @@ from tui.shell.menu import Menu
 from tui.shell.pasting import Pasting
 from tui.shell.screen import MenuEntry, Screen
 from tui.shell.status_line import StatusLine
-from tui.widgets.dialog import Dialog, ask
+from tui.widgets.dialog import Dialog
 from tui.widgets.focus import leaf_of
-from tui.widgets.text import clean, count_short
 
 __all__ = ["MainShell"]
 
@@ -41,7 +40,8 @@ class MainShell(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
         self.switch_mouse: Callable[[], str] = lambda: "There is no mouse here."
         self.write_clipboard: Callable[[str], None] = lambda _: None
         actions = [("Help and keys", lambda: self.run("help")), ("Quit", lambda: self.run("quit"))]
-        self._menu = Menu(places, actions, self.show, self._enter)
+        self._moved_to = ""  # a screen of the menu that comes into view with the next picture
+        self._menu = Menu(places, actions, self._move_to, self._enter)
         self._body = Body(self._menu)
         self._layers = Layers(self._body)
         self._header = Header()
@@ -58,17 +58,11 @@ class MainShell(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
         self._health.look(in_view=True)
         self.show(self._titles[0])
         if self.context.source.unreadable:
-            self._say_unreadable()
+            self.open(quit_question.unreadable(self.context))
         elif self.context.source.missing and not self.context.source.read_only:
             self.run("assistant")
         elif self.context.source.read_only:
             self.say(f"Read-only: {self.context.source.read_only}.", "warn")
-
-    def _say_unreadable(self) -> None:
-        path = clean(self.context.path, 300)
-        text = f"{self.context.source.read_only}. Start the program with the right to read it:\n\n"
-        text += f"    sudo smtpd-classic-tui --config {path}"
-        self.open(ask("The configuration cannot be read", text, [("Quit", self.leave)], self.leave))
 
     # --- the shell
 
@@ -119,6 +113,7 @@ class MainShell(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
         self._invalidate()
 
     def render(self, size: Any, focus: bool = False) -> urwid.Canvas:
+        self._arrive()
         if self._stale:
             self._refresh()
         return self._w.render(size, focus)
@@ -131,7 +126,7 @@ class MainShell(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
         self._status.check()
         marked = self._has_changes(self.current)
         self._header.show(self.context, self.current, self.context.daemon_status(), marked=marked)
-        self._menu.show(self.current, self._has_changes, self._marks())
+        self._menu.show(self.current, self._has_changes, menu_marks(self.context))
         self._keys.show(self.contexts, typing=self._types_text(), everywhere=self._layers.top is None)
 
     def renewed(self) -> None:
@@ -139,12 +134,6 @@ class MainShell(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
         if self.current:
             self.screen.show()
         self.changed()
-
-    def _marks(self) -> dict[str, str]:
-        """Return the marks of the menu: the number of queued messages, and a ! beside a screen that needs a look."""
-        marks = dict.fromkeys(attention(self.context), "!")
-        waiting = self.context.findings.waiting
-        return marks | ({"Queue": f"{count_short(waiting)}{'!' if 'Queue' in marks else ''}"} if waiting else {})
 
     # --- screens
 
@@ -163,7 +152,18 @@ class MainShell(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
         self.screen.show()
         self.changed()
 
+    def _move_to(self, title: str) -> None:
+        """Show a screen with the next picture: a burst of keys in the menu makes none of those that it passes."""
+        self._moved_to = title
+        self.changed()
+
+    def _arrive(self) -> None:
+        title, self._moved_to = self._moved_to, ""
+        if title:
+            self.show(title)
+
     def _enter(self) -> None:
+        self._arrive()
         self._body.in_menu = False
         self.changed()
 
@@ -177,6 +177,7 @@ class MainShell(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
     def tick(self) -> None:
         """Do the work of each second."""
         try:
+            self._arrive()
             self.context.look_at_file()
             self._health.look(in_view=self.current == self._titles[0])
             self.screen.tick()
@@ -207,6 +208,8 @@ class MainShell(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
     def _key(self, size: Any, key: str) -> str | None:
         if self._pasting.takes(key, self.in_focus()):
             return None
+        if not (self._body.in_menu and key in {"up", "down"}):
+            self._arrive()
         typing = self._types_text()
         unhandled = self._w.keypress(size, key)
         if unhandled is None or (typing and (len(unhandled) == 1 or unhandled in _TEXT_KEYS)):

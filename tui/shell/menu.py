@@ -142,6 +142,7 @@ class Menu(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
         focus = self._walker.focus
         title = next((title for title, (position, *_) in self._entries.items() if position == focus), "")
         if title in self._titles and title != self._current:
+            self._current = title
             self._moved(title)
 
     def show(self, current: str, marked: Callable[[str], bool], marks: Mapping[str, str]) -> None:

@@ -1,11 +1,20 @@
-"""The guard at the door: changes that are not applied are never lost by leaving."""
+"""The dialogs before the program ends: changes that are not applied are never lost by leaving."""
 
 from collections.abc import Callable
 
 from tui.shell.context import AppContext
-from tui.widgets.dialog import Dialog, paragraphs
+from tui.widgets.dialog import Dialog, ask, paragraphs
+from tui.widgets.text import clean
 
-__all__ = ["question"]
+__all__ = ["question", "unreadable"]
+
+
+def unreadable(context: AppContext) -> Dialog:
+    """Return the sentence that the file cannot be read, with the command that can."""
+    text = f"{context.source.read_only}. Start the program with the right to read it:\n\n"
+    text += f"    sudo smtpd-classic-tui --config {clean(context.path, 300)}"
+    leave = context.shell.leave
+    return ask("The configuration cannot be read", text, [("Quit", leave)], leave)
 
 
 def question(context: AppContext, titles: list[str], apply: Callable[[], None]) -> Dialog:

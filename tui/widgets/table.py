@@ -98,6 +98,7 @@ class Table(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
         self._walker: urwid.SimpleFocusListWalker[Flow] = urwid.SimpleFocusListWalker([])
         self._count = 0
         self._cells: Sequence[Sequence[Any]] = ()
+        self._looks: Sequence[str] | None = None
         self._search = RowSearch(self._texts, lambda: self.position, self.focus_on)
         heading = TableRow(columns, [column.title for column in columns], lambda: None, "head")
         self._list: urwid.ListBox[int] = urwid.ListBox(self._walker)
@@ -133,9 +134,12 @@ class Table(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
             self._walker.set_focus(max(0, min(index, self._count - 1)))
 
     def show(self, rows: Sequence[Sequence[Any]], looks: Sequence[str] | None = None) -> None:
-        """Show these rows and keep the index of the row in focus."""
+        """Show these rows and keep the index of the row in focus; rows that are shown already cost nothing."""
+        if rows == self._cells and looks == self._looks and len(self._walker):
+            return
         focus = self.position
         self._count = len(rows)
+        self._looks = looks
         self._cells = rows
         lines: list[Flow] = [
             TableRow(self._columns, cells, partial(self._chosen, index), looks[index] if looks else "row")
