@@ -93,7 +93,7 @@ def test_apply_without_a_daemon_writes_the_file_and_says_so(path: Path) -> None:
 def test_the_diff_can_be_looked_at_and_left(path: Path) -> None:
     tui = edit(Tui(path), "Basic Parameters", "max_recipients", "250")
     tui.press("f8")
-    assert "What Apply would change" in tui.text
+    assert "The changes of the file" in tui.text
     tui.press("esc", "f2", "esc")
     assert path.read_text() == CONFIG
     assert tui.shell.context.draft.changed()

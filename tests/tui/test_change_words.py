@@ -75,6 +75,6 @@ def test_the_file_is_written_after_the_answer_only(tui: Tui, tmp_path: Path) -> 
     set_option(tui, "trusted", "hosts", "10.0.0.5")
     asked(tui)
     tui.choose("File diff F8")
-    assert "What Apply would change" in tui.dialog_text
+    assert "The changes of the file" in tui.dialog_text
     tui.press("esc").choose("Stay")
     assert (tmp_path / "smtpd-classic.conf").read_text() == CONFIG

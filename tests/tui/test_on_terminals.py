@@ -179,7 +179,7 @@ def test_clients_and_deliveries_are_live_lists(screen: Screen, world: World) -> 
 def test_apply_asks_with_a_list_of_changes_and_a_version_takes_it_back(screen: Screen, world: World) -> None:
     screen.go("trusted", "Trusted Hosts").press("a").shows("OK").press("192.0.2.0/24", "f2").shows("192.0.2.0/24")
     screen.press("f2").shows("Apply these changes?", "+ 192.0.2.0/24", "nothing waits")
-    screen.press("f8").shows("What Apply would change", "@@").close("What Apply would")
+    screen.press("f8").shows("The changes of the file", "@@").close("The changes of the file")
     screen.press("enter").shows("Applied. The daemon runs with it.")
     assert "192.0.2.0/24" in map(str, load(world.instance.file).trusted.hosts)
     screen.go("file versions", "File Versions").shows("settings").press("u").shows("Restore this version")

@@ -23,7 +23,7 @@ def test_a_field_is_changed_applied_and_the_program_left(path: Path) -> None:
         terminal.press("down", "down", "down").shows("(max_recipients)")
         terminal.press("backspace", "backspace", "backspace", "250").shows("*Max. recipients", "250")
         terminal.press("f2").shows("Apply these changes?", "Max. recipients: 100 → 250")
-        terminal.press("f8").shows("What Apply would change", "+max_recipients = 250")
+        terminal.press("f8").shows("The changes of the file", "+max_recipients = 250")
         terminal.press("esc").shows("Apply these changes?")  # Esc and Enter at once would be Alt-Enter
         terminal.press("enter").shows("Applied. The daemon is down")
         assert path.read_text() == CONFIG.replace("max_recipients = 100", "max_recipients = 250")

@@ -215,8 +215,8 @@ class Panel:
     def confirm(self, *differences: str, answer: str = TOOK) -> "Panel":
         self.shows("Apply these changes?")
         if differences:
-            self.press("f8").shows("What Apply would change", *differences)
-            self.press("esc").hides("What Apply would change")
+            self.press("f8").shows("The changes of the file", *differences)
+            self.press("esc").hides("The changes of the file")
         until(lambda: self._stands_on("Apply"), _PATIENCE_S, lambda: f"[Apply] has not the focus:\n{self.text}")
         return self.press("enter").shows(answer)
 

@@ -75,8 +75,8 @@ def test_reset(world: World, case: Case) -> None:
 def test_diff(world: World, case: Case) -> None:
     world.given(case.given)
     world.panel.open(case.page).fill(case.option, case.value)
-    world.panel.button("Diff").shows("What Apply would change", f"+{case.option.name} = {case.value}")
-    world.panel.button("Close").hides("What Apply would change").press("f3").shows("Changes discarded")
+    world.panel.button("Diff").shows("The changes of the file", f"+{case.option.name} = {case.value}")
+    world.panel.button("Close").hides("The changes of the file").press("f3").shows("Changes discarded")
     assert TOOK not in world.panel.text
     assert case.answer(world).startswith(case.before)
 

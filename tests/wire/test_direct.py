@@ -257,8 +257,8 @@ def test_reset(world: World) -> None:
     with hosts(peer):
         world.given({"direct away.test": to(peer)})
         row(world, "away.test").fill(ROW["open"], "yes")
-        kept(world).button("Diff").shows("What Apply would change", "+open = yes").button("Close")
-        world.panel.hides("What Apply would change").button("Reset").shows("Changes discarded").hides("*away.test")
+        kept(world).button("Diff").shows("The changes of the file", "+open = yes").button("Close")
+        world.panel.hides("The changes of the file").button("Reset").shows("Changes discarded").hides("*away.test")
         assert TOOK not in world.panel.text
         with world.client() as client:
             assert client.envelope(STRANGER, AWAY).startswith("550 5.7.1")

@@ -148,8 +148,8 @@ class TestButtons:
     def test_diff(self) -> None:
         self.given(*self.items[1:])
         add(self.world, self.page, self.items[0])
-        panel = self.world.panel.button("Diff").shows("What Apply would change", f"+{self.option} = ")
-        panel.button("Close").hides("What Apply would change").button("Reset").shows("Changes discarded")
+        panel = self.world.panel.button("Diff").shows("The changes of the file", f"+{self.option} = ")
+        panel.button("Close").hides("The changes of the file").button("Reset").shows("Changes discarded")
         assert TOOK not in panel.text
         assert self.in_file() == list(self.items[1:])
 

@@ -146,8 +146,8 @@ def test_apply_and_reset(world: World) -> None:
     with hosts(peer):
         world.given({"direct away.test": to(peer), **RULE})
         row(world).fill(ROW["local"], "yes")
-        kept(world).button("Diff").shows("What Apply would change", "+local = yes").button("Close")
-        world.panel.hides("What Apply would change").button("Reset").shows("Changes discarded").hides(f"*{SALES}")
+        kept(world).button("Diff").shows("The changes of the file", "+local = yes").button("Close")
+        world.panel.hides("The changes of the file").button("Reset").shows("Changes discarded").hides(f"*{SALES}")
         assert TOOK not in world.panel.text
         assert fields(sent(world, peer)[1]) == [JOE]
         row(world).fill(ROW["local"], "yes")

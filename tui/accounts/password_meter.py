@@ -24,7 +24,7 @@ def meter(password: str, address: str) -> str:
 
 
 def _bits(password: str) -> float:
-    """Return the bits of a password whose characters were chosen at random; repeated characters count half."""
+    """Return the bits of a password of random characters; repeated ones count half."""
     pool = sum(size for is_in, size in _CLASSES if any(is_in(char) for char in password if char.isascii()))
     pool += _SIGNS if any(char.isascii() and not char.isalnum() for char in password) else 0
     pool += _OTHERS if not password.isascii() else 0

@@ -155,7 +155,7 @@ def _ask_about_other(context: AppContext, other: ConfigFile) -> None:
         context.shell.say("The file cannot be read any more; nothing was written.", "bad")
         return
     rows = diff_between(context.source.text, other.text, context.path)
-    first = urwid.Text("Another program has changed the file since it was read here. This is what they changed:")
+    first = urwid.Text("Another program has changed the file since it was read here. These are its changes:")
     answers = [("Stay", context.shell.close), ("Keep mine on top", mine_on_theirs), ("Discard mine", theirs)]
     dialog = Dialog(
         "The file has changed meanwhile",
@@ -180,7 +180,7 @@ def _ask_about_open_relay(context: AppContext, reasons: tuple[str, ...]) -> None
         "With these settings EVERY host on the Internet can send mail to any address through this server. Spammers "
         "find such a server within hours; then others refuse all mail from it, and yours with it.\n\n"
         + "\n".join(f"• {clean(reason, 300)}" for reason in reasons)
-        + "\n\nIs an open relay really what you want?"
+        + "\n\nDo you really want an open relay?"
     )
     answers = [("No, go back", context.shell.close), ("Yes, open the relay", confirm)]
     _say_not_applied(context, "Not applied: this would be an open relay.", "warn")
@@ -202,7 +202,7 @@ def _show_diff(context: AppContext, prepared: Prepared, *, applying: bool) -> No
     notes = [each.text for each in prepared.problems] + list(edited.restart_reasons())
     rows = [*diff_rows(edited.diff()), *(urwid.Text(("warn", f"! {clean(note, 400)}")) for note in notes)]
     answers = [("Close", context.shell.close)]
-    title = "What Apply would change"
+    title = "The changes of the file"
     context.shell.open(Dialog(title, rows, answers, context.shell.close, width=78, focus_button=0))
 
 
@@ -211,7 +211,7 @@ def _question(context: AppContext, prepared: Prepared, edited: Edited) -> Dialog
 
     def diff() -> None:
         close = context.shell.close
-        title = "What Apply would change"
+        title = "The changes of the file"
         context.shell.open(Dialog(title, diff_rows(edited.diff()), [("Close", close)], close, width=78, focus_button=0))
 
     def do(command: str) -> bool:

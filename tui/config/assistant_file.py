@@ -28,7 +28,7 @@ from tui.shell.fields_dialog import Values, entry
 __all__ = ["PAGES", "NewConfiguration", "Page", "as_rows", "guesses", "make", "make_again", "text_of", "user_exists"]
 
 DIRECT, RELAY = "to the servers of the recipients", "through a relay (smarthost)"
-NETWORK, LOOPBACK = "everybody, on ports 25, 587, 465", "this machine, on ports 2525, 2587, 2465"
+NETWORK, LOOPBACK = "everyone, on ports 25, 587, 465", "this machine, on ports 2525, 2587, 2465"
 SYSTEM, BESIDE = "in the system's folders", "beside this file"
 
 

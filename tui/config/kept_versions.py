@@ -24,11 +24,11 @@ _SHOWN = 2
 
 
 class KeptVersion(NamedTuple):
-    """One version. `which` is the file; `what` is the next change in a line; keys are those of a `domain`."""
+    """One version. `which` is the file; `change` is the next one in a line; keys are those of a `domain`."""
 
     which: str
     version: Version
-    what: str
+    change: str
     domain: str = ""
 
 

@@ -57,7 +57,7 @@ class VersionsScreen(BaseScreen):
         for each in found:
             at = each.version.at.timestamp()
             rows.append(
-                [day_and_clock(at, now), ago(at, now), each.which, clean(each.version.who, 40), clean(each.what, 300)]
+                [day_and_clock(at, now), ago(at, now), each.which, clean(each.version.who, 40), clean(each.change, 300)]
             )
         self._table.show(rows)
         self._pane.show_help()
@@ -66,7 +66,7 @@ class VersionsScreen(BaseScreen):
         chosen = self._chosen()
         text = "Every change keeps the file as it was before. Enter shows the difference, and can bring it back."
         return "File versions", text if chosen is None else clean(
-            f"Then changed{_by(chosen)}: {chosen.what}. {text}", 1000
+            f"Then changed{_by(chosen)}: {chosen.change}. {text}", 1000
         )
 
     def do(self, command: str) -> bool:

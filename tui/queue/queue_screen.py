@@ -212,7 +212,7 @@ class QueueScreen(BaseScreen):
             message_dialog.open_message(self._context, self._spool, key, lambda command: self._act(command, [key]))
 
     def _act(self, action: str, ids: list[str] | None = None) -> None:
-        """On the tagged messages, or on the one in focus. Deleting asks first."""
+        """Act on the tagged messages, or on the one in focus; ask before deleting."""
         chosen = ids or [key for key in self._rows.keys if key in self._rows.tagged] or [self._view.focus]
         chosen = [key for key in chosen if key]
         if not chosen:
@@ -281,7 +281,7 @@ class QueueScreen(BaseScreen):
         self._show_all()
 
     def _found(self, found: set[str], looked: int, whole: int) -> None:
-        """Called as the search goes on."""
+        """Take the results of a part of the search."""
         if self._rows.found is None:
             return
         self._rows.found |= found

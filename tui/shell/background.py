@@ -59,7 +59,7 @@ class Threads:
         self._idle = loop.event_loop.enter_idle(self._drawing)
 
     def _drawing(self) -> None:
-        """The loop is idle for the first time and is about to draw: begin when it comes back."""
+        """Begin the work after the first picture: the loop is idle for the first time, and draws now."""
         self._loop.event_loop.remove_enter_idle(self._idle)
         self._loop.set_alarm_in(0, self._begin)
 

@@ -64,7 +64,7 @@ class Shell(Protocol):
         """Show marks, banners and keys anew."""
 
     def renewed(self) -> None:
-        """The draft is another one: show the screen anew."""
+        """Show the screen anew, for another draft."""
 
 
 class AppContext:
@@ -94,7 +94,7 @@ class AppContext:
         self.shell.renewed()
 
     def open_relay_reasons(self) -> tuple[str, ...]:
-        """Why the file as it stands makes an open relay that others can reach; empty when it does not."""
+        """Return the reasons why the file makes an open relay that others can reach; none if it does not."""
         config = self.source.config
         if config is not self._reachable[0]:
             reasons = open_relay_reasons(config) if config is not None and is_reachable(config) else ()
@@ -172,7 +172,7 @@ class AppContext:
         return self.server_file("spool_folder")
 
     def server_file(self, name: str) -> str:
-        """An option of [server] that names a file or folder, absolute."""
+        """Return an option of [server] that names a file or folder, as an absolute path."""
         if self.source.config is not None:
             return str(getattr(self.source.config.server, name))
         # While the configuration as a whole is broken, the name is still there to be read.
@@ -181,7 +181,7 @@ class AppContext:
 
     @property
     def runtime(self) -> Runtime:
-        """The state of the running instance."""
+        """Return the state of the running instance."""
         if self._runtime is None or self._runtime.folder != self.run_folder:
             self._runtime = Runtime(self.run_folder)
         return self._runtime

@@ -44,7 +44,7 @@ class Guard(urwid.WidgetDecoration[urwid.AbstractWidget]):
 
 
 def _at_least(size: Any) -> tuple[int, int]:
-    """Keys work on a screen that is too small as on the smallest that is not."""
+    """Return the size, or the smallest that is large enough, with which keys work on a smaller screen too."""
     return max(size[0], _COLUMNS), max(size[1], _ROWS)
 
 

@@ -81,7 +81,7 @@ def _log(target: str) -> LogSource | None:
 
 
 def _path(log: LogSource | None) -> str:
-    """Return the file of the log; blank for the journal, whose changes are seen by the other files alone."""
+    """Return the file of the log; blank for the journal; the other files alone show its changes."""
     return log.place if isinstance(log, FileLog) else ""
 
 

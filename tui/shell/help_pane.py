@@ -18,7 +18,7 @@ _TALL = 22  # a quarter of the rows above this is for help too
 
 
 def help_of(option: Option) -> Help:
-    """The option's help, with its kind, its default and when a change takes effect."""
+    """Return the option's help, with its kind, its default and the time when a change takes effect."""
     sentences = [
         f"{'An' if option.kind.name[:1] in 'aeiou' else 'A'} {option.kind.name}."
         if not option.kind.name.startswith(("one of", "yes"))
@@ -114,7 +114,7 @@ class WithHelp(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
         return unhandled
 
     def _between(self, key: str) -> str | None:
-        """The arrows lead from the last field to the buttons and back."""
+        """Move between the last field and the buttons with the arrows."""
         if key == "down" and self._w.focus_position == "body":
             self._w.focus_position = "footer"
             return None

@@ -19,7 +19,7 @@ _NAMES = {
 
 
 def key_text(key: str) -> str:
-    """A key as people write it: `Ctrl-S`, `Alt-A`, `F2`, `Space`, `a`."""
+    """Return a key as people write it: `Ctrl-S`, `Alt-A`, `F2`, `Space`, `a`."""
     if key == " ":
         return "Space"
     prefix, rest = "", key

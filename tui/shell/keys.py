@@ -120,7 +120,9 @@ BINDINGS = (
         "Check the changes, show them in words, write the file and reload the server.",
     ),
     Binding("settings", "reset", ("f3", "ctrl r", "meta r"), "Reset", "Return to the values of the last Apply."),
-    Binding("settings", "diff", ("f8", "ctrl d", "meta d"), "Diff", "Show what Apply would change in the file."),
+    Binding(
+        "settings", "diff", ("f8", "ctrl d", "meta d"), "Diff", "Show the changes that Apply would make in the file."
+    ),
     Binding("applying", "diff", ("f8", "ctrl d", "meta d"), "File diff", "Show the changes as a diff of the file."),
     Binding(
         "test",
@@ -277,16 +279,16 @@ _BY_COMMAND = {(each.where, each.command): each for each in BINDINGS}
 
 
 def binding(where: str, command: str) -> Binding:
-    """Raises KeyError when there is none."""
+    """Return a binding. Raises KeyError if there is none."""
     return _BY_COMMAND[where, command]
 
 
 def bindings_of(contexts: Iterable[str]) -> Iterator[Binding]:
-    """The bindings in force where these contexts hold, in their order; those of everywhere come last."""
+    """Yield the bindings of these contexts, in their order; those of everywhere come last."""
     for where in (*contexts, EVERYWHERE):
         yield from (each for each in BINDINGS if each.where == where)
 
 
 def command_for(key: str, contexts: Iterable[str]) -> str | None:
-    """The command of a key; a context that comes first has precedence."""
+    """Return the command of a key; a context that comes first has precedence."""
     return next((each.command for each in bindings_of(contexts) if key in each.keys), None)

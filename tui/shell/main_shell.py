@@ -222,7 +222,7 @@ class MainShell(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
         return None
 
     def _types_text(self) -> bool:
-        """Whether a text field has the focus."""
+        """Return True if a text field has the focus."""
         return isinstance(self.in_focus(), urwid.Edit)
 
     def in_focus(self) -> urwid.AbstractWidget:

@@ -38,7 +38,7 @@ def _text(text: str) -> str:
 
 
 def with_key_table(page: str) -> str:
-    """The page with the table as it must be. Raises ValueError when it has no place for it."""
+    """Return the page with the present table. Raises ValueError if it has no place for it."""
     before, begin, rest = page.partition(_BEGIN)
     _, end, after = rest.partition(_END)
     if not begin or not end:

@@ -118,7 +118,7 @@ class Menu(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
         return unhandled
 
     def _step(self, key: str) -> str | None:
-        """To the next name at once; the list itself would first scroll a line that only parts."""
+        """Move to the next name at once; the list itself would first scroll a line that only parts."""
         positions = [position for position, *_ in self._entries.values()]
         at = positions.index(self._walker.focus or 0) + (1 if key == "down" else -1)
         if 0 <= at < len(positions):

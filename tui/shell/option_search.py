@@ -23,7 +23,7 @@ _SHOWN = 12
 
 
 def matches(words: str) -> Iterator[tuple[Section, Option]]:
-    """The options that hold all the words; those with them in their label come first."""
+    """Yield the options that hold all the words; those with them in their label come first."""
     wanted = words.casefold().split()
     later: list[tuple[Section, Option]] = []
     for section in SECTIONS:

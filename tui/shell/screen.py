@@ -15,19 +15,19 @@ Help = tuple[str, str]  # a heading, and the manual's words
 class Screen(Protocol):
     @property
     def contexts(self) -> tuple[str, ...]:
-        """The contexts of the keys that act now."""
+        """Return the contexts of the keys that act now."""
 
     @property
     def widget(self) -> urwid.AbstractWidget: ...
 
     def show(self) -> None:
-        """Show the present state. Called when the screen comes into view and when the draft has changed beneath it."""
+        """Show the present state, when the screen comes into view or the draft has changed."""
 
     def tick(self) -> None:
-        """Called about once a second while the screen is in view."""
+        """Do the work of a second; it is called about once a second while the screen is in view."""
 
     def do(self, command: str) -> bool:
-        """Run a command of a key; whether there was one."""
+        """Run a command of a key; return True if there is such a command."""
 
     def focus_option(self, name: str) -> None:
         """Put the focus on an option, if the screen has it."""

@@ -65,7 +65,7 @@ class RunningDeliveries:
         self._ids: dict[int, str] = {}
 
     def now(self) -> list[QueueRow]:
-        """Return one row for each message whose file a process has locked, the oldest first."""
+        """Return one row for each message with a file that a process has locked, the oldest first."""
         locked = in_delivery()
         if not locked:
             return []

@@ -62,7 +62,7 @@ class ExplainScreen(BaseScreen):
         self._pane.show_help()
 
     def fill(self, values: Mapping[str, str]) -> None:
-        """Ask about these values; a field without one becomes blank, or what it is at first."""
+        """Ask about these values; a field without one becomes blank, or gets its first value."""
         for field, first in zip(self._fields, self._first, strict=True):
             field.show(values.get(field.option.name, first), first)
         self.do("explain")
