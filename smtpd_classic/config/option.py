@@ -6,6 +6,7 @@ an option is declared once and exists nowhere else.
 
 from collections.abc import Iterator
 from dataclasses import MISSING, Field, dataclass, field, fields
+from functools import cache
 from keyword import iskeyword
 from typing import Any, TypeVar, cast
 
@@ -87,6 +88,11 @@ def options_of(section: type[Any]) -> Iterator[Option]:
     return (_option(found) for found in fields(section) if "kind" in found.metadata)
 
 
+@cache
+def _all_options(section: type[Any]) -> tuple[Option, ...]:
+    return tuple(options_of(section))
+
+
 @dataclass(frozen=True, slots=True)
 class Section:
     """A part of the file: `[word]`, or `[word NAME]` for each row of a table when `name_kind` is set.
@@ -124,7 +130,7 @@ class Section:
         return f"{self.word} {row.name}" if self.is_table else self.word
 
     def options(self) -> tuple[Option, ...]:
-        return tuple(options_of(self.type))
+        return _all_options(self.type)
 
     def option(self, name: str) -> Option:
         """Raises KeyError when the section has no such option."""

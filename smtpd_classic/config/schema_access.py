@@ -20,6 +20,8 @@ _MINUTE = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
+    """The options of [access]."""
+
     refuse: tuple[Network, ...] = option(NETWORKS, (), "Refuse clients", "Networks that are refused on every port.")
     allow_only: tuple[Network, ...] = option(
         NETWORKS,

@@ -11,6 +11,8 @@ __all__ = ["Approval"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Approval:
+    """The options of [approval NAME]."""
+
     name: str
     senders: tuple[str, ...] = required(
         SENDER_PATTERNS,

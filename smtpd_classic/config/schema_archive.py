@@ -10,6 +10,8 @@ __all__ = ["Archive"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Archive:
+    """The options of [archive]."""
+
     incoming: tuple[str, ...] = option(
         ARCHIVES,
         (),

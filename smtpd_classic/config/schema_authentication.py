@@ -11,6 +11,8 @@ __all__ = ["Authentication"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Authentication:
+    """The options of [authentication]."""
+
     check: bool = option(
         BOOLEAN,
         True,

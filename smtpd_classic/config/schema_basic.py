@@ -23,6 +23,8 @@ _MINUTE = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Basic:
+    """The options of [basic]."""
+
     postmaster: str = option(
         SENDER_ADDRESS,
         "",

@@ -21,6 +21,8 @@ __all__ = ["Filter"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
+    """The options of [filter]."""
+
     sender_domain: str = option(
         choice("no", "defer", "refuse"),
         "defer",

@@ -10,6 +10,8 @@ __all__ = ["FilterRule"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilterRule:
+    """The options of [filter-rule NAME]."""
+
     name: str
     field: str = required(
         RULE_FIELD,

@@ -10,6 +10,8 @@ __all__ = ["Group"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
+    """The options of [group ADDRESS]."""
+
     name: str
     members: tuple[str, ...] = required(
         MEMBERS,

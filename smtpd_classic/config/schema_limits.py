@@ -13,6 +13,8 @@ _MOST = 10_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
+    """The options of [limits]."""
+
     recipients_per_hour: int = option(
         number(0, _MOST),
         200,
@@ -75,6 +77,8 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountLimits:
+    """The options of [account-limits ADDRESS]."""
+
     name: str
     recipients_per_hour: int | None = option(
         optional_number(0, _MOST),

@@ -11,6 +11,8 @@ __all__ = ["Milter", "Milters"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Milters:
+    """The options of [milter]."""
+
     filter_deadline: timedelta = option(
         POSITIVE_DURATION,
         timedelta(minutes=5),
@@ -29,6 +31,8 @@ class Milters:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Milter:
+    """The options of [milter NAME]."""
+
     name: str
     address: str = required(
         NEIGHBOUR,

@@ -34,6 +34,8 @@ _MINUTE = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remote:
+    """The options of [remote]."""
+
     look_up_mx: bool = option(
         BOOLEAN,
         True,
@@ -179,6 +181,8 @@ class Remote:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenRelay:
+    """The options of [open-relay]."""
+
     domains: tuple[str, ...] = option(
         DOMAIN_PATTERNS,
         (),
@@ -190,6 +194,8 @@ class OpenRelay:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trusted:
+    """The options of [trusted]."""
+
     hosts: tuple[Network, ...] = option(
         NETWORKS,
         (),
@@ -201,6 +207,8 @@ class Trusted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Direct:
+    """The options of [direct]."""
+
     fall_back_to_remote: bool = option(
         BOOLEAN,
         False,
@@ -211,6 +219,8 @@ class Direct:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DirectDomain:
+    """The options of [direct DOMAIN]."""
+
     name: str
     hosts: tuple[Host, ...] = required(
         HOSTS,
@@ -250,6 +260,8 @@ class DirectDomain:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replacement:
+    """The options of [replace ADDRESS]."""
+
     name: str
     addresses: tuple[str, ...] = required(
         ADDRESSES, "Replaced addresses", "The addresses to be replaced, parted by “;”."

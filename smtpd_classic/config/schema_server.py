@@ -32,6 +32,8 @@ __all__ = ["Domain", "Server"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
+    """The options of [server]."""
+
     primary_domain: str = required(
         DOMAIN_NAME,
         "Primary domain",
@@ -190,6 +192,8 @@ class Server:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Domain:
+    """The options of [domain NAME]."""
+
     name: str
     aliases: tuple[str, ...] = option(
         DOMAINS,

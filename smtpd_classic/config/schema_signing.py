@@ -10,6 +10,8 @@ __all__ = ["Signing"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signing:
+    """The options of [signing]."""
+
     sign_relayed: bool = option(
         BOOLEAN,
         True,
