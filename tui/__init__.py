@@ -8,4 +8,7 @@ import gc
 from tui.deferred import defer
 
 defer("asyncio")  # a third of urwid's own time; urwid needs it for event loops that are not used here
-gc.set_threshold(20_000, 20, 20)  # imports make many objects that live on: looking at them at each 700 finds nothing
+defer("filelock", "lock_descriptor", "unlock_descriptor")  # the spool's locks: for actions on a message alone
+for _name in ("difflib", "shutil", "tempfile"):
+    defer(_name)
+gc.set_threshold(500_000, 20, 20)  # imports make many objects that live on: to look at them would find nothing

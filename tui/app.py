@@ -2,6 +2,7 @@
 
 import argparse
 import base64
+import gc
 import locale
 import logging
 import os
@@ -26,6 +27,9 @@ from tui.widgets.ascii import Ascii
 from tui.widgets.palette import no_colour_wanted, palette
 
 __all__ = ["App", "main"]
+
+gc.freeze()  # all that was imported lives as long as the program
+gc.set_threshold(20_000, 20, 20)
 
 T = TypeVar("T")
 _DEFAULT_CONFIG = "/etc/smtpd-classic/smtpd-classic.conf"

@@ -126,13 +126,19 @@ def test_a_file_is_read_again_only_when_it_is_another_one(tmp_path: Path) -> Non
     assert is_settled(signature((str(file), str(tmp_path / "missing"))))
 
 
-def test_asyncio_is_loaded_only_when_it_is_used() -> None:
-    program = (
-        "import sys, tui.app; early = 'asyncio.events' in sys.modules; import asyncio.events; "
-        "print(early, asyncio.run is asyncio.runners.run)"
-    )
+def test_modules_are_loaded_only_when_they_are_used() -> None:
+    program = """
+import os, sys, tui.app
+print([name for name in ("asyncio.events", "filelock._core", "lzma", "random._sha512") if name in sys.modules])
+import asyncio.events, tempfile
+print(asyncio.run is asyncio.runners.run)
+from spool.claim import lock_descriptor
+with tempfile.TemporaryFile() as file, open(file.fileno(), closefd=False) as again:
+    lock_descriptor(file.fileno(), blocking=False)
+print("filelock._core" in sys.modules)
+"""
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout == "False True\n"
+    assert done.stdout == "[]\nTrue\nTrue\n"
 
 
 def test_the_first_screen_is_drawn_before_any_work_beside_it(path: Path) -> None:
