@@ -6,7 +6,6 @@ an option is declared once and exists nowhere else.
 
 from collections.abc import Iterator
 from dataclasses import MISSING, Field, dataclass, field, fields
-from functools import cache
 from keyword import iskeyword
 from typing import Any, TypeVar, cast
 
@@ -15,6 +14,7 @@ from smtpd_classic.config.kinds import Kind
 __all__ = ["Option", "Section", "option", "options_of", "required"]
 
 T = TypeVar("T")
+_OPTIONS: dict[type[Any], tuple["Option", ...]] = {}  # of each section class, made once
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +88,6 @@ def options_of(section: type[Any]) -> Iterator[Option]:
     return (_option(found) for found in fields(section) if "kind" in found.metadata)
 
 
-@cache
-def _all_options(section: type[Any]) -> tuple[Option, ...]:
-    return tuple(options_of(section))
-
-
 @dataclass(frozen=True, slots=True)
 class Section:
     """A part of the file: `[word]`, or `[word NAME]` for each row of a table when `name_kind` is set.
@@ -130,7 +125,10 @@ class Section:
         return f"{self.word} {row.name}" if self.is_table else self.word
 
     def options(self) -> tuple[Option, ...]:
-        return _all_options(self.type)
+        found = _OPTIONS.get(self.type)
+        if found is None:
+            found = _OPTIONS[self.type] = tuple(options_of(self.type))
+        return found
 
     def option(self, name: str) -> Option:
         """Raises KeyError when the section has no such option."""

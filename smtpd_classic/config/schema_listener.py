@@ -10,6 +10,8 @@ __all__ = ["Listener"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listener:
+    """The options of [listener NAME]."""
+
     name: str
     address: tuple[str, ...] = option(
         IP_ADDRESSES, ("0.0.0.0", "::"), "Addresses", "The IP addresses to listen on; 0.0.0.0 and :: mean all."
