@@ -71,12 +71,12 @@ def test_the_menu_marks_each_screen_that_needs_a_look(path: Path) -> None:
 def test_the_end_of_the_menu_tells_of_marks_out_of_view(path: Path) -> None:
     tui = Tui(path)
     assert "Queue" not in "".join(line[:21] for line in tui.look())
-    assert tui.look()[-3].startswith(" ▼ 13 more !")
+    assert tui.look()[-3].startswith(" ▼ 14 more !")
     tui.press("end")
-    assert tui.look()[-3].startswith(" ▲ 13 !")
+    assert tui.look()[-3].startswith(" ▲ 14 !")
     tui.shell.go("Basic Parameters", "postmaster")
     tui.type("x").press("f9", "end")
-    assert tui.look()[-3].startswith(" ▲ 13 *!")
+    assert tui.look()[-3].startswith(" ▲ 14 *!")
     tui.size = (80, 40)
     assert "more" not in "".join(line[:21] for line in tui.look())
 

@@ -40,7 +40,7 @@ def test_a_daemon_that_is_up_is_described(path: Path, runtime: Runtime) -> None:
     tui = Tui(path, (132, 50))
     assert "running for" in tui.look()[0]
     assert f"process {os.getpid()}, 2 receivers" in tui.text
-    assert "127.0.0.1:2525 (starttls)" in tui.text
+    assert "2525 (starttls) on 127.0.0.1" in tui.text
 
 
 def test_a_milter_that_is_down_and_a_list_that_is_off_are_shown(tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ class ConnectionsScreen(BaseScreen):
         self._next_look = time.monotonic() + _SHARE * (time.monotonic() - began)
         now = self._context.clock()
         self._first_seen = {each: self._first_seen.get(each, now) for each in found}
-        if found == self._rows:
+        if found == self._rows and found:
             return
         chosen = self._chosen()
         self._rows = found

@@ -13,9 +13,11 @@ from tui.config.reload import ReloadAnswer, ReloadOutcome, reload
 from tui.config.start import start_server
 from tui.shell.context import AppContext
 from tui.shell.header import daemon_words
+from tui.shell.help_pane import PAGE_KEYS
 from tui.shell.screen import BaseScreen, Help
 from tui.status.connections import RunningDeliveries, connected_clients
 from tui.status.findings import SOON_DAYS
+from tui.status.places import places_of
 from tui.status.reason_row import reason_row
 from tui.status.reasons import WaitReason
 from tui.status.troubled_filters import troubled_filters
@@ -57,7 +59,6 @@ class ReasonLine(NamedTuple):
     """One line for mail that waits for the same reason."""
 
     reason: WaitReason
-    label: str
 
 
 Line = LabelledText | ReasonLine | str  # a string names a line that is always the same widget
@@ -78,9 +79,9 @@ class StatusScreen(BaseScreen):
         buttons = ButtonRow(
             [
                 ("Refresh", partial(self.do, "refresh")),
-                ("Reload the server", partial(self.do, "reload")),
+                ("Reload", partial(self.do, "reload")),
                 ("Test message", partial(self.do, "trial")),
-                ("Start the server", partial(self.do, "start")),
+                ("Start", partial(self.do, "start")),
             ]
         )
         body = urwid.ScrollBar(
@@ -150,7 +151,7 @@ class StatusScreen(BaseScreen):
         if isinstance(line, LabelledText):
             return line.widget()
         if isinstance(line, ReasonLine):
-            return reason_row(self._context, *line)
+            return reason_row(self._context, line.reason)
         if line == "axis":
             return TimeAxis(" per minute", _MINUTES, "min")
         bar = next((bar for bar, (label, _, _) in zip(self._bars, _GRAPHS, strict=True) if label == line), None)
@@ -219,8 +220,8 @@ class StatusScreen(BaseScreen):
             yield LabelledText("Reload", f"refused: {clean(status.error, 500)}", "bad")
         if status.digest != self._context.source.digest:
             yield LabelledText("File", "changed since the server read it; it runs with the earlier text", "warn")
-        places = [f"{clean(each.place)} ({each.tls})" for each in status.listening]
-        yield LabelledText("Listening", ", ".join(places) or "nowhere", "help" if places else "bad")
+        places = places_of(status.listening)
+        yield LabelledText("Listening", places or "nowhere", "help" if places else "bad")
         for sentence in status.not_listening:
             yield LabelledText("", clean(sentence, 300), "bad")
 
@@ -231,14 +232,17 @@ class StatusScreen(BaseScreen):
 
     def _reasons(self) -> Iterator[Line]:
         """Yield the reasons why mail waits."""
-        for number, reason in enumerate(self._context.findings.reasons[:_REASONS]):
-            yield ReasonLine(reason, "" if number else "Waiting")
+        for reason in self._context.findings.reasons[:_REASONS]:
+            yield ReasonLine(reason)
         more = len(self._context.findings.reasons) - _REASONS
         if more > 0:
             yield LabelledText("", f"and {count(more)} more reasons; the queue shows them")
 
     def _hosts(self) -> Iterator[Line]:
-        now, marks = self._context.clock(), self._context.failing_hosts()
+        """Yield the hosts that back off, without those that a reason names."""
+        named = {reason.next_hop.lower() for reason in self._context.findings.reasons[:_REASONS]}
+        now = self._context.clock()
+        marks = [mark for mark in self._context.failing_hosts() if mark.place.lower() not in named]
         for number, mark in enumerate(sorted(marks, key=lambda mark: mark.since, reverse=True)[:_HOSTS]):
             what = "not tried" if mark.dead else "tried last"
             words = f"{clean(mark.host, 100)}: {what} until {day_and_clock(mark.until, now)}: {clean(mark.reason, 300)}"
@@ -275,6 +279,14 @@ class _Sized(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
     def render(self, size: Any, focus: bool = False) -> urwid.Canvas:
         self._sized(size[1])
         return self._w.render(size, focus)
+
+    def keypress(self, size: Any, key: str) -> str | None:
+        """Scroll from the buttons, too."""
+        unhandled: str | None = self._w.keypress(size, key)
+        if unhandled in PAGE_KEYS | {"up"} and self._w.focus_position == "footer":
+            self._w.focus_position = "body"
+            unhandled = None if unhandled == "up" else self._w.keypress(size, unhandled)
+        return unhandled
 
 
 def _some(label: str, words: list[str], number: int) -> Iterator[Line]:
