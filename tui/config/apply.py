@@ -18,6 +18,7 @@ from tui.config.changed_lists import changed_lists
 from tui.config.config_file import ConfigFile, checked, read_source
 from tui.config.difference import diff_between, diff_rows
 from tui.config.draft import ConfigDraft
+from tui.config.refusal import listed, refusal
 from tui.config.reload import ReloadAnswer, ReloadOutcome, reload
 from tui.config.writing import write_into
 from tui.shell.context import AppContext
@@ -121,9 +122,8 @@ def _judge(context: AppContext, prepared: Prepared) -> None:
     elif prepared.open_relay:
         _ask_about_open_relay(context, prepared.open_relay)
     elif prepared.errors:
-        text = "The server would refuse this file, so nothing was written:\n\n"
         _say_not_applied(context, "Not applied: the server would refuse it.", "bad")
-        context.shell.open(message("Not applied", text + _listed(prepared.errors), context.shell.close, width=76))
+        context.shell.open(refusal(context, prepared.errors))
     else:
         _show_diff(context, prepared, applying=True)
 
@@ -132,10 +132,6 @@ def _say_not_applied(context: AppContext, text: str, tone: str) -> None:
     """Say why nothing was applied, until the settings are edited."""
     refused = context.draft.rows()
     context.shell.say(text, tone, lambda: context.draft.rows() == refused)
-
-
-def _listed(problems: list[Problem]) -> str:
-    return "\n".join(f"• {f'line {each.line}: ' if each.line else ''}{clean(each.text, 400)}" for each in problems)
 
 
 def _ask_about_other(context: AppContext, other: ConfigFile) -> None:
@@ -296,6 +292,6 @@ def _not_written(context: AppContext, problem: Exception) -> None:
     elif isinstance(problem, ChangedMeanwhile):
         _begin(context, lambda prepared: _judge(context, prepared))
     elif isinstance(problem, ConfigProblems):
-        context.shell.open(message("Not applied", _listed(list(problem.problems)), context.shell.close, width=76))
+        context.shell.open(message("Not applied", listed(list(problem.problems)), context.shell.close, width=76))
     else:
         context.failure(problem)

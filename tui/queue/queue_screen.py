@@ -261,7 +261,9 @@ class QueueScreen(BaseScreen):
             self._rows.tagged = self._rows.tagged | still if tag else self._rows.tagged - still
             self._view.refresh_ages()
             self._show_all()
-            self._context.shell.say(f"{count(len(still))} {'tagged' if tag else 'untagged'}.", "good" if still else "")
+            text = f"{count(len(still))} {'tagged' if tag else 'untagged'}."
+            as_now = set(self._rows.tagged)
+            self._context.shell.say(text, "good" if still else "", lambda: self._rows.tagged == as_now)
 
         if words.strip():
             self._context.run(lambda: matching(spool, listed, words.split()), done)

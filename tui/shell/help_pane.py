@@ -11,7 +11,9 @@ from tui.shell.screen import Help
 from tui.widgets.flow import Flow
 from tui.widgets.steady import SteadyText
 
-__all__ = ["WithHelp", "help_of"]
+__all__ = ["PAGE_KEYS", "WithHelp", "help_of"]
+
+PAGE_KEYS = frozenset({"page up", "page down", "home", "end"})  # they scroll, also from the buttons
 
 _HEIGHTS = ((19, 6), (15, 4))  # from so many rows of screen, so many for rule and help
 _TALL = 22  # a quarter of the rows above this is for help too
@@ -43,12 +45,12 @@ class WithHelp(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
     ) -> None:
         self._moved = moved
         self._words = words
-        self._label = SteadyText("", wrap="clip")
+        self._label = SteadyText("", wrap="ellipsis")
         self._text = urwid.Text("")
         rule = urwid.AttrMap(urwid.Divider("─"), "rule")
         text = urwid.Padding(urwid.AttrMap(self._text, "help"), left=1)
         self._more = SteadyText("")
-        head = urwid.Columns([urwid.AttrMap(self._label, "help label"), ("pack", self._more)])
+        head = urwid.Columns([urwid.AttrMap(self._label, "help label"), ("pack", self._more)], dividechars=1)
         self._scrolled: urwid.ListBox[int] = urwid.ListBox(urwid.SimpleFocusListWalker([text]))
         self._pane = urwid.Pile([("pack", rule), ("pack", head), self._scrolled])
         self._buttons = buttons
@@ -109,6 +111,9 @@ class WithHelp(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
             unhandled = self._w.keypress(size, "tab") and None
         if unhandled in {"down", "up"} and self._buttons is not None:
             unhandled = self._between(unhandled)
+        if unhandled in PAGE_KEYS and self._w.focus_position == "footer" and self._w.body.selectable():
+            self._w.focus_position = "body"
+            unhandled = self._w.keypress(size, unhandled)
         self._moved()
         self.show_help()
         return unhandled

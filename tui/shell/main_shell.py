@@ -167,9 +167,6 @@ class MainShell(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
         self._body.in_menu = False
         self.changed()
 
-    def changed_screens(self) -> list[str]:
-        return [title for title in self._titles if self._has_changes(title)]
-
     def _has_changes(self, title: str) -> bool:
         attributes = self._places[title].attributes
         return bool(attributes) and self.context.draft.changed(*attributes)
@@ -197,6 +194,7 @@ class MainShell(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
         return self.screen.contexts if self.current else ()
 
     def keypress(self, size: Any, key: str) -> str | None:
+        self._status.next_key()
         try:
             return self._key(size, key)
         except urwid.ExitMainLoop:
@@ -232,13 +230,14 @@ class MainShell(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
     def mouse_event(self, size: Any, event: str, button: int, col: int, row: int, focus: bool) -> bool | None:
         try:
             handled = self._w.mouse_event(size, event, button, col, row, focus)
+            self._arrive()
             self.changed()
-            return handled
         except urwid.ExitMainLoop:
             raise
         except Exception as problem:
             self.context.failure(problem)
             return True
+        return handled
 
     def run(self, command: str) -> None:
         """Run a command, whether it came from a key, the key bar, a button or the help."""
@@ -288,7 +287,7 @@ class MainShell(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
         self._body.in_menu = True
 
     def _quit(self, *, asked: bool, top: Dialog | None) -> None:
-        titles = self.changed_screens()
+        titles = [title for title in self._titles if self._has_changes(title)]
         if top is not None and top.is_exit and asked and not titles:
             self.leave()
         elif top is not None and top.is_exit:
