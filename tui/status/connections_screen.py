@@ -121,7 +121,7 @@ class ConnectionsScreen(BaseScreen):
 def _look(status: DaemonStatus | None, deliveries: RunningDeliveries) -> list[ConnectionRow]:
     clients: list[ConnectionRow] = []
     if status is not None and status.alive:
-        names = {each.port: each.name for each in status.listening}
+        names = {each.port: each.name for each in status.listening if each.port}
         clients = [_client(each, names) for each in connected_clients(status.pid, list(names))[:_MOST]]
     return clients + [_delivery(each) for each in deliveries.now()]
 
