@@ -18,15 +18,16 @@ import threading
 import time
 import traceback
 import weakref
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from importlib import import_module
+from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from smtpd_classic.cli import COMMANDS, main
 
-__all__ = ["ForkedProgram", "run_forked"]
+__all__ = ["ForkedProgram", "forking_program", "run_forked"]
 
 _LONGEST, _LONGEST_S = 1 << 17, 60.0
 _MODULES = (
@@ -109,10 +110,12 @@ class ForkedProgram:
     `files` are its standard files.
     """
 
-    def __init__(self, words: Sequence[str], *files: int, environment: Mapping[str, str] = os.environ) -> None:
+    def __init__(
+        self, words: Sequence[str], *files: int, environment: Mapping[str, str] = os.environ, folder: str = ""
+    ) -> None:
         self.returncode: int | None = None
         self._server = _server()
-        request = _Request(list(words), dict(environment), os.getcwd())
+        request = _Request(list(words), dict(environment), folder or os.getcwd())
         self.pid = self._server.fork(request, files)
 
     def poll(self) -> int | None:
@@ -157,6 +160,50 @@ def run_forked(
         for file in (stdout, stderr):
             file.seek(0)
         return subprocess.CompletedProcess(list(words), status, stdout.read().decode(), stderr.read().decode())
+
+
+@contextmanager
+def forking_program(path: Path) -> Iterator[None]:
+    """Make a program that a shell may call as it calls smtpd-classic. It has its run forked, and waits for the end."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
+        listening.bind(f"{path}.socket")
+        listening.listen()
+        path.write_text(_PROGRAM.format(python=sys.executable, socket=f"{path}.socket"), encoding="utf-8")
+        path.chmod(0o755)
+        thread = threading.Thread(target=_fork_for_programs, args=(listening,))
+        thread.start()
+        try:
+            yield
+        finally:
+            listening.shutdown(socket.SHUT_RDWR)
+            thread.join(10)
+
+
+_PROGRAM = """\
+#!{python} -IS
+import json, os, socket, sys
+link = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+link.connect({socket!r})
+request = [sys.argv[1:], dict(os.environ), os.getcwd()]
+socket.send_fds(link, [json.dumps(request).encode()], [0, 1, 2])
+sys.exit(int(link.recv(20)))
+"""
+
+
+def _fork_for_programs(listening: socket.socket) -> None:
+    """Serve one program after the other until the socket is shut down."""
+    while True:
+        try:
+            link, _ = listening.accept()
+        except OSError:
+            return
+        with link:
+            said, files, _, _ = socket.recv_fds(link, _LONGEST, 3)
+            request = _Request(*json.loads(said))
+            program = ForkedProgram(request.words, *files, environment=request.environment, folder=request.folder)
+            for each in files:
+                os.close(each)
+            link.send(str(program.wait(_LONGEST_S)).encode())
 
 
 # The process that forks ---------------------------------------------------------------------------------------------

@@ -9,13 +9,14 @@ import shlex
 import smtplib
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pexpect
 import pytest
 
 from smtpd_classic.cli import whole_parser
+from tests.forking import forking_program
 from tests.instance import Instance, running
 from tests.tools import need
 from tests.waiting import until
@@ -150,8 +151,7 @@ def programs(folder: Path) -> dict[str, str]:
     return os.environ | {"PATH": f"{place}:{os.environ['PATH']}", "PYTHONPATH": str(MAN.parent)}
 
 
-def as_typed(here: Instance, line: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    environ = programs(folder) | {"SMTPD_CLASSIC_CONFIG": str(here.file)}
+def as_typed(line: str, folder: Path, environ: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
     command = ["sh", "-c", line]
     given = subprocess.DEVNULL
     return subprocess.run(command, cwd=folder, env=environ, stdin=given, capture_output=True, text=True, timeout=60)
@@ -166,9 +166,11 @@ def test_every_example_works(name: str, here: Instance) -> None:
     queue_id = waiting(here)
     lines = examples(MAN / name)
     assert len(lines) > 5
-    for line in lines:
-        done = as_typed(here, line.replace("0QUEUEID", queue_id), place)
-        assert done.returncode == 0, f"{line}: {done.stdout}{done.stderr}"
+    environ = programs(place) | {"SMTPD_CLASSIC_CONFIG": str(here.file)}
+    with forking_program(place / "bin" / "smtpd-classic"):
+        for line in lines:
+            done = as_typed(line.replace("0QUEUEID", queue_id), place, environ)
+            assert done.returncode == 0, f"{line}: {done.stdout}{done.stderr}"
 
 
 def test_the_examples_of_the_screens_work(here: Instance, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from smtpd_classic.commands.failures import Refused
 from smtpd_classic.config import load
 from smtpd_classic.submission import maildrop
 from spool import Envelope, Hold, Recipient, RecipientState, Spool, State, new_queue_id
+from tests.forking import run_forked
 from tests.submission.test_letter import letter
 
 NOW = float(int(time.time()))
@@ -72,8 +73,7 @@ class Place:
                     os.chown(path, self.user.pw_uid, self.user.pw_gid)
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "smtpd_classic", "--config", str(self.file), "queue", *words]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60)
+        return run_forked(["--config", str(self.file), "queue", *words])
 
     def ids(self, *words: str) -> list[str]:
         done = self.run("list", "--json", *words)
@@ -227,12 +227,12 @@ def test_hosts_that_back_off_are_shown_with_the_number_of_messages_that_wait(pla
 
 def test_status_says_why_mail_waits(place: Place) -> None:
     hosts_file(place, *(mark(f"mx{number}.example:25", waiting=number) for number in range(12)))
-    command = [sys.executable, "-m", "smtpd_classic", "--config", str(place.file), "status"]
-    shown = subprocess.run(command, capture_output=True, text=True, timeout=60).stdout
+    command = ["--config", str(place.file), "status"]
+    shown = run_forked(command).stdout
     assert "backing off    mx0.example:25 until " in shown
     assert ", 7 waiting: timed " in shown
     assert "and 2 more (smtpd-classic queue hosts)" in shown
-    found = json.loads(subprocess.run([*command, "--json"], capture_output=True, text=True, timeout=60).stdout)
+    found = json.loads(run_forked([*command, "--json"]).stdout)
     assert [row["waiting"] for row in found["hosts"]] == sorted(range(12), key=str)
 
 

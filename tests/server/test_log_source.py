@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from smtpd_classic.log_source import FileLog, JournalLog, NoLog, log_source
+from tests.forking import run_forked
 from tests.waiting import until
 
 STAMP = "Nov 29 00:00:0"
@@ -134,8 +135,7 @@ def test_the_command_reads_the_journal(programs: Path, tmp_path: Path) -> None:
     )
 
     def log(*words: str) -> "subprocess.CompletedProcess[str]":
-        command = [sys.executable, "-m", "smtpd_classic", "--config", str(config), "log", *words]
-        return subprocess.run(command, capture_output=True, text=True, check=False)
+        return run_forked(["--config", str(config), "log", *words])
 
     shown = log("--id", "ABC1")
     assert (shown.returncode, shown.stdout.splitlines()) == (0, OWN[:2]), shown.stderr
