@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.client.fake_host import FakeHost, hosts
 from tests.instance import Instance
 from tests.mailauth.messages import key_record, rsa_key, signed, signing_key
 from tests.peers.checkers import MILTERS, checkers
@@ -24,6 +25,7 @@ from tests.waiting import until
 pytestmark = pytest.mark.peers
 
 US, PROVIDER, PLAIN, STRANGER = "192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.9"
+RELAY, TRUSTED = "192.0.2.25", "192.0.2.30"
 ANN = "ann@postfix.test"
 
 
@@ -42,10 +44,12 @@ def records(us: Instance) -> Sequence[str]:
     """The printed records of our domain, but for the policy, and those of a stranger."""
     us.set("server", "public_addresses", US)
     us.set("basic", "helo_name", "mail.us.test")
+    us.set("remote", "relay_hosts", "smtp.relay.test:25")
     printed = json.loads(us.run("dns", "records", "us.test", "--json").stdout)
     ours = [txt(each["name"], each["data"].replace("p=none", "p=reject")) for each in printed if each["kind"] == "TXT"]
     return [
         *ours,
+        txt("relay.test", f"v=spf1 ip4:{RELAY} -all"),
         txt("example.test", f"v=spf1 ip4:{STRANGER} -all"),
         txt("_dmarc.example.test", "v=DMARC1; p=reject"),
         txt("sel._domainkey.example.test", key_record(rsa_key()).decode()),
@@ -71,6 +75,12 @@ class World:
         until(lambda: re.search(r"550 5\.7\.1 rejected by DMARC policy", self.net.us.log()), 30, self._logs)
         return not any(tag.encode() in each for each in self.postfix.mail(ANN))
 
+    def reload(self) -> None:
+        us = self.net.us
+        before = us.log().count("reload -- ")
+        us.reload()
+        until(lambda: us.log().count("reload -- ") > before, 20, us.log)
+
     def stranger(self, content: bytes, to: str, sender: str = "x@example.test") -> None:
         """Send to our server as a host of example.test."""
         with smtplib.SMTP(US, 25, timeout=20, source_address=(STRANGER, 0), local_hostname="mx.example.test") as client:
@@ -83,13 +93,17 @@ class World:
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
     mx, addresses = {"postfix.test": [(10, "mx.postfix.test")]}, {"mx.postfix.test": PROVIDER, "mail.us.test": US}
+    addresses["smtp.relay.test"] = RELAY
     options = {
         "server__public_addresses": US,
         "basic__helo_name": "mail.us.test",
         "remote__source_address": US,
+        "remote__relay_hosts": "smtp.relay.test:25",
+        "trusted__hosts": TRUSTED,
         "listener smtp__address": f"127.0.0.1, {US}",
     }
-    with network_of(mx, addresses, options, records=records, interfaces=(US, PROVIDER, PLAIN, STRANGER)) as net:
+    interfaces = (US, PROVIDER, PLAIN, STRANGER, RELAY, TRUSTED)
+    with network_of(mx, addresses, options, records=records, interfaces=interfaces) as net:
         (key,) = json.loads(net.us.run("dkim", "list", "--json").stdout)
         assert net.us.run("dkim", "use", key["selector"], "--force").returncode == 0
         for alias in ("away", "team"):
@@ -135,6 +149,36 @@ def test_mail_to_an_alias_of_ours_elsewhere_passes(world: World) -> None:
     results = world.arrives("by the team")
     assert "dkim=pass" in results
     assert "spf=pass" in results
+    assert "dmarc=pass (p=reject" in results
+
+
+def test_mail_by_a_relay_passes(world: World) -> None:
+    """The printed SPF record includes that of the relay, which passes on our mail as it is."""
+    us, relay = world.net.us, FakeHost("smtp.relay.test", ip=RELAY, port=25)
+    with hosts(relay):
+        us.set("remote", "relay_always", "yes")
+        world.reload()
+        try:
+            world.net.submit(text("by the relay", JOE), ANN)
+            (got,) = until(lambda: relay.got, 30, us.log)
+        finally:
+            us.set("remote", "relay_always", "no")
+            world.reload()
+    with smtplib.SMTP(PROVIDER, 25, timeout=20, source_address=(RELAY, 0), local_hostname="smtp.relay.test") as client:
+        client.sendmail(JOE, [ANN], got.content)
+    results = world.arrives("by the relay")
+    assert "dkim=pass" in results
+    assert "spf=pass smtp.mailfrom=us.test" in results
+    assert "dmarc=pass (p=reject" in results
+
+
+def test_mail_that_a_trusted_host_passes_on_is_unsigned_and_passes_by_spf(world: World) -> None:
+    passed_on = b"Received: from inner by gate.us.test; Sun, 22 Nov 2026 10:00:00 +0000\n" + text("passed on", JOE)
+    with smtplib.SMTP(US, 25, timeout=20, source_address=(TRUSTED, 0), local_hostname="gate.us.test") as client:
+        client.sendmail(JOE, [ANN], passed_on.replace(b"\n", b"\r\n"))
+    results = world.arrives("passed on")
+    assert "dkim=pass" not in results
+    assert "spf=pass smtp.mailfrom=us.test" in results
     assert "dmarc=pass (p=reject" in results
 
 
