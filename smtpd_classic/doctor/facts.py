@@ -181,11 +181,8 @@ def examination(
 
 
 def _banner(resolver: DnsResolver, host: str, port: int) -> str:
-    """Return the greeting of a host. Raises OSError."""
-    try:
-        addresses = resolver.addresses(host)
-    except (NoSuchDomain, DnsFailure) as problem:
-        raise OSError(str(problem)) from None
+    """Return the greeting of a host. Raises NoSuchDomain, DnsFailure or OSError."""
+    addresses = resolver.addresses(host)
     failure = OSError("it has no address")
     for address in addresses:
         try:

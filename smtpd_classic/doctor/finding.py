@@ -39,10 +39,10 @@ class Examination:
     """The facts and tools of one examination.
 
     `banner` returns the greeting of a host at a port, `reach` connects to one, or to a Unix socket if the port is 0;
-    both raise OSError. `public` are the addresses under which other servers know this one. `last_visitor` returns the
-    last line of the log about a connection of a stranger, blank for none, and raises OSError. `reports` returns the
-    DMARC reports about a domain that have arrived, and raises AccountsUnreadable or OSError. `ca_file` has the
-    authorities to trust, blank for those of the system.
+    both raise OSError, and `banner` also NoSuchDomain or DnsFailure. `public` are the addresses under which other
+    servers know this one. `last_visitor` returns the last line of the log about a connection of a stranger, blank for
+    none, and raises OSError. `reports` returns the DMARC reports about a domain that have arrived, and raises
+    AccountsUnreadable or OSError. `ca_file` has the authorities to trust, blank for those of the system.
     """
 
     config: Config

@@ -148,6 +148,9 @@ def port_25_out(facts: Examination) -> Iterator[CheckResult]:
     for host in facts.probe_hosts:
         try:
             banner = facts.banner(host, 25)
+        except (NoSuchDomain, DnsFailure) as problem:
+            yield unknown("port 25 out", str(problem), "Name another host: --probe HOST, or [server] probe_hosts.")
+            continue
         except OSError as problem:
             said = f"{host} cannot be reached: {problem.strerror or problem}"
             yield wrong("port 25 out", said, "Ask your provider to open port 25, or set a relay.")

@@ -113,3 +113,5 @@ def _backup(facts: Examination, domain: str, host: str) -> CheckResult:
         )
     except OSError as problem:
         return unknown(subject, f"it cannot be reached from here: {problem.strerror or problem}")
+    except (NoSuchDomain, DnsFailure) as problem:
+        return unknown(subject, str(problem))

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from smtpd_classic.config.load import parse
-from smtpd_classic.dns import DnsFailure, FixedResolver
+from smtpd_classic.dns import DnsFailure, FixedResolver, NoSuchDomain
 from smtpd_classic.doctor import CheckResult, CheckState, Examination, examine
 from smtpd_classic.doctor.reports import ReportSummary, SourceSummary
 from smtpd_classic.keys.publication import Publication
@@ -332,6 +332,15 @@ def test_a_good_server_has_thirty_rows(patient: Patient) -> None:
     patient.mx["example.org"].append((20, "mx2.elsewhere.example"))
     patient.addresses["mx2.elsewhere.example"] = ["198.51.100.7"]
     assert len(patient.rows()) >= 30
+
+
+@pytest.mark.parametrize("problem", [SILENCE, NoSuchDomain("mx.elsewhere.example does not exist")])
+def test_a_host_whose_name_cannot_be_looked_up_is_not_a_closed_port(patient: Patient, problem: Exception) -> None:
+    def unresolved(host: str, port: int) -> str:
+        raise problem
+
+    patient.banner = unresolved
+    assert patient.examined() == [("port 25 out", UNKNOWN)]
 
 
 def test_port_25_and_block_lists(patient: Patient) -> None:
