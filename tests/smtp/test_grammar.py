@@ -65,7 +65,7 @@ def test_xtext_there_and_back(text: str) -> None:
         (b"FROM:<a@b.c> SIZE=0", MailFrom("a@b.c", 0)),
         (b"FROM:<a@b.c>  body=7bit ", MailFrom("a@b.c")),
         (b"FROM:<a@b.c> BODY=8BITMIME", MailFrom("a@b.c", body_8bit=True)),
-        (b"FROM:<a@b.c> AUTH=e+3Dmc2@b.c", MailFrom("a@b.c")),
+        (b"FROM:<a@b.c> AUTH=e+3Dmc2@b.c", MailFrom("a@b.c", submitter="e=mc2@b.c")),
         (b"FROM:<a@b.c> RET=hdrs ENVID=x", MailFrom("a@b.c", ret="HDRS", envid="x")),
         ("FROM:<ü@b.c> SMTPUTF8".encode(), MailFrom("ü@b.c", smtputf8=True)),
         (b"FROM:<> SMTPUTF8", MailFrom("", smtputf8=True)),
