@@ -61,9 +61,9 @@ def measured(path: Path) -> Figures:
         first = _cpu(terminal)
         _settled(terminal)
         names = ["Basic Parameters", "Remote Delivery", "Open Relay Domains", "Trusted Hosts", "Direct Delivery"]
-        down = _keys(terminal, [("down", name) for name in names])
+        down = _keys(terminal, [("down", f"› {name} ·") for name in names])
         ways = [*reversed(names[:-1]), *names[1:]]
-        again = _keys(terminal, [("up" if at < 4 else "down", name) for at, name in enumerate(ways)])
+        again = _keys(terminal, [("up" if at < 4 else "down", f"› {name} ·") for at, name in enumerate(ways)])
         terminal.press("f7").shows("Find an option").press("status").shows("screen").press("enter").shows("› Status")
         idle_status = _idle(terminal)
         terminal.press("f7").shows("Find an option").press("queue").shows("screen").press("enter").shows("› Queue")
