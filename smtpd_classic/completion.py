@@ -72,7 +72,7 @@ _MIDDLE = """\
 # The options of each kind of section.
 declare -gA _smtpd_classic_options=(
 @OPTIONS@)
-declare -gA _smtpd_classic_folders=(["smtpd-classic init"]=yes)
+declare -gA _smtpd_classic_folders=(["smtpd-classic init"]=yes ["smtpd-classic import postfix"]=yes)
 
 complete -F _smtpd_classic smtpd-classic
 """

@@ -19,7 +19,7 @@ from smtpd_classic.accounts.edit_accounts import (
     list_accounts,
     the_account,
 )
-from smtpd_classic.accounts.edit_aliases import delete_alias, list_aliases, set_alias
+from smtpd_classic.accounts.edit_aliases import add_aliases, delete_alias, list_aliases, set_alias
 from smtpd_classic.accounts.edit_forward import Forwarding, forwarding, set_forwarding
 from smtpd_classic.accounts.locked_file import EditRefused, NotThere
 from smtpd_classic.accounts.passwords import generate_password, hash_password, scram_hash
@@ -40,6 +40,7 @@ __all__ = [
     "StoredScramKeys",
     "add_account",
     "add_accounts",
+    "add_aliases",
     "change_account",
     "delete_account",
     "delete_alias",

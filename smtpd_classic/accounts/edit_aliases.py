@@ -3,17 +3,17 @@
 An edit that could not work is refused (`EditRefused`) before a file is written. The server picks up the change itself.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from smtpd_classic.accounts.address import DomainTable, domain_table
 from smtpd_classic.accounts.aliases import checked_name, format_alias, parse_aliases, parse_targets
-from smtpd_classic.accounts.checks import load_aliases
+from smtpd_classic.accounts.checks import findings, load_aliases, load_users
 from smtpd_classic.accounts.consequences import refuse_worse
 from smtpd_classic.accounts.locked_file import EditRefused, NotThere, appended, change_file
 from smtpd_classic.accounts.reading import AliasTable, alias_key, read_aliases
 from smtpd_classic.config.schema import Config
 
-__all__ = ["delete_alias", "list_aliases", "set_alias"]
+__all__ = ["add_aliases", "delete_alias", "list_aliases", "set_alias"]
 
 
 def list_aliases(config: Config) -> tuple[tuple[str, tuple[str, ...]], ...]:
@@ -25,13 +25,7 @@ def list_aliases(config: Config) -> tuple[tuple[str, tuple[str, ...]], ...]:
 def set_alias(config: Config, name: str, targets: Sequence[str]) -> None:
     """Add an alias, or give one other targets. Refused when one of them leads nowhere or round in a circle."""
     table = domain_table(config)
-    try:
-        key, domain = alias_key(checked_name(name), table)
-        written = format_alias(key, parse_targets(", ".join(targets)))
-    except ValueError as problem:
-        raise EditRefused(str(problem)) from None
-    if domain and table.local(domain) is None:
-        raise EditRefused(f"{domain} is not a local domain; “smtpd-classic domain add {domain}” makes it one.")
+    key, written = _new_alias(name, targets, table)
 
     def change(text: str) -> str:
         spans = _spans_of(text, key, table)
@@ -40,6 +34,71 @@ def set_alias(config: Config, name: str, targets: Sequence[str]) -> None:
         return new
 
     change_file(config.server.aliases_file, config.path, change)
+
+
+def add_aliases(config: Config, aliases: Sequence[tuple[str, Sequence[str]]]) -> list[tuple[str, str]]:
+    """Add aliases in one replacement of the file. Return the name of each with the reason why it was not added, blank
+    if it was. An alias that exists stays as it is. Raises EditRefused if the file cannot be changed at all.
+    """
+    table = domain_table(config)
+    refused: dict[str, str] = {}
+
+    def change(text: str) -> str:
+        refused.clear()
+        before = _read(config, text)
+        fresh: dict[str, str] = {}
+        for name, targets in aliases:
+            try:
+                key, written = _new_alias(name, targets, table)
+            except EditRefused as problem:
+                refused[name] = str(problem)
+                continue
+            if key not in before.targets:
+                fresh[key] = written
+            elif before.targets[key] != _read(config, written).targets[key]:
+                refused[name] = f"there is an alias {key} already."
+        new = text
+        while fresh:
+            new = appended(text, "\n".join(fresh.values()))
+            worse = _worse(config, table, before, _read(config, new), fresh)
+            if not worse:
+                break
+            refused.update(worse)
+            fresh = {key: written for key, written in fresh.items() if key not in worse}
+        if not fresh:
+            return text
+        refuse_worse(config, table, aliases=(before, _read(config, new)), warnings=True)
+        return new
+
+    change_file(config.server.aliases_file, config.path, change)
+    return [(name, refused.get(name, refused.get(alias_key(name, table)[0], ""))) for name, _ in aliases]
+
+
+def _new_alias(name: str, targets: Sequence[str], table: DomainTable) -> tuple[str, str]:
+    """Return the key and the lines of an alias. Raises EditRefused."""
+    try:
+        key, domain = alias_key(checked_name(name), table)
+        written = format_alias(key, parse_targets(", ".join(targets)))
+    except ValueError as problem:
+        raise EditRefused(str(problem)) from None
+    if domain and table.local(domain) is None:
+        raise EditRefused(f"{domain} is not a local domain; “smtpd-classic domain add {domain}” makes it one.")
+    return key, written
+
+
+def _worse(
+    config: Config, table: DomainTable, before: AliasTable, after: AliasTable, fresh: Collection[str]
+) -> dict[str, str]:
+    """Return the new aliases that cause a problem, each with a sentence."""
+    users = load_users(config, table)._replace(whole=True)
+    known = {each.text for each in findings(config, table, users, before._replace(whole=True))}
+    keys = {line: key for key, line in after.lines.items() if key in fresh}
+    found = findings(config, table, users, after._replace(whole=True))
+    return {
+        keys[each.line]: each.text
+        for each in found
+        if each.text not in known and each.file == config.server.aliases_file and each.line in keys
+    }
 
 
 def delete_alias(config: Config, name: str, *, force: bool = False) -> None:

@@ -16,7 +16,7 @@ from smtpd_classic.config.option import Option
 from smtpd_classic.config.schema import SECTIONS
 from smtpd_classic.config.titles import titled_option, titled_section
 
-__all__ = ["HELP", "add_arguments", "run"]
+__all__ = ["HELP", "add_arguments", "address_problems", "run"]
 
 HELP = "show or change the configuration file"
 _SECTION = "the section as between its brackets: basic, or “listener smtp” as one word"
@@ -187,7 +187,7 @@ def _changed(args: argparse.Namespace, change: Callable[[Edited], None]) -> int:
     """Make the change, or none at all when the daemon would refuse the file."""
     edited = Edited(args.config)
     known = {problem.text for problem in edited.problems()}
-    addresses = _address_problems(edited)
+    addresses = address_problems(edited)
     change(edited)
     if not edited.changed:
         print("Nothing changed.", file=sys.stderr)
@@ -208,13 +208,13 @@ def _refuse_bad_addresses(edited: Edited, before: Sequence[Problem] | None) -> N
     errors = [problem for problem in edited.problems() if problem.is_error]
     if not errors and before is not None:
         known = {problem.text for problem in before}
-        errors = [problem for problem in _address_problems(edited) or () if problem.text not in known]
+        errors = [problem for problem in address_problems(edited) or () if problem.text not in known]
     if errors:
         raise ConfigProblems(errors)
 
 
-def _address_problems(edited: Edited) -> Sequence[Problem] | None:
-    """Errors of the addresses that the file names; None when it cannot be read and nothing is known."""
+def address_problems(edited: Edited) -> Sequence[Problem] | None:
+    """Return the errors of the addresses that the file names; None when it cannot be read and nothing is known."""
     try:
         found = Accounts.check(parse(edited.file_text, edited.path))
     except ConfigProblems:

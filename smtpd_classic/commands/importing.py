@@ -1,4 +1,4 @@
-"""`smtpd-classic import`: accounts from the table of another server."""
+"""`smtpd-classic import`: accounts from the table of another server, settings and aliases of a Postfix."""
 
 import argparse
 import csv
@@ -12,13 +12,14 @@ from smtpd_classic.accounts import add_accounts, generate_password, hash_passwor
 from smtpd_classic.accounts.passwords import scheme_problem
 from smtpd_classic.accounts.users import UserLine
 from smtpd_classic.commands.failures import Refused, guarded
+from smtpd_classic.commands.import_postfix import import_postfix
 from smtpd_classic.config import Config, load
 from smtpd_classic.config.kinds import SIZE
 from smtpd_classic.log import printable
 
 __all__ = ["HELP", "add_arguments", "run"]
 
-HELP = "take over accounts from another server"
+HELP = "take over accounts or settings from another server"
 _COLUMNS = ("address", "name", "password", "quota")
 _OTHER_NAMES = {"email": "address", "mail": "address", "user": "address", "full name": "name", "hash": "password"}
 _MOST_ROWS = 200_000
@@ -43,8 +44,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--passwords", metavar="FILE", help="the list of generated passwords, for which a file is made (FILE.passwords)"
     )
 
+    postfix = actions.add_parser("postfix", help="domains, networks, relay, transports and aliases of a Postfix")
+    postfix.add_argument("folder", nargs="?", default="/etc/postfix", metavar="DIR", help="the folder of its main.cf")
+
 
 def run(args: argparse.Namespace) -> int:
+    if args.action == "postfix":
+        return guarded(lambda: import_postfix(args.config, args.folder))
     passwords = args.passwords or f"{args.file}.passwords"
     return guarded(lambda: _accounts(load(args.config), args.file, passwords, take_weak=args.force))
 

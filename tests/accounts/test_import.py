@@ -96,3 +96,15 @@ def test_five_thousand_accounts_are_one_change(shell: Shell) -> None:
     assert "undo" in shell("user --help").out
     assert shell("user undo").code == 0
     assert "user4999" not in shell("user list").out
+
+
+def test_the_exports_that_the_manual_describes_are_taken_over(shell: Shell) -> None:
+    hmailserver = "address,name,quota\na@example.org,Ann,500M\nb@example.org,Bob,0M\n"
+    winmail = "address,name,department,quota\nc@example.org,Carl,Sales,1G\n"
+    for text in (hmailserver, winmail):
+        path = table(shell, text)
+        assert shell(f"import accounts {path}").code == 0
+        Path(f"{path}.passwords").unlink()
+    listed = shell("user list").out.splitlines()
+    found = {row.split()[0]: row.split()[2] for row in listed}
+    assert (found["a@example.org"], found["b@example.org"], found["c@example.org"]) == ("500M", "-", "1G")

@@ -1,0 +1,107 @@
+"""`smtpd-classic import postfix`: writes the configuration of a Postfix into ours, as far as it has a counterpart."""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from smtpd_classic.accounts import EditRefused, add_aliases
+from smtpd_classic.commands.config import address_problems
+from smtpd_classic.commands.failures import Refused
+from smtpd_classic.commands.postfix_files import PostfixUnreadable, read_postfix
+from smtpd_classic.commands.postfix_translation import Setting, translate
+from smtpd_classic.config import ConfigProblems, load
+from smtpd_classic.config.editing import ChangedMeanwhile, Edited, LockHeld
+from smtpd_classic.config.titles import titled_option
+from smtpd_classic.log import printable
+
+__all__ = ["import_postfix"]
+
+_LONGEST_LINE = 500
+
+
+def import_postfix(path: str, folder: str) -> int:
+    """Take over settings and aliases, and print all that is not taken over. Return the exit code."""
+    try:
+        postfix = read_postfix(folder)
+    except PostfixUnreadable as problem:
+        raise Refused(str(problem), os.EX_NOINPUT) from None
+    found = translate(postfix, load(path).server.primary_domain)
+    left = found.left
+    try:
+        _write_settings(path, found.settings, left)
+        _write_aliases(path, list(found.aliases.items()), left)
+        _write_settings(path, found.catch_alls, left)
+    except (LockHeld, ChangedMeanwhile) as problem:
+        raise Refused(str(problem), os.EX_TEMPFAIL) from None
+    for sentence in left:
+        print(printable(sentence, _LONGEST_LINE), file=sys.stderr)
+    print(f"Not taken over, or in another way: {len(left)}, named above.", file=sys.stderr)
+    print("The settings take effect with the next reload of the server.", file=sys.stderr)
+    return os.EX_OK
+
+
+def _write_settings(path: str, settings: Sequence[Setting], left: list[str]) -> None:
+    """Write the settings in one change of the file; a sentence about each that is refused goes into `left`."""
+    edited = Edited(path)
+    refused = [(setting, refusal) for setting in settings if (refusal := _refusal(edited, setting))]
+    left.extend(f"{each.source}: {each.option or 'section'} in [{each.title}]: {why}" for each, why in refused)
+    if edited.changed:
+        print(edited.diff(), end="", file=sys.stderr)
+        edited.apply()
+
+
+def _refusal(edited: Edited, setting: Setting) -> str:
+    """Write a setting. Return the reason if nothing was written. An option that is set stays, but a list grows."""
+    known, had_section = _errors(edited), edited.has(setting.title)
+    old = ""
+    try:
+        if not setting.option:
+            if not had_section:
+                edited.add(setting.title)
+        elif edited.is_set(setting.title, setting.option):
+            old = edited.text(setting.title, setting.option)
+            edited.set(setting.title, setting.option, _combined(setting, old))
+        else:
+            edited.set(setting.title, setting.option, setting.value)
+    except ValueError as problem:
+        return str(problem)
+    news = [each for each in _errors(edited) if each not in known]
+    if news:
+        _take_back(edited, setting, old, had_section)
+    return news[0] if news else ""
+
+
+def _combined(setting: Setting, old: str) -> str:
+    """Return the value with those that are there already. Raises ValueError if another one is set."""
+    kind = titled_option(setting.title, setting.option).kind
+    if kind.parse(old) == kind.parse(setting.value):
+        return old
+    if not kind.many:
+        raise ValueError(f"it is {kind.mask(old) if kind.mask else old} already, and stays so.")
+    fresh = [each for each in setting.value.split("\n") if not set(kind.parse(each)) <= set(kind.parse(old))]
+    return "\n".join([old, *fresh])
+
+
+def _take_back(edited: Edited, setting: Setting, old: str, had_section: bool) -> None:
+    if not had_section:
+        edited.delete(setting.title)
+    elif old:
+        edited.set(setting.title, setting.option, old)
+    else:
+        edited.unset(setting.title, setting.option)
+
+
+def _errors(edited: Edited) -> list[str]:
+    """Return the errors of the file, and those of the addresses in it."""
+    found = [problem.text for problem in edited.problems() if problem.is_error]
+    return found or [problem.text for problem in address_problems(edited) or ()]
+
+
+def _write_aliases(path: str, aliases: Sequence[tuple[str, Sequence[str]]], left: list[str]) -> None:
+    try:
+        added = add_aliases(load(path), aliases)
+    except (EditRefused, ConfigProblems) as problem:
+        left.append(f"aliases: none was added: {problem}")
+        return
+    left.extend(problem if name in problem else f"{name}: {problem}" for name, problem in added if problem)
+    print(f"Aliases: {sum(not problem for _, problem in added)}.", file=sys.stderr)
