@@ -8,14 +8,23 @@ import hmac
 import os
 from typing import NamedTuple
 
+from smtpd_classic.config.made_secret import existing_secret, made_secret
 from smtpd_classic.config.schema import Approval, Config
-from spool import Hold
+from spool import Hold, Spool
+from spool.entry import APPROVAL
 
-__all__ = ["APPROVE", "REFUSE", "Decision", "approval_named", "deciding_address", "decision_of"]
+__all__ = [
+    "APPROVE",
+    "REFUSE",
+    "Decision",
+    "approval_named",
+    "approval_of",
+    "deciding_address",
+    "decision_of",
+]
 
 APPROVE, REFUSE = "approve", "refuse"
 _DIGEST = 24
-_LEAST_SECRET = 16
 
 
 class Decision(NamedTuple):
@@ -30,9 +39,23 @@ def approval_named(config: Config, hold: Hold) -> Approval | None:
     return next((each for each in config.approvals if each.name == hold.text), None)
 
 
+def approval_of(config: Config, spool: Spool, queue_id: str, now: float) -> Approval | None:
+    """Return the section for which a message waits now; None if it does not wait any more. Raises NoSuchEntry and
+    SpoolBroken.
+    """
+    hold = spool.read(queue_id)[1].hold
+    approval = approval_named(config, hold) if hold is not None and hold.reason == APPROVAL else None
+    if hold is None or approval is None or hold.since + approval.wait.total_seconds() <= now:
+        return None
+    return approval
+
+
 def deciding_address(config: Config, decision: Decision) -> str:
-    """Return the address that decides by mail. Raises OSError."""
-    digest = _digest(config, decision)
+    """Return the address that decides by mail. Its first use makes the secret, unless several servers share one.
+    Raises OSError.
+    """
+    path = _secret_path(config)
+    digest = _digest(existing_secret(path) if config.server.shared_state else made_secret(path), decision)
     return f"{decision.action}+{decision.queue_id.lower()}-{digest}@{config.server.primary_domain}"
 
 
@@ -44,16 +67,16 @@ def decision_of(config: Config, local: str) -> Decision | None:
     queue_id, _, digest = token.partition("-")
     decision = Decision(action, queue_id.upper())
     try:
-        known = digest.isascii() and hmac.compare_digest(digest, _digest(config, decision))
+        secret = existing_secret(_secret_path(config))
     except FileNotFoundError:  # the first notice makes the secret
         return None
-    return decision if known else None
+    return decision if digest.isascii() and hmac.compare_digest(digest, _digest(secret, decision)) else None
 
 
-def _digest(config: Config, decision: Decision) -> str:
+def _secret_path(config: Config) -> str:
+    return os.path.join(config.secret_folder, "approval-secret")
+
+
+def _digest(secret: bytes, decision: Decision) -> str:
     words = f"{decision.action} {decision.queue_id}".encode("utf-8", "surrogatepass")
-    with open(os.path.join(config.server.spool_folder, "srs-secret"), "rb") as file:
-        secret = file.read(4096).strip()
-    if len(secret) < _LEAST_SECRET:
-        raise OSError(f"{file.name} is too short to be a secret; remove it, and a new one is made")
     return hmac.digest(secret, words, "sha256").hex()[:_DIGEST]

@@ -13,14 +13,13 @@ import base64
 import hmac
 import os
 import re
-import secrets
 from datetime import date
 
-from smtpd_classic.atomic_file import draft_of
+from smtpd_classic.config.made_secret import existing_secret, made_secret
 from smtpd_classic.shared_state import SharedState
 from smtpd_classic.srs_senders import SenderStore, SharedSenderStore
 
-__all__ = ["VALID_DAYS", "Srs", "made_secret", "read_secret", "srs_for", "srs_secret"]
+__all__ = ["VALID_DAYS", "Srs", "srs_for", "srs_secret"]
 
 VALID_DAYS = 21
 _HASH_LENGTH = 6  # 30 bits: a stranger would have to try half a billion addresses
@@ -129,40 +128,10 @@ def srs_for(spool_folder: str, domain: str, secret_folder: str = "", shared: Sha
     """Return the rewriter of this server. Raises OSError when its secret cannot be read or made."""
     senders = SenderStore(os.path.join(spool_folder, "srs-senders"))
     # Several servers must have the same: no process makes one that is missing.
-    secret = srs_secret(spool_folder) if shared is None else read_secret(os.path.join(secret_folder, "srs-secret"))
+    secret = srs_secret(spool_folder) if shared is None else existing_secret(os.path.join(secret_folder, "srs-secret"))
     return Srs(secret, domain, senders if shared is None else SharedSenderStore(senders, shared))
 
 
 def srs_secret(folder: str) -> bytes:
     """Return the secret of this server. All processes have the same. Raises OSError."""
     return made_secret(os.path.join(folder, "srs-secret"))
-
-
-def made_secret(path: str) -> bytes:
-    """Return the secret in a file, made at first use. Raises OSError."""
-    try:
-        return read_secret(path)
-    except FileNotFoundError:
-        pass
-    draft = draft_of(path)
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(secrets.token_hex(32).encode() + b"\n")
-            file.flush()
-            os.fsync(descriptor)
-        os.link(draft, path)  # unlike rename, never over one that another process has just made
-    except FileExistsError:
-        pass
-    finally:
-        os.unlink(draft)
-    return read_secret(path)
-
-
-def read_secret(path: str) -> bytes:
-    """Return the secret in a file. Raises OSError."""
-    with open(path, "rb") as file:
-        secret = file.read(4096).strip()
-    if len(secret) < 16:
-        raise OSError(f"{path} is too short to be a secret; remove it, and a new one is made")
-    return secret

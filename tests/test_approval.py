@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from smtpd_classic.approval import APPROVE, Decision, deciding_address
 from smtpd_classic.message.encoded_words import decoded
 from smtpd_classic.message.excerpt import excerpt
-from smtpd_classic.srs import srs_secret
 from tests.reception.world import PASSWORD, USERS, world
 
 SECTION = "[approval sales]\nsenders = joe@example.org\nmanagers = ann@example.org\nby_mail = yes\n"
@@ -42,7 +41,6 @@ def test_only_the_account_of_a_manager_decides_after_a_login(tmp_path: Path, man
     """The clerk may send as Ann, and is no manager for that."""
     users = USERS.replace("office@partner.example", "ann@example.org")
     here = world(tmp_path, SECTION.replace("ann@example.org", managers), users=users)
-    srs_secret(here.config.server.spool_folder)
     address = deciding_address(here.config, Decision(APPROVE, "66166EC895EEB62D5636"))
     talk = here.talk(listener="submission", tls=True)
     talk()

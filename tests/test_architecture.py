@@ -41,7 +41,7 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     "counters": ({"atomic_file", "shared_state"}, set()),
     "shared_state": ({"config"}, {"redis"}),
     "sharing": ({"config", "counters", "runtime", "shared_state"}, set()),
-    "srs": ({"atomic_file", "shared_state", "srs_senders"}, set()),
+    "srs": ({"config", "shared_state", "srs_senders"}, set()),
     "srs_senders": ({"shared_state"}, set()),
     "approval": ({"config", "spool"}, set()),
     "tnef": (set(), {"tnefparse"}),
@@ -97,7 +97,7 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     ),
     "reception": (
         {"accounts", "config", "counters", "dns", "domain_name", "mailauth", "log", "mailstore", "message", "policy"}
-        | {"approval", "durable", "postmaster", "runtime", "services", "smtp", "spool", "tnef"},
+        | {"approval", "durable", "postmaster", "runtime", "services", "shared_state", "smtp", "spool", "tnef"},
         set(),
     ),
     # sendmail runs as anybody, knows the socket and maildrop/, and asks the program itself for what needs more.
@@ -123,7 +123,7 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     # What drives.
     "retry": (
         {"accounts", "client", "config", "counters", "dns", "dsn", "keys", "log", "mailstore", "policy", "postmaster"}
-        | {"approval", "message", "runtime", "runtime.hosts", "schedule", "smtp", "spool", "srs"},
+        | {"approval", "message", "runtime", "runtime.hosts", "schedule", "shared_state", "smtp", "spool", "srs"},
         set(),
     ),
     "server.suites": ({"config"}, set()),

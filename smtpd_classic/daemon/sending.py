@@ -6,6 +6,7 @@ from smtpd_classic.daemon.lifecycle import DETACH_S, PICKUP_S
 from smtpd_classic.daemon.mail_expiry import mail_expiry
 from smtpd_classic.daemon.metrics import metrics_for
 from smtpd_classic.retry import RetryThread
+from smtpd_classic.retry.shared_decisions import SharedDecisions, decides_by_mail
 from smtpd_classic.runtime.shared_blocks import SharedBlocks
 from smtpd_classic.services import Services
 from smtpd_classic.submission.pickup import Pickup
@@ -14,7 +15,7 @@ __all__ = ["Sending"]
 
 
 class Sending:
-    """The delivery of the queue, and threads for maildrop/, keys, the certificate, old mail, metrics, shared blocks."""
+    """The delivery of the queue, and threads for maildrop/, keys, the certificate, old mail, metrics, shared state."""
 
     def __init__(self, services: Services, retry: RetryThread | None = None) -> None:
         self._runtime = services.runtime
@@ -25,7 +26,11 @@ class Sending:
         self._expiry = mail_expiry(services)
         self._metrics = metrics_for(services, lambda: self._retry.transactions)
         shared = services.shared
-        self._blocks = SharedBlocks(services.runtime.blocks, shared) if shared is not None else None
+        self._shared: list[SharedBlocks | SharedDecisions] = []
+        if shared is not None:
+            self._shared.append(SharedBlocks(services.runtime.blocks, shared))
+            if decides_by_mail(services.config):
+                self._shared.append(SharedDecisions(services, shared))
 
     def start(self) -> None:
         self._keys.start()
@@ -35,8 +40,8 @@ class Sending:
         self._pickup.start()
         if self._metrics is not None:
             self._metrics.start()
-        if self._blocks is not None:
-            self._blocks.start()
+        for each in self._shared:
+            each.start()
 
     def detach(self) -> None:
         """Begin nothing new: from now on the successor takes all mail, by the new configuration."""
@@ -49,8 +54,8 @@ class Sending:
         """
         if self._metrics is not None:
             self._metrics.stop()
-        if self._blocks is not None:
-            self._blocks.stop()
+        for each in self._shared:
+            each.stop()
         self._expiry.stop()
         self._certificates.stop()
         self._keys.stop(0.0)

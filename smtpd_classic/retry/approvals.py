@@ -14,7 +14,6 @@ from smtpd_classic.message.headers import HeaderBlock
 from smtpd_classic.postmaster import PostmasterMail
 from smtpd_classic.retry.journal import DeliveryLog
 from smtpd_classic.smtp.address import NULL_SENDER
-from smtpd_classic.srs import srs_secret
 from spool import Claim
 
 __all__ = ["ApprovalNotices"]
@@ -63,7 +62,6 @@ class ApprovalNotices:
         queue_id = claim.entry.queue_id
         by_mail = ""
         if approval.by_mail:
-            srs_secret(self.config.server.spool_folder)  # made at first use; the token is a digest with it
             approve, refuse = (
                 deciding_address(self.config, Decision(action, queue_id)) for action in (APPROVE, REFUSE)
             )

@@ -1,6 +1,19 @@
 """The Lua scripts of the shared state. Times are milliseconds of the server's own clock."""
 
-__all__ = ["BLOCKS", "FAIL", "FORGET", "GIVE_BACK", "KEEP", "NUMBERS", "PUT", "TAKE", "TEXT", "WELCOME"]
+__all__ = [
+    "BLOCKS",
+    "FAIL",
+    "FORGET",
+    "GIVE_BACK",
+    "HANDED_IN",
+    "HAND_IN",
+    "KEEP",
+    "NUMBERS",
+    "PUT",
+    "TAKE",
+    "TEXT",
+    "WELCOME",
+]
 
 _NOW = "local t = redis.call('TIME'); local now = t[1] * 1000 + math.floor(t[2] / 1000)\n"
 
@@ -216,3 +229,24 @@ end
 return found
 """
 )
+
+# Decisions by mail: a hash of the time and the decision by queue id.
+# KEYS: decisions.  ARGV: queue id, decision, lifetime.  -> 1 if it is the first one
+HAND_IN = (
+    _NOW
+    + """
+local all = redis.call('HGETALL', KEYS[1])
+for i = 1, #all, 2 do
+    if tonumber(string.match(all[i + 1], '^%d+')) + ARGV[3] < now then redis.call('HDEL', KEYS[1], all[i]) end
+end
+local first = redis.call('HSETNX', KEYS[1], ARGV[1], string.format('%.0f ', now) .. ARGV[2])
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+return first
+"""
+)
+
+# KEYS: decisions.  ARGV: queue ids to remove.  -> (queue id, time and decision)…
+HANDED_IN = """
+for _, each in ipairs(ARGV) do redis.call('HDEL', KEYS[1], each) end
+return redis.call('HGETALL', KEYS[1])
+"""
