@@ -10,14 +10,14 @@ from typing import Any, NamedTuple
 
 from smtpd_classic.config.shared_url import parse_shared_url
 from smtpd_classic.shared_state import scripts
+from smtpd_classic.shared_state.connections import redis_client
+from smtpd_classic.shared_state.host_names import HostNames
 
 __all__ = ["PREFIX", "KeptText", "SharedState", "SharedStateDown"]
 
 PREFIX = "smtpd-classic"
-DEADLINE_S = 0.05
 _REST_S = 5.0
 _MOST_OWED = 10_000
-_MOST_CONNECTIONS = 10_000  # one a thread that asks now
 _MISSING = "the Python package redis is missing (pip install smtpd-classic[cluster], Debian: python3-redis)"
 
 
@@ -47,6 +47,7 @@ class SharedState:
         report: Callable[[str, float], bool] = lambda reason, took_s: bool(reason),
         say: Callable[[str], None] = lambda sentence: None,
         rest_s: float = _REST_S,
+        names: HostNames | None = None,
     ) -> None:
         self._url = url
         self.address = parse_shared_url(url).plain
@@ -55,6 +56,7 @@ class SharedState:
         self._report = report
         self._say = say
         self._rest_s = rest_s
+        self._names = HostNames() if names is None else names
         self._lock = threading.Lock()
         self._client: Any = None
         self._failure = ""
@@ -133,7 +135,7 @@ class SharedState:
     def _opened(self) -> Any:
         with self._lock:
             if self._client is None:
-                self._client = _client(self._url, self._password)
+                self._client = redis_client(self._url, self._password, self._names)
             return self._client
 
     def _failed(self, reason: str, took_s: float) -> None:
@@ -172,32 +174,6 @@ class SharedState:
                     action()
                 except SharedStateDown:
                     self._owed.appendleft(action)
-
-
-def _client(url: str, password: str) -> Any:
-    """Return a client of redis-py, which connects when it is used. Raises ValueError for a URL that it refuses."""
-    import redis  # noqa: PLC0415
-    from redis.backoff import NoBackoff  # noqa: PLC0415
-    from redis.retry import Retry  # noqa: PLC0415
-
-    options: dict[str, Any] = {
-        "socket_timeout": DEADLINE_S,
-        "socket_connect_timeout": DEADLINE_S,
-        "retry": Retry(NoBackoff(), 0),
-        "decode_responses": True,
-        "encoding_errors": "surrogateescape",
-    }
-    parts = parse_shared_url(url)
-    if password or parts.password:
-        options["password"] = password or parts.password
-    if parts.scheme != "sentinel":
-        return redis.Redis.from_url(url, max_connections=_MOST_CONNECTIONS, **options)
-    from redis import sentinel  # noqa: PLC0415
-
-    plain = {name: value for name, value in options.items() if name != "password"}
-    made: Any = sentinel.Sentinel  # redis-py has no types for it
-    watch = made(list(parts.hosts), sentinel_kwargs=plain, **options)
-    return watch.master_for(parts.service, db=parts.database, max_connections=_MOST_CONNECTIONS)
 
 
 _SHA: dict[str, str] = {}

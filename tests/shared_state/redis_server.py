@@ -6,6 +6,8 @@ import subprocess
 from contextlib import suppress
 from pathlib import Path
 
+from redis import Redis
+
 from tests.instance import free_port
 from tests.tools import need
 from tests.waiting import until
@@ -14,8 +16,13 @@ __all__ = ["RedisServer"]
 
 
 class RedisServer:
-    def __init__(self, folder: Path, *options: str) -> None:
+    """`program` may be Valkey, which takes the same options."""
+
+    def __init__(self, folder: Path, *options: str, program: str = "redis-server") -> None:
+        self._program = program
         self.port = free_port()
+        self.tls_port = 0
+        self.certificate = ""
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self._folder = folder
         self._options = options
@@ -23,7 +30,7 @@ class RedisServer:
 
     def start(self) -> None:
         where = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._folder)]
-        command = [need("redis-server"), *where, "--save", "", "--appendonly", "no", *self._options]
+        command = [need(self._program), *where, "--save", "", "--appendonly", "no", *self._options]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         until(self._answers, 10, lambda: "redis-server does not start")
 
@@ -33,12 +40,23 @@ class RedisServer:
             return connection.recv(10)[:1] in {b"+", b"-"}
         return False
 
+    def ask(self, *words: str, password: str = "") -> None:
+        """Send one command to it."""
+        with Redis(port=self.port, password=password) as client:
+            client.execute_command(*words)
+
     def stop(self) -> None:
         process, self._process = self._process, None
         if process is not None:
             process.send_signal(signal.SIGCONT)
             process.terminate()
             process.wait(10)
+
+    def kill(self) -> None:
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(10)
+        self._process = None
 
     def pause(self) -> None:
         """Let it hang: connections open, no answers."""

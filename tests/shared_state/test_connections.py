@@ -1,0 +1,147 @@
+"""The connections to the shared state: names that are slow to resolve, TLS, passwords, Sentinel, Valkey."""
+
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from smtpd_classic.server.self_signed import make_self_signed
+from smtpd_classic.shared_state import SharedState, SharedStateDown
+from smtpd_classic.shared_state.host_names import HostNames
+from tests.instance import free_port
+from tests.shared_state.redis_server import RedisServer
+from tests.tools import need
+from tests.waiting import until
+
+SECRET = "very secret"
+
+
+class Names:
+    """A resolver that answers when the test lets it, with the loopback address or with a failure."""
+
+    def __init__(self) -> None:
+        self.answers = threading.Event()
+        self.fails = False
+        self.asked = 0
+
+    def look_up(self, host: str, port: int, *_rest: int) -> list[Any]:
+        self.asked += 1
+        self.answers.wait(20)
+        if self.fails:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return socket.getaddrinfo("127.0.0.1", port, 0, socket.SOCK_STREAM)
+
+
+@pytest.fixture(scope="module", params=["redis-server", "valkey-server"])
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """Redis, and Valkey where Debian has it (13), with a password and a port for TLS."""
+    if request.param == "valkey-server" and shutil.which("valkey-server") is None:
+        pytest.skip("Valkey is in Debian 13 and later")
+    folder = tmp_path_factory.mktemp("redis")
+    certificate, key = str(folder / "certificate.pem"), str(folder / "key.pem")
+    make_self_signed(certificate, key, ("localhost",))
+    tls = ("--tls-port", str(free_port()), "--tls-cert-file", certificate, "--tls-key-file", key)
+    more = ("--tls-ca-cert-file", certificate, "--tls-auth-clients", "no")
+    made = RedisServer(folder, "--requirepass", SECRET, *tls, *more, program=str(request.param))
+    made.tls_port, made.certificate = int(tls[1]), certificate
+    made.start()
+    yield made
+    made.stop()
+
+
+def test_a_name_that_is_not_resolved_costs_one_deadline(server: RedisServer) -> None:
+    names = Names()
+    state = SharedState(
+        f"redis://redis.test:{server.port}/0", b"x", password=SECRET, rest_s=0.1, names=HostNames(names.look_up)
+    )
+    try:
+        began = time.monotonic()
+        with pytest.raises(SharedStateDown, match=r"the name redis\.test was not resolved in 50 ms"):
+            state.text("greylist", "a")
+        assert 0.04 < time.monotonic() - began < 1.0
+        until(lambda: names.asked == 1, 5)
+        names.answers.set()
+        until(lambda: is_up(state), 10)
+        assert names.asked == 1  # one look-up at a time, however often the name is needed
+    finally:
+        names.answers.set()
+        state.close()
+
+
+def is_up(state: SharedState) -> bool:
+    try:
+        state.keep("greylist", "a", "b", 60)
+    except SharedStateDown:
+        return False
+    return True
+
+
+def test_a_name_that_does_not_exist_is_said_and_known_addresses_are_kept(server: RedisServer) -> None:
+    names, now = Names(), [0.0]
+    names.answers.set()
+    names.fails = True
+    known = HostNames(names.look_up, lambda: now[0])
+    state = SharedState(f"redis://redis.test:{server.port}/0", b"x", password=SECRET, rest_s=0.1, names=known)
+    try:
+        with pytest.raises(SharedStateDown, match=r"the name redis\.test cannot be resolved: Name or"):
+            state.text("greylist", "a")
+        names.fails = False
+        until(lambda: is_up(state), 10)
+        names.fails, now[0] = True, 61.0  # the resolver is broken when the minute is over
+        asked = names.asked
+        assert known.addresses("redis.test", server.port, 5.0)
+        until(lambda: names.asked > asked, 5)
+        assert known.addresses("redis.test", server.port, 5.0)
+    finally:
+        state.close()
+
+
+def over_tls(server: RedisServer, host: str) -> SharedState:
+    names = Names()
+    names.answers.set()
+    url = f"rediss://{host}:{server.tls_port}/0?ssl_ca_certs={server.certificate}"
+    return SharedState(url, b"x", password=SECRET, rest_s=0.1, names=HostNames(names.look_up))
+
+
+def test_a_connection_with_tls_and_a_password(server: RedisServer) -> None:
+    state = over_tls(server, "localhost")
+    try:
+        until(lambda: is_up(state), 10)
+        assert state.text("greylist", "a") is not None
+    finally:
+        state.close()
+
+
+def test_the_certificate_must_be_that_of_the_name(server: RedisServer) -> None:
+    state = over_tls(server, "redis.test")
+    try:
+        with pytest.raises(SharedStateDown, match="certificate verify failed"):
+            state.ask(lambda client: client.ping())
+    finally:
+        state.close()
+
+
+def test_the_master_is_the_one_that_sentinel_names(server: RedisServer, tmp_path: Path) -> None:
+    port = free_port()
+    file = tmp_path / "sentinel.conf"
+    file.write_text(
+        f"port {port}\nbind 127.0.0.1\ndir {tmp_path}\n"
+        f'sentinel monitor mail 127.0.0.1 {server.port} 1\nsentinel auth-pass mail "{SECRET}"\n'
+    )
+    names = Names()
+    names.answers.set()
+    url = f"sentinel://127.0.0.1:9,sentinel.test:{port}/mail/0"
+    state = SharedState(url, b"x", password=SECRET, rest_s=0.1, names=HostNames(names.look_up))
+    with subprocess.Popen([need("redis-server"), str(file), "--sentinel"], stdout=subprocess.DEVNULL) as process:
+        try:
+            until(lambda: is_up(state), 20)
+            assert state.text("greylist", "a") is not None
+        finally:
+            state.close()
+            process.terminate()
