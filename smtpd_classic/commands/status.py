@@ -92,18 +92,20 @@ def _complaints(found: dict[str, Any], warn_s: float, critical_s: float) -> Iter
         )
     if found["not_listening"]:
         yield 1, str(found["not_listening"][0]).rstrip(".")
-    yield from _filter_complaints(found)
+    yield from _neighbour_complaints(found)
     if found["error"]:
         yield 1, "the last reload was refused"
 
 
-def _filter_complaints(found: dict[str, Any]) -> Iterator[tuple[int, str]]:
+def _neighbour_complaints(found: dict[str, Any]) -> Iterator[tuple[int, str]]:
     for each in found["milters"]:
         if each["state"] == "down":
             yield 1, f"the milter {each['name']} is down (when_down = {each['when_down']})"
     for each in found["lists"]:
         if each["state"] == "off":
             yield 1, f"the list {each['zone']} is off"
+    if found["shared_state"] and found["shared_state"]["state"] == "down":
+        yield 1, "the shared state does not answer"
 
 
 def _show(config: Config, *, as_json: bool) -> int:

@@ -13,6 +13,7 @@ from typing import Any
 from filelock import lock_descriptor
 
 from smtpd_classic.config import Config, ConfigProblems, load
+from smtpd_classic.config.made_secret import made_secret
 from smtpd_classic.config.schema import SECTIONS
 from smtpd_classic.config.secret_file import SecretUnreadable, read_secret
 from smtpd_classic.daemon.certificates import provide_certificate, wants_tls
@@ -23,7 +24,6 @@ from smtpd_classic.runtime import Runtime
 from smtpd_classic.server import local_listener, tls
 from smtpd_classic.server.listening import CannotListen, Sockets
 from smtpd_classic.sharing import shared_secret_paths, shared_state_problems
-from smtpd_classic.srs import made_secret
 from smtpd_classic.submission import maildrop
 from spool import Spool, SpoolBroken
 
@@ -179,13 +179,14 @@ def _provide_shared_secrets(config: Config, user: Any) -> tuple[str, ...]:
     if missing and problems:
         said = f"{problems[0][0]} So it is not known whether other servers have {missing[0]} already; copy it, or wait."
         raise CannotStart(os.EX_TEMPFAIL, said)
-    try:
-        for path in shared_secret_paths(config):
+    for path in shared_secret_paths(config):
+        try:
             made_secret(path)
             give(path, user)  # a copy of another server's belongs to root
-    except OSError as problem:
-        said = f"{problem.filename or config.secret_folder} cannot be written: {problem.strerror}; a restart makes it."
-        raise CannotStart(os.EX_CANTCREAT, said) from None
+        except OSError as problem:
+            way = f"openssl rand -hex 32 | install -m 640 -g {config.server.user} /dev/stdin {path}"
+            said = f"{path} cannot be written: {problem.strerror}. Make it as root: {way}"
+            raise CannotStart(os.EX_CANTCREAT, said) from None
     return tuple(text for text, _ in shared_state_problems(config, register=True))
 
 

@@ -49,8 +49,11 @@ def shared_secrets(facts: Examination) -> Iterator[CheckResult]:
     """Check that this server has the secrets of the others."""
     if not facts.config.server.shared_state:
         return
-    errors = [text for text, is_error in shared_state_problems(facts.config, register=False) if is_error]
+    problems = shared_state_problems(facts.config, register=False)
+    errors = [text for text, is_error in problems if is_error]
     if errors:
         yield wrong("shared secrets", errors[0], "Copy srs-secret and approval-secret from a server that has them.")
+    elif problems:
+        yield unknown("shared secrets", f"they cannot be compared: {problems[0][0]}")
     else:
         yield good("shared secrets", "the same as those of the other servers")

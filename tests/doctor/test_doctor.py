@@ -35,6 +35,7 @@ class Patient:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.options = ""
+        self.server_options = ""
         self.now = NOW
         self.helo = "mail.example.org"
         self.store = KeyStore(str(folder / "dkim"))
@@ -80,7 +81,8 @@ class Patient:
         text = (
             f"[server]\nprimary_domain = example.org\nspool_folder = spool\nmail_folder = mail\nrun_folder = run\n"
             f"log = {self.folder}/log\n"
-            f"users_file = users\naliases_file = aliases\n[basic]\nhelo_name = {self.helo}\nmin_free_space = 0\n"
+            f"users_file = users\naliases_file = aliases\n{self.server_options}"
+            f"[basic]\nhelo_name = {self.helo}\nmin_free_space = 0\n"
             f"[listener smtp]\nport = 25\n{self.options}"
         )
         config = parse(text, self.folder / "smtpd-classic.conf")

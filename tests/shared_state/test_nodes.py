@@ -2,8 +2,11 @@
 
 import json
 import os
+import re
 import shutil
 import smtplib
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -15,9 +18,11 @@ import pytest
 
 from tests.instance import Instance
 from tests.shared_state.redis_server import RedisServer
+from tests.tools import need
 from tests.waiting import until
 
 SECRETS = ("srs-secret", "approval-secret")
+ANN = "ann@example.test"
 
 
 class Site:
@@ -35,6 +40,8 @@ class Site:
             node.set("limits", "over_limit", "refuse")
             node.set("limits", "new_recipients_per_day", "0")
             node.set("access", "max_failures", "3")
+            approval = {"senders": ANN, "managers": node.login, "by_mail": "yes"}
+            node.set_all({("approval staff", name): value for name, value in approval.items()})
 
 
 @contextmanager
@@ -54,6 +61,9 @@ def site() -> Iterator[Site]:
         stack.callback(made.redis.stop)
         made.redis.start()
         one, two = made.nodes
+        for node in made.nodes:
+            added = node.run("user", "add", ANN, "--password-stdin", input=one.password)
+            assert added.returncode == 0, added.stderr
         one.start()
         stack.callback(one.stop)
         for name in SECRETS:
@@ -127,6 +137,56 @@ def test_a_limit_of_200_holds_for_both_nodes(site: Site) -> None:
     assert json.loads(site.nodes[0].run("limits", "list", "--json").stdout) == []
 
 
+def held_by(node: Instance) -> str:
+    """Send a message of Ann that needs approval. Return its queue id."""
+    with closing(session(node)) as client:
+        client.login(ANN, node.password)
+        client.mail(ANN)
+        client.rcpt("bob@away.example")
+        _, reply = client.data(f"From: {ANN}\r\nSubject: approval\r\n\r\nPlease.\r\n")
+    return reply.decode().split()[-1]
+
+
+def address_in_notice(node: Instance, action: str, queue_id: str) -> str:
+    """Return an address that decides, from the notice to the manager."""
+    wanted = re.compile(rf"{action}\+{queue_id.lower()}-\w+@example\.test")
+
+    def found() -> str:
+        texts = (re.sub(r"=?\n", "", path.read_text()) for path in node.mail())
+        return next((match[0] for match in map(wanted.search, texts) if match), "")
+
+    return until(found, 20, node.log)
+
+
+def decide(node: Instance, address: str) -> None:
+    with closing(logged_in(node)) as client:
+        assert not client.sendmail(node.login, [address], f"From: {node.login}\r\nSubject: yes\r\n\r\nYes.\r\n")
+
+
+def state_of(node: Instance, queue_id: str) -> str:
+    rows = (json.loads(line) for line in node.run("queue", "list", "--json").stdout.splitlines())
+    return next((str(row["state"]) for row in rows if row["queue_id"] == queue_id), "gone")
+
+
+def test_a_decision_by_mail_at_any_node_reaches_the_one_with_the_message(site: Site) -> None:
+    one, two = site.nodes
+    approved, refused = held_by(one), held_by(one)
+    assert state_of(one, approved) == "held"
+    approve = address_in_notice(one, "approve", approved)
+    decide(two, approve)
+    assert f"about {approved}: approved by {one.login}, handed to the other servers" in two.log()
+    until(lambda: f"{approved}: approved by {one.login}" in one.log(), 20, one.log)
+    assert state_of(one, approved) != "held"
+    decide(one, approve)  # once
+    assert f"about {approved}: it does not wait any more" in one.log()
+    decide(two, address_in_notice(one, "refuse", refused))
+    until(lambda: state_of(one, refused) == "gone", 20, one.log)
+    assert f"The message was refused by {one.login}" in one.log()
+    forged = address_in_notice(one, "approve", refused).replace("@", "0@")
+    with pytest.raises(smtplib.SMTPRecipientsRefused):
+        decide(two, forged)
+
+
 def blocked(node: Instance, ip: str) -> bool:
     with closing(smtplib.SMTP(timeout=10)) as client:
         client.source_address = (ip, 0)
@@ -186,6 +246,7 @@ def test_no_session_fails_while_redis_stops_and_starts(site: Site) -> None:
     said = "the shared state does not answer, and this server counts by itself"
     assert [node.log().count(said) for node in site.nodes] == [1, 1]
     assert '"state": "down"' in site.nodes[0].run("status", "--json").stdout
+    assert "the shared state does not answer" in site.nodes[0].run("status", "--check").stdout
     site.redis.start()
     until(lambda: all("the shared state answers again" in node.log() for node in site.nodes), 20)
     ending.set()
@@ -217,6 +278,24 @@ def test_a_server_starts_without_redis_when_it_has_the_secrets() -> None:
             assert "does not answer" in node.run("check").stderr
         finally:
             node.stop()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the folder must belong to another user")
+def test_a_service_that_may_not_write_beside_its_configuration_says_how_to_make_the_secrets() -> None:
+    with folder_for_servers() as folder:
+        site = Site(folder)
+        site.redis.start()
+        try:
+            node = site.nodes[0]
+            os.chown(node.folder, 0, 0)
+            as_service = ("--reuid=nobody", "--regid=nogroup", "--clear-groups")
+            command = [need("setpriv"), *as_service, sys.executable, "-m", "smtpd_classic", "--config", str(node.file)]
+            refused = subprocess.run([*command, "serve"], capture_output=True, text=True, timeout=60)
+            assert refused.returncode == os.EX_CANTCREAT, refused.stderr
+            path = node.folder / "srs-secret"
+            assert f"openssl rand -hex 32 | install -m 640 -g nobody /dev/stdin {path}" in refused.stderr
+        finally:
+            site.redis.stop()
 
 
 def test_a_password_comes_from_a_file() -> None:
