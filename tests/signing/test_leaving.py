@@ -146,9 +146,10 @@ def test_seven_bit_and_replaced_copies_verify(sender: Sender) -> None:
 
 
 def trusted(sender: Sender, header: str = "") -> bytes:
+    before = len(sender.peer.got)
     with smtplib.SMTP("127.0.0.1", sender.instance.ports["smtp"], timeout=20) as client:
         client.sendmail("app@example.test", ["bob@away.test"], header + TEXT)
-    return sender.left(len(sender.peer.got) + 1)
+    return sender.left(before + 1)
 
 
 def test_what_a_trusted_host_passes_on_is_not_made_ours(sender: Sender) -> None:
