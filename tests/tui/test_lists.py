@@ -136,7 +136,7 @@ def test_a_replacement_and_its_flags(tui: Tui) -> None:
 
 def test_a_listener(tui: Tui) -> None:
     tui.go("Listeners & TLS").press("a").type("submission").press("tab", "ctrl u").type("127.0.0.1").press("tab")
-    tui.type("2587").press("tab", "tab", "right", "right").choose("OK")
+    tui.type("2587").press("tab", "tab", "tab", "right", "right").choose("OK")
     config = applied(tui)
     new = config.listeners[1]  # type: ignore[attr-defined]
     assert (new.name, new.address, new.port, new.tls, new.auth) == (
