@@ -208,7 +208,7 @@ def hosts_file(place: Place, *rows: dict[str, object]) -> None:
 
 
 def mark(host: str, **more: object) -> dict[str, object]:
-    return {"host": host, "since": NOW - 60, "until": NOW + 600, "reason": "timed \x1b[31m out", "dead": True, **more}
+    return {"host": host, "since": NOW - 60, "until": NOW + 86400, "reason": "timed \x1b[31m out", "dead": True, **more}
 
 
 def test_hosts_that_back_off_are_shown_with_the_number_of_messages_that_wait(place: Place) -> None:
