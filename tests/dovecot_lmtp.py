@@ -53,11 +53,13 @@ class MailStoreServer:
         os.utime(file, (before + 2, before + 2))  # Dovecot compares whole seconds
         self._users = tuple(users)
         if self._process is not None:  # it looks at the file once a second at most
-            until(lambda: not any(self._knows(name) for name in gone), 10)
+            wanted = dict.fromkeys(gone, "") | {name: f"*:bytes={limit}" for name, limit in users.items()}
+            until(lambda: all(self._rule(name) == rule for name, rule in wanted.items()), 20)
 
-    def _knows(self, name: str) -> bool:
-        command = [need("doveadm"), "-c", str(self.base / "dovecot.conf"), "user", name]
-        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+    def _rule(self, name: str) -> str:
+        """The limit of a user as Dovecot knows it; blank for no user."""
+        command = [need("doveadm"), "-c", str(self.base / "dovecot.conf"), "user", "-f", "quota_rule", name]
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
     def _configuration(self) -> str:
         shipped = (SHIPPED / "smtpd-classic-lmtp-2.3.conf").read_text(encoding="utf-8")

@@ -11,7 +11,7 @@ from smtpd_classic.client.transport import Action, DeliveryJob, Outcome, Peer, S
 from smtpd_classic.config.mailbox_place import LmtpServer, MailboxPlace
 from smtpd_classic.smtp.reply import Reply
 
-__all__ = ["LmtpTransport", "lmtp_servers"]
+__all__ = ["LmtpTransport", "lmtp_servers", "lmtp_targets"]
 
 _JUNK = b"X-Spam-Flag: YES\n"
 _DEAD_S = 2.0  # a server beside this one returns soon
@@ -45,7 +45,11 @@ class LmtpTransport:
 def lmtp_servers(place: MailboxPlace, network: Network) -> LmtpTransport:
     """Return the transport into the mailboxes of a place. Its servers are tried again after seconds, not minutes."""
     near = replace(network, health=Health(network.clock, _DEAD_S))
-    return LmtpTransport(tuple(map(_target, place.servers)), near)
+    return LmtpTransport(lmtp_targets(place), near)
+
+
+def lmtp_targets(place: MailboxPlace) -> tuple[Target, ...]:
+    return tuple(map(_target, place.servers))
 
 
 def _target(server: LmtpServer) -> Target:

@@ -14,6 +14,7 @@ from smtpd_classic.config.kinds import (
     PATTERN,
     REPLACEMENT,
     WORD,
+    MailboxPlace,
 )
 from smtpd_classic.config.option import Section
 from smtpd_classic.config.schema_access import Access
@@ -101,6 +102,19 @@ class Config:
     @property
     def helo_name(self) -> str:
         return self.basic.helo_name or self.server.primary_domain
+
+    @property
+    def mail_stores(self) -> tuple[MailboxPlace, ...]:
+        """Return the places of mailboxes that are LMTP servers."""
+        places = [self.server.mailbox, *(each.mailbox for each in self.domains if each.mailbox is not None)]
+        return tuple(dict.fromkeys(each for each in places if not each.is_maildir))
+
+    @property
+    def verifies_recipients(self) -> bool:
+        """Return True if a server is asked at RCPT whether it takes mail for a recipient."""
+        if any(each.verify_recipients for each in self.direct_domains):
+            return True
+        return self.server.verify_recipients and bool(self.mail_stores)
 
     @property
     def secret_folder(self) -> str:

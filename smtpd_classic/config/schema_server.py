@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from smtpd_classic.config.kinds import (
     ARCHIVES,
+    BOOLEAN,
     DOMAIN_NAME,
     DOMAINS,
     DURATION,
@@ -80,6 +81,16 @@ class Server:
         "folder gets “X-Spam-Flag: YES” as its first line, by which a Sieve script files it; one that such a script "
         "rejects comes back to its sender, who is often forged. Mail for a full mailbox is tried until its life time "
         "ends.",
+    )
+    verify_recipients: bool = option(
+        BOOLEAN,
+        True,
+        "Verify at the LMTP server",
+        "Ask the LMTP server at RCPT whether it takes mail for the mailbox, so that an unknown user (550) "
+        "and a full mailbox (452) are refused in place of bouncing or waiting later. While it does not answer, and "
+        "when it accepts a random address, mail is accepted unverified. Answers are kept: a mailbox that takes mail "
+        "for a minute, an unknown one for 10 minutes. A full one is noticed if the server says so at RCPT, as Dovecot "
+        "does with lmtp_rcpt_check_quota = yes. No effect on Maildirs of this server.",
     )
     run_folder: str = option(
         PATH,

@@ -49,7 +49,7 @@ def services_for(setting: Generation) -> Services:
         return lambda sentence: log.warning(part, sentence)
 
     verify: Callable[[str, str], str] = not_verified
-    if any(each.verify_recipients for each in config.direct_domains):
+    if config.verifies_recipients:
         from smtpd_classic.client.verifier import verifications  # noqa: PLC0415 - not loaded without the option
 
         verify = verifications(config, dns, complain("smtpd"))

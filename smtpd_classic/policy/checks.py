@@ -8,6 +8,7 @@ a temporary reply (invariant 9), and the log gives the reason. Checks of the con
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple
 
+from smtpd_classic.policy import mailbox_verification
 from smtpd_classic.policy.answers import allow_vrfy_expn
 from smtpd_classic.policy.approvals import by_mail
 from smtpd_classic.policy.authentication import dmarc_quarantine, dmarc_reject, own_domains, spf_fail
@@ -157,6 +158,13 @@ CHECKS = (
         "direct",
         verify_recipients,
         lambda rules: any(each.verify_recipients for each in rules.config.direct_domains),
+    ),
+    PolicyCheck(
+        RcptTo,
+        "server",
+        mailbox_verification.verify_recipients,
+        lambda rules: rules.config.server.verify_recipients and bool(rules.config.mail_stores),
+        at_lmtp=True,
     ),
     PolicyCheck(
         StartContent, "basic", over_max_recipients, lambda rules: rules.config.basic.over_max_recipients != "defer"

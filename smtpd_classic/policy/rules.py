@@ -36,7 +36,8 @@ class PolicySources(NamedTuple):
     """Facts from outside the policy: octets used by a Maildir, octets free where mail is written, whether an address is
     blocked, the real address behind an SRS address of this server (None if it is none), the sending counters, those
     of greylisting, the secret of this server, made at first use, the milters, the result of asking the servers of a
-    direct domain about an address ("unknown", "later", or blank), and the number of open connections of a client."""
+    direct domain, or of mailboxes, about an address (a value of `client.verified.Verification`, or blank), and the
+    number of open connections of a client."""
 
     quota_used: Callable[[str, str], int]
     free_bytes: Callable[[], int]

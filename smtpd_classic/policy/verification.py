@@ -2,12 +2,12 @@
 
 from smtpd_classic.policy.transaction import Transaction
 from smtpd_classic.smtp.events import Event
-from smtpd_classic.smtp.replies import RECIPIENT_UNKNOWN_INSIDE, RECIPIENT_UNVERIFIED
+from smtpd_classic.smtp.replies import MAILBOX_FULL, RECIPIENT_UNKNOWN_INSIDE, RECIPIENT_UNVERIFIED
 from smtpd_classic.smtp.reply import Reply
 
-__all__ = ["verify_recipients"]
+__all__ = ["reply_to", "verify_recipients"]
 
-_REPLIES = {"unknown": RECIPIENT_UNKNOWN_INSIDE, "later": RECIPIENT_UNVERIFIED}
+_REPLIES = {"unknown": RECIPIENT_UNKNOWN_INSIDE, "full": MAILBOX_FULL, "later": RECIPIENT_UNVERIFIED}
 
 
 def verify_recipients(transaction: Transaction, event: Event) -> Reply | None:
@@ -18,4 +18,11 @@ def verify_recipients(transaction: Transaction, event: Event) -> Reply | None:
     direct = rules.direct_domain(recipient.domain)
     if direct is None or not direct.verify_recipients:
         return None
-    return _REPLIES.get(rules.sources.verify(direct.name, recipient.address))
+    return reply_to(transaction, rules.sources.verify(direct.name, recipient.address))
+
+
+def reply_to(transaction: Transaction, result: str) -> Reply | None:
+    """Return the reply for a result. A user's program does not come back, so that the mail of a user waits here."""
+    if result == "later" and transaction.peer.originates_here:
+        return None
+    return _REPLIES.get(result)

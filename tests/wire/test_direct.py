@@ -103,6 +103,23 @@ def test_verify_recipients(world: World) -> None:
     assert peer.got == []
 
 
+def test_mail_of_a_user_waits_when_a_recipient_cannot_be_verified(world: World) -> None:
+    """450 is for servers, which come back. A user's program does not: the queue does it for the user."""
+
+    def script(event: events.Event, talk: Talk) -> Reply | None:
+        if isinstance(event, events.RcptTo) and event.forward_path == "slow@away.test":
+            return Reply(451, "4.3.0", "later")
+        return Reply(550, "5.1.1", "unknown") if isinstance(event, events.RcptTo) else None
+
+    with hosts(peer := FakeHost(script=script)):
+        world.given({"direct away.test": {**to(peer), "open": "yes", "verify_recipients": "yes"}})
+        with world.client(ip="127.77.9.4") as client:
+            assert client.envelope("eve@there.test", "slow@away.test").startswith("450")
+        with world.client(JOE) as client:
+            assert client.envelope(JOE, "slow@away.test").startswith("250")
+            assert client.say("RCPT TO:<nobody@away.test>").startswith("550 5.1.1")
+
+
 def test_a_host_that_accepts_every_address_verifies_none(world: World) -> None:
     """The random address is accepted: the check is off, and the log says so."""
     peer = FakeHost()

@@ -8,6 +8,7 @@ import pytest
 
 from tests.dovecot_lmtp import MailStoreServer, mail_store_server
 from tests.tools import need
+from tests.waiting import until
 from tests.wire.panel import options
 from tests.wire.world import ANN, JOE, World
 
@@ -58,7 +59,7 @@ def test_mailbox_of_one_domain(world: World, store: MailStoreServer) -> None:
 
 def test_a_tag_stays_in_the_address_and_the_quota_of_dovecot_defers(world: World, store: MailStoreServer) -> None:
     """A full mailbox waits in the queue, and the other recipients have their mail."""
-    world.given({"server": {"mailbox": place(store)}})
+    world.given({"server": {"mailbox": place(store), "verify_recipients": "no"}})
     tag = world.tag()
     world.send("joe+list@example.test", tag=tag)  # alone: Dovecot names the recipient only where there is one
     assert "Delivered-To: joe+list@example.test" in store.arrives(JOE, tag)
@@ -88,12 +89,37 @@ def test_mail_waits_while_the_server_is_down(world: World, store: MailStoreServe
 
 def test_an_unknown_user_of_the_server_comes_back(world: World, store: MailStoreServer) -> None:
     """An account here that the mail store does not know: its sender gets the words of the store."""
-    world.given({"server": {"mailbox": place(store)}})
+    world.given({"server": {"mailbox": place(store), "verify_recipients": "no"}})
     store.set_users({JOE: 0})
     try:
         queue_id = world.send(ANN)
         assert "said: 550 5.1.1" in world.logged(f"{queue_id}: to=<{ANN}>", "status=bounced")
         store.arrives(JOE, "5.1.1", ANN)
+    finally:
+        store.set_users({JOE: 0, ANN: 3000})
+
+
+def test_verify_recipients(world: World, store: MailStoreServer) -> None:
+    """The mail store is asked at RCPT: it knows no Ann, and Joe's mailbox is full; while it is down, mail waits."""
+    world.given({"server": {"mailbox": place(store), "verify_recipients": "no"}})
+    tag = world.tag()
+    try:
+        store.set_users({JOE: 0})
+        world.send(JOE, text=world.text(tag, JOE, body="A line. \n" * 100))
+        store.arrives(JOE, tag)
+        store.set_users({JOE: 500})
+        with world.client() as client:
+            assert client.envelope("eve@reject.test", ANN, JOE).startswith("250")
+        world.set("Server", SERVER["verify_recipients"], "yes")
+        with world.client() as client:
+            assert client.envelope("eve@reject.test", ANN).startswith("550 5.1.1")
+            until(lambda: client.say(f"RCPT TO:<{JOE}>").startswith("452 4.2.2"), 20)
+            assert client.say("RCPT TO:<postmaster>").startswith("250")
+        store.stop()
+        with world.client() as client:
+            assert client.envelope("eve@reject.test", JOE).startswith("250")
+        world.logged("verification of recipients of lmtp:unix:", "accepted unverified")
+        store.start()
     finally:
         store.set_users({JOE: 0, ANN: 3000})
 
