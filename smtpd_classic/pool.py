@@ -23,6 +23,7 @@ __all__ = [
     "NeighbourConnection",
     "NeighbourFailure",
     "NeighbourHealth",
+    "NeighbourSlow",
     "address_of",
 ]
 
@@ -38,6 +39,10 @@ class NeighbourFailure(Exception):
 
 class NeighbourBusy(NeighbourFailure):
     """Raised when the limit of connections is reached."""
+
+
+class NeighbourSlow(NeighbourFailure):
+    """Raised at the end of the time for an answer."""
 
 
 class NeighbourAddress(NamedTuple):
@@ -92,7 +97,7 @@ class NeighbourConnection:
                 self._wait_until(deadline)
                 data = data[self._connected.send(data) :]
         except OSError as problem:
-            raise NeighbourFailure(_reason(self._address, problem)) from None
+            raise _failure(self._address, problem) from None
 
     def receive(self, deadline: float) -> bytes:
         """Return the next octets, at least one."""
@@ -102,7 +107,7 @@ class NeighbourConnection:
             self._wait_until(deadline)
             data = self._connected.recv(_RECEIVED)
         except OSError as problem:
-            raise NeighbourFailure(_reason(self._address, problem)) from None
+            raise _failure(self._address, problem) from None
         if not data:
             raise NeighbourFailure(f"{self._address} closed the connection")
         return data
@@ -134,11 +139,13 @@ class Neighbour:
         *,
         connect_timeout_s: float,
         max_connections: int,
+        longest_rest_s: float = _LONGEST_REST_S,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.address = address
         self._connect_timeout_s = connect_timeout_s
         self._max = max_connections
+        self._longest_rest_s = longest_rest_s
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._open = 0
@@ -159,9 +166,9 @@ class Neighbour:
             connected = _connected(self.address, min(self._connect_timeout_s, deadline - began))
         except OSError as problem:
             self._release()
-            reason = _reason(self.address, problem)
-            self.failed(reason, self._monotonic() - began)
-            raise NeighbourFailure(reason) from None
+            failure = _failure(self.address, problem)
+            self.failed(str(failure), self._monotonic() - began)
+            raise failure from None
         return NeighbourConnection(self.address, connected, self._release)
 
     def failed(self, reason: str, took_s: float) -> None:
@@ -169,7 +176,7 @@ class Neighbour:
         with self._lock:
             self._failure = reason
             if took_s >= _SLOW_S:
-                self._rest_s = min(max(1.0, 2 * self._rest_s), _LONGEST_REST_S)
+                self._rest_s = min(max(1.0, 2 * self._rest_s), self._longest_rest_s)
                 self._rests_until = self._monotonic() + self._rest_s
 
     def succeeded(self) -> None:
@@ -208,9 +215,13 @@ def _connected(address: NeighbourAddress, timeout_s: float) -> socket.socket:
     return connected
 
 
-def _reason(address: NeighbourAddress, problem: OSError) -> str:
+def _failure(address: NeighbourAddress, problem: OSError) -> NeighbourFailure:
     if isinstance(problem, TimeoutError) or problem.errno == errno.EAGAIN:
-        return f"{address} does not answer in time"
+        return NeighbourSlow(f"{address} does not answer in time")
+    return NeighbourFailure(_reason(address, problem))
+
+
+def _reason(address: NeighbourAddress, problem: OSError) -> str:
     if problem.errno == errno.EACCES and address.path:
         return f"{address} may not be opened: {_permission(address.path)}"
     return f"{address}: {problem.strerror or problem}"

@@ -1,13 +1,17 @@
 """A Dovecot of a test's own that stores mail by LMTP: a passwd-file of its own, the shipped files, an auth socket."""
 
+import base64
+import hmac
+import json
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.instance import free_port
@@ -21,6 +25,8 @@ SHIPPED = Path(__file__).parent.parent / "conf" / "dovecot"
 
 class MailStoreServer:
     """A running Dovecot. `users`: the limit of each address in octets, 0 for none. The password is “secret word”."""
+
+    _TOKEN_KEY = b"a key of the test's own, long enough"
 
     def __init__(self, base: Path, users: Mapping[str, int], owner: str) -> None:
         self.base = base
@@ -41,6 +47,23 @@ class MailStoreServer:
             shutil.copy(SHIPPED / name, base / name)
         subprocess.run([need("sievec"), base / "smtpd-classic-junk.sieve"], check=True)
         (base / "dovecot.conf").write_text(self._configuration(), encoding="utf-8")
+        key = base / "keys" / "default" / "HS256" / "default"
+        key.parent.mkdir(parents=True)
+        key.write_bytes(base64.b64encode(self._TOKEN_KEY))
+        (base / "oauth2.conf").write_text(
+            f"introspection_mode = local\nlocal_validation_key_dict = fs:posix:prefix={base}/keys/\n"
+            "username_attribute = sub\n"
+        )
+
+    def token(self, user: str) -> str:
+        """A token (RFC 7519) that lets the user in by OAUTHBEARER and XOAUTH2."""
+        now = int(time.time())
+        parts = [
+            {"alg": "HS256", "typ": "JWT", "kid": "default"},
+            {"sub": user, "iat": now, "nbf": now, "exp": now + 3600},
+        ]
+        text = b".".join(_base64url(json.dumps(each).encode()) for each in parts)
+        return (text + b"." + _base64url(hmac.digest(self._TOKEN_KEY, text, "sha256"))).decode()
 
     def set_users(self, users: Mapping[str, int]) -> None:
         lines = [
@@ -83,6 +106,11 @@ passdb {{
   driver = passwd-file
   args = username_format=%u {self.base}/users
 }}
+passdb {{
+  driver = oauth2
+  mechanisms = oauthbearer xoauth2
+  args = {self.base}/oauth2.conf
+}}
 userdb {{
   driver = passwd-file
   args = username_format=%u {self.base}/users
@@ -94,14 +122,6 @@ plugin {{
 service lmtp {{
   inet_listener lmtp {{
     port = {self.port}
-  }}
-}}
-service auth {{
-  unix_listener auth-client {{
-    mode = 0666
-  }}
-  unix_listener auth-userdb {{
-    mode = 0666
   }}
 }}
 {shipped}
@@ -118,6 +138,24 @@ service auth {{
             self._process.wait(timeout=60)
         self._process = None
 
+    def kill(self) -> None:
+        """End all its processes at once, as a crash does."""
+        process = self._process
+        assert process is not None
+        children = self.processes()
+        for number in (process.pid, *children):
+            with suppress(ProcessLookupError):
+                os.kill(number, signal.SIGKILL)
+        process.wait(60)
+        self._process = None
+
+    def processes(self, name: str = "") -> list[int]:
+        """The processes of Dovecot beside the first one; those with this name, if one is given."""
+        assert self._process is not None
+        first = self._process.pid
+        numbers = Path(f"/proc/{first}/task/{first}/children").read_text().split()
+        return [int(each) for each in numbers if not name or Path(f"/proc/{each}/comm").read_text().strip() == name]
+
     def log(self) -> str:
         return (self.base / "log").read_text(errors="replace")
 
@@ -133,6 +171,10 @@ service auth {{
             return [text for text in self.mail(address, folder) if all(word in text for word in words)]
 
         return until(found, 60, lambda: f"no {words} for {address}:\n{self.log()}\n{self.sender_log()}")[0]
+
+
+def _base64url(octets: bytes) -> bytes:
+    return base64.urlsafe_b64encode(octets).rstrip(b"=")
 
 
 @contextmanager

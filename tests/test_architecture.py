@@ -31,7 +31,8 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     "log_source": ({"log_reader"}, set()),
     "runtime.hosts": (set(), set()),
     # What knows.
-    "accounts": ({"atomic_file", "config", "domain_name", "smtp"}, {"argon2"}),
+    "accounts": ({"atomic_file", "config", "domain_name", "dovecot", "pool", "smtp"}, {"argon2"}),
+    "dovecot": ({"pool"}, set()),
     "dns": ({"domain_name", "hosts_file"}, {"dns"}),
     "keys": ({"atomic_file", "config", "dns", "mailauth"}, {"cryptography"}),
     "mailauth": ({"dns", "domain_name", "message"}, {"cryptography"}),

@@ -7,6 +7,7 @@ from smtpd_classic.accounts.account import (
     SUSPENDED,
     Account,
     AccountsUnreadable,
+    LoginCircumstances,
     ResolvedAddress,
     StoredScramKeys,
 )
@@ -21,7 +22,7 @@ from smtpd_classic.accounts.edit_accounts import (
 )
 from smtpd_classic.accounts.edit_aliases import add_aliases, delete_alias, list_aliases, set_alias
 from smtpd_classic.accounts.edit_forward import Forwarding, forwarding, set_forwarding
-from smtpd_classic.accounts.locked_file import EditRefused, NotThere
+from smtpd_classic.accounts.locked_file import AccountsElsewhere, EditRefused, NotThere
 from smtpd_classic.accounts.passwords import generate_password, hash_password, scram_hash
 from smtpd_classic.accounts.weakness import weakness
 
@@ -32,9 +33,11 @@ __all__ = [
     "SUSPENDED",
     "Account",
     "Accounts",
+    "AccountsElsewhere",
     "AccountsUnreadable",
     "EditRefused",
     "Forwarding",
+    "LoginCircumstances",
     "NotThere",
     "ResolvedAddress",
     "StoredScramKeys",

@@ -10,6 +10,7 @@ __all__ = [
     "SUSPENDED",
     "Account",
     "AccountsUnreadable",
+    "LoginCircumstances",
     "ResolvedAddress",
     "StoredScramKeys",
 ]
@@ -68,8 +69,19 @@ class StoredScramKeys(NamedTuple):
     server_key: bytes
 
 
+class LoginCircumstances(NamedTuple):
+    """The connection of a client that logs in; the fields of TLS are blank without it."""
+
+    client_ip: str = ""
+    client_port: int = 0
+    server_ip: str = ""
+    tls_version: str = ""
+    tls_cipher: str = ""
+    tls_bits: int = 0
+
+
 class AccountsUnreadable(Exception):
-    """Raised when the users or aliases file is broken and no earlier good copy of it exists.
+    """Raised when the users or aliases file is broken and no earlier good copy of it exists, or Dovecot is silent.
 
     The caller defers (invariant 9): the address may be on the very line that cannot be read.
     """

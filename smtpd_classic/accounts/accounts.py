@@ -6,10 +6,11 @@ import time
 from collections.abc import Callable, Iterable
 from typing import NamedTuple, Protocol, TypeVar
 
-from smtpd_classic.accounts.account import NORMAL, Account, ResolvedAddress, StoredScramKeys
+from smtpd_classic.accounts.account import NORMAL, Account, LoginCircumstances, ResolvedAddress, StoredScramKeys
 from smtpd_classic.accounts.address import domain_table
 from smtpd_classic.accounts.book import address_book
 from smtpd_classic.accounts.checks import check
+from smtpd_classic.accounts.directory import DirectoryReport, unreported, user_directory
 from smtpd_classic.accounts.groups import MailGroup
 from smtpd_classic.accounts.login import Logins
 from smtpd_classic.accounts.passwords import DUMMY_HASH, cost_class, scram_keys
@@ -26,6 +27,7 @@ from smtpd_classic.accounts.resolution import AddressBook, GroupMembers
 from smtpd_classic.config.kinds import MailboxPlace
 from smtpd_classic.config.problem import Problem
 from smtpd_classic.config.schema import Config
+from smtpd_classic.smtp.sasl import ServerMechanism
 
 __all__ = ["Accounts"]
 
@@ -33,6 +35,7 @@ F = TypeVar("F", bound="_WatchedFile")
 _Signature = tuple[int, int, int, int] | None
 _LOOK_INTERVAL_S = 1.0
 _MOST_COST_CLASSES = 8
+_WITHOUT_TLS = LoginCircumstances()
 _FEW = 3  # fewer accounts than these may all be replaced at once
 
 
@@ -72,13 +75,17 @@ class Accounts:
         complain: Callable[[str], None] = lambda sentence: None,
         *,
         clock: Callable[[], float] = time.monotonic,
+        report: DirectoryReport = unreported,
     ) -> None:
+        """`report` takes the state of the sockets of Dovecot, if the accounts live there."""
         self._config = config
         self._complain = complain
         self._clock = clock
         self._table = domain_table(config)
         self._paths = (config.server.users_file, config.server.aliases_file)
         self._logins = Logins()
+        self._directory = user_directory(config, self._table, report)
+        self._directory_table = UserTable(self._directory, {}) if self._directory is not None else None
         self._reloading = threading.Lock()
         self._failed: set[str] = set()
         self._said: dict[str, tuple[Problem, ...]] = {}
@@ -137,8 +144,12 @@ class Accounts:
         """Whether the account may send from the address."""
         return self._current().book.owns(account, address)
 
-    def authenticate(self, login: str, password: str) -> Account | None:
+    def authenticate(
+        self, login: str, password: str, circumstances: LoginCircumstances = _WITHOUT_TLS
+    ) -> Account | None:
         """The account when it may log in and the password fits. All failures look the same and take the same time."""
+        if self._directory is not None:
+            return self._directory.authenticate(login, password, circumstances)
         state = self._current(at_once=True)
         account = state.book.login(login)
         return account if self._logins.succeeds(account, password, self._clock(), state.cost_samples) else None
@@ -149,9 +160,21 @@ class Accounts:
         return scram_keys(account.password) if account is not None and account.status == NORMAL else None
 
     @property
-    def all_scram(self) -> bool:
-        """Whether every account that can log in (and there is one) is stored for SCRAM-SHA-256."""
-        return self._current().all_scram
+    def in_directory(self) -> bool:
+        """Return True if another program knows the accounts."""
+        return self._directory is not None
+
+    def exchange(self, mechanism: str, circumstances: LoginCircumstances) -> ServerMechanism:
+        """Return the side of the server of a mechanism that the directory decides."""
+        assert self._directory is not None
+        return self._directory.exchange(mechanism, circumstances)
+
+    def mechanisms(self) -> tuple[str, ...]:
+        """Return the mechanisms for a login. SCRAM-SHA-256 is one if every account that can log in, and there is one,
+        is stored for it."""
+        if self._directory is not None:
+            return self._directory.mechanisms()
+        return ("PLAIN", "LOGIN", "SCRAM-SHA-256") if self._current().all_scram else ("PLAIN", "LOGIN")
 
     def addresses(self) -> tuple[str, ...]:
         """The addresses of all accounts, in the order of the file."""
@@ -195,6 +218,8 @@ class Accounts:
         self._logins.forget()
 
     def _read_users(self, old: _State | None) -> UserTable:
+        if self._directory_table is not None:
+            return self._directory_table
         path = self._paths[0]
         try:
             users = read_users(path, self._text(path), self._table, self._config.server)

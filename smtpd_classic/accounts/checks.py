@@ -9,6 +9,7 @@ from typing import NamedTuple
 from smtpd_classic.accounts.account import DISABLED, AccountsUnreadable
 from smtpd_classic.accounts.address import DomainTable
 from smtpd_classic.accounts.book import address_book
+from smtpd_classic.accounts.directory import IN_DOVECOT, user_directory
 from smtpd_classic.accounts.group_checks import group_problems
 from smtpd_classic.accounts.reading import (
     AliasTable,
@@ -33,7 +34,7 @@ def check(config: Config, table: DomainTable) -> list[Problem]:
     """Everything that is wrong or doubtful, file by file, line by line."""
     users, aliases = load_users(config, table), load_aliases(config, table)
     problems = [
-        *_modes(config, config.server.users_file, secret=True),
+        *(_modes(config, config.server.users_file, secret=True) if config.server.accounts != IN_DOVECOT else ()),
         *_modes(config, config.server.aliases_file, secret=False),
         *users.problems,
         *aliases.problems,
@@ -46,12 +47,19 @@ def check(config: Config, table: DomainTable) -> list[Problem]:
 def findings(config: Config, table: DomainTable, users: UserTable, aliases: AliasTable) -> Iterator[Problem]:
     """Yield the problems of accounts, aliases and configuration taken together."""
     book = address_book(config, table, users, aliases)
-    yield from _alias_problems(config.server.aliases_file, table, book, aliases)
-    yield from _config_problems(config, table, book)
-    yield from group_problems(config, table, book, aliases)
+    try:
+        yield from _alias_problems(config.server.aliases_file, table, book, aliases)
+        yield from _config_problems(config, table, book)
+        yield from group_problems(config, table, book, aliases)
+    except AccountsUnreadable as problem:
+        said = f"aliases and groups are not checked, because the accounts cannot be looked up: {problem}."
+        yield Problem(config.path, config.line("server", "accounts"), said, "warning")
 
 
 def load_users(config: Config, table: DomainTable) -> UserTable:
+    directory = user_directory(config, table)
+    if directory is not None:
+        return UserTable(directory, {})
     path = config.server.users_file
     try:
         return read_users(path, read_text(path), table, config.server)

@@ -4,13 +4,14 @@ An edit that could not work is refused (`EditRefused`) before a file is written.
 """
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from smtpd_classic.accounts.account import NORMAL, STATUSES, Account
 from smtpd_classic.accounts.address import DomainTable, account_problem, domain_table
 from smtpd_classic.accounts.checks import load_users
 from smtpd_classic.accounts.consequences import refuse_worse
-from smtpd_classic.accounts.locked_file import EditRefused, NotThere, appended, change_file
+from smtpd_classic.accounts.directory import IN_DOVECOT
+from smtpd_classic.accounts.locked_file import AccountsElsewhere, EditRefused, NotThere, appended, change_file
 from smtpd_classic.accounts.passwords import scheme_problem
 from smtpd_classic.accounts.reading import UserTable, account_lines, read_users
 from smtpd_classic.accounts.users import UserLine, edited_line, junk_folder, new_line, parse_line
@@ -22,16 +23,20 @@ __all__ = ["add_account", "add_accounts", "change_account", "delete_account", "l
 
 def list_accounts(config: Config) -> tuple[Account, ...]:
     """All accounts of local domains, in the order of the file. Raises EditRefused when it cannot be read at all."""
+    return tuple(_users(config).accounts.values())
+
+
+def _users(config: Config) -> UserTable:
     users = load_users(config, domain_table(config))
     if not users.accounts and not users.whole and os.path.exists(config.server.users_file):
         raise EditRefused(str(users.problems[0]))
-    return tuple(users.accounts.values())
+    return users
 
 
 def the_account(config: Config, address: str) -> Account:
-    """Raises NotThere."""
+    """Raises NotThere, EditRefused or AccountsUnreadable."""
     name = domain_table(config).canonical(address)
-    account = next((each for each in list_accounts(config) if each.address == name), None)
+    account = _users(config).accounts.get(name)
     if account is None:
         raise NotThere(f"there is no account {name}.")
     return account
@@ -81,7 +86,7 @@ def add_accounts(config: Config, users: Sequence[UserLine]) -> list[tuple[str, s
         refuse_worse(config, table, users=(_read(config, text), _read(config, new)), warnings=True)
         return new
 
-    change_file(config.server.users_file, config.path, change)
+    _change_users(config, change)
     return found
 
 
@@ -139,7 +144,7 @@ def change_account(
         lines[number] = edited_line(lines[number], _checked(changed(user)))
         return "\n".join(lines)
 
-    change_file(config.server.users_file, config.path, change)
+    _change_users(config, change)
 
 
 def delete_account(config: Config, address: str, *, force: bool = False) -> None:
@@ -156,6 +161,12 @@ def delete_account(config: Config, address: str, *, force: bool = False) -> None
             refuse_worse(config, table, users=(_read(config, text), _read(config, new)), warnings=False)
         return new
 
+    _change_users(config, change)
+
+
+def _change_users(config: Config, change: Callable[[str], str]) -> None:
+    if config.server.accounts == IN_DOVECOT:
+        raise AccountsElsewhere("the accounts live in Dovecot (accounts = dovecot); change them in its user database.")
     change_file(config.server.users_file, config.path, change)
 
 

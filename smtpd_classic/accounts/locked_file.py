@@ -9,7 +9,7 @@ from smtpd_classic.atomic_file import replace
 from smtpd_classic.config.lock import LockHeld, locked
 from smtpd_classic.config.versions import keep
 
-__all__ = ["EditRefused", "NotThere", "appended", "change_file"]
+__all__ = ["AccountsElsewhere", "EditRefused", "NotThere", "appended", "change_file"]
 
 
 class EditRefused(Exception):
@@ -22,6 +22,10 @@ class EditRefused(Exception):
 
 class NotThere(EditRefused):
     """There is no such account or alias."""
+
+
+class AccountsElsewhere(EditRefused):
+    """Raised for a change of accounts that are not in the users file."""
 
 
 def change_file(path: str, beside: str, change: Callable[[str], str]) -> None:

@@ -1,7 +1,7 @@
 """Reads the users and the aliases file, with their problems."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from smtpd_classic.accounts.account import NORMAL, Account
@@ -30,7 +30,7 @@ __all__ = [
 class UserTable(NamedTuple):
     """`whole` is False when a line could not be understood, so that an account may be missing."""
 
-    accounts: dict[str, Account]
+    accounts: Mapping[str, Account]
     lines: dict[str, int]
     problems: tuple[Problem, ...] = ()
     whole: bool = True

@@ -55,7 +55,7 @@ class AddressBook:
     def __init__(
         self,
         table: DomainTable,
-        accounts: dict[str, Account],
+        accounts: Mapping[str, Account],
         aliases: dict[str, tuple[str, ...]],
         catch_all: dict[str, str],
         postmaster: str,
@@ -72,6 +72,7 @@ class AddressBook:
         could not be read. A look-up of such an address raises AccountsUnreadable.
         """
         self.accounts = accounts
+        self._remembers = isinstance(accounts, dict)  # those of another program may come and go
         self.groups = groups
         self._reports = reports
         self._bounces = bounces_of(groups)
@@ -86,7 +87,7 @@ class AddressBook:
         self.known = {address: ResolvedAddress("account", (address,)) for address in accounts}
         for key in aliases:
             for each in [key] if "@" in key else [f"{key}@{name}" for name in table.names]:
-                if each in accounts and self.forwards(each) is not None:
+                if each in self.known and self.forwards(each) is not None:
                     del self.known[each]
 
     def forwards(self, address: str) -> tuple[str, ...] | None:
@@ -94,10 +95,10 @@ class AddressBook:
 
         The account itself is among them when it keeps a copy.
         """
-        account = self.accounts[address]
+        account = self.accounts.get(address)
         local, domain = split_address(address)
         targets = self.alias(local, domain)
-        if targets is None or account.status == DISABLED:
+        if targets is None or account is None or account.status == DISABLED:
             return None
         return targets if account.forward_only or address in targets else None
 
@@ -120,7 +121,7 @@ class AddressBook:
         if not targets:
             return None
         found = self._parted(step.how, targets)
-        if step.how in {"alias", "group"} or step.owner == exact:
+        if self._remembers and (step.how in {"alias", "group"} or step.owner == exact):
             self.known[exact] = found
         return found
 
@@ -136,7 +137,9 @@ class AddressBook:
             ends = self.expanded(self.groups[group].members, group, through_groups=True, seen=seen)
             owners = [self._account_of(end) for end in ends]
             living = [end for end, owner in zip(ends, owners, strict=True) if owner is None or owner.status != DISABLED]
-            found = self._members[group] = GroupMembers(tuple(living), frozenset(seen))
+            found = GroupMembers(tuple(living), frozenset(seen))
+            if self._remembers:
+                self._members[group] = found
         return found
 
     def _ends(self, step: _Step, origin: str) -> tuple[str, ...]:
@@ -274,7 +277,8 @@ class AddressBook:
         if step.owner:
             return step.owner == owner.address
         ends = self.expanded(step.targets, canonical, forwarded=False)
-        return bool(ends) and all(self._account_of(target) is owner for target in ends)
+        found = [self._account_of(target) for target in ends]
+        return bool(found) and all(each is not None and each.address == owner.address for each in found)
 
     def members(self, name: str) -> tuple[str, ...] | None:
         """Return the targets of an alias or the members of a group, None for any other name."""

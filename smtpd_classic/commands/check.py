@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 
 from smtpd_classic.accounts import Accounts
+from smtpd_classic.accounts.directory import IN_DOVECOT
 from smtpd_classic.config import Config, Problem, examine, is_untouched
 from smtpd_classic.config.check_domains import local_domains
 from smtpd_classic.dns import DnsResolver
@@ -60,6 +61,7 @@ def all_problems(path: str) -> tuple[Config | None, tuple[Problem, ...]]:
         *_certificate(config),
         *_keys(config),
         *_shared(config),
+        *_dovecot(config),
         *list_warnings(config, DnsResolver(config.server.name_servers)),
         *Accounts.check(config),
     )
@@ -99,6 +101,17 @@ def _shared(config: Config) -> Iterator[Problem]:
     line = config.line("server", "shared_state")
     for said, is_error in shared_state_problems(config, register=False):
         yield Problem(config.path, line, said, "error" if is_error else "warning")
+
+
+def _dovecot(config: Config) -> Iterator[Problem]:
+    """Yield the problems of the sockets of Dovecot, if it knows the accounts."""
+    if config.server.accounts != IN_DOVECOT:
+        return
+    from smtpd_classic.accounts.dovecot_check import check_dovecot  # noqa: PLC0415 - not loaded without the option
+
+    for each in check_dovecot(config):
+        line = config.line("server", each.option) or config.line("server", "accounts")
+        yield Problem(config.path, line, f"{each.text}. {each.advice}", "error" if each.is_error else "warning")
 
 
 def _certificate(config: Config) -> Iterator[Problem]:

@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Callable
 
-from smtpd_classic.accounts import EditRefused, NotThere
+from smtpd_classic.accounts import AccountsElsewhere, AccountsUnreadable, EditRefused, NotThere
 from smtpd_classic.config import ConfigProblems
 
 __all__ = ["Refused", "guarded"]
@@ -26,6 +26,10 @@ def guarded(action: Callable[[], int]) -> int:
         return _said(str(problem), os.EX_CONFIG)
     except Refused as refused:
         return _said(str(refused), refused.code)
+    except AccountsElsewhere as refused:
+        return _said(str(refused), os.EX_CONFIG)
+    except AccountsUnreadable as problem:
+        return _said(f"the accounts cannot be looked up: {problem}", os.EX_TEMPFAIL)
     except NotThere as refused:
         return _said(str(refused), os.EX_NOUSER)
     except EditRefused as refused:

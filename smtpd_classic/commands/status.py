@@ -8,16 +8,15 @@ from collections.abc import Iterator
 from typing import Any
 
 from smtpd_classic.commands.failures import guarded
+from smtpd_classic.commands.neighbour_states import dns_lists, dovecot, milters, neighbour_lines, shared_state
 from smtpd_classic.commands.queue_hosts import backing_off
 from smtpd_classic.config import Config, ConfigProblems, load
 from smtpd_classic.config.kinds import DURATION
-from smtpd_classic.config.shared_url import parse_shared_url
 from smtpd_classic.log import printable
 from smtpd_classic.runtime import COUNTED, Runtime
 from smtpd_classic.runtime.measures import MILTER_RESULTS, milter_measure
 from smtpd_classic.runtime.status import places
 from smtpd_classic.server.tls import days_left
-from smtpd_classic.sharing import NAME
 from spool import Spool, SpoolBroken
 
 __all__ = ["HELP", "add_arguments", "run"]
@@ -143,9 +142,10 @@ def gathered(config: Config, now: float) -> dict[str, Any]:
         "queue": queue,
         "queue_oldest_s": oldest_s,
         "hosts": _hosts(config, runtime, now),
-        "milters": _milters(config, runtime),
-        "lists": _dns_lists(config, runtime),
-        "shared_state": _shared_state(config, runtime),
+        "milters": milters(config, runtime),
+        "lists": dns_lists(config, runtime),
+        "shared_state": shared_state(config, runtime),
+        "dovecot": dovecot(config, runtime),
     }
 
 
@@ -184,70 +184,12 @@ def _hosts(config: Config, runtime: Runtime, now: float) -> list[dict[str, Any]]
         return []
 
 
-def _milters(config: Config, runtime: Runtime) -> list[dict[str, Any]]:
-    """Return the state of each milter, as the messages of the last time left it."""
-    found = []
-    for each in config.milters:
-        state = runtime.milters.read(each.name)
-        values = (
-            state._asdict() if state is not None else {"name": each.name, "since": None, "reason": "", "took_ms": None}
-        )
-        word = "not used yet" if state is None else "down" if state.is_down else "up"
-        found.append({**values, "state": word, "address": each.address, "when_down": each.when_down})
-    return found
-
-
-def _shared_state(config: Config, runtime: Runtime) -> dict[str, Any] | None:
-    """Return the state of the shared state, as the last question left it; None without one."""
-    if not config.server.shared_state:
-        return None
-    state = runtime.shared_state.read(NAME)
-    values = state._asdict() if state is not None else {"since": None, "reason": "", "took_ms": None}
-    word = "not used yet" if state is None else "down" if state.is_down else "up"
-    return {**values, "state": word, "address": parse_shared_url(config.server.shared_state).plain}
-
-
-def _shared_state_line(found: dict[str, Any]) -> str:
-    words = f"{found['address']} {found['state']}"
-    if found["state"] == "down":
-        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(found["since"]))
-        words += f" since {since}, each server counts by itself: {found['reason']}"
-    return f"{'shared state':15}{printable(words, 400)}"
-
-
-def _milter_lines(found: list[dict[str, Any]]) -> Iterator[str]:
-    for number, each in enumerate(found):
-        words = f"{each['name']} {each['state']}"
-        if each["state"] == "down":
-            since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(each["since"]))
-            words += f" since {since}, when_down = {each['when_down']}: {each['reason']}"
-        elif each["state"] == "up":
-            words += f", {each['took_ms']:.0f} ms for the last message"
-        yield f"{'' if number else 'milters':15}{printable(words, 400)}"
-
-
 def _milter_results(found: dict[str, Any]) -> Iterator[str]:
     """Yield the results of all milters since the start, without those that have not occurred."""
     counts = {result.replace("_", " "): found["measured"][milter_measure(result)] for result in MILTER_RESULTS}
     shown = {result: number for result, number in counts.items() if number}
     if shown:
         yield f"{'milter results':15}{_counts(shown)}"
-
-
-def _dns_lists(config: Config, runtime: Runtime) -> list[dict[str, Any]]:
-    """Return the state of each DNS list, as its last test left it."""
-    found = []
-    for each in (*config.filter.blocklists, *config.filter.allowlists):
-        state = runtime.lists.read(each.zone)
-        word = "not used yet" if state is None else "off" if state.reason else "used"
-        found.append({"zone": each.zone, "state": word, "reason": state.reason if state is not None else ""})
-    return found
-
-
-def _list_lines(found: list[dict[str, Any]]) -> Iterator[str]:
-    for number, each in enumerate(found):
-        reason = f": {each['reason']}" if each["reason"] else ""
-        yield f"{'' if number else 'lists':15}{printable(each['zone'] + ' ' + each['state'] + reason, 400)}"
 
 
 def _host_lines(found: list[dict[str, Any]]) -> Iterator[str]:
@@ -273,11 +215,8 @@ def _lines(found: dict[str, Any]) -> list[str]:
     queue = found["queue"]
     lines.append(f"{'queue':15}{_counts(queue) if queue is not None else 'cannot be read'}")
     lines += _host_lines(found["hosts"])
-    lines += _milter_lines(found["milters"])
+    lines += neighbour_lines(found)
     lines += _milter_results(found)
-    lines += _list_lines(found["lists"])
-    if found["shared_state"]:
-        lines.append(_shared_state_line(found["shared_state"]))
     lines.append(f"{'connections':15}{found['connections']} open; {found['blocked_clients']} clients blocked")
     lines.append(f"{'last hour':15}{_counts({name: found['last_hour'][name] for name in _SHOWN_TOTALS})}")
     lines.append(f"{'in all':15}{_counts({name: found['totals'][name] for name in _SHOWN_TOTALS})}")

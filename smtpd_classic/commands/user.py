@@ -11,6 +11,7 @@ from typing import Any
 from smtpd_classic.accounts import (
     STATUSES,
     Account,
+    AccountsElsewhere,
     Forwarding,
     add_account,
     change_account,
@@ -22,6 +23,7 @@ from smtpd_classic.accounts import (
     the_account,
 )
 from smtpd_classic.accounts.address import domain_table
+from smtpd_classic.accounts.directory import IN_DOVECOT
 from smtpd_classic.accounts.passwords import is_old_scheme
 from smtpd_classic.commands.failures import Refused, guarded
 from smtpd_classic.commands.file_versions import add_version_actions, version_actions
@@ -32,6 +34,13 @@ from smtpd_classic.config.kinds import SIZE
 
 __all__ = ["HELP", "add_arguments", "run"]
 
+_INSTEAD = {
+    "list": "“doveadm user '*'” lists them",
+    "show": "“doveadm user ADDRESS” shows one",
+    "password": "“doveadm pw” makes a hash for its user database",
+    "quota": "the quota is in its user database; “doveadm quota get -u ADDRESS” shows it",
+    "forward": "“smtpd-classic alias set ADDRESS ADDRESS TARGET” forwards mail, and a copy stays in the mailbox",
+}
 HELP = "list, add and change the accounts"
 
 
@@ -104,7 +113,14 @@ def _size(text: str) -> int:
 
 
 def run(args: argparse.Namespace) -> int:
-    return guarded(lambda: _ACTIONS[args.action](load(args.config), args))
+    return guarded(lambda: _act(load(args.config), args))
+
+
+def _act(config: Config, args: argparse.Namespace) -> int:
+    if config.server.accounts == IN_DOVECOT and args.action not in SUSPENSION_ACTIONS:
+        instead = _INSTEAD.get(args.action, "change it in the user database of Dovecot")
+        raise AccountsElsewhere(f"the accounts live in Dovecot (accounts = dovecot): {instead}.")
+    return _ACTIONS[args.action](config, args)
 
 
 def _list(config: Config, args: argparse.Namespace) -> int:

@@ -6,6 +6,7 @@ A rule is a function from a Config to its findings. No rule reads the disk or th
 from collections.abc import Callable, Iterator
 
 from smtpd_classic.config import (
+    check_accounts,
     check_delivery,
     check_domains,
     check_filter,
@@ -34,6 +35,7 @@ RULES: tuple[Rule, ...] = (
     *check_wide_rules.RULES,
     *check_milters.RULES,
     *check_shared.RULES,
+    *check_accounts.RULES,
 )
 
 

@@ -100,6 +100,30 @@ class Server:
         "for local submission.",
         restart=True,
     )
+    accounts: str = option(
+        choice("files", "dovecot"),
+        "files",
+        "Accounts",
+        "files: the accounts are in the users file. dovecot: Dovecot knows them, with LDAP, SQL or PAM behind it; a "
+        "login goes through its socket auth-client, with the mechanisms that it offers, and whether an address exists "
+        "is asked at its socket auth-userdb. The users file is not used then, and all mailboxes must be those of an "
+        "LMTP server. The aliases stay in their file. While Dovecot does not answer, clients are told to come back "
+        "later, and no mail is refused for good or comes back.",
+    )
+    dovecot_auth: str = option(
+        PATH,
+        "/run/dovecot/auth-client",
+        "Dovecot: socket for logins",
+        "The socket for the logins of accounts = dovecot. The service user must be able to write to it.",
+    )
+    dovecot_userdb: str = option(
+        PATH,
+        "/run/dovecot/auth-userdb",
+        "Dovecot: socket for look-ups",
+        "The socket for the addresses of accounts = dovecot. The service user must be its owner, as in the file that "
+        "comes with this server; others are told about their own user alone. A userdb that knows every name, such as "
+        "static, cannot be used, because then no address is unknown.",
+    )
     users_file: str = option(
         PATH,
         "users",

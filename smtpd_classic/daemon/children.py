@@ -55,7 +55,7 @@ def services_for(setting: Generation) -> Services:
         verify = verifications(config, dns, complain("smtpd"))
     return Services(
         config=config,
-        accounts=Accounts(config, complain("smtpd")),
+        accounts=Accounts(config, complain("smtpd"), report=setting.runtime.dovecot.report),
         dns=dns,
         runtime=setting.runtime,
         spool=Spool(config.server.spool_folder, complain("qmgr")),
@@ -81,7 +81,7 @@ def receiver_for(services: Services, sockets: Sockets) -> Receiver:
         log=log,
         reception=lambda session, client: reception_for(session, client, services),
         host_name=services.dns.host_name,
-        mechanisms=lambda: ("PLAIN", "LOGIN", "SCRAM-SHA-256") if accounts.all_scram else ("PLAIN", "LOGIN"),
+        mechanisms=accounts.mechanisms,
         certificate=certificate,
     )
     return Receiver(terms, sockets.bound, sockets.local)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from smtpd_classic.doctor import (
+    account_checks,
     dns_checks,
     host_checks,
     name_checks,
@@ -54,6 +55,7 @@ CHECKS: tuple[Callable[[Examination], Iterator[CheckResult]], ...] = (
     server_checks.backup,
     host_checks.milters,
     host_checks.dns_lists,
+    account_checks.accounts_in_dovecot,
     shared_checks.shared_state,
     shared_checks.shared_secrets,
     host_checks.log,

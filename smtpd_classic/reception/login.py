@@ -1,6 +1,6 @@
 """AUTH (RFC 4954): one exchange after the other until one succeeds, or too many have failed."""
 
-from smtpd_classic.accounts import Account
+from smtpd_classic.accounts import Account, LoginCircumstances
 from smtpd_classic.dns import DnsFailure
 from smtpd_classic.policy import ClientContext
 from smtpd_classic.policy.sending_limits import SUSPENDED, group_of
@@ -34,27 +34,37 @@ class LoginDialogue:
         self._services = services
         self._peer = peer
         self._journal = journal
-        self._exchange: sasl.PlainMechanism | sasl.LoginMechanism | sasl.ScramSha256 | None = None
+        self._exchange: sasl.ServerMechanism | None = None
         self._mechanism = ""
         self._failures = 0
 
     def begin(self, event: Auth) -> Reply:
         self._mechanism = event.mechanism
+        accounts = self._services.accounts
         match event.mechanism:
             case "PLAIN":
                 self._exchange = sasl.PlainMechanism()
             case "LOGIN":
                 self._exchange = sasl.LoginMechanism()
+            case _ if accounts.in_directory:
+                self._exchange = accounts.exchange(event.mechanism, self._circumstances())
             case "SCRAM-SHA-256":
                 # The salt of a name that does not exist must be the same in every process.
                 secret = self._services.runtime.secret("scram")
-                self._exchange = sasl.ScramSha256(self._services.accounts.scram_keys, secret=secret)
+                self._exchange = sasl.ScramSha256(accounts.scram_keys, secret=secret)
             case _:
                 return UNKNOWN_MECHANISM
         return self._step(event.initial_response)
 
     def go_on(self, event: AuthResponse) -> Reply:
         return self._step(event.response)
+
+    def _circumstances(self) -> LoginCircumstances:
+        client, session = self._peer.client, self._peer.session
+        tls = session.tls if session is not None else None
+        if tls is None:
+            return LoginCircumstances(client.ip, client.port, client.server_ip)
+        return LoginCircumstances(client.ip, client.port, client.server_ip, tls.version, tls.cipher, tls.bits)
 
     def count_attacks(self, number: int) -> None:
         """Count, at the end of the session, the commands that only attackers send; they may lead to a block.
@@ -77,7 +87,8 @@ class LoginDialogue:
                 case sasl.Challenge(octets):
                     return challenge(octets.decode())
                 case sasl.Credentials():
-                    account = self._services.accounts.authenticate(step.login, step.password)
+                    accounts, circumstances = self._services.accounts, self._circumstances()
+                    account = accounts.authenticate(step.login, step.password, circumstances)
                     return self._proven(account, step.login, step.authzid, step.password)
                 case sasl.Success():
                     return self._proven(self._services.accounts.account(step.login), step.login, step.authzid)

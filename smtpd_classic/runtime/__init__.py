@@ -49,6 +49,7 @@ class Runtime:
         self.status = StatusFile(os.path.join(folder, "status.json"))
         self.milters = NeighbourStates(os.path.join(folder, "milters"))
         self.lists = NeighbourStates(os.path.join(folder, "lists"))
+        self.dovecot = NeighbourStates(os.path.join(folder, "dovecot"))
         self.shared_state = NeighbourStates(os.path.join(folder, "shared"))
         self._waker = Waker(os.path.join(folder, "wake"))
 
@@ -78,6 +79,7 @@ class Runtime:
         self.milters.forget()
         self.lists.forget()
         self.shared_state.forget()
+        self.dovecot.forget()
         self.counters.make(columns)
 
     def wake(self, queue_id: str = "") -> bool:

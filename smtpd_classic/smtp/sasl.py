@@ -9,6 +9,7 @@ raises BadChallenge when the login must be given up.
 """
 
 from collections.abc import Generator
+from typing import Protocol
 
 from smtpd_classic.smtp.exchange import BadChallenge, Challenge, Credentials, Failure, Step, Success
 from smtpd_classic.smtp.scram import ScramKeys, ScramSha256, scram_sha_256
@@ -22,6 +23,7 @@ __all__ = [
     "PlainMechanism",
     "ScramKeys",
     "ScramSha256",
+    "ServerMechanism",
     "Step",
     "Success",
     "login",
@@ -32,6 +34,12 @@ __all__ = [
 
 _BEHIND_A_NAME = " \t\r\n"  # some programs and devices add it
 Client = Generator[bytes | None, bytes, None]
+
+
+class ServerMechanism(Protocol):
+    """The server's side of one exchange."""
+
+    def step(self, response: bytes | None) -> Step: ...
 
 
 class PlainMechanism:

@@ -121,7 +121,7 @@ class World:
         limits: SessionLimits | None = None,
     ) -> "Talk":
         basic = self.config.basic
-        mechanisms = ("PLAIN", "LOGIN", *(("SCRAM-SHA-256",) if self.services.accounts.all_scram else ()))
+        mechanisms = self.services.accounts.mechanisms()
         extensions = Extensions(
             helo_name=self.config.helo_name,
             max_message_size=basic.max_message_size,

@@ -7,7 +7,7 @@ import pytest
 from smtpd_classic.accounts import Forwarding, forwarding, list_accounts, list_aliases
 from smtpd_classic.accounts.passwords import verify
 from smtpd_classic.config import load
-from tests.tui.program import Tui, made
+from tests.tui.program import CONFIG, Tui, made
 
 
 @pytest.fixture
@@ -174,5 +174,17 @@ def test_lists_are_only_read_by_users_who_may_not_write(tui: Tui, screen: str, k
     tui.press(key)
     assert "Read-only: joe has no write permission" in tui.status_line or tui.text == before
     assert not context.draft.changed()
+    assert "[ OK ]" not in tui.text
+    assert "Cancel" not in tui.text
+
+
+@pytest.mark.parametrize("key", ["a", "e", "p", "d", "u"])
+def test_accounts_in_dovecot_are_not_changed_here(tmp_path: Path, key: str) -> None:
+    text = CONFIG.replace("[server]\n", "[server]\nmailbox = lmtp:unix:/nowhere/lmtp\naccounts = dovecot\n")
+    tui = Tui(made(tmp_path, text))
+    tui.go("Accounts")
+    assert "Accounts in Dovecot" in tui.text
+    assert "joe@example.org" not in tui.text
+    tui.press(key)
     assert "[ OK ]" not in tui.text
     assert "Cancel" not in tui.text

@@ -6,6 +6,7 @@ from functools import partial
 import urwid
 
 from smtpd_classic.accounts import Account, Forwarding, delete_account, forwarding, list_accounts, list_aliases
+from smtpd_classic.accounts.directory import IN_DOVECOT
 from smtpd_classic.config import Config
 from smtpd_classic.config.kinds import SIZE
 from smtpd_classic.config.option import Option
@@ -29,6 +30,12 @@ _COLUMNS = (
     Column("Status", 9),
     Column("Quota", 6, least=40, align=urwid.Align.RIGHT),
     Column("Aliases", share=3, least=90),
+)
+
+
+_ELSEWHERE = (
+    "The accounts live in Dovecot, as “Accounts” on the page Server says, and are changed in its user database. "
+    "“doveadm user '*'” lists them."
 )
 
 
@@ -62,7 +69,15 @@ class AccountsScreen(BaseScreen):
             self._table.show([])
             self._context.shell.say("Accounts can be shown when the configuration is right.", "warn")
             return
+        if self._is_elsewhere():
+            self._table.show([])
+            self._pane.show_help()
+            return
         self._context.run(lambda: _read(config), lambda found: self._shown(*found))
+
+    def _is_elsewhere(self) -> bool:
+        config = self._context.source.config
+        return config is not None and config.server.accounts == IN_DOVECOT
 
     def _shown(self, accounts: list[Account], aliases: list[tuple[str, tuple[str, ...]]]) -> None:
         self._accounts = accounts
@@ -85,6 +100,8 @@ class AccountsScreen(BaseScreen):
         self._pane.show_help()
 
     def help(self) -> Help | None:
+        if self._is_elsewhere():
+            return "Accounts in Dovecot", _ELSEWHERE
         account = self._account()
         if account is None:
             return (
@@ -149,6 +166,9 @@ class AccountsScreen(BaseScreen):
         )
 
     def _undo(self) -> None:
+        if self._is_elsewhere():
+            self._context.shell.say(_ELSEWHERE, "warn")
+            return
         undo(self._context, "users", self.show)
 
     def _open_fields(
@@ -160,6 +180,9 @@ class AccountsScreen(BaseScreen):
         address: str = "",
     ) -> None:
         config = self._context.source.config
+        if self._is_elsewhere():
+            self._context.shell.say(_ELSEWHERE, "warn")
+            return
         if config is None or not self._context.may_edit():
             return
         edits = AccountEdits(config)

@@ -1,0 +1,1 @@
+"""The authentication sockets of Dovecot: logins, and look-ups of users."""

@@ -1,0 +1,178 @@
+"""The sockets of Dovecot, with servers that answer oddly; tests/wire has a real Dovecot."""
+
+import socketserver
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from io import BufferedIOBase
+from pathlib import Path
+
+import pytest
+
+from smtpd_classic.dovecot.protocol import AuthReply, ServerGreeting, escaped, parameter
+from smtpd_classic.dovecot.sockets import AuthClient, UserLookups
+from smtpd_classic.pool import NeighbourFailure
+
+GREETING = b"VERSION\t1\t2\nMECH\tPLAIN\tplaintext\nMECH\tXOAUTH2\nSPID\t1\nCUID\t1\nCOOKIE\tx\nDONE\n"
+Talk = Callable[[BufferedIOBase, BufferedIOBase], None]
+
+
+@contextmanager
+def server(folder: Path, talk: Talk) -> Iterator[str]:
+    """A Unix socket at which each connection is a call of `talk`."""
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            talk(self.rfile, self.wfile)
+
+    path = str(folder / "socket")
+    with socketserver.ThreadingUnixStreamServer(path, Handler) as made:
+        made.daemon_threads = True
+        thread = threading.Thread(target=made.serve_forever)
+        thread.start()
+        try:
+            yield path
+        finally:
+            made.shutdown()
+            thread.join()
+
+
+def requests(lines: BufferedIOBase) -> Iterator[list[bytes]]:
+    for line in lines:
+        words = line.rstrip(b"\n").split(b"\t")
+        if words[0] not in {b"VERSION", b"CPID"}:
+            yield words
+
+
+def unreported(reason: str, took_s: float) -> None:
+    pass
+
+
+def test_answers_come_in_any_order(tmp_path: Path) -> None:
+    """Ten look-ups over one connection; the last is answered first, in pieces."""
+
+    def talk(lines: BufferedIOBase, out: BufferedIOBase) -> None:
+        found = [words for _, words in zip(range(10), requests(lines), strict=False)]
+        answers = [
+            b"USER\t%s\t%s\n" % (number, name) if name.startswith(b"1") else b"NOTFOUND\t%s\n" % number
+            for _, number, name, *_ in reversed(found)
+        ]
+        for octet in b"".join(answers):
+            out.write(bytes([octet]))
+        lines.read()
+
+    with server(tmp_path, talk) as path, ThreadPoolExecutor(10) as pool:
+        lookups = UserLookups(path, unreported)
+        names = [f"{number % 2}{number}@x.test" for number in range(10)]
+        assert list(pool.map(lookups.exists, names)) == [name.startswith("1") for name in names]
+        lookups.close()
+
+
+def test_a_connection_that_has_ended_is_made_anew(tmp_path: Path) -> None:
+    """Dovecot restarts: the request that finds that out is sent once more."""
+    connections: list[int] = []
+
+    def talk(lines: BufferedIOBase, out: BufferedIOBase) -> None:
+        connections.append(1)
+        words = next(requests(lines))
+        out.write(b"USER\t%s\tx\n" % words[1])
+
+    with server(tmp_path, talk) as path:
+        lookups = UserLookups(path, unreported)
+        assert [lookups.exists("a@x.test") for _ in range(3)] == [True] * 3
+        lookups.close()
+    assert len(connections) == 3
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (b"VERSION\t2\t0\n", "version 2"),
+        (b"USER\tjoe\n", "without the number"),
+        (b"", "closed the connection"),
+        (b"FAIL\t1\treason=backend\x01tdown\n", "cannot look up a@x.test: backend\tdown"),
+        (b"FAIL\t1\n", "see the log of Dovecot"),
+    ],
+)
+def test_no_answer_is_never_unknown(tmp_path: Path, answer: bytes, said: str) -> None:
+    def talk(lines: BufferedIOBase, out: BufferedIOBase) -> None:
+        next(requests(lines))
+        out.write(answer)
+
+    with server(tmp_path, talk) as path:
+        lookups = UserLookups(path, unreported)
+        with pytest.raises(NeighbourFailure, match=said):
+            lookups.exists("a@x.test")
+        lookups.close()
+
+
+def test_a_socket_that_is_not_there(tmp_path: Path) -> None:
+    told: list[str] = []
+    lookups = UserLookups(str(tmp_path / "none"), lambda reason, took_s: told.append(reason))
+    with pytest.raises(NeighbourFailure, match="No such file"):
+        lookups.exists("a@x.test")
+    assert "No such file" in told[0]
+
+
+@pytest.mark.parametrize(
+    ("answer", "user"),
+    [
+        (b"OK\t1\tuser=joe@x.test\n", "joe@x.test"),
+        (b"OK\t1\tuser=o\x011d\x01ty@x.test\tnologin\n", "o\x01d\ty@x.test"),
+        (b"FAIL\t1\tuser=joe@x.test\n", None),
+        (b"FAIL\t1\tuser=joe@x.test\tuser_disabled\n", None),
+        (b"FAIL\t1\tuser=joe@x.test\tauthz\n", None),
+    ],
+)
+def test_password_login(tmp_path: Path, answer: bytes, user: str | None) -> None:
+    asked: list[list[bytes]] = []
+
+    def talk(lines: BufferedIOBase, out: BufferedIOBase) -> None:
+        out.write(GREETING)
+        for words in requests(lines):
+            asked.append(words)
+            out.write(answer)
+
+    with server(tmp_path, talk) as path:
+        client = AuthClient(path, unreported)
+        assert client.mechanisms() == ("PLAIN", "XOAUTH2")
+        assert client.password_login("joe", "a\tb", "\tservice=smtp\tno-penalty") == user
+        client.close()
+    assert asked == [[b"AUTH", b"1", b"PLAIN", b"service=smtp", b"no-penalty", b"resp=AGpvZQBhCWI="]]
+
+
+@pytest.mark.parametrize("answer", [b"FAIL\t1\tuser=joe\ttemp\n", b"FAIL\t1\tcode=temp_fail\n", b"CONT\t1\t\n", b""])
+def test_a_login_that_cannot_be_decided(tmp_path: Path, answer: bytes) -> None:
+    def talk(lines: BufferedIOBase, out: BufferedIOBase) -> None:
+        out.write(GREETING)
+        next(requests(lines))
+        out.write(answer)
+
+    with server(tmp_path, talk) as path:
+        client = AuthClient(path, unreported)
+        with pytest.raises(NeighbourFailure):
+            client.password_login("joe", "x", "")
+        client.close()
+
+
+def test_an_exchange_of_several_messages(tmp_path: Path) -> None:
+    def talk(lines: BufferedIOBase, out: BufferedIOBase) -> None:
+        out.write(GREETING)
+        for words in requests(lines):
+            out.write(b"CONT\t1\teyJ9\n" if words[0] == b"AUTH" else b"FAIL\t1\tuser=joe\n")
+
+    with server(tmp_path, talk) as path:
+        client = AuthClient(path, unreported)
+        exchange = client.exchange("XOAUTH2", "")
+        assert exchange.begin(b"token") == AuthReply("CONT", 1, ("eyJ9",))
+        assert exchange.go_on(b"") == AuthReply("FAIL", 1, ("user=joe",))
+        client.close()
+
+
+def test_values_are_escaped() -> None:
+    odd = "a\0b\x01c\td\re\nf="
+    assert escaped(odd) == "a\x010b\x011c\x01td\x01re\x01nf="
+    reply = ServerGreeting().take(f"OK\t7{parameter('user', odd)}\tnologin")
+    assert reply is not None
+    assert (reply.number, reply.value("user"), reply.value("nologin"), reply.value("x")) == (7, odd, "", None)
