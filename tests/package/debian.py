@@ -13,7 +13,7 @@ from pathlib import Path
 from tests.tools import need
 from tests.waiting import until
 
-__all__ = ["Debian", "build", "clean_debian", "debian_13", "version_changed"]
+__all__ = ["Debian", "bare_debian", "build", "clean_debian", "debian_13", "version_changed"]
 
 ROOT = Path(__file__).parents[2]
 _NEEDS = "python3 python3-argon2 python3-cryptography openssl adduser procps"
@@ -51,8 +51,8 @@ def _run(*command: str, timeout: float = 600) -> subprocess.CompletedProcess[str
     return subprocess.run(command, capture_output=True, text=True, timeout=timeout)
 
 
-def bootstrap(folder: Path, codename: str = "", packages: str = _NEEDS) -> Path:
-    """A Debian, of the release of this machine or another, with these packages: those that ours depends on."""
+def bare_debian(folder: Path, codename: str = "") -> Path:
+    """The smallest Debian, of the release of this machine or another."""
     codename = codename or next(
         line.partition("=")[2].strip('"')
         for line in Path("/etc/os-release").read_text().splitlines()
@@ -62,6 +62,12 @@ def bootstrap(folder: Path, codename: str = "", packages: str = _NEEDS) -> Path:
     assert made.returncode == 0, made.stdout[-2000:] + made.stderr[-2000:]
     for name in ("resolv.conf", "hosts"):
         shutil.copyfile(f"/etc/{name}", folder / "etc" / name)
+    return folder
+
+
+def bootstrap(folder: Path, codename: str = "", packages: str = _NEEDS) -> Path:
+    """A Debian with these packages: those that ours depends on."""
+    bare_debian(folder, codename)
     policy = folder / "usr" / "sbin" / "policy-rc.d"
     policy.write_text("#!/bin/sh\nexit 101\n")  # nothing starts while it is installed, in the network of this machine
     policy.chmod(0o755)
