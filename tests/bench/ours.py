@@ -13,7 +13,7 @@ COMPILED = _ROOT / ".compiled"
 
 _OPTIONS = """
 [trusted]
-hosts = 127.0.0.0/8
+hosts = {trusted}
 
 [remote]
 relay_always = yes
@@ -32,6 +32,7 @@ class Ours:
     login: Login | None = None
     code = COMPILED
     more = ""  # of the configuration
+    trusted = "127.0.0.0/8"
 
     def start(self, folder: Path, relay: int) -> None:
         self.server = Instance(folder / "instance", DOMAIN, self.code)
@@ -39,7 +40,7 @@ class Ours:
         line = users.read_text(encoding="utf-8").rstrip("\n")
         users.write_text("".join(f"{user}{line.removeprefix('joe')}\n" for user in USERS), encoding="utf-8")
         with self.server.file.open("a", encoding="utf-8") as file:
-            file.write(_OPTIONS.format(relay=relay) + self.more)
+            file.write(_OPTIONS.format(relay=relay, trusted=self.trusted) + self.more)
         self.prepare()
         self.server.start()
         self.port = self.server.ports["smtp"]

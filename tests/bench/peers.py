@@ -1,5 +1,6 @@
 """The servers that are measured, in the order of their turns."""
 
+from tests.bench.authenticated import AUTHENTICATED
 from tests.bench.exim import Exim
 from tests.bench.filtered import FILTERED
 from tests.bench.opensmtpd import OpenSmtpd
@@ -10,4 +11,14 @@ from tests.bench.postfix import Postfix
 
 __all__ = ["PEERS"]
 
-PEERS: tuple[type[Peer], ...] = (Ours, Interpreted, Postfix, Exim, OpenSmtpd, Aiosmtpd, SinkAlone, *FILTERED)
+PEERS: tuple[type[Peer], ...] = (
+    Ours,
+    Interpreted,
+    Postfix,
+    Exim,
+    OpenSmtpd,
+    Aiosmtpd,
+    SinkAlone,
+    *AUTHENTICATED,
+    *FILTERED,
+)

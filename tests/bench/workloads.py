@@ -1,17 +1,24 @@
 """What is sent. Load is Postfix's smtp-source, which costs next to nothing itself, and our generator where that does
 not do."""
 
+import atexit
+import os
 import socket
 from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 from tests.bench.generator import Plan
 from tests.bench.generator import command as generator
 from tests.bench.peer import DOMAIN, Peer
+from tests.mailauth.messages import signed, signing_key
 from tests.tools import need
 
-__all__ = ["WORKLOADS", "Workload", "commands", "own_address"]
+__all__ = ["CLIENT", "WORKLOADS", "Workload", "commands", "own_address"]
 
-_SENDER = "a@client.test"
+CLIENT = "client.test"
+_SENDER = f"a@{CLIENT}"
 _ELSEWHERE = "someone@elsewhere.invalid"
 _HERE = f"joe@{DOMAIN}"
 _NOBODY = f"nobody.at.all@{DOMAIN}"
@@ -22,7 +29,8 @@ class Workload:
     """`recipients` says how many copies of a message arrive. `relayed` and `refused` are shares of the messages: the
     sink gets the one, nobody the other. `needs`: what a server must be able to do; `goal`: how many times as fast as
     Postfix this one is to be; `part`: which part of our own rate in W1. `from_outside`: from an address of this machine
-    that is not its loopback, so that the server sees a stranger."""
+    that is not its loopback, so that the server sees a stranger. `signed`: with a signature of the sender's domain.
+    """
 
     name: str
     title: str
@@ -36,6 +44,8 @@ class Workload:
     refused: float = 0.0
     idle: int = 0
     logs_in: bool = False
+    signed: bool = False
+    sender: str = _SENDER
     goal: float = 0.0
     part: float = 0.0
     from_outside: bool = False
@@ -69,6 +79,16 @@ WORKLOADS = (
     Workload("W6b", "submission: kept connections", 4000, _LOGIN, kept=True, logs_in=True, goal=1.5),
     Workload("W7", "50 local recipients", 300, _SEVERAL, recipients=50, goal=3),
     Workload("W8", "70 % local, 20 % relayed, 10 % refused", 4000, _RELAY, relayed=0.2, refused=0.1, goal=2.5),
+    Workload("W10", "W1 with SPF, DKIM and DMARC checked", 2000, frozenset({"checks"}), signed=True, goal=5, part=0.65),
+    Workload(
+        "W11",
+        "W4 signed with DKIM",
+        2000,
+        frozenset({"signs"}),
+        relayed=1.0,
+        sender=_HERE,
+        goal=2.7,
+    ),
     Workload("W12", "W1 with the whole SMTP filter", 4000, frozenset({"smtp filter"}), part=0.6, from_outside=True),
     Workload("W13", "W1 through rspamd as a milter", 1000, frozenset({"filter"})),
 )
@@ -94,8 +114,8 @@ def commands(peer: Peer, load: Workload) -> list[list[str]]:
 
 
 def _source(port: int, load: Workload, recipient: str, messages: int, sessions: int) -> list[str]:
-    words = [need("smtp-source"), "-s", str(sessions), "-m", str(messages), "-l", str(load.length)]
-    words += ["-f", _SENDER, "-M", "client.test"]
+    words = [need("smtp-source"), "-s", str(sessions), "-m", str(messages), "-f", load.sender, "-M", CLIENT]
+    words += ["-F", str(_signed_message(load.length))] if load.signed else ["-l", str(load.length)]
     if load.recipients > 1:
         words += ["-r", str(load.recipients)]
         recipient = f"u@{DOMAIN}"
@@ -112,3 +132,15 @@ def own_address() -> str:
         except OSError:
             return "127.0.0.1"
         return str(probe.getsockname()[0])
+
+
+@cache
+def _signed_message(length: int) -> Path:
+    """The file of a message of the client's domain, with its signature."""
+    header = f"From: {_SENDER}\nTo: {_HERE}\nSubject: signed\nDate: Sun, 22 Nov 2026 10:00:00 +0000\n".encode()
+    body = b"0123456789abcdefghijklmnopqrstuvwxyz0123456789abcdefghijklmnopq\n" * (length // 64)
+    file = NamedTemporaryFile(prefix="signed-", delete=False)
+    with file:
+        file.write(signed(header, body, signing_key(domain=CLIENT)))
+    atexit.register(os.unlink, file.name)
+    return Path(file.name)

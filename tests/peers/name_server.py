@@ -23,9 +23,11 @@ def name_server(
     mx: Mapping[str, Sequence[tuple[int, str]]],
     addresses: Mapping[str, str],
     records: Sequence[str] = (),
+    *,
+    ip: str = "127.0.0.1",
 ) -> Iterator[tuple[str, int]]:
     """Its address and port. Programs that know no other than /etc/resolv.conf are started by `resolving`."""
-    lines = ["port=53", "listen-address=127.0.0.1", "bind-interfaces", "no-resolv", "no-hosts", "user=root"]
+    lines = ["port=53", f"listen-address={ip}", "bind-interfaces", "no-resolv", "no-hosts", "user=root"]
     lines += ["local=/test/", "local=/in-addr.arpa/", f"pid-file={folder}/dnsmasq.pid"]
     lines += [f"host-record={name},{ip}" for name, ip in addresses.items()]
     for domain, hosts in mx.items():
@@ -35,23 +37,23 @@ def name_server(
             )
     lines += records
     (folder / "dnsmasq.conf").write_text("\n".join(lines) + "\n")
-    (folder / "resolv.conf").write_text("nameserver 127.0.0.1\n")
+    (folder / "resolv.conf").write_text(f"nameserver {ip}\n")
     with (folder / "dnsmasq.log").open("w") as log:
         process = subprocess.Popen(
             [need("dnsmasq"), "--keep-in-foreground", "--log-facility=-", f"--conf-file={folder}/dnsmasq.conf"],
             stderr=log,
         )
     try:
-        until(_answers, 20, (folder / "dnsmasq.log").read_text)
-        yield "127.0.0.1", 53
+        until(lambda: _answers(ip), 20, (folder / "dnsmasq.log").read_text)
+        yield ip, 53
     finally:
         process.terminate()
         process.wait(20)
 
 
-def _answers() -> bool:
+def _answers(ip: str) -> bool:
     try:
-        dns.query.udp(dns.message.make_query("test.", "A"), "127.0.0.1", timeout=1)
+        dns.query.udp(dns.message.make_query("test.", "A"), ip, timeout=1)
     except (TimeoutError, OSError, dns.exception.DNSException):
         return False
     return True
