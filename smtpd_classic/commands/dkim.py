@@ -12,7 +12,7 @@ from smtpd_classic.commands.failures import Refused, guarded
 from smtpd_classic.commands.file_versions import print_versions, tell_restored
 from smtpd_classic.commands.signing import domain_argument, key_store, known_domain
 from smtpd_classic.config import Config, load
-from smtpd_classic.doctor.facts import ALGORITHMS, algorithm_of, publication_of, signing_domains
+from smtpd_classic.doctor.examination import ALGORITHMS, algorithm_of, publication_of, signing_domains
 from smtpd_classic.keys.publication import RecordState
 from smtpd_classic.keys.records import DnsRecord, quoted_strings, zone_fragment
 from smtpd_classic.keys.store import IN_USE, NEW, RETIRED, SEEN, DkimKey, KeyStore, KeysUnreadable, NoSuchKey

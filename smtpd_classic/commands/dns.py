@@ -10,7 +10,7 @@ from smtpd_classic.commands.failures import Refused, guarded
 from smtpd_classic.commands.signing import domain_argument, key_store, known_domain
 from smtpd_classic.config import Config, load
 from smtpd_classic.dns import DnsFailure, DnsResolver
-from smtpd_classic.doctor.facts import is_shown, records_of
+from smtpd_classic.doctor.examination import is_shown, records_of
 from smtpd_classic.keys.records import DnsRecord, zone_fragment
 from smtpd_classic.keys.store import KeysUnreadable
 

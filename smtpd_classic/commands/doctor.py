@@ -10,7 +10,7 @@ from smtpd_classic.commands.failures import guarded
 from smtpd_classic.commands.signing import key_store
 from smtpd_classic.config import Config, load
 from smtpd_classic.doctor import CheckResult, CheckState, examine
-from smtpd_classic.doctor.facts import BLOCK_LISTS, examination
+from smtpd_classic.doctor.examination import BLOCK_LISTS, examination_of
 
 __all__ = ["HELP", "add_arguments", "run"]
 
@@ -32,8 +32,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _examine(config: Config, args: argparse.Namespace) -> int:
     lists = () if args.no_lists else args.list or BLOCK_LISTS
-    facts = examination(config, key_store(config), args.probe, lists)
-    findings = examine(facts)
+    examination = examination_of(config, key_store(config), args.probe, lists)
+    findings = examine(examination)
     shown = _changed(config, findings) if args.quiet else findings
     if args.json:
         print(json.dumps([each._asdict() for each in shown], indent=2, ensure_ascii=False))

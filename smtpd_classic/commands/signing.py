@@ -6,8 +6,8 @@ import os
 from smtpd_classic.commands.failures import Refused
 from smtpd_classic.config import Config
 from smtpd_classic.daemon.privileges import PrivilegeProblem
-from smtpd_classic.doctor import facts
-from smtpd_classic.doctor.facts import signing_domains
+from smtpd_classic.doctor import examination
+from smtpd_classic.doctor.examination import signing_domains
 from smtpd_classic.domain_name import ascii_domain
 from smtpd_classic.keys.store import KeyStore
 
@@ -32,6 +32,6 @@ def known_domain(config: Config, domain: str) -> str:
 def key_store(config: Config) -> KeyStore:
     """Return the keys of the instance. As root, new files are given to the service user. Raises Refused."""
     try:
-        return facts.key_store(config)
+        return examination.key_store(config)
     except PrivilegeProblem as problem:
         raise Refused(str(problem), os.EX_NOUSER) from None

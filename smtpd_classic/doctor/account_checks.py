@@ -10,13 +10,13 @@ __all__ = ["accounts_in_dovecot"]
 _SUBJECT = "accounts in Dovecot"
 
 
-def accounts_in_dovecot(facts: Examination) -> Iterator[CheckResult]:
+def accounts_in_dovecot(examination: Examination) -> Iterator[CheckResult]:
     """Check that both sockets of Dovecot answer, and that a random name is no user."""
-    if facts.config.server.accounts != IN_DOVECOT:
+    if examination.config.server.accounts != IN_DOVECOT:
         return
     from smtpd_classic.accounts.dovecot_check import check_dovecot  # noqa: PLC0415 - not loaded without the option
 
-    found = check_dovecot(facts.config)
+    found = check_dovecot(examination.config)
     for each in found:
         yield wrong(_SUBJECT, each.text, each.advice)
     if not found:

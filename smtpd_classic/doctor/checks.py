@@ -62,6 +62,6 @@ CHECKS: tuple[Callable[[Examination], Iterator[CheckResult]], ...] = (
 )
 
 
-def examine(facts: Examination) -> list[CheckResult]:
+def examine(examination: Examination) -> list[CheckResult]:
     """Return the findings of all checks."""
-    return [finding for check in CHECKS for finding in check(facts)]
+    return [finding for check in CHECKS for finding in check(examination)]

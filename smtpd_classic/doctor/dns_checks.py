@@ -31,11 +31,11 @@ __all__ = [
 _KEPT_S = 30 * 86_400
 
 
-def resolver(facts: Examination) -> Iterator[CheckResult]:
+def resolver(examination: Examination) -> Iterator[CheckResult]:
     """Check that the name servers answer."""
-    servers = ", ".join(address for address, _ in facts.config.server.name_servers) or "those of /etc/resolv.conf"
+    servers = ", ".join(address for address, _ in examination.config.server.name_servers) or "those of /etc/resolv.conf"
     try:
-        facts.resolver.ns_records(facts.domains[0])
+        examination.resolver.ns_records(examination.domains[0])
     except NoSuchDomain:
         pass
     except DnsFailure as problem:
@@ -46,21 +46,21 @@ def resolver(facts: Examination) -> Iterator[CheckResult]:
     yield good("resolver", f"the name servers ({servers}) answer")
 
 
-def helo_address(facts: Examination) -> Iterator[CheckResult]:
+def helo_address(examination: Examination) -> Iterator[CheckResult]:
     """Check that the HELO name leads to our addresses."""
-    name = ascii_domain(facts.config.helo_name)
+    name = ascii_domain(examination.config.helo_name)
     subject = f"address of {name}"
     try:
-        found = {address for version in (4, 6) for address in address_records(facts, name, version)}
+        found = {address for version in (4, 6) for address in address_records(examination, name, version)}
     except DnsFailure as problem:
         yield unknown(subject, str(problem))
         return
     if not found:
         yield wrong(subject, "the name has no address", f"Publish A and AAAA records for {name}.")
-    elif not facts.public:
+    elif not examination.public:
         yield unknown(subject, f"DNS shows {', '.join(sorted(found))}; no own address is known", SET_ADDRESSES)
-    elif found - set(facts.public):
-        other = ", ".join(sorted(found - set(facts.public)))
+    elif found - set(examination.public):
+        other = ", ".join(sorted(found - set(examination.public)))
         yield wrong(subject, f"DNS shows {other}, which is not ours", f"Correct the record, or {SET_ADDRESSES.lower()}")
     else:
         yield good(subject, ", ".join(sorted(found)))
@@ -69,24 +69,24 @@ def helo_address(facts: Examination) -> Iterator[CheckResult]:
 SET_ADDRESSES = "Set [server] public_addresses."
 
 
-def address_records(facts: Examination, name: str, version: int) -> tuple[str, ...]:
+def address_records(examination: Examination, name: str, version: int) -> tuple[str, ...]:
     """Return the addresses of a name, none when it does not exist. Raises DnsFailure."""
     try:
-        return facts.resolver.address_records(name, version)
+        return examination.resolver.address_records(name, version)
     except NoSuchDomain:
         return ()
 
 
-def ptr(facts: Examination) -> Iterator[CheckResult]:
+def ptr(examination: Examination) -> Iterator[CheckResult]:
     """Check that each of our addresses leads back to the HELO name."""
-    if facts.by_relay:
+    if examination.by_relay:
         yield good("reverse name", NOT_USED)
         return
-    wanted = ascii_domain(facts.config.helo_name)
-    for address in facts.public:
+    wanted = ascii_domain(examination.config.helo_name)
+    for address in examination.public:
         subject = f"reverse name of {address}"
         try:
-            names = facts.resolver.ptr(address)
+            names = examination.resolver.ptr(address)
         except NoSuchDomain:
             names = ()
         except DnsFailure as problem:
@@ -99,19 +99,19 @@ def ptr(facts: Examination) -> Iterator[CheckResult]:
             yield wrong(subject, f"{found}, not {wanted}", f"Let your provider set the PTR record to {wanted}.")
 
 
-def mx(facts: Examination) -> Iterator[CheckResult]:
+def mx(examination: Examination) -> Iterator[CheckResult]:
     """Check that mail for each domain comes here."""
-    for domain in facts.domains:
+    for domain in examination.domains:
         subject = f"MX of {domain}"
         try:
-            hosts = [each.host for each in facts.resolver.mx_records(domain)]
-            leads = [host for host in hosts if host and leads_here(facts, host)]
+            hosts = [each.host for each in examination.resolver.mx_records(domain)]
+            leads = [host for host in hosts if host and leads_here(examination, host)]
         except NoSuchDomain:
             hosts, leads = [], []
         except DnsFailure as problem:
             yield unknown(subject, str(problem))
             continue
-        advice = f"Publish “{domain}. MX 10 {ascii_domain(facts.config.helo_name)}.”."
+        advice = f"Publish “{domain}. MX 10 {ascii_domain(examination.config.helo_name)}.”."
         if not hosts:
             yield wrong(subject, "there is none", advice)
         elif not leads:
@@ -120,40 +120,40 @@ def mx(facts: Examination) -> Iterator[CheckResult]:
             yield good(subject, ", ".join(hosts))
 
 
-def leads_here(facts: Examination, host: str) -> bool:
+def leads_here(examination: Examination, host: str) -> bool:
     """Return True if a host is this server. Raises DnsFailure."""
-    if host == ascii_domain(facts.config.helo_name):
+    if host == ascii_domain(examination.config.helo_name):
         return True
-    found = {address for version in (4, 6) for address in address_records(facts, host, version)}
-    return bool(found & set(facts.public))
+    found = {address for version in (4, 6) for address in address_records(examination, host, version)}
+    return bool(found & set(examination.public))
 
 
-def spf(facts: Examination) -> Iterator[CheckResult]:
+def spf(examination: Examination) -> Iterator[CheckResult]:
     """Check that each domain lets our addresses send for it."""
-    for domain in facts.domains:
-        for address in facts.public or ("192.0.2.0",):
-            subject = f"SPF of {domain}" + (f" for {address}" if facts.public else "")
+    for domain in examination.domains:
+        for address in examination.public or ("192.0.2.0",):
+            subject = f"SPF of {domain}" + (f" for {address}" if examination.public else "")
             query = SpfQuery(address, f"postmaster@{domain}", domain)
-            result = check_spf(query, Lookups(facts.resolver))
+            result = check_spf(query, Lookups(examination.resolver))
             advice = f"See “smtpd-classic dns records {domain}”."
             if result.word is ResultWord.TEMPERROR:
                 yield unknown(subject, result.reason)
             elif result.word in {ResultWord.NONE, ResultWord.PERMERROR}:
                 yield wrong(subject, result.reason, advice)
-            elif facts.by_relay or not facts.public:
-                yield good(subject, NOT_USED if facts.by_relay else "there is one record that can be read")
+            elif examination.by_relay or not examination.public:
+                yield good(subject, NOT_USED if examination.by_relay else "there is one record that can be read")
             elif result.word is ResultWord.PASS:
                 yield good(subject, result.reason)
             else:
                 yield wrong(subject, f"{result.word}: {result.reason}", advice)
 
 
-def dkim(facts: Examination) -> Iterator[CheckResult]:
+def dkim(examination: Examination) -> Iterator[CheckResult]:
     """Check that DNS shows each key that is used or waits."""
-    for domain in facts.domains:
+    for domain in examination.domains:
         try:
-            keys = [key for key in facts.store.keys(domain) if key.state != RETIRED]
-            findings = [_key(facts, key) for key in keys]
+            keys = [key for key in examination.store.keys(domain) if key.state != RETIRED]
+            findings = [_key(examination, key) for key in keys]
         except KeysUnreadable as problem:
             yield wrong(f"DKIM of {domain}", str(problem), "Correct the owner and mode of the file, or make a new key.")
             continue
@@ -162,9 +162,9 @@ def dkim(facts: Examination) -> Iterator[CheckResult]:
         yield from findings
 
 
-def _key(facts: Examination, key: DkimKey) -> CheckResult:
+def _key(examination: Examination, key: DkimKey) -> CheckResult:
     subject = f"DKIM key {key.selector} of {key.domain}"
-    shown = facts.publication.shown(key)
+    shown = examination.publication.shown(key)
     if shown is RecordState.YES:
         return good(subject, f"DNS shows it; {key.state}")
     if shown is RecordState.UNKNOWN:
@@ -173,27 +173,27 @@ def _key(facts: Examination, key: DkimKey) -> CheckResult:
     return wrong(subject, f"{shown.value}{signs}", f"Publish {key.dns_name}: “smtpd-classic dkim show {key.selector}”.")
 
 
-def retired_keys(facts: Examination) -> Iterator[CheckResult]:
+def retired_keys(examination: Examination) -> Iterator[CheckResult]:
     """Report the records of old keys: they may be removed after thirty days."""
-    for domain in facts.domains:
+    for domain in examination.domains:
         try:
-            old = [key for key in facts.store.keys(domain) if key.state == RETIRED]
+            old = [key for key in examination.store.keys(domain) if key.state == RETIRED]
         except KeysUnreadable:
             continue  # reported by `dkim`
         for key in old:
             subject = f"retired key {key.selector} of {domain}"
-            if key.since + _KEPT_S > facts.clock():
+            if key.since + _KEPT_S > examination.clock():
                 yield good(subject, "keep its record in DNS until 30 days have passed")
             else:
                 yield good(subject, f"{key.dns_name} may be removed from DNS")
 
 
-def dmarc(facts: Examination) -> Iterator[CheckResult]:
+def dmarc(examination: Examination) -> Iterator[CheckResult]:
     """Check that each domain has one DMARC record."""
-    for domain in facts.domains:
+    for domain in examination.domains:
         subject, advice = f"DMARC of {domain}", f"See “smtpd-classic dns records {domain}”."
         try:
-            records = dmarc_records(facts.resolver.txt(f"_dmarc.{domain}"))
+            records = dmarc_records(examination.resolver.txt(f"_dmarc.{domain}"))
         except NoSuchDomain:
             records = []
         except DnsFailure as problem:
@@ -209,12 +209,14 @@ def dmarc(facts: Examination) -> Iterator[CheckResult]:
             yield wrong(subject, "the record has no valid p=", advice)
 
 
-def tls_reports(facts: Examination) -> Iterator[CheckResult]:
+def tls_reports(examination: Examination) -> Iterator[CheckResult]:
     """Check the record that asks for reports about TLS (RFC 8460). A domain may have none."""
-    for domain in facts.domains:
+    for domain in examination.domains:
         subject = f"TLS reports of {domain}"
         try:
-            records = [text for text in facts.resolver.txt(f"_smtp._tls.{domain}") if text.startswith(b"v=TLSRPTv1")]
+            records = [
+                text for text in examination.resolver.txt(f"_smtp._tls.{domain}") if text.startswith(b"v=TLSRPTv1")
+            ]
         except NoSuchDomain:
             records = []
         except DnsFailure as problem:
@@ -229,11 +231,11 @@ def tls_reports(facts: Examination) -> Iterator[CheckResult]:
             yield good(subject, "there is one record" if records else "not asked for")
 
 
-def dmarc_reports(facts: Examination) -> Iterator[CheckResult]:
+def dmarc_reports(examination: Examination) -> Iterator[CheckResult]:
     """Check that a domain elsewhere that gets our reports allows it (RFC 9990)."""
-    for domain in facts.domains:
+    for domain in examination.domains:
         try:
-            records = dmarc_records(facts.resolver.txt(f"_dmarc.{domain}"))
+            records = dmarc_records(examination.resolver.txt(f"_dmarc.{domain}"))
         except (NoSuchDomain, DnsFailure):
             continue  # reported by `dmarc`
         targets = {
@@ -243,13 +245,13 @@ def dmarc_reports(facts: Examination) -> Iterator[CheckResult]:
         }
         for target in sorted(targets):
             if target != domain and not target.endswith(f".{domain}") and not domain.endswith(f".{target}"):
-                yield _reports_allowed(facts, domain, target)
+                yield _reports_allowed(examination, domain, target)
 
 
-def _reports_allowed(facts: Examination, domain: str, target: str) -> CheckResult:
+def _reports_allowed(examination: Examination, domain: str, target: str) -> CheckResult:
     subject, name = f"DMARC reports of {domain} to {target}", f"{domain}._report._dmarc.{target}"
     try:
-        allowed = bool(dmarc_records(facts.resolver.txt(name)))
+        allowed = bool(dmarc_records(examination.resolver.txt(name)))
     except NoSuchDomain:
         allowed = False
     except DnsFailure as problem:

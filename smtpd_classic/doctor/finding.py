@@ -1,4 +1,4 @@
-"""The result of a check, and the facts that a check uses."""
+"""The result of a check, and the examination that a check uses."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ class CheckResult(NamedTuple):
 
 @dataclass(frozen=True)
 class Examination:
-    """The facts and tools of one examination.
+    """The examination and tools of one examination.
 
     `banner` returns the greeting of a host at a port, `reach` connects to one, or to a Unix socket if the port is 0;
     both raise OSError, and `banner` also NoSuchDomain or DnsFailure. `public` are the addresses under which other

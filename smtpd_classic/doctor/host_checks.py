@@ -32,21 +32,21 @@ _FEW_INODES = 1000
 _WRITTEN = datetime(2026, 11, 1, tzinfo=UTC).timestamp()
 
 
-def daemon(facts: Examination) -> Iterator[CheckResult]:
+def daemon(examination: Examination) -> Iterator[CheckResult]:
     """Check that the server runs with the present configuration file."""
-    status = StatusFile(os.path.join(facts.config.server.run_folder, "status.json")).running()
+    status = StatusFile(os.path.join(examination.config.server.run_folder, "status.json")).running()
     if status is None:
         yield wrong("server", "it does not run", "Start it: “service smtpd-classic start”.")
-    elif status.digest != facts.config.digest:
+    elif status.digest != examination.config.digest:
         yield wrong("server", "it runs with an older version of the file", "Use “smtpd-classic reload”.")
     else:
         yield good("server", "it runs with this file")
 
 
-def certificate(facts: Examination) -> Iterator[CheckResult]:
+def certificate(examination: Examination) -> Iterator[CheckResult]:
     """Check that the certificate can be used and does not expire soon."""
-    server = facts.config.server
-    if not facts.config.basic.allow_tls:
+    server = examination.config.server
+    if not examination.config.basic.allow_tls:
         yield wrong("certificate", "TLS is switched off", "Switch on [basic] allow_tls.")
         return
     problem = problem_with(server.certificate, server.private_key)
@@ -59,17 +59,17 @@ def certificate(facts: Examination) -> Iterator[CheckResult]:
         yield good("certificate", f"{left} days left")
 
 
-def disk(facts: Examination) -> Iterator[CheckResult]:
+def disk(examination: Examination) -> Iterator[CheckResult]:
     """Check that the folders have free space and inodes."""
     for name in ("spool_folder", "mail_folder"):
-        folder = getattr(facts.config.server, name)
+        folder = getattr(examination.config.server, name)
         try:
             found = os.statvfs(folder)
         except OSError as problem:
             yield unknown(f"disk of {folder}", problem.strerror or str(problem))
             continue
         free = found.f_bavail * found.f_frsize
-        if free < facts.config.basic.min_free_space:
+        if free < examination.config.basic.min_free_space:
             yield wrong(f"disk of {folder}", f"{free >> 20} MiB free: mail is deferred", "Make room on the disk.")
         elif found.f_files and found.f_favail < _FEW_INODES:
             yield wrong(f"disk of {folder}", f"{found.f_favail} inodes left", "Remove small files from the disk.")
@@ -77,24 +77,24 @@ def disk(facts: Examination) -> Iterator[CheckResult]:
             yield good(f"disk of {folder}", f"{free >> 20} MiB free")
 
 
-def queue(facts: Examination) -> Iterator[CheckResult]:
+def queue(examination: Examination) -> Iterator[CheckResult]:
     """Check that no message has waited for more than half of its life time."""
     try:
-        arrivals = [each.arrival for each in Spool(facts.config.server.spool_folder).list() if not each.held]
+        arrivals = [each.arrival for each in Spool(examination.config.server.spool_folder).list() if not each.held]
     except (SpoolBroken, OSError) as problem:
         yield unknown("queue", str(problem))
         return
-    waited = facts.clock() - min(arrivals, default=facts.clock())
+    waited = examination.clock() - min(arrivals, default=examination.clock())
     hours = f"the oldest message waits for {waited / 3600:.0f} hours"
-    if waited > facts.config.basic.queue_lifetime.total_seconds() / 2:
+    if waited > examination.config.basic.queue_lifetime.total_seconds() / 2:
         yield wrong("queue", hours, "“smtpd-classic queue list” shows why.")
     else:
         yield good("queue", hours if arrivals else "empty")
 
 
-def milters(facts: Examination) -> Iterator[CheckResult]:
+def milters(examination: Examination) -> Iterator[CheckResult]:
     """Check that each milter can be reached and speaks the protocol."""
-    for each in facts.config.milters:
+    for each in examination.config.milters:
         try:
             took_s = try_filter(each)
         except MilterFailure as problem:
@@ -103,9 +103,9 @@ def milters(facts: Examination) -> Iterator[CheckResult]:
             yield good(f"milter {each.name}", f"it answers in {took_s * 1000:.0f} ms")
 
 
-def dns_lists(facts: Examination) -> Iterator[CheckResult]:
+def dns_lists(examination: Examination) -> Iterator[CheckResult]:
     """Test the lists of the SMTP Filter (RFC 5782 5): one that fails is not used."""
-    for each in tested_lists(facts.config, facts.resolver, facts.name_servers):
+    for each in tested_lists(examination.config, examination.resolver, examination.name_servers):
         if each.problem:
             advice = "Use another list, or a resolver of your own."
             yield wrong(f"list {each.zone}", f"it is not used: {each.problem}", advice)
@@ -113,9 +113,9 @@ def dns_lists(facts: Examination) -> Iterator[CheckResult]:
             yield good(f"list {each.zone}", "it has its test address, and not every address")
 
 
-def log(facts: Examination) -> Iterator[CheckResult]:
+def log(examination: Examination) -> Iterator[CheckResult]:
     """Check that a log file can be read."""
-    target = facts.config.server.log
+    target = examination.config.server.log
     if not target.startswith("/"):
         yield good("log", f"it goes to {target}")
     elif os.access(target, os.R_OK):
@@ -124,9 +124,9 @@ def log(facts: Examination) -> Iterator[CheckResult]:
         yield wrong("log", f"{target} cannot be read", "Correct its owner and mode.")
 
 
-def clock(facts: Examination) -> Iterator[CheckResult]:
+def clock(examination: Examination) -> Iterator[CheckResult]:
     """Check that the clock is not years behind: certificates and signatures depend on it."""
-    if facts.clock() < _WRITTEN:
+    if examination.clock() < _WRITTEN:
         yield wrong("clock", "it is before the release of this program", "Set the clock, and run an NTP client.")
     elif os.path.exists("/run/systemd/timesync/synchronized"):
         yield good("clock", "synchronised")
@@ -134,20 +134,20 @@ def clock(facts: Examination) -> Iterator[CheckResult]:
         yield unknown("clock", "no sign of an NTP client of systemd")
 
 
-def port_25_out(facts: Examination) -> Iterator[CheckResult]:
+def port_25_out(examination: Examination) -> Iterator[CheckResult]:
     """Check that other servers can be reached at port 25."""
-    if facts.by_relay:
+    if examination.by_relay:
         yield good("port 25 out", NOT_USED)
         return
-    if not facts.probe_hosts:
+    if not examination.probe_hosts:
         yield unknown(
             "port 25 out",
             "no host to ask: nothing was sent lately",
             "Name a host: --probe HOST, or [server] probe_hosts.",
         )
-    for host in facts.probe_hosts:
+    for host in examination.probe_hosts:
         try:
-            banner = facts.banner(host, 25)
+            banner = examination.banner(host, 25)
         except (NoSuchDomain, DnsFailure) as problem:
             yield unknown("port 25 out", str(problem), "Name another host: --probe HOST, or [server] probe_hosts.")
             continue
@@ -158,21 +158,21 @@ def port_25_out(facts: Examination) -> Iterator[CheckResult]:
         yield good("port 25 out", f"{host}: {banner[:60]}")
 
 
-def block_lists(facts: Examination) -> Iterator[CheckResult]:
+def block_lists(examination: Examination) -> Iterator[CheckResult]:
     """Check that no block list contains our addresses."""
-    if facts.by_relay:
+    if examination.by_relay:
         yield good("block lists", NOT_USED)
         return
-    for zone in facts.lists:
-        for address in facts.public:
-            yield _listed(facts, zone, address)
+    for zone in examination.lists:
+        for address in examination.public:
+            yield _listed(examination, zone, address)
 
 
-def _listed(facts: Examination, zone: str, address: str) -> CheckResult:
+def _listed(examination: Examination, zone: str, address: str) -> CheckResult:
     subject = f"{address} in {zone}"
     name = ipaddress.ip_address(address).reverse_pointer.rsplit(".", 2)[0]
     try:
-        found = facts.resolver.address_records(f"{name}.{zone}", 4)
+        found = examination.resolver.address_records(f"{name}.{zone}", 4)
     except NoSuchDomain:
         return good(subject, "not listed")
     except DnsFailure as problem:

@@ -22,9 +22,9 @@ _PRIVATE = tuple(
 )
 
 
-def helo_name(facts: Examination) -> Iterator[CheckResult]:
+def helo_name(examination: Examination) -> Iterator[CheckResult]:
     """Check that other servers can look up the name in HELO."""
-    name = ascii_domain(facts.config.helo_name)
+    name = ascii_domain(examination.config.helo_name)
     last = name.rpartition(".")[2]
     if "." not in name or last in _LOCAL_ENDS or last.isdigit():
         advice = "Set [basic] helo_name to a name of this server in public DNS, such as mail.example.org."
@@ -33,14 +33,14 @@ def helo_name(facts: Examination) -> Iterator[CheckResult]:
         yield good("name in HELO", name)
 
 
-def own_address(facts: Examination) -> Iterator[CheckResult]:
+def own_address(examination: Examination) -> Iterator[CheckResult]:
     """Check that our addresses are those that other servers see."""
-    if facts.by_relay:
+    if examination.by_relay:
         yield good("own address", NOT_USED)
         return
-    if not facts.public:
+    if not examination.public:
         yield unknown("own address", "this machine has no address that leads to the Internet", SET_ADDRESSES)
-    for text in facts.public:
+    for text in examination.public:
         address = ipaddress.ip_address(text)
         if any(address in network for network in _PRIVATE if network.version == address.version):
             yield wrong(f"own address {text}", "it is private: other servers see another one", SET_ADDRESSES)
@@ -48,31 +48,31 @@ def own_address(facts: Examination) -> Iterator[CheckResult]:
             yield good(f"own address {text}", "it is public")
 
 
-def resolver_kind(facts: Examination) -> Iterator[CheckResult]:
+def resolver_kind(examination: Examination) -> Iterator[CheckResult]:
     """Report a public resolver: block lists do not answer those."""
-    shared = public_resolvers(facts.name_servers)
-    options = facts.config.filter
+    shared = public_resolvers(examination.name_servers)
+    options = examination.config.filter
     subject = "kind of resolver"
     if not shared:
-        yield good(subject, f"of your own or of your provider: {', '.join(facts.name_servers) or 'unknown'}")
-    elif facts.lists or options.blocklists or options.allowlists:
+        yield good(subject, f"of your own or of your provider: {', '.join(examination.name_servers) or 'unknown'}")
+    elif examination.lists or options.blocklists or options.allowlists:
         advice = "Install a resolver (“apt install unbound”), and set [server] name_servers to 127.0.0.1."
         yield wrong(subject, f"that of {' and '.join(shared)}, to which block lists give no answer", advice)
     else:
         yield good(subject, f"that of {' and '.join(shared)}; block lists would give it no answer")
 
 
-def helo_spf(facts: Examination) -> Iterator[CheckResult]:
+def helo_spf(examination: Examination) -> Iterator[CheckResult]:
     """Check that the SPF record of the HELO name allows our addresses: bounces are sent in that name."""
-    name = ascii_domain(facts.config.helo_name)
-    if name in facts.domains:
+    name = ascii_domain(examination.config.helo_name)
+    if name in examination.domains:
         return  # checked as a domain
     subject = f"SPF of {name}"
-    if facts.by_relay or not facts.public:
-        yield good(subject, NOT_USED if facts.by_relay else "no own address is known")
+    if examination.by_relay or not examination.public:
+        yield good(subject, NOT_USED if examination.by_relay else "no own address is known")
         return
-    for address in facts.public:
-        result = check_spf(SpfQuery(address, f"postmaster@{name}", name), Lookups(facts.resolver))
+    for address in examination.public:
+        result = check_spf(SpfQuery(address, f"postmaster@{name}", name), Lookups(examination.resolver))
         row = f"{subject} for {address}"
         if result.word is ResultWord.TEMPERROR:
             yield unknown(row, result.reason)
@@ -84,29 +84,29 @@ def helo_spf(facts: Examination) -> Iterator[CheckResult]:
             yield wrong(row, f"{result.word}: {result.reason}", f'Publish “{name}. TXT "v=spf1 a -all"”.')
 
 
-def backup_mx(facts: Examination) -> Iterator[CheckResult]:
+def backup_mx(examination: Examination) -> Iterator[CheckResult]:
     """Check the hosts in the MX records that are not this server."""
-    for domain in facts.domains:
+    for domain in examination.domains:
         try:
-            hosts = [each.host for each in facts.resolver.mx_records(domain) if each.host]
-            others = [host for host in hosts if not leads_here(facts, host)]
+            hosts = [each.host for each in examination.resolver.mx_records(domain) if each.host]
+            others = [host for host in hosts if not leads_here(examination, host)]
         except (NoSuchDomain, DnsFailure):
             continue  # reported by `mx`
         if len(others) < len(hosts):  # else the domain's mail goes elsewhere: reported by `mx`
             for host in others:
-                yield _backup(facts, domain, host)
+                yield _backup(examination, domain, host)
 
 
-def _backup(facts: Examination, domain: str, host: str) -> CheckResult:
+def _backup(examination: Examination, domain: str, host: str) -> CheckResult:
     subject = f"backup MX {host} of {domain}"
     try:
-        found = [address for version in (4, 6) for address in address_records(facts, host, version)]
+        found = [address for version in (4, 6) for address in address_records(examination, host, version)]
     except DnsFailure as problem:
         return unknown(subject, str(problem))
     if not found:
         return wrong(subject, "the name has no address", "Remove the host from the MX records, or correct its name.")
     try:
-        return good(subject, facts.banner(host, 25)[:60])
+        return good(subject, examination.banner(host, 25)[:60])
     except ConnectionRefusedError:
         return wrong(
             subject, "no mail server answers there", "Start its mail server, or remove it from the MX records."

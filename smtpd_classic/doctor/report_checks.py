@@ -13,24 +13,24 @@ _DAY_S = 86_400
 _LEAST_DAYS, _LEAST_SHARE = 14, 0.98
 
 
-def _record(facts: Examination, domain: str) -> DmarcRecord | None:
+def _record(examination: Examination, domain: str) -> DmarcRecord | None:
     """Return the DMARC record of a domain; None when there is not exactly one, which `dmarc` reports."""
     try:
-        records = dmarc_records(facts.resolver.txt(f"_dmarc.{domain}"))
+        records = dmarc_records(examination.resolver.txt(f"_dmarc.{domain}"))
     except (NoSuchDomain, DnsFailure):
         return None
     return parse_dmarc_record(records[0]) if len(records) == 1 else None
 
 
-def dmarc_policy(facts: Examination) -> Iterator[CheckResult]:
+def dmarc_policy(examination: Examination) -> Iterator[CheckResult]:
     """Propose a stricter policy when reports of two weeks say that nearly all mail passes."""
-    for domain in facts.domains:
-        record = _record(facts, domain)
+    for domain in examination.domains:
+        record = _record(examination, domain)
         if record is None or not record.usable or record.policy != NONE:
             continue
         subject = f"DMARC policy of {domain}"
         try:
-            found = facts.reports(domain)
+            found = examination.reports(domain)
         except (AccountsUnreadable, OSError) as problem:
             yield unknown(subject, f"the reports cannot be read: {problem}")
             continue
@@ -47,11 +47,11 @@ def dmarc_policy(facts: Examination) -> Iterator[CheckResult]:
             yield good(subject, f"{said}; keep p=none for now (see “smtpd-classic dmarc {domain}”)")
 
 
-def report_addresses(facts: Examination) -> Iterator[CheckResult]:
+def report_addresses(examination: Examination) -> Iterator[CheckResult]:
     """Check that the local addresses that reports are sent to exist."""
-    known = Accounts(facts.config)
-    for domain in facts.domains:
-        record = _record(facts, domain)
+    known = Accounts(examination.config)
+    for domain in examination.domains:
+        record = _record(examination, domain)
         wanted = record.reports_to if record is not None else ()
         addresses = {uri.partition(":")[2].partition("!")[0].lower() for uri in wanted}
         try:

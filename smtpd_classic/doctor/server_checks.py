@@ -36,9 +36,9 @@ _PARTIAL_CHAIN = 0x80000  # X509_V_FLAG_PARTIAL_CHAIN: the certificate itself ma
 _OTHER_NAME = 62  # X509_V_ERR_HOSTNAME_MISMATCH
 
 
-def configuration(facts: Examination) -> Iterator[CheckResult]:
+def configuration(examination: Examination) -> Iterator[CheckResult]:
     """Check that the configuration file has no error."""
-    found = check(facts.config)
+    found = check(examination.config)
     errors = [each for each in found if each.is_error]
     if errors:
         yield wrong("configuration", str(errors[0]), "Use “smtpd-classic check”, and correct the file.")
@@ -46,18 +46,18 @@ def configuration(facts: Examination) -> Iterator[CheckResult]:
         yield good("configuration", f"{len(found)} warnings; see “smtpd-classic check”" if found else "without errors")
 
 
-def accounts(facts: Examination) -> Iterator[CheckResult]:
+def accounts(examination: Examination) -> Iterator[CheckResult]:
     """Check that the users and aliases files can be read."""
-    errors = [each for each in Accounts.check(facts.config) if each.is_error]
+    errors = [each for each in Accounts.check(examination.config) if each.is_error]
     if errors:
         yield wrong("accounts", str(errors[0]), "Use “smtpd-classic check”, and correct the file.")
     else:
         yield good("accounts", "the users and aliases files can be read")
 
 
-def listeners(facts: Examination) -> Iterator[CheckResult]:
+def listeners(examination: Examination) -> Iterator[CheckResult]:
     """Check that every listener of the running server takes connections."""
-    status = StatusFile(os.path.join(facts.config.server.run_folder, "status.json")).running()
+    status = StatusFile(os.path.join(examination.config.server.run_folder, "status.json")).running()
     if status is None:
         return  # reported by `daemon`
     for sentence in status.not_listening:
@@ -65,22 +65,22 @@ def listeners(facts: Examination) -> Iterator[CheckResult]:
     for each in status.listening:
         subject = f"listener {each.name} at {each.address}{f' port {each.port}' if each.port else ''}"
         try:
-            facts.reach(_EVERY.get(each.address, each.address), each.port)
+            examination.reach(_EVERY.get(each.address, each.address), each.port)
         except OSError as problem:
             yield wrong(subject, problem.strerror or str(problem), "See the log; restart the server.")
         else:
             yield good(subject, "it takes connections")
 
 
-def port_25_in(facts: Examination) -> Iterator[CheckResult]:
+def port_25_in(examination: Examination) -> Iterator[CheckResult]:
     """Check that other servers have reached this one: a stranger has connected within a day."""
     subject, advice = "port 25 in", "Send a message to this server from elsewhere; open port 25 in the firewall."
     try:
-        line = facts.last_visitor()
+        line = examination.last_visitor()
     except OSError as problem:
         yield unknown(subject, f"the log cannot be read: {problem.strerror or problem}")
         return
-    seen = _seconds_ago(line, facts.clock()) if line else None
+    seen = _seconds_ago(line, examination.clock()) if line else None
     if seen is None or seen > _DAY_S:
         yield unknown(subject, "no other server has connected within 24 hours", advice)
     else:
@@ -103,10 +103,10 @@ def _seconds_ago(line: str, now: float) -> float | None:
     return max(now - then, 0.0)
 
 
-def certificate_name(facts: Examination) -> Iterator[CheckResult]:
+def certificate_name(examination: Examination) -> Iterator[CheckResult]:
     """Check that the certificate is for the name under which mail programs and servers know this one."""
-    server, name = facts.config.server, ascii_domain(facts.config.helo_name)
-    if not facts.config.basic.allow_tls:
+    server, name = examination.config.server, ascii_domain(examination.config.helo_name)
+    if not examination.config.basic.allow_tls:
         return  # reported by `certificate`
     problem = _verified(server.certificate, server.private_key, name, server.certificate)
     if problem is None or (problem and problem[0] != _OTHER_NAME):
@@ -117,12 +117,12 @@ def certificate_name(facts: Examination) -> Iterator[CheckResult]:
         yield good("certificate name", f"it is for {name}")
 
 
-def certificate_chain(facts: Examination) -> Iterator[CheckResult]:
+def certificate_chain(examination: Examination) -> Iterator[CheckResult]:
     """Check that mail programs trust the certificate, and that its chain is complete."""
-    server = facts.config.server
-    if not facts.config.basic.allow_tls:
+    server = examination.config.server
+    if not examination.config.basic.allow_tls:
         return
-    problem = _verified(server.certificate, server.private_key, "", facts.ca_file)
+    problem = _verified(server.certificate, server.private_key, "", examination.ca_file)
     if problem is None:
         return  # reported by `certificate`
     if problem:
@@ -161,10 +161,10 @@ def _verified(certificate: str, key: str, name: str, ca_file: str) -> tuple[int,
     return ()
 
 
-def key_files(facts: Examination) -> Iterator[CheckResult]:
+def key_files(examination: Examination) -> Iterator[CheckResult]:
     """Check that the private DKIM keys are readable by the service user alone."""
-    for domain in facts.domains:
-        folder = os.path.join(facts.store.folder, domain)
+    for domain in examination.domains:
+        folder = os.path.join(examination.store.folder, domain)
         try:
             names = [name for name in os.listdir(folder) if name.endswith(".pem")]
             open_ones = [name for name in names if stat.S_IMODE(os.stat(os.path.join(folder, name)).st_mode) & 0o077]
@@ -178,10 +178,10 @@ def key_files(facts: Examination) -> Iterator[CheckResult]:
             yield good(subject, "the service user alone can read them")
 
 
-def held(facts: Examination) -> Iterator[CheckResult]:
+def held(examination: Examination) -> Iterator[CheckResult]:
     """Report messages that wait for a decision of the administrator."""
     try:
-        number = sum(each.held for each in Spool(facts.config.server.spool_folder).list())
+        number = sum(each.held for each in Spool(examination.config.server.spool_folder).list())
     except (SpoolBroken, OSError) as problem:
         yield unknown("held messages", str(problem))
         return
@@ -193,18 +193,18 @@ def held(facts: Examination) -> Iterator[CheckResult]:
         yield good("held messages", "none")
 
 
-def backup(facts: Examination) -> Iterator[CheckResult]:
+def backup(examination: Examination) -> Iterator[CheckResult]:
     """Check that “smtpd-classic backup” was used not long ago. Other programs may save the server too."""
     subject, advice = "last backup", "Use “smtpd-classic backup FILE” each day, from cron or a timer."
     try:
-        then = last_backup(facts.config.server.spool_folder)
+        then = last_backup(examination.config.server.spool_folder)
     except OSError as problem:
         yield unknown(subject, f"its time cannot be read: {problem.strerror or problem}")
         return
     if then is None:
         yield unknown(subject, "none by “smtpd-classic backup” is known", advice)
         return
-    days = max(facts.clock() - then, 0.0) / _DAY_S
+    days = max(examination.clock() - then, 0.0) / _DAY_S
     if days > _OLD_BACKUP_DAYS:
         yield wrong(subject, f"it was made {days:.0f} days ago", advice)
     else:

@@ -13,12 +13,12 @@ __all__ = ["shared_secrets", "shared_state"]
 _POLICY = "maxmemory-policy"
 
 
-def shared_state(facts: Examination) -> Iterator[CheckResult]:
+def shared_state(examination: Examination) -> Iterator[CheckResult]:
     """Check that the shared state answers in time, and that it never drops counters for lack of memory."""
-    if not facts.config.server.shared_state:
+    if not examination.config.server.shared_state:
         return
     try:
-        shared = unkeyed_shared_state(facts.config)
+        shared = unkeyed_shared_state(examination.config)
     except SecretUnreadable as problem:
         yield wrong("shared state", str(problem), "Correct shared_state_password_file, or the rights of that file.")
         return
@@ -45,11 +45,11 @@ def shared_state(facts: Examination) -> Iterator[CheckResult]:
         shared.close()
 
 
-def shared_secrets(facts: Examination) -> Iterator[CheckResult]:
+def shared_secrets(examination: Examination) -> Iterator[CheckResult]:
     """Check that this server has the secrets of the others."""
-    if not facts.config.server.shared_state:
+    if not examination.config.server.shared_state:
         return
-    problems = shared_state_problems(facts.config, register=False)
+    problems = shared_state_problems(examination.config, register=False)
     errors = [text for text, is_error in problems if is_error]
     if errors:
         yield wrong("shared secrets", errors[0], "Copy srs-secret and approval-secret from a server that has them.")

@@ -16,15 +16,15 @@ _FREE_TERMS = frozenset(("all", "ip4", "ip6"))
 _MOST_COUNTED = 40
 
 
-def spf_terms(facts: Examination) -> Iterator[CheckResult]:
+def spf_terms(examination: Examination) -> Iterator[CheckResult]:
     """Check that no receiver needs more than ten terms that ask DNS, whatever the sender's address is."""
-    for domain in facts.domains:
+    for domain in examination.domains:
         subject = f"SPF terms of {domain}"
-        query = SpfQuery((*facts.public, "192.0.2.0")[0], f"postmaster@{domain}", domain)
-        if check_spf(query, Lookups(facts.resolver)).word in {ResultWord.TEMPERROR, ResultWord.PERMERROR}:
+        query = SpfQuery((*examination.public, "192.0.2.0")[0], f"postmaster@{domain}", domain)
+        if check_spf(query, Lookups(examination.resolver)).word in {ResultWord.TEMPERROR, ResultWord.PERMERROR}:
             continue  # reported by `spf`
         try:
-            number = _terms(domain, Lookups(facts.resolver), 0)
+            number = _terms(domain, Lookups(examination.resolver), 0)
         except DnsFailure as problem:
             yield unknown(subject, str(problem))
             continue
@@ -67,11 +67,11 @@ def _terms(domain: str, lookups: Lookups, so_far: int) -> int:
     return number
 
 
-def spf_end(facts: Examination) -> Iterator[CheckResult]:
+def spf_end(examination: Examination) -> Iterator[CheckResult]:
     """Check that the SPF record does not allow every host to send for the domain."""
-    for domain in facts.domains:
+    for domain in examination.domains:
         try:
-            record = _record(domain, Lookups(facts.resolver))
+            record = _record(domain, Lookups(examination.resolver))
         except (DnsFailure, BadSpfRecord):
             continue  # reported by `spf`
         if record is None:
@@ -86,15 +86,15 @@ def spf_end(facts: Examination) -> Iterator[CheckResult]:
             yield good(subject, "nothing is said about them; ~all or -all would protect the domain")
 
 
-def own_domains(facts: Examination) -> Iterator[CheckResult]:
+def own_domains(examination: Examination) -> Iterator[CheckResult]:
     """Report domains whose forged mail cannot be told from theirs, so that `own_domains` takes no action."""
-    options = facts.config.authentication
+    options = examination.config.authentication
     if not options.check or options.own_domains == "mark":
         return
-    for domain in facts.domains:
+    for domain in examination.domains:
         try:
-            signs = any(key.state == IN_USE for key in facts.store.keys(domain))
-            is_known = signs or bool(spf_records(facts.resolver.txt(domain)))
+            signs = any(key.state == IN_USE for key in examination.store.keys(domain))
+            is_known = signs or bool(spf_records(examination.resolver.txt(domain)))
         except NoSuchDomain:
             is_known = False
         except (KeysUnreadable, DnsFailure):

@@ -9,7 +9,7 @@ from typing import ClassVar
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from smtpd_classic.config import load
-from smtpd_classic.doctor.facts import stored_keys
+from smtpd_classic.doctor.examination import stored_keys
 from smtpd_classic.keys.store import IN_USE
 from tests.bench.ours import Interpreted, Ours
 from tests.bench.peer import DOMAIN

@@ -87,7 +87,7 @@ class Patient:
         )
         config = parse(text, self.folder / "smtpd-classic.conf")
         resolver = FixedResolver(self.mx, self.addresses, txt=self.txt, pointers=self.pointers, ns=self.ns)
-        facts = Examination(
+        examination = Examination(
             config=config,
             resolver=resolver,
             store=self.store,
@@ -104,7 +104,7 @@ class Patient:
             probe_hosts=self.probes,
             lists=self.lists,
         )
-        return examine(facts)
+        return examine(examination)
 
     def examined(self) -> list[tuple[str, str]]:
         """The rows that are not good: subject and state. Those about the machine that runs the test are left out."""

@@ -21,7 +21,7 @@ import pytest
 
 from smtpd_classic.config import load
 from smtpd_classic.doctor import CheckResult, CheckState, examine
-from smtpd_classic.doctor.facts import examination, stored_keys
+from smtpd_classic.doctor.examination import examination_of, stored_keys
 from smtpd_classic.keys.store import IN_USE
 from smtpd_classic.runtime.last_backup import note_backup
 from smtpd_classic.server.self_signed import make_self_signed
@@ -100,7 +100,7 @@ class Network:
         config = load(self.server.file)
         mx = {domain: hosts for domain, hosts in zone.mx.items() if zone.answered(domain)}
         with name_server(self.folder, mx, {}, zone.records(self.failing_port)):
-            return examine(examination(config, stored_keys(config), lists=[LIST]))
+            return examine(examination_of(config, stored_keys(config), lists=[LIST]))
 
     def found(self, zone: Zone) -> Rows:
         """The rows that are not good, by subject. That about the clock of this machine is left out."""
@@ -301,7 +301,7 @@ def test_a_name_that_cannot_be_asked_is_not_wrong(network: Network, name: str, s
 
 def test_without_any_name_server_nothing_of_dns_is_wrong(network: Network) -> None:
     config = load(network.server.file)
-    rows = examine(examination(config, stored_keys(config), lists=[LIST]))
+    rows = examine(examination_of(config, stored_keys(config), lists=[LIST]))
     assert not [each for each in rows if each.state is WRONG]
     assert len([each for each in rows if each.state is UNKNOWN]) >= 10
 

@@ -8,7 +8,7 @@ import pytest
 
 from smtpd_classic.config.kinds import Host
 from smtpd_classic.dns import DnsFailure, DnsResolver, FixedResolver
-from smtpd_classic.doctor.facts import relay_terms
+from smtpd_classic.doctor.examination import relay_terms
 from smtpd_classic.keys.publication import Publication
 from smtpd_classic.keys.ring import KeyRing
 from smtpd_classic.keys.store import KeyStore

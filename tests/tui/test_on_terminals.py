@@ -18,7 +18,7 @@ from typing import NamedTuple
 import pytest
 
 from smtpd_classic.config import load
-from smtpd_classic.doctor.facts import key_store
+from smtpd_classic.doctor.examination import key_store
 from smtpd_classic.keys.store import IN_USE, RETIRED
 from spool import Listed, Spool
 from tests.client.fake_host import FakeHost, certificate, own_ip

@@ -9,7 +9,7 @@ import pytest
 from smtpd_classic.accounts import change_account, list_accounts
 from smtpd_classic.config import load
 from smtpd_classic.config.versions import keep, versions
-from smtpd_classic.doctor.facts import stored_keys
+from smtpd_classic.doctor.examination import stored_keys
 from smtpd_classic.keys.store import IN_USE, RETIRED
 from tests.tui.program import CONFIG, NOW, Tui, made
 

@@ -12,7 +12,7 @@ from smtpd_classic.config.changes import Change, changes
 from smtpd_classic.config.editing import Version, versions
 from smtpd_classic.config.load import content, decoded
 from smtpd_classic.config.schema import SECTIONS
-from smtpd_classic.doctor.facts import stored_keys
+from smtpd_classic.doctor.examination import stored_keys
 from smtpd_classic.keys.store import KeysUnreadable
 
 __all__ = ["ACCOUNT_FILES", "CONFIGURATION", "KEYS", "KeptVersion", "kept_versions"]

@@ -8,7 +8,7 @@ from smtpd_classic.accounts.file_versions import AccountsFile, changes_of_restor
 from smtpd_classic.config import Config, ConfigProblems
 from smtpd_classic.config.editing import Version, restore
 from smtpd_classic.config.load import content, decoded
-from smtpd_classic.doctor.facts import key_store, stored_keys
+from smtpd_classic.doctor.examination import key_store, stored_keys
 from tui.config.config_file import ConfigFile, read_source
 from tui.config.difference import diff_between
 from tui.config.kept_versions import CONFIGURATION, KEYS, KeptVersion, kept_versions

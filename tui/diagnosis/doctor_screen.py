@@ -8,7 +8,7 @@ import urwid
 
 from smtpd_classic.config import Config
 from smtpd_classic.doctor import CHECKS, CheckResult, CheckState
-from smtpd_classic.doctor.facts import examination, records_of, stored_keys
+from smtpd_classic.doctor.examination import examination_of, records_of, stored_keys
 from smtpd_classic.keys.records import DnsRecord, zone_fragment
 from tui.shell.context import AppContext, sentence
 from tui.shell.help_pane import WithHelp
@@ -116,7 +116,7 @@ class DoctorScreen(BaseScreen):
 
     def _work(self, run: int, config: Config) -> None:
         """Make the checks, and pass on the findings of each."""
-        examined = examination(config, stored_keys(config))
+        examined = examination_of(config, stored_keys(config))
         for check in CHECKS:
             found = list(check(examined))
             self._context.background.call(partial(self._found, run, found))

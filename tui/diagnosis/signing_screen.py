@@ -9,7 +9,7 @@ import urwid
 from smtpd_classic.config import Config
 from smtpd_classic.config.kinds import choice
 from smtpd_classic.dns import DnsFailure, DnsResolver
-from smtpd_classic.doctor.facts import (
+from smtpd_classic.doctor.examination import (
     ALGORITHMS,
     algorithm_of,
     is_shown,

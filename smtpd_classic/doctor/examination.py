@@ -1,4 +1,4 @@
-"""The facts about one instance that the doctor, the commands of keys and DNS, and the screens share."""
+"""The data of one instance that the doctor, the commands of keys and DNS, and the screens share."""
 
 import ipaddress
 import re
@@ -28,7 +28,7 @@ __all__ = [
     "ALGORITHMS",
     "BLOCK_LISTS",
     "algorithm_of",
-    "examination",
+    "examination_of",
     "is_shown",
     "key_store",
     "own_addresses",
@@ -156,11 +156,13 @@ def is_shown(resolver: DnsResolver, record: DnsRecord) -> bool:
     return sum(text.startswith(version) for text in texts) == 1
 
 
-def examination(
+def examination_of(
     config: Config, store: KeyStore, probe_hosts: Sequence[str] = (), lists: Sequence[str] = ()
 ) -> Examination:
-    """Return the facts and tools for an examination of this instance. Without `probe_hosts` those of the configuration
-    are probed, or the hosts that took mail last."""
+    """Return the data and tools for an examination of this instance.
+
+    Without `probe_hosts` those of the configuration are probed, or the hosts that took mail last.
+    """
     resolver = DnsResolver(config.server.name_servers)
     return Examination(
         config=config,
