@@ -38,19 +38,20 @@ def author_domain(header: HeaderBlock) -> str:
 def address_in_name(header: HeaderBlock) -> str:
     """Return an address in the display name or a comment of From that is not the author's own; blank for none.
 
-    Many programs show the name alone, so that a reader takes this address for the author.
+    Many programs show the name alone, so that a reader takes this address for the author. A header with several From
+    fields has no author to imitate; it is marked for that.
     """
-    for field in header.fields(b"from")[:1]:
-        value = header.raw[field.value : field.end]
-        if len(value) > _LONGEST_PARSED or (value.count(b"@") < 2 and b"=?" not in value):
-            continue
-        try:
-            found = read_authors(value)
-        except Unreadable:
-            continue
-        own = {each.address.lower() for each in found.addresses}
-        return next((name for name in found.display_names if name.lower() not in own), "")
-    return ""
+    if header.count(b"from") != 1:
+        return ""
+    value = b"".join(header.raw[field.value : field.end] for field in header.fields(b"from"))
+    if len(value) > _LONGEST_PARSED or (value.count(b"@") < 2 and b"=?" not in value):
+        return ""
+    try:
+        found = read_authors(value)
+    except Unreadable:
+        return ""
+    own = {each.address.lower() for each in found.addresses}
+    return next((name for name in found.display_names if name.lower() not in own), "")
 
 
 def _domains(value: bytes) -> set[str]:
