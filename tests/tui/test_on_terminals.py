@@ -254,7 +254,9 @@ def test_suspects_and_the_log_have_dates_and_periods(screen: Screen) -> None:
 
 def test_keys_without_f_keys_do_the_same(screen: Screen) -> None:
     screen.press("ctrl p").shows("Find an option").press("status").shows("screen").press("enter").shows("› Status")
-    screen.go("basic parameters", "Basic Parameters").press("enter", "up", "down", "down").shows("(max_recipients)")
+    screen.press("ctrl p").shows("Find an option").press("max. recipients").shows("Basic Parameters").press("enter")
+    screen.shows("(max_recipients)").press("enter").shows("(over_max_recipients)")
+    screen.press("up", "up", "down").shows("(max_recipients)")
     screen.press("ctrl s").shows("Nothing has been changed.").press("ctrl g").shows("Help and keys")
     screen.close("Help and keys")
 

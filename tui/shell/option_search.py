@@ -23,17 +23,21 @@ _SHOWN = 12
 
 
 def matches(words: str) -> Iterator[tuple[Section, Option]]:
-    """Yield the options that hold all the words; those with them in their label come first."""
+    """Yield the options that hold all the words: in their label, then in their name, then in their description."""
     wanted = words.casefold().split()
-    later: list[tuple[Section, Option]] = []
+    by_name: list[tuple[Section, Option]] = []
+    by_text: list[tuple[Section, Option]] = []
     for section in SECTIONS:
         for option in section.options():
-            label = f"{option.label} {option.name}".casefold()
+            label = option.label.casefold()
             if all(word in label for word in wanted):
                 yield section, option
-            elif all(word in f"{label} {option.doc} {section.tab}".casefold() for word in wanted):
-                later.append((section, option))
-    yield from later
+            elif all(word in f"{label} {option.name}".casefold() for word in wanted):
+                by_name.append((section, option))
+            elif all(word in f"{label} {option.name} {option.doc} {section.tab}".casefold() for word in wanted):
+                by_text.append((section, option))
+    yield from by_name
+    yield from by_text
 
 
 class FoundPlace(NamedTuple):
