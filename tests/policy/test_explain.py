@@ -193,7 +193,7 @@ def test_every_row_of_the_tables_is_shown(tmp_path: Path) -> None:
     shown = [(step.command, step.check) for step in found.steps]
     assert len(shown) == len(CHECKS) + len(CONTENT_CHECKS)
     assert {check for _, check in shown} == {row.option for row in CHECKS} | {row.option for row in CONTENT_CHECKS}
-    outcomes = {(step.command, step.check): step.outcome for step in found.steps}
+    outcomes = {(step.command, step.check): step.outcome for step in reversed(found.steps)}
     assert outcomes["header", "max_hops"] == outcomes["end", "quota"] == "not known before DATA"
     assert outcomes["RCPT", "close_open_relay"] == "joe@example.org is ours: account"
     assert outcomes["VRFY", "allow_vrfy_expn"] == "asked only at VRFY"

@@ -1,6 +1,7 @@
 """The program on a real pseudo-terminal: keys go in as bytes, the screen comes out as a terminal would draw it."""
 
 import os
+import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -73,7 +74,13 @@ class Terminal:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.child.close(force=True)
+        self.close()
+
+    def close(self) -> None:
+        """Hang up, and wait for the end of the program; pexpect waits for a moment only."""
+        self.child.kill(signal.SIGHUP)
+        until(lambda: not self.child.isalive(), 30)
+        self.child.close()
 
     def _read(self) -> None:
         while True:

@@ -34,7 +34,7 @@ class Panel:
         self.terminal.shows("› Status", "F10 Quit")
 
     def close(self) -> None:
-        self.terminal.child.close(force=True)
+        self.terminal.close()
 
     # --- what is to be seen
 
