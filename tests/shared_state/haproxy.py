@@ -19,10 +19,12 @@ PROXIED = "proxied"  # the listener of a node for port 25 of HAProxy; the test i
 
 
 def listen_behind_haproxy(node: Instance) -> None:
-    """Add a listener for HAProxy. Call it before the node starts."""
+    """Add a listener for HAProxy, and let it alone use those for users. Call it before the node starts."""
     node.ports[PROXIED] = free_port()
     values = {"port": str(node.ports[PROXIED]), "address": "127.0.0.1", "proxy_protocol": "127.0.0.1"}
-    node.set_all({(f"listener {PROXIED}", name): value for name, value in values.items()})
+    options = {(f"listener {PROXIED}", name): value for name, value in values.items()}
+    users = {(f"listener {name}", "proxy_protocol"): "127.0.0.1" for name in ("submission", "submissions")}
+    node.set_all(options | users)
 
 
 class HaProxy:

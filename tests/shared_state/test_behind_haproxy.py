@@ -1,26 +1,51 @@
-"""Two servers behind HAProxy with the shipped file, and one Redis."""
+"""Two servers behind HAProxy with the shipped files, one Redis and one Dovecot, and the loss of each of them."""
 
+import os
+import random
+import re
+import signal
 import smtplib
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
+import pytest
+
+from tests.bench.processes import tree
+from tests.dovecot_lmtp import MailStoreServer, mail_store_server
 from tests.instance import Instance
+from tests.load import Load
 from tests.shared_state.haproxy import HaProxy, listen_behind_haproxy
 from tests.shared_state.redis_server import RedisServer
 from tests.shared_state.test_nodes import SECRETS, folder_for_servers
 from tests.waiting import until
 
-JOE = "joe@example.test"
+JOE, ANN = "joe@example.test", "ann@example.test"
+OWNER = "nobody"
+BACK_S = 5.0
+TOLERANCE_S = 2.0  # a question to Redis every 5 s, checks by HAProxy every 2 s, and a busy machine
+PLAY_S = 60.0
 
 
 class Cluster:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, store: MailStoreServer | None = None) -> None:
         self.redis = RedisServer(folder)
+        self.store = store
         self.nodes = [Instance(folder / name) for name in ("one", "two")]
         for node in self.nodes:
             listen_behind_haproxy(node)
-            node.set("server", "shared_state", self.redis.url)
+            node.set_all(
+                {
+                    ("server", "shared_state"): self.redis.url,
+                    ("server", "mailbox"): "maildir" if store is None else f"lmtp:127.0.0.1:{store.port}",
+                    ("basic", "retry_interval"): "1s",
+                    ("basic", "max_retry_interval"): "1s",
+                    ("basic", "min_free_space"): "1M",
+                    ("remote", "dead_host_time"): "1s",
+                }
+            )
         self.haproxy = HaProxy(folder, self.nodes)
 
     def logs(self) -> str:
@@ -28,12 +53,15 @@ class Cluster:
 
 
 @contextmanager
-def cluster() -> Iterator[Cluster]:
+def cluster(store: MailStoreServer | None = None) -> Iterator[Cluster]:
     with folder_for_servers() as folder, ExitStack() as stack:
-        made = Cluster(folder)
+        made = Cluster(folder, store)
         stack.callback(made.redis.stop)
         made.redis.start()
         one, two = made.nodes
+        for node in made.nodes:
+            added = node.run("user", "add", ANN, "--password-stdin", input=one.password)
+            assert added.returncode == 0, added.stderr
         one.start()
         stack.callback(one.stop)
         for name in SECRETS:
@@ -46,11 +74,11 @@ def cluster() -> Iterator[Cluster]:
         yield made
 
 
-def through(site: Cluster, tag: str, source: str = "127.0.0.1") -> bool:
+def through(site: Cluster, tag: str, source: str = "127.0.0.1", to: str = JOE) -> bool:
     """Send a message through HAProxy; True for the 250."""
     try:
         with smtplib.SMTP("127.0.0.1", site.haproxy.port, "client.test", 5, source_address=(source, 0)) as client:
-            client.sendmail("a@client.test", [JOE], f"Subject: {tag}\r\n\r\nHello.\r\n")
+            client.sendmail("a@client.test", [to], f"Subject: {tag}\r\n\r\nHello.\r\n")
     except (OSError, smtplib.SMTPException):
         return False
     return True
@@ -64,3 +92,90 @@ def test_both_nodes_serve_with_the_address_of_the_client() -> None:
         for node in site.nodes:
             assert "[127.0.0.9]" in node.log()
             assert node.mail(), "HAProxy used one node alone"
+
+
+@pytest.mark.peers
+def test_nothing_is_lost_while_its_neighbours_die_at_random() -> None:
+    """60 seconds of load, in which Redis and HAProxy are killed, Dovecot is stopped, and each comes back."""
+    with mail_store_server({JOE: 0, ANN: 0}, OWNER) as store, cluster(store) as site:
+        load = Load(site.haproxy.port, JOE, 4)
+        load.start()
+        until(lambda: len(load.acknowledged) > 20, 60, site.logs)
+        end, slowest = time.monotonic() + PLAY_S, 0.0
+        neighbours = neighbours_of(site, store)
+        killed: list[str] = []
+        while time.monotonic() < end:
+            name = random.choice(sorted(neighbours))
+            kill, start, is_back = neighbours[name]
+            killed.append(name)
+            kill()
+            time.sleep(random.uniform(0.2, 3.0))
+            start()
+            began, stored = time.monotonic(), mails_in(store)
+            until(partial(is_back, stored), 30, lambda: f"{killed}: {site.logs()[-3000:]}")
+            slowest = max(slowest, time.monotonic() - began)
+        load.stop()
+        until(lambda: all(not queue(node) for node in site.nodes), 60, lambda: str([queue(n) for n in site.nodes]))
+        arrived = subjects(store)
+        print(f"{len(load.acknowledged)} messages, killed {killed}, back after at most {slowest:.1f} s")
+        assert load.acknowledged - arrived == set()
+        assert "status=bounced" not in site.logs()
+        assert re.findall(r"reject: .*: 5\d\d ", site.logs()) == []
+        assert slowest < BACK_S + TOLERANCE_S
+
+
+def queue(node: Instance) -> list[str]:
+    return node.run("queue", "list", "--json").stdout.splitlines()
+
+
+Neighbour = tuple[Callable[[], None], Callable[[], None], Callable[[int], bool]]
+
+
+def neighbours_of(site: Cluster, store: MailStoreServer) -> dict[str, Neighbour]:
+    """The ways to kill and to start each neighbour, and to see that its service is back, from the number of mails that
+    were stored when it started."""
+    return {
+        "redis": (site.redis.kill, site.redis.start, lambda _: all(shares(node) for node in site.nodes)),
+        "dovecot": (store.stop, store.start, lambda stored: mails_in(store) > stored),
+        "haproxy": (site.haproxy.kill, site.haproxy.start, lambda _: through(site, "back", to=ANN)),
+    }
+
+
+def mails_in(store: MailStoreServer) -> int:
+    user, domain = JOE.split("@")
+    return sum(1 for _ in (store.base / "mail" / domain / user / "new").iterdir())
+
+
+def shares(node: Instance) -> bool:
+    return '"state": "down"' not in node.run("status", "--json").stdout
+
+
+@pytest.mark.peers
+def test_the_queue_of_a_node_that_dies_under_load_is_adopted() -> None:
+    """Mail waits on both nodes for Dovecot when one is killed; the other takes over its queue from the disk."""
+    with mail_store_server({JOE: 0, ANN: 0}, OWNER) as store, cluster(store) as site:
+        one, two = site.nodes
+        load = Load(site.haproxy.port, JOE, 4)
+        load.start()
+        until(lambda: len(load.acknowledged) > 50, 60, site.logs)
+        store.stop()
+        until(lambda: len(queue(one)) > 100 and len(queue(two)) > 100, 60, site.logs)
+        assert one.process is not None
+        for pid in tree([one.process.pid]):
+            os.kill(pid, signal.SIGKILL)
+        goal = len(load.acknowledged) + 200
+        until(lambda: len(load.acknowledged) > goal, 60, site.logs)
+        load.stop()
+        adopted = two.run("queue", "adopt", str(one.folder / "spool"))
+        assert adopted.returncode == 0, adopted.stderr
+        store.start()
+        until(lambda: not queue(two), 120, lambda: f"{len(queue(two))} wait: {two.log()[-2000:]}")
+        arrived = subjects(store)
+        print(f"{len(load.acknowledged)} messages: {adopted.stdout}{adopted.stderr}")
+        assert load.acknowledged - arrived == set()
+        assert "status=bounced" not in site.logs()
+        assert queue(one) == []
+
+
+def subjects(store: MailStoreServer) -> set[str]:
+    return {text.partition("Subject: ")[2].partition("\n")[0].strip() for text in store.mail(JOE)}

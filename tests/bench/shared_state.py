@@ -1,0 +1,104 @@
+"""The cost of the shared state: of a counter, and of a recipient whose sender has a limit.
+
+    python -m tests.bench.shared_state [NUMBER]
+
+The same is measured without it. Redis is that of Debian, over a loopback socket.
+"""
+
+import shutil
+import smtplib
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from smtpd_classic.counters import Amount, CounterStore, FileCounterStore
+from smtpd_classic.counters.shared_store import SharedCounterStore
+from smtpd_classic.shared_state import SharedState
+from tests.bench.processes import times
+from tests.instance import Instance
+from tests.shared_state.redis_server import RedisServer
+
+_HOUR_S = 3600.0
+_IN_A_SESSION = 10
+
+
+def main() -> None:
+    number = int(sys.argv[1]) if len(sys.argv) > 1 else 5_000
+    folder = Path(tempfile.mkdtemp(prefix="shared-state-"))
+    folder.chmod(0o755)
+    redis = RedisServer(folder)
+    redis.start()
+    try:
+        _counters(folder, redis, number)
+        _recipients(folder, redis, number)
+    finally:
+        redis.stop()
+        shutil.rmtree(folder)
+
+
+def _counters(folder: Path, redis: RedisServer, number: int) -> None:
+    (folder / "own").mkdir()
+    own = FileCounterStore(str(folder / "own"))
+    shared = SharedState(redis.url, b"x" * 32)
+    shared.ask(lambda client: client.ping())
+    for name, store in (("file", own), ("shared state", SharedCounterStore(shared, own))):
+        wall_us, cpu_us = _taken(store, number)
+        print(f"a counter, {name}: {wall_us:.0f} µs, {cpu_us:.0f} µs of processor time")
+    began = time.perf_counter()
+    for _ in range(number):
+        shared.text("greylist", "a")
+    print(f"a question alone: {(time.perf_counter() - began) * 1e6 / number:.0f} µs")
+    shared.close()
+
+
+def _taken(store: CounterStore, number: int) -> tuple[float, float]:
+    began, worked = time.perf_counter(), time.thread_time()
+    for _ in range(number):
+        store.take("account ann@example.org", [Amount("hour", 1, _HOUR_S)])
+    return (time.perf_counter() - began) * 1e6 / number, (time.thread_time() - worked) * 1e6 / number
+
+
+def _recipients(folder: Path, redis: RedisServer, number: int) -> None:
+    costs = []
+    for name, url in (("alone", ""), ("sharing", redis.url)):
+        node = Instance(folder / name)
+        node.set_all({("server", "shared_state"): url, ("server", "workers"): "1", ("limits", "over_limit"): "refuse"})
+        node.set_all({("remote", "relay_hosts"): "127.0.0.1:9", ("remote", "relay_always"): "yes"})
+        node.set_all({("remote", "look_up_mx"): "no", ("trusted", "hosts"): "127.0.0.1"})
+        node.start()
+        try:
+            costs.append(_cost_us(node, number))
+        finally:
+            node.stop()
+        print(f"a recipient elsewhere, {name}: {costs[-1]:.0f} µs of processor time")
+    print(f"the shared state adds {costs[1] - costs[0]:.0f} µs")
+
+
+def _cost_us(node: Instance, number: int) -> float:
+    """Return the processor time of MAIL, RCPT and RSET of a trusted host, with a limit that is looked at."""
+    assert node.process is not None
+    _ask(node)  # what is imported or opened at first use
+    before = _worked_s(node.process.pid)
+    for _ in range(number // _IN_A_SESSION):
+        _ask(node)
+    return (_worked_s(node.process.pid) - before) * 1e6 / (number // _IN_A_SESSION * _IN_A_SESSION)
+
+
+def _ask(node: Instance) -> None:
+    with smtplib.SMTP("127.0.0.1", node.ports["smtp"], "client.test", 60) as client:
+        client.ehlo()
+        for _ in range(_IN_A_SESSION):
+            client.mail(node.login)
+            code, reply = client.rcpt("bob@away.example")
+            assert code == 250, reply
+            client.rset()
+
+
+def _worked_s(pid: int) -> float:
+    found = times([pid])
+    return found.user + found.system
+
+
+if __name__ == "__main__":
+    main()
