@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from smtpd_classic.accounts import EditRefused, list_accounts
+from smtpd_classic.accounts import Accounts, AccountsUnreadable, EditRefused, list_accounts
 from smtpd_classic.accounts.report_boxes import KEPT_S, report_boxes
 from smtpd_classic.mailstore.expiry import ExpiringFolder, MailExpiry
 from smtpd_classic.services import Services
@@ -28,11 +28,19 @@ def mail_expiry(services: Services) -> MailExpiry:
         for account in accounts:
             if junk_s > 0 and account.junk_maildir != account.folder:
                 yield ExpiringFolder(account.junk_maildir, junk_s, _JUNK)
-        owned = {account.address for account in accounts}
         for box in report_boxes(config).values():
-            if box.address not in owned:
+            if _has_reports(services.accounts, box.address):
                 for path in {box.folder, box.junk_maildir}:
                     yield ExpiringFolder(path, KEPT_S, _REPORTS)
 
     interval_s = min(max(junk_s / _PARTS_OF_THE_TIME, _LEAST_S), _MOST_S) if junk_s > 0 else _MOST_S
     return MailExpiry(folders, interval_s, services.clock, lambda words: log.write("local", words))
+
+
+def _has_reports(accounts: Accounts, address: str) -> bool:
+    """Return True if mail for the address ends in a mailbox of reports, and certainly in no account of that name."""
+    try:
+        found = accounts.find(address)
+    except AccountsUnreadable:
+        return False
+    return found is not None and found.how == "reports"

@@ -74,6 +74,21 @@ def test_reports_are_kept_for_thirty_days(tmp_path: Path) -> None:
     assert "removed 1 messages from the mailboxes of reports: their time is over" in place.log()[-1]
 
 
+@pytest.mark.parametrize(
+    ("users", "aliases"),
+    [
+        (f"{USERS}reports@second.example\n", ALIASES),  # a line that cannot be read
+        (USERS, f"{ALIASES}reports@second.example: joe@example.org\n"),
+    ],
+)
+def test_a_mailbox_that_may_be_of_an_account_is_not_emptied(tmp_path: Path, users: str, aliases: str) -> None:
+    option = "[signing]\ndmarc_reports_to = reports@second.example\n"
+    send(world(tmp_path, option), "reports@second.example")
+    later = world(tmp_path, option, users=users, aliases=aliases)
+    assert mail_expiry_at(later, 31) == 0
+    assert len(later.mailbox("reports@second.example")) == 1
+
+
 def test_a_mailbox_of_reports_has_an_end(tmp_path: Path) -> None:
     place = world(tmp_path)
     send(place, "dmarc-reports@example.org")
