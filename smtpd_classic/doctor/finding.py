@@ -36,7 +36,7 @@ class CheckResult(NamedTuple):
 
 @dataclass(frozen=True)
 class Examination:
-    """The examination and tools of one examination.
+    """The data and tools of one examination.
 
     `banner` returns the greeting of a host at a port, `reach` connects to one, or to a Unix socket if the port is 0;
     both raise OSError, and `banner` also NoSuchDomain or DnsFailure. `public` are the addresses under which other
