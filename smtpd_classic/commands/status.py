@@ -105,6 +105,9 @@ def _neighbour_complaints(found: dict[str, Any]) -> Iterator[tuple[int, str]]:
             yield 1, f"the list {each['zone']} is off"
     if found["shared_state"] and found["shared_state"]["state"] == "down":
         yield 1, "the shared state does not answer"
+    for each in found["dovecot"]:
+        if each["state"] == "down":
+            yield 1, f"the socket {each['path']} of Dovecot does not answer"
 
 
 def _show(config: Config, *, as_json: bool) -> int:

@@ -13,6 +13,7 @@ import pytest
 from smtpd_classic.accounts import Accounts
 from smtpd_classic.cli import main
 from smtpd_classic.config import load
+from smtpd_classic.runtime import Runtime
 from tests.accounts.place import HASH, INI, PASSWORD, Place
 
 LISTENER = "[listener smtp]\nport = 2525\naddress = 127.0.0.1\n"
@@ -297,3 +298,14 @@ def test_a_mistyped_password_changes_nothing(shell: Shell) -> None:
         terminal.expect(pexpect.EOF)
     assert terminal.exitstatus == os.EX_DATAERR
     assert shell.accounts.authenticate("joe", PASSWORD)
+
+
+def test_a_dovecot_that_is_down_is_doubtful_for_monitoring(shell: Shell) -> None:
+    more = "run_folder = run\naccounts = dovecot\nmailbox = lmtp:127.0.0.1:24\n"
+    shell.place.file.write_text(shell.place.file.read_text().replace("[server]\n", f"[server]\n{more}"))
+    config = shell.place.config
+    states = Runtime(config.server.run_folder).dovecot
+    states.report("auth-userdb", "connection refused", 0.0)
+    said = shell("status --check").out
+    assert f"the socket {config.server.dovecot_userdb} of Dovecot does not answer" in said
+    assert config.server.dovecot_auth not in said

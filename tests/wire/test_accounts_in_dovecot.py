@@ -246,6 +246,7 @@ def test_while_dovecot_is_down_clients_come_back(world: World, store: MailStoreS
         status = json.loads(world.command("status", "--json").stdout)["dovecot"]
         assert {each["name"]: each["state"] for each in status} == {"auth-client": "down", "auth-userdb": "down"}
         assert "clients are deferred" in world.command("status").stdout
+        assert "of Dovecot does not answer" in world.command("status", "--check").stdout
         checked = world.command("check")
         assert checked.returncode == os.EX_OK
         assert "the accounts cannot be looked up" in checked.stderr
