@@ -19,6 +19,7 @@ __all__ = [
     "parse_parameters",
     "parse_table",
     "read_postfix",
+    "read_table",
     "words",
 ]
 
@@ -108,10 +109,11 @@ def parse_table(text: str) -> Iterator[tuple[str, str]]:
 
 
 def read_table(name: str) -> str:
-    """Return the text from which a table is made. Raises TableUnreadable."""
-    kind, _, path = name.removeprefix("proxy:").partition(":")
+    """Return the text from which a table is made. Raises TableUnreadable, without the values of “static:user:pass”."""
+    kind, colon, path = name.removeprefix("proxy:").partition(":")
     if kind not in _TEXT_TYPES or not path.startswith("/"):
-        raise TableUnreadable(f"a table of the type {kind} cannot be read here")
+        of_type = f" of the type {kind}" if colon and re.fullmatch("[a-z]+", kind) else ""
+        raise TableUnreadable(f"a table{of_type}{f' ({path})' if path.startswith('/') else ''} cannot be read here")
     try:
         with open(path, encoding="utf-8") as file:
             return file.read()

@@ -30,6 +30,7 @@ _TAKEN = {
     *("smtp_sasl_auth_enable", "smtp_sasl_password_maps", "smtp_tls_security_level", "smtp_tls_wrappermode"),
     "parent_domain_matches_subdomains",
 }
+_SECRET = re.compile(r"_(?:pw|pass|passwd|password)$")
 _TLS_LEVEL = "smtp_tls_security_level"
 _TLS_LEVELS = ("encrypt", "dane-only", "fingerprint", "verify", "secure")
 
@@ -70,7 +71,8 @@ class Translation:
         self._single_values()
         for name, value in self._postfix.written.items():
             if name not in _TAKEN | _NO_COUNTERPART:
-                self._leave(name, f"{value or 'blank'}: not taken over{_ADVICE.get(name, '')}.")
+                shown = "(secret)" if _SECRET.search(name) else value or "blank"
+                self._leave(name, f"{shown}: not taken over{_ADVICE.get(name, '')}.")
 
     def _set(self, source: str, title: str, option: str = "", value: str = "") -> None:
         self.settings.append(Setting(title, option, value, source))
@@ -103,7 +105,7 @@ class Translation:
         try:
             return list(parse_table(self._postfix.read(place)))
         except TableUnreadable as problem:
-            self._leave(name, f"{place}: {problem}.")
+            self._leave(name, f"{problem}.")  # not the place: “static:” and “inline:” hold a password
             return []
 
     def _rows(self, name: str) -> list[tuple[str, str]]:

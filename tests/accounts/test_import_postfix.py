@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 
 from smtpd_classic.accounts import list_aliases
-from smtpd_classic.commands.postfix_files import PostfixConfig, TableUnreadable, parse_parameters, parse_table
+from smtpd_classic.commands.postfix_files import (
+    PostfixConfig,
+    TableUnreadable,
+    parse_parameters,
+    parse_table,
+    read_table,
+)
 from smtpd_classic.commands.postfix_translation import Translation, translate
 from tests.accounts.test_commands import Shell, shell
 from tests.tools import need
@@ -111,6 +117,21 @@ def test_the_relay_comes_with_its_login() -> None:
         "remote/relay_password": "pass:word",
         "remote/relay_auth": "yes",
     }
+
+
+@pytest.mark.parametrize("place", ["static:joe:pass-word", "inline:{[smtp.example.net]=joe:pass-word}"])
+def test_a_password_is_never_printed(place: str) -> None:
+    parameters = {"ldap_bind_pw": "pass-word", "mysql_password": "pass-word", "smtp_sasl_password_maps": place}
+    defaults = {"parent_domain_matches_subdomains": PARENTS}
+    written = {"relayhost": "[smtp.example.net]", "smtp_sasl_auth_enable": "yes", **parameters}
+    found = translate(PostfixConfig(written, defaults, read_table), "example.org")
+    assert {sentence.split(":")[0] for sentence in found.left} == set(parameters)
+    assert "pass-word" not in "\n".join(found.left)
+
+
+def test_a_table_that_cannot_be_read_here_is_named() -> None:
+    with pytest.raises(TableUnreadable, match=r"of the type ldap \(/etc/postfix/ldap\.cf\) cannot"):
+        read_table("proxy:ldap:/etc/postfix/ldap.cf")
 
 
 def test_required_tls_without_a_relay_is_named() -> None:
