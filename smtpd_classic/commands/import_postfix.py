@@ -43,11 +43,25 @@ def import_postfix(path: str, folder: str) -> int:
 def _write_settings(path: str, settings: Sequence[Setting], left: list[str]) -> None:
     """Write the settings in one change of the file; a sentence about each that is refused goes into `left`."""
     edited = Edited(path)
-    refused = [(setting, refusal) for setting in settings if (refusal := _refusal(edited, setting))]
+    wanted = _without_another_relay(edited, settings, left)
+    refused = [(setting, refusal) for setting in wanted if (refusal := _refusal(edited, setting))]
     left.extend(f"{each.source}: {each.option or 'section'} in [{each.title}]: {why}" for each, why in refused)
     if edited.changed:
         print(edited.diff(), end="", file=sys.stderr)
         edited.apply()
+
+
+def _without_another_relay(edited: Edited, settings: Sequence[Setting], left: list[str]) -> Sequence[Setting]:
+    """Return the settings without those of the relay if the file has another one: each would get the other's login."""
+    relay = next((each for each in settings if each.option == "relay_hosts"), None)
+    if relay is None or not edited.is_set(relay.title, relay.option):
+        return settings
+    kind, old = titled_option(relay.title, relay.option).kind, edited.text(relay.title, relay.option)
+    if not old or kind.parse(old) == kind.parse(relay.value):
+        return settings
+    hosts = ", ".join(relay.value.split("\n"))
+    left.append(f"{relay.source}: {hosts}: not taken over; [remote] relay_hosts is {', '.join(old.split())} already.")
+    return [each for each in settings if not each.option.startswith("relay_")]
 
 
 def _refusal(edited: Edited, setting: Setting) -> str:

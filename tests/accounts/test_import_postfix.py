@@ -236,6 +236,18 @@ def test_an_option_that_is_set_stays(shell: Shell, postfix: Path) -> None:
     assert shell.place.config.helo_name == "mx.example.org"
 
 
+def test_another_relay_stays_and_gets_no_login(shell: Shell, postfix: Path) -> None:
+    assert shell("config set remote relay_hosts mine.example").code == 0
+    (postfix / "passwords").write_text("[smtp.example.net]:submission joe:secret\n")
+    login = "smtp_sasl_auth_enable = yes\nsmtp_sasl_password_maps = texthash:$config_directory/passwords\n"
+    (postfix / "main.cf").write_text(MAIN + login)
+    done = shell(f"import postfix {postfix}")
+    assert "relayhost: smtp.example.net:587: not taken over; [remote] relay_hosts is mine.example already." in done.err
+    remote = shell.place.config.remote
+    assert [each.name for each in remote.relay_hosts] == ["mine.example"]
+    assert (remote.relay_always, remote.relay_user, remote.relay_password) == (False, "", "")
+
+
 def test_an_open_relay_is_not_taken_over(shell: Shell, postfix: Path) -> None:
     shell.place.file.write_text(shell.place.file.read_text().replace("address = 127.0.0.1\n", ""))
     (postfix / "main.cf").write_text(MAIN.replace("192.168.7.0/24", "0.0.0.0/0"))
