@@ -1,7 +1,9 @@
 """The example files for larger sites, loaded by the programs that they are for."""
 
+import os
 import re
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -84,6 +86,19 @@ def test_the_services_have_the_volumes_ports_and_secrets_of_the_file() -> None:
     assert used == set(found["volumes"])
     assert {each for service in found["services"].values() for each in service["secrets"]} == set(found["secrets"])
     assert (EXAMPLES / mail["build"]["context"] / mail["build"]["dockerfile"]).resolve() == ROOT / "Containerfile"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the process must belong to another user")
+def test_root_may_send_signals_to_the_service_user() -> None:
+    """A stop by “init: true”, and “smtpd-classic reload”, are signals of root to a process of another user."""
+    kept = ",".join(f"+{each.lower()}" for each in compose()["services"]["mail"]["cap_add"])
+    rights = ["--no-new-privs", "--inh-caps=-all", f"--bounding-set=-all,{kept}"]
+    with subprocess.Popen(["sleep", "60"], user=65534) as server:
+        try:
+            run(need("setpriv"), *rights, "sh", "-c", f"kill {server.pid}")
+            assert server.wait(10) == -signal.SIGTERM
+        finally:
+            server.kill()
 
 
 def test_the_container_copies_only_files_that_go_along() -> None:
