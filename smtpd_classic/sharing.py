@@ -10,6 +10,7 @@ from smtpd_classic.counters import CounterStore, FileCounterStore
 from smtpd_classic.counters.shared_store import SharedCounterStore
 from smtpd_classic.runtime import Runtime
 from smtpd_classic.shared_state import SharedState, SharedStateDown
+from smtpd_classic.shared_state.host_names import HostNames
 from smtpd_classic.shared_state.secrets import SECRETS, SecretMismatch, compare_secret
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "unkeyed_shared_state",
 ]
 
+_PATIENCE_S = 2.0
 NAME = "shared_state"  # in the states of the run folder
 
 
@@ -28,11 +30,16 @@ def unkeyed_shared_state(config: Config) -> SharedState:
     """Return the shared state of a configuration that has one, to ask for facts about it. Raises SecretUnreadable."""
     server = config.server
     password = read_secret(server.shared_state_password_file) if server.shared_state_password_file else ""
-    return SharedState(server.shared_state, b"", password=password)
+    return SharedState(server.shared_state, b"", password=password, names=HostNames(patience_s=_PATIENCE_S))
 
 
-def shared_state_for(config: Config, runtime: Runtime, say: Callable[[str], None]) -> SharedState | None:
-    """Return the shared state; None if the configuration has none, or its secrets cannot be read, which `say` tells."""
+def shared_state_for(
+    config: Config, runtime: Runtime, say: Callable[[str], None], *, in_command: bool = False
+) -> SharedState | None:
+    """Return the shared state; None if the configuration has none, or its secrets cannot be read, which `say` tells.
+
+    A command waits longer for the name of its host than a session of a client may.
+    """
     server = config.server
     if not server.shared_state:
         return None
@@ -48,6 +55,7 @@ def shared_state_for(config: Config, runtime: Runtime, say: Callable[[str], None
         password=password,
         report=lambda reason, took_s: runtime.shared_state.report(NAME, reason, took_s),
         say=say,
+        names=HostNames(patience_s=_PATIENCE_S if in_command else 0.0),
     )
 
 

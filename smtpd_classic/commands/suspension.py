@@ -39,7 +39,8 @@ def shared_state_of(config: Config) -> SharedState | None:
         drop(service_user(config.server.user))
     except PrivilegeProblem as problem:
         raise Refused(str(problem), os.EX_NOUSER) from None
-    return shared_state_for(config, Runtime(config.server.run_folder), lambda said: print(said, file=sys.stderr))
+    runtime = Runtime(config.server.run_folder)
+    return shared_state_for(config, runtime, lambda said: print(said, file=sys.stderr), in_command=True)
 
 
 def _suspend(config: Config, args: argparse.Namespace) -> int:

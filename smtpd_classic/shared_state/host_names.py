@@ -26,10 +26,15 @@ class _Known:
 
 @dataclass(slots=True)
 class HostNames:
-    """The addresses of names, kept for a minute; older ones are used until a look-up has new ones."""
+    """The addresses of names, kept for a minute; older ones are used until a look-up has new ones.
+
+    `patience_s` is the time that a connection may take at least. A command that connects once needs it for the look-up:
+    unlike a server it has no next question, for which the addresses are known.
+    """
 
     look_up: Callable[..., _Addresses] = socket.getaddrinfo
     clock: Callable[[], float] = time.monotonic
+    patience_s: float = 0.0
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _known: dict[tuple[str, int], _Known] = field(default_factory=dict)
 
@@ -69,10 +74,11 @@ class HostNames:
 
 
 def connect(names: HostNames, host: str, port: int, deadline_s: float) -> socket.socket:
-    """Return a connection to the first address that answers; all of it within `deadline_s`. Raises OSError."""
-    end = time.monotonic() + deadline_s
+    """Return a connection to the first address that answers, within `deadline_s` or the patience. Raises OSError."""
+    within_s = max(deadline_s, names.patience_s)
+    end = time.monotonic() + within_s
     problem: OSError = OSError(f"the name {host} has no address")
-    for family, kind, protocol, _, address in names.addresses(host, port, deadline_s):
+    for family, kind, protocol, _, address in names.addresses(host, port, within_s):
         made = socket.socket(family, kind, protocol)
         try:
             made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -74,6 +74,19 @@ def test_a_name_that_is_not_resolved_costs_one_deadline(server: RedisServer) -> 
         state.close()
 
 
+def test_a_command_waits_for_a_name_that_is_slow(server: RedisServer) -> None:
+    names = Names()
+    answer = threading.Timer(0.2, names.answers.set)
+    answer.start()
+    patient = HostNames(names.look_up, patience_s=10.0)
+    state = SharedState(f"redis://redis.test:{server.port}/0", b"x", password=SECRET, names=patient)
+    try:
+        assert is_up(state)
+    finally:
+        answer.join()
+        state.close()
+
+
 def is_up(state: SharedState) -> bool:
     try:
         state.keep("greylist", "a", "b", 60)
