@@ -141,7 +141,7 @@ def _list(config: Config, args: argparse.Namespace) -> int:
 
 
 def _shown(account: Account) -> dict[str, Any]:
-    """All but the hash, of which only the scheme is anybody's business."""
+    """Return the fields for JSON. Of the hash they have the scheme alone."""
     fields = asdict(account)
     del fields["forward_only"]  # `forwarding` has it, with the targets
     del fields["junk_maildir"]

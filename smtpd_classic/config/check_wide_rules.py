@@ -32,6 +32,7 @@ _DEALS_WITH = frozenset({"junk", "refuse", "hold", "redirect"})
 
 
 def filter_rules_do_not_match_everything(config: Config) -> Iterator[Finding]:
+    """Warn about rules for every message, and about rules for a whole local domain."""
     for each in config.filter_rules:
         title = f"filter-rule {each.name}"
         reason = _matches_everything(each, config)
@@ -108,7 +109,7 @@ def _whole_domain(rule: FilterRule, config: Config) -> str:
 
 
 def patterns_spare_the_large_providers(config: Config) -> Iterator[Finding]:
-    """A pattern that matches two of them, such as `.com`, was hardly meant."""
+    """Warn about a pattern that matches two large providers, as `.com` does."""
     options = config.filter
     for option, patterns, names in (
         ("refuse_senders", options.refuse_senders, _LARGE_PROVIDERS),
@@ -134,7 +135,7 @@ def _matches(pattern: str, text: str) -> bool:
 
 
 def messages_of_the_usual_size_are_accepted(config: Config) -> Iterator[Finding]:
-    """RFC 5321 4.5.3.1.7: a server takes at least 64K octets. A number without its M is a number of octets."""
+    """Warn about limits under 64K octets (RFC 5321 4.5.3.1.7): a number without its M is a number of octets."""
     for option in ("max_message_size", "max_incoming_size", "max_outgoing_size"):
         size = getattr(config.basic, option)
         if 0 < size < _LEAST_LIMIT:
