@@ -44,7 +44,11 @@ def _write_settings(path: str, settings: Sequence[Setting], left: list[str]) -> 
     """Write the settings in one change of the file; a sentence about each that is refused goes into `left`."""
     edited = Edited(path)
     wanted = _without_another_relay(edited, settings, left)
-    refused = [(setting, refusal) for setting in wanted if (refusal := _refusal(edited, setting))]
+    known = _errors(edited)
+    refused = [(setting, refusal) for setting in wanted if (refusal := _written(edited, setting))]
+    if set(_errors(edited)) - set(known):  # one of them is wrong: each is tried alone, which takes long
+        edited = Edited(path)
+        refused = [(setting, refusal) for setting in wanted if (refusal := _refusal(edited, setting))]
     left.extend(f"{each.source}: {each.option or 'section'} in [{each.title}]: {why}" for each, why in refused)
     if edited.changed:
         print(edited.diff(), end="", file=sys.stderr)
@@ -65,24 +69,36 @@ def _without_another_relay(edited: Edited, settings: Sequence[Setting], left: li
 
 
 def _refusal(edited: Edited, setting: Setting) -> str:
-    """Write a setting. Return the reason if nothing was written. An option that is set stays, but a list grows."""
-    known, had_section = _errors(edited), edited.has(setting.title)
-    old = ""
+    """Write a setting, unless the file is wrong with it. Return the reason if nothing was written."""
+    known = _errors(edited)
     try:
-        if not setting.option:
-            if not had_section:
-                edited.add(setting.title)
-        elif edited.is_set(setting.title, setting.option):
-            old = edited.text(setting.title, setting.option)
-            edited.set(setting.title, setting.option, _combined(setting, old))
-        else:
-            edited.set(setting.title, setting.option, setting.value)
+        had_section = edited.has(setting.title)
+        is_set = bool(setting.option) and edited.is_set(setting.title, setting.option)
+        old = edited.text(setting.title, setting.option) if is_set else ""
     except ValueError as problem:
         return str(problem)
+    if refusal := _written(edited, setting):
+        return refusal
     news = [each for each in _errors(edited) if each not in known]
     if news:
         _take_back(edited, setting, old, had_section)
     return news[0] if news else ""
+
+
+def _written(edited: Edited, setting: Setting) -> str:
+    """Write a setting. Return the reason if it cannot be written. An option that is set stays, but a list grows."""
+    title, option, value = setting.title, setting.option, setting.value
+    try:
+        if not option:
+            if not edited.has(title):
+                edited.add(title)
+        elif edited.is_set(title, option):
+            edited.set(title, option, _combined(setting, edited.text(title, option)))
+        else:
+            edited.set(title, option, value)
+    except ValueError as problem:
+        return str(problem)
+    return ""
 
 
 def _combined(setting: Setting, old: str) -> str:

@@ -257,6 +257,19 @@ def test_an_open_relay_is_not_taken_over(shell: Shell, postfix: Path) -> None:
     assert shell.place.config.helo_name == "mail.example.org"
 
 
+@pytest.mark.parametrize("networks", ["192.0.2.0/24", "0.0.0.0/0"])
+def test_a_name_that_is_no_domain_is_named(shell: Shell, postfix: Path, networks: str) -> None:
+    """The second network is refused, so that each setting is tried alone."""
+    shell.place.file.write_text(shell.place.file.read_text().replace("address = 127.0.0.1\n", ""))
+    (postfix / "main.cf").write_text(MAIN.replace("192.168.7.0/24", networks))
+    (postfix / "transport").write_text("a]b smtp:[192.0.2.5]\nc.example :[192.0.2.7]\n")
+    done = shell(f"import postfix {postfix}")
+    assert "transport_maps: hosts in [direct a]b]: “a]b” is not a domain name" in done.err
+    assert done.code == 0
+    assert "c.example" in {each.name for each in shell.place.config.direct_domains}
+    assert bool(shell.place.config.trusted.hosts) == (networks != "0.0.0.0/0")
+
+
 def test_a_folder_without_postfix_changes_nothing(shell: Shell, tmp_path: Path) -> None:
     need("postconf")
     before = shell.place.file.read_bytes()
