@@ -13,6 +13,7 @@ import yaml
 from redis import Redis
 from redis.exceptions import RedisError
 
+from smtpd_classic.config.editing import Edited
 from tests.instance import free_port
 from tests.tools import need
 from tests.waiting import until
@@ -52,6 +53,18 @@ def test_redis_and_valkey_never_drop_a_counter(program: str, tmp_path: Path) -> 
             client.close()
         finally:
             process.terminate()
+
+
+def test_the_steps_for_the_shared_state_give_the_password_that_redis_wants() -> None:
+    assert re.search("^requirepass ", (EXAMPLES / "redis.conf").read_text(encoding="utf-8"), re.M)
+    commands = re.findall(
+        r"`smtpd-classic config set (\S+) (\S+) (\S+)`", (ROOT / "README.md").read_text(encoding="utf-8")
+    )
+    edited = Edited(ROOT / "conf" / "smtpd-classic.conf")
+    for section, name, value in commands:
+        edited.set(section, name, value)
+    assert edited.text("server", "shared_state").startswith("redis://")
+    assert edited.text("server", "shared_state_password_file") == "redis-password"
 
 
 def answers(client: Redis) -> bool:
