@@ -3,7 +3,7 @@
 The new content is written beside the old file, synced, and renamed over it; then the folder is synced, so that the new
 name is durable too. Every failure before the rename removes the new file and leaves the old one as it was. A process
 that was killed on the way leaves its draft; the next replacement in the folder removes drafts that are an hour old.
-Files that need no sync are replaced by their own modules, with drafts of the same name, which the server sweeps.
+`replace_text` does without the syncs. Modules with drafts of their own name them by `draft_of`; the server sweeps them.
 """
 
 import os
@@ -15,7 +15,7 @@ from contextlib import suppress
 
 from smtpd_classic.durable import sync_folder, write_all
 
-__all__ = ["draft_of", "replace", "sweep"]
+__all__ = ["draft_of", "replace", "replace_text", "sweep"]
 
 _DRAFT = re.compile(r"\..+\.[0-9a-f]{16}")
 _DRAFT_AGE_S = 3600.0
@@ -26,6 +26,19 @@ def draft_of(path: str) -> str:
     """Return a new name beside the file, for a draft that `sweep` removes if its process is killed."""
     folder, name = os.path.split(path)
     return os.path.join(folder, f".{name[:200]}.{secrets.token_hex(8)}")
+
+
+def replace_text(path: str, text: str) -> None:
+    """Replace a file without a sync: a power cut may lose it. Raises OSError, and leaves no draft then."""
+    draft = draft_of(path)
+    try:
+        with open(draft, "w", encoding="utf-8", errors="surrogateescape") as file:
+            file.write(text)
+        os.replace(draft, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(draft)
+        raise
 
 
 def replace(path: str | os.PathLike[str], data: bytes) -> None:

@@ -1,8 +1,10 @@
 """Files that are replaced in one step: a process killed on the way leaves a draft that is swept."""
 
 import os
+import resource
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -68,6 +70,18 @@ def test_a_writer_that_is_killed_leaves_a_draft_that_is_swept(tmp_path: Path, wr
     for path in left:
         atomic_file.sweep(str(path.parent), now=path.stat().st_mtime + HOURS)
     assert not any(path.exists() for path in left)
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+def test_a_writer_whose_disk_is_full_leaves_no_draft(tmp_path: Path, writer: str) -> None:
+    child = os.fork()
+    if not child:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # no file may get an octet
+        with suppress(OSError):
+            WRITERS[writer](tmp_path)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 def test_a_start_sweeps_the_drafts_in_the_folders_of_the_server() -> None:

@@ -6,11 +6,11 @@ a time.
 """
 
 import json
-import os
 import threading
 from collections.abc import Callable, Hashable, Iterable
+from contextlib import suppress
 
-from smtpd_classic.atomic_file import draft_of
+from smtpd_classic.atomic_file import replace_text
 from smtpd_classic.client.transport import Peer
 from smtpd_classic.runtime.hosts import HostMark
 
@@ -131,13 +131,8 @@ class Health:
                 for key, mark in self._marks.items()
                 if mark.since <= now < mark.until
             }
-        temporary = draft_of(path)
-        try:
-            with open(temporary, "w", encoding="utf-8") as file:
-                json.dump(list(found.values())[:1000], file)
-            os.replace(temporary, path)
-        except OSError:
-            return
+        with suppress(OSError):
+            replace_text(path, json.dumps(list(found.values())[:1000]))
 
     def _mark(self, key: tuple[str, int]) -> HostMark | None:
         mark = self._marks.get(key)

@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from typing import TypeVar
 
-from smtpd_classic.atomic_file import draft_of
+from smtpd_classic.atomic_file import draft_of, replace_text
 from smtpd_classic.counters.group_counters import NO_NUMBER, GroupCounters, TableFull
 from smtpd_classic.counters.store import Amount, Number, Seen, Taken
 from smtpd_classic.counters.table import (
@@ -90,10 +90,7 @@ class FileCounterStore:
         """Keep a short text. Raises OSError."""
         path = self._text_path(group, name)
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-        draft = draft_of(path)
-        with open(draft, "w", encoding="utf-8", errors="surrogateescape") as file:
-            file.write(text)
-        os.replace(draft, path)
+        replace_text(path, text)
 
     def text(self, group: str, name: str) -> str:
         """Return a text; blank if there is none."""
@@ -171,7 +168,12 @@ class FileCounterStore:
     def _draft(self, slots: int) -> tuple[str, int]:
         draft = draft_of(self._path)
         descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        write_empty(descriptor, slots)
+        try:
+            write_empty(descriptor, slots)
+        except BaseException:
+            os.close(descriptor)
+            os.unlink(draft)
+            raise
         return draft, descriptor
 
     def _enlarge(self, need: int) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple
 
-from smtpd_classic.atomic_file import draft_of
+from smtpd_classic.atomic_file import replace_text
 
 __all__ = ["NeighbourState", "NeighbourStates"]
 
@@ -90,7 +90,4 @@ class NeighbourStates:
         path = os.path.join(self._folder, state.name)
         with suppress(OSError):
             os.makedirs(self._folder, mode=0o755, exist_ok=True)
-            draft = draft_of(path)
-            with open(draft, "w", encoding="utf-8") as file:
-                json.dump(state._asdict(), file)
-            os.replace(draft, path)
+            replace_text(path, json.dumps(state._asdict()))

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from filelock import lock_descriptor, unlock_descriptor
 
-from smtpd_classic.atomic_file import draft_of
+from smtpd_classic.atomic_file import replace_text
 from smtpd_classic.runtime.blocks import Block, Blocks
 from smtpd_classic.shared_state import SharedState, SharedStateDown, scripts
 
@@ -142,11 +142,7 @@ class SharedBlocks:
             return {}
 
     def _keep(self, blocks: dict[str, float]) -> None:
-        path = os.path.join(self._folder, "shared-blocks.json")
-        draft = draft_of(path)
-        with open(draft, "w", encoding="utf-8") as file:
-            json.dump(blocks, file)
-        os.replace(draft, path)
+        replace_text(os.path.join(self._folder, "shared-blocks.json"), json.dumps(blocks))
 
 
 def _same(one: float, other: float) -> bool:

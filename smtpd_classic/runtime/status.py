@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from smtpd_classic.atomic_file import draft_of
+from smtpd_classic.atomic_file import replace_text
 
 __all__ = ["DaemonStatus", "Listening", "StatusFile", "own_status", "places"]
 
@@ -68,11 +68,7 @@ class StatusFile:
 
     def write(self, status: DaemonStatus) -> None:
         """Replace the file. Raises OSError. No sync: after a power cut there is no daemon to tell about."""
-        temporary = draft_of(self.path)
-        with open(temporary, "w", encoding="utf-8") as file:
-            json.dump(asdict(status), file, indent=1)
-            file.write("\n")
-        os.replace(temporary, self.path)
+        replace_text(self.path, f"{json.dumps(asdict(status), indent=1)}\n")
 
     def read(self) -> DaemonStatus | None:
         """The last status written; None when there is none that can be read."""
