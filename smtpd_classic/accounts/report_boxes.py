@@ -21,12 +21,20 @@ _LARGEST = 64 << 20  # all reports of a mailbox together: strangers fill it
 
 def dmarc_reports_to(config: Config, domain: str) -> str:
     """Return the address for DMARC reports about a domain."""
-    return config.signing.dmarc_reports_to or _usual(_DMARC, domain, domain_table(config))
+    return _dmarc(config, domain, domain_table(config))
 
 
 def tls_reports_to(config: Config, domain: str) -> str:
     """Return the address for TLS reports about a domain."""
-    return config.signing.tls_reports_to or _usual(_TLS, domain, domain_table(config))
+    return _tls(config, domain, domain_table(config))
+
+
+def _dmarc(config: Config, domain: str, table: DomainTable) -> str:
+    return config.signing.dmarc_reports_to or _usual(_DMARC, domain, table)
+
+
+def _tls(config: Config, domain: str, table: DomainTable) -> str:
+    return config.signing.tls_reports_to or _usual(_TLS, domain, table)
 
 
 def _usual(name: str, domain: str, table: DomainTable) -> str:
@@ -37,7 +45,7 @@ def _usual(name: str, domain: str, table: DomainTable) -> str:
 def report_boxes(config: Config) -> dict[str, Account]:
     """Return the mailboxes of reports by their canonical addresses."""
     table = domain_table(config)
-    wanted = [each for name in table.names for each in (dmarc_reports_to(config, name), tls_reports_to(config, name))]
+    wanted = [each for name in table.names for each in (_dmarc(config, name, table), _tls(config, name, table))]
     found: dict[str, Account] = {}
     for address in map(table.canonical, wanted):
         local, domain = split_address(address)

@@ -51,6 +51,14 @@ def test_an_account_or_an_alias_of_the_name_comes_first(tmp_path: Path) -> None:
     assert len(place.mailbox("tls-reports@example.org")) == 1
 
 
+def test_many_domains_cost_no_more_than_each_of_them(tmp_path: Path) -> None:
+    domains = "".join(f"[domain d{number}.example]\n" for number in range(600))
+    config = parse(CONFIG.format(folder=tmp_path) + domains, tmp_path / "smtpd-classic.conf")
+    began = time.process_time()
+    assert len(report_boxes(config)) > 1200
+    assert time.process_time() - began < 0.3
+
+
 def test_an_address_of_the_option_is_such_a_mailbox_too(tmp_path: Path) -> None:
     place = world(tmp_path, "[signing]\ndmarc_reports_to = reports@second.example\ntls_reports_to = x@far.example\n")
     assert set(report_boxes(place.config)) == {"reports@second.example"}
