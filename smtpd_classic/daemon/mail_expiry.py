@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from smtpd_classic.accounts import Accounts, AccountsUnreadable, EditRefused, list_accounts
+from smtpd_classic.accounts import AccountsUnreadable, EditRefused, list_accounts
 from smtpd_classic.accounts.report_boxes import KEPT_S, report_boxes
 from smtpd_classic.mailstore.expiry import ExpiringFolder, MailExpiry
 from smtpd_classic.services import Services
@@ -29,7 +29,7 @@ def mail_expiry(services: Services) -> MailExpiry:
             if junk_s > 0 and account.junk_maildir != account.folder:
                 yield ExpiringFolder(account.junk_maildir, junk_s, _JUNK)
         for box in report_boxes(config).values():
-            if _has_reports(services.accounts, box.address):
+            if _takes_reports(services, box.address):
                 for path in {box.folder, box.junk_maildir}:
                     yield ExpiringFolder(path, KEPT_S, _REPORTS)
 
@@ -37,10 +37,12 @@ def mail_expiry(services: Services) -> MailExpiry:
     return MailExpiry(folders, interval_s, services.clock, lambda words: log.write("local", words))
 
 
-def _has_reports(accounts: Accounts, address: str) -> bool:
-    """Return True if mail for the address ends in a mailbox of reports, and certainly in no account of that name."""
+def _takes_reports(services: Services, address: str) -> bool:
+    """Return True if the address leads to a mailbox of reports, and to no account, in the users file that is in force:
+    a file on the disk from which a line is missing must not cost an account its mail.
+    """
     try:
-        found = accounts.find(address)
+        found = services.accounts.find(address)
     except AccountsUnreadable:
         return False
     return found is not None and found.how == "reports"

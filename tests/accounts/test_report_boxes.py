@@ -97,6 +97,15 @@ def test_a_mailbox_that_may_be_of_an_account_is_not_emptied(tmp_path: Path, user
     assert len(later.mailbox("reports@second.example")) == 1
 
 
+@pytest.mark.parametrize("left", ["", f"{USERS}tls-reports@exam"], ids=["empty", "a half line"])
+def test_a_users_file_that_has_lost_its_accounts_costs_them_no_mail(tmp_path: Path, left: str) -> None:
+    place = world(tmp_path, users=f"{USERS}tls-reports@example.org:{{PLAIN}}x::::::\n")
+    send(place, "tls-reports@example.org")
+    (tmp_path / "users").write_text(left)
+    assert mail_expiry_at(place, 31) == 0
+    assert len(place.mailbox("tls-reports@example.org")) == 1
+
+
 def test_a_mailbox_of_reports_has_an_end(tmp_path: Path) -> None:
     place = world(tmp_path)
     send(place, "dmarc-reports@example.org")
