@@ -214,6 +214,7 @@ class IncomingMessage:
         if self._room:
             fields = self._fields()
             destination.fill(self._fields_at, fields[:-1] + b" " * (self._room - len(fields)) + b"\n")
+        copies = archive_parts(self._transaction, header) if self._apart else []  # may raise, so before the count
         division = Division(self._services, self._journal, self._transaction, destination, self._recipients, parts)
         if self._junk:
             division.keep_junk_here(self._kept)
@@ -224,7 +225,6 @@ class IncomingMessage:
             self.refused(refusal)
             return refusal
         self._recipients, parts = division.recipients, division.parts
-        copies = archive_parts(self._transaction, header) if self._apart else []
         if parts or copies:
             assert isinstance(destination, QueueDestination)
             destination.add_parts(self._written, parts + copies)

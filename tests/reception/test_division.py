@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from smtpd_classic.policy.sending_limits import HOUR, group_of
 from spool import Entry, State
 from tests.reception.world import NOON, PASSWORD, World, world
 
@@ -118,3 +119,16 @@ def test_a_copy_of_a_group_knows_its_author(tmp_path: Path) -> None:
     }
     hold = "waiting for approval: sales"
     assert found == {("afar-bounces@example.org", JOE, JOE, hold), (JOE, "", JOE, hold)}
+
+
+def test_a_message_that_cannot_be_archived_is_deferred_and_not_counted(tmp_path: Path) -> None:
+    here = world(tmp_path, f"[archive]\noutgoing = {ANN}\n")
+    secret = Path(here.config.server.spool_folder, "srs-secret")
+    secret.write_text("short")
+    assert send(here, "x", FRIEND, login=JOE).startswith("451")
+    assert not here.queue()
+    group = group_of(JOE, "")
+    assert here.services.counters.numbers(group, [HOUR])[HOUR].value == 0
+    secret.unlink()
+    assert send(here, "x", FRIEND, login=JOE).startswith("250")
+    assert here.services.counters.numbers(group, [HOUR])[HOUR].value == 1
