@@ -42,11 +42,11 @@ _HEX = frozenset("0123456789abcdef")
 
 
 class CorruptMaildropFile(Exception):
-    """It is no message; the text says why."""
+    """Raised for a file that is no message; `str()` gives the reason."""
 
 
 class BlankMaildropFile(CorruptMaildropFile):
-    """A power cut has left the file empty or full of NUL: its writer had not come to its end."""
+    """Raised for a file that a power cut has left empty or full of NUL, before its writer had finished."""
 
 
 class MaildropMessage(NamedTuple):
@@ -171,7 +171,7 @@ class _Section:
         self.size = size
 
     def read(self, offset: int, size: int) -> bytes:
-        """Raises Garbage when the file has become shorter, for its owner may still write to it."""
+        """Return octets of the message. Raises CorruptMaildropFile if the owner has made the file shorter meanwhile."""
         wanted = max(0, min(size, self.size - offset))
         data = b""
         while len(data) < wanted:
@@ -183,7 +183,7 @@ class _Section:
 
 
 def read(fd: int) -> MaildropMessage:
-    """The letter in an open file, as long as that stays open. Raises Garbage or OSError."""
+    """Return the message in an open file, as long as that stays open. Raises CorruptMaildropFile or OSError."""
     sender, uid, size = "", -1, -1
     recipients: list[str] = []
     others = {"name": "", "notify": "", "ret": "", "envid": "", "body": ""}
