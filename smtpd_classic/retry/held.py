@@ -188,7 +188,8 @@ class HeldMessages:
                 self.context.journal.returned(claim.entry, said)
                 claim.remove()
             elif result is NoticeResult.HOLD:
-                claim.record(claim.state.on_hold(Hold(UNDELIVERABLE, since=now)))
+                # The decision is carried out: with it, the next look would return the message again.
+                claim.record(replace(claim.state, decision="").on_hold(Hold(UNDELIVERABLE, since=now)))
         except (SpoolBroken, SpoolFull) as problem:
             self.context.journal.warning(claim.entry.queue_id, str(problem))
 

@@ -201,6 +201,25 @@ def test_a_notice_that_cannot_be_returned_is_held_for_good(tmp_path: Path) -> No
         assert world.queue() == [queue_id]
 
 
+def test_a_refused_message_that_cannot_be_returned_is_held_for_good(tmp_path: Path) -> None:
+    """The refusal is carried out once: the message stays as it is, and a release does not call it refused."""
+    aliases = "postmaster: chief@example.org\n"
+    with running(tmp_path, FakeHost(), aliases=aliases) as world:
+        queue_id = put(world, Hold(APPROVAL, "sales"), "chief@example.org", sender="", here=True)
+        when_free(lambda: world.spool.decide(queue_id, JOE, approved=False, now=world.clock.now))
+        assert world.services.runtime.wake(queue_id)
+
+        def hold() -> Hold | None:
+            state = world.state(queue_id)
+            return state.hold if state is not None else None
+
+        until(lambda: (found := hold()) is not None and found.reason == UNDELIVERABLE, explain=world.log)
+        state = world.state(queue_id)
+        assert state is not None
+        assert not state.decision
+        assert not state.released(world.clock.now).decision
+
+
 def test_a_release_counts_the_recipients_elsewhere_alone(tmp_path: Path) -> None:
     with running(tmp_path, FakeHost()) as world:
         queue_id = put(world, Hold(APPROVAL, "sales"), JOE, BOB, here=True)
