@@ -22,11 +22,11 @@ class Child:
 
     @property
     def lasting(self) -> bool:
-        """Whether it is one of those to have, and not about to end."""
+        """Return True if another has to take its place when it ends."""
         return self.role != "sweeper" and not self.kill_at
 
     def heard(self, deadline: float) -> bytes:
-        """Its next word; blank when it says nothing more, or nothing by then (of the monotonic clock)."""
+        """Return its next word; blank if it has none until the deadline of the monotonic clock, or has ended."""
         self.link.settimeout(max(0.01, deadline - time.monotonic()))
         try:
             return self.link.recv(1)

@@ -67,7 +67,7 @@ def services_for(setting: Generation) -> Services:
 
 
 def receiver_for(services: Services, sockets: Sockets) -> Receiver:
-    """Raises CertificateProblem."""
+    """Return the receiver of one process. Raises CertificateProblem."""
     server, log, accounts = services.config.server, services.log, services.accounts
     certificate = None
     if services.config.basic.allow_tls and any(listener.tls != "none" for listener, _ in sockets.bound):
@@ -88,7 +88,7 @@ def receiver_for(services: Services, sockets: Sockets) -> Receiver:
 
 
 def receive(setting: Generation, supervisor: socket.socket) -> None:
-    """A receiving process."""
+    """Run a receiving process."""
     sys.setswitchinterval(_SWITCH_S)
     orders = ControlChannel(supervisor)
     services = services_for(setting)
@@ -129,7 +129,7 @@ def deliver(setting: Generation, supervisor: socket.socket) -> None:
 
 
 def sweep(setting: Generation, supervisor: socket.socket) -> None:
-    """A process that does this alone: it may take long, and the others have no time."""
+    """Run the sweep in a process of its own, because it may take long."""
     del supervisor
     sweep_up(services_for(setting))
 

@@ -35,7 +35,7 @@ class Generation(NamedTuple):
 
 
 class Instance:
-    """`lock` is the descriptor that keeps a second server away; a child closes it first of all."""
+    """The running server. `lock` is the descriptor that keeps a second server away; a child closes it first of all."""
 
     def __init__(self, started: Started) -> None:
         self.lock = started.lock
@@ -53,7 +53,7 @@ class Instance:
         return self._status
 
     def say(self, state: str, children: dict[str, int] | None = None) -> None:
-        """Tell status.json how the server is: starting, running, reloading or stopping."""
+        """Write the state of the server into status.json: starting, running, reloading or stopping."""
         self._status = replace(self._status, state=state, children=children or {})
         self._write()
 
@@ -61,7 +61,7 @@ class Instance:
         notify.ready(f"Listening: {places(self._status.listening)}")
 
     def load_again(self) -> Generation | None:
-        """The setting that the file asks for now; None, with the reason told, when it cannot be had."""
+        """Return the generation for the file as it is now. Return None if it cannot be made, and log the reason."""
         before = self.setting
         self._status = replace(self._status, generation=self._status.generation + 1)
         try:
@@ -75,7 +75,7 @@ class Instance:
         return Generation(config, sockets, log, before.runtime.under(config.access), waiting)
 
     def take(self, fresh: Generation) -> None:
-        """The new setting has proved itself."""
+        """Put the new generation into force: its processes are ready."""
         before, self.setting = self.setting, fresh
         before.sockets.remove(but=fresh.sockets)
         self._status = replace(
@@ -93,7 +93,7 @@ class Instance:
             fresh.log.warning("master", sentence)
 
     def give_up(self, fresh: Generation, error: str) -> None:
-        """The new setting has not proved itself; the one before stays."""
+        """Keep the generation in force, because the processes of the new one could not start."""
         fresh.sockets.remove(but=self.setting.sockets)
         for _, found in self.setting.sockets.bound:  # its processes may have set their own deadlines on these
             prepare(found, self.setting.config.access.idle_timeout.total_seconds())

@@ -49,12 +49,12 @@ class ControlChannel:
         self._supervisor.send(READY)
 
     def detach(self) -> None:
-        """Tell that nothing new is taken on any more."""
+        """Tell the supervisor that this process takes no new work."""
         with suppress(OSError):
             self._supervisor.send(DETACH)
 
     def wait(self) -> None:
-        """Until there may be something to be told."""
+        """Wait until there may be a word."""
         poll = select.poll()
         for fd in self.filenos():
             poll.register(fd, select.POLLIN)
@@ -83,7 +83,7 @@ class Draining:
         receiver.drain(0.0 if stop else _DRAIN_SILENCE_S)
 
     def done(self) -> bool:
-        """To be asked several times a second, because asking moves it on."""
+        """Return True at the end. Call it several times a second: each call ends the connections whose time is over."""
         now = time.monotonic()
         if now >= self._others_until:
             self._receiver.cut_all(but_content=now < self._all_until)

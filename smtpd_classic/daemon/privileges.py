@@ -12,7 +12,7 @@ class PrivilegeProblem(Exception):
 
 
 def service_user(name: str) -> pwd.struct_passwd | None:
-    """The user that a server started as root is to become; None when it was not started as root.
+    """Return the user that a server started as root must become; None if it was not started as root.
 
     Raises PrivilegeProblem when there is no such user, or it is root: nothing that talks to strangers runs as root.
     """
@@ -99,7 +99,7 @@ def _name_of(uid: int) -> str:
 
 
 def unreachable_for(user: pwd.struct_passwd, path: str) -> str:
-    """The first folder on the way to `path`, or `path` itself, that the user may not enter; blank when there is none.
+    """Return the first folder on the way to `path`, or `path` itself, that the user may not enter; blank for none.
 
     By the mode bits alone: access lists and mount options are not looked at.
     """

@@ -20,12 +20,12 @@ _STEP_BACK = 3  # of 19: the receivers on its processor leave it two thirds of t
 
 
 def allowed() -> tuple[int, ...]:
-    """The numbers of those that this process may run on."""
+    """Return the numbers of the processors that this process may run on."""
     return tuple(sorted(os.sched_getaffinity(0)))
 
 
 def least_used(processors: Iterable[int], used: Iterable[int]) -> int:
-    """The first that is not in `used`, or is in it less often than any other."""
+    """Return the first processor that is not in `used`, or is in it less often than any other."""
     counted = Counter(used)
     return min(processors, key=lambda processor: counted[processor])
 

@@ -31,11 +31,11 @@ class Signals:
         return {signal.Signals(number) for number in found} & self._wanted
 
     def close(self) -> None:
-        """In a child that has its own."""
+        """Close the descriptors, in a child that has its own."""
         signal.set_wakeup_fd(-1)
         os.close(self._reader)
         os.close(self._writer)
 
 
 def _note(number: int, frame: object) -> None:
-    """The wakeup descriptor tells of it; a handler must exist for that."""
+    """Do nothing: the wakeup descriptor reports the signal, but only if it has a handler."""

@@ -59,7 +59,7 @@ class Started:
 
 
 def start(path: str) -> Started:
-    """Raises CannotStart."""
+    """Start a server up to the point where its processes begin. Raises CannotStart."""
     config = _loaded(path)
     try:
         user = service_user(config.server.user)
@@ -138,7 +138,7 @@ def _folders(config: Config) -> tuple[tuple[str, int], ...]:
 
 
 def _provide_log(config: Config, user: Any) -> None:
-    """A log file that can be written after root is given up."""
+    """Make the log file, so that the service user can write it. Raises CannotStart."""
     if not config.server.log.startswith("/"):
         return
     try:

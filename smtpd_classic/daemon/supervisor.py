@@ -59,7 +59,7 @@ class Supervisor:
         self._swept = time.monotonic()
 
     def run(self) -> int:
-        """Until SIGTERM; the exit status."""
+        """Run until SIGTERM, and return the exit status."""
         gc.collect()
         gc.freeze()  # the present objects stay shared with the children; the collector would write to all of them
         setting = self._instance.setting
@@ -134,7 +134,7 @@ class Supervisor:
         return processors.least_used(self._processors, (each.processor for each in lasting))
 
     def _column(self) -> int:
-        """A free column of the counters. When too many old children are still draining, the oldest has to go."""
+        """Return a free column of the counters. If too many old children still drain, kill the oldest."""
         while (column := self._instance.setting.runtime.counters.free_column()) is None:
             oldest = min(self._children.values(), key=lambda child: child.born)
             os.kill(oldest.pid, signal.SIGKILL)
@@ -145,7 +145,7 @@ class Supervisor:
     def _live(
         self, role: str, column: int, processor: int, setting: Generation, ours: socket.socket, theirs: socket.socket
     ) -> NoReturn:
-        """A child, from its first moment to its last."""
+        """Run a child, and end its process."""
         status = os.EX_SOFTWARE
         try:
             os.close(self._instance.lock)
@@ -167,8 +167,8 @@ class Supervisor:
             os._exit(status)
 
     def _all_ready(self, started: list[Child], setting: Generation) -> bool:
-        """One that was killed on its way (by a kernel short of memory, say) gets another chance, and is replaced in
-        `started`; one that gave up by itself would do so again."""
+        """Wait for the children, and return True if all are ready. One that was killed (memory may be short) is started
+        again, and replaced in `started`; one that ended by itself would do so again."""
         deadline = time.monotonic() + _READY_S
         spare = _SPARE_STARTS
         for number in range(len(started)):
@@ -268,7 +268,7 @@ class Supervisor:
         instance.ready()
 
     def _until_detached(self, old: Iterable[Child]) -> None:
-        """Who is told that a reload is done may rely on it: the next client is served by the new file."""
+        """Wait for the old children to detach, so that after a reload the next client is served by the new file."""
         deadline = time.monotonic() + _GRACE_S
         for child in old:
             while child.heard(deadline) == READY:  # the end of a replaced child has not been waited for
