@@ -32,12 +32,12 @@ class Address(NamedTuple):
 
 
 def addresses(text: str) -> list[str]:
-    """Raises BadAddresses."""
+    """Return the addresses in a header field. Raises BadAddresses."""
     return [each.text for each in find_addresses(text)]
 
 
 def find_addresses(text: str) -> list[Address]:
-    """The same with their places. Raises BadAddresses."""
+    """Return the addresses in a header field with their places. Raises BadAddresses."""
     reader = _AddressParser()
     at = 0
     while at < len(text):
@@ -110,7 +110,7 @@ class _AddressParser:
             self._inside.append(token)
 
     def finish(self) -> None:
-        """The mailbox ends here; an empty one is nothing (RFC 5322 4.4)."""
+        """End the mailbox; an empty one counts for nothing (RFC 5322 4.4). Raises BadAddresses."""
         words, inside = self._words, self._inside
         if self._open:
             raise BadAddresses(f"an angle bracket has no end: {_shown('<' + _text(inside or []))}")
@@ -130,7 +130,7 @@ def _text(tokens: list[_AddressToken]) -> str:
 
 
 def _joined(tokens: list[_AddressToken]) -> Address:
-    """The address in its tokens, where words and signs must alternate."""
+    """Return the address in its tokens, in which words and signs must alternate. Raises BadAddresses."""
     address = _text(tokens)
     for one, other in pairwise(tokens):
         if not (one.special or other.special):

@@ -71,7 +71,7 @@ class Conversation:
         self._most = _MOST_RECIPIENTS
 
     def open(self) -> None:
-        """Raises Broken."""
+        """Begin the session. Raises ChannelBroken."""
         self._expect_positive(self._answer())
         self._say("EHLO localhost")
         hello = self._expect_positive(self._answer())
@@ -83,7 +83,7 @@ class Conversation:
                 self._most = min(self._most, int(value[8:]))
 
     def submit(self, letter: SubmittedMessage) -> SubmissionResult:
-        """The letter to each of its recipients."""
+        """Submit the message to each of its recipients."""
         fate = SubmissionResult()
         waiting = dict.fromkeys(letter.recipients)
         while waiting:
@@ -178,7 +178,7 @@ class Conversation:
         return answer
 
     def _answer(self) -> ServerAnswer:
-        """The next reply. Raises Broken."""
+        """Return the next reply. Raises ChannelBroken."""
         code, enhanced, texts = 0, "", []
         for line in self._lines():
             if self._tell:

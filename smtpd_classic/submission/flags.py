@@ -107,7 +107,7 @@ class _FlagParser:
             self.found["recipients_in_header"] = True
 
     def _flush(self, which: str) -> None:
-        """All of it, also for -q30m, which asked for that every half hour."""
+        """Flush the whole queue, also for -q30m, which means “every half hour” elsewhere. Raises BadFlags."""
         self.found["mode"] = "q"
         if which[:1] in {"I", "R", "S"}:
             if len(which) == 1:
@@ -125,7 +125,7 @@ def _mode(value: str) -> str:
 
 
 def _body(value: str) -> None:
-    """Whether there is 8-bit text is seen from the message."""
+    """Check the argument of -B, and ignore it: the message shows whether it has 8-bit text. Raises BadFlags."""
     if value.upper() not in {"7BIT", "8BITMIME"}:
         raise BadFlags("-B takes 7BIT or 8BITMIME")
 

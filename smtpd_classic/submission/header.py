@@ -44,12 +44,13 @@ def without_bcc(header: bytes) -> bytes:
 
 
 def is_qualified(address: str) -> bool:
-    """Whether it has a domain; one in quotes is none."""
+    """Return True if the address has a domain; one in quotes is none."""
     return "@" in (address[address.rfind('"') + 1 :] if address.startswith('"') else address)
 
 
 def with_domain(header: bytes, domain: str) -> bytes:
-    """Cron writes “From: root”, and no server elsewhere takes that. A field that cannot be read stays as it is."""
+    """Return the header with a domain in every address: cron writes “From: root”, and no server elsewhere takes that. A
+    field that cannot be read stays as it is."""
     block = HeaderBlock(header)
     places: list[int] = []
     for name in _WITH_ADDRESSES:

@@ -213,7 +213,7 @@ def read(fd: int) -> MaildropMessage:
 
 
 def _lines(file: BinaryIO) -> Iterator[tuple[str, str]]:
-    """The lines before the empty one."""
+    """Yield the names and values of the lines before the empty one. Raises CorruptMaildropFile."""
     first = file.readline(LONGEST_LINE)
     if not first.strip(b"\0"):
         raise BlankMaildropFile("it is empty, or begins with NULs")

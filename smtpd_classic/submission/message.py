@@ -58,7 +58,7 @@ class SubmittedMessage(NamedTuple):
 
 
 def split(body: SubmittedBody) -> Parts:
-    """Where the header ends: at the empty line, or before, at the first line that is no field. Raises HeaderTooLong.
+    """Split off the header: it ends at the empty line, or at the first line that is no field. Raises HeaderTooLong.
 
     So a message that begins with its text has an empty header, as with other mail servers. The line “From …” of an mbox
     file is left out.
@@ -84,8 +84,8 @@ def qualified(address: str, domain: str) -> str:
 
 
 def completed(letter: SubmittedMessage, domain: str) -> bytes:
-    """The header with a From, and with a domain in every address. The server adds the other fields, because it knows
-    the time and the queue id."""
+    """Return the header with a From, and with a domain in every address. The server adds the other fields, because it
+    knows the time and the queue id."""
     block = HeaderBlock(letter.header)
     resent = any(block.has(name) for name in (b"resent-to", b"resent-cc", b"resent-bcc"))
     name = "Resent-From" if resent else "From"
@@ -98,7 +98,7 @@ def completed(letter: SubmittedMessage, domain: str) -> bytes:
 
 
 def content(letter: SubmittedMessage, domain: str) -> Iterator[bytes]:
-    """The whole message, in pieces, with LF line ends."""
+    """Yield the whole message, in pieces, with LF line ends."""
     yield completed(letter, domain) + b"\n"
     at = letter.text
     while piece := letter.body.read(at, _FIRST_LOOK):

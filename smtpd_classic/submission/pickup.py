@@ -126,7 +126,7 @@ class Pickup:
             self._put_off(name, f"{type(problem).__name__}: {problem}")
 
     def _take(self, name: str, path: str) -> None:
-        """Raises CorruptMaildropFile, HeaderTooLong or OSError."""
+        """Submit the message in a file. Raises CorruptMaildropFile, HeaderTooLong or OSError."""
         if not maildrop.is_name(name):
             raise CorruptMaildropFile("its name is not that of a message")
         status = os.lstat(path)

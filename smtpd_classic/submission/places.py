@@ -42,8 +42,8 @@ def places(config: str = "") -> Places:
 
 
 def _folders(lines: Iterable[str], above: str) -> dict[str, str]:
-    """The two options of `[server]` that matter here. To read all of the configuration takes ten times as long as
-    everything else that is done for a message."""
+    """Return the two options of `[server]` that name folders. To read the whole configuration would take ten times as
+    long as the rest of a submission."""
     found: dict[str, str] = {}
     section = ""
     for line in lines:

@@ -45,7 +45,7 @@ class SubmissionFailed(Exception):
 
 
 def send(flags: Flags, places: Places, tell: Callable[[str], None] | None) -> None:
-    """Raises Failed."""
+    """Submit the message on standard input. Raises SubmissionFailed."""
     letter = _letter(flags)
     fate = _hand_over(letter, places.socket, tell)
     if fate.left:
@@ -104,7 +104,7 @@ def _letter(flags: Flags) -> SubmittedMessage:
 
 
 def _named(flags: Flags) -> dict[str, None]:
-    """The recipients on the command line."""
+    """Return the recipients on the command line. Raises SubmissionFailed."""
     found: dict[str, None] = {}
     for word in flags.words:
         if word.startswith("-"):
@@ -151,7 +151,7 @@ def _full_name(flags: Flags) -> str:
 
 
 def _local_part(name: str) -> str:
-    """A login name as an address takes it: those of a directory may hold backslashes and blanks."""
+    """Return a login name as a local part: names of a directory may hold backslashes and blanks."""
     if _ATOMS.fullmatch(name) and all(name.split(".")):
         return name
     return '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -23,7 +23,7 @@ class StandardInput:
         self._fd = -1
 
     def write(self, data: bytes) -> None:
-        """Raises OSError."""
+        """Add octets, in memory or in a file without a name. Raises OSError."""
         self.size += len(data)
         self.eight_bit = self.eight_bit or not data.isascii()
         if self._fd < 0:
