@@ -101,15 +101,15 @@ class Accounts:
         return self._table.place(domain)
 
     def canonical(self, address: str) -> str:
-        """The one spelling: no domain alias, lower case, completed with the primary domain when there is none."""
+        """Return the one spelling: no domain alias, lower case, and the primary domain if there is none."""
         return self._table.canonical(address)
 
     def find(self, address: str) -> ResolvedAddress | None:
-        """For an address of a local domain, or a bare "postmaster"; None: there is no such user."""
+        """Return the targets of an address of a local domain, or of a bare "postmaster"; None if unknown."""
         return self._current().book.known.get(address) or self._current(at_once=True).book.find(address)
 
     def account(self, address: str) -> Account | None:
-        """By address (tag or not) or by login name."""
+        """Return the account of an address, with a tag or not, or of a login name."""
         domain = address.rpartition("@")[2]
         if len(domain) < len(address) and not self.is_local_domain(domain):
             return None  # without a look at the files: no line of theirs could make it one
@@ -121,7 +121,7 @@ class Accounts:
         return account.full_name if account is not None else ""
 
     def members(self, alias: str) -> tuple[str, ...] | None:
-        """The addresses that an alias or a group stands for; None when it is neither."""
+        """Return the addresses that an alias or a group stands for; None if it is neither."""
         return self._current(at_once=True).book.members(alias)
 
     def group(self, address: str) -> MailGroup | None:
@@ -141,13 +141,13 @@ class Accounts:
         return tuple(dict.fromkeys((*found.targets, *members)))
 
     def owns(self, account: Account, address: str) -> bool:
-        """Whether the account may send from the address."""
+        """Return True if the account may send from the address."""
         return self._current().book.owns(account, address)
 
     def authenticate(
         self, login: str, password: str, circumstances: LoginCircumstances = _WITHOUT_TLS
     ) -> Account | None:
-        """The account when it may log in and the password fits. All failures look the same and take the same time."""
+        """Return the account if it may log in and the password fits. All failures look and last the same."""
         if self._directory is not None:
             return self._directory.authenticate(login, password, circumstances)
         state = self._current(at_once=True)
@@ -177,7 +177,7 @@ class Accounts:
         return ("PLAIN", "LOGIN", "SCRAM-SHA-256") if self._current().all_scram else ("PLAIN", "LOGIN")
 
     def addresses(self) -> tuple[str, ...]:
-        """The addresses of all accounts, in the order of the file."""
+        """Return the addresses of all accounts, in the order of the file."""
         return tuple(self._current(at_once=True).book.accounts)
 
     @staticmethod

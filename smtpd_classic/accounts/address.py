@@ -17,7 +17,7 @@ _LOCAL_PART = re.compile(r"(?![.#-])(?!.*\.\.)[\w!#$%&'*=?^`{|}~.-]{1,64}(?<!\.)
 
 
 def local_key(local: str) -> str:
-    """The local part as it is looked up: case aside, which RFC 5321 2.4 leaves to us, and without needless quotes."""
+    """Return the local part as it is looked up: in lower case (RFC 5321 2.4 permits it), without needless quotes."""
     if local.startswith('"') and local.endswith('"') and len(local) > 2:
         # RFC 5321 4.1.2: the quoted form is the same mailbox. One that needs them keeps them, as "a@b" does.
         bare = re.sub(r"\\(.)", r"\1", local[1:-1])
@@ -26,7 +26,7 @@ def local_key(local: str) -> str:
 
 
 def account_problem(address: str) -> str | None:
-    """Why no account can have this address, in one sentence, or None."""
+    """Return the reason why no account can have this address, in one sentence, or None."""
     local, domain = split_address(address)
     if not domain:
         return f"“{address}” has no “@” and domain."
@@ -59,7 +59,7 @@ class DomainTable:
         self.names = tuple(dict.fromkeys(self._canonical.values()))
 
     def local(self, domain: str) -> str | None:
-        """The canonical name of a local domain, None for any other."""
+        """Return the canonical name of a local domain, None for any other."""
         found = self._canonical.get(domain)
         return found if found is not None else self._canonical.get(tidy_domain(domain))
 
@@ -68,8 +68,8 @@ class DomainTable:
         return self._places.get(self.local(domain) or "", self._usual_place)
 
     def canonical(self, address: str) -> str:
-        """The one spelling of an address. Without a domain it is completed with the primary one; the local part of an
-        address elsewhere is not ours to change."""
+        """Return the one spelling of an address. Without a domain it is completed with the primary one; the local part
+        of an address elsewhere stays as it is."""
         local, domain = split_address(address)
         name = self.local(domain) if domain else self.primary
         return f"{local_key(local)}@{name}" if name is not None else f"{local}@{tidy_domain(domain)}"

@@ -26,7 +26,7 @@ class AliasLine(NamedTuple):
 
 
 def parse_aliases(text: str) -> Iterator[AliasLine]:
-    """Every entry in the order of the file, good or bad."""
+    """Yield every entry in the order of the file, good or bad."""
     for first, after, content in _logical_lines(text):
         name = ""
         try:
@@ -70,7 +70,7 @@ def _name(content: str) -> tuple[str, str]:
 
 
 def checked_name(name: str) -> str:
-    """The name of an alias, with or without a domain. Raises ValueError with one sentence."""
+    """Return the name of an alias, with or without a domain. Raises ValueError with one sentence."""
     if name.startswith("@"):
         raise ValueError(f"“{name}” would be every address of a domain: set catch_all in the section of the domain.")
     return _address("name", name)
@@ -86,7 +86,7 @@ def _closing_quote(text: str, start: int) -> int:
 
 
 def parse_targets(text: str) -> tuple[str, ...]:
-    """The targets of one entry, as written but for needless quotes. Raises ValueError with one sentence."""
+    """Return the targets of one entry, as written but for needless quotes. Raises ValueError with one sentence."""
     targets = tuple(dict.fromkeys(_target(item) for item in _items(text) if item))
     if not targets:
         raise ValueError("there is no target behind the colon.")
@@ -126,7 +126,7 @@ def _target(item: str) -> str:
 
 
 def _address(role: str, text: str) -> str:
-    """An address, or a local part alone, in the one spelling that `smtp.address` gives it."""
+    """Return an address, or a local part alone, in the one spelling that `smtp.address` gives it."""
     complete = "@" in text and not text.endswith('"')
     try:
         address = parse_address(text if complete else f"{text}@name.invalid", utf8=True)
@@ -136,6 +136,6 @@ def _address(role: str, text: str) -> str:
 
 
 def format_alias(name: str, targets: tuple[str, ...]) -> str:
-    """The lines of an entry, without the last line end."""
+    """Return the lines of an entry, without the last line end."""
     line = f"{name}: " + ", ".join(targets)
     return line if len(line) <= 120 else f"{name}:\n" + ",\n".join(f"    {target}" for target in targets)

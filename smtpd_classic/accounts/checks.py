@@ -31,7 +31,7 @@ _RULES_WITH_ADDRESS = {"redirect": "redirects nothing.", "copy": "makes no copy.
 
 
 def check(config: Config, table: DomainTable) -> list[Problem]:
-    """Everything that is wrong or doubtful, file by file, line by line."""
+    """Return all that is wrong or doubtful, file by file, line by line."""
     users, aliases = load_users(config, table), load_aliases(config, table)
     problems = [
         *(_modes(config, config.server.users_file, secret=True) if config.server.accounts != IN_DOVECOT else ()),
@@ -130,7 +130,7 @@ def _alias_problems(path: str, table: DomainTable, book: AddressBook, aliases: A
 
 
 def _exists(book: AddressBook, address: str) -> bool:
-    """Whether it is at least an alias, or an address elsewhere, or cannot be told."""
+    """Return True if it is at least an alias, or an address elsewhere, or cannot be looked up."""
     try:
         return book.exists(address)
     except AccountsUnreadable:
@@ -178,7 +178,7 @@ def _loops(table: DomainTable, book: AddressBook, targets: dict[str, tuple[str, 
 
 
 def _next_on(path: dict[str, Iterator[str]], done: set[str]) -> str | None:
-    """The next alias that the last one on the path leads to; those that lead no further are taken off."""
+    """Return the next alias that the last one on the path leads to. Take those that lead no further off the path."""
     while path:
         last = next(reversed(path))
         following = next(path[last], None)
@@ -202,7 +202,7 @@ def _next_keys(table: DomainTable, book: AddressBook, targets: dict[str, tuple[s
 
 
 def _config_problems(config: Config, table: DomainTable, book: AddressBook) -> Iterator[Problem]:
-    """The postmaster and the catch-alls must lead somewhere."""
+    """Yield the problems of the postmaster, the catch-alls and other addresses of the configuration."""
     postmaster = table.canonical(config.postmaster)
     if _leads_nowhere(table, book, postmaster):
         said = f"the postmaster {postmaster} is neither an account nor an alias here; bounces would be lost."

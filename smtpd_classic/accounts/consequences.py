@@ -17,8 +17,8 @@ def refuse_worse(
     aliases: tuple[AliasTable, AliasTable] | None = None,
     warnings: bool,
 ) -> None:
-    """Given one file before and after, raise EditRefused when it is worse after, beside the other file as it is. What
-    cannot be read in either is taken for nothing: it must not hide what the edit does."""
+    """Raise EditRefused if one file, given before and after an edit, is worse after it, beside the other file as it is.
+    Lines that cannot be read count for nothing: they must not hide the effect of the edit."""
     users = users or (load_users(config, table),) * 2
     aliases = aliases or (load_aliases(config, table),) * 2
     before, after = (

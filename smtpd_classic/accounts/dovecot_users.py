@@ -129,7 +129,7 @@ class DovecotExchange:
         self._begun = False
 
     def step(self, response: bytes | None) -> Step:
-        """Raises AccountsUnreadable."""
+        """Return the next step after a response of the client. Raises AccountsUnreadable."""
         try:
             if self._begun:
                 return self._step(self._exchange.go_on(response or b""))

@@ -22,7 +22,7 @@ __all__ = ["add_account", "add_accounts", "change_account", "delete_account", "l
 
 
 def list_accounts(config: Config) -> tuple[Account, ...]:
-    """All accounts of local domains, in the order of the file. Raises EditRefused when it cannot be read at all."""
+    """Return all accounts of local domains, in the order of the file. Raises EditRefused if it is unreadable."""
     return tuple(_users(config).accounts.values())
 
 
@@ -34,7 +34,7 @@ def _users(config: Config) -> UserTable:
 
 
 def the_account(config: Config, address: str) -> Account:
-    """Raises NotThere, EditRefused or AccountsUnreadable."""
+    """Return the account of an address. Raises NotThere, EditRefused or AccountsUnreadable."""
     name = domain_table(config).canonical(address)
     account = _users(config).accounts.get(name)
     if account is None:
@@ -195,7 +195,7 @@ def _checked(user: UserLine) -> UserLine:
 
 
 def _lines_of(text: str, name: str, table: DomainTable) -> list[int]:
-    """Where the account stands, counted from 0."""
+    """Return the numbers of the lines of the account, counted from 0."""
     return [
         number - 1
         for number, line in account_lines(text)

@@ -17,7 +17,7 @@ __all__ = ["add_aliases", "delete_alias", "list_aliases", "set_alias"]
 
 
 def list_aliases(config: Config) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """The aliases as they are written, in the order of the file; lines that cannot be used are left out."""
+    """Return the aliases as they are written, in the order of the file, without lines that cannot be used."""
     aliases = load_aliases(config, domain_table(config))
     return tuple(aliases.targets.items())
 
@@ -119,7 +119,7 @@ def delete_alias(config: Config, name: str, *, force: bool = False) -> None:
 
 
 def _spans_of(text: str, key: str, table: DomainTable) -> list[tuple[int, int]]:
-    """The lines of the alias, counted from 0, first and behind the last; several when it stands there twice."""
+    """Return the lines of the alias, counted from 0, first and behind the last; several if it stands there twice."""
     return [
         (each.first - 1, each.after - 1)
         for each in parse_aliases(text)
@@ -128,7 +128,7 @@ def _spans_of(text: str, key: str, table: DomainTable) -> list[tuple[int, int]]:
 
 
 def _replaced(text: str, spans: list[tuple[int, int]], new: str = "") -> str:
-    """The text with `new` in the place of the first span, and the others gone. Comments inside an entry go with it."""
+    """Return the text with `new` in place of the first span, without the others. Comments inside an entry go too."""
     lines = text.split("\n")
     for first, after in reversed(spans[1:]):
         del lines[first:after]

@@ -84,5 +84,5 @@ def _make_like(path: str, beside: str) -> None:
 
 
 def appended(text: str, lines: str) -> str:
-    """The text with more lines at its end, also when its last line has no end."""
+    """Return the text with more lines at its end, also when its last line has no end."""
     return f"{text}\n{lines}\n" if text and not text.endswith("\n") else f"{text}{lines}\n"

@@ -43,12 +43,12 @@ _MAX_SCRAM_ITERATIONS = 10_000_000
 
 
 def hash_password(password: str) -> str:
-    """A new hash for the users file."""
+    """Return a new hash for the users file."""
     return "{ARGON2ID}" + _ARGON2.hash(_octets(password))
 
 
 def generate_password() -> str:
-    """A password of about 100 bits without letters that look alike."""
+    """Return a password of about 100 bits without letters that look alike."""
     alphabet = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
     return "-".join("".join(secrets.choice(alphabet) for _ in range(6)) for _ in range(3))
 
@@ -65,14 +65,14 @@ def _octets(password: str) -> bytes:
 
 
 def _split(stored: str) -> tuple[str, str]:
-    """The scheme in capitals and the rest. Without a scheme it is crypt(3)'s, as for Dovecot's passwd-file."""
+    """Return the scheme in capitals and the rest. Without a scheme it is crypt(3)'s, as for Dovecot's passwd-file."""
     if stored.startswith("{") and (end := stored.find("}")) > 0:
         return stored[1:end].upper(), stored[end + 1 :]
     return "CRYPT", stored
 
 
 def verify(stored: str, password: str) -> bool:
-    """Whether the password fits; a locked, unknown or unreadable hash fits none."""
+    """Return True if the password fits; a locked, unknown or unreadable hash fits none."""
     scheme, rest = _split(stored)
     check = _SCHEMES.get(scheme)
     try:
@@ -93,7 +93,7 @@ def _argon2(kind: Type) -> Callable[[str, bytes], bool]:
 
 @functools.cache
 def _libcrypt() -> ctypes.CDLL:
-    """The C library's crypt; Python's own module is gone since 3.13."""
+    """Return the C library's crypt; Python's own module is gone since 3.13."""
     for name in ("libcrypt.so.1", "libcrypt.so.2", None):
         try:
             library = ctypes.CDLL(name)
@@ -166,7 +166,7 @@ def _derive(password: bytes, salt: bytes, iterations: int) -> tuple[bytes, bytes
 
 
 def scram_hash(password: str, iterations: int = _SCRAM_ITERATIONS) -> str:
-    """A new hash in Dovecot's form of SCRAM-SHA-256: iterations, salt, StoredKey, ServerKey."""
+    """Return a new hash in Dovecot's form of SCRAM-SHA-256: iterations, salt, StoredKey, ServerKey."""
     salt = os.urandom(16)
     parts = (salt, *_derive(_prepared(_octets(password)), salt, iterations))
     return "{SCRAM-SHA-256}" + ",".join([str(iterations), *(base64.b64encode(part).decode() for part in parts)])
@@ -208,7 +208,7 @@ _BEGINNINGS = {"ARGON2ID": "$argon2id$", "ARGON2I": "$argon2i$", "SHA512-CRYPT":
 
 
 def scheme_problem(stored: str) -> str | None:
-    """One sentence about a hash that no password will ever fit, or None. A locked one is as it should be."""
+    """Return a sentence about a hash that no password will ever fit, or None. A locked one is as it should be."""
     scheme, rest = _split(stored.removeprefix(LOCK))
     if scheme in _PLAIN:
         return f"the password is stored readable ({{{scheme}}}), which is refused; set it again."

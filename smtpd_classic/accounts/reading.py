@@ -60,7 +60,7 @@ def unreadable(path: str, problem: NotText | OSError) -> Problem:
 
 
 def read_text(path: str) -> str:
-    """Raises NotText, or OSError when the file cannot be read."""
+    """Return the text of a file. Raises NotText, or OSError if it cannot be read."""
     with open(path, "rb") as file:
         data = file.read()
     try:
@@ -70,7 +70,7 @@ def read_text(path: str) -> str:
 
 
 def account_lines(text: str) -> Iterator[tuple[int, str]]:
-    """The lines that are neither blank nor a comment, counted from 1."""
+    """Yield the lines that are neither blank nor a comment, counted from 1."""
     for number, line in enumerate(text.split("\n"), 1):
         if line and line[0] != "#" and not line.isspace():
             yield number, line
@@ -167,7 +167,7 @@ def read_aliases(path: str, text: str, table: DomainTable) -> AliasTable:
 
 
 def alias_key(name: str, table: DomainTable) -> tuple[str, str]:
-    """The key of an alias, and its domain or ""."""
+    """Return the key of an alias, and its domain or ""."""
     local, domain = split_address(name)
     if not domain:
         return local_key(local), ""

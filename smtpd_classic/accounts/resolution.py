@@ -151,12 +151,12 @@ class AddressBook:
         return tuple(dict.fromkeys((step.mailbox, *others))) if step.mailbox else others
 
     def exists(self, canonical: str) -> bool:
-        """Whether it is an address elsewhere, or one here that is at least an alias, wherever that leads."""
+        """Return True if it is an address elsewhere, or an address here, even one that leads nowhere."""
         local, domain = split_address(canonical)
         return self._table.local(domain) is None or self._step(local, domain) is not None
 
     def _step(self, key: str, domain: str) -> _Step | None:
-        """The first that applies to a local address."""
+        """Return the first step that applies to a local address."""
         address = f"{key}@{domain}"
         if address in self.accounts:
             return self._account_step("account", address, address)
@@ -177,7 +177,7 @@ class AddressBook:
         return self._other_step(address, key, domain)
 
     def _other_step(self, address: str, key: str, domain: str) -> _Step | None:
-        """The step for an address that neither file names. Raises AccountsUnreadable."""
+        """Return the step for an address that neither file names. Raises AccountsUnreadable."""
         self._raise_doubt()
         if key == "postmaster":
             return _Step("postmaster", (self._postmaster,))
@@ -187,7 +187,7 @@ class AddressBook:
         return _Step("catch-all", (catch_all,)) if catch_all else None
 
     def _account_step(self, how: str, address: str, owner: str) -> _Step:
-        """The step for an address of an account, which keeps its tag."""
+        """Return the step for an address of an account, which keeps its tag."""
         targets = self.forwards(owner)
         if targets is None:
             return _Step(how, (), address, owner)
@@ -236,7 +236,7 @@ class AddressBook:
         return tuple(ends)
 
     def account(self, address: str) -> Account | None:
-        """By address, tag or not, or by login."""
+        """Return the account of an address, with a tag or not, or of a login name."""
         return self._sure(address, self._account_of(self._table.canonical(address)))
 
     def _account_of(self, canonical: str) -> Account | None:
@@ -247,7 +247,7 @@ class AddressBook:
         return found if found is not None else self._reports.get(canonical)
 
     def login(self, name: str) -> Account | None:
-        """By login name: the address itself, not one of its plus-addresses."""
+        """Return the account of a login name: its address, not one of its plus-addresses."""
         return self._sure(name, self.accounts.get(self._table.canonical(name)))
 
     def _sure(self, name: str, found: Account | None) -> Account | None:
@@ -261,8 +261,8 @@ class AddressBook:
             raise AccountsUnreadable(self._doubt)
 
     def owns(self, account: Account, address: str) -> bool:
-        """Whether mail from this address is this account's: its own and its plus-addresses, aliases that lead to it
-        alone, all of it under domain aliases too, and its grants."""
+        """Return True if the account may send from the address: its own and its plus-addresses, aliases that lead to
+        it alone, all of these under domain aliases too, and its grants."""
         owner = self.accounts.get(account.address)
         if owner is None or not address:
             return False

@@ -45,7 +45,7 @@ class UserLine(NamedTuple):
 
 
 def parse_line(line: str) -> UserLine:
-    """Raises ValueError with one sentence. The line is neither blank nor a comment."""
+    """Return the account of a line that is neither blank nor a comment. Raises ValueError with one sentence."""
     fields = line.split(":", 7)
     if len(fields) < 2 or not fields[0]:
         raise ValueError("this is not an account: write user@domain:{ARGON2ID}hash.")
@@ -94,7 +94,7 @@ def _status(text: str) -> str:
 
 
 def _quota(rule: str) -> int:
-    """The bytes of a Dovecot quota rule for the whole mailbox, `*:bytes=N` or `*:storage=N` (in KiB without a unit)."""
+    """Return the bytes of a quota rule for the whole mailbox, `*:bytes=N` or `*:storage=N` (in KiB without a unit)."""
     folder, *limits = rule.split(":")
     if folder != "*":
         return 0

@@ -54,7 +54,7 @@ _LEET = str.maketrans("013457@$", "oieastas")
 
 
 def _core(text: str) -> str:
-    """The word without the digits and signs around it."""
+    """Return the word without the digits and signs around it."""
     return text.strip("0123456789!?.,-_#*+ $%&@")
 
 
