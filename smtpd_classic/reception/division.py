@@ -48,7 +48,7 @@ class Division:
         """Put junk into the junk folders. Hold the copies for elsewhere for a decision of the administrator, but drop
         them if the address keeps a copy here. `kept` are the recipients with a mailbox here.
         """
-        kept_by = {each.original for each in self.recipients if each.address in kept}
+        kept_by = {each.original or each.address for each in self.recipients if each.address in kept}
         forwarded = [each for each in self.recipients if is_forwarded(each, kept)]
         held = tuple(each for each in forwarded if each.original not in kept_by)
         self.recipients = [each for each in self.recipients if each not in forwarded]

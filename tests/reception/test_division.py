@@ -65,6 +65,15 @@ def test_junk_is_refused_if_all_members_are_elsewhere(tmp_path: Path) -> None:
     assert places(here) == {ANN: "junk folder", FRIEND: "junk"}
 
 
+@pytest.mark.parametrize("address", [ANN, "ann@example.net", "ann+tag@example.org"])
+def test_a_mailbox_that_forwards_and_keeps_its_mail_gets_its_junk_alone(tmp_path: Path, address: str) -> None:
+    here = world(tmp_path, JUNK, aliases=f"ann: \\ann, {FRIEND}\n")
+    assert send(here, "Junk", address).startswith("250")
+    (place,) = places(here).items()
+    assert place[0].startswith("ann")
+    assert place[1] == "junk folder"
+
+
 @pytest.mark.parametrize(
     ("scope", "waits"), [("outside", {FRIEND, PAL}), ("inside", {JOE, ANN}), ("both", {JOE, ANN, FRIEND, PAL})]
 )
