@@ -30,6 +30,7 @@ WAITING, DELIVERED, FAILED = "waiting", "delivered", "failed"
 BY_HAND, JUNK, RESTORED, UNDELIVERABLE = "by hand", "junk", "restored", "undeliverable"
 OVER_LIMIT, QUARANTINE, APPROVAL = "over limit", "quarantine", "waiting for approval"
 ADMINISTRATOR = "the administrator"
+_APPROVED = "approved by "
 _QUARANTINED = frozenset({JUNK, QUARANTINE})
 
 
@@ -202,8 +203,8 @@ class State:
         queue goes on `now`.
         """
         decision = self.decision
-        if self.held and self.hold_reason == APPROVAL and not decision:
-            decision = f"approved by {ADMINISTRATOR}"
+        if self.held and self.hold_reason == APPROVAL and not decision.startswith(_APPROVED):
+            decision = f"{_APPROVED}{ADMINISTRATOR}"  # also of a refused message that is not returned yet
         held_s = self.held_s + (max(now - self.held_since, 0.0) if self.held_since else 0.0)
         state = replace(self, held_s=held_s, decision=decision, approval="")
         if self.approval:
@@ -213,7 +214,7 @@ class State:
     def decided(self, by: str, *, approved: bool, now: float) -> "State":
         """Return the state after the decision of a manager; a refused message stays on hold until it is returned."""
         if approved:
-            return replace(self, decision=f"approved by {by}").released(now)
+            return replace(self, decision=f"{_APPROVED}{by}").released(now)
         return replace(self, decision=f"refused by {by}")
 
     @property

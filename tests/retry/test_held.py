@@ -62,6 +62,13 @@ def test_a_release_ends_the_hold_and_remembers_the_quarantine() -> None:
     assert not State(()).on_hold(Hold(BY_HAND)).quarantined
 
 
+def test_a_release_of_a_refused_message_approves_it() -> None:
+    refused = State(()).on_hold(Hold(APPROVAL, "sales")).decided(JOE, approved=False, now=1000.0)
+    assert (refused.held, refused.decision) == (True, f"refused by {JOE}")
+    assert refused.released(1001.0).decision == "approved by the administrator"
+    assert not State(()).on_hold(Hold(BY_HAND)).released(1001.0).decision
+
+
 def test_the_life_time_stands_still_during_a_hold(tmp_path: Path) -> None:
     """A message that was held for four days has its five days of tries left."""
     later = FakeHost(script=by_recipient(bob=Reply(451, "4.2.0", "later")))
