@@ -13,6 +13,7 @@ from smtpd_classic.filters.rules import ENVELOPE, MessageView, PreparedRule
 from smtpd_classic.message.headers import HeaderBlock
 from smtpd_classic.policy.content import ContentCheck, Disposition
 from smtpd_classic.policy.filter import is_always_reached
+from smtpd_classic.policy.groups import is_automatic
 from smtpd_classic.policy.recipients import resolve, takes_mail
 from smtpd_classic.policy.transaction import ResolvedRecipient, Transaction
 from smtpd_classic.smtp.address import split_address
@@ -142,7 +143,7 @@ class RulesCheck(ContentCheck):
                 found = [each for each in found if each not in self._redirected]
                 if not found:
                     return
-                if self._takes_mail(argument):  # else the recipients keep the message
+                if self._takes_mail(argument, disposition.header):  # else the recipients keep the message
                     self._redirected.update(found)
                     for path in found:
                         disposition.remove_recipient(path)
@@ -155,9 +156,9 @@ class RulesCheck(ContentCheck):
             if rule.field != "recipient" or rule.is_met_by(_names(path.forward_path, resolved)):
                 yield resolved.address
 
-    def _takes_mail(self, address: str) -> bool:
-        rules = self._transaction.rules
-        return takes_mail(rules, resolve(rules, address))
+    def _takes_mail(self, address: str, header: HeaderBlock) -> bool:
+        rules, automatic = self._transaction.rules, is_automatic(self._transaction.sender, header)
+        return takes_mail(rules, resolve(rules, address), automatic=automatic)
 
     def _is_local(self, address: str) -> bool:
         return self._transaction.rules.accounts.is_local_domain(split_address(address)[1])

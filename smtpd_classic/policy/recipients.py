@@ -39,10 +39,13 @@ def resolve(rules: Rules, path: str) -> ResolvedRecipient:
     )
 
 
-def takes_mail(rules: Rules, recipient: ResolvedRecipient) -> bool:
+def takes_mail(rules: Rules, recipient: ResolvedRecipient, *, automatic: bool) -> bool:
     """Return True if mail for the recipient reaches an address, and none of its accounts is disabled. Raises as
     `resolve` does.
+
+    `automatic`: a program has sent the message, so that no group distributes it, but for the postmaster.
     """
     owners = [rules.accounts.account(target) for target in recipient.targets]
     disabled = [owner for owner in owners if owner is not None and owner.status == DISABLED]
-    return bool(owners or recipient.groups) and not disabled
+    groups = recipient.groups if recipient.postmaster or not automatic else ()
+    return not disabled and bool(owners or any(rules.accounts.members_of(group).ends for group in groups))

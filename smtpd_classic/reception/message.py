@@ -8,6 +8,7 @@ from smtpd_classic.message.trace import envelope_to, return_path, without_delive
 from smtpd_classic.policy import Disposition, Transaction
 from smtpd_classic.policy.approvals import approval_for
 from smtpd_classic.policy.archive import archives
+from smtpd_classic.policy.groups import is_automatic
 from smtpd_classic.policy.recipients import resolve, takes_mail
 from smtpd_classic.reception.acceptance import Acceptance, log_acceptance, summaries
 from smtpd_classic.reception.deciding import decide
@@ -187,11 +188,12 @@ class IncomingMessage:
         transaction, removed = self._transaction, {each.lower() for each in disposition.removed}
         before = list(zip(transaction.paths, transaction.recipients, strict=True))
         kept = [pair for pair in before if not removed & {pair[0].forward_path.lower(), pair[1].address.lower()}]
+        automatic = is_automatic(transaction.sender, disposition.header)
         for added in disposition.added:
             resolved = resolve(transaction.rules, added)
             if resolved.remote and added in disposition.forwarded_by:
                 resolved = resolved._replace(address=disposition.forwarded_by[added])
-            if takes_mail(transaction.rules, resolved):
+            if takes_mail(transaction.rules, resolved, automatic=automatic):
                 kept.append((RcptTo(added), resolved))
             else:
                 self._journal.warning(f"{self.queue_id}: a check added the recipient {added}, which gets no mail")

@@ -65,6 +65,20 @@ def test_junk_is_refused_if_all_members_are_elsewhere(tmp_path: Path) -> None:
     assert places(here) == {ANN: "junk folder", FRIEND: "junk"}
 
 
+@pytest.mark.parametrize(
+    ("group", "sender"),
+    [("empty@example.org", "eve@there.example"), ("staff@example.org", "")],
+    ids=["empty", "notice"],
+)
+def test_a_redirect_to_a_group_that_does_not_distribute_loses_no_mail(tmp_path: Path, group: str, sender: str) -> None:
+    """A group without members that get mail, and automatic mail, which no group distributes."""
+    empty = f"[group empty@example.org]\nmembers = gone@example.org\nowner = {JOE}\n"
+    rule = f"[filter-rule away]\nfield = subject\nmatch = is\ntext = Away\naction = redirect {group}\n"
+    here = world(tmp_path, GROUPS + empty + rule)
+    assert send(here, "Away", ANN, sender=sender).startswith("250")
+    assert len(here.mailbox(ANN)) + len(here.queue()) == 1
+
+
 @pytest.mark.parametrize("address", [ANN, "ann@example.net", "ann+tag@example.org"])
 def test_a_mailbox_that_forwards_and_keeps_its_mail_gets_its_junk_alone(tmp_path: Path, address: str) -> None:
     here = world(tmp_path, JUNK, aliases=f"ann: \\ann, {FRIEND}\n")
