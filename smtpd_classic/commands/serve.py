@@ -6,6 +6,7 @@ import sys
 from contextlib import suppress
 
 from smtpd_classic.accounts import AccountsUnreadable, EditRefused, list_accounts
+from smtpd_classic.accounts.directory import IN_DOVECOT
 from smtpd_classic.config import Config, ConfigProblems, Listener
 from smtpd_classic.daemon.instance import Instance
 from smtpd_classic.daemon.serving import CannotStart
@@ -59,6 +60,8 @@ def _hints(config: Config, listening: tuple[Listening, ...]) -> list[str]:
         account = next((each for each in list_accounts(config) if each.status == "normal"), None)
     except (OSError, ConfigProblems, AccountsUnreadable, EditRefused):
         account = None
+    if account is None and config.server.accounts == IN_DOVECOT:
+        return []
     if account is None:
         return [f"There is no account yet:   smtpd-classic --config {config.path} user add NAME --generate"]
     place = f"{account.folder}/new" if account.folder else account.mail_place

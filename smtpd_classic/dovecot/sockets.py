@@ -135,6 +135,8 @@ class AuthClient:
 
     def password_login(self, login: str, password: str, parameters: str) -> str | None:
         """Return the name of the user, None if the login fails. Raises NeighbourFailure."""
+        if "\0" in login or "\0" in password:  # it ends a name in PLAIN, so that Dovecot would see another login
+            return None
         response = f"\0{login}\0{password}".encode("utf-8", "surrogateescape")
         reply = AuthExchange(self._socket, "PLAIN", parameters).begin(response)
         if reply.word == "CONT":

@@ -43,8 +43,12 @@ class SharedDecisions:
 
     def _run(self) -> None:
         while not self._ending.wait(_EVERY_S):
-            with suppress(SharedStateDown):
-                self.once()
+            try:
+                with suppress(SharedStateDown):
+                    self.once()
+            except Exception as problem:  # one bad decision must not stop all others until a reload
+                said = f"decisions of other servers: {type(problem).__name__}: {problem}"
+                self._services.log.warning("qmgr", said)
 
     def _carry_out(self, decision: HandedDecision) -> bool:
         """Return True if no server needs the decision any more."""

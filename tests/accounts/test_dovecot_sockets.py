@@ -142,6 +142,12 @@ def test_password_login(tmp_path: Path, answer: bytes, user: str | None) -> None
     assert asked == [[b"AUTH", b"1", b"PLAIN", b"service=smtp", b"no-penalty", b"resp=AGpvZQBhCWI="]]
 
 
+@pytest.mark.parametrize(("login", "password"), [("joe\0ann", "secret"), ("joe", "secret\0"), ("\0joe", "x")])
+def test_a_name_with_nul_is_no_login(tmp_path: Path, login: str, password: str) -> None:
+    client = AuthClient(str(tmp_path / "none"), unreported)
+    assert client.password_login(login, password, "") is None
+
+
 @pytest.mark.parametrize("answer", [b"FAIL\t1\tuser=joe\ttemp\n", b"FAIL\t1\tcode=temp_fail\n", b"CONT\t1\t\n", b""])
 def test_a_login_that_cannot_be_decided(tmp_path: Path, answer: bytes) -> None:
     def talk(lines: BufferedIOBase, out: BufferedIOBase) -> None:
