@@ -13,7 +13,7 @@ from tests.instance import Instance, free_port
 from tests.tools import need
 from tests.waiting import until
 
-__all__ = ["dovecot", "lmtp_text"]
+__all__ = ["SHIPPED", "DebianDovecot", "dovecot", "lmtp_text"]
 
 SHIPPED = Path(__file__).parent.parent / "conf" / "dovecot"
 # What differs between the versions outside of the file that is shipped for each.
@@ -34,6 +34,14 @@ mount --bind /dev "$tree/dev"
 mount -t proc proc "$tree/proc"
 exec chroot "$tree" "$@"
 """
+
+
+def _in_tree(tree: Path | None, folders: tuple[Path, Path], program: str, *words: str) -> list[str]:
+    """The command of a program of this machine, or of one in the tree that sees these folders."""
+    if tree is None:
+        return [need(program), *words]
+    names = [str(each) for each in (tree, *folders)]
+    return [need("unshare"), "--mount", "sh", "-c", ENTER, "sh", *names, program, *words]
 
 
 def _shipped(folder: Path, owner: str, version: str) -> str:
@@ -86,11 +94,7 @@ service imap-login {{
     (base / "log").touch()
     os.chmod(base / "log", 0o666)
     words = ["-F", "-c", str(file)]
-    if tree is None:
-        process = subprocess.Popen([need("dovecot"), *words])
-    else:
-        names = [str(each) for each in (tree, instance.folder, base)]
-        process = subprocess.Popen([need("unshare"), "--mount", "sh", "-c", ENTER, "sh", *names, "dovecot", *words])
+    process = subprocess.Popen(_in_tree(tree, (instance.folder, base), "dovecot", *words))
     try:
         until(lambda: b"starting up" in (base / "log").read_bytes(), 20, (base / "log").read_text)
         yield port
@@ -98,3 +102,55 @@ service imap-login {{
         process.terminate()
         process.wait(timeout=60)
         shutil.rmtree(base)
+
+
+class DebianDovecot:
+    """A Dovecot with Debian's own configuration, to which files were added as an administrator adds them."""
+
+    def __init__(self, base: Path, tree: Path | None, neighbour: Path) -> None:
+        """`base` gets all its files. `neighbour` is the folder of another program that it talks to."""
+        self.base = base
+        self.folder = base / "etc"
+        self._tree = tree
+        self._neighbour = neighbour
+        shutil.copytree((tree or Path("/")) / "etc/dovecot", self.folder, symlinks=True)
+        file = self.folder / "conf.d" / "10-auth.conf"
+        text = file.read_text(encoding="utf-8")
+        assert "\n!include auth-system.conf.ext\n" in text
+        file.write_text(text.replace("\n!include auth-system.conf.ext\n", "\n"), encoding="utf-8")
+
+        (self.folder / "conf.d" / "10-ssl.conf").unlink()  # its certificate is not on every machine
+        (self.folder / "conf.d" / "99-test.conf").write_text(
+            f"base_dir = {base}/run\nstate_dir = {base}/state\nlog_path = {base}/log\nauth_failure_delay = 0\n"
+            "protocols = lmtp\nssl = no\nfirst_valid_uid = 1\n"
+        )
+        (base / "log").touch()
+        (base / "log").chmod(0o666)
+
+    def add(self, name: str, text: str, mode: int) -> None:
+        """Write a file, named from /etc/dovecot."""
+        (self.folder / name).write_text(text, encoding="utf-8")
+        (self.folder / name).chmod(mode)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Start it. It opens no port."""
+        process = subprocess.Popen(self._command("dovecot", "-F", "-c", str(self.folder / "dovecot.conf")))
+        try:
+            until(lambda: "starting up" in self.log(), 20, self.log)
+            yield
+        finally:
+            process.terminate()
+            process.wait(timeout=60)
+
+    def _command(self, program: str, *words: str) -> list[str]:
+        return _in_tree(self._tree, (self._neighbour, self.base), program, *words)
+
+    def run(self, program: str, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(self._command(program, *words), capture_output=True, text=True, timeout=60)
+
+    def doveadm(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return self.run("doveadm", "-c", str(self.folder / "dovecot.conf"), *words)
+
+    def log(self) -> str:
+        return (self.base / "log").read_text(encoding="utf-8", errors="replace")

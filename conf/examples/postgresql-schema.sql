@@ -1,11 +1,6 @@
 -- The accounts of a large site in PostgreSQL 13 or later, for Dovecot as the mail store behind smtpd-classic:
 --   createdb mail && psql -d mail -f postgresql-schema.sql
--- Dovecot 2.3, dovecot-sql.conf.ext (2.4 has the same queries in passdb sql, userdb sql):
---   driver = pgsql
---   connect = host=10.0.0.40 dbname=mail user=dovecot password=CHANGE-ME
---   password_query = SELECT "user", password FROM dovecot_passdb WHERE "user" = lower('%u')
---   user_query = SELECT quota_rule FROM dovecot_userdb WHERE "user" = lower('%u')
---   iterate_query = SELECT "user" AS username FROM dovecot_userdb
+-- Dovecot 2.3 asks by dovecot-2.3.conf and dovecot-2.3-sql.conf.ext, and 2.4 by dovecot-2.4.conf.
 BEGIN;
 
 CREATE TABLE domains (

@@ -1,104 +1,41 @@
-"""The schema of accounts, in a PostgreSQL of the test's own, with the queries that it names for Dovecot."""
+"""The schema of accounts in a PostgreSQL, and the files of a Dovecot that asks it."""
 
-import os
-import pwd
-import re
 import shutil
+import smtplib
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.dovecot import SHIPPED, DebianDovecot
+from tests.instance import Instance, running
+from tests.package.debian import debian_13
+from tests.postgresql import Database, postgresql
+from tests.tools import need
 from tests.waiting import until
 
-SCHEMA = Path(__file__).parents[2] / "conf" / "examples" / "postgresql-schema.sql"
-
-
-def program(name: str) -> str:
-    found = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
-    if not found:
-        pytest.fail(f"{name} is missing: “make tools” installs it.", pytrace=False)
-    return str(found[-1])
-
-
-class Database:
-    """PostgreSQL refuses to run as root, so all of it runs as another user, on a socket in a folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.user = "nobody" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
-        self.must(program("initdb"), "-D", f"{folder}/data", "-A", "trust", "-U", "admin", "--no-sync", "-E", "UTF8")
-        where = ["-c", "listen_addresses=", "-c", f"unix_socket_directories={folder}", "-c", "fsync=off"]
-        self.process = subprocess.Popen(
-            [program("postgres"), "-D", f"{folder}/data", *where], user=self._as(), stderr=subprocess.DEVNULL
-        )
-        until(lambda: self.psql("postgres", "SELECT 1").returncode == 0, 30, lambda: "PostgreSQL does not start")
-
-    def _as(self) -> str | None:
-        return self.user if os.geteuid() == 0 else None
-
-    def must(self, *command: str) -> None:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, user=self._as(), cwd=self.folder)
-        assert done.returncode == 0, done.stdout + done.stderr
-
-    def psql(self, database: str, query: str, role: str = "admin") -> subprocess.CompletedProcess[str]:
-        command = [
-            program("psql"),
-            "-h",
-            str(self.folder),
-            "-U",
-            role,
-            "-d",
-            database,
-            "-XAtq",
-            "-v",
-            "ON_ERROR_STOP=1",
-        ]
-        return subprocess.run(command, input=query, capture_output=True, text=True, timeout=60)
+EXAMPLES = Path(__file__).parents[2] / "conf" / "examples"
+ACCOUNTS, QUERIES = "conf.d/98-accounts.conf", "dovecot-sql.conf.ext"
+DELIVERY, SCRIPT = "conf.d/99-smtpd-classic-lmtp.conf", "smtpd-classic-junk.sieve"
+PASSWORD = "secret word"
 
 
 @pytest.fixture(scope="module")
 def database() -> Iterator[Database]:
-    folder = Path(tempfile.mkdtemp(prefix="postgresql-"))
-    if os.geteuid() == 0:
-        shutil.chown(folder, "nobody")
-    made = Database(folder)
-    try:
+    with postgresql() as made:
         assert made.psql("postgres", "CREATE DATABASE mail").returncode == 0
-        loaded = made.psql("mail", SCHEMA.read_text(encoding="utf-8"))
+        rows = (
+            "INSERT INTO domains VALUES ('example.org');"
+            "INSERT INTO accounts (address, password, quota_mb, login) VALUES"
+            f" ('joe@example.org', '{{PLAIN}}{PASSWORD}', 500, true),"
+            f" ('away@example.org', '{{PLAIN}}{PASSWORD}', 0, false);"
+        )
+        loaded = made.psql("mail", (EXAMPLES / "postgresql-schema.sql").read_text(encoding="utf-8") + rows)
         assert loaded.returncode == 0, loaded.stderr
         yield made
-    finally:
-        made.process.terminate()
-        made.process.wait(30)
-        shutil.rmtree(folder)
-
-
-def test_dovecot_finds_accounts_by_the_queries_of_the_schema(database: Database) -> None:
-    filled = database.psql(
-        "mail",
-        "INSERT INTO domains VALUES ('example.org');"
-        "INSERT INTO accounts (address, password, quota_mb) VALUES ('joe@example.org', '{PLAIN}secret', 500);"
-        "INSERT INTO accounts (address, password, login) VALUES ('away@example.org', '{PLAIN}secret', false);",
-    )
-    assert filled.returncode == 0, filled.stderr
-    queries = dict(re.findall(r"^--   (\w+_query) = (.*)$", SCHEMA.read_text(encoding="utf-8"), re.M))
-    assert len(queries) == 3
-
-    def ask(name: str, user: str = "") -> str:
-        done = database.psql("mail", queries[name].replace("%u", user), role="dovecot")
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    assert ask("password_query", "Joe@Example.org") == "joe@example.org|{PLAIN}secret\n"
-    assert ask("password_query", "away@example.org") == ""
-    assert ask("user_query", "joe@example.org") == "*:storage=500M\n"
-    assert ask("user_query", "away@example.org") == "*:storage=0M\n"
-    assert ask("user_query", "nobody@example.org") == ""
-    assert ask("iterate_query").split() == ["joe@example.org", "away@example.org"]
-    assert database.psql("mail", "SELECT password FROM accounts", role="dovecot").returncode != 0
 
 
 @pytest.mark.parametrize(
@@ -106,3 +43,110 @@ def test_dovecot_finds_accounts_by_the_queries_of_the_schema(database: Database)
 )
 def test_an_account_needs_its_domain_and_a_scheme(database: Database, values: str) -> None:
     assert database.psql("mail", f"INSERT INTO accounts (address, password) VALUES ({values})").returncode != 0
+
+
+def test_the_role_of_dovecot_sees_no_table(database: Database) -> None:
+    assert database.psql("mail", "SELECT count(*) FROM dovecot_passdb", role="dovecot").stdout == "1\n"
+    assert database.psql("mail", "SELECT password FROM accounts", role="dovecot").returncode != 0
+
+
+@contextmanager
+def mail_server(base: Path) -> Iterator[Instance]:
+    """A server with the mailboxes and accounts of a Dovecot, which has its sockets in this folder."""
+    with running(
+        domain="example.org",
+        server__mailbox=f"lmtp:unix:{base}/run/lmtp",
+        server__accounts="dovecot",
+        server__dovecot_auth=f"{base}/run/auth-client",
+        server__dovecot_userdb=f"{base}/run/auth-userdb",
+    ) as instance:
+        yield instance
+
+
+def files_of(version: str, database: Database, base: Path, owner: str) -> dict[str, str]:
+    """The files that the first lines of the example name, with the places and users of the test."""
+    found = {
+        ACCOUNTS: EXAMPLES / f"dovecot-{version}.conf",
+        DELIVERY: SHIPPED / f"smtpd-classic-lmtp-{version}.conf",
+        SCRIPT: SHIPPED / SCRIPT,
+    }
+    if version == "2.3":
+        found[QUERIES] = EXAMPLES / "dovecot-2.3-sql.conf.ext"
+    places = {
+        "/etc/dovecot/sieve": f"{base}/etc",
+        "/etc/dovecot": f"{base}/etc",
+        "/var/mail/dovecot": f"{base}/mail",
+        "10.0.0.40": str(database.folder),
+        "mail_gid = vmail": f"mail_gid = {(base / 'mail').stat().st_gid}",
+        "= vmail": f"= {owner}",
+        "smtpdc\n": f"{owner}\n",
+    }
+    texts = {name: path.read_text(encoding="utf-8") for name, path in found.items()}
+    for before, after in places.items():
+        texts = {name: text.replace(before, after) for name, text in texts.items()}
+    return texts
+
+
+@pytest.fixture(scope="module", params=["2.3", pytest.param("2.4", marks=pytest.mark.peers)])
+def pair(request: pytest.FixtureRequest, database: Database) -> Iterator[tuple[DebianDovecot, Instance]]:
+    """A Dovecot with the example of its version, and a server that asks it: of this machine, or of Debian 13."""
+    tree = debian_13() if request.param == "2.4" else None
+    version = subprocess.run([need("dovecot"), "--version"], capture_output=True, text=True, check=True).stdout
+    if tree is None and not version.startswith("2.3"):
+        pytest.skip(f"the example is for Dovecot 2.3, and this is {version}")
+    base = Path(tempfile.mkdtemp(prefix="dovecot-"))
+    base.chmod(0o755)
+    try:
+        with mail_server(base) as instance:
+            owner = (instance.folder / "mail").owner()
+            (base / "mail").mkdir()
+            shutil.chown(base / "mail", owner, (instance.folder / "mail").group())
+            dovecot = DebianDovecot(base, tree, database.folder)
+            for name, text in files_of(request.param, database, base, owner).items():
+                dovecot.add(name, text, 0o644 if name == SCRIPT else 0o600)
+            compiled = dovecot.run("sievec", str(dovecot.folder / SCRIPT))
+            assert compiled.returncode == 0, compiled.stderr
+            with dovecot.running():
+                yield dovecot, instance
+    finally:
+        shutil.rmtree(base)
+
+
+def test_dovecot_finds_the_accounts_of_the_tables(pair: tuple[DebianDovecot, Instance]) -> None:
+    dovecot, _ = pair
+
+    def lets_in(user: str, password: str) -> bool:
+        done = dovecot.doveadm("auth", "test", "-x", "no-penalty", user, password)
+        assert "auth succeeded" in done.stdout or "auth failed" in done.stdout, done
+        return done.returncode == 0
+
+    assert lets_in("Joe@Example.org", PASSWORD)
+    assert not lets_in("joe@example.org", "wrong")
+    assert not lets_in("away@example.org", PASSWORD)
+    assert not lets_in("unknown@example.org", PASSWORD)
+    home = f"{dovecot.base}/mail/example.org/away/home"
+    assert dovecot.doveadm("user", "-f", "home", "away@example.org").stdout == f"{home}\n"
+    assert dovecot.doveadm("user", "unknown@example.org").returncode != 0
+    assert dovecot.doveadm("user", "*").stdout.split() == ["joe@example.org", "away@example.org"]
+
+
+@pytest.mark.parametrize(("user", "limit"), [("joe", str(500 * 1024)), ("away", "-")])
+def test_the_limit_of_a_mailbox_is_that_of_its_row(pair: tuple[DebianDovecot, Instance], user: str, limit: str) -> None:
+    done = pair[0].doveadm("-f", "tab", "quota", "get", "-u", f"{user}@example.org")
+    rows = [line.split("\t") for line in done.stdout.splitlines()]
+    assert [row[3] for row in rows if row[1] == "STORAGE"] == [limit], done
+
+
+def test_a_user_of_the_tables_logs_in_here_and_gets_mail(pair: tuple[DebianDovecot, Instance]) -> None:
+    dovecot, instance = pair
+    with smtplib.SMTP("127.0.0.1", instance.ports["submission"]) as client:
+        client.starttls(context=instance.tls())
+        with pytest.raises(smtplib.SMTPAuthenticationError):
+            client.login("away@example.org", PASSWORD)
+        client.login("joe@example.org", PASSWORD)
+        client.sendmail("joe@example.org", ["away@example.org"], "Subject: hello\r\n\r\ntext\r\n")
+        client.mail("joe@example.org")
+        assert client.rcpt("unknown@example.org")[0] == 550
+    new = dovecot.base / "mail" / "example.org" / "away" / "mail" / "new"
+    until(lambda: new.is_dir() and list(new.iterdir()), 30, lambda: dovecot.log() + instance.log())
+    assert not [line for line in dovecot.log().splitlines() if "Error" in line or "Warning" in line]
