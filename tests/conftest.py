@@ -56,3 +56,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _needs_programs(item: pytest.Function) -> bool:
     homes = {getattr(value, "__module__", None) or "" for value in vars(item.module).values()}
     return any(home.startswith(("tests.tools", "tests.peers")) for home in homes)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _closed_worlds() -> Iterator[None]:
+    yield
+    made = sys.modules.get("tests.reception.world")
+    if made is not None:
+        made.close_worlds()

@@ -4,7 +4,6 @@ import os
 import resource
 import signal
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -62,8 +61,10 @@ def test_a_writer_that_is_killed_leaves_a_draft_that_is_swept(tmp_path: Path, wr
     child = os.fork()
     if not child:
         os.replace = os.rename = os.link = killed  # the step after the last octet
-        WRITERS[writer](tmp_path)
-        os._exit(0)
+        try:
+            WRITERS[writer](tmp_path)
+        finally:
+            os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
     left = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert len(left) == 1
@@ -76,10 +77,11 @@ def test_a_writer_that_is_killed_leaves_a_draft_that_is_swept(tmp_path: Path, wr
 def test_a_writer_whose_disk_is_full_leaves_no_draft(tmp_path: Path, writer: str) -> None:
     child = os.fork()
     if not child:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # no file may get an octet
-        with suppress(OSError):
+        try:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # no file may get an octet
             WRITERS[writer](tmp_path)
-        os._exit(0)
+        finally:
+            os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 

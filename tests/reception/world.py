@@ -9,6 +9,7 @@ from argon2 import PasswordHasher
 from smtpd_classic.accounts import Accounts
 from smtpd_classic.config import Config, parse
 from smtpd_classic.config.schema import Listener
+from smtpd_classic.counters.file_store import FileCounterStore
 from smtpd_classic.dns import DnsFailure, FixedResolver, NullMx, Resolver
 from smtpd_classic.log import Log
 from smtpd_classic.mailstore.store import MailStore
@@ -21,7 +22,7 @@ from smtpd_classic.smtp.extensions import Extensions
 from smtpd_classic.smtp.session import ServerSession, SessionLimits
 from spool import Spool
 
-__all__ = ["CONFIG", "NOON", "PASSWORD", "USERS", "Clock", "Talk", "World", "world"]
+__all__ = ["CONFIG", "NOON", "PASSWORD", "USERS", "Clock", "Talk", "World", "close_worlds", "world"]
 
 NOON = 1_763_812_800.0  # Saturday, 22 November 2025, 12:00 UTC
 PASSWORD = "tea for two"
@@ -185,6 +186,9 @@ class Talk:
         self.reception.closed(reason)
 
 
+_OPEN: list[Services] = []
+
+
 def world(
     folder: Path,
     extra: str = "",
@@ -213,4 +217,15 @@ def world(
     services.spool.make()
     services.runtime.make()
     services.runtime.counters.attach(1)
+    _OPEN.append(services)
     return World(folder, services, clock)
+
+
+def close_worlds() -> None:
+    """Close the files of all worlds. A fixture calls it after each module: hundreds of worlds are made in a run."""
+    while _OPEN:
+        services = _OPEN.pop()
+        if isinstance(services.counters, FileCounterStore):
+            services.counters.close()
+        services.runtime.counters.close()
+        services.log.close()

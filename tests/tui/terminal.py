@@ -67,6 +67,7 @@ class Terminal:
             dimensions=(size[1], size[0]),
             timeout=0,
             cwd=str(Path(__file__).parents[2]),
+            use_poll=True,  # select() takes no descriptor over 1,023
         )
         self.child.delaybeforesend = None
 

@@ -20,7 +20,7 @@ __all__ = ["TOOK", "Panel", "options"]
 TOOK = "Applied. The daemon runs with it."
 _OVERTAKEN = "Another program has changed the file; this is how it is now."
 _MOST_STEPS = 80
-_DRAWN_S = 0.05
+_DRAWN_MS = 50
 _PATIENCE_S = 15
 
 
@@ -47,8 +47,10 @@ class Panel:
         """Where it stands on a screen that is drawn whole; (-1, -1) when it is nowhere, as in an empty list."""
         cursor: Any = self.terminal._screen.cursor
         self.terminal._read()
+        drawn = select.poll()
+        drawn.register(self.terminal.child.child_fd, select.POLLIN)
         # While the screen is drawn, the cursor is hidden; then something more comes soon.
-        while cursor.hidden and select.select((self.terminal.child.child_fd,), (), (), _DRAWN_S)[0]:
+        while cursor.hidden and drawn.poll(_DRAWN_MS):
             self.terminal._read()
         return (-1, -1) if cursor.hidden else (cursor.y, cursor.x)
 
