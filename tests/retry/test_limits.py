@@ -19,6 +19,8 @@ from smtpd_classic.smtp.reply import Reply
 from tests.client.world import Clock
 from tests.waiting import until
 
+pytestmark = pytest.mark.source  # machine code takes no stand-in for an attempt or for the routes
+
 
 class Fake:
     """As much of a attempt as the queue looks at."""

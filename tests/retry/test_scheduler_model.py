@@ -43,6 +43,8 @@ from smtpd_classic.smtp.reply import Reply
 from spool import NoSuchEntry, NotClaimed
 from tests.retry.world import World
 
+pytestmark = pytest.mark.source  # machine code takes no stand-in for an attempt or for the routes
+
 DOMAINS = ("a.test", "b.test", "c.test")
 MOST_SESSIONS, MOST_OPEN = 2, 4
 TAKES, LATER, REFUSES, DEAD, BUSY = "takes", "later", "refuses", "dead", "busy"

@@ -40,6 +40,7 @@ def test_what_a_full_disk_could_not_note_is_remembered(tmp_path: Path, monkeypat
         assert [each.recipients for each in host.got] == [(BOB,)]
 
 
+@pytest.mark.source
 def test_a_bounce_that_cannot_be_queued_is_sent_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     host = FakeHost(script=SCRIPT)
     with running(tmp_path, host) as world:
@@ -116,6 +117,7 @@ def test_an_error_of_ours_defers_and_is_logged_and_everything_else_goes_on(
         world.gone(queue_id)
 
 
+@pytest.mark.source
 def test_a_spool_that_cannot_be_read_for_a_while_stops_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     host = FakeHost()
     with running(tmp_path, host) as world:
