@@ -38,11 +38,16 @@ def shared_state(config: Config, runtime: Runtime) -> dict[str, Any] | None:
     return {**_state(NAME, runtime.shared_state), "address": parse_shared_url(config.server.shared_state).plain}
 
 
+def _since(found: dict[str, Any], consequence: str) -> str:
+    """Return the words about a program that is down: since when, with which consequence, and the reason."""
+    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(found["since"]))
+    return f" since {since}, {consequence}: {found['reason']}"
+
+
 def _shared_state_line(found: dict[str, Any]) -> str:
     words = f"{found['address']} {found['state']}"
     if found["state"] == "down":
-        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(found["since"]))
-        words += f" since {since}, each server counts by itself: {found['reason']}"
+        words += _since(found, "each server counts by itself")
     return f"{'shared state':15}{printable(words, 400)}"
 
 
@@ -50,8 +55,7 @@ def _milter_lines(found: list[dict[str, Any]]) -> Iterator[str]:
     for number, each in enumerate(found):
         words = f"{each['name']} {each['state']}"
         if each["state"] == "down":
-            since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(each["since"]))
-            words += f" since {since}, when_down = {each['when_down']}: {each['reason']}"
+            words += _since(each, f"when_down = {each['when_down']}")
         elif each["state"] == "up":
             words += f", {each['took_ms']:.0f} ms for the last message"
         yield f"{'' if number else 'milters':15}{printable(words, 400)}"
@@ -86,8 +90,7 @@ def _dovecot_lines(found: list[dict[str, Any]]) -> Iterator[str]:
     for number, each in enumerate(found):
         words = f"{each['path']} {each['state']}"
         if each["state"] == "down":
-            since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(each["since"]))
-            words += f" since {since}, clients are deferred: {each['reason']}"
+            words += _since(each, "clients are deferred")
         yield f"{'' if number else 'dovecot':15}{printable(words, 400)}"
 
 
