@@ -9,9 +9,12 @@ from smtpd_classic.retry import RetryThread
 from smtpd_classic.retry.shared_decisions import SharedDecisions, decides_by_mail
 from smtpd_classic.runtime.shared_blocks import SharedBlocks
 from smtpd_classic.services import Services
+from smtpd_classic.shared_state.exchange import ExchangeThread
 from smtpd_classic.submission.pickup import Pickup
 
 __all__ = ["Sending"]
+
+_BLOCKS_EVERY_S, _DECISIONS_EVERY_S = 0.25, 1.0
 
 
 class Sending:
@@ -25,12 +28,7 @@ class Sending:
         self._certificates = CertificateWatch(services)
         self._expiry = mail_expiry(services)
         self._metrics = metrics_for(services, lambda: self._retry.transactions)
-        shared = services.shared
-        self._shared: list[SharedBlocks | SharedDecisions] = []
-        if shared is not None:
-            self._shared.append(SharedBlocks(services.runtime.blocks, shared))
-            if decides_by_mail(services.config):
-                self._shared.append(SharedDecisions(services, shared))
+        self._exchanges = _exchanges(services)
 
     def start(self) -> None:
         self._keys.start()
@@ -40,7 +38,7 @@ class Sending:
         self._pickup.start()
         if self._metrics is not None:
             self._metrics.start()
-        for each in self._shared:
+        for each in self._exchanges:
             each.start()
 
     def detach(self) -> None:
@@ -54,7 +52,7 @@ class Sending:
         """
         if self._metrics is not None:
             self._metrics.stop()
-        for each in self._shared:
+        for each in self._exchanges:
             each.stop()
         self._expiry.stop()
         self._certificates.stop()
@@ -62,3 +60,20 @@ class Sending:
         self._pickup.stop(PICKUP_S)
         self._retry.stop(timeout_s)
         self._runtime.wake()
+
+
+def _exchanges(services: Services) -> list[ExchangeThread]:
+    """Return the threads that exchange facts with the shared state; none without one."""
+    shared = services.shared
+    if shared is None:
+        return []
+
+    def warn(sentence: str) -> None:
+        services.log.warning("qmgr", sentence)
+
+    blocks = SharedBlocks(services.runtime.blocks, shared)
+    found = [ExchangeThread("blocks of other servers", blocks.once, _BLOCKS_EVERY_S, warn)]
+    if decides_by_mail(services.config):
+        decisions = SharedDecisions(services, shared)
+        found.append(ExchangeThread("decisions of other servers", decisions.once, _DECISIONS_EVERY_S, warn))
+    return found

@@ -1,18 +1,13 @@
 """Decisions by mail that other servers have handed in, carried out for the messages in this queue."""
 
-import threading
-from contextlib import suppress
-
 from smtpd_classic.approval import APPROVE, approval_of
 from smtpd_classic.config.schema import Config
 from smtpd_classic.retry.network import RetryServices
-from smtpd_classic.shared_state import SharedState, SharedStateDown
+from smtpd_classic.shared_state import SharedState
 from smtpd_classic.shared_state.decisions import HandedDecision, handed_in
 from spool import NoSuchEntry, NotClaimed, NotWaiting, SpoolBroken, SpoolFull
 
 __all__ = ["SharedDecisions", "decides_by_mail"]
-
-_EVERY_S = 1.0
 
 
 def decides_by_mail(config: Config) -> bool:
@@ -20,35 +15,17 @@ def decides_by_mail(config: Config) -> bool:
 
 
 class SharedDecisions:
-    """The decisions of the other servers: `once`, or a thread."""
+    """The decisions of the other servers."""
 
     def __init__(self, services: RetryServices, shared: SharedState) -> None:
         self._services = services
         self._shared = shared
         self._done: list[str] = []
-        self._ending = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="shared decisions", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._ending.set()
-        self._thread.join(1.0)
 
     def once(self) -> None:
         """Carry out the decisions about messages in this queue. Raises SharedStateDown."""
         found = handed_in(self._shared, self._done)
         self._done = [each.queue_id for each in found if self._carry_out(each)]
-
-    def _run(self) -> None:
-        while not self._ending.wait(_EVERY_S):
-            try:
-                with suppress(SharedStateDown):
-                    self.once()
-            except Exception as problem:  # one bad decision must not stop all others until a reload
-                said = f"decisions of other servers: {type(problem).__name__}: {problem}"
-                self._services.log.warning("qmgr", said)
 
     def _carry_out(self, decision: HandedDecision) -> bool:
         """Return True if no server needs the decision any more."""

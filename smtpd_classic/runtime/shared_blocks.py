@@ -7,7 +7,6 @@ were the same on both sides last: a difference from it tells which side has chan
 
 import json
 import os
-import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,11 +16,10 @@ from filelock import lock_descriptor, unlock_descriptor
 
 from smtpd_classic.atomic_file import replace_text
 from smtpd_classic.runtime.blocks import Block, Blocks
-from smtpd_classic.shared_state import SharedState, SharedStateDown, scripts
+from smtpd_classic.shared_state import SharedState, scripts
 
 __all__ = ["SharedBlocks"]
 
-_EVERY_S = 0.25
 _SAME_S = 2.0  # ends of a block that differ by less are the same: clocks and round trips
 _VERSION, _INDEX, _BLOCKS = "smtpd-classic:version:blocks", "smtpd-classic:index:blocks", "smtpd-classic:block:"
 
@@ -35,7 +33,7 @@ class _SharedBlock(NamedTuple):
 
 
 class SharedBlocks:
-    """The exchange of blocks with the shared state: `once`, or a thread."""
+    """The exchange of blocks with the shared state."""
 
     def __init__(self, blocks: Blocks, shared: SharedState, clock: Callable[[], float] = time.time) -> None:
         self._blocks = blocks
@@ -45,15 +43,6 @@ class SharedBlocks:
         self._version = ""
         self._found: dict[str, _SharedBlock] = {}
         self._seen = -1
-        self._ending = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="shared blocks", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._ending.set()
-        self._thread.join(1.0)
 
     def once(self) -> None:
         """Bring both sides together. Raises SharedStateDown and OSError."""
@@ -64,11 +53,6 @@ class SharedBlocks:
         finally:
             unlock_descriptor(lock)
             os.close(lock)
-
-    def _run(self) -> None:
-        while not self._ending.wait(_EVERY_S):
-            with suppress(SharedStateDown, OSError):
-                self.once()
 
     def _exchange(self) -> None:
         self._ask([])

@@ -118,6 +118,8 @@ class SharedState:
             return question(self._opened())
         except (redis.RedisError, OSError, ValueError) as problem:
             raise SharedStateDown(f"{self.address}: {problem}") from None
+        except Exception as problem:  # a fault of redis-py, or an answer of another program, must fail no session
+            raise SharedStateDown(f"{self.address}: {type(problem).__name__}: {problem}") from None
 
     def owe(self, action: Callable[[], object]) -> None:
         """Call `action` as soon as the shared state answers again, in another thread. It may raise SharedStateDown."""
@@ -174,6 +176,8 @@ class SharedState:
                     action()
                 except SharedStateDown:
                     self._owed.appendleft(action)
+                except Exception as problem:  # one bad count must not keep back all others
+                    self._say(f"a count for the shared state is lost: {type(problem).__name__}: {problem}")
 
 
 _SHA: dict[str, str] = {}
