@@ -240,11 +240,12 @@ class Spool:
         except OSError as error:
             raise failure(error, self.folders.state) from error
 
-    def release(self, queue_id: str, *, now: float) -> None:
-        """End a hold; the due time is unchanged."""
+    def release(self, queue_id: str, *, now: float) -> Hold | None:
+        """End a hold; the due time is unchanged. Return the hold that begins then if the message needs approval."""
         with self._claimed(queue_id) as claim:
             if claim.state.held:
                 claim.record(claim.state.released(now))
+            return claim.state.hold
 
     def decide(self, queue_id: str, by: str, *, approved: bool, now: float) -> None:
         """Approve or refuse a message. Raises NotWaiting too."""
@@ -254,13 +255,14 @@ class Spool:
                 raise NotWaiting(queue_id)
             claim.record(state.decided(by, approved=approved, now=now))
 
-    def retry_now(self, queue_id: str) -> None:
-        """Make the entry due at once; a held entry stays held."""
-        with self._claimed(queue_id):
+    def retry_now(self, queue_id: str) -> Hold | None:
+        """Make the entry due at once. A held entry stays held; return the hold then."""
+        with self._claimed(queue_id) as claim:
             try:
                 make_due(self.folders, queue_id)
             except OSError as error:
                 raise failure(error, f"{self.folders.state}/{queue_id}") from error
+            return claim.state.hold
 
     def delete(self, queue_id: str) -> None:
         """Remove the entry without a notification."""

@@ -45,6 +45,7 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     "srs": ({"config", "shared_state", "srs_senders"}, set()),
     "srs_senders": ({"shared_state"}, set()),
     "approval": ({"config", "spool"}, set()),
+    "holds": ({"approval", "config", "spool"}, set()),
     "tnef": (set(), {"tnefparse"}),
     "mailstore": ({"durable"}, {"filelock"}),
     # What decides. The transports: no disk but through what is handed in, no queue, no checks.
@@ -124,7 +125,18 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     # What drives.
     "retry": (
         {"accounts", "client", "config", "counters", "dns", "dsn", "keys", "log", "mailstore", "policy", "postmaster"}
-        | {"approval", "message", "runtime", "runtime.hosts", "schedule", "shared_state", "smtp", "spool", "srs"},
+        | {
+            "approval",
+            "holds",
+            "message",
+            "runtime",
+            "runtime.hosts",
+            "schedule",
+            "shared_state",
+            "smtp",
+            "spool",
+            "srs",
+        },
         set(),
     ),
     "server.suites": ({"config"}, set()),
@@ -164,6 +176,7 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     "tui": (
         {"accounts", "atomic_file", "client.probe", "config", "counters", "dns", "doctor", "explanation", "filters"}
         | {
+            "holds",
             "keys",
             "log_reader",
             "log_source",

@@ -5,7 +5,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 from smtpd_classic.commands import queue_adopt, queue_hosts
 from smtpd_classic.commands.failures import Refused, guarded
@@ -14,9 +14,11 @@ from smtpd_classic.commands.queue_text import as_json, as_mailq, as_message, as_
 from smtpd_classic.config import Config, load
 from smtpd_classic.config.kinds import DURATION
 from smtpd_classic.daemon.privileges import PrivilegeProblem, drop, service_user
+from smtpd_classic.holds import hold_notes
 from smtpd_classic.runtime import Runtime
 from spool import Hold, Listed, NoSuchEntry, NotClaimed, NotWaiting, Spool, SpoolBroken, SpoolFull
-from spool.entry import ADMINISTRATOR
+from spool.actions import ACTIONS, WAKING
+from spool.entry import APPROVAL
 from spool.rows import STATES, is_in_delivery, row_of, rows
 
 __all__ = ["HELP", "add_arguments", "run"]
@@ -33,6 +35,7 @@ _SUMMARIES = {
 }
 _DONE = {"retry": "To be tried now", "hold": "Held", "release": "Released", "delete": "Deleted"}
 _DONE |= {"approve": "Approved", "refuse": "Refused"}
+_HELD = {"retry": "On hold", "release": "Waiting for approval now"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -86,7 +89,7 @@ def _run(config: Config, args: argparse.Namespace) -> int:
     spool = Spool(config.server.spool_folder, lambda words: print(words, file=sys.stderr))
     try:
         if args.action == "show":
-            return _show(spool, args)
+            return _show(config, spool, args)
         if args.action in queue_hosts.ACTIONS:
             return queue_hosts.run(config, spool, args)
         if args.action == "adopt":
@@ -136,7 +139,7 @@ def _listed(spool: Spool, selection: QueueSelection) -> Iterator[Listed]:
     return filter(selection.may_match, iter(sorted(spool.list())))
 
 
-def _show(spool: Spool, args: argparse.Namespace) -> int:
+def _show(config: Config, spool: Spool, args: argparse.Namespace) -> int:
     shown = []
     for queue_id in args.ids:
         try:
@@ -148,7 +151,7 @@ def _show(spool: Spool, args: argparse.Namespace) -> int:
             raise Refused(f"There is no message {queue_id} in the queue.", os.EX_NOINPUT) from None
         with spool.open_content(queue_id) as content:
             row = row_of(entry, state, active=is_in_delivery(spool, queue_id))
-            shown.append(as_message(row, entry, state, content.read(256 * 1024)))
+            shown.append(as_message(row, entry, state, content.read(256 * 1024), hold_notes(config, state)))
     if args.json:
         print(json.dumps([each.fields for each in shown], indent=2, ensure_ascii=False))
     else:
@@ -165,10 +168,10 @@ def _copy(spool: Spool, queue_id: str) -> None:
 
 def _act(spool: Spool, runtime: Runtime, selection: QueueSelection, action: str) -> int:
     """Apply the action to each message; one that is busy or gone does not stop the others."""
-    done, busy, missing = 0, 0, 0
+    done, busy, missing, waiting = 0, 0, 0, 0
     for queue_id in _chosen(spool, selection):
         try:
-            _ACTIONS[action](spool, queue_id)
+            hold = ACTIONS[action](spool, queue_id, time.time())
         except NotClaimed:
             busy += 1
             print(f"{queue_id} is being delivered just now.", file=sys.stderr)
@@ -181,23 +184,23 @@ def _act(spool: Spool, runtime: Runtime, selection: QueueSelection, action: str)
             missing += 1
             print(f"{queue_id} does not wait for approval.", file=sys.stderr)
             continue
-        done += 1
-        if action in {"retry", "release", "approve", "refuse"}:
+        if hold is None:
+            done += 1
+        else:
+            waiting += 1
+            print(_still_held(queue_id, hold), file=sys.stderr)
+        if action in WAKING:
             runtime.wake(queue_id)
-    print(f"{_DONE[action]}: {done}.", file=sys.stderr)
+    print(f"{_DONE[action]}: {done}." + (f" {_HELD[action]}: {waiting}." if waiting else ""), file=sys.stderr)
     if busy:
         return os.EX_TEMPFAIL
     return os.EX_NOINPUT if missing else os.EX_OK
 
 
-_ACTIONS: dict[str, Callable[[Spool, str], None]] = {
-    "retry": Spool.retry_now,
-    "hold": lambda spool, queue_id: spool.hold(queue_id, Hold(since=time.time())),
-    "release": lambda spool, queue_id: spool.release(queue_id, now=time.time()),
-    "approve": lambda spool, queue_id: spool.decide(queue_id, ADMINISTRATOR, approved=True, now=time.time()),
-    "refuse": lambda spool, queue_id: spool.decide(queue_id, ADMINISTRATOR, approved=False, now=time.time()),
-    "delete": Spool.delete,
-}
+def _still_held(queue_id: str, hold: Hold) -> str:
+    if hold.reason == APPROVAL:
+        return f"{queue_id} waits for approval ({hold.text}): smtpd-classic queue approve {queue_id}"
+    return f"{queue_id} is on hold ({hold}): smtpd-classic queue release {queue_id}"
 
 
 def _chosen(spool: Spool, selection: QueueSelection) -> Iterator[str]:

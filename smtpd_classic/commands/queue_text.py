@@ -11,9 +11,11 @@ from dataclasses import asdict
 from typing import Any, NamedTuple
 
 from smtpd_classic.config.kinds import SIZE
+from smtpd_classic.holds import HoldNotes
 from smtpd_classic.log import printable
 from smtpd_classic.message.headers import end_of_header_block
 from spool import Entry, State
+from spool.entry import APPROVAL
 from spool.rows import ACTIVE, HELD, NEW, QueueRow
 
 __all__ = ["Shown", "as_json", "as_mailq", "as_message", "as_table"]
@@ -101,15 +103,19 @@ def as_table(rows: Iterable[QueueRow], now: float) -> Iterator[str]:
         yield "The queue is empty."
 
 
-def as_message(row: QueueRow, entry: Entry, state: State, content: bytes) -> Shown:
-    """Return one message in full. `content` is its beginning, with the header block."""
+def as_message(row: QueueRow, entry: Entry, state: State, content: bytes, notes: HoldNotes | None) -> Shown:
+    """Return one message in full. `content` is its beginning, with the header block; `notes` are about its hold."""
     end = end_of_header_block(content)
     header = (content if end < 0 else content[:end]).decode("utf-8", "replace")
-    lines = [*_about(row, entry, state), *_recipients(entry, state)]
+    lines = [*_about(row, entry, state, notes), *_recipients(entry, state)]
     lines += ["", "Header", *(f"    {printable(line, 998)}" for line in header.splitlines())]
     if state.transcript:
         lines += ["", "Last transcript", *(f"    {printable(line, 700)}" for line in state.transcript.splitlines())]
     fields = row.as_dict() | {
+        "hold_until": notes.until if notes is not None else 0.0,
+        "approval": notes.approval if notes is not None else "",
+        "managers": list(notes.managers) if notes is not None else [],
+        "decision": state.decision,
         "client": entry.envelope.client,
         "login": entry.envelope.login,
         "authentication": _results(entry),
@@ -122,7 +128,7 @@ def as_message(row: QueueRow, entry: Entry, state: State, content: bytes) -> Sho
     return Shown([*lines, ""], fields)
 
 
-def _about(row: QueueRow, entry: Entry, state: State) -> Iterator[str]:
+def _about(row: QueueRow, entry: Entry, state: State, notes: HoldNotes | None) -> Iterator[str]:
     envelope = entry.envelope
     known = {
         "Queue id": row.queue_id,
@@ -137,9 +143,23 @@ def _about(row: QueueRow, entry: Entry, state: State) -> Iterator[str]:
         "Signature": "added where a copy leaves" if envelope.sign else "",
         "Attempts": str(state.attempts),
         "Last attempt": _moment(state.last_attempt),
-        "Next attempt": "when released" if state.held else _moment(row.next_attempt) if state.attempts else "at once",
+        "Next attempt": _next_when_held(state)
+        if state.held
+        else _moment(row.next_attempt)
+        if state.attempts
+        else "at once",
     }
-    return (f"{name + ':':14}{printable(text, 400)}" for name, text in known.items() if text)
+    for name, text in known.items():
+        if text:
+            yield f"{name + ':':14}{printable(text, 400)}"
+        if name == "Held" and notes is not None:
+            yield from (f"{'':14}{printable(each, 2000)}" for each in notes.sentences)
+
+
+def _next_when_held(state: State) -> str:
+    if state.hold_reason != APPROVAL:
+        return "when released"
+    return "none" if state.decision else "when approved"
 
 
 def _hold(row: QueueRow) -> str:

@@ -7,21 +7,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from smtpd_classic.approval import approval_named
 from smtpd_classic.config.schema import Config
 from smtpd_classic.counters import Amount, CounterStore
 from smtpd_classic.dsn import RecipientStatus
+from smtpd_classic.holds import hold_end
 from smtpd_classic.policy.sending_limits import group_of, limits_for
 from smtpd_classic.retry.approvals import ApprovalNotices
 from smtpd_classic.retry.context import DeliveryContext
 from smtpd_classic.retry.notices import NoticeResult
 from spool import WAITING, Claim, Entry, EntryContent, Hold, NoSuchEntry, Recipient, Spool, SpoolBroken, SpoolFull
-from spool.entry import APPROVAL, OVER_LIMIT, RESTORED, UNDELIVERABLE
+from spool.entry import APPROVAL, OVER_LIMIT, UNDELIVERABLE
 
 __all__ = ["HeldMessages"]
 
-_NEVER = float("inf")
-_WITHOUT_END = frozenset({RESTORED, UNDELIVERABLE})  # an administrator must see them
 _HOUR_S, _DAY_S = 3600.0, 86_400.0
 _WAITS = (
     "The message is on hold: your sending limit is reached. It waits for the administrator and is not lost. This holds "
@@ -141,7 +139,7 @@ class HeldMessages:
         except (NoSuchEntry, SpoolBroken):
             return
         if state.hold is not None:
-            until = 0.0 if state.decision else self._until(state.hold)
+            until = 0.0 if state.decision else hold_end(self.config, state.hold)
             self._known[queue_id] = _Known(changed, state.hold, until, entry.size)
             if state.hold.reason == APPROVAL and not state.hold_notified:
                 self._ask_again(queue_id)
@@ -153,22 +151,13 @@ class HeldMessages:
             with claim:
                 self.notify(claim)
 
-    def _until(self, hold: Hold) -> float:
-        """Return the end of a hold. One of an earlier version, without a beginning, has none."""
-        if not hold.since or hold.reason in _WITHOUT_END:
-            return _NEVER
-        time = self.config.filter.quarantine_time if hold.is_quarantine else self.config.limits.hold_time
-        approval = approval_named(self.config, hold) if hold.reason == APPROVAL else None
-        time = time if approval is None else approval.wait
-        return hold.since + time.total_seconds()
-
     def _end(self, queue_id: str, now: float) -> None:
         claim = self.spool.claim(queue_id)
         if claim is None:
             return
         with claim:
             hold = claim.state.hold
-            if hold is None or (self._until(hold) > now and not claim.state.decision):
+            if hold is None or (hold_end(self.config, hold) > now and not claim.state.decision):
                 return
             if claim.state.decision:
                 self._return(claim, f"The message was {claim.state.decision}", now)

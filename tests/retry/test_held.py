@@ -29,7 +29,7 @@ def put(world: World, hold: Hold, *recipients: str, sender: str = JOE, here: boo
         return draft.commit(envelope, world.clock.now + at, hold)
 
 
-def when_free(act: Callable[[], None]) -> None:
+def when_free(act: Callable[[], object]) -> None:
     """Act once no other thread has the lock of the entry: a scan or an attempt has it for a moment."""
 
     def done() -> bool:

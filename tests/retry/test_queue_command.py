@@ -319,3 +319,53 @@ def test_held_messages_are_selected_and_shown_by_their_reason(place: Place) -> N
     assert (row["hold_reason"], row["hold_text"]) == ("over limit", "201 recipients an hour")
     assert place.run("release", "--reason", "over limit").returncode == 0
     assert place.ids("--state", "held") == [place.held]
+
+
+APPROVAL_SECTION = "[approval sales]\nsenders = joe@us.test\nmanagers = ann@us.test, eve@us.test\nwait = 2d\n"
+
+
+def in_two_days() -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(NOW + 2 * 86400))
+
+
+def test_a_release_names_the_messages_that_wait_for_approval_now(place: Place) -> None:
+    held = place.put("joe@us.test", "bob@example.org", at=NOW, hold=Hold("over limit", approval="sales"))
+    place.give()
+    done = place.run("release", "--state", "held")
+    assert done.returncode == 0
+    assert done.stderr.splitlines() == [
+        f"{held} waits for approval (sales): smtpd-classic queue approve {held}",
+        "Released: 1. Waiting for approval now: 1.",
+    ]
+    assert place.ids("--reason", "waiting for approval") == [held]
+    assert place.run("release", held).stderr == "Released: 1.\n"
+
+
+def test_a_retry_names_the_messages_on_hold(place: Place) -> None:
+    done = place.run("retry", place.held, place.new)
+    assert done.returncode == 0
+    assert done.stderr.splitlines() == [
+        f"{place.held} is on hold (by hand): smtpd-classic queue release {place.held}",
+        "To be tried now: 1. On hold: 1.",
+    ]
+
+
+def test_show_names_the_managers_and_the_end_of_a_hold(place: Place) -> None:
+    place.file.write_text(place.file.read_text() + APPROVAL_SECTION)
+    waits = place.put("joe@us.test", "bob@example.org", at=NOW, hold=Hold("waiting for approval", "sales"))
+    later = place.put("joe@us.test", "bob@example.org", at=NOW, hold=Hold("quarantine", "clamd", approval="sales"))
+    for_good = place.put("", "bob@example.org", at=NOW, hold=Hold("restored"))
+    place.give()
+    text = place.run("show", waits).stdout
+    wanted = f"It waits for approval (sales) by ann@us.test or eve@us.test until {in_two_days()}; "
+    assert f"{wanted}after this it goes back to its sender." in text
+    assert "Next attempt: when approved" in text
+    (found,) = json.loads(place.run("show", "--json", waits).stdout)
+    assert (found["managers"], found["approval"]) == (["ann@us.test", "eve@us.test"], "sales")
+    assert found["hold_until"] == NOW + 2 * 86400
+    text = place.run("show", later).stdout
+    assert "Without a release it is deleted at " in text
+    assert "After its release it waits for approval (sales) by ann@us.test or eve@us.test." in text
+    assert "without an end" in place.run("show", for_good).stdout
+    place.run("refuse", waits)
+    assert "It was refused by the administrator and goes back to its sender." in place.run("show", waits).stdout

@@ -96,7 +96,7 @@ def test_administrator_and_deliveries_do_not_get_into_each_others_way(tmp_path: 
     def administer() -> None:
         choose = random.Random(1)
         for _ in range(300):
-            acts: list[Callable[[str], None]] = [spool.hold, partial(spool.release, now=NOW), spool.retry_now]
+            acts: list[Callable[[str], object]] = [spool.hold, partial(spool.release, now=NOW), spool.retry_now]
             act = choose.choice(acts)
             with contextlib.suppress(NotClaimed, NoSuchEntry):
                 act(choose.choice(ids))

@@ -1,6 +1,7 @@
 """The queue: rows come into being when seen, actions say what they did, nothing a stranger wrote gets through."""
 
 import os
+import shutil
 import tempfile
 import time
 from dataclasses import replace
@@ -311,3 +312,40 @@ def test_a_message_that_waits_for_approval_is_approved_and_refused(tui: Tui, spo
     assert [each.held for each in states[:3]] == [False, True, False]
     tui.press("down", "A")
     assert "does not wait for approval" in tui.text
+
+
+def test_what_still_waits_after_a_release_or_a_retry_is_named(tui: Tui, spool: Spool) -> None:
+    spool.hold(ids(spool)[0], Hold("over limit", since=NOW, approval="sales"))
+    tui.go("Queue").press("home", "r")
+    assert tui.status_line == "✓ Will be tried now: 0. 1 on hold: release it first."
+    tui.press("l")
+    assert tui.status_line == "✓ Released: 0. 1 waiting for approval now."
+
+
+def test_a_message_shows_its_managers_and_the_end_of_its_hold(tmp_path: Path, spool: Spool) -> None:
+    queue_id = put(spool, "joe@example.org", "bob@example.net", NOW)
+    spool.hold(queue_id, Hold(APPROVAL, "sales", NOW))
+    section = "\n[approval sales]\nsenders = joe@example.org\nmanagers = ann@example.org\n"
+    tui = Tui(made(tmp_path, CONFIG + section), size=(120, 40))
+    until = time.strftime("%Y-%m-%d %H:%M", time.localtime(NOW + 5 * 86400))
+    assert f"It waits for approval (sales) by ann@example.org until {until}" in tui.go("Queue").press("enter").text
+
+
+def test_what_the_command_of_root_reports_is_told() -> None:
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    try:
+        spool = Spool(f"{folder}/spool")
+        spool.make()
+        over, held = put(spool, "a@example.org", "b@example.net", NOW), put(spool, "", "b@example.net", NOW)
+        spool.hold(over, Hold("over limit", since=NOW, approval="sales"))
+        spool.hold(held, Hold(since=NOW))
+        path = made(folder, CONFIG.replace("[server]", "[server]\nuser = nobody"))
+        if os.geteuid() == 0:
+            for place, _, files in os.walk(spool.path):
+                for name in (place, *(f"{place}/{file}" for file in files)):
+                    os.chown(name, 65534, 65534)
+        said = act("release", [over, held, "0" * 20], spool, Runtime(f"{folder}/run"), str(path))
+        assert said == "Released: 1. 1 waiting for approval now. 1 gone already."
+    finally:
+        shutil.rmtree(folder)

@@ -5,60 +5,69 @@ more. So as root this module runs the command line program, which drops its priv
 """
 
 import os
+import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from smtpd_classic.runtime import Runtime
-from spool import Hold, NoSuchEntry, NotClaimed, NotWaiting, Spool, SpoolBroken, SpoolFull
-from spool.entry import ADMINISTRATOR
+from spool import NoSuchEntry, NotClaimed, NotWaiting, Spool, SpoolBroken, SpoolFull
+from spool.actions import ACTIONS, WAKING
 
-__all__ = ["ACTIONS", "act"]
+__all__ = ["act"]
 
 _DONE = {"retry": "tried again", "hold": "held", "release": "released", "delete": "deleted"}
 _DONE |= {"approve": "approved", "refuse": "refused"}
+_COUNTED = re.compile(r"[^:]+: (?P<done>\d+)\.(?: [^:]+: (?P<held>\d+)\.)?")
+_EXPLAINED = re.compile(r"being delivered|There is no message|: smtpd-classic queue (?:approve|release) \w+$")
 _AT_ONCE = 500  # message ids in one command line
-ACTIONS = tuple(_DONE)
+_HELD = {"retry": "on hold: release it first", "release": "waiting for approval now"}
+
+
+@dataclass(slots=True)
+class _Counts:
+    """The messages of one action: done, on hold in spite of it, in delivery, and gone."""
+
+    done: int = 0
+    held: int = 0
+    busy: int = 0
+    gone: int = 0
 
 
 def act(action: str, ids: Sequence[str], spool: Spool, runtime: Runtime, config: str) -> str:
     """Apply the action to each message and return a sentence. A failure of one message does not stop the others."""
     if os.geteuid() == 0 and _owner(spool.path) != 0:
         return _as_service_user(action, ids, config)
-    steps: dict[str, Callable[[str], None]] = {
-        "retry": spool.retry_now,
-        "hold": lambda queue_id: spool.hold(queue_id, Hold(since=time.time())),
-        "release": lambda queue_id: spool.release(queue_id, now=time.time()),
-        "approve": lambda queue_id: spool.decide(queue_id, ADMINISTRATOR, approved=True, now=time.time()),
-        "refuse": lambda queue_id: spool.decide(queue_id, ADMINISTRATOR, approved=False, now=time.time()),
-        "delete": spool.delete,
-    }
-    done, busy, gone, broken = 0, 0, 0, ""
+    counts, broken = _Counts(), ""
     for queue_id in ids:
         try:
-            steps[action](queue_id)
-            done += 1
+            hold = ACTIONS[action](spool, queue_id, time.time())
+            counts.done += hold is None
+            counts.held += hold is not None
         except NotClaimed:
-            busy += 1
+            counts.busy += 1
         except NoSuchEntry:
-            gone += 1
+            counts.gone += 1
         except NotWaiting:
             broken = f"{queue_id} does not wait for approval"
         except (SpoolBroken, SpoolFull) as problem:
             broken = str(problem)
-        if action in {"retry", "release", "approve", "refuse"}:
+        if action in WAKING:
             runtime.wake(queue_id if len(ids) < 20 else "")
-    return _sentence(action, done, busy, gone, broken)
+    return _sentence(action, counts, broken)
 
 
-def _sentence(action: str, done: int, busy: int, gone: int, broken: str) -> str:
+def _sentence(action: str, counts: _Counts, broken: str) -> str:
     what = "Will be tried now" if action == "retry" else _DONE[action].capitalize()
-    words = [f"{what}: {done:,}."]
-    if busy:
-        words.append(f"{busy:,} just being delivered, left alone.")
-    if gone:
-        words.append(f"{gone:,} gone already.")
+    words = [f"{what}: {counts.done:,}."]
+    if counts.held:
+        words.append(f"{counts.held:,} {_HELD[action]}.")
+    if counts.busy:
+        words.append(f"{counts.busy:,} just being delivered, left alone.")
+    if counts.gone:
+        words.append(f"{counts.gone:,} gone already.")
     if broken:
         words.append(f"Problem: {broken}.")
     return " ".join(words)
@@ -78,9 +87,12 @@ def _as_service_user(action: str, ids: Sequence[str], config: str) -> str:
         part = ids[start : start + _AT_ONCE]
         result = subprocess.run([*command, *part], capture_output=True, text=True, check=False, errors="replace")
         said += result.stderr.splitlines()
-    counted = [line for line in said if line.rstrip(".").rpartition(": ")[2].isdigit()]
-    done = sum(int(line.rstrip(".").rpartition(": ")[2]) for line in counted)
-    busy = sum("being delivered" in line for line in said)
-    gone = sum("There is no message" in line for line in said)
-    other = [line for line in said if line not in counted]
-    return _sentence(action, done, busy, gone, "" if busy or gone or not other else other[-1])
+    counted = list(filter(None, map(_COUNTED.fullmatch, said)))
+    other = [line for line in said if not _COUNTED.fullmatch(line) and not _EXPLAINED.search(line)]
+    counts = _Counts(
+        done=sum(int(found["done"]) for found in counted),
+        held=sum(int(found["held"] or 0) for found in counted),
+        busy=sum("being delivered" in line for line in said),
+        gone=sum("There is no message" in line for line in said),
+    )
+    return _sentence(action, counts, other[-1].rstrip(".") if other else "")

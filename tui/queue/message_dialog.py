@@ -4,10 +4,11 @@ from collections.abc import Callable
 
 import urwid
 
+from smtpd_classic.holds import hold_notes
 from spool import Entry, Spool, State
+from spool.actions import ACTIONS
 from spool.entry import APPROVAL
 from tui.log.story import explain_message, show_story
-from tui.queue.actions import ACTIONS
 from tui.shell.context import AppContext
 from tui.widgets.dialog import Dialog
 from tui.widgets.flow import Flow
@@ -78,6 +79,9 @@ def _envelope(context: AppContext, entry: Entry, state: State) -> list[Flow]:
         ),
     ]
     rows: list[Flow] = [_labelled(label, value) for label, value in values]
+    config = context.source.config
+    notes = hold_notes(config, state) if config is not None else None
+    rows += [_labelled("", clean(each, 1000), "warn") for each in (notes.sentences if notes is not None else ())]
     for each in state.recipients:
         look = {"delivered": "good", "failed": "bad"}.get(each.state, "help")
         rows.append(_labelled("To", f"{clean(each.address, 320)}: {each.state}", look))

@@ -10,10 +10,11 @@ from typing import Any
 import urwid
 
 from spool import Listed, Spool
+from spool.actions import ACTIONS
 from spool.search import matching
 from tui.log.story import explain_message, show_story
 from tui.queue import domains_dialog, message_dialog
-from tui.queue.actions import ACTIONS, act
+from tui.queue.actions import act
 from tui.queue.rows import SORTS, QueueRows
 from tui.queue.search import QueueSearch, ask_words
 from tui.queue.view import QueueView
