@@ -6,7 +6,7 @@ from smtpd_classic.policy.approvals import decider, decisions
 from smtpd_classic.reception.journal import ReceptionLog
 from smtpd_classic.services import Services
 from smtpd_classic.shared_state import SharedState
-from smtpd_classic.shared_state.decisions import HandedDecision, hand_in
+from smtpd_classic.shared_state.decisions import HandedDecision, hand_in, lifetime_s
 from spool import NoSuchEntry, NotWaiting
 
 __all__ = ["decide"]
@@ -45,12 +45,14 @@ def _decide(services: Services, transaction: Transaction, decision: Decision) ->
 
 def _hand_in(shared: SharedState, transaction: Transaction, decision: Decision) -> str:
     """Hand the decision to the other servers: one of them may have the message in its queue."""
-    managers = {each.name: decider(transaction, each) for each in transaction.rules.config.approvals}
+    config = transaction.rules.config
+    managers = {each.name: decider(transaction, each) for each in config.approvals}
     names = tuple(name for name, manager in managers.items() if manager)
     if not names:
         return _NO_MANAGER
     manager = managers[names[0]]
-    if not hand_in(shared, HandedDecision(decision.queue_id, decision.action, manager, names)):
+    handed = HandedDecision(decision.queue_id, decision.action, manager, names)
+    if not hand_in(shared, handed, lifetime_s(config)):
         return "the other servers have a decision already"
     return f"{_past(decision)} by {manager}, handed to the other servers"
 

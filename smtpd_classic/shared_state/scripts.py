@@ -230,23 +230,38 @@ return found
 """
 )
 
-# Decisions by mail: a hash of the time and the decision by queue id.
-# KEYS: decisions.  ARGV: queue id, decision, lifetime.  -> 1 if it is the first one
+# Decisions by mail: a hash of the time and the decision by queue id, and the time of the last one.
+# KEYS: decisions, last.  ARGV: queue id, decision, lifetime.  -> 1 if it is the first one
 HAND_IN = (
     _NOW
     + """
-local all = redis.call('HGETALL', KEYS[1])
-for i = 1, #all, 2 do
-    if tonumber(string.match(all[i + 1], '^%d+')) + ARGV[3] < now then redis.call('HDEL', KEYS[1], all[i]) end
-end
 local first = redis.call('HSETNX', KEYS[1], ARGV[1], string.format('%.0f ', now) .. ARGV[2])
-redis.call('PEXPIRE', KEYS[1], ARGV[3])
+if first == 1 then
+    redis.call('SET', KEYS[2], string.format('%.0f', now), 'PX', ARGV[3])
+    redis.call('PEXPIRE', KEYS[1], ARGV[3])
+end
 return first
 """
 )
 
-# KEYS: decisions.  ARGV: queue ids to remove.  -> (queue id, time and decision)…
-HANDED_IN = """
-for _, each in ipairs(ARGV) do redis.call('HDEL', KEYS[1], each) end
-return redis.call('HGETALL', KEYS[1])
+# KEYS: decisions, last.  ARGV: time of the last answer (0: none), lifetime, queue ids to remove.  -> now, (queue id,
+# time and decision)… of the decisions since then
+HANDED_IN = (
+    _NOW
+    + """
+for i = 3, #ARGV do redis.call('HDEL', KEYS[1], ARGV[i]) end
+local found, since = {string.format('%.0f', now)}, tonumber(ARGV[1])
+local last = redis.call('GET', KEYS[2])
+if not last or tonumber(last) < since then return found end
+local all = redis.call('HGETALL', KEYS[1])
+for i = 1, #all, 2 do
+    local at = tonumber(string.match(all[i + 1], '^%d+'))
+    if at + ARGV[2] <= now then
+        redis.call('HDEL', KEYS[1], all[i])
+    elseif at >= since then
+        found[#found + 1], found[#found + 2] = all[i], all[i + 1]
+    end
+end
+return found
 """
+)

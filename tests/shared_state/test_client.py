@@ -5,7 +5,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -23,22 +22,6 @@ from tests.waiting import until
 
 HOUR, DAY = 3600.0, 86_400.0
 ANN = "account ann@example.org"
-
-
-@pytest.fixture(scope="module")
-def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    server = RedisServer(tmp_path_factory.mktemp("redis"))
-    server.start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def shared(redis_server: RedisServer) -> Iterator[SharedState]:
-    state = SharedState(redis_server.url, os.urandom(32))
-    state.ask(lambda client: client.flushdb())
-    yield state
-    state.close()
 
 
 def node(shared: SharedState, folder: Path) -> SharedCounterStore:

@@ -1,8 +1,6 @@
 """The threads that exchange facts with the shared state: no fault ends them."""
 
-import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,22 +13,6 @@ from tests.shared_state.redis_server import RedisServer
 from tests.waiting import until
 
 IP = "192.0.2.1"
-
-
-@pytest.fixture(scope="module")
-def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    server = RedisServer(tmp_path_factory.mktemp("redis"))
-    server.start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def shared(redis_server: RedisServer) -> Iterator[SharedState]:
-    state = SharedState(redis_server.url, os.urandom(32), rest_s=0.1)
-    state.ask(lambda client: client.flushdb())
-    yield state
-    state.close()
 
 
 def test_each_fault_is_said_once_until_a_round_succeeds() -> None:
