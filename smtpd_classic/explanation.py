@@ -64,7 +64,7 @@ def filter_rules_of(config: Config, question: Question, content: bytes) -> tuple
 
 def _rules(config: Config, question: Question, listener: str, dns: Resolver | None) -> Rules:
     dns = dns or DnsResolver(config.server.name_servers)
-    verify: Callable[[str, str], str] = not_verified
+    verify: Callable[[str, str, str], str] = not_verified
     if config.verifies_recipients:
         from smtpd_classic.client.verifier import verifications  # noqa: PLC0415 - not loaded without the option
 

@@ -74,7 +74,7 @@ class Services:
     mail_store: MailStore
     log: Log
     clock: Callable[[], float]
-    verify: Callable[[str, str], str] = not_verified
+    verify: Callable[[str, str, str], str] = not_verified
     helo_name: str = field(init=False)
     sources: PolicySources = field(init=False)
     counters: CounterStore = field(init=False)

@@ -1,15 +1,15 @@
-"""The memory of verified recipients: for each domain, in bounds."""
+"""The memory of verified recipients, in bounds and in fair shares."""
 
 import threading
-from collections import deque
 from enum import Enum
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
-__all__ = ["DomainMemory", "KnownFor", "Verification", "VerifiedDomains"]
+__all__ = ["FairCache", "KnownFor", "Verification", "VerifiedRecipients"]
 
-_A_SECOND = 20
-_MOST_ENTRIES = 10_000
-_MOST_DOMAINS = 100
+MOST_RECIPIENTS = 10_000
+_MOST_DOMAINS = 1000
+
+V = TypeVar("V")
 
 
 class Verification(Enum):
@@ -30,27 +30,69 @@ class KnownFor(NamedTuple):
     unknown: float = 600.0
 
 
-class _Entry(NamedTuple):
+class FairCache(Generic[V]):
+    """Values by name. The client with the most of them loses its oldest one to a new one. Not thread-safe."""
+
+    def __init__(self) -> None:
+        self._entries: dict[str, tuple[str, V]] = {}
+        self._names: dict[str, dict[str, None]] = {}  # of each client, the oldest first
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def get(self, name: str) -> V | None:
+        found = self._entries.get(name)
+        return None if found is None else found[1]
+
+    def put(self, name: str, value: V, client: str) -> None:
+        self.drop(name)
+        self._entries[name] = client, value
+        self._names.setdefault(client, {})[name] = None
+
+    def drop(self, name: str) -> None:
+        found = self._entries.pop(name, None)
+        if found is not None:
+            names = self._names[found[0]]
+            del names[name]
+            if not names:
+                del self._names[found[0]]
+
+    def drop_one(self) -> None:
+        """Drop the oldest value of the client with the most values."""
+        names = max(self._names.values(), key=len)
+        self.drop(next(iter(names)))
+
+
+class _Result(NamedTuple):
     result: Verification
     asked: float
 
 
-class DomainMemory:
-    """The results and the questions of one domain. `random_at` is the time of the next question about a random address;
-    `accepts_all` says that the last one was accepted."""
+class _DomainState(NamedTuple):
+    """The result of the last question about a random address, which holds until `until`."""
 
-    def __init__(self, lifetimes: KnownFor) -> None:
-        self.random_at = -1.0
-        self.accepts_all = False
+    accepts_all: bool
+    until: float
+
+
+class VerifiedRecipients:
+    """The results of one section. Thread-safe.
+
+    A stranger can invent unknown recipients, so that these never take the place of a known one.
+    """
+
+    def __init__(self, lifetimes: KnownFor, most: int = MOST_RECIPIENTS) -> None:
         self._lifetimes = lifetimes
+        self._most = most
         self._lock = threading.Lock()
-        self._entries: dict[str, _Entry] = {}
-        self._asked: deque[float] = deque()
+        self._known: FairCache[_Result] = FairCache()
+        self._unknown: FairCache[_Result] = FairCache()
+        self._domains: FairCache[_DomainState] = FairCache()
 
     def find(self, address: str, now: float) -> tuple[Verification | None, bool]:
         """Return the result of an address, None if it is too old, and True if no question is due."""
         with self._lock:
-            entry = self._entries.get(address)
+            entry = self._known.get(address) or self._unknown.get(address)
         if entry is None:
             return None, False
         age = now - entry.asked
@@ -60,47 +102,31 @@ class DomainMemory:
             return entry.result, True
         return (entry.result, False) if age < self._lifetimes.known else (None, False)
 
-    def keep(self, address: str, result: Verification, now: float) -> None:
-        """Keep a result in place of the oldest one if there are too many."""
+    def keep(self, address: str, result: Verification, client: str, now: float) -> None:
+        """Keep the result of a question of a client, in place of another one if there are too many."""
         with self._lock:
-            self._entries.pop(address, None)
-            if len(self._entries) >= _MOST_ENTRIES:
-                del self._entries[next(iter(self._entries))]
-            self._entries[address] = _Entry(result, now)
+            self._known.drop(address)
+            self._unknown.drop(address)
+            if len(self._known) + len(self._unknown) >= self._most:
+                if self._unknown:
+                    self._unknown.drop_one()
+                elif result is Verification.UNKNOWN:
+                    return
+                else:
+                    self._known.drop_one()
+            cache = self._unknown if result is Verification.UNKNOWN else self._known
+            cache.put(address, _Result(result, now), client)
 
-    def may_ask(self, now: float) -> bool:
-        """Count a question. Return False if there are too many in this second."""
+    def accepts_all(self, domain: str, now: float) -> bool | None:
+        """Return True if the server accepts a random address at the domain, None if it has to be asked."""
         with self._lock:
-            while self._asked and self._asked[0] <= now - 1.0:
-                self._asked.popleft()
-            if len(self._asked) >= _A_SECOND:
-                return False
-            self._asked.append(now)
-            return True
+            state = self._domains.get(domain)
+        return None if state is None or state.until <= now else state.accepts_all
 
-    def take_random_turn(self, now: float, next_at: float) -> bool:
-        """Return True for the one caller that has to ask about a random address."""
+    def keep_domain(self, domain: str, client: str, until: float, *, accepts_all: bool) -> None:
+        """Keep the result of a question about a random address."""
         with self._lock:
-            if now < self.random_at:
-                return False
-            self.random_at = next_at
-            return True
-
-
-class VerifiedDomains:
-    """The memories of the domains that were asked for last."""
-
-    def __init__(self, lifetimes: KnownFor) -> None:
-        self._lifetimes = lifetimes
-        self._lock = threading.Lock()
-        self._domains: dict[str, DomainMemory] = {}
-
-    def of(self, domain: str) -> DomainMemory:
-        with self._lock:
-            found = self._domains.pop(domain, None)
-            if found is None:
-                if len(self._domains) >= _MOST_DOMAINS:
-                    del self._domains[next(iter(self._domains))]
-                found = DomainMemory(self._lifetimes)
-            self._domains[domain] = found
-            return found
+            self._domains.drop(domain)
+            if len(self._domains) >= _MOST_DOMAINS:
+                self._domains.drop_one()
+            self._domains.put(domain, _DomainState(accepts_all, until), client)

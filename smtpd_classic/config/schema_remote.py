@@ -250,8 +250,9 @@ class DirectDomain:
         "Ask these hosts at RCPT whether the recipient exists (MAIL FROM:<>, RCPT TO, RSET), so that mail for unknown "
         "users is refused in place of bouncing later. While the hosts do not answer, and when they accept a random "
         "address, mail is accepted unverified, and the log says so. Answers are kept: a known recipient for 7 days, "
-        "asked again after one; an unknown one for 10 minutes. Each receiving process has 2 sessions and asks 20 "
-        "times a second at most; beyond that clients are told to try again.",
+        "asked again after one; an unknown one for 10 minutes. Each receiving process has 2 sessions with a host "
+        "and asks 20 times a second at most, half of that for one client, one after the other; questions beyond that "
+        "wait, and after 5 seconds the client is told to try again. All sections with the same hosts share this.",
     )
     accept_any_certificate: bool = option(
         BOOLEAN, False, "Accept any certificate", "Do not verify the certificates of these hosts."

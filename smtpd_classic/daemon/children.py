@@ -48,7 +48,7 @@ def services_for(setting: Generation) -> Services:
     def complain(part: str) -> Callable[[str], None]:
         return lambda sentence: log.warning(part, sentence)
 
-    verify: Callable[[str, str], str] = not_verified
+    verify: Callable[[str, str, str], str] = not_verified
     if config.verifies_recipients:
         from smtpd_classic.client.verifier import verifications  # noqa: PLC0415 - not loaded without the option
 

@@ -1,7 +1,7 @@
 """The check whether the LMTP server of a mailbox takes mail for it."""
 
 from smtpd_classic.policy.transaction import Transaction
-from smtpd_classic.policy.verification import reply_to
+from smtpd_classic.policy.verification import asker, reply_to
 from smtpd_classic.smtp.events import Event
 from smtpd_classic.smtp.reply import Reply
 
@@ -21,4 +21,6 @@ def verify_recipients(transaction: Transaction, event: Event) -> Reply | None:
     if not rules.accounts.is_local_domain(domain):
         return None
     place = rules.accounts.mailbox_place(domain)
-    return None if place.is_maildir else reply_to(transaction, rules.sources.verify(str(place), target))
+    if place.is_maildir:
+        return None
+    return reply_to(transaction, rules.sources.verify(str(place), target, asker(transaction)))

@@ -22,7 +22,7 @@ from smtpd_classic.policy.trust import Trust
 __all__ = ["PolicySources", "Rules", "not_counted", "not_verified", "rules_for"]
 
 
-def not_verified(direct: str, address: str) -> str:
+def not_verified(direct: str, address: str, client: str) -> str:
     """Return blank: no domain verifies its recipients."""
     return ""
 
@@ -36,8 +36,8 @@ class PolicySources(NamedTuple):
     """Facts from outside the policy: octets used by a Maildir, octets free where mail is written, whether an address is
     blocked, the real address behind an SRS address of this server (None if it is none), the sending counters, those
     of greylisting, the secret of this server, made at first use, the milters, the result of asking the servers of a
-    direct domain, or of mailboxes, about an address (a value of `client.verified.Verification`, or blank), and the
-    number of open connections of a client."""
+    direct domain, or of mailboxes, about an address for a client (a value of `client.verified.Verification`, or blank),
+    and the number of open connections of a client."""
 
     quota_used: Callable[[str, str], int]
     free_bytes: Callable[[], int]
@@ -47,7 +47,7 @@ class PolicySources(NamedTuple):
     greylist: CounterStore
     secret: Callable[[], bytes]
     milters: tuple[FilterClient, ...] = ()
-    verify: Callable[[str, str], str] = not_verified
+    verify: Callable[[str, str, str], str] = not_verified
     connections_of: Callable[[str], int] = not_counted
 
 

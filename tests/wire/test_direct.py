@@ -1,5 +1,10 @@
 """Domain Direct Delivery: the list of domains, each with its list of hosts, and what the server does by them."""
 
+import itertools
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from smtpd_classic.config.option import options_of
@@ -101,6 +106,50 @@ def test_verify_recipients(world: World) -> None:
             assert client.say("RCPT TO:<full@away.test>").startswith("450")
             assert client.say("RCPT TO:<bob@away.test>").startswith("250")
     assert peer.got == []
+
+
+def test_invented_recipients_of_one_client_leave_the_others_their_answers(world: World) -> None:
+    """One client asks for invented sub-domains over many connections, and the host is slow with them. The recipient of
+    another client has an answer in two seconds."""
+
+    def script(event: events.Event, talk: Talk) -> Reply | None:
+        if not isinstance(event, events.RcptTo) or event.forward_path.startswith("bob@"):
+            return None
+        if "invented" in event.forward_path:
+            asked.release()
+            time.sleep(0.6)
+        return Reply(550, "5.1.1", "unknown")
+
+    def flood(number: int) -> None:
+        with world.client(ip="127.77.9.5") as client:
+            for each in itertools.takewhile(lambda _: not ended.is_set(), itertools.count()):
+                answer = client.envelope("eve@there.test", f"invented@s{number}x{each}.away.test")
+                assert answer[:3] in {"550", "450"}, answer
+                client.rset()
+
+    asked, ended = threading.Semaphore(0), threading.Event()
+    with hosts(peer := FakeHost(script=script)):
+        section = {**to(peer), "open": "yes", "verify_recipients": "yes"}
+        access = {
+            "auto_block": "no",
+            "max_errors": "10000",
+            "max_commands": "10000",
+            "max_connections_per_address": "30",
+        }
+        world.given({"direct .away.test": section, "access": access})
+        with ThreadPoolExecutor(24) as pool:
+            floods = [pool.submit(flood, number) for number in range(24)]
+            try:
+                assert all(asked.acquire(timeout=20) for _ in range(5))
+                for number in range(3):
+                    with world.client(ip=f"127.77.9.{10 + number}") as client:
+                        client.mail("ann@there.test")
+                        began = time.monotonic()
+                        assert client.say(f"RCPT TO:<bob@{'sub' if number else 'SUB'}.away.test>").startswith("250")
+                        assert time.monotonic() - began < 2.0
+            finally:
+                ended.set()
+            assert [each.exception(20) for each in floods] == [None] * 24
 
 
 def test_mail_of_a_user_waits_when_a_recipient_cannot_be_verified(world: World) -> None:
