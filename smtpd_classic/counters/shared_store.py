@@ -56,9 +56,10 @@ class SharedCounterStore:
     def numbers(self, group: str, names: Sequence[str]) -> dict[str, Number]:
         """Return the counters. Raises OSError."""
         try:
-            now, *found = self._shared.run(scripts.NUMBERS, [self._shared.key(self._kind, group)], names)
+            said = self._shared.run(scripts.NUMBERS, [self._shared.key(self._kind, group)], names)
         except SharedStateDown:
             return self._own.numbers(group, names)
+        now, *found = said.split()
         ahead_s = self._clock() - int(now) / 1000
         ends = [int(each) / 1000 + ahead_s if int(each) else 0.0 for each in found[1::2]]
         return {name: Number(int(value), end) for name, value, end in zip(names, found[::2], ends, strict=True)}

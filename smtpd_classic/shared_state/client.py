@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 
 from smtpd_classic.config.shared_url import parse_shared_url
 from smtpd_classic.shared_state import scripts
-from smtpd_classic.shared_state.connections import redis_client
+from smtpd_classic.shared_state.connections import DEADLINE_S, redis_client
 from smtpd_classic.shared_state.host_names import HostNames
+from smtpd_classic.shared_state.link import Links, RefusedByServer
 
 __all__ = ["PREFIX", "KeptText", "SharedState", "SharedStateDown"]
 
@@ -47,6 +48,7 @@ class SharedState:
         report: Callable[[str, float], bool] = lambda reason, took_s: bool(reason),
         say: Callable[[str], None] = lambda sentence: None,
         rest_s: float = _REST_S,
+        deadline_s: float = DEADLINE_S,
         names: HostNames | None = None,
     ) -> None:
         self._url = url
@@ -56,6 +58,8 @@ class SharedState:
         self._report = report
         self._say = say
         self._rest_s = rest_s
+        self._deadline_s = deadline_s
+        self._links = Links(deadline_s)
         self._names = HostNames() if names is None else names
         self._lock = threading.Lock()
         self._client: Any = None
@@ -99,7 +103,7 @@ class SharedState:
             raise SharedStateDown(self._failure)
         began = time.monotonic()
         try:
-            result = self.ask(lambda client: _evaluated(client, script, keys, values))
+            result = self._run(script, keys, values)
         except SharedStateDown as down:
             self._failed(str(down), time.monotonic() - began)
             raise
@@ -111,15 +115,18 @@ class SharedState:
         SharedStateDown.
         """
         try:
-            import redis  # noqa: PLC0415 - an optional package, for several servers alone
-        except ImportError:
-            raise SharedStateDown(_MISSING) from None
-        try:
             return question(self._opened())
-        except (redis.RedisError, OSError, ValueError) as problem:
-            raise SharedStateDown(f"{self.address}: {problem}") from None
-        except Exception as problem:  # a fault of redis-py, or an answer of another program, must fail no session
-            raise SharedStateDown(f"{self.address}: {type(problem).__name__}: {problem}") from None
+        except ImportError:
+            problem = _MISSING
+        except TimeoutError:
+            problem = f"{self.address}: no answer within {self._deadline_s * 1000:.0f} ms"
+        except (OSError, ValueError, RefusedByServer) as failed:
+            problem = f"{self.address}: {failed}"
+        except Exception as failed:  # of redis-py; its faults, and answers of another program, may fail no session
+            known = type(failed).__module__.startswith("redis.")
+            problem = f"{self.address}: {failed}" if known else f"{self.address}: {type(failed).__name__}: {failed}"
+        self._links.close()
+        raise SharedStateDown(problem)
 
     def owe(self, action: Callable[[], object]) -> None:
         """Call `action` as soon as the shared state answers again, in another thread. It may raise SharedStateDown."""
@@ -130,6 +137,7 @@ class SharedState:
     def close(self) -> None:
         """Close the connections, and end the thread that waits for an answer."""
         self._closed.set()
+        self._links.close()
         client, self._client = self._client, None
         if client is not None:
             client.close()
@@ -137,7 +145,7 @@ class SharedState:
     def _opened(self) -> Any:
         with self._lock:
             if self._client is None:
-                self._client = redis_client(self._url, self._password, self._names)
+                self._client = redis_client(self._url, self._password, self._names, self._deadline_s)
             return self._client
 
     def _failed(self, reason: str, took_s: float) -> None:
@@ -155,7 +163,7 @@ class SharedState:
             began = time.monotonic()
             try:
                 # A script that writes: a server that is full, read-only or still loading is not back.
-                self.ask(self._probe)
+                self._run(scripts.KEEP, [self.key("probe", "")], ["", 1000, 0])
             except SharedStateDown as down:
                 self._report(str(down), time.monotonic() - began)
                 continue
@@ -165,8 +173,9 @@ class SharedState:
             self._pay()
             return
 
-    def _probe(self, client: Any) -> None:
-        _evaluated(client, scripts.KEEP, [self.key("probe", "")], ["", 1000, 0])
+    def _run(self, script: str, keys: Sequence[str], values: Sequence[object]) -> Any:
+        """Run a Lua script, without the memory of failures. Raises SharedStateDown."""
+        return self.ask(lambda client: self._links.run(client.connection_pool, script, keys, values))
 
     def _pay(self) -> None:
         while self._owed and not self._failure:
@@ -178,23 +187,6 @@ class SharedState:
                     self._owed.appendleft(action)
                 except Exception as problem:  # one bad count must not keep back all others
                     self._say(f"a count for the shared state is lost: {type(problem).__name__}: {problem}")
-
-
-_SHA: dict[str, str] = {}
-
-
-def _evaluated(client: Any, script: str, keys: Sequence[str], values: Sequence[object]) -> Any:
-    from redis.exceptions import NoScriptError  # noqa: PLC0415
-
-    sha = _SHA.get(script)
-    if sha is None:
-        import hashlib  # noqa: PLC0415
-
-        sha = _SHA[script] = hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
-    try:
-        return client.evalsha(sha, len(keys), *keys, *values)
-    except NoScriptError:
-        return client.eval(script, len(keys), *keys, *values)
 
 
 def _ms(seconds: float) -> int:

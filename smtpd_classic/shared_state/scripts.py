@@ -135,16 +135,18 @@ return 1
 """
 )
 
-# KEYS: group.  ARGV: name…  -> now, (value, end)…
+# KEYS: group.  ARGV: name…  -> “now value end value end …”: one text, because greylisting asks for many
 NUMBERS = (
-    _GROUP
+    _NOW
     + """
-local found = {string.format('%.0f', now)}
-for i, name in ipairs(ARGV) do
-    local number, until_ = value(name)
-    found[2 * i], found[2 * i + 1] = number, string.format('%.0f', until_)
+local fields, said = {}, {string.format('%.0f', now)}
+for i, name in ipairs(ARGV) do fields[2 * i - 1], fields[2 * i] = 'n ' .. name, 'u ' .. name end
+local found = redis.call('HMGET', KEYS[1], unpack(fields))
+for i = 1, #fields, 2 do
+    local lasts = found[i] and tonumber(found[i + 1]) > now
+    said[i + 1], said[i + 2] = lasts and found[i] or '0', lasts and found[i + 1] or '0'
 end
-return found
+return table.concat(said, ' ')
 """
 )
 

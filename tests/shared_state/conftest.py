@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from smtpd_classic.shared_state import SharedState
-from tests.shared_state.redis_server import RedisServer
+from tests.shared_state.redis_server import PATIENT_S, RedisServer
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +19,7 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
 
 @pytest.fixture
 def shared(redis_server: RedisServer) -> Iterator[SharedState]:
-    state = SharedState(redis_server.url, os.urandom(32), rest_s=0.1)
+    state = SharedState(redis_server.url, os.urandom(32), rest_s=0.1, deadline_s=PATIENT_S)
     state.ask(lambda client: client.flushdb())
     yield state
     state.close()

@@ -12,7 +12,9 @@ from tests.instance import free_port
 from tests.tools import need
 from tests.waiting import until
 
-__all__ = ["RedisServer"]
+__all__ = ["PATIENT_S", "RedisServer"]
+
+PATIENT_S = 10.0  # the deadline of a client that no busy machine makes impatient
 
 
 class RedisServer:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from smtpd_classic.runtime import BlockRule, Blocks, Failures
 from smtpd_classic.runtime.shared_blocks import SharedBlocks
 from smtpd_classic.shared_state import SharedState, SharedStateDown
 from smtpd_classic.shared_state.secrets import SecretMismatch, compare_secret
-from tests.shared_state.redis_server import RedisServer
+from tests.shared_state.redis_server import PATIENT_S, RedisServer
 from tests.waiting import until
 
 HOUR, DAY = 3600.0, 86_400.0
@@ -164,13 +165,16 @@ def test_a_password_is_sent_and_never_said(tmp_path: Path) -> None:
     server = RedisServer(tmp_path, "--requirepass", "very secret")
     server.start()
     try:
-        with pytest.raises(SharedStateDown) as refused:
-            SharedState(server.url, b"", password="wrong secret").ask(lambda client: client.ping())
-        assert "wrong secret" not in str(refused.value)
-        good = SharedState(server.url.replace("//", "//:very%20secret@"), b"x")
-        assert good.keep_first("greylist", "a", "b", 60).text == "b"
-        assert "secret" not in good.address
-        assert SharedState(server.url, b"x", password="very secret").text("greylist", "a") is not None
+        with closing(SharedState(server.url, b"", password="wrong secret")) as state:
+            with pytest.raises(SharedStateDown) as refused:
+                state.ask(lambda client: client.ping())
+            assert "wrong secret" not in str(refused.value)
+        in_url = server.url.replace("//", "//:very%20secret@")
+        with closing(SharedState(in_url, b"x", deadline_s=PATIENT_S)) as state:
+            assert state.keep_first("greylist", "a", "b", 60).text == "b"
+            assert "secret" not in state.address
+        with closing(SharedState(server.url, b"x", password="very secret", deadline_s=PATIENT_S)) as state:
+            assert state.text("greylist", "a") is not None
     finally:
         server.stop()
 
