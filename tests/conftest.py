@@ -9,6 +9,7 @@ from types import FrameType
 
 import pytest
 
+from tests.once import begin_run
 from tests.tools import TOOLS
 
 # A start of the server in a test would compile its modules again.
@@ -27,6 +28,12 @@ class TestTookTooLong(Exception):
 
 def _stop(_number: int, _frame: FrameType | None) -> None:
     raise TestTookTooLong(f"over {LIMIT} s")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    end = begin_run()  # the processes of the run are started later, and inherit it
+    if end is not None:
+        config.add_cleanup(end)
 
 
 @pytest.hookimpl(wrapper=True)

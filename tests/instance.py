@@ -1,8 +1,8 @@
 """A whole server of its own for a test: made by `init`, on free ports, started and stopped as a person would."""
 
-import atexit
 import fcntl
 import os
+import re
 import shutil
 import signal
 import socket
@@ -18,6 +18,7 @@ from pathlib import Path
 
 from smtpd_classic.config.editing import Edited
 from tests.forking import ForkedProgram, run_forked
+from tests.once import made_once, quick_hash
 from tests.waiting import until
 
 __all__ = ["Instance", "free_port", "running"]
@@ -78,22 +79,21 @@ def _init(folder: Path, domain: str, code: Path | None = None) -> None:
     assert made.returncode == 0, made.stderr
 
 
-@cache
-def _pattern(domain: str) -> Path:
-    """The folder that `init` makes for a domain, once for all tests of a process: its keys take a second."""
-    place = Path(tempfile.mkdtemp(prefix="smtpd-classic-pattern-"))
-    atexit.register(shutil.rmtree, place, ignore_errors=True)
-    place.chmod(0o755)
-    _init(place / "instance", domain)
-    return place / "instance"
-
-
 def _copy(domain: str, folder: Path) -> None:
     """Make the folder as `init` would; only the name of the log holds the folder's path."""
-    pattern = _pattern(domain)
+    pattern = made_once(f"instance-{domain}", lambda folder: _make_pattern(folder, domain))
     subprocess.run(["cp", "-a", pattern, folder], check=True)
     file = folder / NAME
-    file.write_text(file.read_text(encoding="utf-8").replace(str(pattern), str(folder)), encoding="utf-8")
+    log = re.compile(r"^log = .*/log/", re.MULTILINE)
+    file.write_text(log.sub(f"log = {folder}/log/", file.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def _make_pattern(folder: Path, domain: str) -> None:
+    """Run `init`, and take a hash that is verified at once."""
+    _init(folder, domain)
+    users = folder / "users"
+    text = re.sub(r"\{ARGON2ID\}[^:\n]*", lambda _: quick_hash(PASSWORD), users.read_text(encoding="utf-8"))
+    users.write_text(text, encoding="utf-8")
 
 
 class Instance:

@@ -9,14 +9,12 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
-from tempfile import mkdtemp
 
-from smtpd_classic.server.self_signed import make_self_signed
 from smtpd_classic.smtp import events, replies, sasl
 from smtpd_classic.smtp.events import Event, Pause
 from smtpd_classic.smtp.reply import Reply
 from smtpd_classic.smtp.session import Extensions, ServerSession, SessionLimits
+from tests.server.certificates import kept_pair
 
 __all__ = [
     "DROP",
@@ -43,13 +41,9 @@ def own_ip() -> str:
     return f"127.{1 + process // 250}.{process % 250}.{1 + number % 250}"
 
 
-@cache
 def certificate(*names: str) -> tuple[str, str]:
     """A certificate for these names, and its key."""
-    folder = Path(mkdtemp(prefix="certificate-"))
-    files = str(folder / "certificate.pem"), str(folder / "key.pem")
-    make_self_signed(*files, names)
-    return files
+    return kept_pair(*names)
 
 
 @cache

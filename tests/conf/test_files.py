@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from smtpd_classic.server.self_signed import make_self_signed
 from tests.instance import Instance
 from tests.reception.test_log_readers import written
+from tests.server.certificates import put_pair
 from tests.tools import need
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -97,7 +97,7 @@ class TestCertbotHook:
     def renewed(self, instance: Instance, *names: str) -> subprocess.CompletedProcess[str]:
         """certbot has got a certificate for these names."""
         lineage = instance.folder.parent / "live"
-        make_self_signed(str(lineage / "fullchain.pem"), str(lineage / "privkey.pem"), names)
+        put_pair(lineage / "fullchain.pem", lineage / "privkey.pem", *names)
         return run(
             str(CONF / "certbot-deploy-hook"),
             RENEWED_LINEAGE=str(lineage),

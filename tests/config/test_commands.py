@@ -11,17 +11,17 @@ from typing import NamedTuple
 
 import pytest
 
-from smtpd_classic.accounts import hash_password
 from smtpd_classic.commands import check, config
 from smtpd_classic.config import load
 from smtpd_classic.config.editing import Edited
 from smtpd_classic.config.lock import locked
 from smtpd_classic.runtime import Listening, StatusFile
 from smtpd_classic.runtime.status import own_status
-from smtpd_classic.server.self_signed import make_self_signed
 from tests.config.texts import SOUND
+from tests.once import quick_hash
+from tests.server.certificates import put_pair
 
-HASH = hash_password("geheim")
+HASH = quick_hash("geheim")
 
 
 class Answer(NamedTuple):
@@ -70,8 +70,7 @@ def place(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Place:
 
 
 def certificate(place: Place) -> None:
-    names = (str(place.folder / "tls" / "certificate.pem"), str(place.folder / "tls" / "key.pem"))
-    make_self_signed(*names, ("example.org",))
+    put_pair(place.folder / "tls" / "certificate.pem", place.folder / "tls" / "key.pem", "example.org")
 
 
 def test_check_says_that_a_certificate_will_be_made(place: Place) -> None:

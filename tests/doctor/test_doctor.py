@@ -18,10 +18,10 @@ from smtpd_classic.keys.publication import Publication
 from smtpd_classic.keys.store import IN_USE, RETIRED, KeyStore
 from smtpd_classic.runtime.last_backup import note_backup
 from smtpd_classic.runtime.status import Listening, StatusFile, own_status
-from smtpd_classic.server.self_signed import make_self_signed
 from spool import Envelope, Hold, Recipient, Spool, new_queue_id
 from tests.instance import Instance
 from tests.milter.fake import FakeFilter
+from tests.server.certificates import put_pair
 
 NOW = 1_795_900_000.0
 IP = "192.0.2.1"
@@ -74,7 +74,7 @@ class Patient:
         self.spool.make()
         note_backup(str(folder / "spool"), NOW - 3600)
         (folder / "tls").mkdir()
-        make_self_signed(str(folder / "tls/certificate.pem"), str(folder / "tls/key.pem"), ("mail.example.org",))
+        put_pair(folder / "tls/certificate.pem", folder / "tls/key.pem", "mail.example.org")
 
     def rows(self) -> list[CheckResult]:
         """All rows."""
@@ -256,7 +256,7 @@ def test_the_certificate_for_others(patient: Patient) -> None:
     patient.ca_file = ""
     assert patient.examined() == [("certificate chain", WRONG)]
     patient.ca_file = str(patient.folder / "tls/certificate.pem")
-    make_self_signed(patient.ca_file, str(patient.folder / "tls/key.pem"), ("other.example",))
+    put_pair(patient.ca_file, patient.folder / "tls/key.pem", "other.example")
     assert patient.examined() == [("certificate name", WRONG)]
     (patient.folder / "tls/key.pem").chmod(0o644)
     assert ("certificate", WRONG) in patient.examined()

@@ -24,12 +24,12 @@ from smtpd_classic.doctor import CheckResult, CheckState, examine
 from smtpd_classic.doctor.examination import examination_of, stored_keys
 from smtpd_classic.keys.store import IN_USE
 from smtpd_classic.runtime.last_backup import note_backup
-from smtpd_classic.server.self_signed import make_self_signed
 from spool import Envelope, Hold, Recipient, Spool, new_queue_id
 from tests.client.fake_host import FakeHost
 from tests.instance import Instance
 from tests.peers.name_server import name_server
 from tests.peers.namespace import own_network
+from tests.server.certificates import put_pair
 from tests.waiting import until
 
 pytestmark = pytest.mark.peers
@@ -168,7 +168,7 @@ def _set_up(server: Instance) -> None:
         server.set(f"listener {name}", "address", "0.0.0.0")
     files = [str(server.folder / "tls" / name) for name in ("certificate.pem", "key.pem")]
     owner = os.stat(files[1])
-    make_self_signed(files[0], files[1], ("mail.us.test",))
+    put_pair(*files, "mail.us.test")
     for each in files:
         os.chown(each, owner.st_uid, owner.st_gid)
     config = load(server.file)
@@ -325,7 +325,7 @@ def test_files_that_are_wrong(network: Network) -> None:
     zone, folder = network.zone(), network.server.folder
     certificate, private = folder / "tls" / "certificate.pem", folder / "tls" / "key.pem"
     with kept(certificate, private):
-        make_self_signed(str(certificate), str(private), ("other.test",))
+        put_pair(certificate, private, "other.test")
         assert network.found(zone) == {"certificate name": WRONG}
     with kept(certificate):
         certificate.write_text("nonsense")

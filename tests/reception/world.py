@@ -4,8 +4,6 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from argon2 import PasswordHasher
-
 from smtpd_classic.accounts import Accounts
 from smtpd_classic.config import Config, parse
 from smtpd_classic.config.schema import Listener
@@ -21,13 +19,14 @@ from smtpd_classic.smtp.events import Pause, TlsInfo
 from smtpd_classic.smtp.extensions import Extensions
 from smtpd_classic.smtp.session import ServerSession, SessionLimits
 from spool import Spool
+from tests.once import quick_hash
 
 __all__ = ["CONFIG", "NOON", "PASSWORD", "USERS", "Clock", "Talk", "World", "close_worlds", "world"]
 
 NOON = 1_763_812_800.0  # Saturday, 22 November 2025, 12:00 UTC
 PASSWORD = "tea for two"
 # Cheap on purpose: what is tested is who may do what, not how long a guess takes.
-_HASH = "{ARGON2ID}" + PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
+_HASH = quick_hash(PASSWORD)
 
 USERS = f"""\
 joe@example.org:{_HASH}:::Joe Doe::

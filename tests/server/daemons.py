@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from smtpd_classic.accounts import hash_password
 from smtpd_classic.runtime import DaemonStatus, Runtime
 from tests.forking import ForkedProgram, run_forked
 from tests.instance import free_port
+from tests.once import quick_hash
 from tests.server.certificates import make_pair
 from tests.server.serving import Dialog
 from tests.waiting import until
@@ -38,7 +38,7 @@ class Daemon:
             (folder / name).mkdir()
         if tls:
             make_pair(folder / "tls")
-        (folder / "users").write_text(f"{USER}:{hash_password(PASSWORD)}\n")
+        (folder / "users").write_text(f"{USER}:{quick_hash(PASSWORD)}\n")
         (folder / "aliases").write_text(f"postmaster@test.example: {USER}\n")
         self.runtime = Runtime(str(folder / "run"))
         self.process: subprocess.Popen[str] | ForkedProgram | None = None

@@ -170,7 +170,7 @@ def test_a_bad_file_changes_nothing_and_is_told(workers: str) -> None:
 def test_a_reload_with_a_key_that_does_not_fit_changes_nothing() -> None:
     with daemon(TWO, listener="tls = starttls", tls=True) as found:
         found.start()
-        make_pair(found.folder / "other")
+        make_pair(found.folder / "other", number=1)
         shutil.copy(found.folder / "other/key.pem", found.folder / "tls/key.pem")
         found.give()
         assert "is not the key of the certificate" in found.reload().error

@@ -201,7 +201,7 @@ def test_garbage_instead_of_a_handshake_is_one_line_in_the_log(tmp_path: Path) -
 def test_a_changed_certificate_is_used_without_a_restart(tmp_path: Path) -> None:
     with with_tls(tmp_path) as found, dial_encrypted(found, tmp_path) as dialog:
         assert dialog.reply().startswith("220")
-        make_pair(tmp_path / "new")
+        make_pair(tmp_path / "new", number=1)
         for name in ("key.pem", "certificate.pem"):
             shutil.copy(tmp_path / "new" / name, tmp_path / "tls" / (name + ".new"))
             os.rename(tmp_path / "tls" / (name + ".new"), tmp_path / "tls" / name)
@@ -227,7 +227,7 @@ def test_a_broken_new_certificate_leaves_the_old_one_in_use(tmp_path: Path) -> N
     until(lambda: held.context() and complaints)
     assert held.context() is before
     assert complaints == [f"{certificate} holds no certificate in PEM form. The certificate read before stays in use."]
-    make_pair(tmp_path / "new")
+    make_pair(tmp_path / "new", number=1)
     shutil.copy(tmp_path / "new/key.pem", key)
     shutil.copy(tmp_path / "new/certificate.pem", certificate)
     until(lambda: held.context() is not before)
@@ -235,7 +235,7 @@ def test_a_broken_new_certificate_leaves_the_old_one_in_use(tmp_path: Path) -> N
 
 def test_pairs_that_cannot_be_used(tmp_path: Path) -> None:
     certificate, key = make_pair(tmp_path)
-    _, other = make_pair(tmp_path / "other")
+    _, other = make_pair(tmp_path / "other", number=1)
     locked = tmp_path / "locked.pem"
     subprocess.run(
         [need("openssl"), "ec", "-in", key, "-aes128", "-passout", "pass:x", "-out", locked],

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from smtpd_classic.server.self_signed import make_self_signed
 from smtpd_classic.shared_state import SharedState, SharedStateDown
 from smtpd_classic.shared_state.host_names import HostNames
 from tests.instance import free_port
+from tests.server.certificates import kept_pair
 from tests.shared_state.redis_server import RedisServer
 from tests.tools import need
 from tests.waiting import until
@@ -44,8 +44,7 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     if request.param == "valkey-server" and shutil.which("valkey-server") is None:
         pytest.skip("Valkey is in Debian 13 and later")
     folder = tmp_path_factory.mktemp("redis")
-    certificate, key = str(folder / "certificate.pem"), str(folder / "key.pem")
-    make_self_signed(certificate, key, ("localhost",))
+    certificate, key = kept_pair("localhost")
     tls = ("--tls-port", str(free_port()), "--tls-cert-file", certificate, "--tls-key-file", key)
     more = ("--tls-ca-cert-file", certificate, "--tls-auth-clients", "no")
     made = RedisServer(folder, "--requirepass", SECRET, *tls, *more, program=str(request.param))

@@ -6,7 +6,7 @@ from pathlib import Path
 import urwid
 import urwid.testing as ut
 
-from smtpd_classic.accounts import hash_password
+from tests.once import quick_hash
 from tui.app import App
 from tui.shell.main_shell import MainShell
 from tui.widgets.focus import leaf_of
@@ -15,7 +15,7 @@ __all__ = ["CONFIG", "NOW", "PASSWORD", "Tui", "made"]
 
 NOW = 1_790_000_000.0
 PASSWORD = "secret word"
-JOES_HASH = hash_password(PASSWORD)
+JOES_HASH = quick_hash(PASSWORD)
 CONFIG = """\
 # kept by hand
 [server]
