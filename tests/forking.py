@@ -8,6 +8,7 @@ import atexit
 import gc
 import json
 import os
+import pwd
 import select
 import signal
 import socket
@@ -18,21 +19,22 @@ import threading
 import time
 import traceback
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
+from smtpd_classic import sendmail
 from smtpd_classic.cli import COMMANDS, main
 
-__all__ = ["ForkedProgram", "forking_program", "run_forked"]
+__all__ = ["ForkedProgram", "forking_program", "run_forked", "run_forked_sendmail"]
 
 _LONGEST, _LONGEST_S = 1 << 17, 60.0
 _MODULES = (
     *("smtpd_classic.daemon.sending", "smtpd_classic.daemon.single", "smtpd_classic.completion"),
-    *("smtpd_classic.server.self_signed", "smtpd_classic.client.verifier"),
+    *("smtpd_classic.server.self_signed", "smtpd_classic.client.verifier", "smtpd_classic.commands.sendmail_modes"),
 )
 
 
@@ -40,6 +42,8 @@ class _Request(NamedTuple):
     words: list[str]
     environment: dict[str, str]
     folder: str
+    name: str = "smtpd-classic"  # or one of those of sendmail(1)
+    user: str = ""
 
 
 class _Server:
@@ -107,15 +111,21 @@ def _server_in(_network: str) -> _Server:
 class ForkedProgram:
     """A run of the program in a session of its own, with the methods of Popen that tests call.
 
-    `files` are its standard files.
+    `files` are its standard files, `name` and `user` those of a _Request.
     """
 
     def __init__(
-        self, words: Sequence[str], *files: int, environment: Mapping[str, str] = os.environ, folder: str = ""
+        self,
+        words: Sequence[str],
+        *files: int,
+        environment: Mapping[str, str] = os.environ,
+        folder: str = "",
+        name: str = "smtpd-classic",
+        user: str = "",
     ) -> None:
         self.returncode: int | None = None
         self._server = _server()
-        request = _Request(list(words), dict(environment), folder or os.getcwd())
+        request = _Request(list(words), dict(environment), folder or os.getcwd(), name, user)
         self.pid = self._server.fork(request, files)
 
     def poll(self) -> int | None:
@@ -146,20 +156,38 @@ def run_forked(
     words: Sequence[str], given: str | None = None, *, environment: Mapping[str, str] = os.environ
 ) -> subprocess.CompletedProcess[str]:
     """Run the program to its end, as subprocess.run does."""
+    done = _run_to_its_end(
+        lambda *files: ForkedProgram(words, *files, environment=environment), (given or "").encode(), _LONGEST_S
+    )
+    return subprocess.CompletedProcess(list(words), done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+def run_forked_sendmail(
+    name: str, words: Sequence[str], given: bytes, environment: Mapping[str, str], *, user: str, timeout_s: float
+) -> subprocess.CompletedProcess[bytes]:
+    """Run sendmail, mailq or newaliases to its end, as a user if one is named."""
+    where = {"folder": "/", "user": user} if user else {}
+    return _run_to_its_end(
+        lambda *files: ForkedProgram(words, *files, environment=environment, name=name, **where), given, timeout_s
+    )
+
+
+def _run_to_its_end(
+    start: Callable[..., ForkedProgram], given: bytes, timeout_s: float
+) -> subprocess.CompletedProcess[bytes]:
     with tempfile.TemporaryFile() as stdin, tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
-        stdin.write((given or "").encode())
+        stdin.write(given)
         stdin.seek(0)
-        files = (stdin.fileno(), stdout.fileno(), stderr.fileno())
-        program = ForkedProgram(words, *files, environment=environment)
+        program = start(stdin.fileno(), stdout.fileno(), stderr.fileno())
         try:
-            status = program.wait(_LONGEST_S)
+            status = program.wait(timeout_s)
         except subprocess.TimeoutExpired:
             program.kill()
             program.wait(10)
             raise
         for file in (stdout, stderr):
             file.seek(0)
-        return subprocess.CompletedProcess(list(words), status, stdout.read().decode(), stderr.read().decode())
+        return subprocess.CompletedProcess([], status, stdout.read(), stderr.read())
 
 
 @contextmanager
@@ -209,8 +237,8 @@ def _fork_for_programs(listening: socket.socket) -> None:
 # The process that forks ---------------------------------------------------------------------------------------------
 
 
-def _serve(link: socket.socket) -> list[str] | None:
-    """Fork for each request, until the tests end. Return the words of the program in a child, None in this process."""
+def _serve(link: socket.socket) -> _Request | None:
+    """Fork for each request, until the tests end. Return the request in a child, None in this process."""
     wake, woken = os.pipe()
     os.set_blocking(woken, False)
     os.set_blocking(wake, False)
@@ -249,8 +277,8 @@ def _tell_ends(link: socket.socket) -> None:
         link.send(json.dumps([pid, os.waitstatus_to_exitcode(status)]).encode())
 
 
-def _become(request: _Request, files: Sequence[int]) -> list[str]:
-    """Take the environment and the standard files of a run. Return its words."""
+def _become(request: _Request, files: Sequence[int]) -> _Request:
+    """Take the environment, the standard files and the user of a run."""
     os.setsid()
     for number, file in enumerate(files):
         os.dup2(file, number)
@@ -260,24 +288,29 @@ def _become(request: _Request, files: Sequence[int]) -> list[str]:
     os.environ.clear()
     os.environ.update(request.environment)
     os.chdir(request.folder)
-    sys.argv = ["smtpd-classic", *request.words]
-    return request.words
+    sys.argv = [request.name, *request.words]
+    if request.user:
+        who = pwd.getpwnam(request.user)
+        os.setgroups([])
+        os.setgid(who.pw_gid)
+        os.setuid(who.pw_uid)
+    return request
 
 
 def _fork_for_tests() -> None:
     for name in (*_MODULES, *(f"smtpd_classic.commands.{each}" for each in COMMANDS if each != "import")):
         import_module(name)
     gc.freeze()  # the modules stay shared with the children
-    words = _serve(socket.socket(fileno=int(sys.argv[1])))
-    if words is not None:
-        _run(words)
+    request = _serve(socket.socket(fileno=int(sys.argv[1])))
+    if request is not None:
+        _run(request)
 
 
-def _run(words: list[str]) -> NoReturn:
+def _run(request: _Request) -> NoReturn:
     """Run the program, and end as the interpreter does, but leave the memory to the kernel: that saves much time."""
     status = 1
     try:
-        status = main(words)
+        status = main(request.words) if request.name == "smtpd-classic" else sendmail.main(sys.argv)
     except Exception:
         traceback.print_exc()
     finally:

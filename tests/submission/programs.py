@@ -1,11 +1,11 @@
 """sendmail, mailq and newaliases as pip installs them, for an instance of its own."""
 
 import os
-import pwd
 import subprocess
 import sys
 from pathlib import Path
 
+from tests.forking import run_forked_sendmail
 from tests.instance import Instance
 
 __all__ = ["Programs"]
@@ -55,21 +55,7 @@ class Programs:
         self, *words: str | bytes, message: bytes = b"", user: str = "", timeout_s: float = 60
     ) -> subprocess.CompletedProcess[bytes]:
         """`words` begin with the program's name. As `user`, only the public configuration can be read."""
-        program, *rest = words
-        command = [self.folder / os.fsdecode(program), *rest]
+        assert not user or os.geteuid() == 0, "as a user needs root"
+        program, *rest = map(os.fsdecode, words)
         environment = self.environment(public=bool(user))
-        if not user:
-            return subprocess.run(command, input=message, capture_output=True, env=environment, timeout=timeout_s)
-        assert os.geteuid() == 0, "these tests are run as root, who can be everybody"
-        who = pwd.getpwnam(user)
-        return subprocess.run(
-            command,
-            input=message,
-            capture_output=True,
-            env=environment,
-            timeout=timeout_s,
-            user=who.pw_uid,
-            group=who.pw_gid,
-            extra_groups=[],
-            cwd="/",
-        )
+        return run_forked_sendmail(program, rest, message, environment, user=user, timeout_s=timeout_s)
