@@ -75,7 +75,9 @@ class Envelope:
     `forwarded_from`: the local alias through which the message leaves again. `sign`: its copies for other servers get a
     signature of the author's domain (DKIM). `fields` are put on top of every copy; `junk` sends the copies for
     mailboxes here into the junk folders. `archive`: a copy for an archive, which is never given up. `author`: the
-    sender of the message, if the reverse-path of the copy is another one (that of a group).
+    sender of the message, if the reverse-path of the copy is another one (that of a group). `posted_to`, `author_ret`
+    and `author_envid` are the recipient that this author named, the group with its parameters, and those of MAIL: a
+    group begins anew, and its copies have none of them (RFC 3461 5.2.7.1).
     """
 
     sender: str
@@ -93,11 +95,21 @@ class Envelope:
     junk: bool = False
     archive: bool = False
     author: str = ""
+    posted_to: tuple[Recipient, ...] = ()
+    author_ret: str = ""
+    author_envid: str = ""
 
     @property
     def origin(self) -> str:
         """Return the address that gets the notices about a hold."""
         return self.author or self.sender
+
+    @property
+    def of_author(self) -> "Envelope":
+        """Return the envelope for notices to the author of the message."""
+        if not self.author:
+            return self
+        return replace(self, sender=self.author, ret=self.author_ret, envid=self.author_envid)
 
 
 class Entry(NamedTuple):

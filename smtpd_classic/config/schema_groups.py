@@ -25,7 +25,9 @@ class Group:
         ADDRESS,
         "Owner",
         "The address that is responsible for the group. It gets the bounces: the reverse-path of each copy is "
-        "GROUP-bounces@DOMAIN, which leads to the owner. List-Unsubscribe names it.",
+        "GROUP-bounces@DOMAIN, which leads to the owner. List-Unsubscribe names it. For its author a message is "
+        "delivered when the group has it: notices that its author requests (RFC 3461) tell this, and none tells about "
+        "a member.",
     )
     post: tuple[str, ...] = option(
         POSTERS,

@@ -30,6 +30,7 @@ class MessagePart:
 
     `what` names the part in the log. `sender` replaces the reverse-path, `fields` stand on top of the copy, `edit`
     changes its header block. `hold` keeps the copy in the queue. `archive` makes it a copy of the message as it came.
+    `posted_to` is the group as the author of the message named it.
     """
 
     recipients: tuple[Recipient, ...]
@@ -39,6 +40,7 @@ class MessagePart:
     edit: Callable[[bytes], bytes] | None = None
     hold: Hold | None = None
     archive: bool = False
+    posted_to: tuple[Recipient, ...] = ()
 
     def envelope(self, whole: Envelope) -> Envelope:
         """Return the envelope of this part, from that of the whole message."""
@@ -53,7 +55,18 @@ class MessagePart:
                 archive=True,
             )
         made = replace(whole, recipients=self.recipients, fields=self.fields + whole.fields)
-        return made if self.sender is None else replace(made, sender=self.sender, author=whole.sender)
+        if self.sender is None:
+            return made
+        return replace(
+            made,
+            sender=self.sender,
+            ret="",
+            envid="",
+            author=whole.sender,
+            posted_to=self.posted_to,
+            author_ret=whole.ret,
+            author_envid=whole.envid,
+        )
 
 
 def groups_of(transaction: Transaction) -> tuple[str, ...]:
@@ -76,8 +89,17 @@ def group_parts(transaction: Transaction, header: HeaderBlock) -> list[MessagePa
         if recipients:
             local, domain = split_address(name)
             fields, edit = _list_fields(group), _edit(transaction, header, group)
-            parts.append(MessagePart(recipients, f"group {name}", f"{local}{BOUNCES}@{domain}", fields, edit))
+            sender, posted_to = f"{local}{BOUNCES}@{domain}", (_posted_to(transaction, name),)
+            parts.append(MessagePart(recipients, f"group {name}", sender, fields, edit, posted_to=posted_to))
     return parts
+
+
+def _posted_to(transaction: Transaction, group: str) -> Recipient:
+    """Return the group with the parameters of the RCPT that named it, or that named an alias of it."""
+    pairs = zip(transaction.paths, transaction.recipients, strict=True)
+    found = [(path, resolved.address) for path, resolved in pairs if group in resolved.groups]
+    path, named = next((pair for pair in found if pair[1] == group), found[0])
+    return Recipient(group, path.notify, path.orcpt, "" if named == group else named)
 
 
 def archive_parts(transaction: Transaction, header: HeaderBlock) -> list[MessagePart]:
@@ -167,8 +189,17 @@ def split(parts: Iterable[MessagePart], apart: Callable[[Recipient], bool], hold
         if left:
             made.append(replace(part, recipients=left))
         if waiting:
-            made.append(replace(part, recipients=waiting, hold=hold if part.hold is None else both(part.hold, hold)))
+            # The notice that the group has the message comes with the first copies.
+            posted_to = tuple(_without_success(each) for each in part.posted_to) if left else part.posted_to
+            kept = hold if part.hold is None else both(part.hold, hold)
+            made.append(replace(part, recipients=waiting, hold=kept, posted_to=posted_to))
     return made
+
+
+def _without_success(recipient: Recipient) -> Recipient:
+    if "SUCCESS" not in recipient.notify:
+        return recipient
+    return replace(recipient, notify=(recipient.notify - {"SUCCESS"}) or frozenset({"NEVER"}))
 
 
 def both(first: Hold, second: Hold) -> Hold:

@@ -272,9 +272,8 @@ class DeliveryAttempt:
             self._context.notices.succeeded(self.claim, fates)
 
     def _tell_expanded(self) -> None:
-        """Notify the sender of expanded lists: an address that stands for several is done when it is expanded (RFC 3461
-        5.2.7.3).
-        """
+        """Notify the sender of groups and expanded lists: they are done when they are expanded (RFC 3461 5.2.7)."""
+        self._context.notices.posted(self.claim)
         lists = lists_in(self.entry.envelope.recipients)
         fates = [
             RecipientStatus(original, "expanded", "2.1.5", orcpt=recipient.orcpt)

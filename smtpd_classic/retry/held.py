@@ -14,8 +14,8 @@ from smtpd_classic.holds import hold_end
 from smtpd_classic.policy.sending_limits import group_of, limits_for
 from smtpd_classic.retry.approvals import ApprovalNotices
 from smtpd_classic.retry.context import DeliveryContext
-from smtpd_classic.retry.notices import NoticeResult
-from spool import WAITING, Claim, Entry, EntryContent, Hold, NoSuchEntry, Recipient, Spool, SpoolBroken, SpoolFull
+from smtpd_classic.retry.notices import AuthorsMessage, NoticeResult
+from spool import WAITING, Claim, Hold, NoSuchEntry, Recipient, Spool, SpoolBroken, SpoolFull
 from spool.entry import APPROVAL, OVER_LIMIT, UNDELIVERABLE
 
 __all__ = ["HeldMessages"]
@@ -34,24 +34,6 @@ class _Known(NamedTuple):
     hold: Hold
     until: float
     size: int
-
-
-class _AuthorsMessage(NamedTuple):
-    """A message on hold for the notices to its author: the copy of a group has another reverse-path."""
-
-    claim: Claim
-
-    @property
-    def entry(self) -> Entry:
-        entry = self.claim.entry
-        return entry._replace(envelope=replace(entry.envelope, sender=entry.envelope.origin))
-
-    @property
-    def quarantined(self) -> bool:
-        return self.claim.quarantined
-
-    def open_content(self) -> EntryContent:
-        return self.claim.open_content()
 
 
 @dataclass(slots=True)
@@ -95,7 +77,7 @@ class HeldMessages:
         try:
             wanted = not self.counters.take(group, [Amount("held notice", 1, _HOUR_S, 1)]).over
             late = [(each, _status(each, "delayed", _WAITS, now)) for each in _waiting(claim)]
-            if not wanted or self.context.notices.delayed(_AuthorsMessage(claim), late):
+            if not wanted or self.context.notices.delayed(AuthorsMessage(claim), late):
                 claim.record(replace(claim.state, hold_notified=True))
         except (OSError, SpoolBroken, SpoolFull) as problem:
             self.context.journal.warning(claim.entry.queue_id, str(problem))
@@ -171,7 +153,7 @@ class HeldMessages:
     def _return(self, claim: Claim, said: str, now: float) -> None:
         """Return the message to its sender with this sentence, and remove it."""
         failures = [(each, _status(each, "failed", said, now)) for each in _waiting(claim)]
-        result = self.context.notices.failed(_AuthorsMessage(claim), failures)
+        result = self.context.notices.failed(AuthorsMessage(claim), failures)
         try:
             if result is NoticeResult.TOLD:
                 self.context.journal.returned(claim.entry, said)
@@ -216,6 +198,8 @@ def _waiting(claim: Claim) -> list[Recipient]:
     envelope = claim.entry.envelope
     pairs = zip(envelope.recipients, claim.state.recipients, strict=True)
     waiting = [recipient for recipient, row in pairs if row.state == WAITING]
+    if waiting and envelope.posted_to:
+        return list(envelope.posted_to)
     if not envelope.author:
         return waiting
     return [Recipient(name) for name in dict.fromkeys(each.original or each.address for each in waiting)]

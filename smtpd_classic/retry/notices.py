@@ -28,9 +28,9 @@ from smtpd_classic.postmaster import PostmasterMail
 from smtpd_classic.retry.journal import DeliveryLog
 from smtpd_classic.runtime import NeighbourState
 from smtpd_classic.smtp.address import NULL_SENDER
-from spool import Entry, Recipient, SpoolBroken, SpoolFull, new_queue_id
+from spool import Claim, Entry, EntryContent, Recipient, SpoolBroken, SpoolFull, new_queue_id
 
-__all__ = ["NoticeResult", "Notices", "Original"]
+__all__ = ["AuthorsMessage", "NoticeResult", "Notices", "Original"]
 
 _DAY_S = 86_400.0
 _LOGIN_REFUSED = (
@@ -72,6 +72,24 @@ class Original(Protocol):
     def quarantined(self) -> bool: ...
 
     def open_content(self) -> AbstractContextManager[ContentSource]: ...
+
+
+class AuthorsMessage(NamedTuple):
+    """A message for the notices to its author: the copy of a group has another reverse-path and other parameters."""
+
+    claim: Claim
+
+    @property
+    def entry(self) -> Entry:
+        entry = self.claim.entry
+        return entry._replace(envelope=entry.envelope.of_author)
+
+    @property
+    def quarantined(self) -> bool:
+        return self.claim.quarantined
+
+    def open_content(self) -> EntryContent:
+        return self.claim.open_content()
 
 
 class NoticeResult(Enum):
@@ -144,6 +162,18 @@ class Notices:
             same = tuple(fate for fate in fates if fate.action == action)
             if same:
                 self._send(claim, _Notice("sender delivery status notification", sender, same))
+
+    def posted(self, claim: Claim) -> None:
+        """Notify the author, where it requested this, that the group has the message: for the author this is its final
+        delivery (RFC 3461 5.2.7.1).
+        """
+        fates = [
+            RecipientStatus(each.address, "delivered", "2.0.0", original=each.original, orcpt=each.orcpt)
+            for each in claim.entry.envelope.posted_to
+            if "SUCCESS" in each.notify
+        ]
+        if fates:
+            self.succeeded(AuthorsMessage(claim), fates)
 
     def login_refused(self, target: Target, reply: str) -> None:
         """Notify the postmaster, once a day, that a remote server rejects our credentials."""

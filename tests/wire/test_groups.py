@@ -9,6 +9,7 @@ import pytest
 from smtpd_classic.config.option import options_of
 from smtpd_classic.config.schema import Group
 from tests.client.fake_host import FakeHost, hosts
+from tests.waiting import until
 from tests.wire.panel import options
 from tests.wire.world import ANN, AWAY, JOE, World
 
@@ -214,3 +215,53 @@ def test_a_name_is_only_one_of_account_group_and_alias(world: World) -> None:
     assert made.returncode != 0
     assert "only one of account, group and alias" in made.stderr
     assert world.command("alias", "set", "staff", JOE).returncode != 0
+
+
+def test_the_group_is_the_final_delivery_for_its_author(world: World) -> None:
+    """RFC 3461 5.2.7.1: a notice names the group, and no copy has a parameter of the author."""
+    alias = world.command("alias", "set", "everyone@example.test", STAFF)
+    assert alias.returncode == 0, alias.stderr
+    with hosts(peer := FakeHost()):
+        group = {"members": f"{ANN}, {AWAY}", "owner": ANN}
+        world.given({"direct away.test": {"hosts": f"{peer.ip}:{peer.port}"}, f"group {STAFF}": group})
+        tag = world.tag()
+        with world.client(JOE) as client:
+            assert client.say(f"MAIL FROM:<{JOE}> RET=FULL ENVID=id-{tag}").startswith("250")
+            for address, notify in (("everyone@example.test", "SUCCESS"), ("ann@example.test", "NEVER")):
+                assert client.say(f"RCPT TO:<{address}> NOTIFY={notify} ORCPT=rfc822;{address}").startswith("250")
+            assert client.content(world.text(tag)).startswith("250")
+        notice = world.arrives("joe", "Action: delivered", tag)
+        assert f"Original-Envelope-Id: id-{tag}\n" in notice
+        assert (
+            "Original-Recipient: rfc822; everyone@example.test\nFinal-Recipient: rfc822; staff@example.test\n" in notice
+        )
+        world.logged("to=<bob@away.test>, orig_to=<staff@example.test>", "status=sent")
+        (got,) = peer.got
+        assert (got.mail.ret, got.mail.envid, got.rcpts[0].notify, got.rcpts[0].orcpt) == ("", "", frozenset(), "")
+        assert len(world.mail("joe", f"id-{tag}")) == 1
+
+
+@pytest.mark.parametrize(("notify", "told"), [("NEVER", 0), ("SUCCESS", 0), ("FAILURE", 1), ("SUCCESS,FAILURE", 1)])
+def test_what_is_refused_before_it_reaches_the_group_is_told_as_its_author_wishes(
+    world: World, notify: str, told: int
+) -> None:
+    """Members here have their copies, so the author who wants to know of success is told of that."""
+    group = {"members": f"{ANN}, {AWAY}", "owner": ANN}
+    world.given({f"group {STAFF}": group, "approval sales": {"senders": JOE, "managers": ANN}})
+    tag = world.tag()
+    with world.client(JOE) as client:
+        assert client.say(f"MAIL FROM:<{JOE}>").startswith("250")
+        assert client.say(f"RCPT TO:<{STAFF}> NOTIFY={notify} ORCPT=rfc822;{STAFF}").startswith("250")
+        answer = client.content(world.text(tag))
+    world.arrives("ann", f"Subject: {tag}\n", "List-Id")
+    asked = re.search(r"queue approve\s+(\w+)", world.arrives("ann", tag, "waits for approval"))
+    assert asked, answer
+    assert world.command("queue", "refuse", asked[1]).returncode == 0
+    world.logged(f"{asked[1]}: from=", "returned to sender")
+    until(lambda: world.queued(asked[1]) is None, 20, world.log)
+    if told:
+        world.arrives("joe", "Action: failed", tag, "To: <joe@example.test>")
+    found = world.mail("joe", "Action: failed", tag, "To: <joe@example.test>")
+    assert len(found) == told
+    assert all(f"Original-Recipient: rfc822; {STAFF}\n" in each for each in found)
+    assert len(world.mail("joe", "Action: delivered", tag)) == notify.startswith("SUCCESS")
