@@ -102,6 +102,7 @@ def receive(setting: Generation, supervisor: socket.socket) -> None:
     while not (word := orders.word()):
         acceptor.run(3600.0)
     acceptor.serve(())
+    lists.stop()
     orders.detach()
     receiver.close()
     draining = Draining(receiver, stop=word == STOP)
