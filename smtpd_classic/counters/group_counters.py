@@ -44,21 +44,22 @@ class GroupCounters:
         since = self._since()
         if over:
             return Taken(self._group, values, (), over, new, since)
-        for word in seen.words if seen is not None else ():
-            self.put(f"seen {word}", 1, seen.lifetime_s if seen is not None else 0.0)
         for each in amounts:
             if each.number:
                 self._add(each)
                 values[each.name] += each.number
+        # The words come last, and go first: if a process is killed in between, they must be new to the next one.
+        for word in seen.words if seen is not None else ():
+            self.put(f"seen {word}", 1, seen.lifetime_s if seen is not None else 0.0)
         added = tuple((each.name, each.number) for each in amounts if each.number)
         return Taken(self._group, values, added, (), new, since)
 
     def give_back(self, taken: Taken) -> None:
+        self.forget([f"seen {word}" for word in taken.new])
         for name, number in taken.added:
             slot = self._table.find(self._region, key_of(self._group, name))
             if slot is not None:
                 self._table.set(slot._replace(value=max(slot.value - number, 0)))
-        self.forget([f"seen {word}" for word in taken.new])
 
     def number(self, name: str) -> Number:
         slot = self._table.find(self._region, key_of(self._group, name))

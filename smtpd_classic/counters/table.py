@@ -5,7 +5,8 @@
     slot     16 octets of hash, value, end of the lifetime
 
 All counters of a group are in one region. A slot whose lifetime has ended is used again. A process may be killed
-between any two instructions: a slot gets its value first and its hash last, so a half-written one has no name.
+between any two instructions: a slot gets its value first and its hash last, so a half-written one has no name. Numbers
+are copied as a whole: `pack_into` writes them octet by octet, and a process killed in between would leave another one.
 """
 
 import mmap
@@ -86,7 +87,10 @@ class CounterTable:
 
     def set(self, slot: Slot) -> None:
         """Write value and end of a slot that `find` returned."""
-        _CONTENT.pack_into(self._map, slot.at + _HASH_SIZE, slot.value, slot.until)
+        self._write(slot.at, slot.value, slot.until)
+
+    def _write(self, at: int, value: int, until: float) -> None:
+        self._map[at + _HASH_SIZE : at + _SLOT.size] = _CONTENT.pack(value, until)
 
     def insert(self, region: int, key: bytes, value: int, until: float, now: float) -> bool:
         """Add a counter that is not in the table. Return False if the region is full."""
@@ -96,9 +100,9 @@ class CounterTable:
                     return False
             elif _CONTENT.unpack_from(self._map, at + _HASH_SIZE)[1] > now:
                 continue
-            _CONTENT.pack_into(self._map, at + _HASH_SIZE, 0, 0.0)
+            self._write(at, 0, 0.0)
             self._map[at : at + _HASH_SIZE] = key
-            _CONTENT.pack_into(self._map, at + _HASH_SIZE, value, until)
+            self._write(at, value, until)
             return True
         return False
 
@@ -130,7 +134,8 @@ class CounterTable:
         """Count a slot as used. Return False if there is no room."""
         room = self.room(region)
         if room > 0:
-            _USED.pack_into(self._map, used_at(region), self.slots * 3 // 4 - room + 1)
+            at = used_at(region)
+            self._map[at : at + USED_SIZE] = _USED.pack(self.slots * 3 // 4 - room + 1)
         return room > 0
 
 

@@ -1,11 +1,16 @@
 """Counters that threads, processes and restarts share."""
 
+import itertools
 import os
 import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -230,3 +235,50 @@ def test_kill_9_ends_the_locks_and_loses_no_number(tmp_path: Path) -> None:
     numbers = store.numbers("account 0", ["hour", "day", "new"])
     assert abs(numbers["day"].value - 1 - numbers["hour"].value) <= 10
     assert abs(numbers["new"].value * 2 - numbers["hour"].value) <= 10
+
+
+class _Killed(BaseException):
+    """Ends an operation at one of its lines, as the end of its process would."""
+
+
+def killed_at(number: int, act: Callable[[], object]) -> bool:
+    """End the operation at its line of this number. Return False if it has fewer lines."""
+    lines = itertools.count(1)
+
+    def trace(frame: FrameType, event: str, _arg: object) -> Callable[..., Any] | None:
+        if not frame.f_code.co_filename.endswith(("group_counters.py", "counters/table.py")):
+            return None
+        if event == "line" and next(lines) == number:
+            raise _Killed
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        act()
+    except _Killed:
+        return True
+    finally:
+        sys.settrace(before)
+    return False
+
+
+@pytest.mark.source
+@pytest.mark.parametrize("undo", [False, True], ids=["take", "give back"])
+def test_an_operation_that_is_killed_at_any_line_counts_too_much_and_never_too_little(
+    tmp_path: Path, undo: bool
+) -> None:
+    """The next process takes the same recipients again: all of them are counted, at most twice."""
+    store = FileCounterStore(str(tmp_path))
+    seen = Seen(("a@x", "b@x", "c@x"), 30 * DAY, Amount("new", 0, DAY))
+    for number in itertools.count(1):
+        group = f"account {number}"
+        store.take(group, [hour(255), day(255)])  # the next count changes more than one octet
+        take = partial(store.take, group, [hour(3), day(3)], seen)
+        killed = killed_at(number, partial(store.give_back, take()) if undo else take)
+        take()
+        found = [value(store, name, group) for name in ("hour", "day", "new")]
+        assert all(least <= each <= least + 3 for least, each in zip((258, 258, 3), found, strict=True)), number
+        if not killed:
+            assert number > 20
+            return
