@@ -7,15 +7,18 @@ raises: without the run folder there is no state.
 import json
 import os
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import NamedTuple
+
+from filelock import lock_descriptor
 
 from smtpd_classic.atomic_file import replace_text
 
 __all__ = ["NeighbourState", "NeighbourStates"]
 
 _REFRESH_S = 10.0
+_POLL_S = 0.002
 _KNOWN_S = 1.0  # after a success, the file is not read again for so long
 
 
@@ -53,13 +56,14 @@ class NeighbourStates:
             return False
         else:
             self._success_at[name] = now
-        found = self.read(name)
-        changed = found is None or found.is_down != bool(reason)
-        if changed or now - self._written.get(name, 0.0) >= _REFRESH_S:
-            self._written[name] = now
-            since = now if changed or found is None else found.since
-            notified = not changed and found is not None and found.notified
-            self._write(NeighbourState(name, since, reason, round(took_s * 1000, 2), notified))
+        with self._alone():
+            found = self.read(name)
+            changed = found is None or found.is_down != bool(reason)
+            if changed or now - self._written.get(name, 0.0) >= _REFRESH_S:
+                self._written[name] = now
+                since = now if changed or found is None else found.since
+                notified = not changed and found is not None and found.notified
+                self._write(NeighbourState(name, since, reason, round(took_s * 1000, 2), notified))
         return changed and (found is not None or bool(reason))
 
     def read(self, name: str) -> NeighbourState | None:
@@ -86,8 +90,21 @@ class NeighbourStates:
             for name in os.listdir(self._folder):
                 os.unlink(os.path.join(self._folder, name))
 
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep other processes out, so that one of them alone sees a change; without the folder, go on without."""
+        folder = -1
+        with suppress(OSError):
+            os.makedirs(self._folder, mode=0o755, exist_ok=True)
+            folder = os.open(self._folder, os.O_RDONLY | os.O_CLOEXEC)
+            lock_descriptor(folder, poll_interval=_POLL_S)
+        try:
+            yield
+        finally:
+            if folder >= 0:
+                os.close(folder)
+
     def _write(self, state: NeighbourState) -> None:
         path = os.path.join(self._folder, state.name)
         with suppress(OSError):
-            os.makedirs(self._folder, mode=0o755, exist_ok=True)
             replace_text(path, json.dumps(state._asdict()))

@@ -17,7 +17,7 @@ from smtpd_classic.shared_state.link import Links, RefusedByServer
 __all__ = ["PREFIX", "KeptText", "SharedState", "SharedStateDown"]
 
 PREFIX = "smtpd-classic"
-_REST_S = 5.0
+_REST_S = 2.0  # so that the site shares again within 5 seconds of the return
 _MOST_OWED = 10_000
 _MISSING = "the Python package redis is missing (pip install smtpd-classic[cluster], Debian: python3-redis)"
 
@@ -98,7 +98,7 @@ class SharedState:
         return hmac.digest(self.secret, name.encode("utf-8", "surrogatepass"), "sha256")[:16].hex()
 
     def run(self, script: str, keys: Sequence[str], values: Sequence[object] = ()) -> Any:
-        """Run a Lua script. Raises SharedStateDown, at once within 5 seconds after a failure."""
+        """Run a Lua script. Raises SharedStateDown, at once from a failure until there is an answer again."""
         if self._failure:
             raise SharedStateDown(self._failure)
         began = time.monotonic()
@@ -107,7 +107,7 @@ class SharedState:
         except SharedStateDown as down:
             self._failed(str(down), time.monotonic() - began)
             raise
-        self._report("", time.monotonic() - began)
+        self._note("", time.monotonic() - began)
         return result
 
     def ask(self, question: Callable[[Any], Any]) -> Any:
@@ -153,25 +153,33 @@ class SharedState:
             if self._failure:
                 return
             self._failure = reason
-        if self._report(reason, took_s):
-            self._say(f"the shared state does not answer, and this server counts by itself until it does: {reason}")
+        self._note(reason, took_s)
         threading.Thread(target=self._until_back, name="shared state", daemon=True).start()
 
     def _until_back(self) -> None:
-        """Ask every 5 seconds until there is an answer, then hand in the own counts."""
+        """Ask every 2 seconds until there is an answer, then hand in the own counts."""
         while not self._closed.wait(self._rest_s):
             began = time.monotonic()
             try:
                 # A script that writes: a server that is full, read-only or still loading is not back.
                 self._run(scripts.KEEP, [self.key("probe", "")], ["", 1000, 0])
             except SharedStateDown as down:
-                self._report(str(down), time.monotonic() - began)
+                # Another process may have had an answer since, and said so.
+                self._note(str(down), time.monotonic() - began)
                 continue
             self._failure = ""
-            if self._report("", time.monotonic() - began):
-                self._say("the shared state answers again; the own counts are added to it")
+            self._note("", time.monotonic() - began)
             self._pay()
             return
+
+    def _note(self, reason: str, took_s: float) -> None:
+        """Report a failure, or a success if `reason` is blank, and say so if it is a change."""
+        if not self._report(reason, took_s):
+            return
+        if reason:
+            self._say(f"the shared state does not answer, and this server counts by itself until it does: {reason}")
+        else:
+            self._say("the shared state answers again; the own counts are added to it")
 
     def _run(self, script: str, keys: Sequence[str], values: Sequence[object]) -> Any:
         """Run a Lua script, without the memory of failures. Raises SharedStateDown."""
