@@ -10,6 +10,7 @@ from smtpd_classic.counters import CounterStore, FileCounterStore
 from smtpd_classic.counters.shared_store import SharedCounterStore
 from smtpd_classic.runtime import Runtime
 from smtpd_classic.shared_state import SharedState, SharedStateDown
+from smtpd_classic.shared_state.connections import DEADLINE_S
 from smtpd_classic.shared_state.host_names import HostNames
 from smtpd_classic.shared_state.secrets import SECRETS, SecretMismatch, compare_secret
 
@@ -30,7 +31,8 @@ def unkeyed_shared_state(config: Config) -> SharedState:
     """Return the shared state of a configuration that has one, to ask for facts about it. Raises SecretUnreadable."""
     server = config.server
     password = read_secret(server.shared_state_password_file) if server.shared_state_password_file else ""
-    return SharedState(server.shared_state, b"", password=password, names=HostNames(patience_s=_PATIENCE_S))
+    names = HostNames(patience_s=_PATIENCE_S)
+    return SharedState(server.shared_state, b"", password=password, names=names, deadline_s=_PATIENCE_S)
 
 
 def shared_state_for(
@@ -38,7 +40,7 @@ def shared_state_for(
 ) -> SharedState | None:
     """Return the shared state; None if the configuration has none, or its secrets cannot be read, which `say` tells.
 
-    A command waits longer for the name of its host than a session of a client may.
+    A command waits longer for an answer, and for the name of its host, than a session of a client may.
     """
     server = config.server
     if not server.shared_state:
@@ -56,6 +58,7 @@ def shared_state_for(
         report=lambda reason, took_s: runtime.shared_state.report(NAME, reason, took_s),
         say=say,
         names=HostNames(patience_s=_PATIENCE_S if in_command else 0.0),
+        deadline_s=_PATIENCE_S if in_command else DEADLINE_S,
     )
 
 
