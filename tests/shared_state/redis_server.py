@@ -1,5 +1,6 @@
 """A Redis server of Debian for a test: on a socket or port of its own, started, stopped and paused as a test wants."""
 
+import os
 import signal
 import socket
 import subprocess
@@ -34,6 +35,9 @@ class RedisServer:
         where = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._folder)]
         command = [need(self._program), *where, "--save", "", "--appendonly", "no", *self._options]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        # A server waits 50 ms for it: on a machine that is busy with other tests it must not wait for its turn.
+        with suppress(PermissionError):
+            os.setpriority(os.PRIO_PROCESS, self._process.pid, -15)
         until(self._answers, 10, lambda: "redis-server does not start")
 
     def _answers(self) -> bool:

@@ -15,7 +15,7 @@ from smtpd_classic.shared_state import SharedState, SharedStateDown
 from smtpd_classic.shared_state.host_names import HostNames
 from tests.instance import free_port
 from tests.server.certificates import kept_pair
-from tests.shared_state.redis_server import RedisServer
+from tests.shared_state.redis_server import PATIENT_S, RedisServer
 from tests.tools import need
 from tests.waiting import until
 
@@ -118,7 +118,7 @@ def over_tls(server: RedisServer, host: str) -> SharedState:
     names = Names()
     names.answers.set()
     url = f"rediss://{host}:{server.tls_port}/0?ssl_ca_certs={server.certificate}"
-    return SharedState(url, b"x", password=SECRET, rest_s=0.1, names=HostNames(names.look_up))
+    return SharedState(url, b"x", password=SECRET, rest_s=0.1, names=HostNames(names.look_up), deadline_s=PATIENT_S)
 
 
 def test_a_connection_with_tls_and_a_password(server: RedisServer) -> None:
@@ -149,7 +149,8 @@ def test_the_master_is_the_one_that_sentinel_names(server: RedisServer, tmp_path
     names = Names()
     names.answers.set()
     url = f"sentinel://127.0.0.1:9,sentinel.test:{port}/mail/0"
-    state = SharedState(url, b"x", password=SECRET, rest_s=0.1, names=HostNames(names.look_up))
+    known = HostNames(names.look_up)
+    state = SharedState(url, b"x", password=SECRET, rest_s=0.1, names=known, deadline_s=PATIENT_S)
     with subprocess.Popen([need("redis-server"), str(file), "--sentinel"], stdout=subprocess.DEVNULL) as process:
         try:
             until(lambda: is_up(state), 20)

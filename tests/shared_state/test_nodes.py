@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from tests.waiting import until
 
 SECRETS = ("srs-secret", "approval-secret")
 ANN = "ann@example.test"
+DOWN, UP = "does not answer", "answers again"
 
 
 class Site:
@@ -113,6 +115,33 @@ def test_a_node_without_the_secrets_is_refused(site: Site) -> None:
 
 
 def test_a_limit_of_200_holds_for_both_nodes(site: Site) -> None:
+    for number in range(5):
+        missed = changes(site)
+        found = sent_by_both(site, str(number))
+        if changes(site) == missed:
+            break
+        # Redis has missed a deadline, so one node has counted by itself: that is another matter than this limit.
+        until(lambda: all(each[-1:] != [DOWN] for each in changes(site)), 20)
+        assert site.nodes[1].run("limits", "reset", "joe").returncode == 0
+    assert sum(found) == 200
+    for node in site.nodes:
+        (row,) = json.loads(node.run("limits", "list", "--json").stdout)
+        assert (row["sender"], row["hour"]) == (node.login, 200)
+    assert site.nodes[1].run("limits", "reset", "joe").returncode == 0
+    assert json.loads(site.nodes[0].run("limits", "list", "--json").stdout) == []
+
+
+def changes(site: Site) -> list[list[str]]:
+    """The state of Redis, as each node has said it with each change."""
+    return [re.findall(f"the shared state ({DOWN}|{UP})", node.log()) for node in site.nodes]
+
+
+def wait_for(site: Site, state: str) -> None:
+    until(lambda: all(each[-1:] == [state] for each in changes(site)), 20, lambda: f"not {state}: {changes(site)}")
+
+
+def sent_by_both(site: Site, name: str) -> list[int]:
+    """Send 320 recipients by both nodes at once. Return the numbers of those that were accepted."""
     found: list[int] = []
 
     def send(node: Instance, name: str) -> None:
@@ -121,20 +150,15 @@ def test_a_limit_of_200_holds_for_both_nodes(site: Site) -> None:
                 found.append(accepted(client, node, [f"{name}{number}-{each}@away.example" for each in range(4)]))
 
     senders = [
-        threading.Thread(target=send, args=(node, f"{name}{each}"), daemon=True)
-        for name, node in zip("ab", site.nodes, strict=True)
+        threading.Thread(target=send, args=(node, f"{name}{letter}{each}"), daemon=True)
+        for letter, node in zip("ab", site.nodes, strict=True)
         for each in range(2)
     ]
     for sender in senders:
         sender.start()
     for sender in senders:
         sender.join(60)
-    assert sum(found) == 200
-    for node in site.nodes:
-        (row,) = json.loads(node.run("limits", "list", "--json").stdout)
-        assert (row["sender"], row["hour"]) == (node.login, 200)
-    assert site.nodes[1].run("limits", "reset", "joe").returncode == 0
-    assert json.loads(site.nodes[0].run("limits", "list", "--json").stdout) == []
+    return found
 
 
 def held_by(node: Instance) -> str:
@@ -159,8 +183,18 @@ def address_in_notice(node: Instance, action: str, queue_id: str) -> str:
 
 
 def decide(node: Instance, address: str) -> None:
-    with closing(logged_in(node)) as client:
-        assert not client.sendmail(node.login, [address], f"From: {node.login}\r\nSubject: yes\r\n\r\nYes.\r\n")
+    """Send a decision, again and again while it is deferred: Redis may miss its deadline on a busy machine."""
+
+    def is_sent() -> bool:
+        with closing(logged_in(node)) as client:
+            try:
+                return not client.sendmail(node.login, [address], f"From: {node.login}\r\nSubject: yes\r\n\r\nYes.\r\n")
+            except smtplib.SMTPDataError as refused:
+                if refused.smtp_code != 451:
+                    raise
+                return False
+
+    until(is_sent, 30, node.log)
 
 
 def state_of(node: Instance, queue_id: str) -> str:
@@ -243,17 +277,22 @@ def test_no_session_fails_while_redis_stops_and_starts(site: Site) -> None:
     site.redis.stop()
     goal = len(sent) + 10
     until(lambda: len(sent) > goal, 30)
-    said = "the shared state does not answer, and this server counts by itself"
-    assert [node.log().count(said) for node in site.nodes] == [1, 1]
+    wait_for(site, DOWN)
     assert '"state": "down"' in site.nodes[0].run("status", "--json").stdout
     assert "the shared state does not answer" in site.nodes[0].run("status", "--check").stdout
     site.redis.start()
-    until(lambda: all("the shared state answers again" in node.log() for node in site.nodes), 20)
+    wait_for(site, UP)
+    site.redis.pause()
+    wait_for(site, DOWN)
+    site.redis.go_on()
+    wait_for(site, UP)
     ending.set()
     for sender in senders:
         sender.join(30)
     assert failures == []
     assert min(sent) == 1
+    for said in changes(site):  # each change once, by one of the processes
+        assert all(before != after for before, after in pairwise(said)), said
 
     def counted() -> bool:
         rows = json.loads(site.nodes[0].run("limits", "list", "--json").stdout)
