@@ -6,7 +6,9 @@ import re
 import signal
 import smtplib
 import threading
+import time
 from collections.abc import Iterator
+from typing import Self
 
 import pytest
 
@@ -115,6 +117,110 @@ def be_exact(instance: Instance, peer: FakeHost, limit: int, sizes: list[int]) -
         return sorted(re.findall("Subject: (.* a sending limit)", mail)) == sorted(alarms)
 
     until(told, 30, instance.log)
+
+
+class Play:
+    """Sessions of three accounts that go on after each kill. `accepted` are recipients whose message got its 250, and
+    `doubtful` those of a message whose reply was lost, by account."""
+
+    def __init__(self, instance: Instance, sizes: list[int]) -> None:
+        self.instance = instance
+        self.accepted: dict[str, set[str]] = {account: set() for account in ACCOUNTS}
+        self.doubtful: dict[str, set[str]] = {account: set() for account in ACCOUNTS}
+        self.written = threading.Semaphore(0)
+        self._up = threading.Event()
+        self._up.set()
+        self._threads = [
+            threading.Thread(target=self._session, args=(ACCOUNTS[each % 3], each, sizes)) for each in range(6)
+        ]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for thread in self._threads:
+            thread.join()
+
+    def _session(self, login: str, session: int, sizes: list[int]) -> None:
+        client: smtplib.SMTP | None = None
+        for number, size in enumerate(sizes):
+            recipients = [f"{session}-{number}-{each}@away.test" for each in range(size)]
+            sending = False
+            try:
+                if client is None:
+                    self._up.wait(60)
+                    client = logged_in(self.instance, login)
+                sending = True
+                client.sendmail(login, recipients, TEXT.format(login))
+                self.accepted[login].update(recipients)
+            except (OSError, smtplib.SMTPException):
+                if sending:
+                    self.doubtful[login].update(recipients)
+                if client is not None:
+                    client.close()
+                client = None
+            self.written.release()
+        if client is not None:
+            client.close()
+
+    def kill(self) -> None:
+        """Kill all processes of the server at once, and start it again."""
+        status = Runtime(str(self.instance.folder / "run")).status.running()
+        assert status is not None
+        assert self.instance.process is not None
+        self._up.clear()
+        for pid in (self.instance.process.pid, *status.children.values()):
+            os.kill(pid, signal.SIGKILL)
+        self.instance.kill()
+        self.instance.start()
+        self._up.set()
+
+
+def be_exact_through_kills(instance: Instance, peer: FakeHost, limit: int, sizes: list[int], kills: int) -> None:
+    with Play(instance, sizes) as play:
+        for _ in range(kills):
+            for _ in range(6 * len(sizes) // (kills + 1)):
+                play.written.acquire()
+            play.kill()
+    for account in ACCOUNTS:  # messages of one recipient fill up the rest
+        with logged_in(instance, account) as client:
+            while counted(instance).get(account, 0) < limit:
+                client.sendmail(account, [f"{account}-{time.monotonic_ns()}@away.test"], TEXT.format(account))
+    assert counted(instance) == dict.fromkeys(ACCOUNTS, limit)
+    until(lambda: not waiting(instance), 120, instance.log)
+    sent = {address for got in peer.got for address in got.recipients}
+    kept = held_addresses(instance)
+    for number, account in enumerate(ACCOUNTS):
+        mine = {each for each in sent if each.startswith((f"{number}-", f"{number + 3}-", account))}
+        doubtful = play.doubtful[account]
+        assert play.accepted[account] <= sent | kept, "no accepted recipient is lost"
+        assert len(mine) <= limit <= len(mine) + len(doubtful), (account, len(mine), len(doubtful))
+
+
+def waiting(instance: Instance) -> int:
+    """Return the number of messages that are neither held nor delivered."""
+    found = instance.run("queue", "list", "--json").stdout.splitlines()
+    return sum(json.loads(line)["state"] != "held" for line in found)
+
+
+def held_addresses(instance: Instance) -> set[str]:
+    found = instance.run("queue", "list", "--json", "--reason", "over limit").stdout.splitlines()
+    return {each["address"] for line in found for each in json.loads(line)["recipients"]}
+
+
+def test_the_limit_is_exact_through_a_kill_in_the_middle(instance: Instance, peer: FakeHost) -> None:
+    be_exact_through_kills(instance, peer, LIMIT, [number % 3 + 1 for number in range(20)], 1)
+
+
+@pytest.mark.torture
+def test_the_limit_of_ten_thousand_is_exact_through_kills_in_the_middle(instance: Instance, peer: FakeHost) -> None:
+    instance.set("limits", "recipients_per_hour", "2000")
+    instance.set("limits", "recipients_per_day", "0")
+    reload(Runtime(str(instance.folder / "run")).status)
+    sizes = [*(number % 17 + 1 for number in range(200)), *([1] * 60)]
+    be_exact_through_kills(instance, peer, 2000, sizes, 6)
 
 
 def test_a_stolen_account_is_stopped_and_the_office_works_on(instance: Instance, peer: FakeHost) -> None:
