@@ -15,7 +15,7 @@ COMPILED = {
         "answers attempt batches connections dialect endpoint health hosts lmtp not_ready outcomes relay remote"
         " routes session slots transaction transcript transport wire wording"
     ),
-    "smtpd_classic/counters": "file_store group_counters store table",
+    "smtpd_classic/counters": "file_store group_counters sender_limits store table",
     "smtpd_classic/mailstore": "folders incoming store",
     "smtpd_classic/message": "authors encoded_words headers mailboxes phrase rewriting trace",
     "smtpd_classic/policy": (

@@ -10,6 +10,7 @@ from smtpd_classic.accounts import Account, Accounts, AccountsUnreadable
 from smtpd_classic.config.check_domains import local_domains
 from smtpd_classic.config.schema import Config, Listener
 from smtpd_classic.counters import CounterStore
+from smtpd_classic.counters.sender_limits import counters_folder
 from smtpd_classic.dns import Resolver
 from smtpd_classic.domain_name import ascii_domain
 from smtpd_classic.filters.dns_lists import DnsLists
@@ -24,7 +25,6 @@ from smtpd_classic.policy.greylist import greylist_folder
 from smtpd_classic.policy.hosts import HostPatterns
 from smtpd_classic.policy.networks import Networks
 from smtpd_classic.policy.rules import not_verified
-from smtpd_classic.policy.sending_limits import counters_folder
 from smtpd_classic.runtime import Runtime
 from smtpd_classic.shared_state import SharedState
 from smtpd_classic.sharing import counters_for, shared_state_for

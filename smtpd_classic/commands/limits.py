@@ -12,9 +12,8 @@ from smtpd_classic.commands.failures import guarded
 from smtpd_classic.commands.suspension import counters_of
 from smtpd_classic.config import Config, load
 from smtpd_classic.counters import CounterStore
+from smtpd_classic.counters.sender_limits import COUNTED, named_group, sending_use
 from smtpd_classic.log import printable
-from smtpd_classic.policy.sending_limits import COUNTED, named_group
-from smtpd_classic.policy.sending_use import sending_use
 
 __all__ = ["HELP", "add_arguments", "run"]
 

@@ -28,7 +28,7 @@ def add_suspension_actions(actions: "argparse._SubParsersAction[argparse.Argumen
 def counters_of(config: Config) -> CounterStore:
     """Return the counters of the server. As root, become its user first, so that the server can write all files."""
     # Here and below, because it imports most of the server, which the other actions of “user” do not need.
-    from smtpd_classic.policy.sending_limits import counters_folder  # noqa: PLC0415
+    from smtpd_classic.counters.sender_limits import counters_folder  # noqa: PLC0415
 
     return counters_for(counters_folder(config), shared_state_of(config))
 
@@ -44,7 +44,7 @@ def shared_state_of(config: Config) -> SharedState | None:
 
 
 def _suspend(config: Config, args: argparse.Namespace) -> int:
-    from smtpd_classic.policy.sending_limits import named_group, suspend  # noqa: PLC0415
+    from smtpd_classic.counters.sender_limits import named_group, suspend  # noqa: PLC0415
 
     account = the_account(config, args.address)
     suspend(counters_of(config), named_group(config, account.address), args.reason)
@@ -52,7 +52,7 @@ def _suspend(config: Config, args: argparse.Namespace) -> int:
 
 
 def _resume(config: Config, args: argparse.Namespace) -> int:
-    from smtpd_classic.policy.sending_limits import SUSPENDED, named_group  # noqa: PLC0415
+    from smtpd_classic.counters.sender_limits import SUSPENDED, named_group  # noqa: PLC0415
 
     group, counters = named_group(config, args.address), counters_of(config)
     if not counters.numbers(group, [SUSPENDED])[SUSPENDED].value:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from smtpd_classic import atomic_file
 from smtpd_classic.accounts import Accounts
 from smtpd_classic.config import Config
+from smtpd_classic.counters.sender_limits import counters_folder
 from smtpd_classic.daemon.instance import Generation
 from smtpd_classic.daemon.lifecycle import HAND_OVER_S, STOP, STOP_S, ControlChannel, Draining
 from smtpd_classic.dns import DnsResolver
@@ -17,7 +18,6 @@ from smtpd_classic.filters.list_watch import ListWatch
 from smtpd_classic.mailstore.store import MailStore, MailStoreBroken
 from smtpd_classic.policy.greylist import greylist_folder
 from smtpd_classic.policy.rules import not_verified
-from smtpd_classic.policy.sending_limits import counters_folder
 from smtpd_classic.reception.lmtp import reception_for
 from smtpd_classic.server.acceptor import Acceptor
 from smtpd_classic.server.context import ListenerContext

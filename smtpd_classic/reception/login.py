@@ -1,9 +1,9 @@
 """AUTH (RFC 4954): one exchange after the other until one succeeds, or too many have failed."""
 
 from smtpd_classic.accounts import Account, LoginCircumstances
+from smtpd_classic.counters.sender_limits import SUSPENDED, group_of
 from smtpd_classic.dns import DnsFailure
 from smtpd_classic.policy import ClientContext
-from smtpd_classic.policy.sending_limits import SUSPENDED, group_of
 from smtpd_classic.reception.journal import ReceptionLog
 from smtpd_classic.services import Services
 from smtpd_classic.smtp import sasl

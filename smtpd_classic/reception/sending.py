@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 from smtpd_classic.counters import Amount, Taken
+from smtpd_classic.counters.sender_limits import DAY, HOUR, NEW, SenderLimits, suspend
 from smtpd_classic.durable import is_full
 from smtpd_classic.policy import Transaction
-from smtpd_classic.policy.sending_limits import DAY, HOUR, NEW, SenderLimits, over_limit_reply, sender_limits, suspend
+from smtpd_classic.policy.sending_limits import over_limit_reply, sender_limits
 from smtpd_classic.postmaster import PostmasterMail
 from smtpd_classic.reception.journal import ReceptionLog
 from smtpd_classic.services import Services

@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 from smtpd_classic.config.schema import Config
 from smtpd_classic.counters import Amount, CounterStore
+from smtpd_classic.counters.sender_limits import group_of, limits_for
 from smtpd_classic.dsn import RecipientStatus
 from smtpd_classic.holds import hold_end
-from smtpd_classic.policy.sending_limits import group_of, limits_for
 from smtpd_classic.retry.approvals import ApprovalNotices
 from smtpd_classic.retry.context import DeliveryContext
 from smtpd_classic.retry.notices import AuthorsMessage, NoticeResult

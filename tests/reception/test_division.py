@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from smtpd_classic.policy.sending_limits import HOUR, group_of
+from smtpd_classic.counters.sender_limits import HOUR, group_of
 from spool import Entry, State
 from tests.reception.world import NOON, PASSWORD, World, world
 

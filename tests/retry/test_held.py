@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from smtpd_classic.policy.sending_limits import HOUR
+from smtpd_classic.counters.sender_limits import HOUR
 from smtpd_classic.smtp.reply import Reply
 from spool import WAITING, Envelope, Hold, NotClaimed, Recipient, State, new_queue_id
 from spool.entry import APPROVAL, BY_HAND, QUARANTINE, UNDELIVERABLE

@@ -141,6 +141,19 @@ print("filelock._core" in sys.modules)
     assert done.stdout == "[]\nTrue\nTrue\n"
 
 
+def test_no_screen_of_the_configuration_loads_the_checks_of_the_server() -> None:
+    """They take a quarter of a second, with the libraries of signatures and passwords."""
+    program = """
+import pkgutil, sys, tui.app, tui.config
+for each in pkgutil.iter_modules(tui.config.__path__, "tui.config."):
+    __import__(each.name)
+    if "smtpd_classic.policy" in sys.modules:
+        sys.exit(each.name)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_the_first_screen_is_drawn_before_any_work_beside_it(path: Path) -> None:
     tui = Tui(path)
     lines = ut.render_text(tui.root, tui.size, focus=True)

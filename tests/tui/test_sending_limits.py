@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from smtpd_classic.counters import Amount, FileCounterStore
-from smtpd_classic.policy.sending_limits import suspend
+from smtpd_classic.counters.sender_limits import suspend
 from tests.tui.program import CONFIG, Tui, made
 
 ANN = "account ann@example.com"

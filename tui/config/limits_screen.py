@@ -4,8 +4,7 @@ from collections.abc import Iterator
 
 import urwid
 
-from smtpd_classic.policy.sending_limits import COUNTED, counters_folder
-from smtpd_classic.policy.sending_use import SendingUse, sending_use
+from smtpd_classic.counters.sender_limits import COUNTED, SendingUse, counters_folder, sending_use
 from smtpd_classic.sharing import counters_for, shared_state_for
 from tui.config.settings_screen import SettingsScreen
 from tui.shell.context import AppContext
