@@ -14,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE
 PURE = tests/config tests/smtp tests/policy tests/runtime tests/tnef tests/mailauth tests/test_architecture.py \
 	tests/test_durable.py tests/test_dsn.py tests/test_schedule.py tests/test_srs.py
 
-.PHONY: run quick test check tests peers torture compiled test-compiled bench tools generated deb clean
+.PHONY: run quick test check check-types check-words check-format check-lint tests peers torture compiled test-compiled bench tools generated deb clean
 
 run: .venv/run.stamp
 	@exec conf/run $(BIN)/python
@@ -24,11 +24,21 @@ quick: check
 
 test: check tests
 
+# The checks side by side, each with its output in one piece.
 check: .venv/test.stamp
-	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
+	@$(MAKE) --no-print-directory -j2 --output-sync check-types check-words check-format check-lint
+
+check-types:
 	$(BIN)/mypy
+
+check-words:
 	$(BIN)/python -m tests.words
+
+check-format:
+	$(BIN)/ruff format --check .
+
+check-lint:
+	$(BIN)/ruff check .
 
 tests: .venv/test.stamp tools
 	$(BIN)/pytest -q -n $(JOBS) --dist worksteal -m "not torture and not peers"
