@@ -1,9 +1,11 @@
 """Each test has a limit of time, and a run without the programs that tests talk to ends with one sentence."""
 
 import faulthandler
+import gc
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from types import FrameType
 
@@ -18,6 +20,7 @@ sys.dont_write_bytecode = False
 
 LIMIT = 300  # seconds; a test that needs more belongs to “make torture” or “make peers”
 LONG_LIMIT = 4 * 3600
+_armed: dict[int, float] = {}  # the limit for which the last resort is armed, and since when
 
 
 class TestTookTooLong(Exception):
@@ -40,14 +43,37 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     """Interrupt a test over its limit; one that cannot be interrupted ends the run, with every thread's stack."""
     limit = LONG_LIMIT if any(item.get_closest_marker(name) for name in ("torture", "peers")) else LIMIT
-    faulthandler.dump_traceback_later(limit + 60, exit=True, file=2)
+    _arm(limit)
     signal.signal(signal.SIGALRM, _stop)
     signal.alarm(limit)
     try:
         return (yield)
     finally:
         signal.alarm(0)
-        faulthandler.cancel_dump_traceback_later()
+
+
+def _arm(limit: int) -> None:
+    """Let the process end long after the limit, unless this is called again. It starts a thread: not for each test."""
+    now = time.monotonic()
+    if now - _armed.get(limit, now - LIMIT) >= LIMIT:
+        _armed.clear()
+        _armed[limit] = now
+        faulthandler.dump_traceback_later(2 * LIMIT + limit, exit=True, file=2)
+
+
+def pytest_sessionfinish() -> None:
+    faulthandler.cancel_dump_traceback_later()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Let the collector of garbage leave alone the tests, which live as long as the process."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
