@@ -16,13 +16,19 @@ import pytest
 
 from smtpd_classic import __version__
 from smtpd_classic.cli import COMMANDS, main
+from tests.forking import run_forked
 from tests.server.daemons import USER, Daemon, daemon
 from tests.waiting import until
 
 
-def command(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def installed(*words: str) -> subprocess.CompletedProcess[str]:
+    """Start the program as it is installed."""
     line = [sys.executable, "-m", "smtpd_classic", *words]
-    return subprocess.run(line, capture_output=True, text=True, timeout=60, env=os.environ | environment)
+    return subprocess.run(line, capture_output=True, text=True, timeout=60)
+
+
+def command(*words: str, given: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+    return run_forked(words, given, environment=os.environ | environment)
 
 
 @pytest.fixture
@@ -204,13 +210,13 @@ def test_a_block_keeps_a_client_out_of_a_running_server(running: Daemon) -> None
 
 
 def test_init_makes_what_check_and_serve_take(folder: Path) -> None:
-    done = command("init", str(folder / "mine"), "--domain", "Mine.Example", "--user", "joe")
+    done = installed("init", str(folder / "mine"), "--domain", "Mine.Example", "--user", "joe")
     assert done.returncode == 0, done.stderr
     login, password = (line.split()[1] for line in done.stdout.splitlines())
     assert login == "joe@mine.example"
     assert len(password) >= 12
     assert password not in "".join(p.read_text() for p in (folder / "mine").rglob("*") if p.is_file())
-    checked = command("--config", str(folder / "mine/smtpd-classic.conf"), "check")
+    checked = installed("--config", str(folder / "mine/smtpd-classic.conf"), "check")
     assert checked.returncode == 0, checked.stderr
     for name in ("smtpd-classic.conf", "users", "tls/key.pem"):
         assert (folder / "mine" / name).stat().st_mode & 0o077 == 0
@@ -221,19 +227,17 @@ def test_init_makes_what_check_and_serve_take(folder: Path) -> None:
 
 
 def test_init_takes_a_password_from_stdin(folder: Path) -> None:
-    line = [sys.executable, "-m", "smtpd_classic", "init", str(folder / "mine"), "--user", "joe", "--password-stdin"]
-    done = subprocess.run(line, input="of my own\n", capture_output=True, text=True, timeout=60)
+    done = command("init", str(folder / "mine"), "--user", "joe", "--password-stdin", given="of my own\n")
     assert (done.returncode, done.stdout) == (0, "login:    joe@example.test\n")
 
 
 def test_init_takes_a_weak_password_only_by_force(folder: Path) -> None:
-    line = [sys.executable, "-m", "smtpd_classic", "init", str(folder / "mine"), "--user", "joe", "--password-stdin"]
-    done = subprocess.run(line, input="joe12345\n", capture_output=True, text=True, timeout=60)
+    line = ["init", str(folder / "mine"), "--user", "joe", "--password-stdin"]
+    done = command(*line, given="joe12345\n")
     assert (done.returncode, done.stdout) == (65, "")
     assert "the name of the account" in done.stderr
     assert not (folder / "mine").exists()
-    done = subprocess.run([*line, "--force"], input="joe12345\n", capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0
+    assert command(*line, "--force", given="joe12345\n").returncode == 0
 
 
 def test_init_overwrites_nothing(folder: Path) -> None:
@@ -297,15 +301,13 @@ def test_init_that_fails_leaves_nothing_in_the_way(
 
 
 def test_explain_exits_1_when_it_is_refused(folder: Path) -> None:
-    command = [sys.executable, "-m", "smtpd_classic", "--config", str(folder / "mine/smtpd-classic.conf"), "explain"]
-    line = [sys.executable, "-m", "smtpd_classic", "init", str(folder / "mine"), "--user", "joe"]
-    assert subprocess.run(line, capture_output=True, check=False).returncode == 0
+    assert command("init", str(folder / "mine"), "--user", "joe").returncode == 0
     file = folder / "mine/smtpd-classic.conf"
     file.write_text(file.read_text() + "[filter]\nsender_domain = no\n")  # it would be looked up in DNS
 
     def explain(recipient: str, *words: str) -> tuple[int, str]:
         words = ("--ip", "203.0.113.9", "--from", "x@remote.example", "--to", recipient, *words)
-        done = subprocess.run([*command, *words], capture_output=True, text=True, check=False)
+        done = command("--config", str(file), "explain", *words)
         return done.returncode, done.stdout
 
     assert explain("joe@example.test", "--quiet") == (0, "")
@@ -321,8 +323,7 @@ def test_status_before_the_first_start_has_an_empty_queue(folder: Path) -> None:
         "[server]\nprimary_domain = example.org\nspool_folder = none/spool\nrun_folder = none/run\n"
         "mail_folder = none/mail\n[listener smtp]\nport = 2525\naddress = 127.0.0.1\n"
     )
-    command = [sys.executable, "-m", "smtpd_classic", "--config", str(config), "status"]
-    done = subprocess.run([*command, "--json"], capture_output=True, text=True, check=False)
+    done = command("--config", str(config), "status", "--json")
     assert done.returncode == 3
     assert json.loads(done.stdout)["queue"] == {"new": 0, "due": 0, "waiting": 0, "held": 0}
-    assert "cannot be read" not in subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    assert "cannot be read" not in command("--config", str(config), "status").stdout
