@@ -59,6 +59,19 @@ class _FreeSpace:
         return self._free
 
 
+@dataclass(slots=True)
+class _OwnSecret:
+    """The secret of this server, read once."""
+
+    read: Callable[[], bytes]
+    _secret: bytes = b""
+
+    def __call__(self) -> bytes:
+        """Return the secret. Raises OSError."""
+        self._secret = self._secret or self.read()
+        return self._secret
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """The configuration and services of one process.
@@ -82,6 +95,7 @@ class Services:
     rewriting: Rewriting = field(init=False)
     """The rules of Mail Header Replace for copies that stay here."""
     _policies: dict[str, Policy] = field(init=False, default_factory=dict)
+    _secret: Callable[[], bytes] = field(init=False)
     _trust: Trust = field(init=False)
     _filter: FilterTools = field(init=False)
     _signing_hosts: Networks = field(init=False)
@@ -94,6 +108,10 @@ class Services:
         if shared is not None:
             self.runtime.failures.share(shared)
         object.__setattr__(self, "shared", shared)
+        is_shared = shared is not None
+        object.__setattr__(
+            self, "_secret", _OwnSecret(partial(srs_secret, self.config.secret_folder, is_shared=is_shared))
+        )
         object.__setattr__(self, "counters", counters_for(counters_folder(self.config), shared, self.clock))
         sources = PolicySources(
             quota_used=self.mail_store.quota_used,
@@ -105,7 +123,7 @@ class Services:
             ),
             counters=self.counters,
             greylist=counters_for(greylist_folder(self.config), shared, self.clock, kind="greylist"),
-            secret=partial(srs_secret, self.config.server.spool_folder),
+            secret=self._secret,
             verify=self.verify,
             connections_of=self.runtime.counters.connections_of,
         )
@@ -180,7 +198,7 @@ class Services:
     def srs(self) -> Srs:
         """Return the rewriter of senders. Raises OSError."""
         config = self.config
-        return srs_for(config.server.spool_folder, config.server.primary_domain, config.secret_folder, self.shared)
+        return srs_for(config.server.spool_folder, config.server.primary_domain, self._secret, self.shared)
 
     def _reverse_srs(self, address: str) -> str | None:
         """Return the original of an SRS address of ours, or None.

@@ -13,6 +13,7 @@ import base64
 import hmac
 import os
 import re
+from collections.abc import Callable
 from datetime import date
 
 from smtpd_classic.config.made_secret import existing_secret, made_secret
@@ -124,14 +125,20 @@ def _quoted(local: str) -> str:
     return local if _DOT_ATOM.fullmatch(local) else '"' + re.sub(r'(["\\])', r"\\\1", local) + '"'
 
 
-def srs_for(spool_folder: str, domain: str, secret_folder: str = "", shared: SharedState | None = None) -> Srs:
-    """Return the rewriter of this server. Raises OSError when its secret cannot be read or made."""
+def srs_for(
+    spool_folder: str, domain: str, secret: Callable[[], bytes] | None = None, shared: SharedState | None = None
+) -> Srs:
+    """Return the rewriter of this server. Without `secret` it is that of the folder. Raises OSError when the secret
+    cannot be read or made.
+    """
     senders = SenderStore(os.path.join(spool_folder, "srs-senders"))
-    # Several servers must have the same: no process makes one that is missing.
-    secret = srs_secret(spool_folder) if shared is None else existing_secret(os.path.join(secret_folder, "srs-secret"))
-    return Srs(secret, domain, senders if shared is None else SharedSenderStore(senders, shared))
+    found = srs_secret(spool_folder) if secret is None else secret()
+    return Srs(found, domain, senders if shared is None else SharedSenderStore(senders, shared))
 
 
-def srs_secret(folder: str) -> bytes:
-    """Return the secret of this server. All processes have the same. Raises OSError."""
-    return made_secret(os.path.join(folder, "srs-secret"))
+def srs_secret(folder: str, *, is_shared: bool = False) -> bytes:
+    """Return the secret of this server. All processes have the same, and all servers if it is shared: then no process
+    makes one that is missing. Raises OSError.
+    """
+    path = os.path.join(folder, "srs-secret")
+    return existing_secret(path) if is_shared else made_secret(path)

@@ -47,7 +47,7 @@ def _named(transaction: Transaction) -> Iterator[str]:
 
 def archive_mark(transaction: Transaction, address: str) -> str:
     """Return the field that marks a copy for this archive. Raises OSError."""
-    return f"X-Archive-Copy: {_mark(transaction, address, 0).decode()}\n"
+    return f"X-Archive-Copy: {_mark(transaction.rules.sources.secret(), _day(transaction), address).decode()}\n"
 
 
 def came_from_archive(transaction: Transaction, header: HeaderBlock, address: str) -> bool:
@@ -55,11 +55,15 @@ def came_from_archive(transaction: Transaction, header: HeaderBlock, address: st
     values = header.values(b"x-archive-copy")
     if not values:
         return False
-    return any(_mark(transaction, address, age) in values for age in range(_VALID_DAYS + 1))
+    secret, today = transaction.rules.sources.secret(), _day(transaction)
+    return any(_mark(secret, today - age, address) in values for age in range(_VALID_DAYS + 1))
 
 
-def _mark(transaction: Transaction, address: str, age: int) -> bytes:
+def _day(transaction: Transaction) -> int:
+    return int(transaction.arrival // _DAY_S)
+
+
+def _mark(secret: bytes, day: int, address: str) -> bytes:
     """Return the day and an HMAC of it with the archive. Who has read an old copy cannot use its mark for ever."""
-    day = int(transaction.arrival // _DAY_S) - age
     words = f"archive {day} {address.lower()}".encode("utf-8", "surrogatepass")
-    return f"{day}-{hmac.digest(transaction.rules.sources.secret(), words, 'sha256').hex()[:_DIGEST]}".encode()
+    return f"{day}-{hmac.digest(secret, words, 'sha256').hex()[:_DIGEST]}".encode()

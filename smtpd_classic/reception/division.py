@@ -65,7 +65,7 @@ class Division:
         """
         approval = approval_for(self._transaction)
         if approval is not None:
-            wanted = {"outside": self._is_outside, "inside": self._is_inside, "both": _always}[approval.scope]
+            wanted = {"outside": self.sending.is_outside, "inside": self._is_inside, "both": _always}[approval.scope]
             self._hold_back(wanted, Hold(APPROVAL, approval.name))
         if hold is not None:
             self._hold_all(hold)
@@ -76,7 +76,7 @@ class Division:
         if self.sending.refusal is not None:
             return self.sending.refusal
         if self.sending.over:
-            self._hold_back(self._is_outside, self.sending.hold)
+            self._hold_back(self.sending.is_outside, self.sending.hold)
         return None
 
     def _hold_back(self, wanted: Callable[[Recipient], bool], hold: Hold) -> None:
@@ -100,11 +100,8 @@ class Division:
     def _has_no_mailbox(self, recipient: Recipient) -> bool:
         return self._services.accounts.account(recipient.address) is None
 
-    def _is_outside(self, recipient: Recipient) -> bool:
-        return not self._services.accounts.is_local_domain(recipient.address.rpartition("@")[2])
-
     def _is_inside(self, recipient: Recipient) -> bool:
-        return not self._is_outside(recipient)
+        return not self.sending.is_outside(recipient)
 
 
 def _always(_recipient: Recipient) -> bool:

@@ -52,7 +52,7 @@ class SendingCount:
             raise
 
     def _count(self, recipients: Sequence[Recipient], queue_id: str) -> None:
-        outside = [each.address for each in recipients if self._is_outside(each)]
+        outside = [each.address for each in recipients if self.is_outside(each)]
         found = sender_limits(self._services.config, self._transaction.peer) if outside else None
         if found is None:
             return
@@ -92,7 +92,8 @@ class SendingCount:
     def hold(self) -> Hold:
         return Hold(OVER_LIMIT, self.over)
 
-    def _is_outside(self, recipient: Recipient) -> bool:
+    def is_outside(self, recipient: Recipient) -> bool:
+        """Return True for a recipient on another server."""
         return not self._services.accounts.is_local_domain(recipient.address.rpartition("@")[2])
 
     def give_back(self) -> None:

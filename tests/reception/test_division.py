@@ -155,3 +155,5 @@ def test_a_message_that_cannot_be_archived_is_deferred_and_not_counted(tmp_path:
     secret.unlink()
     assert send(here, "x", FRIEND, login=JOE).startswith("250")
     assert here.services.counters.numbers(group, [HOUR])[HOUR].value == 1
+    secret.write_text("short")  # it is read once
+    assert send(here, "x", FRIEND, login=JOE).startswith("250")

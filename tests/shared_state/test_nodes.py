@@ -17,6 +17,8 @@ from pathlib import Path
 
 import pytest
 
+from smtpd_classic.runtime import Runtime
+from smtpd_classic.runtime.control import reload
 from tests.instance import Instance
 from tests.shared_state.redis_server import RedisServer
 from tests.tools import need
@@ -219,6 +221,35 @@ def test_a_decision_by_mail_at_any_node_reaches_the_one_with_the_message(site: S
     forged = address_in_notice(one, "approve", refused).replace("@", "0@")
     with pytest.raises(smtplib.SMTPRecipientsRefused):
         decide(two, forged)
+
+
+def write_to_ann(node: Instance, subject: str, *fields: str) -> None:
+    with smtplib.SMTP("127.0.0.1", node.ports["smtp"], timeout=20) as client:
+        lines = (*fields, "From: eve@there.test", f"Subject: {subject}", "", "hello")
+        client.sendmail("eve@there.test", [ANN], "\r\n".join(lines) + "\r\n")
+
+
+def texts(node: Instance, user: str, subject: str) -> list[str]:
+    found = [path.read_text() for path in node.mail(user)]
+    return [text for text in found if f"Subject: {subject}\n" in text]
+
+
+def test_a_copy_for_the_archive_is_known_at_each_node(site: Site) -> None:
+    for node in site.nodes:
+        node.set("archive", "incoming", node.login)
+        reload(Runtime(str(node.folder / "run")).status)
+    one, two = site.nodes
+    write_to_ann(one, "first")
+    (copy,) = until(lambda: texts(one, "joe", "first"), 20, one.log)
+    mark = next(line for line in copy.splitlines() if line.startswith("X-Archive-Copy: "))
+    write_to_ann(two, "back", mark)
+    write_to_ann(two, "other")
+    until(lambda: texts(two, "joe", "other"), 20, two.log)
+    assert texts(two, "ann", "back")
+    assert not texts(two, "joe", "back")
+    for node in site.nodes:
+        node.set("archive", "incoming", "")
+        reload(Runtime(str(node.folder / "run")).status)
 
 
 def blocked(node: Instance, ip: str) -> bool:
