@@ -138,6 +138,10 @@ class DovecotExchange:
         except NeighbourFailure as problem:
             raise AccountsUnreadable(str(problem)) from None
 
+    def cancel(self) -> None:
+        """Let Dovecot forget the exchange."""
+        self._exchange.cancel()
+
     def _step(self, reply: AuthReply) -> Step:
         if reply.word == "CONT":
             return Challenge(_octets(reply.words[0] if reply.words else ""))

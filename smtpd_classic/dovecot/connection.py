@@ -65,6 +65,12 @@ class RequestConnection:
             with self._changed:
                 del self._replies[number]
 
+    def tell(self, line: str) -> None:
+        """Send a line that has no answer."""
+        if self._failure:
+            raise NeighbourFailure(self._failure)
+        self._send(line)
+
     def close(self, reason: str) -> None:
         """End the connection; requests that wait fail with this reason."""
         with self._changed:

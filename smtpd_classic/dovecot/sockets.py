@@ -20,6 +20,7 @@ __all__ = ["AuthClient", "AuthExchange", "UserLookups", "user_of"]
 _LOOKUP_S = 5.0
 _LOGIN_S = 40.0  # Dovecot delays the answer to a wrong password
 _GREETING_S = 5.0
+_FIRST_MECHANISMS_S = 1.0
 _LONGEST_REST_S = 4.0
 _HELLO = "VERSION\t1\t0\n"
 
@@ -42,10 +43,15 @@ class _RequestSocket:
         self._lock = threading.Lock()
         self._connection: RequestConnection | None = None
 
+    def usable(self) -> RequestConnection | None:
+        """Return the connection, None if there is none or it has failed."""
+        found = self._connection
+        return found if found is not None and found.is_usable else None
+
     def connection(self) -> RequestConnection:
         """Return the connection, made anew if it has failed. Raises NeighbourFailure."""
-        found = self._connection
-        if found is not None and found.is_usable:
+        found = self.usable()
+        if found is not None:
             return found
         with self._lock:
             if self._connection is None or not self._connection.is_usable:
@@ -122,12 +128,30 @@ class AuthClient:
     def __init__(self, path: str, report: Report) -> None:
         self._socket = _RequestSocket(path, report, hello=_hello, greets=True)
         self._mechanisms: tuple[str, ...] = ()
+        self._asking = threading.Lock()
+        self._was_asked = threading.Event()
 
     def mechanisms(self) -> tuple[str, ...]:
-        """Return the mechanisms of Dovecot; those that it had last while it does not answer."""
-        with contextlib.suppress(NeighbourFailure):
-            self._mechanisms = self.offered()
+        """Return the mechanisms of Dovecot; those that it had last while it does not answer.
+
+        Another thread asks, one at a time. Only until the first answer or failure does the caller wait, for a moment.
+        """
+        found = self._socket.usable()
+        if found is not None:
+            self._mechanisms = found.mechanisms
+        elif self._asking.acquire(blocking=False):
+            threading.Thread(target=self._ask_for_mechanisms, name="dovecot mechanisms", daemon=True).start()
+        if found is None and not self._mechanisms:
+            self._was_asked.wait(_FIRST_MECHANISMS_S)
         return self._mechanisms
+
+    def _ask_for_mechanisms(self) -> None:
+        try:
+            with contextlib.suppress(NeighbourFailure):
+                self._mechanisms = self.offered()
+        finally:
+            self._was_asked.set()
+            self._asking.release()
 
     def offered(self) -> tuple[str, ...]:
         """Return the mechanisms of Dovecot. Raises NeighbourFailure."""
@@ -187,6 +211,12 @@ class AuthExchange:
         except NeighbourFailure as problem:
             self._socket.failed(problem, began, connection)
             raise
+
+    def cancel(self) -> None:
+        """Tell Dovecot that the client has given up; there is no answer to this. A failure does not matter."""
+        if self._connection is not None:
+            with contextlib.suppress(NeighbourFailure):
+                self._connection.tell(f"CANCEL\t{self._number}\n")
 
 
 def user_of(reply: AuthReply) -> str | None:

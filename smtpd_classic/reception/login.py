@@ -39,6 +39,7 @@ class LoginDialogue:
         self._failures = 0
 
     def begin(self, event: Auth) -> Reply:
+        self.abandon()
         self._mechanism = event.mechanism
         accounts = self._services.accounts
         match event.mechanism:
@@ -58,6 +59,12 @@ class LoginDialogue:
 
     def go_on(self, event: AuthResponse) -> Reply:
         return self._step(event.response)
+
+    def abandon(self) -> None:
+        """End an exchange that the client has not completed."""
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            exchange.cancel()
 
     def _circumstances(self) -> LoginCircumstances:
         client, session = self._peer.client, self._peer.session

@@ -18,6 +18,7 @@ from smtpd_classic.reception.message import IncomingMessage
 from smtpd_classic.services import Services
 from smtpd_classic.smtp.events import (
     Auth,
+    AuthAbandoned,
     AuthResponse,
     Connected,
     Content,
@@ -95,11 +96,14 @@ class Reception:
         self._last = "CONNECT"
 
     def answer(self, event: Event) -> Reply | None:
-        """Return the reply; None for a piece of content, which has no reply."""
+        """Return the reply; None for an event that has no reply."""
         kind = type(event)
         if kind is Content:
             if self._reader is not None:
                 self._reader.take(event.data)  # type: ignore[union-attr]
+            return None
+        if kind is AuthAbandoned:
+            self._login.abandon()
             return None
         step = _STEPS[kind]
         self._subject = self._transaction
@@ -119,6 +123,7 @@ class Reception:
     def closed(self, reason: str) -> None:
         """End the session after the connection has closed; `reason` is "quit", or the error that ended it."""
         self._end_transaction()
+        self._login.abandon()
         for end in self._peer.on_close:
             end()
         self._login.count_attacks(self._session.attacks + max(self._relaying_refused - _FEW_REFUSED, 0))

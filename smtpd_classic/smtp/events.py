@@ -12,6 +12,7 @@ from enum import Enum
 
 __all__ = [
     "Auth",
+    "AuthAbandoned",
     "AuthResponse",
     "Connected",
     "Content",
@@ -82,6 +83,12 @@ class AuthResponse:
     """The client's decoded line after a 334."""
 
     response: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AuthAbandoned:
+    """The end of an AUTH exchange without a decision: a lone `*`, or a line that is no base64. The session has answered
+    it, so it has no answer."""
 
 
 @dataclass(init=False, slots=True)
@@ -196,6 +203,7 @@ Event = (
     | StartTls
     | Auth
     | AuthResponse
+    | AuthAbandoned
     | MailFrom
     | RcptTo
     | StartContent

@@ -37,9 +37,10 @@ Client = Generator[bytes | None, bytes, None]
 
 
 class ServerMechanism(Protocol):
-    """The server's side of one exchange."""
+    """The server's side of one exchange. `cancel()` ends one that the client has given up."""
 
     def step(self, response: bytes | None) -> Step: ...
+    def cancel(self) -> None: ...
 
 
 class PlainMechanism:
@@ -55,6 +56,9 @@ class PlainMechanism:
             return Failure(malformed=True)
         name, authzid = name.rstrip(_BEHIND_A_NAME), authzid.rstrip(_BEHIND_A_NAME)
         return Credentials(name, password, authzid) if name and password else Failure(name, malformed=True)
+
+    def cancel(self) -> None:
+        """Do nothing: no other program takes part."""
 
 
 class LoginMechanism:
@@ -74,6 +78,9 @@ class LoginMechanism:
             self._name = text = text.rstrip(_BEHIND_A_NAME)
             return Challenge(b"Password:") if text else Failure(malformed=True)
         return Credentials(self._name, text) if text else Failure(self._name, malformed=True)
+
+    def cancel(self) -> None:
+        """Do nothing: no other program takes part."""
 
 
 def plain(user: str, password: str) -> Client:

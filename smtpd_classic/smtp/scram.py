@@ -69,6 +69,9 @@ class ScramSha256:
         except ValueError:  # not UTF-8, not base64, or against the grammar of RFC 5802 7
             return Failure(self._login, malformed=True)
 
+    def cancel(self) -> None:
+        """Do nothing: no other program takes part."""
+
     def _first(self, message: str) -> Step:
         binding, authzid, bare = message.split(",", 2)
         if binding not in {"n", "y"} or authzid[:2] not in {"", "a="}:

@@ -1,8 +1,7 @@
 """The server's side of one session, without I/O.
 
 Rule 1: a command is carried out only if it is legal in the present phase of the session (`legality.LEGAL`), and takes
-effect only if its answer is positive. The session itself answers an illegal, unknown or ill-formed command, and makes
-no event of it.
+effect only if its answer is positive. The session itself answers an illegal, unknown or ill-formed command.
 Rule 2: one event at a time. Until it is answered the octets behind it wait; so pipelining needs no code, and the
 conversation does not depend on how TCP cuts the octets.
 Rule 3: no octet that came in the clear outlives the answer to STARTTLS.
@@ -77,7 +76,7 @@ class ServerSession(SessionState):
         return out
 
     def next_event(self) -> Event | Pause:
-        """Return an event to answer, a piece of content (which has no answer), or a pause.
+        """Return an event to answer, a piece of content or AuthAbandoned (which have no answer), or a pause.
 
         NEED_DATA: send, then read more; after a positive answer to StartTls, send, then shake hands. CLOSED: send, then
         close.
@@ -224,6 +223,7 @@ class ServerSession(SessionState):
         except Malformed as malformed:
             self._phase = Phase.READY
             self._refuse(malformed.reply, attack=malformed.attack)
+            return events.AuthAbandoned()
         return self._pending
 
     # The answers to the client.

@@ -2,6 +2,7 @@
 
 import socketserver
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ import pytest
 from smtpd_classic.dovecot.protocol import AuthReply, ServerGreeting, escaped, parameter
 from smtpd_classic.dovecot.sockets import AuthClient, UserLookups
 from smtpd_classic.pool import NeighbourFailure
+from tests.waiting import until
 
 GREETING = b"VERSION\t1\t2\nMECH\tPLAIN\tplaintext\nMECH\tXOAUTH2\nSPID\t1\nCUID\t1\nCOOKIE\tx\nDONE\n"
 Talk = Callable[[BufferedIOBase, BufferedIOBase], None]
@@ -173,6 +175,76 @@ def test_an_exchange_of_several_messages(tmp_path: Path) -> None:
         exchange = client.exchange("XOAUTH2", "")
         assert exchange.begin(b"token") == AuthReply("CONT", 1, ("eyJ9",))
         assert exchange.go_on(b"") == AuthReply("FAIL", 1, ("user=joe",))
+        client.close()
+
+
+def test_an_exchange_that_is_given_up_is_cancelled(tmp_path: Path) -> None:
+    """The next login uses the same connection."""
+    asked: list[list[bytes]] = []
+
+    def talk(lines: BufferedIOBase, out: BufferedIOBase) -> None:
+        out.write(GREETING)
+        for words in requests(lines):
+            asked.append(words[:2])
+            if words[0] == b"AUTH":
+                out.write(b"CONT\t1\teyJ9\n" if words[1] == b"1" else b"OK\t2\tuser=joe@x.test\n")
+
+    with server(tmp_path, talk) as path:
+        client = AuthClient(path, unreported)
+        exchange = client.exchange("XOAUTH2", "")
+        exchange.cancel()
+        exchange.begin(b"token")
+        exchange.cancel()
+        assert client.password_login("joe", "x", "") == "joe@x.test"
+        client.close()
+        exchange.cancel()
+    assert asked == [[b"AUTH", b"1"], [b"CANCEL", b"1"], [b"AUTH", b"2"]]
+
+
+def test_mechanisms_are_known_while_another_question_hangs(tmp_path: Path) -> None:
+    """The first connection ends at the first login; the next ones say nothing until the test lets them."""
+    connections, greets = list[int](), threading.Event()
+
+    def talk(lines: BufferedIOBase, out: BufferedIOBase) -> None:
+        connections.append(1)
+        if len(connections) > 1:
+            greets.wait(20)
+            out.write(GREETING.replace(b"XOAUTH2", b"OAUTHBEARER"))
+            lines.read()
+        else:
+            out.write(GREETING)
+            next(requests(lines))
+
+    with server(tmp_path, talk) as path, ThreadPoolExecutor(1) as pool:
+        client = AuthClient(path, unreported)
+        assert client.mechanisms() == ("PLAIN", "XOAUTH2")
+        with pytest.raises(NeighbourFailure):
+            client.password_login("joe", "x", "")
+        login = pool.submit(client.password_login, "joe", "x", "")
+        until(lambda: len(connections) == 2)
+        began = time.monotonic()
+        assert [client.mechanisms() for _ in range(20)] == [("PLAIN", "XOAUTH2")] * 20
+        assert time.monotonic() - began < 0.5
+        assert threading.active_count() < 20
+        greets.set()
+        until(lambda: client.mechanisms() == ("PLAIN", "OAUTHBEARER"))
+        client.close()
+        with pytest.raises(NeighbourFailure):
+            login.result(10)
+
+
+def test_the_first_question_for_mechanisms_is_waited_for_for_a_moment(tmp_path: Path) -> None:
+    ends = threading.Event()
+
+    def talk(lines: BufferedIOBase, out: BufferedIOBase) -> None:
+        ends.wait(20)
+
+    with server(tmp_path, talk) as path:
+        client = AuthClient(path, unreported)
+        began = time.monotonic()
+        assert client.mechanisms() == ()
+        assert 0.5 < time.monotonic() - began < 3.0
+        ends.set()
         client.close()
 
 

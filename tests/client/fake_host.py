@@ -198,6 +198,8 @@ class FakeHost:
                     if self._script(event, talk) == DROP:
                         connection.shutdown(socket.SHUT_RDWR)
                         return
+                case events.AuthAbandoned():
+                    pass
                 case _:
                     answer = self._script(event, talk) or self._answer(event, talk, session)
                     if isinstance(answer, str):

@@ -8,6 +8,7 @@ Settings: `listener port25` (the default), `submission` or `submissions` (login,
 from smtpd_classic.smtp import replies
 from smtpd_classic.smtp.events import (
     Auth,
+    AuthAbandoned,
     AuthResponse,
     Connected,
     Content,
@@ -139,6 +140,8 @@ class Scene:
         self._closed = event is Pause.CLOSED
 
     def _ask(self, event: Event) -> None:
+        if isinstance(event, AuthAbandoned):
+            return
         if isinstance(event, Content):
             self.contents[-1] += event.data
             return

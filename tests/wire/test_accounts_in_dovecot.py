@@ -54,8 +54,14 @@ def userdb_that_knows_everyone(folder: Path) -> Iterator[str]:
                 if word == b"USER":
                     self.wfile.write(b"USER\t%s\t%s\tuid=1\thome=/nowhere\n" % (rest[0], rest[1]))
 
-    path = str(folder / "everyone")
-    with socketserver.ThreadingUnixStreamServer(path, Handler) as server:
+    with unix_server(folder / "everyone", Handler) as path:
+        yield path
+
+
+@contextmanager
+def unix_server(place: Path, handler: type[socketserver.StreamRequestHandler]) -> Iterator[str]:
+    path = str(place)
+    with socketserver.ThreadingUnixStreamServer(path, handler) as server:
         server.daemon_threads = True
         os.chmod(path, 0o666)
         thread = threading.Thread(target=server.serve_forever)
@@ -185,6 +191,62 @@ def test_an_exchange_can_be_given_up(world: World, store: MailStoreServer) -> No
         assert client.say("*").startswith("501")
         assert auth(client, "PLAIN", f"\0{DAN}\0{PASSWORD}".encode()).startswith("235")
         assert client.envelope(DAN, THERE).startswith("250")
+
+
+@contextmanager
+def auth_client_that_hangs(place: Path, asked: list[bytes], hangs: threading.Event) -> Iterator[None]:
+    """A socket that greets unless it `hangs`, and wants more for each login."""
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            if hangs.is_set():
+                self.rfile.read()
+                return
+            self.wfile.write(b"VERSION\t1\t2\nMECH\tPLAIN\nMECH\tXOAUTH2\nSPID\t1\nCUID\t1\nCOOKIE\tx\nDONE\n")
+            for line in self.rfile:
+                asked.append(line)
+                if line.startswith(b"AUTH\t"):
+                    self.wfile.write(b"CONT\t%s\teyJ9\n" % line.split(b"\t")[1])
+                if hangs.is_set():
+                    return
+
+    with unix_server(place, Handler):
+        yield
+
+
+def test_an_exchange_that_is_given_up_is_cancelled_at_dovecot(world: World, store: MailStoreServer) -> None:
+    """By a lone `*`, by a line that is no base64, or because the client is gone."""
+    asked: list[bytes] = []
+    path = store.base / f"exchanges {world.by_screen}"
+    with auth_client_that_hangs(path, asked, threading.Event()):
+        world.given(by_dovecot(store, dovecot_auth=str(path)))
+        for end in ("*", "no base64!", ""):
+            with world.client(listener="submission", tls=True) as client:
+                assert client.say("AUTH XOAUTH2 eA==").startswith("334")
+                cancelled = b"CANCEL\t%s\n" % asked[-1].split(b"\t")[1]
+                if end:
+                    assert client.say(end).startswith("501")
+                    until(partial(asked.__contains__, cancelled))
+            until(partial(asked.__contains__, cancelled))
+        assert [line.split(b"\t")[0] for line in asked if line[:4] in {b"AUTH", b"CANC"}] == [b"AUTH", b"CANCEL"] * 3
+
+
+def test_ehlo_does_not_wait_for_a_dovecot_that_hangs(world: World, store: MailStoreServer) -> None:
+    """The mechanisms are those that it had last."""
+    hangs = threading.Event()
+    path = store.base / f"hanging {world.by_screen}"
+    with auth_client_that_hangs(path, [], hangs):
+        world.given(by_dovecot(store, dovecot_auth=str(path)))
+        with world.client(listener="submission", tls=True) as client:
+            assert "XOAUTH2" in client.keywords()["auth"]
+            hangs.set()
+            client.say("AUTH XOAUTH2 eA==")  # and with this the connection ends
+            client.say("*")
+            began = time.monotonic()
+            for _ in range(5):
+                with world.client(listener="submission", tls=True) as other:
+                    assert "XOAUTH2" in other.keywords()["auth"]
+            assert time.monotonic() - began < 4.0
 
 
 def test_an_alias_comes_after_the_accounts_and_leads_to_them(world: World, store: MailStoreServer) -> None:
