@@ -14,6 +14,7 @@ from smtpd_classic.backup.form import CONFIG, DKIM, FORM, MAIL, MANIFEST, SETTIN
 from smtpd_classic.config import Config, ConfigProblems, Problem, is_untouched, parse
 from smtpd_classic.config.editing import Edited
 from smtpd_classic.config.load import decoded
+from smtpd_classic.keys.store import KeyStore, KeysUnreadable
 from spool import Hold, Spool
 from spool.entry import RESTORED
 from spool.queue_id import is_queue_id
@@ -177,6 +178,7 @@ def _unpack(archive: str, text: str, config: Config, now: float) -> Restored:
         _make_folders(folder, 0o700, made)
     queue_ids = _hold(spool, gone, owner, now)
     _make_folders(os.path.dirname(config.path), 0o755, made)
+    _ask_dns_anew(KeyStore(where[DKIM], (owner.pw_uid, owner.pw_gid) if owner is not None else None), now)
     _give_folders(made, owner)
     os.sync()
     atomic_file.replace(config.path, text.encode())
@@ -184,6 +186,13 @@ def _unpack(archive: str, text: str, config: Config, now: float) -> Restored:
         os.chown(config.path, *_owner_of(config_member, owner))
     os.chmod(config.path, config_member.mode & 0o777)
     return Restored(config.path, settings + 1, queue_ids, letters)
+
+
+def _ask_dns_anew(keys: KeyStore, now: float) -> None:
+    """Use no key of the archive before DNS shows it: it may have been replaced since."""
+    for domain in keys.domains():
+        with contextlib.suppress(KeysUnreadable):  # the server and `check` report it
+            keys.stop_signing(domain, now)
 
 
 def _path_of(name: str, where: dict[str, str]) -> str | None:

@@ -117,14 +117,17 @@ def _show(config: Config, store: KeyStore, args: argparse.Namespace) -> int:
 
 def _use(config: Config, store: KeyStore, args: argparse.Namespace) -> int:
     key = _chosen(store, args)
-    shown = publication_of(config, store).shown(key)
-    if shown is not RecordState.YES and not args.force:
+    if args.force:
+        store.set_state(key, IN_USE, time.time())
+        shown = RecordState.YES
+    else:
+        shown = publication_of(config, store).use(key, time.time())
+    if shown is not RecordState.YES:
         raise Refused(
             f"{shown.value} ({key.dns_name}); with --force it is used all the same, and receivers will not be able to"
             " verify the signatures.",
             os.EX_TEMPFAIL if shown is RecordState.UNKNOWN else os.EX_DATAERR,
         )
-    store.set_state(key, IN_USE, time.time())
     print(f"Mail of {key.domain} is signed with {key.selector} from now on.", file=sys.stderr)
     return os.EX_OK
 
@@ -157,7 +160,7 @@ def _undo(config: Config, store: KeyStore, args: argparse.Namespace) -> int:
 
 def _put_back(store: KeyStore, domain: str, name: str) -> int:
     changes = store.changes_of_restore(domain, name)
-    store.restore(domain, name)
+    store.restore(domain, name, time.time())
     return tell_restored(name, changes)
 
 

@@ -14,7 +14,9 @@ from smtpd_classic.commands.failures import Refused, guarded
 from smtpd_classic.commands.signing import key_store
 from smtpd_classic.config import Config, ConfigProblems, load, parse
 from smtpd_classic.config.editing import ChangedMeanwhile, Edited, LockHeld
+from smtpd_classic.doctor.examination import signing_domains
 from smtpd_classic.domain_name import ascii_domain
+from smtpd_classic.keys.store import KeysUnreadable
 
 __all__ = ["HELP", "add_arguments", "run"]
 
@@ -98,13 +100,16 @@ def _add(config: Config, args: argparse.Namespace) -> int:
 
 
 def _make_key(config: Config, domain: str) -> None:
-    """Make the DKIM key of a new domain. The domain is in the file already: a failure is told and changes nothing."""
+    """Make the DKIM key of a new domain; keys that it had before wait for DNS. The domain is in the file already: a
+    failure is told and changes nothing."""
     try:
         store = key_store(config)
+        if domain not in signing_domains(config):
+            store.stop_signing(domain, time.time())
         if not store.keys(domain):
             store.add(domain, "rsa2048", time.time())
             print(f"A DKIM key is made; “smtpd-classic dns records {domain}” shows the DNS records.", file=sys.stderr)
-    except (Refused, OSError) as problem:
+    except (Refused, KeysUnreadable, OSError) as problem:
         print(f"No DKIM key was made, “smtpd-classic dkim add {domain}” makes one: {problem}", file=sys.stderr)
 
 

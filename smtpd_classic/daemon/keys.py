@@ -1,9 +1,10 @@
 """The thread that watches the DKIM keys of this server."""
 
+from functools import partial
+
 from smtpd_classic.config.check_domains import local_domains
-from smtpd_classic.dns import DnsResolver
 from smtpd_classic.domain_name import ascii_domain
-from smtpd_classic.keys.publication import Publication
+from smtpd_classic.keys.publication import publication_by
 from smtpd_classic.keys.store import KeyStore, dkim_folder
 from smtpd_classic.keys.watch import DomainKeys, KeyWatch
 from smtpd_classic.services import Services
@@ -27,10 +28,5 @@ def key_watch(services: Services) -> KeyWatch:
         elif section.sign != "no":
             rotate_s = 0.0 if config.server.shared_state else section.dkim_rotate.total_seconds()
             domains.append(DomainKeys(ascii_domain(name), section.dkim_algorithm, rotate_s))
-
-    def publication() -> Publication:
-        """Return one whose resolvers remember nothing."""
-        resolver = DnsResolver(config.server.name_servers)
-        return Publication(store, resolver, lambda address: DnsResolver(((address, 53),)))
-
+    publication = partial(publication_by, store, config.server.name_servers)
     return KeyWatch(store, publication, domains, services.clock, lambda words: services.log.write("keys", words))

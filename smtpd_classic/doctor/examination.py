@@ -17,7 +17,7 @@ from smtpd_classic.doctor.finding import Examination
 from smtpd_classic.doctor.reports import received_reports
 from smtpd_classic.domain_name import ascii_domain
 from smtpd_classic.filters.resolvers import name_servers
-from smtpd_classic.keys.publication import Publication, same_record
+from smtpd_classic.keys.publication import Publication, publication_by, same_record
 from smtpd_classic.keys.records import DnsRecord, MailHost, domain_records
 from smtpd_classic.keys.store import RETIRED, KeyStore, dkim_folder
 from smtpd_classic.log_source import NoLog, log_source
@@ -76,7 +76,7 @@ def stored_keys(config: Config) -> KeyStore:
 
 def publication_of(config: Config, store: KeyStore) -> Publication:
     """Return the answers of DNS about the keys, from a resolver without a memory."""
-    return Publication(store, DnsResolver(config.server.name_servers), lambda address: DnsResolver(((address, 53),)))
+    return publication_by(store, config.server.name_servers)
 
 
 # Addresses of root name servers, which are as far away as any. Nothing is sent to them.

@@ -4,15 +4,15 @@ A key is used after every name server of its zone has shown exactly its record. 
 answers of our own resolver, an hour apart, stand for them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
-from smtpd_classic.dns import DnsFailure, NoSuchDomain
-from smtpd_classic.keys.store import IN_USE, NEW, SEEN, DkimKey, KeyStore
+from smtpd_classic.dns import DnsFailure, DnsResolver, NoSuchDomain
+from smtpd_classic.keys.store import IN_USE, NEW, RETIRED, SEEN, DkimKey, KeyStore
 
-__all__ = ["Publication", "RecordState", "ZoneRecords", "same_record"]
+__all__ = ["Publication", "RecordState", "ZoneRecords", "publication_by", "same_record"]
 
 BETWEEN_ANSWERS_S = 3600
 
@@ -23,6 +23,7 @@ class RecordState(Enum):
     YES = "DNS shows this key"
     NO = "DNS shows no key with this selector"
     OTHER = "DNS shows another key with this selector"
+    PART = "not every name server of the zone shows this key"
     UNKNOWN = "DNS could not be asked"
 
 
@@ -82,6 +83,22 @@ class Publication:
             RecordState.YES,
         )
 
+    def use(self, key: DkimKey, now: float) -> RecordState:
+        """Sign with a key from now on if every name server shows it; return YES, or the reason against it.
+
+        Raises KeysUnreadable.
+        """
+        shown = self.shown(key)
+        if shown is RecordState.YES:
+            shown = self.shown_everywhere(key)
+            if shown is RecordState.UNKNOWN and key.state != RETIRED and _has_waited(key, now):
+                shown = RecordState.YES
+            elif shown in {RecordState.NO, RecordState.OTHER}:
+                shown = RecordState.PART
+        if shown is RecordState.YES:
+            self.store.set_state(key, IN_USE, now)
+        return shown
+
     def _name_servers(self, domain: str) -> list[str]:
         """Return the addresses of the servers of the zone that the domain is in. Raises NoSuchDomain or DnsFailure."""
         while "." in domain:
@@ -112,4 +129,17 @@ class Publication:
         everywhere = self.shown_everywhere(key)
         if everywhere is not RecordState.UNKNOWN:
             return everywhere is RecordState.YES
-        return 0 < key.first_seen <= now - BETWEEN_ANSWERS_S
+        return _has_waited(key, now)
+
+
+def _has_waited(key: DkimKey, now: float) -> bool:
+    return 0 < key.first_seen <= now - BETWEEN_ANSWERS_S
+
+
+def publication_by(store: KeyStore, name_servers: Sequence[tuple[str, int]]) -> Publication:
+    """Return the answers of DNS about the keys, by resolvers without a memory. A name server of a zone is asked at the
+    port that the settings give for its address, if they do."""
+    ports = dict(name_servers)
+    return Publication(
+        store, DnsResolver(tuple(name_servers)), lambda address: DnsResolver(((address, ports.get(address, 53)),))
+    )

@@ -84,20 +84,30 @@ class KeyStore:
 
     def changes_of_restore(self, domain: str, name: str) -> tuple[str, ...]:
         """Return one sentence for each key that a restore of this version would change. Raises NoSuchKey."""
-        now = {key.selector: key.state for key in self.keys(domain)}
-        then = {key.selector: key.state for key in self._keys_then(domain, name)}
+        present = self.keys(domain)
+        now = {key.selector: key.state for key in present}
+        then = {key.selector: key.state for key in _put_back(self._keys_then(domain, name), present, 0)}
         found = [f"{selector} comes back, {state}" for selector, state in then.items() if selector not in now]
         found += [f"{selector} goes; its private key stays on the disk" for selector in now if selector not in then]
         both = [selector for selector in now if then.get(selector, now[selector]) != now[selector]]
         return (*found, *(f"{selector}: {then[selector]} instead of {now[selector]}" for selector in both))
 
-    def restore(self, domain: str, name: str) -> None:
+    def restore(self, domain: str, name: str, now: float) -> None:
         """Give the keys of a domain the states of a kept version; the present ones become the latest version.
 
-        Raises NoSuchKey if there is no such version, KeysUnreadable or OSError.
+        A key that is not in use now waits for DNS first, as a new one does. Raises NoSuchKey if there is no such
+        version, KeysUnreadable or OSError.
         """
         with self._locked(domain):
-            self._save(domain, self._keys_then(domain, name))
+            self._save(domain, _put_back(self._keys_then(domain, name), self.keys(domain), now))
+
+    def stop_signing(self, domain: str, now: float) -> tuple[DkimKey, ...]:
+        """Let the keys in use wait for DNS as new ones do; return them. Raises KeysUnreadable or OSError."""
+        used = tuple(key for key in self.keys(domain) if key.state in {IN_USE, SEEN})
+        if used:
+            with self._locked(domain):
+                self._change(domain, lambda key: _waiting(key, now) if key.state in {IN_USE, SEEN} else key)
+        return used
 
     def _keys_then(self, domain: str, name: str) -> tuple[DkimKey, ...]:
         found = next((version for version in self.versions(domain) if version.name == name), None)
@@ -223,6 +233,30 @@ def _free_selector(taken: set[str], algorithm: str, now: float) -> str:
     while (selector := base if number == 1 else f"{base}-{number}") in taken:
         number += 1
     return selector
+
+
+def _put_back(then: Sequence[DkimKey], present: Sequence[DkimKey], now: float) -> tuple[DkimKey, ...]:
+    """Return the keys of a version as a restore leaves them: DNS has to show a key before it is used.
+
+    The key that is in use now stays so until one of its kind that was in use then has taken its place.
+    """
+    by_selector = {key.selector: key for key in present}
+    used = {key.selector: key for key in present if key.state == IN_USE}
+    awaited = {_kind(key) for key in then if key.state == IN_USE and key.selector not in used}
+    staying = {selector: key for selector, key in used.items() if _kind(key) in awaited}
+    found = [staying.get(key.selector) or _state_back(key, by_selector.get(key.selector), now) for key in then]
+    named = {key.selector for key in then}
+    return (*found, *(key for selector, key in staying.items() if selector not in named))
+
+
+def _state_back(then: DkimKey, present: DkimKey | None, now: float) -> DkimKey:
+    if present is not None and present.state == then.state:
+        return present
+    return then if then.state == RETIRED else _waiting(then, now)
+
+
+def _waiting(key: DkimKey, now: float) -> DkimKey:
+    return replace(key, state=NEW, since=int(now), first_seen=0)
 
 
 def _keys_in(domain: str, path: str) -> tuple[DkimKey, ...]:

@@ -22,7 +22,10 @@ class DomainKeys(NamedTuple):
 
 
 class KeyWatch:
-    """`start()`, and once `stop()`. `step()` does the work of one moment, also in tests."""
+    """`start()`, and once `stop()`. `step()` does the work of one moment, also in tests.
+
+    The domains are those that sign. A key of any other domain waits for DNS, should the domain sign again.
+    """
 
     def __init__(
         self,
@@ -63,7 +66,16 @@ class KeyWatch:
                 wait_s = min(wait_s, self._look_at(each))
             except (KeysUnreadable, OSError) as problem:
                 self._complain(str(problem))
+        try:
+            self._stop_others()
+        except (KeysUnreadable, OSError) as problem:
+            self._complain(str(problem))
         return wait_s
+
+    def _stop_others(self) -> None:
+        for domain in sorted(set(self._store.domains()) - {each.domain for each in self._domains}):
+            for key in self._store.stop_signing(domain, self._clock()):
+                self._say(f"{domain} does not sign here: DNS must show {key.dns_name} before it is used again")
 
     def _look_at(self, settings: DomainKeys) -> float:
         keys = self._store.keys(settings.domain)
@@ -77,7 +89,9 @@ class KeyWatch:
             made = self._store.add(settings.domain, settings.algorithm, now)
             names = ", ".join(key.dns_name for key in made)
             self._say(f"the next DKIM key of {settings.domain} is made; publish {names}")
-        youngest = max((key.made for key in waiting), default=0)
+        if not waiting:
+            return _SOON_S
+        youngest = max(max(key.made, key.since) for key in waiting)
         return _FIRST_S if now - youngest < _MINUTES else _SOON_S if now - youngest < _DAY else _LATER_S
 
     @staticmethod

@@ -132,3 +132,20 @@ def test_the_last_change_of_the_keys_is_taken_back_by_a_command(instance: Instan
     assert f"{key['selector']}: new instead of retired" in done.stderr
     assert [each["state"] for each in json.loads(output(instance, "dkim", "list", "--json"))] == ["new"]
     output(instance, "dkim", "restore", "example.test", "state.json.never", code=65)
+
+
+def test_a_key_that_is_restored_is_not_used_before_dns_shows_it(instance: Instance) -> None:
+    """Neither by `undo`, nor after its domain was taken away and added again."""
+    (key,) = json.loads(output(instance, "dkim", "list", "--json"))
+    output(instance, "dkim", "use", key["selector"], "--force")
+    output(instance, "dkim", "retire", key["selector"])
+    assert f"{key['selector']}: new instead of retired" in instance.run("dkim", "undo", "example.test").stderr
+    assert [each["state"] for each in json.loads(output(instance, "dkim", "list", "--json"))] == ["new"]
+    output(instance, "domain", "add", "example.net")
+    other = next(
+        each for each in json.loads(output(instance, "dkim", "list", "--json")) if each["domain"] != "example.test"
+    )
+    output(instance, "dkim", "use", other["selector"], "--domain", "example.net", "--force")
+    output(instance, "domain", "delete", "example.net")
+    output(instance, "domain", "add", "example.net")
+    assert {each["state"] for each in json.loads(output(instance, "dkim", "list", "--json"))} == {"new"}

@@ -7,7 +7,7 @@ import pytest
 
 from smtpd_classic.dns import DnsFailure, FixedResolver
 from smtpd_classic.keys.publication import Publication, RecordState, same_record
-from smtpd_classic.keys.store import IN_USE, NEW, SEEN, DkimKey, KeyStore
+from smtpd_classic.keys.store import IN_USE, NEW, RETIRED, SEEN, DkimKey, KeyStore
 
 NOW = 1_795_900_000.0
 Txt = dict[str, Sequence[bytes] | Exception]
@@ -111,3 +111,30 @@ def test_a_key_in_use_is_left_alone(tmp_path: Path) -> None:
     zone.store.set_state(zone.key, IN_USE, NOW)
     key: DkimKey = zone.store.key("example.org", zone.key.selector)
     assert zone.publication.advance(key, NOW) == key
+
+
+def test_a_key_is_used_by_hand_only_if_every_name_server_shows_it(tmp_path: Path) -> None:
+    zone = Zone(tmp_path)
+    assert zone.publication.use(zone.key, NOW) is RecordState.NO
+    zone.show("resolver", "192.0.2.1")
+    assert zone.publication.use(zone.key, NOW) is RecordState.PART
+    zone.show("192.0.2.2", record=DnsFailure("silence"))
+    assert zone.publication.use(zone.key, NOW) is RecordState.UNKNOWN
+    assert zone.store.key("example.org", zone.key.selector).state == NEW
+    assert zone.advance() == SEEN
+    seen = zone.store.key("example.org", zone.key.selector)
+    assert zone.publication.use(seen, NOW + 3599) is RecordState.UNKNOWN
+    assert zone.publication.use(seen, NOW + 3600) is RecordState.YES
+    assert zone.store.key("example.org", zone.key.selector).state == IN_USE
+
+
+def test_a_retired_key_returns_only_if_every_name_server_shows_it(tmp_path: Path) -> None:
+    zone = Zone(tmp_path)
+    zone.show("resolver", "192.0.2.1", "192.0.2.2")
+    assert zone.advance() == IN_USE
+    zone.store.set_state(zone.key, RETIRED, NOW + 1, first_seen=int(NOW))
+    retired = zone.store.key("example.org", zone.key.selector)
+    zone.show("192.0.2.2", record=DnsFailure("silence"))
+    assert zone.publication.use(retired, NOW + 90_000) is RecordState.UNKNOWN  # its old answer does not count
+    zone.show("192.0.2.2")
+    assert zone.publication.use(retired, NOW + 90_000) is RecordState.YES

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from smtpd_classic.keys.store import IN_USE, NEW, RETIRED, KeyStore, KeysUnreadable, NoSuchKey
+from smtpd_classic.keys.store import IN_USE, NEW, RETIRED, SEEN, KeyStore, KeysUnreadable, NoSuchKey
 from smtpd_classic.mailauth.dkim_key import parse_key_record
 from smtpd_classic.mailauth.dkim_sign import load_signing_key
 
@@ -84,6 +84,7 @@ def test_two_processes_at_once_lose_no_key(store: KeyStore) -> None:
 
 
 def test_every_change_of_the_states_can_be_taken_back(store: KeyStore) -> None:
+    """A key that comes back waits for DNS, as a new one; until then the one in use signs."""
     (old,) = store.add("example.org", "ed25519", NOW)
     store.set_state(old, IN_USE, NOW + 1)
     store.set_state(old, IN_USE, NOW + 2)  # changes nothing, and keeps no version
@@ -91,17 +92,37 @@ def test_every_change_of_the_states_can_be_taken_back(store: KeyStore) -> None:
     store.set_state(new, IN_USE, NOW + 4)
     assert len(store.versions("example.org")) == 3
     third, second, first = (version.name for version in store.versions("example.org"))
-    assert store.changes_of_restore("example.org", third) == (
-        f"{old.selector}: in use instead of retired",
-        f"{new.selector}: new instead of in use",
-    )
-    store.restore("example.org", second)
-    assert [(key.selector, key.state) for key in store.keys("example.org")] == [(old.selector, IN_USE)]
-    latest = store.versions("example.org")[0].name
-    assert store.changes_of_restore("example.org", latest)[0] == f"{new.selector} comes back, in use"
-    (third_key,) = store.add("example.org", "ed25519", NOW + 5)
-    assert third_key.selector == "202611e-3"  # the private key of 202611e-2 is still there
-    store.restore("example.org", first)
+    assert store.changes_of_restore("example.org", third) == (f"{old.selector}: new instead of retired",)
+    store.restore("example.org", second, NOW + 5)
+    states = {key.selector: key.state for key in store.keys("example.org")}
+    assert states == {old.selector: NEW, new.selector: IN_USE}
+    store.set_state(old, IN_USE, NOW + 6)
+    assert {key.selector: key.state for key in store.keys("example.org")} == {
+        old.selector: IN_USE,
+        new.selector: RETIRED,
+    }
+    store.restore("example.org", first, NOW + 7)
     assert [(key.selector, key.state) for key in store.keys("example.org")] == [(old.selector, NEW)]
+    latest = store.versions("example.org")[0].name
+    assert store.changes_of_restore("example.org", latest) == (f"{new.selector} comes back, retired",)
+    (third_key,) = store.add("example.org", "ed25519", NOW + 8)
+    assert third_key.selector == "202611e-3"  # the private key of 202611e-2 is still there
     with pytest.raises(NoSuchKey):
-        store.restore("example.org", "state.json.never")
+        store.restore("example.org", "state.json.never", NOW + 9)
+
+
+def test_an_old_answer_of_dns_does_not_count_for_a_key_that_comes_back(store: KeyStore) -> None:
+    (key,) = store.add("example.org", "ed25519", NOW)
+    store.set_state(key, SEEN, NOW + 1, first_seen=int(NOW + 1))
+    store.set_state(key, RETIRED, NOW + 2)
+    store.restore("example.org", store.versions("example.org")[0].name, NOW + 90_000)
+    (back,) = store.keys("example.org")
+    assert (back.state, back.first_seen) == (NEW, 0)
+
+
+def test_a_domain_that_stops_signing_has_no_key_in_use(store: KeyStore) -> None:
+    (key,) = store.add("example.org", "ed25519", NOW)
+    store.set_state(key, IN_USE, NOW + 1)
+    assert [each.selector for each in store.stop_signing("example.org", NOW + 2)] == [key.selector]
+    assert [each.state for each in store.keys("example.org")] == [NEW]
+    assert store.stop_signing("example.org", NOW + 3) == ()

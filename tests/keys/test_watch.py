@@ -102,3 +102,39 @@ def test_servers_that_share_a_state_make_no_key_by_themselves(tmp_path: Path, sh
     place.clock.now += 91 * DAY
     key_watch(place.services).step()
     assert len(store.keys("example.org")) == number
+
+
+def test_a_domain_that_signs_again_asks_dns_first(tmp_path: Path) -> None:
+    domain = Domain(tmp_path)
+    domain.store.add("example.org", "ed25519", domain.now)
+    domain.publish(*domain.views)
+    (selector,) = domain.step()
+    off = KeyWatch(domain.store, domain._publication, [], lambda: domain.now, domain.said.append)
+    domain.now += DAY
+    off.step()
+    assert domain.ring.keys("example.org") == ()
+    assert domain.said[-1].startswith("example.org does not sign here")
+    for view in domain.views.values():
+        view.pop(f"{selector}._domainkey.example.org")
+    assert domain.step() == []
+    domain.publish(*domain.views)
+    assert domain.step() == [selector]
+
+
+def test_a_restored_key_signs_when_every_name_server_shows_it_again(tmp_path: Path) -> None:
+    domain = Domain(tmp_path)
+    domain.store.add("example.org", "ed25519", domain.now)
+    domain.publish(*domain.views)
+    (old,) = domain.step()
+    domain.step(90)
+    domain.publish(*domain.views)
+    (new,) = domain.step()
+    assert new != old
+    removed = {name: view.pop(f"{old}._domainkey.example.org") for name, view in domain.views.items()}
+    domain.store.restore("example.org", domain.store.versions("example.org")[0].name, domain.now)
+    assert domain.step() == [new]
+    domain.views["resolver"][f"{old}._domainkey.example.org"] = removed["resolver"]
+    assert domain.step(2) == [new]
+    for name, view in domain.views.items():
+        view[f"{old}._domainkey.example.org"] = removed[name]
+    assert domain.step() == [old]

@@ -10,7 +10,7 @@ from smtpd_classic.accounts import change_account, list_accounts
 from smtpd_classic.config import load
 from smtpd_classic.config.versions import keep, versions
 from smtpd_classic.doctor.examination import stored_keys
-from smtpd_classic.keys.store import IN_USE, RETIRED
+from smtpd_classic.keys.store import IN_USE, NEW, RETIRED
 from tests.tui.program import CONFIG, NOW, Tui, made
 
 
@@ -71,11 +71,11 @@ def test_a_key_that_was_retired_by_mistake_comes_back(tmp_path: Path) -> None:
     store.set_state(key, RETIRED, NOW)
     tui = Tui(path, (132, 30)).go("File Versions")
     line = next(line for line in tui.look() if " keys " in line)
-    assert f"example.org: back: {key.selector}: in use instead of retired" in line
+    assert f"example.org: back: {key.selector}: new instead of retired" in line
     tui.press("u")
-    assert f"{key.selector}: in use instead of retired" in tui.dialog_text
+    assert f"{key.selector}: new instead of retired" in tui.dialog_text
     tui.press("enter")
-    assert "The keys are as they were. It takes effect at once." in tui.status_line
-    assert [each.state for each in store.keys("example.org")] == [IN_USE]
+    assert "The keys are as they were. A key signs when all name servers show it." in tui.status_line
+    assert [each.state for each in store.keys("example.org")] == [NEW]
     tui.press("u", "enter")
     assert [each.state for each in store.keys("example.org")] == [RETIRED]

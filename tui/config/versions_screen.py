@@ -1,5 +1,6 @@
 """File Versions: settings, users, aliases and keys before each change, the difference from now, and the restore."""
 
+import time
 from functools import partial
 
 import urwid
@@ -107,12 +108,13 @@ class VersionsScreen(BaseScreen):
         )
 
     def _put_back(self, config: Config, chosen: KeptVersion) -> None:
-        """Put a version of the users, the aliases or the keys back; it takes effect at once."""
+        """Put a version of the users, the aliases or the keys back."""
+        effect = "It takes effect at once." if chosen.which != KEYS else "A key signs when all name servers show it."
         self._context.shell.close()
 
         def done(_: None) -> None:
             self.show()
-            self._context.shell.say(f"The {chosen.which} are as they were. It takes effect at once.", "good")
+            self._context.shell.say(f"The {chosen.which} are as they were. {effect}", "good")
 
         self._context.run(lambda: _restore_beside(config, chosen), done)
 
@@ -177,7 +179,7 @@ def _changes(config: Config, chosen: KeptVersion) -> tuple[str, ...]:
 def _restore_beside(config: Config, chosen: KeptVersion) -> None:
     """Restore a file beside the configuration."""
     if chosen.which == KEYS:
-        key_store(config).restore(chosen.domain, chosen.version.name)
+        key_store(config).restore(chosen.domain, chosen.version.name, time.time())
     else:
         restore_file(config, _accounts_file(chosen), chosen.version.name)
 

@@ -180,7 +180,7 @@ class SigningScreen(BaseScreen):
         shell.open(Dialog(clean(title, 60), rows, buttons, shell.close, width=78, focus_button=0))
 
     def _use(self, key: DkimKey) -> None:
-        """Sign with the key if DNS shows it."""
+        """Sign with the key if every name server shows it."""
         context, config = self._context, self._context.source.config
         if config is None:
             return
@@ -188,11 +188,7 @@ class SigningScreen(BaseScreen):
         context.shell.say("Asking DNS …")
 
         def work() -> RecordState:
-            store = key_store(config)
-            shown = publication_of(config, store).shown(key)
-            if shown is RecordState.YES:
-                store.set_state(key, IN_USE, time.time())
-            return shown
+            return publication_of(config, key_store(config)).use(key, time.time())
 
         context.run(work, partial(self._used, key))
 
