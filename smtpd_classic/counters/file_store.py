@@ -13,8 +13,8 @@ import os
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from hashlib import blake2b
 from typing import TypeVar
 
@@ -37,8 +37,18 @@ __all__ = ["FileCounterStore"]
 _FLOCK = struct.Struct("hhqqi")  # struct flock of fcntl(2)
 _FIRST_SLOTS = 64
 _PATIENCE_S = 5.0
-_POLL_S = 0.0005
+_POLL_S = 0.0001  # a change takes about as long
+_ALL = REGIONS  # the lock of all regions
 _Result = TypeVar("_Result")
+
+
+def _requests(kind: int) -> list[bytes]:
+    """Return the requests of fcntl(2) for the lock of each region, and of all regions."""
+    ranges = [(used_at(region), USED_SIZE) for region in range(REGIONS)] + [(0, HEADER_SIZE)]
+    return [_FLOCK.pack(kind, os.SEEK_SET, start, length, 0) for start, length in ranges]
+
+
+_LOCKS, _UNLOCKS = _requests(fcntl.F_WRLCK), _requests(fcntl.F_UNLCK)
 
 
 class FileCounterStore:
@@ -113,29 +123,30 @@ class FileCounterStore:
         return os.path.join(self._folder, "texts", digest)
 
     def _changed(self, group: str, change: "Callable[[GroupCounters], _Result]") -> "_Result":
+        region = region_of(group)
         with self._lock:
             while True:
+                table = self._locked(region)
                 try:
-                    with self._locked(region_of(group)) as table:
-                        return change(GroupCounters(table, group, self._clock(), self._remember))
+                    return change(GroupCounters(table, group, region, self._clock(), self._remember))
                 except TableFull as full:
-                    self._enlarge(full.need)
+                    need = full.need
+                finally:
+                    self._unlock(region)
+                self._enlarge(need)
 
-    @contextmanager
-    def _locked(self, region: int | None) -> "Iterator[CounterTable]":
-        """Hold the lock of a region, or of all regions, of the file that has the name now."""
-        start, length = (0, HEADER_SIZE) if region is None else (used_at(region), USED_SIZE)
+    def _locked(self, region: int) -> CounterTable:
+        """Lock a region, or all of them, of the file that has the name now, and return its table."""
         while True:
             table = self._opened()
-            _lock(self._descriptor, start, length)
+            _lock(self._descriptor, region)
             if os.fstat(self._descriptor).st_nlink:
-                break
+                return table
             self.close()  # it was replaced by a larger one, or removed
-        try:
-            yield table
-        finally:
-            if self._descriptor >= 0:
-                _lock_now(self._descriptor, fcntl.F_UNLCK, start, length)
+
+    def _unlock(self, region: int) -> None:
+        if self._descriptor >= 0:
+            fcntl.fcntl(self._descriptor, fcntl.F_OFD_SETLK, _UNLOCKS[region])
 
     def _opened(self) -> CounterTable:
         # The lock belongs to the open file, which a fork shares with its parent: each process opens its own.
@@ -179,7 +190,8 @@ class FileCounterStore:
     def _enlarge(self, need: int) -> None:
         """Replace the table by one with room for `need` more counters in its fullest region."""
         now = self._clock()
-        with self._locked(None) as old:
+        old = self._locked(_ALL)
+        try:
             living = [list(old.living(region, now)) for region in range(REGIONS)]
             slots = _FIRST_SLOTS
             while slots < 2 * (max(map(len, living)) + need):
@@ -196,26 +208,30 @@ class FileCounterStore:
                 os.close(descriptor)
                 with suppress(FileNotFoundError):
                     os.unlink(draft)
+        finally:
+            self._unlock(_ALL)
 
     def _remember(self, group: str) -> None:
         with open(os.path.join(self._folder, "groups"), "a", encoding="utf-8", errors="surrogateescape") as file:
             file.write(f"{group}\n")
 
 
-def _lock(descriptor: int, start: int, length: int) -> None:
-    """Wait for the lock of a range. Raises TimeoutError if a process keeps it: one that was stopped, perhaps."""
+def _lock(descriptor: int, region: int) -> None:
+    """Wait for a lock. Raises TimeoutError if a process keeps it: one that was stopped, perhaps."""
+    if _lock_now(descriptor, region):
+        return
     deadline = time.monotonic() + _PATIENCE_S
-    while True:
-        try:
-            _lock_now(descriptor, fcntl.F_WRLCK, start, length)
-            return
-        except OSError as problem:
-            if problem.errno not in {errno.EAGAIN, errno.EACCES}:
-                raise
+    while not _lock_now(descriptor, region):
         if time.monotonic() > deadline:
             raise TimeoutError(errno.ETIMEDOUT, "another process keeps the lock of the counters")
         time.sleep(_POLL_S)
 
 
-def _lock_now(descriptor: int, kind: int, start: int, length: int) -> None:
-    fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _FLOCK.pack(kind, os.SEEK_SET, start, length, 0))
+def _lock_now(descriptor: int, region: int) -> bool:
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _LOCKS[region])
+    except OSError as problem:
+        if problem.errno not in {errno.EAGAIN, errno.EACCES}:
+            raise
+        return False
+    return True

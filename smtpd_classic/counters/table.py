@@ -13,8 +13,8 @@ import mmap
 import os
 import struct
 from collections.abc import Iterator
+from functools import lru_cache
 from hashlib import blake2b
-from typing import NamedTuple
 
 __all__ = [
     "HEADER_SIZE",
@@ -45,18 +45,23 @@ class WrongForm(Exception):
     """Raised when a file is no table."""
 
 
-class Slot(NamedTuple):
-    """A slot of a region by its position in the file."""
+class Slot:
+    """A slot of a region: its position in the file and its content."""
 
-    at: int
-    value: int
-    until: float
+    __slots__ = ("at", "until", "value")
+
+    def __init__(self, at: int, value: int, until: float) -> None:
+        self.at = at
+        self.value = value
+        self.until = until
 
 
+@lru_cache(1024)
 def region_of(group: str) -> int:
     return blake2b(group.encode("utf-8", "surrogatepass"), digest_size=1).digest()[0] % REGIONS
 
 
+@lru_cache(4096)
 def key_of(group: str, name: str) -> bytes:
     return blake2b(f"{group}\0{name}".encode("utf-8", "surrogatepass"), digest_size=_HASH_SIZE).digest()
 
@@ -80,25 +85,35 @@ class CounterTable:
         self._map.close()
 
     def find(self, region: int, key: bytes) -> Slot | None:
-        for at, found in self._chain(region, key):
+        start = HEADER_SIZE + region * self.slots * _SLOT.size
+        first = int.from_bytes(key[:8], "little") % self.slots
+        for step in range(self.slots):
+            at = start + (first + step) % self.slots * _SLOT.size
+            found, value, until = _SLOT.unpack_from(self._map, at)
             if found == key:
-                return Slot(at, *_CONTENT.unpack_from(self._map, at + _HASH_SIZE))
+                return Slot(at, value, until)
+            if found == _NO_HASH:
+                return None
         return None
 
-    def set(self, slot: Slot) -> None:
-        """Write value and end of a slot that `find` returned."""
-        self._write(slot.at, slot.value, slot.until)
+    def set(self, slot: Slot, value: int, until: float) -> None:
+        """Write value and end of a slot that `find` returned. It stays valid as long as its lifetime has not ended."""
+        self._write(slot.at, value, until)
 
     def _write(self, at: int, value: int, until: float) -> None:
         self._map[at + _HASH_SIZE : at + _SLOT.size] = _CONTENT.pack(value, until)
 
     def insert(self, region: int, key: bytes, value: int, until: float, now: float) -> bool:
         """Add a counter that is not in the table. Return False if the region is full."""
-        for at, found in self._chain(region, key):
+        start = HEADER_SIZE + region * self.slots * _SLOT.size
+        first = int.from_bytes(key[:8], "little") % self.slots
+        for step in range(self.slots):
+            at = start + (first + step) % self.slots * _SLOT.size
+            found, _, end = _SLOT.unpack_from(self._map, at)
             if found == _NO_HASH:
                 if not self._use_one_more(region):
                     return False
-            elif _CONTENT.unpack_from(self._map, at + _HASH_SIZE)[1] > now:
+            elif end > now:
                 continue
             self._write(at, 0, 0.0)
             self._map[at : at + _HASH_SIZE] = key
@@ -113,17 +128,6 @@ class CounterTable:
             for key, value, until in _SLOT.iter_unpack(self._map[start : start + self.slots * _SLOT.size]):
                 if until > now and key != _NO_HASH:
                     yield key, value, until
-
-    def _chain(self, region: int, key: bytes) -> Iterator[tuple[int, bytes]]:
-        """Yield the slots where the key may be, up to the first that was never used."""
-        start = HEADER_SIZE + region * self.slots * _SLOT.size
-        first = int.from_bytes(key[:8], "little")
-        for step in range(self.slots):
-            at = start + (first + step) % self.slots * _SLOT.size
-            found = self._map[at : at + _HASH_SIZE]
-            yield at, found
-            if found == _NO_HASH:
-                return
 
     def room(self, region: int) -> int:
         """Return the number of counters that may be added before searches become slow."""
