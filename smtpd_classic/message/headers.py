@@ -15,6 +15,7 @@ __all__ = ["HeaderBlock", "HeaderField", "end_of_header_block"]
 # RFC 5322 3.6.8, with the white space before the colon that 4.5 (obsolete syntax) allows; the value runs over folded
 # lines.
 _FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:([^\n]*(?:\n[ \t][^\n]*)*)\n?")
+_END = re.compile(rb"\n(?![ \t])")
 _MBOX_LINE = re.compile(rb">?From [^\n]*\n?")
 
 
@@ -78,13 +79,18 @@ class HeaderBlock:
             at = self._lowered.find(b"\n" + name + b":", at + 1)
         if self._some_spaced:
             starts.sort()
-        found = [self._field_at(start) for start in starts]
-        return [field for field in found if field is not None]
+        return [self._field_at(name, start) for start in starts]
 
-    def _field_at(self, start: int) -> HeaderField | None:
+    def _field_at(self, name: bytes, start: int) -> HeaderField:
+        """Return the field whose name begins at `start`."""
         # `_lowered` has one LF in front, so that its offset of that LF is the offset of the name in `raw`.
-        match = _FIELD.match(self.raw, start)
-        return HeaderField(match[1].lower(), start, match.start(2), match.end()) if match else None
+        raw = self.raw
+        value = raw.index(b":", start) + 1
+        end = raw.find(b"\n", value)
+        if end >= 0 and raw[end + 1 : end + 2] in (b" ", b"\t"):  # the field is folded
+            match = _END.search(raw, end)
+            end = match.start() if match else -1
+        return HeaderField(name, start, value, end + 1 or len(raw))
 
     def values(self, name: bytes) -> list[bytes]:
         """Return the values, unfolded (RFC 5322 2.2.3), without white space around them."""
@@ -95,8 +101,8 @@ class HeaderBlock:
         at = self._lowered.find(b"\n" + name + b":")
         if at < 0:
             return (self.values(name) or [b""])[0]
-        field = self._field_at(at)
-        return b"" if field is None else self.raw[field.value : field.end].replace(b"\n", b"").strip()
+        field = self._field_at(name, at)
+        return self.raw[field.value : field.end].replace(b"\n", b"").strip()
 
     @property
     def strict_end(self) -> int:
