@@ -12,8 +12,8 @@ COMPILED = {
     "smtpd_classic": "domain_name durable log schedule services",
     "smtpd_classic/accounts": "account accounts address book login passwords reading resolution",
     "smtpd_classic/client": (
-        "answers attempt batches connections dialect endpoint health hosts lmtp not_ready outcomes relay remote"
-        " routes session slots transaction transcript transport wire wording"
+        "answers attempt batches connections content dialect endpoint health hosts lmtp not_ready outcomes relay"
+        " remote routes session signing slots transaction transcript transport wire wording"
     ),
     "smtpd_classic/counters": "file_store group_counters sender_limits store table",
     "smtpd_classic/mailstore": "folders incoming store",
