@@ -1,9 +1,10 @@
 """Slots for transactions: the number of messages that are sent to other hosts at the same time.
 
 A session takes a slot when the host is ready for MAIL, and gives it back after the transaction. A host that makes no
-progress for a while is *stalled*: its transaction no longer counts, so that silent hosts cannot hold all slots. The
-hard cap bounds stalled transactions too: when it is reached and a session waits, the transaction that stalled longest
-is closed, but never after its final dot (RFC 1047).
+progress for 5 seconds no longer counts, so that silent hosts cannot hold all slots: with 150 of them and 40 slots, a
+session waits 15 seconds at most. The hard cap bounds these transactions too: when it is reached and a session waits,
+the one that has made no progress longest is closed, but only after 20 seconds, because many good hosts are slow, and
+never after its final dot (RFC 1047).
 """
 
 import threading
@@ -14,7 +15,7 @@ from typing import Protocol
 
 __all__ = ["Progress", "TransactionSlots"]
 
-STALLED_S = 20.0
+UNCOUNTED_S, STALLED_S = 5.0, 20.0
 _LOOK_S = 1.0
 _CAP = 4
 
@@ -32,10 +33,9 @@ class Progress(Protocol):
 class TransactionSlots:
     """The slots of a process. Thread-safe; `clock` is monotonic."""
 
-    def __init__(self, limit: int, clock: Callable[[], float] = time.monotonic, stalled_s: float = STALLED_S) -> None:
+    def __init__(self, limit: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.limit = limit
         self._clock = clock
-        self._stalled_s = stalled_s
         self._running: dict[int, Progress] = {}
         self._opened: deque[threading.Event] = deque()  # turns of sessions that were just opened
         self._reused: deque[threading.Event] = deque()  # turns of sessions after a message
@@ -96,13 +96,13 @@ class TransactionSlots:
             return True
         if number >= _CAP * self.limit:
             return False
-        late = self._clock() - self._stalled_s
+        late = self._clock() - UNCOUNTED_S
         return sum(each.progressed > late for each in self._running.values()) < self.limit
 
     def _close_longest_stalled(self) -> None:
         if len(self._running) < _CAP * self.limit:
             return
-        late = self._clock() - self._stalled_s
+        late = self._clock() - STALLED_S
         stalled = [each for each in self._running.values() if each.progressed <= late and not each.committing]
         if stalled:
             longest = min(stalled, key=lambda each: each.progressed)

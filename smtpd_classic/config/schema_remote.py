@@ -121,7 +121,7 @@ class Remote:
         40,
         "Delivery threads",
         "How many messages are sent to other servers at the same time. A connection that is being opened does not "
-        "count, nor does a server that makes no progress for 20 seconds; at most four times as many messages may be on "
+        "count, nor does a server that makes no progress for 5 seconds; at most four times as many messages may be on "
         "their way.",
         restart=True,
     )

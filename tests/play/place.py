@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from tests.bench.processes import pss_bytes
 from tests.instance import Instance
 from tests.peers.namespace import own_network
 from tests.play.sink import BLACK_HOLES
@@ -126,13 +127,10 @@ class Place:
         """The processor time that the server's processes have taken so far."""
         return sum(_cpu_s(pid) for pid in self.pids())
 
-    def rss_mb(self) -> float:
-        """The resident memory of all processes."""
-        total = 0
-        for pid in self.pids():
-            with open(f"/proc/{pid}/statm", encoding="ascii") as file:
-                total += int(file.read().split()[1])
-        return total * os.sysconf("SC_PAGE_SIZE") / 1024**2
+    def memory_mb(self) -> float:
+        """The resident memory of all processes; pages that they share count once."""
+        assert self.server.process is not None
+        return pss_bytes([self.server.process.pid]) / 1024**2
 
     def pids(self) -> list[int]:
         assert self.server.process is not None

@@ -80,7 +80,7 @@ def test_a_tenth_for_dead_hosts_costs_a_tenth_at_most() -> None:
             )
             first = restarted(world)
             speeds[dead] = rate(world, 15_000)
-            memory = world.rss_mb()
+            memory = world.memory_mb()
             print(f"dead hosts {dead}: {speeds[dead]:.0f}/s, first after {first:.2f} s, {memory:.0f} MB")
             if dead:
                 assert first <= 2.0

@@ -78,7 +78,7 @@ def play(counts: Mapping[str, int], rounds: int, fresh: int) -> tuple[list[float
             local.append(local_message(world))
         print(
             f"fresh: p50 {percentile(remote, 0.5):.2f} s, p99 {percentile(remote, 0.99):.2f} s;"
-            f" local: max {max(local):.2f} s; {world.cpu_s():.1f} s CPU, {world.rss_mb():.0f} MB"
+            f" local: max {max(local):.2f} s; {world.cpu_s():.1f} s CPU, {world.memory_mb():.0f} MB"
         )
         for behaviour in counts:
             hosts = [address_of(behaviour, number) for number in range(counts[behaviour])]
