@@ -36,10 +36,8 @@ def each_listener_has_a_place(config: Config) -> Iterator[Finding]:
 
 
 def lmtp_is_for_this_machine(config: Config) -> Iterator[Finding]:
-    """Complain about LMTP that others could reach (RFC 2033 5), and about options that it does not have."""
-    for listener in config.listeners:
-        if not listener.is_lmtp:
-            continue
+    """Complain about LMTP that others could reach (RFC 2033 5)."""
+    for listener in filter(lambda each: each.is_lmtp, config.listeners):
         title = _title(listener)
         if listener.port == 25:
             yield Finding(title, "port", "LMTP is never spoken on port 25 (RFC 2033 5).")
@@ -47,10 +45,20 @@ def lmtp_is_for_this_machine(config: Config) -> Iterator[Finding]:
         if outside:
             said = f"LMTP is for this machine alone, and {outside[0]} is no loopback address; set address = 127.0.0.1."
             yield Finding(title, "address", said)
+
+
+def lmtp_has_few_options(config: Config) -> Iterator[Finding]:
+    """Complain about options that would be taken and ignored."""
+    for listener in filter(lambda each: each.is_lmtp, config.listeners):
+        title = _title(listener)
         if listener.auth != "none":
             yield Finding(title, "auth", "LMTP has no login: its client is a mail server of this machine.")
-        if listener.tls != "none":
+        if listener.given_tls != "none" and (title, "tls") in config.lines:
             yield Finding(title, "tls", "LMTP has no TLS here: it does not leave this machine.")
+        if (title, "tls_ciphers") in config.lines:
+            yield Finding(title, "tls_ciphers", "tls_ciphers does not apply to LMTP, which has no TLS here.")
+        if not listener.port and (title, "address") in config.lines:
+            yield Finding(title, "address", "address has no effect without a port: clients connect to the socket.")
         for name in ("proxy_protocol", "refuse", "allow_only"):
             if getattr(listener, name):
                 yield Finding(title, name, f"{name} does not apply to LMTP, which is for this machine alone.")
@@ -147,6 +155,7 @@ RULES = (
     a_server_listens,
     each_listener_has_a_place,
     lmtp_is_for_this_machine,
+    lmtp_has_few_options,
     each_address_and_port_is_bound_once,
     implicit_tls_needs_tls,
     a_required_login_is_possible,

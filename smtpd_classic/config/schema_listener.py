@@ -1,6 +1,6 @@
 """The options of a listener: its place, its TLS and login, and its clients."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from smtpd_classic.config.kinds import IP_ADDRESSES, NETWORKS, OPTIONAL_PATH, PORT, Network, choice
 from smtpd_classic.config.option import option, required
@@ -79,8 +79,12 @@ class Listener:
         "When not blank, clients of all other networks are refused on this port.",
     )
 
+    given_tls: str = field(init=False, default="", repr=False, compare=False)
+    """`tls` as it was given. The check complains if the file gives [listener lmtp] any."""
+
     def __post_init__(self) -> None:
         """LMTP has no STARTTLS, and without a port there is no address to listen on."""
+        object.__setattr__(self, "given_tls", self.tls)
         if self.is_lmtp and self.tls == "starttls":
             object.__setattr__(self, "tls", "none")
         if self.is_lmtp and not self.port:

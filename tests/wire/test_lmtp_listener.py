@@ -9,6 +9,8 @@ from contextlib import contextmanager
 
 import pytest
 
+from smtpd_classic.config.option import options_of
+from smtpd_classic.config.schema import Listener
 from tests.instance import free_port
 from tests.server.serving import Dialog
 from tests.wire.world import ANN, AWAY, JOE, World
@@ -212,6 +214,12 @@ def test_garbage_does_not_block_this_machine(world: World) -> None:
         ({}, "[listener lmtp] needs the option port."),
         ({"socket": "/run/x", "auth": "offered"}, "LMTP has no login"),
         ({"socket": "/run/x", "tls": "implicit"}, "LMTP has no TLS"),
+        ({"socket": "/run/x", "tls": "starttls"}, "LMTP has no TLS"),
+        ({"socket": "/run/x", "tls_ciphers": "old"}, "tls_ciphers does not apply"),
+        ({"port": "2424", "address": "127.0.0.1", "tls_ciphers": "intermediate"}, "tls_ciphers does not apply"),
+        ({"socket": "/run/x", "address": "127.0.0.1"}, "address has no effect without a port"),
+        ({"socket": "/run/x", "refuse": "10.0.0.0/8"}, "refuse does not apply"),
+        ({"socket": "/run/x", "proxy_protocol": "127.0.0.1"}, "proxy_protocol does not apply"),
         ({"socket": "/run/x", "allow_only": "10.0.0.0/8"}, "allow_only does not apply"),
         ({"socket": "/run/" + "x" * 110}, "107 octets at most"),
     ],
@@ -223,7 +231,21 @@ def test_what_lmtp_cannot_be_is_refused(world: World, values: dict[str, str], sa
     file.write_text(f"{text}\n[listener lmtp]\n" + "".join(f"{name} = {value}\n" for name, value in values.items()))
     checked = world.instance.run("--config", str(file), "check")
     assert checked.returncode == os.EX_CONFIG
-    assert said in checked.stdout + checked.stderr
+    [line] = [each for each in (checked.stdout + checked.stderr).splitlines() if said in each]
+    number = int(line.removeprefix(f"{file}:").partition(":")[0])
+    assert file.read_text().splitlines()[number - 1].partition(" = ")[0] in {*values, "[listener lmtp]"}
+
+
+def test_values_that_say_how_lmtp_is_are_taken(world: World) -> None:
+    """The option is written out, and means the same."""
+    world.given({"listener lmtp": {"socket": socket_of(world), "tls": "none", "auth": "none", "refuse": ""}})
+    LmtpDialog(socket_of(world)).close()
+
+
+def test_each_option_works_or_is_complained_about(world: World) -> None:
+    """No option of a listener is taken and ignored."""
+    complained = {"tls", "tls_ciphers", "auth", "proxy_protocol", "refuse", "allow_only"}
+    assert {each.name for each in options_of(Listener)} == complained | {"address", "port", "socket"}
 
 
 def test_explain_knows_the_listener(world: World) -> None:
