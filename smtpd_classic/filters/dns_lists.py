@@ -3,6 +3,8 @@
 Rule 1: a failed look-up and an answer that does not count mean “not listed”.
 Rule 2: a list that fails its test (RFC 5782 5) is not used until it passes: a list that has ended answers every
 question with “listed”, or none. Sessions wait for the end of its first test.
+Rule 3: a list that does not answer takes only a part of the time that a message has for DNS. After several failures in
+a row it is not used until its next test.
 """
 
 import ipaddress
@@ -17,16 +19,19 @@ from smtpd_classic.dns import DnsFailure, NoSuchDomain, Resolver
 __all__ = ["DnsLists", "ListQuestions", "Listing", "list_problem"]
 
 _TEST_S, _RETEST_S, _TIMEOUT_S = 3600.0, 300.0, 3.0
+_SESSION_TIMEOUT_S, _MOST_FAILURES = 2.0, 3
 _LONGEST_TEST_S = 10.0
 _LONGEST_REASON = 200
 
 
 class ListQuestions(Protocol):
-    """The DNS questions of one message. Both raise NoSuchDomain or DnsFailure."""
+    """The DNS questions of one message: `questions` is their number so far. Both raise NoSuchDomain or DnsFailure."""
 
-    def ipv4(self, name: str) -> tuple[str, ...]: ...
+    questions: int
 
-    def txt(self, name: str) -> tuple[bytes, ...]: ...
+    def ipv4(self, name: str, longest_s: float) -> tuple[str, ...]: ...
+
+    def txt(self, name: str, longest_s: float) -> tuple[bytes, ...]: ...
 
 
 class Listing(NamedTuple):
@@ -66,14 +71,17 @@ def list_problem(records: Resolver, each: DnsList) -> str:
 
 
 class _ListState:
-    """The last test of a list: its problem or blank, and the time of the next. `tested` is set by the first one."""
+    """The last test of a list: its problem or blank, and the time of the next. `tested` is set by the first one.
+    `failures` counts the questions in a row that failed.
+    """
 
-    __slots__ = ("due", "problem", "tested")
+    __slots__ = ("due", "failures", "problem", "tested")
 
     def __init__(self) -> None:
         self.due = float("-inf")
         self.problem = "its first test has not ended"
         self.tested = threading.Event()
+        self.failures = 0
 
 
 class DnsLists:
@@ -109,20 +117,38 @@ class DnsLists:
         for each in self._lists:
             if not self._is_usable(each):
                 continue
+            asked = lookups.questions
             try:
                 found = _listing(lookups, each, ip)
-            except DnsFailure:
-                self._doubt(each)
+            except DnsFailure as problem:
+                if lookups.questions > asked:  # else it is known from this message, or there was no time to ask
+                    self._doubt(each, problem)
                 continue
+            if lookups.questions > asked:
+                self._states[each.zone].failures = 0
             if found is not None:
                 return found
         return None
 
-    def _doubt(self, each: DnsList) -> None:
-        """Let the list be tested soon: if its servers do not answer, no more sessions are to wait for them."""
-        state = self._states[each.zone]
+    def _doubt(self, each: DnsList, problem: DnsFailure) -> None:
+        """Let the list be tested soon, or after several failures do not use it before: no more sessions are to wait."""
+        state, now = self._states[each.zone], self._monotonic()
         with self._lock:
-            state.due = min(state.due, self._monotonic())
+            state.failures += 1
+            is_off = state.failures >= _MOST_FAILURES
+            if is_off:
+                state.failures = 0
+            state.due = now + _RETEST_S if is_off else min(state.due, now)
+        if is_off:
+            self._put(each.zone, f"the list does not answer: {problem}")
+
+    def _put(self, zone: str, problem: str) -> None:
+        """Write the state of a list, and log a change."""
+        state = self._states[zone]
+        self._log_change(zone, problem, state.problem if state.tested.is_set() else "")
+        state.problem = problem
+        state.tested.set()
+        self._report(zone, problem)
 
     def test(self) -> None:
         """Test the lists whose time has come."""
@@ -145,10 +171,7 @@ class DnsLists:
         problem = list_problem(self._records, each)
         if problem:
             state.due = now + _RETEST_S
-        self._log_change(each.zone, problem, state.problem if state.tested.is_set() else "")
-        state.problem = problem
-        state.tested.set()
-        self._report(each.zone, problem)
+        self._put(each.zone, problem)
         return True
 
     def _log_change(self, zone: str, problem: str, before: str) -> None:
@@ -162,7 +185,7 @@ def _listing(lookups: ListQuestions, each: DnsList, ip: str) -> Listing | None:
     """Return the entry of the address, or None. Raises DnsFailure."""
     name = _question(ip, each.zone)
     try:
-        answer = next((answer for answer in lookups.ipv4(name) if each.counts(answer)), "")
+        answer = next((answer for answer in lookups.ipv4(name, _SESSION_TIMEOUT_S) if each.counts(answer)), "")
     except NoSuchDomain:
         return None
     return Listing(each.zone, answer, _reason(lookups, name)) if answer else None
@@ -170,7 +193,7 @@ def _listing(lookups: ListQuestions, each: DnsList, ip: str) -> Listing | None:
 
 def _reason(lookups: ListQuestions, name: str) -> str:
     try:
-        text = b" ".join(lookups.txt(name)).decode("ascii", "replace")
+        text = b" ".join(lookups.txt(name, _SESSION_TIMEOUT_S)).decode("ascii", "replace")
     except (NoSuchDomain, DnsFailure):
         return ""
     return "".join(each if " " <= each <= "~" else "?" for each in text)[:_LONGEST_REASON]

@@ -14,6 +14,7 @@ MAX_QUESTIONS = 60
 _LONGEST_NAME, _LONGEST_LABEL = 253, 63
 _LEAST_S = 0.05
 _KEPT_SHARE = 0.25
+_NO_BOUND = float("inf")
 _POLICY = "_dmarc."
 _HOST_NAME = re.compile(r"[a-z0-9_.-]+")
 _Answer = TypeVar("_Answer", tuple[bytes, ...], tuple[str, ...])
@@ -83,13 +84,21 @@ class Lookups:
             return False
         return f".{domain}".endswith(f".{self._kept_for}") or (is_policy and self._kept_for.endswith(f".{domain}"))
 
-    def txt(self, name: str) -> tuple[bytes, ...]:
-        """Return the TXT records of a name. Raises NoSuchDomain or DnsFailure, as all methods do."""
-        return self._ask("TXT", name, self._records.txt)
+    def txt(self, name: str, longest_s: float = _NO_BOUND) -> tuple[bytes, ...]:
+        """Return the TXT records of a name; wait no longer than `longest_s`. Raises NoSuchDomain or DnsFailure, as all
+        methods do.
+        """
+        return self._ask(
+            "TXT", name, lambda name, timeout_s: self._records.txt(name, timeout_s=min(timeout_s, longest_s))
+        )
 
-    def ipv4(self, name: str) -> tuple[str, ...]:
-        """Return the addresses of the A records."""
-        return self._ask("A", name, lambda host, timeout_s: self._records.address_records(host, 4, timeout_s=timeout_s))
+    def ipv4(self, name: str, longest_s: float = _NO_BOUND) -> tuple[str, ...]:
+        """Return the addresses of the A records; wait no longer than `longest_s`."""
+
+        def question(host: str, timeout_s: float) -> tuple[str, ...]:
+            return self._records.address_records(host, 4, timeout_s=min(timeout_s, longest_s))
+
+        return self._ask("A", name, question)
 
     def ipv6(self, name: str) -> tuple[str, ...]:
         """Return the addresses of the AAAA records."""

@@ -143,10 +143,63 @@ def test_a_list_that_ceases_to_answer_is_tested_soon() -> None:
     found.test()
     assert found.problems == {}  # it answers: nothing but that look-up has failed
     known["2.0.0.127.list.example"] = DnsFailure("no reply")
-    assert found.find(lookups, "192.0.2.7") is None
+    assert found.find(lookups, "192.0.2.7") is None  # known from this message
+    found.test()
+    assert found.problems == {}
+    assert found.find(Lookups(lookups._records), "192.0.2.7") is None
     found.test()
     assert found.problems == {"list.example": "the list does not answer: no reply"}
     assert complaints == ["list.example is not used: the list does not answer: no reply"]
+
+
+class _Silent(FixedResolver):
+    """A resolver whose clock goes on while a list of the zone silent.example does not answer."""
+
+    clock: ClassVar[Clock]
+    asked: ClassVar[list[float]]
+
+    def address_records(self, host: str, version: int, *, timeout_s: float = 10.0) -> tuple[str, ...]:
+        if host.endswith("silent.example") and not host.endswith(".127.silent.example"):
+            self.asked.append(timeout_s)
+            self.clock.now += timeout_s
+            raise DnsFailure("no reply")
+        return super().address_records(host, version, timeout_s=timeout_s)
+
+
+def silent_and_listed() -> tuple[DnsLists, _Silent, list[str]]:
+    _Silent.clock, _Silent.asked = Clock(), []
+    known: dict[str, list[str] | Exception] = {**WORKS, "7.2.0.192.list.example": ["127.0.0.2"]}
+    resolver = _Silent(addresses={**known, "2.0.0.127.silent.example": ["127.0.0.2"]})
+    complaints: list[str] = []
+    zones = BLOCKLISTS.parse("silent.example, list.example")
+    return DnsLists(zones, resolver, complaints.append, _Silent.clock), resolver, complaints
+
+
+def test_a_silent_list_hides_no_other_list_and_leaves_time_for_the_sender() -> None:
+    found, resolver, _ = silent_and_listed()
+    lookups = Lookups(resolver, clock=_Silent.clock)
+    listing = found.find(lookups, "192.0.2.7")
+    assert listing is not None
+    assert listing.zone == "list.example"
+    assert _Silent.asked == [2.0]
+    assert found.find(lookups, "192.0.2.7") == listing
+    assert _Silent.asked == [2.0], "the next recipient of the message does not wait again"
+
+
+def test_a_list_that_fails_three_times_in_a_row_is_not_asked_before_its_next_test() -> None:
+    found, resolver, complaints = silent_and_listed()
+    for _ in range(5):
+        lookups = Lookups(resolver, clock=_Silent.clock)
+        for _ in range(4):
+            assert found.find(lookups, "192.0.2.7") is not None
+        found.test()
+    assert len(_Silent.asked) == 3
+    assert complaints == ["silent.example is not used: the list does not answer: no reply"]
+    _Silent.clock.now += 400
+    found.test()
+    assert found.problems == {}
+    assert found.find(Lookups(resolver, clock=_Silent.clock), "192.0.2.7") is not None
+    assert len(_Silent.asked) == 4
 
 
 @pytest.mark.parametrize(

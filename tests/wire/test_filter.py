@@ -157,8 +157,8 @@ def test_blocklists_that_do_not_work(world: World) -> None:
 
 @contextmanager
 def failing_lists() -> Iterator[int]:
-    """A name server with two lists that pass their test. To another question about an address, one answers SERVFAIL,
-    and the other nothing."""
+    """A name server with three lists that pass their test. To another question about an address, one answers SERVFAIL,
+    one nothing, and the third has it."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listening:
         listening.bind(("127.0.0.1", 0))
 
@@ -175,6 +175,9 @@ def failing_lists() -> Iterator[int]:
                 answer = dns.message.make_response(question)
                 if name.startswith("2.0.0.127.") and question.question[0].rdtype == dns.rdatatype.A:
                     answer.answer.append(dns.rrset.from_text(name, 60, "IN", "A", "127.0.0.2"))
+                elif name.endswith(".second.test.") and name != "1.0.0.127.second.test.":
+                    if question.question[0].rdtype == dns.rdatatype.A:
+                        answer.answer.append(dns.rrset.from_text(name, 60, "IN", "A", "127.0.0.4"))
                 elif name.endswith("fail.test.") and not name.startswith("1.0.0.127."):
                     answer.set_rcode(dns.rcode.SERVFAIL)
                 elif name.endswith("silent.test.") and not name.startswith("1.0.0.127."):
@@ -198,6 +201,8 @@ def test_a_blocklist_that_fails_says_nothing_about_a_client(world: World, zone: 
         set_(world, "blocklists", zone)
         assert reply(world, ip=LISTED).startswith(ACCEPTED)
         assert f"{zone} off" not in world.command("status").stdout
+        set_(world, "blocklists", f"{zone}, second.test")
+        assert reply(world, ip=LISTED).startswith(f"550 5.7.1 {LISTED} is listed in second.test")
         world.given(OFF)
 
 
