@@ -22,7 +22,7 @@ _SYSTEM_LOGS = ("/var/log/mail.log", "/var/log/maillog", "/var/log/syslog", "/va
 _TO_SYSLOG = "/run/systemd/journal/syslog"  # exists while a syslog daemon takes messages from the journal
 _JOURNAL = "/run/systemd/journal"
 _UNIT = "smtpd-classic"
-_PARTS = ("smtpd", "smtp", "qmgr", "local", "pickup", "master", "bounce", "keys", "cleanup", "lmtp")
+_PARTS = ("smtpd", "smtp", "qmgr", "local", "pickup", "master", "bounce", "keys", "cleanup", "lmtp", "adopt")
 
 
 class NoLog(Exception):

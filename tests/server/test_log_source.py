@@ -1,13 +1,14 @@
 """The log is found: a file, a file of syslog, or the journal, read by a journalctl of the test's own on PATH."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from smtpd_classic.log_source import FileLog, JournalLog, NoLog, log_source
+from smtpd_classic.log_source import _PARTS, FileLog, JournalLog, NoLog, log_source
 from tests.forking import run_forked
 from tests.waiting import until
 
@@ -149,3 +150,11 @@ def test_the_command_reads_the_journal(programs: Path, tmp_path: Path) -> None:
     broken = log()
     assert broken.returncode == os.EX_NOINPUT
     assert "insufficient permissions" in broken.stderr
+
+
+def test_the_journal_is_asked_for_every_part_that_writes_to_the_log() -> None:
+    source = Path(__file__).parents[2] / "smtpd_classic"
+    text = "".join(path.read_text() for path in source.rglob("*.py"))
+    written = re.findall(r'(?:\blog\.(?:write|warning|error)|\bcomplain|\bcomplaint)\(\s*"([a-z]+)"', text)
+    assert len(written) > 30
+    assert set(written) <= set(_PARTS)
