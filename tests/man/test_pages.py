@@ -20,6 +20,7 @@ from tests.forking import forking_program
 from tests.instance import Instance, running
 from tests.tools import need
 from tests.waiting import until
+from tui.screens import MENU_ENTRIES
 
 MAN = Path(__file__).parents[2] / "man"
 PAGES = sorted(MAN.glob("*.[1-8]"))
@@ -171,6 +172,13 @@ def test_every_example_works(name: str, here: Instance) -> None:
         for line in lines:
             done = as_typed(line.replace("0QUEUEID", queue_id), place, environ)
             assert done.returncode == 0, f"{line}: {done.stdout}{done.stderr}"
+
+
+def test_the_manual_of_the_screens_describes_each_of_the_menu() -> None:
+    page = (MAN / "smtpd-classic-tui.8").read_text().replace("\\\n", "")
+    screens = page.partition(".Sh SCREENS")[2].partition(".Sh ")[0]
+    titles = {title for item in re.findall(r"^\.It (.*)", screens, re.MULTILINE) for title in item.split(" , ")}
+    assert {each.title for each in MENU_ENTRIES} <= titles
 
 
 def test_the_examples_of_the_screens_work(here: Instance, tmp_path: Path) -> None:
