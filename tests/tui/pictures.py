@@ -1,13 +1,15 @@
-"""Pictures of the screens in the colours of a terminal, for the README and the manual: `python -m tests.tui.pictures`.
+"""Pictures of the screens in the colours of a terminal, for the README and the manual.
 
-They are drawn from the program itself, on a made-up server with made-up mail.
+`python -m tests.tui.pictures [NAME …]` draws them anew. They are drawn from the program itself, on a made-up server
+with made-up mail.
 """
 
 import os
 import random
+import sys
 import tempfile
 import time
-from collections.abc import Hashable, Iterator
+from collections.abc import Collection, Hashable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from xml.sax.saxutils import escape
@@ -158,17 +160,20 @@ def file_name(title: str) -> str:
     return title.lower().replace(" & ", "-").replace(" ", "-")
 
 
-def main() -> None:
+def main(wanted: Collection[str]) -> None:
+    """Draw the wanted pictures; all of them if none is named."""
     FOLDER.mkdir(exist_ok=True)
-    for old in FOLDER.glob("*.svg"):
+    for old in () if wanted else FOLDER.glob("*.svg"):
         old.unlink()
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)
         for name, tui in _pictures(_server(Path(folder))):
+            if wanted and name not in wanted:
+                continue
             tui.look()
             svg = as_svg(ut.render_runs(tui.root, SIZE, focus=True), SIZE[0])
             (FOLDER / f"{name}.svg").write_text(svg.replace(folder, "/srv"), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
