@@ -64,9 +64,9 @@ class Filter:
         "Blocklists",
         "DNS lists of addresses that send spam, such as zen.example.org; zone=127.0.0.2-11 counts these answers only. "
         "Lists are tested at the start and every hour. A list that does not have 127.0.0.2, or has 127.0.0.1, does not "
-        "work: it is not used. One that fails to answer three times in a row is not used for 5 minutes. The log, Status, "
-        "the check and the doctor name it. Many lists refuse to answer the resolvers of large providers: use a "
-        "resolver of your own.",
+        "work: it is not used. One that fails to answer three times in a row is not used for 5 minutes. The log, "
+        "Status, the check and the doctor name it. Many lists refuse to answer the resolvers of large providers: use "
+        "a resolver of your own.",
     )
     blocklist_action: str = option(
         choice("mark", "junk", "refuse"),

@@ -48,7 +48,8 @@ class FilterRule:
         "junk: put it into the junk folder. refuse: refuse it (550). hold: put it into the quarantine. redirect "
         "ADDRESS: send it to this address instead; a rule about recipients redirects those that it matches, any other "
         "rule all of them. A recipient is redirected once, by the first rule that does so, and keeps the message if "
-        "the address gets no mail here. copy ADDRESS: also send it to this address. header NAME: TEXT: add this field. "
+        "the address gets no mail here. copy ADDRESS: also send it to this address; its sender gets no notice about "
+        "the copy. header NAME: TEXT: add this field. "
         "accept: end the list of rules; blocklists, greylisting and milters then cannot put the message "
         "into the junk folder or defer it. It does not cancel a refusal, or the result of DMARC.",
     )

@@ -36,6 +36,7 @@ class Disposition:
         "junk",
         "on_top",
         "removed",
+        "requests",
         "size",
     )
 
@@ -46,6 +47,7 @@ class Disposition:
         self.on_top: list[bytes] = []
         self.added: list[str] = []
         self.forwarded_by: dict[str, str] = {}
+        self.requests: dict[str, RcptTo] = {}
         self.removed: set[str] = set()
         self._body = body
 
@@ -57,11 +59,14 @@ class Disposition:
         """Return the fields above our trace field."""
         return b"".join(reversed(self.on_top))
 
-    def add_recipient(self, path: str, forwarded_by: str = "") -> None:
+    def add_recipient(self, path: str, forwarded_by: str = "", request: RcptTo | None = None) -> None:
         """Add a forward-path; its aliases are expanded. With `forwarded_by`, a copy that leaves is treated as that of
-        an alias with this address: Delivered-To detects a loop, and the sender is rewritten (SRS)."""
+        an alias with this address: Delivered-To detects a loop, and the sender is rewritten (SRS). `request` has
+        the notices that the sender gets about it (RFC 3461)."""
         self.removed.discard(path)
         self.added.append(path)
+        if request is not None:
+            self.requests[path] = request
         if forwarded_by:
             self.forwarded_by[path] = forwarded_by
 

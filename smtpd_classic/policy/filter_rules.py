@@ -17,11 +17,13 @@ from smtpd_classic.policy.groups import is_automatic
 from smtpd_classic.policy.recipients import resolve, takes_mail
 from smtpd_classic.policy.transaction import ResolvedRecipient, Transaction
 from smtpd_classic.smtp.address import split_address
-from smtpd_classic.smtp.events import Event
+from smtpd_classic.smtp.events import Event, RcptTo
 from smtpd_classic.smtp.replies import ATTACHMENT_REFUSED, RULE_REFUSED
 from smtpd_classic.smtp.reply import Reply
 
 __all__ = ["action", "block_attachments", "is_accepted_at_rcpt", "rules_check"]
+
+_NO_NOTICE = RcptTo("", frozenset({"NEVER"}))  # a copy is a matter of this server and its administrator
 
 
 def action(transaction: Transaction, event: Event) -> Reply | None:
@@ -147,7 +149,8 @@ class RulesCheck(ContentCheck):
                     self._redirected.update(found)
                     for path in found:
                         disposition.remove_recipient(path)
-            disposition.add_recipient(argument, next((each for each in found if self._is_local(each)), ""))
+            request = self._request(found) if rule.action.word == "redirect" else _NO_NOTICE
+            disposition.add_recipient(argument, next((each for each in found if self._is_local(each)), ""), request)
 
     def _recipients_of(self, rule: PreparedRule) -> Iterator[str]:
         """Yield the recipients that a rule is about: all, but for a rule that names recipients."""
@@ -155,6 +158,14 @@ class RulesCheck(ContentCheck):
         for path, resolved in zip(transaction.paths, transaction.recipients, strict=True):
             if rule.field != "recipient" or rule.is_met_by(_names(path.forward_path, resolved)):
                 yield resolved.address
+
+    def _request(self, redirected: list[str]) -> RcptTo | None:
+        """Return the request of the recipients for notices, if it is the same for all of them."""
+        pairs = zip(self._transaction.paths, self._transaction.recipients, strict=True)
+        paths = [path for path, resolved in pairs if resolved.address in redirected]
+        if len({path.notify for path in paths}) != 1:
+            return None
+        return RcptTo("", paths[0].notify, paths[0].orcpt if len(paths) == 1 else "")
 
     def _takes_mail(self, address: str, header: HeaderBlock) -> bool:
         rules, automatic = self._transaction.rules, is_automatic(self._transaction.sender, header)

@@ -32,6 +32,8 @@ from spool import Envelope, Hold, Recipient
 
 __all__ = ["IncomingMessage", "Placed"]
 
+_NO_REQUEST = RcptTo("")
+
 
 class Placed(NamedTuple):
     """A destination, and the header block to write there."""
@@ -194,7 +196,8 @@ class IncomingMessage:
             if resolved.remote and added in disposition.forwarded_by:
                 resolved = resolved._replace(address=disposition.forwarded_by[added])
             if takes_mail(transaction.rules, resolved, automatic=automatic):
-                kept.append((RcptTo(added), resolved))
+                request = disposition.requests.get(added, _NO_REQUEST)
+                kept.append((RcptTo(added, request.notify, request.orcpt), resolved))
             else:
                 self._journal.warning(f"{self.queue_id}: a check added the recipient {added}, which gets no mail")
         if disposition.added and not kept:  # the message must not be lost for an address that is gone

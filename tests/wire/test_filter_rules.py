@@ -9,7 +9,9 @@ import pytest
 
 from smtpd_classic.config.option import options_of
 from smtpd_classic.config.schema import FilterRule
-from tests.client.fake_host import FakeHost, hosts
+from smtpd_classic.smtp.events import Event, RcptTo
+from smtpd_classic.smtp.reply import Reply
+from tests.client.fake_host import FakeHost, Talk, hosts
 from tests.waiting import until
 from tests.wire.panel import Panel, options
 from tests.wire.world import ANN, AWAY, JOE, World, to
@@ -314,3 +316,28 @@ def test_action_accept_cancels_junk_of_lists(world: World) -> None:
         tag = world.tag()
         assert reply(world, f"Subject: {subject}", tag=tag, ip="127.77.10.1").startswith(ACCEPTED)
         assert folder_of(world, "joe", tag) == place
+
+
+@pytest.mark.parametrize("word", ["copy", "redirect"])
+def test_notices_about_a_copy_and_about_a_redirected_message(world: World, word: str) -> None:
+    """A copy is not a matter of the sender, who must not learn its address from a bounce."""
+
+    def refuse(event: Event, talk: Talk) -> Reply | None:
+        return Reply(550, "5.1.1", "no such user") if isinstance(event, RcptTo) else None
+
+    with hosts(peer := FakeHost(script=refuse)):
+        direct = {"direct away.test": {"hosts": f"{peer.ip}:{peer.port}"}}
+        rule = {"field": "subject", "text": "tag", "action": f"{word} {AWAY}", "direction": "both"}
+        world.given({**PLAIN, **direct, "filter-rule alpha": rule})
+        tags = {}
+        for notify in ("", " NOTIFY=NEVER"):
+            tags[notify] = world.tag()
+            with world.client(JOE) as client:
+                assert client.say(f"MAIL FROM:<{JOE}>").startswith("250")
+                assert client.say(f"RCPT TO:<{ANN}>{notify}").startswith("250")
+                queue_id = client.content(world.text(tags[notify])).split()[-1].strip(".")
+            world.logged(f"{queue_id}: to=<{AWAY}>", "status=bounced")
+            until(lambda: not world.waiting(), 20, world.log)
+        assert len(world.mail("joe", "Action: failed", "To: <joe@example.test>", tags[""])) == (word == "redirect")
+        assert not world.mail("joe", "Action: failed", tags[" NOTIFY=NEVER"])
+        assert bool(world.mail("ann", tags[""])) == (word == "copy")
