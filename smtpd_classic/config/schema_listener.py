@@ -64,7 +64,8 @@ class Listener:
         (),
         "PROXY protocol from",
         "Load balancers that announce the real client with the PROXY protocol, version 1 or 2. Connections from them "
-        "must begin with it, connections from elsewhere are refused. Blank: no PROXY protocol on this port.",
+        "must begin with it, connections from elsewhere are refused. Blank: no PROXY protocol on this port. The log "
+        "names a client that sends a PROXY header where none is expected; that is no step towards a block.",
     )
     refuse: tuple[Network, ...] = option(
         NETWORKS,

@@ -11,7 +11,7 @@ from smtpd_classic.log import printable
 from smtpd_classic.reception import Client
 from smtpd_classic.reception.local_session import LOCAL
 from smtpd_classic.server.context import AcceptedSocket, IdlePolicy, ListenerContext, SessionHandler
-from smtpd_classic.server.proxy_protocol import BadHeader, ProxyHeader, parse
+from smtpd_classic.server.proxy_protocol import BadHeader, ProxyHeader, begins_header, parse
 from smtpd_classic.server.suites import suites_of
 from smtpd_classic.server.wire import ServerWire
 from smtpd_classic.smtp import replies
@@ -38,6 +38,7 @@ _CONTENT_OCTETS = 65536
 _HANDSHAKE_S = 30.0
 _PROXY_S = 5.0
 _PROXY_OCTETS = 2200
+_HEAD_OCTETS = 16  # enough to know a PROXY header
 _QUIET_ENDS = {"quit", "lost connection"}
 
 
@@ -59,6 +60,7 @@ class Connection:
         self._content_ends = 0.0  # when the content that is coming must be here; 0: none is coming
         self._partial_since = 0.0  # since when a command is incomplete
         self._progress = True
+        self._heard = False  # something has come in the session
 
     def handle(self) -> None:
         """Serve the connection, from the PROXY header to the end. Faults of clients and networks are not raised."""
@@ -126,7 +128,8 @@ class Connection:
         session = ServerSession(self._terms.extensions(self._listener), self._terms.limits(self._listener), tls=tls)
         answerer = self._terms.reception(session, client)
         try:
-            if session.strict and self._wire.has_spoken():
+            is_early = session.strict and self._wire.has_spoken()
+            if is_early and (tls is not None or not self._is_surprise(self._wire.head(_HEAD_OCTETS))):
                 session.talked_early()
             self._converse(session, answerer)
         except OSError as problem:
@@ -179,13 +182,31 @@ class Connection:
             self._wire.send(session.data_to_send())
             session.tls_started(self._start_tls())
 
+    def _is_surprise(self, head: bytes) -> bool:
+        """Return True if these first octets are a PROXY header, and the listener expects none."""
+        listener = self._listener
+        return begins_header(head) and not (listener.proxy_protocol or listener is LOCAL or listener.is_lmtp)
+
+    def _name_the_option(self) -> None:
+        """Log the option that a load balancer in front of this listener needs."""
+        name = self._listener.name
+        said = (
+            f"{self} sent a PROXY header, which [listener {name}] does not expect from it. If it is your load "
+            f"balancer, set proxy_protocol = {self.ip} there"
+        )
+        self._terms.log.warning("smtpd", said)
+
     def _start_tls(self) -> TlsInfo:
         certificate = self._terms.certificate
         if certificate is None:
             raise ConnectionAbortedError
         try:
             context = certificate.context(suites_of(self._listener))
-            return self._wire.start_tls(context, min(_HANDSHAKE_S, self._idle_s))
+            limit_s = min(_HANDSHAKE_S, self._idle_s)
+            if not self._heard and self._is_surprise(self._wire.receive_head(_HEAD_OCTETS, limit_s)):
+                self._name_the_option()  # a library of TLS would only call it garbage
+                raise ConnectionAbortedError
+            return self._wire.start_tls(context, limit_s)
         except OSError as problem:
             said: str = getattr(problem, "reason", None) or _end(problem)  # an SSLError's, which may be None
             self._terms.log.write("smtpd", f"SSL_accept error from {self}: {printable(said)}")
@@ -212,6 +233,12 @@ class Connection:
             self._give_up(session)
             return True
         self.silent_since = 0.0
+        if not self._heard:
+            self._heard = True
+            if session.tls is None and self._is_surprise(data):
+                self._name_the_option()
+                self._close(session, replies.PROXY_NOT_EXPECTED, "PROXY header")
+                return True
         if data:
             session.receive_data(data)
             return True

@@ -206,6 +206,8 @@ class ListenerServer(socketserver.ThreadingTCPServer):
     def _refusal(self, ip: str, request: socket.socket, port: int) -> Reply | None:
         proxied = bool(self._balancers)
         if proxied and not _within(ip, self._balancers):
+            said = f"unknown[{ip}] is refused: proxy_protocol of [listener {self._listener.name}] does not hold it"
+            self._receiver.terms.log.warning("smtpd", said)
             return replies.ACCESS_DENIED
         refusal = None if proxied else self._receiver.admit(ip)
         if refusal is not None:

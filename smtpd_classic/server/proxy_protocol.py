@@ -8,7 +8,7 @@ import ipaddress
 import struct
 from dataclasses import dataclass
 
-__all__ = ["BadHeader", "ProxyHeader", "parse"]
+__all__ = ["BadHeader", "ProxyHeader", "begins_header", "parse"]
 
 _V1 = b"PROXY "
 _V2 = b"\r\n\r\n\0\r\nQUIT\n"
@@ -30,6 +30,11 @@ class ProxyHeader:
     length: int
     ip: str
     port: int
+
+
+def begins_header(received: bytes) -> bool:
+    """Return True for the beginning of a header, at a listener that does not expect one."""
+    return received.startswith((b"PROXY TCP", b"PROXY UNKNOWN", _V2))
 
 
 def parse(received: bytes) -> ProxyHeader | None:

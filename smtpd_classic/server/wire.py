@@ -83,6 +83,13 @@ class ServerWire:
         except BlockingIOError:
             raise TimeoutError from None
 
+    def head(self, most: int) -> bytes:
+        """Return the octets that have come by now, without taking them. In the clear only."""
+        try:
+            return self._socket.recv(most, _LOOK)
+        except BlockingIOError:
+            return b""
+
     def has_spoken(self) -> bool:
         """Return True if the client has sent something by now. Under TLS this takes the first octet away."""
         try:

@@ -117,6 +117,7 @@ ACCESS_DENIED = Reply(554, "5.7.1", "Access denied for your network; ask the pos
 BLOCKED = Reply(421, "4.7.0", "Too many failures from your address; try again later.")
 TOO_MANY_CONNECTIONS = Reply(421, "4.7.0", "Too many connections; try again later.")
 TOO_MANY_CONNECTIONS_FROM_YOU = Reply(421, "4.7.0", "Too many connections from your address; close some or try later.")
+PROXY_NOT_EXPECTED = Reply(421, "4.3.5", "This port expects no PROXY header from you; the log names the option.")
 IDLE_TOO_LONG = Reply(421, "4.4.2", "Silent for too long; connect again.")
 MESSAGE_TOO_SLOW = Reply(421, "4.4.2", "The message took too long; connect again and send it faster.")
 SHUTTING_DOWN = Reply(421, "4.3.2", "The service is restarting; connect again in a minute.")

@@ -188,6 +188,12 @@ def test_who_is_no_balancer_is_refused(tmp_path: Path) -> None:
         assert dialog.ended()
 
 
+def test_a_balancer_that_is_not_in_the_option_is_named_in_the_log(tmp_path: Path) -> None:
+    with place(tmp_path, LISTENERS) as found, found.dial("strangers") as dialog:
+        assert dialog.ended() or dialog.ended()
+        until(lambda: "unknown[127.0.0.1] is refused: proxy_protocol of [listener strangers]" in found.log())
+
+
 def test_a_client_behind_a_balancer_can_be_blocked(tmp_path: Path) -> None:
     with place(tmp_path, LISTENERS) as found, found.dial() as dialog:
         found.runtime.blocks.block("192.0.2.7", 60)
