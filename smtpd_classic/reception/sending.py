@@ -52,13 +52,13 @@ class SendingCount:
             raise
 
     def _count(self, recipients: Sequence[Recipient], queue_id: str) -> None:
-        outside = [each.address for each in recipients if self.is_outside(each)]
+        outside = {each.address.lower() for each in recipients if self.is_outside(each)}  # as the check at RCPT counts
         found = sender_limits(self._services.config, self._transaction.peer) if outside else None
         if found is None:
             return
         group, limits = found
         seen = limits.seen(outside) if group.startswith("account ") else None
-        taken = self._services.counters.take(group, limits.amounts(len(set(outside))), seen)
+        taken = self._services.counters.take(group, limits.amounts(len(outside)), seen)
         if taken.over:
             self.over = limits.text(taken.over[0])
         else:

@@ -105,7 +105,7 @@ class HeldMessages:
         envelope = claim.entry.envelope
         group = group_of(envelope.login, envelope.client)
         rows = (row for row in claim.state.recipients if row.state == WAITING and envelope.originates_here)
-        waiting = {row.address for row in rows if not self.is_local_domain(row.address.rpartition("@")[2])}
+        waiting = {row.address.lower() for row in rows if not self.is_local_domain(row.address.rpartition("@")[2])}
         limits = limits_for(self.config, group)
         seen = limits.without_limits().seen(waiting) if group.startswith("account ") else None
         try:

@@ -120,3 +120,14 @@ def test_known_recipients_are_not_new(tmp_path: Path) -> None:
         assert recipients(here, held=True) == []
         assert write(talk, THIEF, *strangers(60, 21)).startswith("250")
     assert sorted(recipients(here, held=True)) == sorted(strangers(60, 21))
+
+
+def test_an_address_counts_once_however_it_is_written(tmp_path: Path) -> None:
+    """What RCPT has accepted is not refused after the content."""
+    limits = "[limits]\nrecipients_per_hour = 2\nover_limit = refuse\n"
+    here = world(tmp_path, limits)
+    with logged_in(here, THIEF) as talk:
+        names = ("Bob@elsewhere.example", "bob@elsewhere.example", "eve@ELSEWHERE.example")
+        assert write(talk, THIEF, *names).startswith("250")
+        assert talk.line(f"MAIL FROM:<{THIEF}>").startswith("250")
+        assert talk.line("RCPT TO:<eve@elsewhere.example>").startswith("550 5.7.1")
