@@ -59,7 +59,7 @@ class SharedState:
         self._say = say
         self._rest_s = rest_s
         self._deadline_s = deadline_s
-        self._links = Links(deadline_s)
+        self._links = Links()
         self._names = HostNames() if names is None else names
         self._lock = threading.Lock()
         self._client: Any = None

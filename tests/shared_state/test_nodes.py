@@ -245,7 +245,7 @@ def test_a_copy_for_the_archive_is_known_at_each_node(site: Site) -> None:
     write_to_ann(two, "back", mark)
     write_to_ann(two, "other")
     until(lambda: texts(two, "joe", "other"), 20, two.log)
-    assert texts(two, "ann", "back")
+    until(lambda: texts(two, "ann", "back"), 20, two.log)
     assert not texts(two, "joe", "back")
     for node in site.nodes:
         node.set("archive", "incoming", "")
