@@ -9,6 +9,7 @@ from smtpd_classic.config import Config
 from smtpd_classic.config.shared_url import parse_shared_url
 from smtpd_classic.log import printable
 from smtpd_classic.runtime import NeighbourStates, Runtime
+from smtpd_classic.runtime.milter_counts import MICROSECONDS
 from smtpd_classic.sharing import NAME
 
 __all__ = ["dns_lists", "dovecot", "milters", "neighbour_lines", "shared_state"]
@@ -23,11 +24,14 @@ def _state(name: str, states: NeighbourStates) -> dict[str, Any]:
 
 
 def milters(config: Config, runtime: Runtime) -> list[dict[str, Any]]:
-    """Return the state of each milter, as the messages of the last time left it."""
+    """Return the state of each milter, as the messages of the last time left it, and its results since the start."""
     found = []
     for each in config.milters:
         state = _state(each.name, runtime.milters)
-        found.append({**state, "address": each.address, "when_down": each.when_down})
+        results = runtime.counters.milter(each.name)
+        spent_s = results.pop(MICROSECONDS) / 1e6
+        more = {"address": each.address, "when_down": each.when_down, "results": results, "spent_s": spent_s}
+        found.append({**state, **more})
     return found
 
 

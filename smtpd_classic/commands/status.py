@@ -14,7 +14,6 @@ from smtpd_classic.config import Config, ConfigProblems, load
 from smtpd_classic.config.kinds import DURATION
 from smtpd_classic.log import printable
 from smtpd_classic.runtime import COUNTED, Runtime
-from smtpd_classic.runtime.measures import MILTER_RESULTS, milter_measure
 from smtpd_classic.runtime.status import places
 from smtpd_classic.server.tls import days_left
 from spool import Spool, SpoolBroken
@@ -188,11 +187,13 @@ def _hosts(config: Config, runtime: Runtime, now: float) -> list[dict[str, Any]]
 
 
 def _milter_results(found: dict[str, Any]) -> Iterator[str]:
-    """Yield the results of all milters since the start, without those that have not occurred."""
-    counts = {result.replace("_", " "): found["measured"][milter_measure(result)] for result in MILTER_RESULTS}
-    shown = {result: number for result, number in counts.items() if number}
-    if shown:
-        yield f"{'milter results':15}{_counts(shown)}"
+    """Yield the results of each milter since the start, without those that have not occurred."""
+    label = "milter results"
+    for each in found["milters"]:
+        shown = {result.replace("_", " "): number for result, number in each["results"].items() if number}
+        if shown:
+            yield f"{label:15}{printable(each['name'], 100)}: {_counts(shown)}"
+            label = ""
 
 
 def _host_lines(found: list[dict[str, Any]]) -> Iterator[str]:

@@ -11,7 +11,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 from smtpd_classic.commands.status import gathered
 from smtpd_classic.config import Config
 from smtpd_classic.config.hosts import address_and_port
-from smtpd_classic.runtime.measures import DELIVERY_BOUNDS_S, MILTER_RESULTS, REASONS, delivery_measure, milter_measure
+from smtpd_classic.runtime.measures import DELIVERY_BOUNDS_S, REASONS, delivery_measure
 from smtpd_classic.services import Services
 
 __all__ = ["Metrics", "metrics_for"]
@@ -164,12 +164,14 @@ def _filter_families(found: dict[str, Any]) -> Iterator[Any]:
         GaugeMetricFamily,
     )
 
-    measured = found["measured"]
-    milters = CounterMetricFamily("smtpd_milter_messages", "Messages and milters, by result", labels=["result"])
-    for result in MILTER_RESULTS:
-        milters.add_metric([result], measured[milter_measure(result)])
-    yield milters
-    yield CounterMetricFamily("smtpd_milter_seconds", "Time spent in milters", measured["milter_us"] / 1e6)
+    names = ["milter", "result"]
+    milters = CounterMetricFamily("smtpd_milter_messages", "Messages of each milter, by result", labels=names)
+    spent = CounterMetricFamily("smtpd_milter_seconds", "Time spent in each milter", labels=["milter"])
+    for each in found["milters"]:
+        spent.add_metric([each["name"]], each["spent_s"])
+        for result, number in each["results"].items():
+            milters.add_metric([each["name"], result], number)
+    yield from (milters, spent)
     states = GaugeMetricFamily("smtpd_milter_down", "1 while a milter is down", labels=["milter"])
     for each in found["milters"]:
         states.add_metric([each["name"]], each["state"] == "down")

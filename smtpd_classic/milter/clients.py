@@ -10,7 +10,7 @@ from smtpd_classic.pool import Neighbour, address_of
 __all__ = ["filter_clients"]
 
 Report = Callable[[str, str, float], bool]
-Count = Callable[[str, float], None]
+Count = Callable[[str, str, float], None]
 _ACTIONS = {"defer": "deferred", "accept": "accepted without it", "refuse": "refused"}
 
 
@@ -18,10 +18,12 @@ def filter_clients(
     config: Config, report: Report, count: Count, complain: Callable[[str], None]
 ) -> tuple[FilterClient, ...]:
     """Return the filters. `report` notes a state and returns True if it has changed; then it is logged. `count` gets
-    the result of each message and the seconds that it took."""
+    the name, the result of each message and the seconds that it took."""
     most = config.milter.max_connections
     return tuple(
-        FilterClient(each, _neighbour(each, most), partial(_reported, each, report, complain), count)
+        FilterClient(
+            each, _neighbour(each, most), partial(_reported, each, report, complain), partial(count, each.name)
+        )
         for each in config.milters
     )
 

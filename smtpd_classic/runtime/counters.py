@@ -19,36 +19,22 @@ from typing import NamedTuple
 
 from smtpd_classic.atomic_file import draft_of
 from smtpd_classic.runtime.clients import client_key
-from smtpd_classic.runtime.measures import MEASURED, delivery_measure, milter_measure
+from smtpd_classic.runtime.measures import COUNTED, MEASURED, delivery_measure, milter_measure
+from smtpd_classic.runtime.milter_counts import MILTER_WORDS, add_milter, milter_totals, move_milters
 
 __all__ = ["COUNTED", "Counters", "Minute", "TooMany"]
-
-COUNTED = (
-    "connections",
-    "received",
-    "delivered",
-    "deferred",
-    "rejected",
-    "bounced",
-    "submitted",
-    "blocked",
-    "logins_failed",
-    "auth_passed",
-    "auth_refused",
-    "junk",
-)
-"""The counters, as totals and by minute."""
 
 TooMany = str
 _MINUTES = 64
 _BUCKETS = 8192
-_MAGIC = b"counter3"
+_MAGIC = b"counter4"
 _HEADER = struct.Struct("<8sII32s")  # magic, columns, unused, the key of the buckets
 _HEADER_SIZE = 64
 _ALL = COUNTED + MEASURED
-_WORDS = 2 + len(_ALL) + _MINUTES * (1 + len(COUNTED))  # pid, open connections, totals, ring
-_COLUMN_SIZE = _WORDS * 8 + _BUCKETS * 2
 _PID, _OPEN, _TOTALS, _RING = 0, 1, 2, 2 + len(_ALL)
+_MILTERS = _RING + _MINUTES * (1 + len(COUNTED))
+_WORDS = _MILTERS + MILTER_WORDS
+_COLUMN_SIZE = _WORDS * 8 + _BUCKETS * 2
 
 
 class Minute(NamedTuple):
@@ -113,6 +99,7 @@ class Counters:
             kept[_TOTALS + each] += words[_TOTALS + each]
         for slot in range(_MINUTES):
             self._keep_minute(words, kept, _RING + slot * (1 + len(COUNTED)))
+        move_milters(words, kept, _MILTERS)
         words.cast("B")[:] = bytes(len(words) * 8)
         buckets.cast("B")[:] = bytes(len(buckets) * 2)
 
@@ -159,9 +146,14 @@ class Counters:
         """Measure the time of one fsync of a message."""
         self._measure_both("syncs", 1, "sync_us", int(seconds * 1_000_000))
 
-    def filtered(self, result: str, seconds: float) -> None:
+    def filtered(self, name: str, result: str, seconds: float) -> None:
         """Measure the result of a milter for one message, one of `MILTER_RESULTS`, and its time."""
-        self._measure_both(milter_measure(result), 1, "milter_us", int(seconds * 1_000_000))
+        microseconds = int(seconds * 1_000_000)
+        self._measure_both(milter_measure(result), 1, "milter_us", microseconds)
+        own = self._own
+        if own is not None:
+            with self._lock:
+                add_milter(own[0], _MILTERS, name, result, microseconds)
 
     def _measure_both(self, what: str, number: int, time_of: str, time_taken: int) -> None:
         own = self._own
@@ -230,6 +222,11 @@ class Counters:
         self._look()
         first = len(COUNTED) + _TOTALS
         return {name: sum(words[first + index] for words, _ in self._columns) for index, name in enumerate(MEASURED)}
+
+    def milter(self, name: str) -> dict[str, int]:
+        """Return the results of a milter since the daemon was started, and the microseconds that it took."""
+        self._look()
+        return milter_totals((words for words, _ in self._columns), _MILTERS, name)
 
     def minutes(self, number: int = 60) -> list[Minute]:
         """The last minutes, the oldest first; the current one, which is not over, is the last."""

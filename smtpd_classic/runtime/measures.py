@@ -1,8 +1,12 @@
-"""The measures without minutes: refusals by reason, times of deliveries and of the disk, results of milters."""
+"""The numbers that the processes count: totals that are kept by minute too, and measures without minutes.
+
+The measures are refusals by reason, times of deliveries and of the disk, and results of milters.
+"""
 
 from bisect import bisect_left
 
 __all__ = [
+    "COUNTED",
     "DELIVERY_BOUNDS_S",
     "MEASURED",
     "MILTER_RESULTS",
@@ -11,6 +15,22 @@ __all__ = [
     "milter_measure",
     "reason_measure",
 ]
+
+COUNTED = (
+    "connections",
+    "received",
+    "delivered",
+    "deferred",
+    "rejected",
+    "bounced",
+    "submitted",
+    "blocked",
+    "logins_failed",
+    "auth_passed",
+    "auth_refused",
+    "junk",
+)
+"""The counters, as totals and by minute."""
 
 # The enhanced status codes of our own refusals (RFC 3463); others, such as those of a milter, count as “other”.
 REASONS = (

@@ -339,6 +339,9 @@ def test_the_result_of_each_filter_is_counted(tmp_path: Path, start: Start) -> N
         "busy": 0,
     }
     assert measured["milter_us"] > 0
+    by_name = here.services.runtime.counters.milter("m0")
+    assert by_name == {name: measured[f"milter_{name}"] for name in (*MILTER_RESULTS, "us")}
+    assert not any(here.services.runtime.counters.milter("m1").values())
 
 
 def test_recipients_are_added_and_removed(tmp_path: Path, start: Start) -> None:

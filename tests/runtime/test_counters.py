@@ -175,3 +175,26 @@ def test_who_has_many_more_connections_than_any_other_is_ahead(tmp_path: Path) -
     assert not first.ahead(2)
     assert not second.ahead(0)
     assert not Counters(str(tmp_path / "missing")).ahead(0)
+
+
+def test_the_results_of_milters_are_kept_apart_by_name_and_outlive_a_process(tmp_path: Path) -> None:
+    supervisor = made(tmp_path)
+    first, second = other_process(tmp_path, 1), other_process(tmp_path, 2)
+    first.filtered("rspamd", "refused", 0.002)
+    second.filtered("clamav", "accepted", 0.001)
+    second.filtered("rspamd", "refused", 0.003)
+    supervisor.release(2)
+    other_process(tmp_path, 2).filtered("clamav", "down", 1.0)
+    found = Counters(str(tmp_path / "counters"))
+    rspamd, clamav = found.milter("rspamd"), found.milter("clamav")
+    assert (rspamd["refused"], rspamd["accepted"], rspamd["us"]) == (2, 0, 5000)
+    assert (clamav["accepted"], clamav["down"], clamav["refused"]) == (1, 1, 0)
+
+
+def test_more_milters_than_slots_are_counted_in_the_sums(tmp_path: Path) -> None:
+    made(tmp_path)
+    counters = other_process(tmp_path, 1)
+    for number in range(20):
+        counters.filtered(f"m{number}", "accepted", 0.0)
+    assert counters.measured()["milter_accepted"] == 20
+    assert [counters.milter(f"m{number}")["accepted"] for number in (0, 15, 16)] == [1, 1, 0]

@@ -25,7 +25,8 @@ from tests.waiting import until
 @pytest.fixture(scope="module", params=["workers = 1", "workers = 2"])
 def server(request: pytest.FixtureRequest) -> Iterator[tuple[Daemon, int]]:
     port = free_port()
-    with daemon(f"{request.param}\nmetrics = 127.0.0.1:{port}") as found:
+    gone = "[milter gone]\naddress = unix:/nowhere\nwhen_down = accept\nfor = both\n"
+    with daemon(f"{request.param}\nmetrics = 127.0.0.1:{port}", gone) as found:
         found.start()
         yield found, port
 
@@ -62,7 +63,8 @@ def test_the_figures_of_all_processes_are_served(server: tuple[Daemon, int]) -> 
     assert value(text, "smtpd_syncs_total") >= sent
     assert value(text, "smtpd_sync_seconds_total") > 0
     assert value(text, "smtpd_up") == 1
-    assert value(text, 'smtpd_milter_messages_total{result="refused"}') == 0
+    assert value(text, 'smtpd_milter_messages_total{milter="gone",result="down"}') >= sent
+    assert value(text, 'smtpd_milter_messages_total{milter="gone",result="refused"}') == 0
     assert all(value(text, f"smtpd_{name}_total") >= 0 for name in COUNTED)
     assert value(text, 'smtpd_queue_messages{state="held"}') == 0
 

@@ -1,5 +1,6 @@
 """Milters: each option is set on the page, and messages fare as it says."""
 
+import json
 import os
 import re
 import socket
@@ -85,7 +86,9 @@ def test_when_down(world: World) -> None:
     assert reply(world).startswith("451 4.7.1")
     status = world.command("status").stdout
     assert re.search(r"milters +alpha down since .*, when_down = defer: 127.0.0.1", status)
-    assert re.search(r"milter results .*\d down", status)
+    assert re.search(r"milter results alpha: \d down", status)
+    (shown,) = json.loads(world.command("status", "--json").stdout)["milters"]
+    assert (shown["name"], shown["results"]["down"] > 0, shown["results"]["accepted"]) == ("alpha", True, 0)
     assert "the milter alpha is down (when_down = defer)" in world.command("status", "--check").stdout
     set_row(world, "when_down", "refuse")
     assert reply(world).startswith("550 5.7.1")
