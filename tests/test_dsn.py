@@ -174,7 +174,7 @@ def test_internationalised_addresses_have_a_seven_bit_form_in_the_report() -> No
     assert "<jörg@bücher.example>" in words(note)
 
 
-EVIL = st.text(st.sampled_from('aZ0 <>"@:;\r\n\t\x00\x1b\x85\u2028\u202e-=_token1é'), max_size=300)
+EVIL = st.text('aZ0 <>"@:;\r\n\t\x00\x1b\x85\u2028\u202e-=_token1é', max_size=300)
 
 
 @given(EVIL, EVIL, EVIL, EVIL, EVIL)

@@ -117,7 +117,7 @@ def test_long_lines_are_encoded_and_short_parts_stay() -> None:
 
 
 @settings(deadline=None)
-@given(st.text(st.sampled_from("aZ .=\t\nü"), max_size=60), st.integers(900, 1100))
+@given(st.text("aZ .=\t\nü", max_size=60), st.integers(900, 1100))
 def test_a_long_text_reads_as_before(text: str, length: int) -> None:
     content = b"MIME-Version: 1.0\nContent-Type: text/plain; charset=utf-8\n\n" + (text + "=" * length + text).encode()
     made = converted(content, ContentLimits(short_lines=True))
@@ -181,7 +181,7 @@ def test_ascii_stays_whatever_it_is() -> None:
     assert seven_bit(content) is content
 
 
-@given(st.text(st.sampled_from("aZ .=\t\nüß€-"), max_size=400))
+@given(st.text("aZ .=\t\nüß€-", max_size=400))
 def test_any_text_reads_as_before(text: str) -> None:
     content = ("MIME-Version: 1.0\nContent-Type: text/plain; charset=utf-8\n\n" + text).encode()
     made = seven_bit(content)

@@ -1,5 +1,7 @@
 """Addresses: one canonical form, and nothing that is no address."""
 
+import re
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -182,10 +184,15 @@ def test_a_domain_that_cannot_be_encoded() -> None:
         parse_domain("\udc80.example", utf8=True)
 
 
+def quoted(text: str) -> str:
+    """Write a local part in quotes, with a backslash before some that need none."""
+    return '"' + re.sub(r'["\\a-g]', lambda found: f"\\{found[0]}", text) + '"'
+
+
 addresses = st.builds(
     "{}@{}".format,
-    st.one_of(st.text(max_size=20), st.from_regex(r'"([^"\\]|\\.){0,20}"', fullmatch=True)),
-    st.one_of(st.text(max_size=20), st.from_regex(r"[A-Za-z0-9ü.-]{1,30}", fullmatch=True)),
+    st.text(max_size=20) | st.text(max_size=20).map(quoted),
+    st.text(max_size=20) | st.text("ABCXYZabcxyz0123456789ü.-", min_size=1, max_size=30),
 )
 
 

@@ -4,9 +4,9 @@ from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from smtpd_classic.smtp.content import ChunkDecoder, ContentDecoder, crlf, stuff
+from tests.drawing import joined, numbers
 
 # What other servers have taken for the end of the content. Each is sent within a message, followed by the commands of a
 # second one, and the real end: one message must come of it, that holds all of it.
@@ -137,14 +137,13 @@ def test_what_is_behind_the_end_is_left_alone() -> None:
     assert decoded([b"x\r\n.\r\n.\r\nNOOP\n"]) == (b"x\n", b".\r\nNOOP\n", False)
 
 
-octets = st.lists(
-    st.sampled_from([b"\r", b"\n", b".", b"\0", b"\r\n", b"\r\n.", b"x", b"long text "]), max_size=30
-).map(b"".join)
+octets = joined([b"\r", b"\n", b".", b"\0", b"\r\n", b"\r\n.", b"x", b"long text "], 30)
+marks = numbers(10)
 
 
-def split(data: bytes, marks: list[int]) -> list[bytes]:
-    places = sorted({mark % (len(data) + 1) for mark in marks} | {0, len(data)})
-    return [data[a:b] for a, b in pairwise(places)]
+def split(data: bytes, places: list[int]) -> list[bytes]:
+    cuts = sorted({place % (len(data) + 1) for place in places} | {0, len(data)})
+    return [data[a:b] for a, b in pairwise(cuts)]
 
 
 def slowly(wire: bytes) -> tuple[bytes, bool]:
@@ -158,30 +157,30 @@ def slowly(wire: bytes) -> tuple[bytes, bool]:
 
 
 @settings(deadline=None, max_examples=1000)
-@given(octets, st.lists(st.integers(min_value=0, max_value=200), max_size=10))
-def test_any_cut_decodes_as_the_standard_says(data: bytes, marks: list[int]) -> None:
+@given(octets, marks)
+def test_any_cut_decodes_as_the_standard_says(data: bytes, places: list[int]) -> None:
     wire = data + b"\r\n.\r\n"
-    content, rest, bare = decoded(split(wire, marks))
+    content, rest, bare = decoded(split(wire, places))
     assert (content, bare) == slowly(wire)
     lines = wire.split(b"\r\n")
     assert rest == b"\r\n".join(lines[lines.index(b".") + 1 :])
 
 
-contents = st.lists(st.sampled_from([b"\n", b".", b"..", b"x", b"\xff", b" "]), max_size=40).map(b"".join)
+contents = joined([b"\n", b".", b"..", b"x", b"\xff", b" "], 40)
 
 
 @settings(deadline=None, max_examples=1000)
-@given(contents, st.lists(st.integers(min_value=0, max_value=200), max_size=10))
-def test_stuffing_and_unstuffing_are_inverse(data: bytes, marks: list[int]) -> None:
+@given(contents, marks)
+def test_stuffing_and_unstuffing_are_inverse(data: bytes, places: list[int]) -> None:
     content = data + b"\n" if data else b""
-    wire = b"".join(stuff(split(content, marks)))
+    wire = b"".join(stuff(split(content, places)))
     assert decoded([wire]) == (content, b"", False)
 
 
 @settings(deadline=None, max_examples=1000)
-@given(octets, st.lists(st.integers(min_value=0, max_value=200), max_size=10))
-def test_whatever_goes_out_is_clean(data: bytes, marks: list[int]) -> None:
-    wire = b"".join(stuff(split(data, marks)))
+@given(octets, marks)
+def test_whatever_goes_out_is_clean(data: bytes, places: list[int]) -> None:
+    wire = b"".join(stuff(split(data, places)))
     assert b"\0" not in wire
     assert wire.count(b"\r") == wire.count(b"\n") == wire.count(b"\r\n")
     assert wire.endswith(b".\r\n")
@@ -234,9 +233,9 @@ def test_chunks(pieces: list[bytes], content: bytes, bare: bool) -> None:
 
 
 @settings(deadline=None, max_examples=500)
-@given(octets, st.lists(st.integers(min_value=0, max_value=200), max_size=10))
-def test_the_borders_of_chunks_do_not_show(data: bytes, marks: list[int]) -> None:
+@given(octets, marks)
+def test_the_borders_of_chunks_do_not_show(data: bytes, places: list[int]) -> None:
     whole, cut = ChunkDecoder(), ChunkDecoder()
-    text = b"".join(cut.decode(piece) for piece in split(data, marks)) + cut.decode(b"", last=True)
+    text = b"".join(cut.decode(piece) for piece in split(data, places)) + cut.decode(b"", last=True)
     assert text == whole.decode(data, last=True)
     assert cut.bare == whole.bare

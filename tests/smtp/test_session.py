@@ -30,6 +30,7 @@ from smtpd_classic.smtp.legality import LEGAL, Phase
 from smtpd_classic.smtp.reply import Reply
 from smtpd_classic.smtp.session import Extensions, ServerSession, SessionLimits
 from tests.dialogs.scene import accept
+from tests.drawing import joined, numbers
 from tests.smtp.test_content import split
 
 OFFERED = Extensions(
@@ -131,8 +132,8 @@ COMMANDS = [
     b"\r\n",
     b"QUIT\r\n",
 ]
-conversations = st.lists(st.sampled_from(COMMANDS), max_size=25).map(b"".join)
-marks = st.lists(st.integers(min_value=0, max_value=100_000), max_size=30)
+conversations = joined(COMMANDS, 25)
+marks = numbers(30)
 
 
 @settings(deadline=None, max_examples=600)

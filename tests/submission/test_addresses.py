@@ -53,7 +53,7 @@ def test_a_list_is_read_or_refused(text: str, found: list[str] | None) -> None:
     assert str(told.value).isprintable()
 
 
-@given(st.text(st.sampled_from('ab@.<>,;:()[]"\\ \t\n\x00é'), max_size=40) | st.text(max_size=40))
+@given(st.text('ab@.<>,;:()[]"\\ \t\n\x00é', max_size=40) | st.text(max_size=40))
 def test_any_text_is_read_or_refused(text: str) -> None:
     try:
         found = find_addresses(text)
@@ -65,7 +65,7 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         assert text[each.end - 1] == each.text[-1]
 
 
-ATOMS = st.text(st.sampled_from("abcXYZ019!#$%&'*+-/=?^_`{|}~é"), min_size=1, max_size=10)
+ATOMS = st.text("abcXYZ019!#$%&'*+-/=?^_`{|}~é", min_size=1, max_size=10)
 ADDRESSES = st.one_of(
     ATOMS, st.tuples(ATOMS, ATOMS).map("@".join), st.tuples(ATOMS, ATOMS, ATOMS).map("{0[0]}.{0[1]}@{0[2]}".format)
 )
