@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 from smtpd_classic.config.shared_url import parse_shared_url
@@ -19,6 +20,7 @@ __all__ = ["PREFIX", "KeptText", "SharedState", "SharedStateDown"]
 PREFIX = "smtpd-classic"
 _REST_S = 2.0  # so that the site shares again within 5 seconds of the return
 _MOST_OWED = 10_000
+_KEPT_DIGESTS = 4096
 _MISSING = "the Python package redis is missing (pip install smtpd-classic[cluster], Debian: python3-redis)"
 
 
@@ -51,6 +53,8 @@ class SharedState:
         deadline_s: float = DEADLINE_S,
         names: HostNames | None = None,
     ) -> None:
+        # A sender asks many times, and a digest takes as long as its way through the socket.
+        self.digest = lru_cache(_KEPT_DIGESTS)(partial(_digest, secret))
         self._url = url
         self.address = parse_shared_url(url).plain
         self.secret = secret
@@ -93,9 +97,6 @@ class SharedState:
     def key(self, kind: str, name: str) -> str:
         """Return the key of a name: PREFIX:kind:HMAC."""
         return f"{PREFIX}:{kind}:{self.digest(name)}"
-
-    def digest(self, name: str) -> str:
-        return hmac.digest(self.secret, name.encode("utf-8", "surrogatepass"), "sha256")[:16].hex()
 
     def run(self, script: str, keys: Sequence[str], values: Sequence[object] = ()) -> Any:
         """Run a Lua script. Raises SharedStateDown, at once from a failure until there is an answer again."""
@@ -195,6 +196,10 @@ class SharedState:
                     self._owed.appendleft(action)
                 except Exception as problem:  # one bad count must not keep back all others
                     self._say(f"a count for the shared state is lost: {type(problem).__name__}: {problem}")
+
+
+def _digest(secret: bytes, name: str) -> str:
+    return hmac.digest(secret, name.encode("utf-8", "surrogatepass"), "sha256")[:16].hex()
 
 
 def _ms(seconds: float) -> int:

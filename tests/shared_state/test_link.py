@@ -95,6 +95,20 @@ def test_another_answer_than_that_of_redis_counts_as_none(reply: bytes) -> None:
             state.close()
 
 
+def test_a_silent_server_is_named_as_such(tmp_path: Path) -> None:
+    server = RedisServer(tmp_path)
+    server.start()
+    state = SharedState(server.url, b"x", deadline_s=0.5)
+    try:
+        state.keep("greylist", "a", "b", 60)
+        server.pause()
+        with pytest.raises(SharedStateDown, match="no answer within 500 ms"):
+            state.text("greylist", "a")
+    finally:
+        state.close()
+        server.stop()
+
+
 def test_a_child_process_opens_connections_of_its_own(shared: SharedState) -> None:
     assert shared.run("return 1", []) == 1
     reading, writing = os.pipe()
