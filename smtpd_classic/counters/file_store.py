@@ -77,6 +77,10 @@ class FileCounterStore:
             return dict.fromkeys(names, NO_NUMBER)
         return self._changed(group, lambda counters: {name: counters.number(name) for name in names})
 
+    def recent_values(self, group: str, names: Sequence[str]) -> dict[str, int]:
+        """Return the values of the counters. Raises OSError."""
+        return {name: number.value for name, number in self.numbers(group, names).items()}
+
     def put(self, group: str, name: str, value: int, lifetime_s: float) -> None:
         """Set a number, with a new lifetime. Raises OSError."""
         self._changed(group, lambda counters: counters.keep(name, value, lifetime_s))

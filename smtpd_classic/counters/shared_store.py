@@ -16,6 +16,8 @@ from smtpd_classic.shared_state.client import PREFIX
 __all__ = ["SharedCounterStore"]
 
 _TEXT_LIFETIME_S = 400 * 86_400.0
+_RECENT_S = 1.0
+_MOST_RECENT = 1000
 
 
 class SharedCounterStore:
@@ -34,6 +36,7 @@ class SharedCounterStore:
         self._shared = shared
         self._own = own
         self._clock = clock
+        self._recent: dict[str, tuple[float, dict[str, int]]] = {}  # the time of the question, and its values
 
     def take(self, group: str, amounts: Sequence[Amount], seen: Seen | None = None) -> Taken:
         """Add all amounts, or none if one would exceed its limit. Raises OSError."""
@@ -46,12 +49,16 @@ class SharedCounterStore:
             return taken
         if not taken.over:
             self._own.take(group, [each._replace(most=0) for each in amounts], _unlimited(seen))
+        known = self._recent.get(group)
+        if known is not None:
+            self._recent[group] = known[0], {**known[1], **taken.values}
         return taken
 
     def give_back(self, taken: Taken) -> None:
         """Undo a `take`. Raises OSError."""
         self._own.give_back(taken)
         self._both(lambda: self._give_back(taken))
+        self._recent.pop(taken.group, None)
 
     def numbers(self, group: str, names: Sequence[str]) -> dict[str, Number]:
         """Return the counters. Raises OSError."""
@@ -64,11 +71,23 @@ class SharedCounterStore:
         ends = [int(each) / 1000 + ahead_s if int(each) else 0.0 for each in found[1::2]]
         return {name: Number(int(value), end) for name, value, end in zip(names, found[::2], ends, strict=True)}
 
+    def recent_values(self, group: str, names: Sequence[str]) -> dict[str, int]:
+        """Return the values of the counters, as they were within the last second. Raises OSError."""
+        now = self._clock()
+        asked, values = self._recent.get(group, (0.0, {}))
+        if not (0 <= now - asked < _RECENT_S and values.keys() >= set(names)):
+            values = {name: number.value for name, number in self.numbers(group, names).items()}
+            if len(self._recent) >= _MOST_RECENT:
+                self._recent.clear()
+            self._recent[group] = now, values
+        return {name: values[name] for name in names}
+
     def put(self, group: str, name: str, value: int, lifetime_s: float) -> None:
         """Set a number, with a new lifetime. Raises OSError."""
         self._own.put(group, name, value, lifetime_s)
         keys, values = [self._shared.key(self._kind, group), self._index], [group, name, value, int(lifetime_s * 1000)]
         self._both(lambda: self._shared.run(scripts.PUT, keys, values))
+        self._recent.pop(group, None)
 
     def forget(self, group: str, names: Sequence[str]) -> None:
         """Remove numbers and texts. Raises OSError."""
@@ -78,6 +97,7 @@ class SharedCounterStore:
             *(self._shared.key(f"{self._kind}-text", f"{group}\0{name}") for name in names),
         ]
         self._both(lambda: self._shared.run(scripts.FORGET, keys, names))
+        self._recent.pop(group, None)
 
     def groups(self) -> list[str]:
         """Return all groups that may have numbers, in alphabetical order."""

@@ -62,6 +62,9 @@ class CounterStore(Protocol):
     def numbers(self, group: str, names: Sequence[str]) -> dict[str, Number]:
         """Return the counters; one that has ended is 0."""
 
+    def recent_values(self, group: str, names: Sequence[str]) -> dict[str, int]:
+        """Return the values of counters; another server may have added to them within the last second."""
+
     def put(self, group: str, name: str, value: int, lifetime_s: float) -> None:
         """Set a number, with a new lifetime."""
 

@@ -4,6 +4,8 @@ The counters are asked at RCPT only if that may refuse a recipient. They change 
 (reception/sending.py).
 """
 
+from collections.abc import Mapping
+
 from smtpd_classic.config.schema import Config
 from smtpd_classic.counters.sender_limits import DAY, HOUR, SUSPENDED, SenderLimits, group_of, limits_for
 from smtpd_classic.policy.transaction import ClientContext, ResolvedRecipient, Transaction
@@ -33,10 +35,18 @@ def over_limit(transaction: Transaction, event: Event) -> Reply | None:
     if all(is_local(target.rpartition("@")[2]) for target in ends[-1]):
         return None
     group, limits = found
-    numbers = transaction.rules.sources.counters.numbers(group, [HOUR, DAY])
-    if all(not limits.most(name) or numbers[name].value + len(outside) <= limits.most(name) for name in numbers):
+    counters = transaction.rules.sources.counters
+    if _fits(counters.recent_values(group, [HOUR, DAY]), limits, len(outside)):
+        return None
+    # Nothing is refused for a number of the last second: an administrator may have reset it.
+    numbers = counters.numbers(group, [HOUR, DAY])
+    if _fits({name: number.value for name, number in numbers.items()}, limits, len(outside)):
         return None
     return over_limit_reply(transaction.rules.config.limits.over_limit)
+
+
+def _fits(values: Mapping[str, int], limits: SenderLimits, more: int) -> bool:
+    return all(not limits.most(name) or value + more <= limits.most(name) for name, value in values.items())
 
 
 def _ends(transaction: Transaction, recipient: ResolvedRecipient) -> tuple[str, ...]:

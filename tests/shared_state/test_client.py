@@ -85,6 +85,33 @@ def test_two_nodes_keep_one_limit_to_the_recipient(shared: SharedState, tmp_path
     assert [value(each, "hour") for each in nodes] == [200, 200]
 
 
+def test_recent_values_cost_one_question_a_second_and_know_the_own_counts(shared: SharedState, tmp_path: Path) -> None:
+    now = [time.time()]
+    one, two = (
+        SharedCounterStore(shared, FileCounterStore(str(tmp_path / name)), lambda: now[0]) for name in ("one", "two")
+    )
+    for each in (one, two):
+        each.take(ANN, [hour(1)])
+    assert one.recent_values(ANN, ["hour"]) == {"hour": 2}
+    two.take(ANN, [hour(5)])
+    before = questions(shared)
+    assert one.recent_values(ANN, ["hour"]) == {"hour": 2}
+    assert questions(shared) == before
+    taken = one.take(ANN, [hour(1)])
+    assert one.recent_values(ANN, ["hour"]) == {"hour": 8}
+    one.give_back(taken)
+    assert one.recent_values(ANN, ["hour", "day"]) == {"hour": 7, "day": 0}
+    two.take(ANN, [hour(1)])
+    now[0] += 1.0
+    assert one.recent_values(ANN, ["hour"]) == {"hour": 8}
+    one.forget(ANN, ["hour"])
+    assert one.recent_values(ANN, ["hour"]) == {"hour": 0}
+
+
+def questions(shared: SharedState) -> int:
+    return int(shared.ask(lambda client: client.info("commandstats"))["cmdstat_evalsha"]["calls"])
+
+
 def test_all_amounts_are_added_or_none_and_a_take_is_given_back(shared: SharedState, tmp_path: Path) -> None:
     one, two = node(shared, tmp_path / "one"), node(shared, tmp_path / "two")
     new = Amount("new", 0, DAY, 3)
