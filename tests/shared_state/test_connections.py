@@ -5,13 +5,14 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from redis import Redis
 
-from smtpd_classic.shared_state import SharedState, SharedStateDown
+from smtpd_classic.shared_state import KeptText, SharedState, SharedStateDown
 from smtpd_classic.shared_state.host_names import HostNames
 from tests.instance import free_port
 from tests.server.certificates import kept_pair
@@ -87,8 +88,12 @@ def test_a_command_waits_for_a_name_that_is_slow(server: RedisServer) -> None:
 
 
 def is_up(state: SharedState) -> bool:
+    return is_done(lambda: state.keep("greylist", "a", "b", 60))
+
+
+def is_done(question: Callable[[], None]) -> bool:
     try:
-        state.keep("greylist", "a", "b", 60)
+        question()
     except SharedStateDown:
         return False
     return True
@@ -158,3 +163,57 @@ def test_the_master_is_the_one_that_sentinel_names(server: RedisServer, tmp_path
         finally:
             state.close()
             process.terminate()
+
+
+@pytest.mark.peers
+def test_the_new_master_is_used_after_a_failover(tmp_path: Path) -> None:
+    """The master dies, Sentinel makes its replica the master, and what was kept is there."""
+    servers = []
+    for name in ("master", "replica"):
+        (tmp_path / name).mkdir()
+        servers.append(RedisServer(tmp_path / name, "--repl-diskless-sync-delay", "0"))
+    master, replica = servers
+    sentinel_port = free_port()
+    file = tmp_path / "sentinel.conf"
+    file.write_text(
+        f"port {sentinel_port}\nbind 127.0.0.1\ndir {tmp_path}\nsentinel monitor mail 127.0.0.1 {master.port} 1\n"
+        "sentinel down-after-milliseconds mail 500\nsentinel failover-timeout mail 5000\n"
+    )
+    said: list[str] = []
+    state = SharedState(f"sentinel://127.0.0.1:{sentinel_port}/mail/0", b"x", rest_s=0.1, say=said.append)
+    try:
+        for each in servers:
+            each.start()
+        replica.ask("REPLICAOF", "127.0.0.1", str(master.port))
+        until(lambda: info(replica)["master_link_status"] == "up", 20)
+        command = [need("redis-server"), str(file), "--sentinel"]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+            try:
+                until(lambda: is_up(state), 20)
+                until(lambda: is_done(lambda: state.keep("verified", "bob@example.net", "250", 600)), 20)
+                until(lambda: info(replica)["slave_repl_offset"] == info(master)["master_repl_offset"], 20)
+                until(lambda: replicas(sentinel_port) == 1, 20)
+                master.kill()
+                until(lambda: not is_up(state), 10)
+                until(lambda: is_up(state), 30, lambda: str(said))
+                assert info(replica)["role"] == "master"
+                kept: list[KeptText | None] = []
+                until(lambda: is_done(lambda: kept.append(state.text("verified", "bob@example.net"))), 10)
+                assert kept[0] is not None
+                assert kept[0].text == "250"
+            finally:
+                process.terminate()
+    finally:
+        state.close()
+        replica.stop()
+
+
+def info(server: RedisServer) -> dict[str, Any]:
+    with Redis(port=server.port) as client:
+        found: dict[str, Any] = client.info("replication")
+        return found
+
+
+def replicas(sentinel_port: int) -> int:
+    with Redis(port=sentinel_port, decode_responses=True) as client:
+        return int(client.sentinel_master("mail")["num-slaves"])
