@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Self
 
 from tests.instance import Instance, free_port
 from tests.tools import need
@@ -28,23 +29,38 @@ def listen_behind_haproxy(node: Instance) -> None:
 
 
 class HaProxy:
-    """`port` is its port 25; the others are those of the nodes as they are."""
+    """`port` is its port 25."""
 
-    def __init__(self, folder: Path, nodes: Sequence[Instance]) -> None:
-        self.port = free_port()
-        text = SHIPPED.read_text(encoding="utf-8")
+    def __init__(self, folder: Path, text: str, port: int) -> None:
         for name in ("user", "group"):
             text = text.replace(f"    {name} haproxy\n", "")
         text = text.replace("log /dev/log mail", "log stdout format raw local0")
-        for bound, port in ((25, self.port), (587, free_port()), (465, free_port())):
-            text = text.replace(f"bind :{bound}\n", f"bind 127.0.0.1:{port}\n")
+        self.port = port
+        self._file = folder / "haproxy.cfg"
+        self._file.write_text(text, encoding="utf-8")
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @classmethod
+    def before(cls, folder: Path, nodes: Sequence[Instance]) -> Self:
+        """Return one on free ports, before two servers on this machine; ports are those of the servers as they are."""
+        text, port = SHIPPED.read_text(encoding="utf-8"), free_port()
+        for bound, other in ((25, port), (587, free_port()), (465, free_port())):
+            text = text.replace(f"bind :{bound}\n", f"bind 127.0.0.1:{other}\n")
         ports = {25: PROXIED, 587: "submission", 465: "submissions"}
         for ip, node in zip(("10.0.0.11", "10.0.0.12"), nodes, strict=True):
             for number, name in ports.items():
                 text = re.sub(rf"{ip}:{number}$", f"127.0.0.1:{node.ports[name]}", text, flags=re.M)
-        self._file = folder / "haproxy.cfg"
-        self._file.write_text(text, encoding="utf-8")
-        self._process: subprocess.Popen[bytes] | None = None
+        return cls(folder, text, port)
+
+    @classmethod
+    def of_three(cls, folder: Path) -> Self:
+        """Return one with the addresses and ports of the file, and a third server."""
+        text = SHIPPED.read_text(encoding="utf-8")
+        text = re.sub(
+            r"^    server node2 10\.0\.0\.12(:\d+)$", r"\g<0>\n    server node3 10.0.0.13\1", text, flags=re.M
+        )
+        assert text.count("10.0.0.13:") == 3
+        return cls(folder, text, 25)
 
     def start(self) -> None:
         log = self._file.with_suffix(".log")

@@ -21,18 +21,19 @@ PATIENT_S = 10.0  # the deadline of a client that no busy machine makes impatien
 class RedisServer:
     """`program` may be Valkey, which takes the same options."""
 
-    def __init__(self, folder: Path, *options: str, program: str = "redis-server") -> None:
+    def __init__(self, folder: Path, *options: str, program: str = "redis-server", ip: str = "127.0.0.1") -> None:
         self._program = program
+        self._ip = ip
         self.port = free_port()
         self.tls_port = 0
         self.certificate = ""
-        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self.url = f"redis://{ip}:{self.port}/0"
         self._folder = folder
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        where = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._folder)]
+        where = ["--port", str(self.port), "--bind", self._ip, "--dir", str(self._folder)]
         command = [need(self._program), *where, "--save", "", "--appendonly", "no", *self._options]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         # A server waits 50 ms for it: on a machine that is busy with other tests it must not wait for its turn.
@@ -41,14 +42,14 @@ class RedisServer:
         until(self._answers, 10, lambda: "redis-server does not start")
 
     def _answers(self) -> bool:
-        with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1) as connection:
+        with suppress(OSError), socket.create_connection((self._ip, self.port), 1) as connection:
             connection.sendall(b"PING\r\n")
             return connection.recv(10)[:1] in {b"+", b"-"}
         return False
 
     def ask(self, *words: str, password: str = "") -> None:
         """Send one command to it."""
-        with Redis(port=self.port, password=password) as client:
+        with Redis(self._ip, self.port, password=password) as client:
             client.execute_command(*words)
 
     def stop(self) -> None:

@@ -25,7 +25,6 @@ from tests.waiting import until
 JOE, ANN = "joe@example.test", "ann@example.test"
 OWNER = "nobody"
 BACK_S = 5.0
-TOLERANCE_S = 2.0  # a question to Redis every 5 s, checks by HAProxy every 2 s, and a busy machine
 PLAY_S = 60.0
 
 
@@ -46,7 +45,7 @@ class Cluster:
                     ("remote", "dead_host_time"): "1s",
                 }
             )
-        self.haproxy = HaProxy(folder, self.nodes)
+        self.haproxy = HaProxy.before(folder, self.nodes)
 
     def logs(self) -> str:
         return "".join(node.log() for node in self.nodes)
@@ -96,12 +95,12 @@ def test_both_nodes_serve_with_the_address_of_the_client() -> None:
 
 @pytest.mark.peers
 def test_nothing_is_lost_while_its_neighbours_die_at_random() -> None:
-    """60 seconds of load, in which Redis and HAProxy are killed, Dovecot is stopped, and each comes back."""
+    """60 seconds of load: Redis, HAProxy and a server are killed, Dovecot is stopped, and each comes back."""
     with mail_store_server({JOE: 0, ANN: 0}, OWNER) as store, cluster(store) as site:
         load = Load(site.haproxy.port, JOE, 4)
         load.start()
         until(lambda: len(load.acknowledged) > 20, 60, site.logs)
-        end, slowest = time.monotonic() + PLAY_S, 0.0
+        end, slowest = time.monotonic() + PLAY_S, dict[str, float]()
         neighbours = neighbours_of(site, store)
         killed: list[str] = []
         while time.monotonic() < end:
@@ -113,15 +112,15 @@ def test_nothing_is_lost_while_its_neighbours_die_at_random() -> None:
             start()
             began, stored = time.monotonic(), mails_in(store)
             until(partial(is_back, stored), 30, lambda: f"{killed}: {site.logs()[-3000:]}")
-            slowest = max(slowest, time.monotonic() - began)
+            slowest[name] = max(slowest.get(name, 0.0), time.monotonic() - began)
         load.stop()
-        until(lambda: all(not queue(node) for node in site.nodes), 60, lambda: str([queue(n) for n in site.nodes]))
+        print(f"{len(load.acknowledged)} messages, killed {killed}, back after at most {slowest} s")
+        until(lambda: all(not queue(node) for node in site.nodes), 180, lambda: str([queue(n) for n in site.nodes]))
         arrived = subjects(store)
-        print(f"{len(load.acknowledged)} messages, killed {killed}, back after at most {slowest:.1f} s")
         assert load.acknowledged - arrived == set()
         assert "status=bounced" not in site.logs()
         assert re.findall(r"reject: .*: 5\d\d ", site.logs()) == []
-        assert slowest < BACK_S + TOLERANCE_S
+        assert {name: took_s for name, took_s in slowest.items() if took_s >= BACK_S} == {}
 
 
 def queue(node: Instance) -> list[str]:
@@ -134,11 +133,26 @@ Neighbour = tuple[Callable[[], None], Callable[[], None], Callable[[int], bool]]
 def neighbours_of(site: Cluster, store: MailStoreServer) -> dict[str, Neighbour]:
     """The ways to kill and to start each neighbour, and to see that its service is back, from the number of mails that
     were stored when it started."""
+    two = site.nodes[1]
     return {
         "redis": (site.redis.kill, site.redis.start, lambda _: all(shares(node) for node in site.nodes)),
         "dovecot": (store.stop, store.start, lambda stored: mails_in(store) > stored),
         "haproxy": (site.haproxy.kill, site.haproxy.start, lambda _: through(site, "back", to=ANN)),
+        "server": (partial(kill, two), two.start, lambda _: is_used(site, two)),
     }
+
+
+def kill(node: Instance) -> None:
+    assert node.process is not None
+    for pid in tree([node.process.pid]):
+        os.kill(pid, signal.SIGKILL)
+    node.process.wait(30)
+    node.process = None
+
+
+def is_used(site: Cluster, node: Instance) -> bool:
+    """Return True if HAProxy gives it a new client: those of the load stay at the other one."""
+    return through(site, "back", to=ANN) and ": client=" in node.log().rpartition("daemon started")[2]
 
 
 def mails_in(store: MailStoreServer) -> int:
@@ -160,9 +174,7 @@ def test_the_queue_of_a_node_that_dies_under_load_is_adopted() -> None:
         until(lambda: len(load.acknowledged) > 50, 60, site.logs)
         store.stop()
         until(lambda: len(queue(one)) > 100 and len(queue(two)) > 100, 60, site.logs)
-        assert one.process is not None
-        for pid in tree([one.process.pid]):
-            os.kill(pid, signal.SIGKILL)
+        kill(one)
         goal = len(load.acknowledged) + 200
         until(lambda: len(load.acknowledged) > goal, 60, site.logs)
         load.stop()
