@@ -14,7 +14,7 @@ from smtpd_classic.filters.archives import ArchiveReader, archive_reader
 from smtpd_classic.filters.matching import shown_text
 from smtpd_classic.message.encoded_words import text_in
 
-__all__ = ["AttachmentNames"]
+__all__ = ["AttachmentNames", "has_ending"]
 
 _LONGEST_HEADER = 64 * 1024
 _LONGEST_LINE = 64 * 1024
@@ -126,17 +126,26 @@ class AttachmentNames:
             self._mark = re.compile(rb"^--(?:" + b"|".join(marks) + rb")", re.MULTILINE)
 
     def _parameters(self, value: bytes) -> None:
-        found: dict[str, list[tuple[int, bool, bytes]]] = {}
-        for each in _PARAMETER.finditer(value):
-            text = _unquoted(each[4])
-            if each[1].lower() == b"boundary":
-                if text.rstrip() and len(self._boundaries) < _MOST_BOUNDARIES:
-                    self._boundaries.add(text.rstrip())
+        """Take the names and boundaries of a field. A parameter that stands twice has two values: readers differ in the
+        one that they take.
+        """
+        pieces: dict[bytes, list[tuple[int, bool, bytes]]] = {}
+        for each in _PARAMETER.finditer(b";" + value):
+            part = (int(each[2] or 0), bool(each[3]), _unquoted(each[4]))
+            if each[2] is None:
+                self._parameter(each[1].lower(), [part])
             else:
-                part = (int(each[2] or 0), bool(each[3]), text)
-                found.setdefault(each[1].lower().decode(), []).append(part)
-        for pieces in found.values():
-            self._add(_joined(sorted(pieces, key=lambda piece: piece[0])))
+                pieces.setdefault(each[1].lower(), []).append(part)
+        for key, parts in pieces.items():
+            self._parameter(key, sorted(parts, key=lambda part: part[0]))
+
+    def _parameter(self, key: bytes, parts: list[tuple[int, bool, bytes]]) -> None:
+        if key != b"boundary":
+            self._add(_joined(parts))
+            return
+        text = b"".join(each[2] for each in parts).rstrip()
+        if text and len(self._boundaries) < _MOST_BOUNDARIES:
+            self._boundaries.add(text)
 
     def _add(self, name: str) -> None:
         if len(name) > _LONGEST_NAME:
@@ -191,3 +200,8 @@ def _joined(pieces: list[tuple[int, bool, bytes]]) -> str:
         return text_in(octets, charset)
     except (ValueError, LookupError):
         return octets.decode("utf-8", "replace")
+
+
+def has_ending(name: str, endings: tuple[str, ...]) -> bool:
+    """Return True if a program may save the file with one of these endings: some cut the name at a NUL."""
+    return any(part.rstrip(" .'\"").endswith(endings) for part in name.casefold().split("\0"))

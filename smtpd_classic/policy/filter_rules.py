@@ -8,7 +8,7 @@ Rule 4: `accept` ends the list; lists and milters then cannot put the message in
 
 from collections.abc import Iterator
 
-from smtpd_classic.filters.attachments import AttachmentNames
+from smtpd_classic.filters.attachments import AttachmentNames, has_ending
 from smtpd_classic.filters.rules import ENVELOPE, MessageView, PreparedRule
 from smtpd_classic.message.headers import HeaderBlock
 from smtpd_classic.policy.content import ContentCheck, Disposition
@@ -213,7 +213,7 @@ class AttachmentsCheck(ContentCheck):
         names = self._attachments.finish() if self._attachments is not None else []
         options = self._transaction.rules.config.filter
         endings = options.block_attachments
-        self._found = next((each for each in names if each.casefold().rstrip(" .\0").endswith(endings)), "")
+        self._found = next((each for each in names if has_ending(each, endings)), "")
         if not self._found or _is_always_reached(self._transaction):
             return None
         if options.block_attachments_action == "refuse":

@@ -15,7 +15,7 @@ from smtpd_classic.config.check import check
 from smtpd_classic.config.kinds import RuleAction
 from smtpd_classic.config.schema import FilterRule
 from smtpd_classic.explanation import Question, filter_rules_of
-from smtpd_classic.filters.attachments import AttachmentNames
+from smtpd_classic.filters.attachments import AttachmentNames, has_ending
 from smtpd_classic.filters.matching import comparable, text_match
 from smtpd_classic.filters.rules import MessageView, prepared_rules
 from smtpd_classic.message.headers import HeaderBlock
@@ -102,6 +102,30 @@ def test_names_in_a_forwarded_message_are_found() -> None:
     files = AttachmentNames(b"Content-Type: multipart/mixed; boundary=b\n")
     files.take(b"--b\nContent-Type: message/rfc822\n\n" + inner + b"--b--\n")
     assert files.finish() == ["bad.exe"]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "names"),
+    [
+        ("attachment; filename=\"a.pdf\"; filename*=utf-8''b%2Eexe", ["a.pdf", "b.exe"]),
+        ("attachment; filename*=utf-8''b%2Eexe; filename=\"a.pdf\"", ["b.exe", "a.pdf"]),
+        ('attachment; filename*1="exe"; filename="a.pdf"; filename*0="b."', ["a.pdf", "b.exe"]),
+        ("filename=b.exe", ["b.exe"]),
+    ],
+)
+def test_each_value_of_a_parameter_is_a_name(parameters: str, names: list[str]) -> None:
+    assert AttachmentNames(f"Content-Disposition: {parameters}\n".encode()).finish() == names
+
+
+def test_a_boundary_in_pieces_is_found() -> None:
+    files = AttachmentNames(b"Content-Type: multipart/mixed; boundary*0=a; boundary*1=b\n")
+    files.take(b"--ab\nContent-Disposition: attachment; filename=b.exe\n\nx\n--ab--\n")
+    assert files.finish() == ["b.exe"]
+
+
+def test_an_ending_is_found_before_a_nul() -> None:
+    assert has_ending("setup.EXE\0.txt", (".exe",))
+    assert not has_ending("setup.exe.txt", (".exe",))
 
 
 SUSPICIOUS = "198.51.100.77"

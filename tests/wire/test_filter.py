@@ -260,7 +260,8 @@ def test_block_attachments(world: World) -> None:
     assert attachment(world, "setup.exe") == ("250 2.0.0", "")
     set_(world, "block_attachments", ".exe, .js")
     assert attachment(world, "Setup.EXE") == ("550 5.7.1", "")
-    assert attachment(world, "x.js") == ("550 5.7.1", "")
+    for name in ("x.js", "setup.exe.", "'setup.exe' ", 'a.txt"; filename="setup.exe"; filename="b.txt'):
+        assert attachment(world, name) == ("550 5.7.1", ""), name
     assert attachment(world, "exe.txt") == ("250 2.0.0", "")
 
 
