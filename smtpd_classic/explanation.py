@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from smtpd_classic.accounts import Accounts
 from smtpd_classic.config.schema import Config
@@ -19,7 +20,7 @@ from smtpd_classic.message.headers import HeaderBlock, end_of_header_block
 from smtpd_classic.policy import Client, ClientContext, Rules, Transaction
 from smtpd_classic.policy.authentication import lookups_of, spf_of, verdict_on
 from smtpd_classic.policy.explain import Explanation, Question, explain, likely_listener
-from smtpd_classic.policy.rules import not_verified
+from smtpd_classic.policy.rules import Verify, no_verifier
 from smtpd_classic.policy.transaction import AuthenticationVerdict
 from smtpd_classic.runtime import Runtime
 from smtpd_classic.services import Services
@@ -64,11 +65,12 @@ def filter_rules_of(config: Config, question: Question, content: bytes) -> tuple
 
 def _rules(config: Config, question: Question, listener: str, dns: Resolver | None) -> Rules:
     dns = dns or DnsResolver(config.server.name_servers)
-    verify: Callable[[str, str, str], str] = not_verified
+
+    verifier: Callable[..., Verify] = no_verifier
     if config.verifies_recipients:
         from smtpd_classic.client.verifier import verifications  # noqa: PLC0415 - not loaded without the option
 
-        verify = verifications(config, dns, lambda sentence: None)
+        verifier = partial(verifications, config, dns, lambda sentence: None)
     services = Services(
         config=config,
         accounts=Accounts(config),
@@ -78,7 +80,7 @@ def _rules(config: Config, question: Question, listener: str, dns: Resolver | No
         mail_store=MailStore(config.server.mail_folder, config.helo_name),
         log=Log("stderr"),
         clock=time.time,
-        verify=verify,
+        verifier=verifier,
     )
     found = likely_listener(config, login=bool(question.login))
     if listener:

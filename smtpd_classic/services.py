@@ -24,10 +24,10 @@ from smtpd_classic.policy import Client, Policy, PolicySources, Trust, rules_for
 from smtpd_classic.policy.greylist import greylist_folder
 from smtpd_classic.policy.hosts import HostPatterns
 from smtpd_classic.policy.networks import Networks
-from smtpd_classic.policy.rules import not_verified
+from smtpd_classic.policy.rules import Verify, no_verifier
 from smtpd_classic.runtime import Runtime
 from smtpd_classic.shared_state import SharedState
-from smtpd_classic.sharing import counters_for, shared_state_for
+from smtpd_classic.sharing import SharedVerifications, counters_for, shared_answers, shared_state_for
 from smtpd_classic.srs import Srs, srs_for, srs_secret
 from spool import Spool
 
@@ -87,7 +87,8 @@ class Services:
     mail_store: MailStore
     log: Log
     clock: Callable[[], float]
-    verify: Callable[[str, str, str], str] = not_verified
+    verifier: Callable[[SharedVerifications | None], Verify] = no_verifier
+    """Makes `sources.verify`, with the answers that all servers share."""
     helo_name: str = field(init=False)
     sources: PolicySources = field(init=False)
     counters: CounterStore = field(init=False)
@@ -124,7 +125,7 @@ class Services:
             counters=self.counters,
             greylist=counters_for(greylist_folder(self.config), shared, self.clock, kind="greylist"),
             secret=self._secret,
-            verify=self.verify,
+            verify=self.verifier(shared_answers(shared)),
             connections_of=self.runtime.counters.connections_of,
         )
         object.__setattr__(self, "helo_name", self.config.helo_name)

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from smtpd_classic.config.schema import Config
 from smtpd_classic.config.secret_file import SecretUnreadable, read_secret
@@ -16,7 +17,9 @@ from smtpd_classic.shared_state.secrets import SECRETS, SecretMismatch, compare_
 
 __all__ = [
     "NAME",
+    "SharedVerifications",
     "counters_for",
+    "shared_answers",
     "shared_secret_paths",
     "shared_state_for",
     "shared_state_problems",
@@ -24,6 +27,7 @@ __all__ = [
 ]
 
 _PATIENCE_S = 2.0
+_VERIFIED = "verified"
 NAME = "shared_state"  # in the states of the run folder
 
 
@@ -60,6 +64,29 @@ def shared_state_for(
         names=HostNames(patience_s=_PATIENCE_S if in_command else 0.0),
         deadline_s=_PATIENCE_S if in_command else DEADLINE_S,
     )
+
+
+class SharedVerifications:
+    """The answers about recipients that all servers of a shared state use. A failure is as if there were none."""
+
+    def __init__(self, shared: SharedState) -> None:
+        self._shared = shared
+
+    def find(self, name: str) -> tuple[str, float] | None:
+        """Return an answer and its age in seconds."""
+        with suppress(SharedStateDown):
+            found = self._shared.text(_VERIFIED, name)
+            return None if found is None else (found.text, found.age_s)
+        return None
+
+    def keep(self, name: str, answer: str, lifetime_s: float) -> None:
+        with suppress(SharedStateDown):
+            self._shared.keep(_VERIFIED, name, answer, lifetime_s)
+
+
+def shared_answers(shared: SharedState | None) -> SharedVerifications | None:
+    """Return the shared answers about recipients; None without a shared state."""
+    return None if shared is None else SharedVerifications(shared)
 
 
 def counters_for(

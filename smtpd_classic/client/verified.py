@@ -2,9 +2,9 @@
 
 import threading
 from enum import Enum
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
-__all__ = ["FairCache", "KnownFor", "Verification", "VerifiedRecipients"]
+__all__ = ["MOST_RECIPIENTS", "FairCache", "KnownFor", "SharedAnswers", "Verification", "VerifiedRecipients"]
 
 MOST_RECIPIENTS = 10_000
 _MOST_DOMAINS = 1000
@@ -28,6 +28,15 @@ class KnownFor(NamedTuple):
     known: float = 7 * 86_400.0
     fresh: float = 86_400.0
     unknown: float = 600.0
+
+
+class SharedAnswers(Protocol):
+    """Answers that several servers share. A failure is as if there were none."""
+
+    def find(self, name: str) -> tuple[str, float] | None:
+        """Return an answer and its age in seconds."""
+
+    def keep(self, name: str, answer: str, lifetime_s: float) -> None: ...
 
 
 class FairCache(Generic[V]):

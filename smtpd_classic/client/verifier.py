@@ -19,7 +19,7 @@ from smtpd_classic.client.network import Network, Target
 from smtpd_classic.client.not_ready import NotReady
 from smtpd_classic.client.relay import direct_hosts
 from smtpd_classic.client.separate_network import separate_network
-from smtpd_classic.client.verified import MOST_RECIPIENTS, KnownFor, Verification, VerifiedRecipients
+from smtpd_classic.client.verified import MOST_RECIPIENTS, KnownFor, SharedAnswers, Verification, VerifiedRecipients
 from smtpd_classic.client.wire import ConnectionLost
 from smtpd_classic.config.kinds import MailboxPlace
 from smtpd_classic.config.schema import Config, DirectDomain
@@ -29,6 +29,8 @@ from smtpd_classic.smtp.reply import Reply
 __all__ = ["AskedSection", "RecipientVerifier", "Verification", "direct_section", "mailbox_section", "verifications"]
 
 _RANDOM_S = 3600.0
+_KEPT = {Verification.KNOWN.value, Verification.UNKNOWN.value}
+_ACCEPTS_ALL = "accepts all"
 _RANDOM_SAID_S = 60.0  # strangers can invent domains: the log has no line for each
 _UNKNOWN_CODES = (550, 551, 553)
 _FULL = frozenset({"4.2.2", "5.2.2"})
@@ -63,15 +65,16 @@ class RecipientVerifier:
         server: InnerServer,
         complain: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
+        shared: SharedAnswers | None = None,
     ) -> None:
+        self._shared = shared
         self._name = section.name
         self._is_mail_store = section.domains > 0
         self._server = server
         self._complain = complain
         self._clock = clock
-        self._recipients = VerifiedRecipients(
-            _OF_MAILBOXES if self._is_mail_store else KnownFor(), MOST_RECIPIENTS * max(section.domains, 1)
-        )
+        self._lifetimes = _OF_MAILBOXES if self._is_mail_store else KnownFor()
+        self._recipients = VerifiedRecipients(self._lifetimes, MOST_RECIPIENTS * max(section.domains, 1))
         self._lock = threading.Lock()
         self._said = ""
         self._has_failed = False
@@ -82,6 +85,9 @@ class RecipientVerifier:
         now = self._clock()
         key = address.lower()
         known, is_fresh = self._recipients.find(key, now)
+        if not is_fresh and self._shared is not None:
+            self._take_over(self._shared, key, client, now)
+            known, is_fresh = self._recipients.find(key, now)
         if known is not None and is_fresh:
             return known
         if self._recipients.accepts_all(key.rpartition("@")[2], now):
@@ -89,9 +95,25 @@ class RecipientVerifier:
         result = self._ask(address, client)
         if result is Verification.UNKNOWN or (result is Verification.KNOWN and self._is_selective(key, client, now)):
             self._recipients.keep(key, result, client, now)
+            if self._shared is not None:
+                is_known = result is Verification.KNOWN
+                lifetime_s = self._lifetimes.known if is_known else self._lifetimes.unknown
+                self._shared.keep(f"{self._name} {key}", result.value, lifetime_s)
         elif known is not None and result is not Verification.FULL:
             return known
         return result
+
+    def _take_over(self, shared: SharedAnswers, address: str, client: str, now: float) -> None:
+        """Take over the answers of another server: about the address, else about its domain."""
+        found = shared.find(f"{self._name} {address}")
+        if found is not None and found[0] in _KEPT:
+            self._recipients.keep(address, Verification(found[0]), client, now - found[1])
+            return
+        domain = address.rpartition("@")[2]
+        state = shared.find(f"{self._name} @{domain}") if self._recipients.accepts_all(domain, now) is None else None
+        if state is not None:
+            until = now - state[1] + _RANDOM_S
+            self._recipients.keep_domain(domain, client, until, accepts_all=state[0] == _ACCEPTS_ALL)
 
     def _is_selective(self, address: str, client: str, now: float) -> bool:
         """Return False if the server accepts a random address at the same domain, which is asked once an hour."""
@@ -102,6 +124,8 @@ class RecipientVerifier:
             accepts_all = found is Verification.KNOWN
             if found in {Verification.KNOWN, Verification.UNKNOWN}:
                 self._recipients.keep_domain(domain, client, now + _RANDOM_S, accepts_all=accepts_all)
+                if self._shared is not None:
+                    self._shared.keep(f"{self._name} @{domain}", _ACCEPTS_ALL if accepts_all else "", _RANDOM_S)
         if accepts_all and now >= self._random_said_at + _RANDOM_SAID_S:
             self._random_said_at = now
             self._say(f"it accepts a random address at {domain}, so the recipients there are not verified")
@@ -146,16 +170,17 @@ class RecipientVerifier:
 
 
 def verifications(
-    config: Config, resolver: Resolver, complain: Callable[[str], None]
+    config: Config, resolver: Resolver, complain: Callable[[str], None], shared: SharedAnswers | None = None
 ) -> Callable[[str, str, str], str]:
     """Return a function that verifies an address at the servers of a direct domain, or of mailboxes, given the name of
-    the domain or the place of the mailboxes, and the client that asks."""
+    the domain or the place of the mailboxes, and the client that asks. `shared` has the answers that other servers
+    got."""
     network = separate_network(config, resolver)
     sections = [direct_section(config, each, network) for each in config.direct_domains if each.verify_recipients]
     if config.server.verify_recipients:
         sections += [mailbox_section(config, place) for place in config.mail_stores]
     servers = {each.targets: InnerServer(each.targets, network) for each in sections}
-    made = {each.name: RecipientVerifier(each, servers[each.targets], complain) for each in sections}
+    made = {each.name: RecipientVerifier(each, servers[each.targets], complain, shared=shared) for each in sections}
 
     def verify(name: str, address: str, client: str) -> str:
         return made[name].verify(address, client).value

@@ -199,7 +199,7 @@ class Server:
         "",
         "Shared state (Redis or Valkey)",
         "The Redis or Valkey server by which several servers share blocked clients, failed logins, sending limits, the "
-        "greylist and decisions by mail. It needs the Python package redis, and maxmemory-policy = noeviction. All "
+        "greylist, verified recipients and decisions by mail. It needs the Python package redis, and maxmemory-policy = noeviction. All "
         "servers need the same srs-secret and approval-secret beside this file. Blank: nothing is shared.",
     )
     shared_state_password_file: str = option(

@@ -5,6 +5,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 
 from smtpd_classic import atomic_file
 from smtpd_classic.accounts import Accounts
@@ -17,7 +18,7 @@ from smtpd_classic.durable import observe_syncs
 from smtpd_classic.filters.list_watch import ListWatch
 from smtpd_classic.mailstore.store import MailStore, MailStoreBroken
 from smtpd_classic.policy.greylist import greylist_folder
-from smtpd_classic.policy.rules import not_verified
+from smtpd_classic.policy.rules import Verify, no_verifier
 from smtpd_classic.reception.lmtp import reception_for
 from smtpd_classic.server.acceptor import Acceptor
 from smtpd_classic.server.context import ListenerContext
@@ -48,11 +49,11 @@ def services_for(setting: Generation) -> Services:
     def complain(part: str) -> Callable[[str], None]:
         return lambda sentence: log.warning(part, sentence)
 
-    verify: Callable[[str, str, str], str] = not_verified
+    verifier: Callable[..., Verify] = no_verifier
     if config.verifies_recipients:
         from smtpd_classic.client.verifier import verifications  # noqa: PLC0415 - not loaded without the option
 
-        verify = verifications(config, dns, complain("smtpd"))
+        verifier = partial(verifications, config, dns, complain("smtpd"))
     return Services(
         config=config,
         accounts=Accounts(config, complain("smtpd"), report=setting.runtime.dovecot.report),
@@ -62,7 +63,7 @@ def services_for(setting: Generation) -> Services:
         mail_store=MailStore(config.server.mail_folder, config.helo_name, complain("local")),
         log=log,
         clock=time.time,
-        verify=verify,
+        verifier=verifier,
     )
 
 

@@ -19,12 +19,18 @@ from smtpd_classic.policy.networks import Networks, plain_ip
 from smtpd_classic.policy.patterns import Patterns
 from smtpd_classic.policy.trust import Trust
 
-__all__ = ["PolicySources", "Rules", "not_counted", "not_verified", "rules_for"]
+__all__ = ["PolicySources", "Rules", "Verify", "no_verifier", "not_counted", "not_verified", "rules_for"]
+
+Verify = Callable[[str, str, str], str]
 
 
 def not_verified(direct: str, address: str, client: str) -> str:
     """Return blank: no domain verifies its recipients."""
     return ""
+
+
+def no_verifier(shared: object) -> Verify:
+    return not_verified
 
 
 def not_counted(ip: str) -> int:
@@ -47,7 +53,7 @@ class PolicySources(NamedTuple):
     greylist: CounterStore
     secret: Callable[[], bytes]
     milters: tuple[FilterClient, ...] = ()
-    verify: Callable[[str, str, str], str] = not_verified
+    verify: Verify = not_verified
     connections_of: Callable[[str], int] = not_counted
 
 

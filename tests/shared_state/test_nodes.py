@@ -19,6 +19,9 @@ import pytest
 
 from smtpd_classic.runtime import Runtime
 from smtpd_classic.runtime.control import reload
+from smtpd_classic.smtp.events import Event, RcptTo
+from smtpd_classic.smtp.reply import Reply
+from tests.client.fake_host import FakeHost, Talk, hosts
 from tests.instance import Instance
 from tests.shared_state.redis_server import RedisServer
 from tests.tools import need
@@ -250,6 +253,25 @@ def test_a_copy_for_the_archive_is_known_at_each_node(site: Site) -> None:
     for node in site.nodes:
         node.set("archive", "incoming", "")
         reload(Runtime(str(node.folder / "run")).status)
+
+
+def test_a_recipient_that_one_node_has_asked_for_is_known_to_the_other(site: Site) -> None:
+    def script(event: Event, talk: Talk) -> Reply | None:
+        return Reply(550, "5.1.1", "unknown") if isinstance(event, RcptTo) else None
+
+    with hosts(peer := FakeHost(script=script)):
+        options = {"hosts": f"{peer.ip}:{peer.port}", "open": "yes", "verify_recipients": "yes"}
+        for node in site.nodes:
+            node.set_all({("direct away.test", name): value for name, value in options.items()})
+            reload(Runtime(str(node.folder / "run")).status)
+        for node in site.nodes:
+            with closing(smtplib.SMTP("127.0.0.1", node.ports["smtp"], timeout=20)) as client:
+                client.ehlo()
+                client.mail("a@client.test")
+                assert client.rcpt("nobody@away.test")[0] == 550
+        assert sum(command.startswith("RCPT") for command in peer.commands) == 1
+        for node in site.nodes:
+            node.set("direct away.test", "verify_recipients", "no")
 
 
 def blocked(node: Instance, ip: str) -> bool:
