@@ -8,6 +8,7 @@ import contextlib
 import ctypes
 import errno
 import fcntl
+import functools
 import os
 import stat
 import time
@@ -116,6 +117,7 @@ def create_locked(path: str) -> int:
         close(descriptor)
 
 
+@functools.cache
 def _writer() -> Callable[[int], object]:
     """Return a function that makes the kernel start to write a file: sync_file_range(2), which Python lacks.
 
@@ -127,9 +129,6 @@ def _writer() -> Callable[[int], object]:
         return lambda descriptor: None
     call.argtypes = (ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint)
     return lambda descriptor: call(descriptor, 0, 0, _WRITE)
-
-
-_begin_to_write = _writer()
 
 
 def sync(descriptor: int) -> None:
@@ -146,7 +145,7 @@ def sync(descriptor: int) -> None:
         if len(_syncing) >= _CROWD:
             _crowd_until = now + _CROWD_S
         if now < _crowd_until:
-            _begin_to_write(descriptor)
+            _writer()(descriptor)
             time.sleep(_TOGETHER_S - time.monotonic() % _TOGETHER_S)
         began = time.monotonic()
         os.fsync(descriptor)

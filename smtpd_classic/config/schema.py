@@ -6,8 +6,9 @@ sections are listed in `SECTIONS`, in the order of the sample file, the manual a
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from smtpd_classic.config.frozen import frozen_dataclass
 from smtpd_classic.config.kinds import (
     ADDRESS,
     DOMAIN_NAME,
@@ -61,7 +62,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """All values of the file. A Config never changes; a reload makes another one (invariant 8).
 

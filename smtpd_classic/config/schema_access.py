@@ -1,8 +1,8 @@
 """The options of Access Control: who may connect, and how much one client may ask for."""
 
-from dataclasses import dataclass
 from datetime import timedelta
 
+from smtpd_classic.config.frozen import frozen_dataclass
 from smtpd_classic.config.kinds import (
     BOOLEAN,
     NETWORKS,
@@ -18,7 +18,7 @@ __all__ = ["Access"]
 _MINUTE = timedelta(minutes=1)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
     """The options of [access]."""
 

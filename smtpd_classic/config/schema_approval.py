@@ -1,15 +1,15 @@
 """The options of approval: managers decide about the mail of some senders."""
 
-from dataclasses import dataclass
 from datetime import timedelta
 
+from smtpd_classic.config.frozen import frozen_dataclass
 from smtpd_classic.config.kinds import BOOLEAN, MEMBERS, POSITIVE_DURATION, SENDER_PATTERNS, choice
 from smtpd_classic.config.option import option, required
 
 __all__ = ["Approval"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass(frozen=True, slots=True, kw_only=True)
 class Approval:
     """The options of [approval NAME]."""
 

@@ -1,14 +1,13 @@
 """The options of the archive: addresses that get a copy of mail."""
 
-from dataclasses import dataclass
-
+from smtpd_classic.config.frozen import frozen_dataclass
 from smtpd_classic.config.kinds import ARCHIVES
 from smtpd_classic.config.option import option
 
 __all__ = ["Archive"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass(frozen=True, slots=True, kw_only=True)
 class Archive:
     """The options of [archive]."""
 

@@ -1,15 +1,15 @@
 """The options of checking incoming mail: SPF, DKIM, DMARC, and the action that follows."""
 
-from dataclasses import dataclass
 from datetime import timedelta
 
+from smtpd_classic.config.frozen import frozen_dataclass
 from smtpd_classic.config.kinds import BOOLEAN, HOST_PATTERNS, POSITIVE_DURATION, choice
 from smtpd_classic.config.option import option
 
 __all__ = ["Authentication"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass(frozen=True, slots=True, kw_only=True)
 class Authentication:
     """The options of [authentication]."""
 

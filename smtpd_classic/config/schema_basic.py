@@ -1,8 +1,8 @@
 """The options of Basic Parameters: names, limits and the rules for senders."""
 
-from dataclasses import dataclass
 from datetime import timedelta
 
+from smtpd_classic.config.frozen import frozen_dataclass
 from smtpd_classic.config.kinds import (
     BOOLEAN,
     DURATION,
@@ -21,7 +21,7 @@ __all__ = ["Basic"]
 _MINUTE = timedelta(minutes=1)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass(frozen=True, slots=True, kw_only=True)
 class Basic:
     """The options of [basic]."""
 

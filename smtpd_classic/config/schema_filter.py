@@ -1,8 +1,8 @@
 """The options of the SMTP Filter: checks of clients and senders that only a mail server can make."""
 
-from dataclasses import dataclass
 from datetime import timedelta
 
+from smtpd_classic.config.frozen import frozen_dataclass
 from smtpd_classic.config.kinds import (
     ALLOWLISTS,
     BLOCKLISTS,
@@ -19,7 +19,7 @@ from smtpd_classic.config.option import option
 __all__ = ["Filter"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
     """The options of [filter]."""
 

@@ -1,14 +1,13 @@
 """The options of filter rules: a field, a text, and the action for messages that match."""
 
-from dataclasses import dataclass
-
+from smtpd_classic.config.frozen import frozen_dataclass
 from smtpd_classic.config.kinds import RULE_ACTION, RULE_FIELD, TEXT, RuleAction, choice
 from smtpd_classic.config.option import option, required
 
 __all__ = ["FilterRule"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass(frozen=True, slots=True, kw_only=True)
 class FilterRule:
     """The options of [filter-rule NAME]."""
 

@@ -1,14 +1,13 @@
 """The options of groups: addresses that stand for their members."""
 
-from dataclasses import dataclass
-
+from smtpd_classic.config.frozen import frozen_dataclass
 from smtpd_classic.config.kinds import ADDRESS, MEMBERS, POSTERS, TEXT, choice
 from smtpd_classic.config.option import option, required
 
 __all__ = ["Group"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
     """The options of [group ADDRESS]."""
 

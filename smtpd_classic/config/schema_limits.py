@@ -1,8 +1,8 @@
 """The options of sending limits, for all accounts and for one."""
 
-from dataclasses import dataclass
 from datetime import timedelta
 
+from smtpd_classic.config.frozen import frozen_dataclass
 from smtpd_classic.config.kinds import POSITIVE_DURATION, choice, number, optional_number
 from smtpd_classic.config.option import option
 
@@ -11,7 +11,7 @@ __all__ = ["AccountLimits", "Limits"]
 _MOST = 10_000_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """The options of [limits]."""
 
@@ -75,7 +75,7 @@ class Limits:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass(frozen=True, slots=True, kw_only=True)
 class AccountLimits:
     """The options of [account-limits ADDRESS]."""
 

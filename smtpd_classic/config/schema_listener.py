@@ -1,14 +1,15 @@
 """The options of a listener: its place, its TLS and login, and its clients."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from smtpd_classic.config.frozen import frozen_dataclass
 from smtpd_classic.config.kinds import IP_ADDRESSES, NETWORKS, OPTIONAL_PATH, PORT, Network, choice
 from smtpd_classic.config.option import option, required
 
 __all__ = ["Listener"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass(frozen=True, slots=True, kw_only=True)
 class Listener:
     """The options of [listener NAME]."""
 

@@ -1,15 +1,15 @@
 """The options of milters: programs that check or change messages while they are received."""
 
-from dataclasses import dataclass
 from datetime import timedelta
 
+from smtpd_classic.config.frozen import frozen_dataclass
 from smtpd_classic.config.kinds import FIELD_NAME, NEIGHBOUR, POSITIVE_DURATION, SIZE, choice, number
 from smtpd_classic.config.option import option, required
 
 __all__ = ["Milter", "Milters"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass(frozen=True, slots=True, kw_only=True)
 class Milters:
     """The options of [milter]."""
 
@@ -29,7 +29,7 @@ class Milters:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass(frozen=True, slots=True, kw_only=True)
 class Milter:
     """The options of [milter NAME]."""
 

@@ -1,8 +1,8 @@
 """The options of outgoing mail: remote delivery, domains that may be relayed, direct delivery, header replacement."""
 
-from dataclasses import dataclass
 from datetime import timedelta
 
+from smtpd_classic.config.frozen import frozen_dataclass
 from smtpd_classic.config.kinds import (
     ADDRESSES,
     BOOLEAN,
@@ -32,7 +32,7 @@ __all__ = ["Direct", "DirectDomain", "OpenRelay", "Remote", "Replacement", "Trus
 _MINUTE = timedelta(minutes=1)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass(frozen=True, slots=True, kw_only=True)
 class Remote:
     """The options of [remote]."""
 
@@ -179,7 +179,7 @@ class Remote:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass(frozen=True, slots=True, kw_only=True)
 class OpenRelay:
     """The options of [open-relay]."""
 
@@ -192,7 +192,7 @@ class OpenRelay:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass(frozen=True, slots=True, kw_only=True)
 class Trusted:
     """The options of [trusted]."""
 
@@ -205,7 +205,7 @@ class Trusted:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass(frozen=True, slots=True, kw_only=True)
 class Direct:
     """The options of [direct]."""
 
@@ -217,7 +217,7 @@ class Direct:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass(frozen=True, slots=True, kw_only=True)
 class DirectDomain:
     """The options of [direct DOMAIN]."""
 
@@ -259,7 +259,7 @@ class DirectDomain:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass(frozen=True, slots=True, kw_only=True)
 class Replacement:
     """The options of [replace ADDRESS]."""
 

@@ -1,8 +1,8 @@
 """The options of the server itself: its folders and files, and its local domains."""
 
-from dataclasses import dataclass
 from datetime import timedelta
 
+from smtpd_classic.config.frozen import frozen_dataclass
 from smtpd_classic.config.kinds import (
     ARCHIVES,
     BOOLEAN,
@@ -31,7 +31,7 @@ from smtpd_classic.config.option import option, required
 __all__ = ["Domain", "Server"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
     """The options of [server]."""
 
@@ -225,7 +225,7 @@ class Server:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass(frozen=True, slots=True, kw_only=True)
 class Domain:
     """The options of [domain NAME]."""
 

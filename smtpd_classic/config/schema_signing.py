@@ -1,14 +1,13 @@
 """The options of signing, and of the reports that the printed DNS records ask for."""
 
-from dataclasses import dataclass
-
+from smtpd_classic.config.frozen import frozen_dataclass
 from smtpd_classic.config.kinds import BOOLEAN, NETWORKS, SENDER_ADDRESS, Network
 from smtpd_classic.config.option import option
 
 __all__ = ["Signing"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass(frozen=True, slots=True, kw_only=True)
 class Signing:
     """The options of [signing]."""
 

@@ -6,7 +6,6 @@ folder is missing because the daemon is down, and nothing that a session calls r
 
 import hmac
 import os
-import secrets
 
 from smtpd_classic.config.schema import Access
 from smtpd_classic.runtime.blocks import Block, Blocks
@@ -42,7 +41,7 @@ class Runtime:
 
     def __init__(self, folder: str, access: Access | None = None, key: bytes = b"") -> None:
         self.folder = folder
-        self._key = key or secrets.token_bytes(32)
+        self._key = key or os.urandom(32)
         self.blocks = Blocks(os.path.join(folder, "blocked"))
         self.failures = Failures(os.path.join(folder, "failures"), self.blocks, _rule(access), self._key)
         self.counters = Counters(os.path.join(folder, "counters"))

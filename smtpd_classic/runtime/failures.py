@@ -17,13 +17,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
+from typing import TYPE_CHECKING
 
 from filelock import lock_descriptor, unlock_descriptor
 
 from smtpd_classic.runtime.blocks import Blocks
 from smtpd_classic.runtime.clients import client_key
-from smtpd_classic.runtime.shared_failures import SharedFailure, welcome_everywhere
-from smtpd_classic.shared_state import SharedState, SharedStateDown
+
+if TYPE_CHECKING:  # loaded when several servers share their state
+    from smtpd_classic.runtime.shared_failures import SharedFailure
+    from smtpd_classic.shared_state import SharedState
 
 __all__ = ["BlockRule", "Failures"]
 
@@ -66,7 +69,7 @@ class Failures:
         self._welcome: dict[bytes, float] = {}
         self._shared: SharedState | None = None
 
-    def share(self, shared: SharedState) -> None:
+    def share(self, shared: "SharedState") -> None:
         """Count failures for all servers together from now on."""
         self._shared = shared
         self._key = shared.secret  # the same password has the same hash on all of them
@@ -96,6 +99,8 @@ class Failures:
                 return
             self._append(_RECORD.pack(now, who, _WELCOME), now)
         if self._shared is not None:
+            from smtpd_classic.runtime.shared_failures import welcome_everywhere  # noqa: PLC0415
+
             with suppress(ValueError):
                 welcome_everywhere(self._shared, client_key(ip))
 
@@ -133,6 +138,9 @@ class Failures:
         """Return the failures of a client at all servers; the own ones while the shared state is down, which then gets
         to know this failure later.
         """
+        from smtpd_classic.runtime.shared_failures import SharedFailure  # noqa: PLC0415
+        from smtpd_classic.shared_state import SharedStateDown  # noqa: PLC0415
+
         assert self._shared is not None
         failure = SharedFailure(self._shared, client_key(ip), what, self._rule.window, self._rule.max_failures)
         try:
@@ -141,7 +149,7 @@ class Failures:
             self._shared.owe(partial(self._add_later, failure, ip, name))
             return own
 
-    def _add_later(self, failure: SharedFailure, ip: str, name: str) -> None:
+    def _add_later(self, failure: "SharedFailure", ip: str, name: str) -> None:
         count = failure.add()
         if count >= self._rule.max_failures:
             with suppress(OSError):

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -88,7 +89,8 @@ def _cpu(terminal: Terminal) -> float:
     """Return the milliseconds of processor time of the program, from its nanoseconds in proc(5)."""
     total = 0
     for task in Path(f"/proc/{terminal.child.pid}/task").iterdir():
-        total += int((task / "schedstat").read_text(encoding="ascii").split()[0])
+        with suppress(FileNotFoundError):  # the thread has just ended
+            total += int((task / "schedstat").read_text(encoding="ascii").split()[0])
     return total / 1e6
 
 

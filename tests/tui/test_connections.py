@@ -113,4 +113,4 @@ def test_a_message_that_is_being_received_is_no_delivery(path: Path) -> None:
     spool = Spool(str(path.parent / "spool"))
     with spool.draft("6603A1B2C3D4E5F60789") as draft:
         draft.write(b"Subject: half")
-        assert RunningDeliveries(spool).now() == []
+        assert RunningDeliveries(spool.path).now() == []

@@ -129,7 +129,9 @@ def test_a_file_is_read_again_only_when_it_is_another_one(tmp_path: Path) -> Non
 def test_modules_are_loaded_only_when_they_are_used() -> None:
     program = """
 import os, sys, tui.app
-print([name for name in ("asyncio.events", "filelock._core", "lzma", "random._sha512") if name in sys.modules])
+late = "_ctypes asyncio.events email filelock._core lzma random smtpd_classic.shared_state spool.entry ssl"
+late += " urwid.ansi_parser"
+print([name for name in late.split() if name in sys.modules])
 import asyncio.events, tempfile
 print(asyncio.run is asyncio.runners.run)
 from spool.claim import lock_descriptor
@@ -152,6 +154,36 @@ for each in pkgutil.iter_modules(tui.config.__path__, "tui.config."):
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_name_of_a_deferred_module_serves_as_the_class_itself() -> None:
+    program = """
+import sys, tui, urwid
+stand_in = urwid.TreeNode
+print(sys.modules["urwid.widget.treetools"].__spec__.loader)
+class Node(urwid.TreeNode):
+    pass
+from urwid.widget.treetools import TreeNode
+print(Node.__mro__[1] is TreeNode, issubclass(Node, stand_in), isinstance(Node("value"), stand_in))
+print(stand_in("value").get_value(), stand_in.get_depth is TreeNode.get_depth)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "None\nTrue True True\nvalue True\n"
+
+
+def test_a_start_compiles_few_functions() -> None:
+    """Each class of `dataclasses` compiles six functions at each start; those of the configuration do not."""
+    program = """
+import sys
+compiled = []
+sys.addaudithook(lambda event, arguments: event == "compile" and compiled.append(1))
+import tui, urwid
+before = len(compiled)
+import tui.app
+print(len(compiled) - before)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 100
 
 
 def test_the_first_screen_is_drawn_before_any_work_beside_it(path: Path) -> None:

@@ -15,7 +15,7 @@ from smtpd_classic.runtime.status import own_status
 from tests.tui.program import CONFIG, NOW, Tui, made
 from tui.shell.header import daemon_words
 from tui.shell.health import attention
-from tui.status.findings import days_left
+from tui.status.survey import days_left
 from tui.widgets.graph import Bars, bars
 
 

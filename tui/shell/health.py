@@ -14,7 +14,8 @@ from smtpd_classic.log_source import FileLog, LogSource, NoLog, log_source
 from smtpd_classic.runtime.hosts import HOSTS_FILE, HostMark
 from tui.shell.context import AppContext
 from tui.shell.remembered import Signature, is_settled, signature
-from tui.status.findings import SOON_DAYS, StatusFindings, look
+from tui.status.findings import SOON_DAYS, StatusFindings
+from tui.status.survey import look
 from tui.status.troubled_filters import troubled_filters
 from tui.widgets.text import count_short
 

@@ -58,9 +58,9 @@ def _address(text: str) -> str:
 class RunningDeliveries:
     """The messages that are being delivered now. The names in the queue are read again only when the queue changes."""
 
-    def __init__(self, spool: Spool) -> None:
-        self.folder = spool.path
-        self._spool = spool
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+        self._spool = Spool(folder)
         self._seen: Signature = ()
         self._ids: dict[int, str] = {}
 

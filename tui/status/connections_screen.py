@@ -5,7 +5,6 @@ from functools import partial
 from typing import NamedTuple
 
 from smtpd_classic.runtime import DaemonStatus
-from spool import Spool
 from spool.rows import QueueRow
 from tui.log.actions import block
 from tui.shell.context import AppContext
@@ -43,7 +42,7 @@ class ConnectionsScreen(BaseScreen):
         self._context = context
         self._rows: list[ConnectionRow] = []
         self._first_seen: dict[ConnectionRow, float] = {}
-        self._deliveries = RunningDeliveries(Spool(context.spool_folder))
+        self._deliveries = RunningDeliveries(context.spool_folder)
         self._looking = False
         self._next_look = 0.0
         self._table = Table(_COLUMNS, lambda _: self._lines(), _NONE)
@@ -66,7 +65,7 @@ class ConnectionsScreen(BaseScreen):
         self._looking = True
         status, folder = self._context.daemon_status(), self._context.spool_folder
         if self._deliveries.folder != folder:
-            self._deliveries = RunningDeliveries(Spool(folder))
+            self._deliveries = RunningDeliveries(folder)
         work = partial(_look, status, self._deliveries)
         self._context.run(work, partial(self._looked, time.monotonic()), self._failed)
 

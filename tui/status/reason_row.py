@@ -6,7 +6,7 @@ import urwid
 
 from tui.config.run_test import test_domain
 from tui.shell.context import AppContext
-from tui.status.reasons import WaitReason
+from tui.status.findings import WaitReason
 from tui.widgets.buttons import button
 from tui.widgets.flow import Flow
 from tui.widgets.text import count, day_and_clock

@@ -2,27 +2,16 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 from smtpd_classic.runtime.hosts import HostMark
 from spool.rows import HELD, QueueRow
+from tui.status.findings import WaitReason
 from tui.widgets.text import clean, first_line
 
-__all__ = ["WaitReason", "wait_reasons"]
+__all__ = ["wait_reasons"]
 
 _ADDRESS = re.compile(r"<[^<>\s]*>")
 _IP = re.compile(r"\[[^\]]*\]")
-
-
-class WaitReason(NamedTuple):
-    """The messages that wait for one next hop for one reason. `since` is 0 if it is not known; `domain` has one of
-    them."""
-
-    next_hop: str
-    reason: str
-    messages: int
-    since: float
-    domain: str
 
 
 def wait_reasons(rows: Iterable[QueueRow], marks: Sequence[HostMark]) -> tuple[WaitReason, ...]:

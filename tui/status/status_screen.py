@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import urwid
 
 from smtpd_classic.runtime import DaemonStatus, Runtime
-from spool import Spool
 from tui.config.reload import ReloadAnswer, ReloadOutcome, reload
 from tui.config.start import start_server
 from tui.shell.context import AppContext
@@ -16,10 +15,9 @@ from tui.shell.header import daemon_words
 from tui.shell.help_pane import PAGE_KEYS
 from tui.shell.screen import BaseScreen, Help
 from tui.status.connections import RunningDeliveries, connected_clients
-from tui.status.findings import SOON_DAYS
+from tui.status.findings import SOON_DAYS, WaitReason
 from tui.status.places import places_of
 from tui.status.reason_row import reason_row
-from tui.status.reasons import WaitReason
 from tui.status.troubled_filters import troubled_filters
 from tui.widgets.buttons import ButtonRow
 from tui.widgets.flow import Flow
@@ -202,7 +200,7 @@ class StatusScreen(BaseScreen):
         yield from _some("Clients", words, len(clients))
         folder = self._context.spool_folder
         if self._deliveries is None or self._deliveries.folder != folder:
-            self._deliveries = RunningDeliveries(Spool(folder))
+            self._deliveries = RunningDeliveries(folder)
         deliveries = self._deliveries.now()
         words = [clean(f"{row.sender or '<>'} → {row.recipients[0]}", 100) for row in deliveries if row.recipients]
         yield from _some("Delivering", words[:_SHOWN_AT_ONCE], len(deliveries))
