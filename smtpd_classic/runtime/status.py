@@ -78,6 +78,14 @@ class StatusFile:
         except (OSError, ValueError, TypeError, KeyError):
             return None
 
+    def is_hidden(self) -> bool:
+        """Return True if this user may not read the file: then it is not known whether the daemon is up."""
+        try:
+            with open(self.path, "rb"):
+                return False
+        except OSError as problem:
+            return isinstance(problem, PermissionError)
+
     def running(self) -> DaemonStatus | None:
         """The status of the daemon if it is up."""
         status = self.read()

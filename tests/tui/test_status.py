@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -70,6 +72,49 @@ def test_a_daemon_that_died_is_down(path: Path, runtime: Runtime) -> None:
     tui = Tui(path)
     assert "daemon is down" in tui.look()[0]
     assert "Not running; settings" in tui.text
+
+
+def buttons(tui: Tui) -> list[str]:
+    """The labels in the line of buttons."""
+    line = next(line for line in tui.text.splitlines() if "[Refresh]" in line)
+    return re.findall(r"\[([^]]+)\]", line)
+
+
+def test_the_buttons_fit_the_state_of_the_server(path: Path, runtime: Runtime) -> None:
+    status = replace(own_status(str(path), "", "0"), state="running")
+    runtime.status.write(replace(status, born=1))
+    tui = Tui(path).go("Status")
+    assert buttons(tui) == ["Refresh", "Start", "Test message"]
+    tui.to("Start")
+    runtime.status.write(status)
+    tui.shell.tick()
+    assert buttons(tui) == ["Refresh", "Reload", "Test message"]
+    assert getattr(tui.leaf(), "text", "") == "[Reload]"
+    Path(runtime.status.path).unlink()
+    tui.to("Test message").shell.tick()
+    assert buttons(tui) == ["Refresh", "Start", "Test message"]
+    assert getattr(tui.leaf(), "text", "") == "[Test message]"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
+def test_a_state_that_may_not_be_read_is_not_called_down() -> None:
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        folder.chmod(0o755)
+        path = made(folder)
+        path.chmod(0o644)
+        (folder / "run").mkdir(mode=0o755)
+        status = replace(own_status(str(path), "", "0"), state="running")
+        Runtime(str(folder / "run")).status.write(status)
+        (folder / "run" / "status.json").chmod(0o600)
+        os.seteuid(65534)
+        try:
+            tui = Tui(path)
+        finally:
+            os.seteuid(0)
+        assert "state of the daemon unknown" in tui.text
+        assert "Unknown: you may not read" in tui.text
+        assert buttons(tui) == ["Refresh", "Test message"]
 
 
 def test_what_needs_attention_is_said_in_words(path: Path, runtime: Runtime) -> None:

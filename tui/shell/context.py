@@ -158,6 +158,10 @@ class AppContext:
         status = self.runtime.status
         return self._status.get(status.path, status.read)
 
+    def daemon_is_hidden(self) -> bool:
+        """Return True if this user may not read the state of the daemon: it may run, or not."""
+        return self.daemon_status() is None and self.runtime.status.is_hidden()
+
     def failing_hosts(self) -> list[HostMark]:
         """Return the next hops that back off now."""
         path, now = os.path.join(self.run_folder, HOSTS_FILE), self.clock()

@@ -13,8 +13,10 @@ from tui.widgets.text import clean, span
 __all__ = ["Header", "daemon_words"]
 
 
-def daemon_words(status: DaemonStatus | None, now: float) -> tuple[str, bool]:
-    """Return words about the daemon, and whether it is well."""
+def daemon_words(status: DaemonStatus | None, now: float, *, hidden: bool = False) -> tuple[str, bool]:
+    """Return words about the daemon, and whether it is well. `hidden`: this user may not read its state."""
+    if hidden:
+        return "state of the daemon unknown", False
     if status is None or not status.alive:
         return "daemon is down", False
     if status.state != "running":
@@ -35,7 +37,7 @@ class Header(urwid.WidgetWrap[urwid.Pile]):
     def show(self, context: AppContext, title: str, status: DaemonStatus | None, *, marked: bool) -> None:
         host = _host(context)
         self._left.set_text(f" smtpd-classic › {title}{' *' if marked else ''}{f' · {host}' if host else ''}")
-        words, well = daemon_words(status, context.clock())
+        words, well = daemon_words(status, context.clock(), hidden=status is None and context.daemon_is_hidden())
         right: list[Any] = [("title good" if well else "title bad", words), " "]
         if context.source.read_only:
             right = [("title bad", "read-only"), " · ", *right]

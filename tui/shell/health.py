@@ -97,7 +97,9 @@ def attention(context: AppContext) -> dict[str, str]:
     """Return a sentence for each screen that needs a look, by its title."""
     found: dict[str, str] = {}
     status = context.daemon_status()
-    if status is None or not status.alive:
+    if status is None and context.daemon_is_hidden():
+        found["Status"] = "You may not read the state of the server."
+    elif status is None or not status.alive:
         found["Status"] = "The server does not run."
     elif status.error:
         found["Status"] = "The last reload was refused."

@@ -12,12 +12,12 @@ from tui.config.reload import ReloadAnswer, ReloadOutcome, reload
 from tui.config.start import start_server
 from tui.shell.context import AppContext
 from tui.shell.header import daemon_words
-from tui.shell.help_pane import PAGE_KEYS
 from tui.shell.screen import BaseScreen, Help
 from tui.status.connections import RunningDeliveries, connected_clients
 from tui.status.findings import SOON_DAYS, WaitReason
 from tui.status.places import places_of
 from tui.status.reason_row import reason_row
+from tui.status.status_frame import StatusFrame
 from tui.status.troubled_filters import troubled_filters
 from tui.widgets.buttons import ButtonRow
 from tui.widgets.flow import Flow
@@ -32,6 +32,7 @@ _GRAPHS = (
     ("Deferred", "deferred", "graph deferred"),
     ("Rejected", "rejected", "graph rejected"),
 )
+_BUTTONS = {"Refresh": "refresh", "Reload": "reload", "Start": "start", "Test message": "trial"}
 _HOSTS = 5
 _REASONS = 5
 _SHOWN_AT_ONCE = 4  # connections and deliveries in a line; the screen Connections has all
@@ -74,19 +75,12 @@ class StatusScreen(BaseScreen):
         self._deliveries: RunningDeliveries | None = None
         self._bars = [Bars(label, look) for label, _, look in _GRAPHS]
         self._lines: urwid.SimpleFocusListWalker[Flow] = urwid.SimpleFocusListWalker([])
-        buttons = ButtonRow(
-            [
-                ("Refresh", partial(self.do, "refresh")),
-                ("Reload", partial(self.do, "reload")),
-                ("Test message", partial(self.do, "trial")),
-                ("Start", partial(self.do, "start")),
-            ]
-        )
+        self._buttons = ButtonRow([(label, partial(self.do, command)) for label, command in _BUTTONS.items()])
         body = urwid.ScrollBar(
             urwid.ListBox(self._lines, select_navigation=True), thumb_attr="rule", delegate_selectable=True
         )
-        frame: urwid.Frame[Any, Any, Any] = urwid.Frame(body, footer=buttons, select_navigation=True)
-        self._widget = _Sized(frame, self._arrange)
+        frame: urwid.Frame[Any, Any, Any] = urwid.Frame(body, footer=self._buttons, select_navigation=True)
+        self._widget = StatusFrame(frame, self._arrange)
         self._rows = 0
 
     @property
@@ -132,6 +126,7 @@ class StatusScreen(BaseScreen):
         """Show the state as it is now. A line that says the same stays the same widget, and keeps the focus."""
         runtime = self._context.runtime
         self._show_bars(runtime)
+        self._show_buttons()
         lines = list(self._all_lines(runtime))
         if lines == self._shown:
             return
@@ -144,6 +139,14 @@ class StatusScreen(BaseScreen):
         self._lines.set_focus(min(focus, len(self._lines) - 1))
 
     tick = show
+
+    def _show_buttons(self) -> None:
+        """Show the buttons that can do something: a server that runs is not started, one that is down not reloaded."""
+        status = self._context.daemon_status()
+        running = status is not None and status.alive
+        hidden = self._context.daemon_is_hidden()
+        useless = {"Reload", "Start"} if hidden else {"Start"} if running else {"Reload"}
+        self._buttons.show([label for label in _BUTTONS if label not in useless])
 
     def _made(self, line: Line) -> Flow:
         if isinstance(line, LabelledText):
@@ -208,6 +211,10 @@ class StatusScreen(BaseScreen):
     def _daemon(self, status: DaemonStatus | None) -> Iterator[Line]:
         now = self._context.clock()
         words, well = daemon_words(status, now)
+        if status is None and self._context.daemon_is_hidden():
+            path = clean(self._context.runtime.status.path, 200)
+            yield LabelledText("Server", f"Unknown: you may not read {path}; start this program as root", "warn")
+            return
         if status is None:
             yield LabelledText("Server", "Not running; settings can still be changed", "bad")
             return
@@ -265,26 +272,6 @@ class StatusScreen(BaseScreen):
             yield LabelledText("Check", f"{line}{clean(problem.text, 400)}", "bad" if problem.is_error else "warn")
         for number, trouble in enumerate(self._context.findings.troubles):
             yield LabelledText("" if number else "Last errors", trouble, "warn", wrap=urwid.WrapMode.ELLIPSIS)
-
-
-class _Sized(urwid.WidgetWrap[urwid.Frame[Any, Any, Any]]):
-    """A wrapper that passes the height of the screen to `sized` at each rendering."""
-
-    def __init__(self, frame: urwid.Frame[Any, Any, Any], sized: Any) -> None:
-        self._sized = sized
-        super().__init__(frame)
-
-    def render(self, size: Any, focus: bool = False) -> urwid.Canvas:
-        self._sized(size[1])
-        return self._w.render(size, focus)
-
-    def keypress(self, size: Any, key: str) -> str | None:
-        """Scroll from the buttons, too."""
-        unhandled: str | None = self._w.keypress(size, key)
-        if unhandled in PAGE_KEYS | {"up"} and self._w.focus_position == "footer":
-            self._w.focus_position = "body"
-            unhandled = None if unhandled == "up" else self._w.keypress(size, unhandled)
-        return unhandled
 
 
 def _some(label: str, words: list[str], number: int) -> Iterator[Line]:

@@ -47,12 +47,24 @@ class ButtonRow(urwid.WidgetWrap[urwid.Pile]):
     """Buttons side by side, in as many lines as the width requires."""
 
     def __init__(self, buttons: Sequence[tuple[str, Pressed]], focus: int = 0) -> None:
-        self._buttons = [button(label, pressed) for label, pressed in buttons]
+        self._all = {label: button(label, pressed) for label, pressed in buttons}
+        self._buttons = list(self._all.values())
         self._lines: list[urwid.Columns] = []
         self._width = -1
         super().__init__(urwid.Pile([], select_navigation=True))
         self._arrange(80)
         self.focus_on(focus)
+
+    def show(self, labels: Sequence[str]) -> None:
+        """Show these buttons alone. The focus stays on its button, or goes to the one in its place."""
+        shown = [self._all[label] for label in labels]
+        if shown == self._buttons:
+            return
+        index = self._focused()
+        focused, self._buttons = self._buttons[index], shown
+        width, self._width = self._width, -1
+        self._arrange(width)
+        self.focus_on(shown.index(focused) if focused in shown else min(index, len(shown) - 1))
 
     def focus_on(self, index: int) -> None:
         """Move the focus to the button with this index; do nothing if there is none."""
