@@ -16,7 +16,8 @@ _NEVER = "!aNULL:!eNULL:!PSK:!SRP:!AESCCM:!ARIA:!CAMELLIA"
 # OpenSSL signs the handshake of TLS 1.0 and 1.1 (with SHA-1) at security level 0 only.
 _OLD = f"{_WITH_CBC}:DHE+AES:kRSA+AESGCM:kRSA+AES:@SECLEVEL=0"
 _CIPHERS = {"modern": _MODERN, DEFAULT_SUITES: _INTERMEDIATE, _OPPORTUNISTIC: _WITH_CBC, "old": _OLD}
-_GROUPS = "X25519:P-256:P-384"
+# OpenSSL 3.5 has the hybrid with ML-KEM, which holds against quantum computers.
+_GROUPS = f"{'X25519MLKEM768:' if ssl.OPENSSL_VERSION_INFO >= (3, 5) else ''}X25519:P-256:P-384"
 # RFC 7919 A.1: ffdhe2048.
 _DH_PARAMETERS = b"""\
 -----BEGIN DH PARAMETERS-----

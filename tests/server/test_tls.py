@@ -18,6 +18,7 @@ from smtpd_classic.server.certificate import expiry
 from smtpd_classic.server.suites import suites_of
 from smtpd_classic.server.tls import Certificate, CertificateProblem, days_left, problem_with
 from tests.server.certificates import client_context, make_pair
+from tests.server.daemons import daemon
 from tests.server.serving import Dialog, Place, place, text_of
 from tests.tools import need
 from tests.waiting import until
@@ -291,3 +292,18 @@ def test_no_days_are_left_of_what_is_no_certificate(tmp_path: Path, text: str) -
     path.write_text(text)
     assert days_left(str(path)) is None
     assert days_left(str(tmp_path / "none")) is None
+
+
+def test_the_example_for_openssl_leaves_the_three_groups() -> None:
+    example = Path(__file__).parents[2] / "conf" / "examples" / "openssl-groups.cnf"
+    with daemon(listener="tls = implicit", tls=True) as found:
+        place = found.folder / example.name
+        place.write_text(example.read_text())
+        found.start("env", f"OPENSSL_CONF={place}")
+        taken = [group for group in ("X25519", "P-256", "P-384", "P-521", "X448") if shakes_hands(found.port, group)]
+    assert taken == ["X25519", "P-256", "P-384"]
+
+
+def shakes_hands(port: int, group: str) -> bool:
+    command = [need("openssl"), "s_client", "-connect", f"127.0.0.1:{port}", "-groups", group]
+    return subprocess.run(command, input=b"", capture_output=True, timeout=60).returncode == 0
