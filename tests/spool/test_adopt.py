@@ -95,7 +95,10 @@ def test_an_error_at_any_call_leaves_the_message_in_one_of_the_two(spools: tuple
 @pytest.mark.parametrize("taken", [False, True], ids=["free name", "taken name"])
 def test_a_crash_at_any_call_loses_nothing_and_a_second_run_finishes(spools: tuple[Spool, Spool], taken: bool) -> None:
     old, new = spools
+    name = ""
     for at, torn in ((at, torn) for at in itertools.count(1) for torn in (False, True)):
+        if torn and name not in {"write", "pwrite"}:
+            continue  # no other call does half of its work
         first = tried(old)
         commit(old, LARGE, TWO)
         expected = sorted([SMALL, LARGE])
@@ -105,9 +108,10 @@ def test_a_crash_at_any_call_loses_nothing_and_a_second_run_finishes(spools: tup
                 draft.commit(ONE, NOW)
             expected = sorted([*expected, b"another\n"])
         done = False
-        with crashing(at, torn):
+        with crashing(at, torn) as faults:
             list(adopt(old, new))
             done = True
+        name = "".join(faults.names[at - 1 : at])
         new.sweep(NOW)  # as a server would that runs there
         list(adopt(old, new))
         assert check_order(old) == {}, f"died at call {at}"
