@@ -67,6 +67,8 @@ class HostNames:
             known.until = self.clock() + _KEPT_S
         except OSError as problem:
             known.problem = problem.strerror or str(problem)
+        except Exception as problem:  # a look-up that never ends would be the last one
+            known.problem = f"{type(problem).__name__}: {problem}"
         with self._lock:
             found, known.found = known.found, None
         if found is not None:

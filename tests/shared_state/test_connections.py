@@ -119,6 +119,21 @@ def test_a_name_that_does_not_exist_is_said_and_known_addresses_are_kept(server:
         state.close()
 
 
+def test_a_fault_of_a_look_up_is_not_the_end_of_all_others() -> None:
+    faults: list[Exception] = [UnicodeError("label too long"), KeyError("a")]
+
+    def look_up(host: str, port: int, *_rest: int) -> list[Any]:
+        if faults:
+            raise faults.pop(0)
+        return [("found",)]
+
+    names = HostNames(look_up)
+    for fault in ("UnicodeError: label too long", "KeyError: 'a'"):
+        with pytest.raises(OSError, match=f"the name redis.test cannot be resolved: {fault}"):
+            names.addresses("redis.test", 6379, 10.0)
+    assert names.addresses("redis.test", 6379, 10.0) == [("found",)]
+
+
 def over_tls(server: RedisServer, host: str) -> SharedState:
     names = Names()
     names.answers.set()
