@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 
 from smtpd_classic.config.editing import Edited
 from tests.instance import free_port
+from tests.shared_state.redis_server import valkey
 from tests.tools import need
 from tests.waiting import until
 
@@ -37,16 +38,15 @@ def test_prometheus_takes_its_files() -> None:
     assert "3 rules found" in run(need("promtool"), "check", "rules", str(EXAMPLES / "prometheus-alerts.yml"))
 
 
-@pytest.mark.parametrize("program", ["redis-server", "valkey-server"])
-def test_redis_and_valkey_never_drop_a_counter(program: str, tmp_path: Path) -> None:
-    if program == "valkey-server" and shutil.which(program) is None:
-        pytest.skip("Valkey is in Debian 13 and later")
+@pytest.mark.parametrize("name", ["redis", pytest.param("valkey", marks=pytest.mark.peers)])
+def test_redis_and_valkey_never_drop_a_counter(name: str, tmp_path: Path) -> None:
     port = free_port()
-    command = [need(program), str(EXAMPLES / "redis.conf"), "--port", str(port), "--dir", str(tmp_path)]
+    program = valkey() if name == "valkey" else (need("redis-server"),)
+    command = [*program, str(EXAMPLES / "redis.conf"), "--port", str(port), "--dir", str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         try:
             client = Redis(port=port, password="CHANGE-ME")
-            until(lambda: answers(client), 20, lambda: f"{program} does not start")
+            until(lambda: answers(client), 20, lambda: f"{name} does not start")
             settings = client.config_get("maxmemory*", "appendonly")
             assert settings["maxmemory-policy"] == "noeviction"
             assert settings["appendonly"] == "yes"

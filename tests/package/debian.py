@@ -88,7 +88,8 @@ def debian_13() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="smtpd-classic-trixie-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     folder.chmod(0o755)
-    return bootstrap(folder, "trixie", "dovecot-imapd dovecot-lmtpd dovecot-pgsql dovecot-sieve lintian")
+    programs = "dovecot-imapd dovecot-lmtpd dovecot-pgsql dovecot-sieve lintian valkey-server"
+    return bootstrap(folder, "trixie", programs)
 
 
 class Debian:

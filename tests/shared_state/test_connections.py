@@ -1,6 +1,5 @@
 """The connections to the shared state: names that are slow to resolve, TLS, passwords, Sentinel, Valkey."""
 
-import shutil
 import socket
 import subprocess
 import threading
@@ -16,7 +15,7 @@ from smtpd_classic.shared_state import KeptText, SharedState, SharedStateDown
 from smtpd_classic.shared_state.host_names import HostNames
 from tests.instance import free_port
 from tests.server.certificates import kept_pair
-from tests.shared_state.redis_server import PATIENT_S, RedisServer
+from tests.shared_state.redis_server import PATIENT_S, RedisServer, valkey
 from tests.tools import need
 from tests.waiting import until
 
@@ -39,16 +38,15 @@ class Names:
         return socket.getaddrinfo("127.0.0.1", port, 0, socket.SOCK_STREAM)
 
 
-@pytest.fixture(scope="module", params=["redis-server", "valkey-server"])
+@pytest.fixture(scope="module", params=["redis", pytest.param("valkey", marks=pytest.mark.peers)])
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """Redis, and Valkey where Debian has it (13), with a password and a port for TLS."""
-    if request.param == "valkey-server" and shutil.which("valkey-server") is None:
-        pytest.skip("Valkey is in Debian 13 and later")
+    """Redis, and Valkey of Debian 13, with a password and a port for TLS."""
+    program = valkey() if request.param == "valkey" else ("redis-server",)
     folder = tmp_path_factory.mktemp("redis")
     certificate, key = kept_pair("localhost")
     tls = ("--tls-port", str(free_port()), "--tls-cert-file", certificate, "--tls-key-file", key)
     more = ("--tls-ca-cert-file", certificate, "--tls-auth-clients", "no")
-    made = RedisServer(folder, "--requirepass", SECRET, *tls, *more, program=str(request.param))
+    made = RedisServer(folder, "--requirepass", SECRET, *tls, *more, program=program)
     made.tls_port, made.certificate = int(tls[1]), certificate
     made.start()
     yield made
