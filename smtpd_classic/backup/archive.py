@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import IO, NamedTuple
 
 from smtpd_classic import __version__
-from smtpd_classic.backup.form import CONFIG, DKIM, FORM, MAIL, MANIFEST, SPOOL, places
+from smtpd_classic.backup.form import CONFIG, DKIM, FORM, HOME, MAIL, MANIFEST, SPOOL, places, stays_below
 from smtpd_classic.config import Config
 from smtpd_classic.durable import readable
 from spool import Spool
@@ -78,6 +78,16 @@ class _Writer:
                 data = _database(path)
             self._archive.addfile(self._member(name, status, len(data)), io.BytesIO(data))
             return True
+
+    def add_link(self, name: str, path: str) -> None:
+        """Add a symbolic link that stays below its folder; leave out others, and one that has gone."""
+        with contextlib.suppress(OSError):
+            target = os.readlink(path)
+            if stays_below(target):
+                status = os.lstat(path)
+                member = self._member(name, status, 0)
+                member.type, member.linkname = tarfile.SYMTYPE, target
+                self._archive.addfile(member)
 
     def add_octets(self, name: str, data: bytes, now: float) -> None:
         member = tarfile.TarInfo(name)
@@ -164,10 +174,24 @@ def _save_mail(writer: _Writer, folder: str) -> int:
     for above, folders, _ in os.walk(folder):
         if above == folder and ".incoming" in folders:
             folders.remove(".incoming")
+        if os.path.basename(above) == HOME:
+            folders.clear()
+            _save_homes(writer, MAIL + above[len(folder) :], above)
         if {"new", "cur"} <= set(folders):
             folders[:] = [each for each in folders if each not in {"new", "cur", "tmp"}]
             number += _save_maildir(writer, MAIL + above[len(folder) :], above)
     return number
+
+
+def _save_homes(writer: _Writer, name: str, folder: str) -> None:
+    """Save the homes of users, in which Dovecot keeps Sieve scripts, but not compiled ones. The active script is a link
+    to one of them.
+    """
+    for each in _files(folder):
+        if os.path.islink(each):
+            writer.add_link(name + each[len(folder) :], each)
+        elif not each.endswith(".svbin"):
+            writer.add(name + each[len(folder) :], each)
 
 
 def _save_maildir(writer: _Writer, name: str, folder: str) -> int:

@@ -6,12 +6,13 @@ from typing import NamedTuple
 from smtpd_classic.config import Config
 from smtpd_classic.keys.store import dkim_folder
 
-__all__ = ["CONFIG", "DKIM", "FORM", "MAIL", "MANIFEST", "SETTINGS", "SPOOL", "Place", "places"]
+__all__ = ["CONFIG", "DKIM", "FORM", "HOME", "MAIL", "MANIFEST", "SETTINGS", "SPOOL", "Place", "places", "stays_below"]
 
 FORM = 1
 MANIFEST = "backup.json"
 CONFIG = "etc/smtpd-classic.conf"
 DKIM, SPOOL, MAIL = "etc/dkim", "spool", "mail"
+HOME = ".home"  # the folder of a domain in which Dovecot keeps the homes of its users
 # The options of [server] that name a file of the settings, with the name of that file in the archive.
 SETTINGS = {
     "users_file": "etc/users",
@@ -26,6 +27,11 @@ class Place(NamedTuple):
 
     name: str
     path: str
+
+
+def stays_below(name: str) -> bool:
+    """Return True if a relative name leads nowhere but below its folder."""
+    return not {"..", ".", ""} & set(name.split("/"))
 
 
 def places(config: Config) -> tuple[Place, ...]:

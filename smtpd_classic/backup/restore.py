@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from smtpd_classic import atomic_file
-from smtpd_classic.backup.form import CONFIG, DKIM, FORM, MAIL, MANIFEST, SETTINGS, SPOOL, places
+from smtpd_classic.backup.form import CONFIG, DKIM, FORM, HOME, MAIL, MANIFEST, SETTINGS, SPOOL, places, stays_below
 from smtpd_classic.config import Config, ConfigProblems, Problem, is_untouched, parse
 from smtpd_classic.config.editing import Edited
 from smtpd_classic.config.load import decoded
@@ -72,7 +72,7 @@ def restore(
 
 @contextlib.contextmanager
 def _members(archive: str) -> Iterator[Iterator[tuple[tarfile.TarInfo, tarfile.TarFile]]]:
-    """Give the members after the manifest, each a file with a harmless name. Raises NotRestored, TarError, OSError."""
+    """Give the members after the manifest, each harmless. Raises NotRestored, TarError, OSError."""
     with tarfile.open(archive, mode="r|*") as opened:
         first = opened.next()
         manifest = opened.extractfile(first) if first is not None and first.name == MANIFEST else None
@@ -87,8 +87,8 @@ def _members(archive: str) -> Iterator[Iterator[tuple[tarfile.TarInfo, tarfile.T
 
 def _is_harmless(member: tarfile.TarInfo) -> bool:
     """Raises NotRestored for a member that no backup of ours has."""
-    parts = member.name.split("/")
-    if not member.isreg() or member.name.startswith("/") or {"..", ".", ""} & set(parts):
+    is_link = member.issym() and f"/{HOME}/" in member.name and stays_below(member.linkname)
+    if not (member.isreg() or is_link) or not stays_below(member.name):
         raise NotRestored(f"The archive holds {member.name[:200]!r}, which no backup of smtpd-classic has.")
     return True
 
@@ -208,6 +208,11 @@ def _write(member: tarfile.TarInfo, opened: tarfile.TarFile, path: str, owner: p
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path)
+    if member.issym():
+        os.symlink(member.linkname, path)
+        if owner is not None:
+            os.lchown(path, *_owner_of(member, owner))
+        return
     source = opened.extractfile(member)
     with open(os.open(path, _CREATE, 0o600), "wb") as file:
         while source is not None and (piece := source.read(_CHUNK)):

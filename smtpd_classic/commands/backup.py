@@ -8,6 +8,7 @@ import time
 from typing import IO, cast
 
 from smtpd_classic.backup import Saved, save
+from smtpd_classic.backup.draft import DraftInUse, new_draft, remove_leftovers
 from smtpd_classic.commands.failures import Refused, guarded
 from smtpd_classic.config import Config, load
 from smtpd_classic.durable import sync_folder
@@ -47,8 +48,12 @@ def _save_to(config: Config, path: str, *, mail: bool) -> Saved:
     """Write the file under a temporary name. It holds secrets, so that no other user may read it."""
     if os.path.lexists(path):
         raise Refused(f"{path} exists; a backup is not written over it.", os.EX_CANTCREAT)
-    draft = f"{path}.part"
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    folder = os.path.dirname(os.path.abspath(path))
+    try:
+        draft, descriptor = new_draft(path)
+    except DraftInUse as problem:
+        raise Refused(str(problem), os.EX_CANTCREAT) from None
+    remove_leftovers(folder)
     try:
         with open(descriptor, "wb") as file:
             saved = _save(config, file, mail=mail)
@@ -57,7 +62,7 @@ def _save_to(config: Config, path: str, *, mail: bool) -> Saved:
         os.link(draft, path)  # never over a file that was made meanwhile
     finally:
         os.unlink(draft)
-    sync_folder(os.path.dirname(os.path.abspath(path)))
+    sync_folder(folder)
     return saved
 
 

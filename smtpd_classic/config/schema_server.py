@@ -199,8 +199,9 @@ class Server:
         "",
         "Shared state (Redis or Valkey)",
         "The Redis or Valkey server by which several servers share blocked clients, failed logins, sending limits, the "
-        "greylist, verified recipients and decisions by mail. It needs the Python package redis, and maxmemory-policy = noeviction. All "
-        "servers need the same srs-secret and approval-secret beside this file. Blank: nothing is shared.",
+        "greylist, verified recipients and decisions by mail. It needs the Python package redis, and "
+        "maxmemory-policy = noeviction. All servers need the same srs-secret and approval-secret beside this file. "
+        "Blank: nothing is shared.",
     )
     shared_state_password_file: str = option(
         OPTIONAL_PATH,

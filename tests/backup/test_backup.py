@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from smtpd_classic.backup.draft import new_draft
 from spool import Spool
 from tests.instance import free_port
 from tests.load import Load
@@ -152,7 +153,78 @@ def test_a_backup_to_standard_output_is_the_same(server: Daemon) -> None:
     assert {"etc/smtpd-classic.conf", "etc/users", "etc/aliases", "etc/certificate.pem", "etc/key.pem"} <= set(names)
 
 
-def made(path: Path, files: dict[str, bytes], *, link: str = "") -> Path:
+def test_sieve_scripts_of_the_homes_are_saved_with_the_mailboxes(server: Daemon) -> None:
+    """Dovecot keeps them beside the mailboxes: the scripts, and a link to the active one. Links out are left out."""
+    home = Path("mail/test.example/.home/joe")
+    (server.folder / home / "sieve").mkdir(parents=True)
+    (server.folder / home / "sieve/away.sieve").write_text("keep;")
+    (server.folder / home / ".dovecot.sieve").symlink_to("sieve/away.sieve")
+    (server.folder / home / ".dovecot.svbin").write_text("compiled")
+    (server.folder / home / "out").symlink_to("/etc/passwd")
+    (server.folder / home / "up").symlink_to("../../../../users")
+    server.give()
+    file, plain = server.folder / "saved.tar.gz", server.folder / "plain.tar.gz"
+    assert server.command("backup", str(plain)).returncode == 0
+    assert server.command("backup", "--mail", str(file)).returncode == 0
+    assert not any(".home" in name for name in names_in(plain))
+    into, done = restored(server, file)
+    assert done.returncode == 0, done.stderr
+    assert sorted(each.name for each in (into / home).rglob("*")) == [".dovecot.sieve", "away.sieve", "sieve"]
+    assert os.readlink(into / home / ".dovecot.sieve") == "sieve/away.sieve"
+    assert (into / home / ".dovecot.sieve").read_text() == "keep;"
+    owners = {os.lstat(each).st_uid for each in (into / home).rglob("*")}
+    assert owners == {(into / "mail").stat().st_uid}
+
+
+def names_in(path: Path) -> list[str]:
+    with tarfile.open(path) as archive:
+        return archive.getnames()
+
+
+def test_what_a_killed_backup_leaves_is_removed_by_the_next_one(server: Daemon) -> None:
+    """Under the same name and under another; files of others that are named so stay."""
+    folder = server.folder / "mail/test.example/joe/new"
+    for name in ("new", "cur", "tmp"):
+        folder.with_name(name).mkdir(parents=True, exist_ok=True)
+    (folder / "large").write_bytes(os.urandom(1 << 26))
+    server.give()
+    drafts = [server.folder / f"{name}.part" for name in ("monday", "tuesday")]
+    for draft in drafts:
+        line = [sys.executable, "-m", "smtpd_classic", "--config", str(server.file)]
+        with subprocess.Popen([*line, "backup", "--mail", str(draft.with_suffix(""))]) as killed:
+            until(lambda draft=draft: draft.exists() and draft.stat().st_size > 100_000, 60)  # type: ignore[misc]
+            other = server.command("backup", str(draft.with_suffix("")))
+            assert (other.returncode, "another backup" in other.stderr) == (os.EX_CANTCREAT, True)
+            killed.kill()
+        assert draft.exists()
+    precious = server.folder / "film.part"
+    precious.write_text("precious")
+    done = server.command("backup", str(server.folder / "tuesday"))
+    assert done.returncode == 0, done.stderr
+    assert [each.name for each in server.folder.glob("*.part")] == ["film.part"]
+    assert precious.read_text() == "precious"
+    assert names_in(server.folder / "tuesday")[0] == "backup.json"
+
+
+def test_a_backup_removes_no_draft_of_one_that_runs(server: Daemon) -> None:
+    draft, descriptor = new_draft(str(server.folder / "other"))
+    with open(descriptor, "wb") as file, gzip.open(file, "wb") as packed:
+        packed.write(b"backup.json" + bytes(600))
+        packed.flush()
+        assert server.command("backup", str(server.folder / "saved")).returncode == 0
+        assert os.path.exists(draft)
+
+
+@pytest.mark.parametrize("target", ["/etc/passwd", "../../users", "."])
+def test_a_link_that_leads_out_is_refused(server: Daemon, target: str) -> None:
+    files = {"backup.json": MANIFEST, "etc/smtpd-classic.conf": server.file.read_bytes()}
+    file = made(server.folder / "link.tar.gz", files, link="mail/test.example/.home/joe/x", target=target)
+    into, done = restored(server, file)
+    assert done.returncode == os.EX_DATAERR
+    assert not (into / "mail").exists()
+
+
+def made(path: Path, files: dict[str, bytes], *, link: str = "", target: str = "/etc") -> Path:
     """Write an archive with these files."""
     with gzip.open(path, "wb") as packed, tarfile.open(fileobj=packed, mode="w|") as archive:
         for name, data in files.items():
@@ -161,7 +233,7 @@ def made(path: Path, files: dict[str, bytes], *, link: str = "") -> Path:
             archive.addfile(member, io.BytesIO(data))
         if link:
             member = tarfile.TarInfo(link)
-            member.type, member.linkname = tarfile.SYMTYPE, "/etc"
+            member.type, member.linkname = tarfile.SYMTYPE, target
             archive.addfile(member)
     return path
 
