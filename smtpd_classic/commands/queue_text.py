@@ -69,6 +69,8 @@ def as_mailq(rows: Iterable[QueueRow]) -> Iterator[str]:
         when = time.strftime("%a %b %d %H:%M:%S", time.localtime(row.arrival))
         mark = row.queue_id + _MARKS.get(row.state, "")
         yield f"{mark:21} {row.size:8d} {when:>19} {printable(row.sender, 256) or 'MAILER-DAEMON'}"
+        if row.hold_reason:
+            yield f"{'':>20}(held: {_hold(row)})"
         for address, reason in zip(row.recipients, row.delay_reasons, strict=True):
             if reason:
                 yield f"{'':>20}({printable(reason, 400)})"

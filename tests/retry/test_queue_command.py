@@ -314,6 +314,7 @@ def test_held_messages_are_selected_and_shown_by_their_reason(place: Place) -> N
     assert place.ids("--reason", "by hand") == [place.held]
     assert place.ids("--restored") == []
     assert "held: over limit: 201 recipients an hour" in place.run("list").stdout
+    assert "(held: over limit: 201 recipients an hour)" in place.run("list", "--mailq").stdout
     assert "Held:" in place.run("show", other).stdout
     (row,) = map(json.loads, place.run("list", "--json", other).stdout.splitlines())
     assert (row["hold_reason"], row["hold_text"]) == ("over limit", "201 recipients an hour")

@@ -328,6 +328,7 @@ def test_a_message_shows_its_managers_and_the_end_of_its_hold(tmp_path: Path, sp
     section = "\n[approval sales]\nsenders = joe@example.org\nmanagers = ann@example.org\n"
     tui = Tui(made(tmp_path, CONFIG + section), size=(120, 40))
     until = time.strftime("%Y-%m-%d %H:%M", time.localtime(NOW + 5 * 86400))
+    assert "held until it is approved" in tui.go("Queue").text
     assert f"It waits for approval (sales) by ann@example.org until {until}" in tui.go("Queue").press("enter").text
 
 

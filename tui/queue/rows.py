@@ -21,6 +21,7 @@ class Details(NamedTuple):
     attempts: int
     last_attempt: float
     reply: str
+    hold_reason: str = ""
 
 
 SORTS: tuple[tuple[str, Callable[[Listed], object]], ...] = (
@@ -105,4 +106,4 @@ def details_of(row: QueueRow) -> Details:
     reply = first_line(row.last_reply, 500)
     if row.hold_reason:
         reply = f"held, {first_line(str(Hold(row.hold_reason, row.hold_text)), 200)}{'; ' if reply else ''}{reply}"
-    return Details(row.state, sender, first + more, row.attempts, row.last_attempt, reply)
+    return Details(row.state, sender, first + more, row.attempts, row.last_attempt, reply, row.hold_reason)

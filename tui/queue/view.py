@@ -6,6 +6,7 @@ from typing import Any
 import urwid
 
 from spool import Spool
+from spool.entry import APPROVAL
 from tui.queue.rows import Details, QueueRows, listed_state, read_details
 from tui.shell.context import AppContext
 from tui.widgets.flow import Flow
@@ -149,6 +150,7 @@ class QueueView:
         now = self._context.clock()
         tried = f"last tried {day_and_clock(known.last_attempt, now)}" if known.last_attempt else "not tried yet"
         coming = "due now" if row.next_attempt <= now else f"next try {day_and_clock(row.next_attempt, now)}"
-        coming = {"held": "held until it is released", "active": "being delivered now"}.get(known.state, coming)
+        held = f"held until it is {'approved' if known.hold_reason == APPROVAL else 'released'}"
+        coming = {"held": held, "active": "being delivered now"}.get(known.state, coming)
         text = f"{known.sender} → {known.recipients}. Created {day_and_clock(row.arrival, now)}, {tried}, {coming}. "
         return f"{key}  {known.state}", text + (known.reply or "No reply yet.")
