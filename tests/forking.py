@@ -42,7 +42,7 @@ class _Request(NamedTuple):
     words: list[str]
     environment: dict[str, str]
     folder: str
-    name: str = "smtpd-classic"  # or one of those of sendmail(1)
+    name: str = "smtpd-classic"  # or one of those of sendmail(1), or a module of the tests with a function main
     user: str = ""
 
 
@@ -253,6 +253,9 @@ def _serve(link: socket.socket) -> _Request | None:
             said, files, _, _ = socket.recv_fds(link, _LONGEST, 3)
             if not said:
                 return None
+            request = _Request(*json.loads(said))
+            if "." in request.name:
+                import_module(request.name)  # once, for all children
             pid = os.fork()
             if not pid:
                 signal.set_wakeup_fd(-1)
@@ -260,7 +263,7 @@ def _serve(link: socket.socket) -> _Request | None:
                 for each in (wake, woken):
                     os.close(each)
                 link.close()
-                return _become(_Request(*json.loads(said)), files)
+                return _become(request, files)
             link.send(json.dumps([pid, None]).encode())
             for each in files:
                 os.close(each)
@@ -306,11 +309,19 @@ def _fork_for_tests() -> None:
         _run(request)
 
 
+def _main(request: _Request) -> int:
+    if request.name == "smtpd-classic":
+        return main(request.words)
+    if "." in request.name:
+        return int(import_module(request.name).main(*request.words))
+    return sendmail.main(sys.argv)
+
+
 def _run(request: _Request) -> NoReturn:
     """Run the program, and end as the interpreter does, but leave the memory to the kernel: that saves much time."""
     status = 1
     try:
-        status = main(request.words) if request.name == "smtpd-classic" else sendmail.main(sys.argv)
+        status = _main(request)
     except Exception:
         traceback.print_exc()
     finally:

@@ -12,7 +12,7 @@ from tests.retry.world import World
 __all__: list[str] = []
 
 
-def main(folder: str, ip: str, port: str) -> None:
+def main(folder: str, ip: str, port: str) -> int:
     world = World(
         Path(folder), mx={"example.org": [(1, "mx.example.org")]}, addresses={"mx.example.org": [ip]}, port=int(port)
     )
@@ -20,6 +20,7 @@ def main(folder: str, ip: str, port: str) -> None:
     world.start()
     print("started", flush=True)
     signal.pause()
+    return 0
 
 
 if __name__ == "__main__":

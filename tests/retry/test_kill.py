@@ -1,8 +1,7 @@
 """kill -9 in the middle of deliveries: nothing is lost, and only what was in flight may come twice."""
 
+import os
 import random
-import subprocess
-import sys
 import threading
 from collections import Counter
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 from smtpd_classic.smtp import events
 from smtpd_classic.smtp.events import Event
 from tests.client.fake_host import FakeHost, Talk, hosts
+from tests.forking import ForkedProgram
 from tests.retry.world import World
 from tests.waiting import until
 
@@ -34,20 +34,18 @@ class Storm:
         """Start, kill, start again, until the queue is empty."""
         most = max(len(self.world.queue()) // 10, 2)
         while self.world.queue():
-            process = subprocess.Popen(
-                [sys.executable, "-m", "tests.retry.deliverer", str(self.folder), self.host.ip, str(self.host.port)],
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-            try:
-                assert process.stdout is not None
-                assert process.stdout.readline() == "started\n"
-                wanted = len(self.host.got) + self.chance.randrange(1, most)
-                until(lambda wanted=wanted: len(self.host.got) >= wanted or not self.world.queue(), 60)  # type: ignore[misc]
-            finally:
-                process.kill()
-                process.wait()
-                process.communicate()
+            reading, writing = os.pipe()
+            words = [str(self.folder), self.host.ip, str(self.host.port)]
+            with open(reading, encoding="utf-8") as said, open(os.devnull, "rb") as nothing:
+                process = ForkedProgram(words, nothing.fileno(), writing, 2, name="tests.retry.deliverer")
+                os.close(writing)
+                try:
+                    assert said.readline() == "started\n"
+                    wanted = len(self.host.got) + self.chance.randrange(1, most)
+                    until(lambda wanted=wanted: len(self.host.got) >= wanted or not self.world.queue(), 60)  # type: ignore[misc]
+                finally:
+                    process.kill()
+                    process.wait()
             self.kills += 1
 
     def counted(self) -> Counter[bytes]:
