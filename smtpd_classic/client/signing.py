@@ -48,7 +48,7 @@ class MessageSigner:
         self, envelope: SignedEnvelope, note: Callable[[str], None]
     ) -> Callable[[MessageContent], MessageContent]:
         """Return the function that returns a content with its signature on top. It raises CannotSign."""
-        return ContentSigner(self, note) if envelope.sign and not self._ring.is_empty() else unsigned
+        return ContentSigner(self, note) if envelope.sign and not self._ring.is_idle() else unsigned
 
     def signature(self, content: MessageContent) -> tuple[bytes, tuple[SigningKey, ...]]:
         """Return the fields for the top of a content, and the keys that made them. Raises CannotSign."""

@@ -22,15 +22,18 @@ class KeyRing:
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._loaded: dict[str, tuple[float, Stamp, tuple[SigningKey, ...]]] = {}
-        self._looked_at: float | None = None
-        self._is_empty = False
+        self._listed_at: float | None = None
+        self._domains: list[str] = []
 
-    def is_empty(self) -> bool:
-        """Return True if no domain has keys, so that no message needs to be looked at."""
+    def is_idle(self) -> bool:
+        """Return True if no domain has a key in use, so that no message needs to be looked at."""
         now = self._monotonic()
-        if self._looked_at is None or now - self._looked_at >= _KEPT_S:
-            self._looked_at, self._is_empty = now, self._store.is_empty()
-        return self._is_empty
+        try:
+            if self._listed_at is None or now - self._listed_at >= _KEPT_S:
+                self._listed_at, self._domains = now, self._store.domains()
+            return not any(map(self.keys, self._domains))
+        except KeysUnreadable:
+            return False
 
     def keys(self, domain: str) -> tuple[SigningKey, ...]:
         """Return the keys that sign for a domain in A-labels. Raises KeysUnreadable."""

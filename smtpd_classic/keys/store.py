@@ -74,13 +74,6 @@ class KeyStore:
             raise KeysUnreadable(f"{self.folder}: {problem.strerror}") from None
         return sorted(name for name in names if os.path.exists(self._path(name, _STATE_FILE)))
 
-    def is_empty(self) -> bool:
-        """Return True if no domain has keys; False if that is not known."""
-        try:
-            return not self.domains()
-        except KeysUnreadable:
-            return False
-
     def keys(self, domain: str) -> tuple[DkimKey, ...]:
         """Return the keys of a domain, the oldest first. Raises KeysUnreadable."""
         return _keys_in(domain, self._path(domain, _STATE_FILE))

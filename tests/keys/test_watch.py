@@ -53,6 +53,7 @@ class Domain:
         self.now += days * DAY
         self.watch.step()
         used = [key.selector for key in self.ring.keys("example.org")]
+        assert self.ring.is_idle() is not bool(used)
         for selector in used:
             assert all(f"{selector}._domainkey.example.org" in view for view in self.views.values())
         return used
