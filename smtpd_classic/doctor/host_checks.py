@@ -29,6 +29,7 @@ __all__ = [
 
 _SOON_DAYS = 14
 _FEW_INODES = 1000
+_LISTS_S = 20.0  # one that does not answer takes seconds
 _WRITTEN = datetime(2026, 11, 1, tzinfo=UTC).timestamp()
 
 
@@ -105,7 +106,7 @@ def milters(examination: Examination) -> Iterator[CheckResult]:
 
 def dns_lists(examination: Examination) -> Iterator[CheckResult]:
     """Test the lists of the SMTP Filter (RFC 5782 5): one that fails is not used."""
-    for each in tested_lists(examination.config, examination.resolver, examination.name_servers):
+    for each in tested_lists(examination.config, examination.resolver, examination.name_servers, _LISTS_S):
         if each.problem:
             advice = "Use another list, or a resolver of your own."
             yield wrong(f"list {each.zone}", f"it is not used: {each.problem}", advice)

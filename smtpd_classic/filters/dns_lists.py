@@ -48,12 +48,14 @@ def _question(ip: str, zone: str) -> str:
     return f"{plain.reverse_pointer.rsplit('.', 2)[0]}.{zone}"
 
 
-def list_problem(records: Resolver, each: DnsList) -> str:
-    """Return the fault of a list that its test shows, or blank."""
+def list_problem(records: Resolver, each: DnsList, within_s: float = 2 * _TIMEOUT_S) -> str:
+    """Return the fault of a list that its test shows, or blank. The test takes no longer than `within_s`."""
+    deadline = time.monotonic() + within_s
 
     def answers(last: str) -> tuple[str, ...]:
+        timeout_s = max(min(_TIMEOUT_S, deadline - time.monotonic()), 0.0)
         try:
-            return records.address_records(_question(f"127.0.0.{last}", each.zone), 4, timeout_s=_TIMEOUT_S)
+            return records.address_records(_question(f"127.0.0.{last}", each.zone), 4, timeout_s=timeout_s)
         except NoSuchDomain:
             return ()
 

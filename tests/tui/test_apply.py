@@ -3,10 +3,12 @@
 import os
 import resource
 import signal
+import socket
 import stat
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -70,6 +72,22 @@ def test_a_dns_list_that_does_not_work_is_named_before_apply(tmp_path: Path) -> 
     assert "! the list list.test" not in tui.text
     process.terminate()
     process.wait(10)
+
+
+def test_a_name_server_that_never_answers_delays_apply_by_two_seconds_at_most(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        server = f"[server]\nname_servers = 127.0.0.1:{silent.getsockname()[1]}"
+        lists = ", ".join(f"list{number}.test" for number in range(40))
+        path = made(tmp_path, CONFIG.replace("[server]", server))
+        tui = Tui(path).go("SMTP Filter")
+        row = tui.shell.context.draft.single("filter")
+        row.set(row.section.option("blocklists"), lists)
+        began = time.monotonic()
+        tui.press("f2")
+        assert time.monotonic() - began < 6  # one after the other, they would take a minute
+        assert "Apply these changes?" in tui.text
+        assert "DNS could not be asked within 2 seconds; these lists are not tested: list0.test," in tui.dialog_text
 
 
 def test_apply_without_a_daemon_writes_the_file_and_says_so(path: Path) -> None:
