@@ -14,7 +14,7 @@ from smtpd_classic.filters.archives import ArchiveReader, archive_reader
 from smtpd_classic.filters.matching import shown_text
 from smtpd_classic.message.encoded_words import text_in
 
-__all__ = ["AttachmentNames", "has_ending"]
+__all__ = ["AttachmentNames", "has_ending", "saved_names"]
 
 _LONGEST_HEADER = 64 * 1024
 _LONGEST_LINE = 64 * 1024
@@ -202,6 +202,13 @@ def _joined(pieces: list[tuple[int, bool, bytes]]) -> str:
         return octets.decode("utf-8", "replace")
 
 
+def saved_names(name: str) -> tuple[str, ...]:
+    """Return a name, and others under which a program may save the file: some cut a name at a NUL, and drop the quotes,
+    dots and blanks at its end.
+    """
+    return tuple(dict.fromkeys((name, *(part.rstrip(" .'\"") for part in name.split("\0")))))
+
+
 def has_ending(name: str, endings: tuple[str, ...]) -> bool:
-    """Return True if a program may save the file with one of these endings: some cut the name at a NUL."""
-    return any(part.rstrip(" .'\"").endswith(endings) for part in name.casefold().split("\0"))
+    """Return True if a program may save the file with one of these endings, which are in lower case."""
+    return any(each.endswith(endings) for each in saved_names(name.casefold()))

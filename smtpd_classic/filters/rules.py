@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from smtpd_classic.config.kinds import Network, RuleAction, client_networks, size_bound
 from smtpd_classic.config.schema import FilterRule
-from smtpd_classic.filters.attachments import AttachmentNames
+from smtpd_classic.filters.attachments import AttachmentNames, saved_names
 from smtpd_classic.filters.matching import TextMatch, comparable, shown_text, text_match
 from smtpd_classic.message.headers import HeaderBlock, end_of_header_block
 
@@ -80,7 +80,7 @@ class PreparedRule(NamedTuple):
             return (message.sender,) if message.sender else ()
         if self.field == "recipient":
             return [name for names in message.recipients for name in names]
-        return message.attachments
+        return [name for each in message.attachments for name in saved_names(each)]
 
 
 @lru_cache(maxsize=8)  # many rules are about one field of one message

@@ -149,6 +149,7 @@ BAD_FILES = {
     "RFC 2047": attached('filename="=?utf-8?b?aW52b2ljZS5leGU=?="'),
     "RFC 2231": attached("filename*0*=utf-8''inv%6Fice;\n filename*1=\".exe\""),
     "RFC 2231 and for others": attached("filename*=utf-8''invoice.exe; filename=\"invoice.pdf\""),
+    "with a dot behind": attached('filename="invoice.exe."'),
     "twice": attached('filename="invoice.exe"; filename="invoice.pdf"'),
     "in a zip": attached("filename=x.zip", zipped("a.txt", "dir/invoice.exe")),
     "in winmail.dat": attached("filename=winmail.dat", tnef("invoice.exe"), "application/ms-tnef"),
