@@ -62,12 +62,12 @@ def cluster(store: MailStoreServer | None = None) -> Iterator[Cluster]:
             added = node.run("user", "add", ANN, "--password-stdin", input=one.password)
             assert added.returncode == 0, added.stderr
         one.start()
-        stack.callback(one.stop)
+        stack.callback(stop, one)
         for name in SECRETS:
             (two.folder / name).write_bytes((one.folder / name).read_bytes())
             (two.folder / name).chmod(0o644)
         two.start()
-        stack.callback(two.stop)
+        stack.callback(stop, two)
         stack.callback(made.haproxy.kill)
         made.haproxy.start()
         yield made
@@ -148,6 +148,12 @@ def kill(node: Instance) -> None:
         os.kill(pid, signal.SIGKILL)
     node.process.wait(30)
     node.process = None
+
+
+def stop(node: Instance) -> None:
+    """Stop it, unless the test has killed it."""
+    if node.process is not None:
+        node.stop()
 
 
 def is_used(site: Cluster, node: Instance) -> bool:

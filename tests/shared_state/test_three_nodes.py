@@ -17,7 +17,7 @@ from tests.load import Load
 from tests.shared_state.haproxy import HaProxy
 from tests.shared_state.redis_server import RedisServer
 from tests.shared_state.site import HUB, SiteNode, site_network
-from tests.shared_state.test_behind_haproxy import JOE, OWNER, kill, queue, subjects
+from tests.shared_state.test_behind_haproxy import JOE, OWNER, kill, queue, stop, subjects
 from tests.shared_state.test_nodes import SECRETS, accepted, folder_for_servers
 from tests.waiting import until
 
@@ -86,11 +86,6 @@ def test_a_site_of_three_servers(site: Site) -> None:
     one_limit(site)
     one_block(site)
     one_dies(site)
-
-
-def stop(node: SiteNode) -> None:
-    if node.process is not None:
-        node.stop()
 
 
 def is_used(site: Site, node: SiteNode) -> bool:
