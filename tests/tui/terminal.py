@@ -58,8 +58,8 @@ class Terminal:
             **(environ or {}),
         }
         program = "import sys; from tui.app import main; sys.exit(main())"
-        log = config.with_name("tui.log")
-        arguments = ["-c", program, "--config", str(config), "--log", str(log), *options]
+        self.log = config.with_name("tui.log")
+        arguments = ["-c", program, "--config", str(config), "--log", str(self.log), *options]
         self.child = pexpect.spawn(
             sys.executable,
             arguments,

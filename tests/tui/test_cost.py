@@ -5,6 +5,8 @@ import os
 import subprocess
 import sys
 import time
+import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import urwid
 import urwid.testing as ut
 
 from spool import Spool
+from tests.tui.cost import server
 from tests.tui.program import NOW, Tui, made
 from tests.tui.test_queue import put
 from tui.shell.remembered import Remembered, is_settled, signature
@@ -66,6 +69,53 @@ def test_an_idle_queue_lists_nothing_until_it_changes(path: Path, monkeypatch: p
     put(Spool(str(path.parent / "spool")), "new@example.org", "r@example.net", NOW)
     tui.shell.tick()
     assert "new@example.org" in tui.text
+
+
+def calls(work: Callable[[], object]) -> int:
+    """Return the number of functions that are called while this works: a cost that no busy machine changes."""
+    number = 0
+
+    def count(_frame: object, event: str, _argument: object) -> None:
+        nonlocal number
+        number += event in {"call", "c_call"}
+
+    sys.setprofile(count)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return number
+
+
+@pytest.mark.parametrize("name", ["Queue", "Log"])
+def test_a_key_costs_the_same_over_a_queue_and_a_log_of_any_length(tmp_path: Path, name: str) -> None:
+    costs: list[int] = []
+    for number, (messages, megabytes) in enumerate(((200, 1), (2000, 10))):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        tui = Tui(server(folder, messages, megabytes)).go(name).press("down", "up", "page down")
+        costs.append(calls(lambda tui=tui: tui.press("down", "up", "page down", "page up")))  # type: ignore[misc]
+        opened = opened_files(lambda tui=tui: tui.press("page down"))  # type: ignore[misc]
+        assert len([each for each in opened if "/spool/" in each]) <= 2 * tui.size[1]
+    assert costs[1] < 1.3 * costs[0]
+
+
+def test_a_long_log_is_opened_at_its_end(tmp_path: Path) -> None:
+    tracemalloc.start()
+    try:
+        costs: list[tuple[int, int]] = []
+        for megabytes in (2, 40):
+            folder = tmp_path / str(megabytes)
+            folder.mkdir()
+            tui = Tui(server(folder, 1, megabytes))
+            tracemalloc.reset_peak()
+            before = tracemalloc.get_traced_memory()[0]
+            number = calls(lambda tui=tui: tui.go("Log"))  # type: ignore[misc]
+            costs.append((number, tracemalloc.get_traced_memory()[1] - before))
+        assert costs[1][0] < 1.3 * costs[0][0]
+        assert costs[1][1] < 1.3 * costs[0][1] + 1_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_burst_of_keys_costs_one_look_at_marks_and_keys(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,6 +25,7 @@ from tests.client.fake_host import FakeHost, certificate, own_ip
 from tests.instance import Instance, running
 from tests.tui.terminal import Terminal
 from tests.waiting import until
+from tui.screens import MENU_ENTRIES
 
 SIZES = [(80, 24), (60, 20)]
 STRANGER = "198.51.100.66"
@@ -290,3 +291,12 @@ def test_a_queue_id_is_copied(screen: Screen, world: World) -> None:
     screen.go("queue", "Queue").press("home", "y").shows("Copied 20 characters")
     found = re.findall(rb"\x1b\]52;c;([^\x07]+)\x07", screen.terminal.raw)
     assert base64.b64decode(found[-1]).decode() in [each.queue_id for each in world.queue()]
+
+
+def test_every_screen_opens_by_the_palette(screen: Screen) -> None:
+    """Each size has half of the screens."""
+    log = screen.terminal.log
+    for place in MENU_ENTRIES[SIZES.index(screen.size) :: 2]:
+        screen.go(place.title.lower(), place.title)
+        assert "A mistake in this program" not in screen.terminal.text
+    assert not log.exists() or not log.read_text(encoding="utf-8")
