@@ -95,7 +95,7 @@ def test_a_key_costs_the_same_over_a_queue_and_a_log_of_any_length(tmp_path: Pat
         folder.mkdir()
         tui = Tui(server(folder, messages, megabytes)).go(name).press("down", "up", "page down")
         costs.append(calls(lambda tui=tui: tui.press("down", "up", "page down", "page up")))  # type: ignore[misc]
-        opened = opened_files(lambda tui=tui: tui.press("page down"))  # type: ignore[misc]
+        opened = opened_files(lambda tui=tui: tui.press("page down"))
         assert len([each for each in opened if "/spool/" in each]) <= 2 * tui.size[1]
     assert costs[1] < 1.3 * costs[0]
 

@@ -10,7 +10,8 @@ import pytest
 
 from tests.client.fake_host import FakeHost, certificate, own_ip
 from tests.instance import running
-from tests.tui.program import Tui, made
+from tests.milter.fake import FakeFilter
+from tests.tui.program import CONFIG, Tui, made
 from tests.tui.terminal import Terminal
 
 LOGIN = "relay_auth = yes\nrelay_user = us\nrelay_password = bad\n"
@@ -66,6 +67,31 @@ def test_the_step_at_fault_is_shown_with_advice(relays: dict[str, Case], tmp_pat
             place = case.remote.split()[2]
             terminal.shows(place).press("ctrl e").shows("Test of the relay", *case.shown, timeout_s=60)
             terminal.press("esc").hides("Test of the relay")
+        terminal.press("meta q")
+        assert terminal.ends() == 0
+
+
+@pytest.mark.parametrize("size", [(80, 24), (60, 20)], ids=lambda size: f"{size[0]}x{size[1]}")
+def test_a_milter_that_runs_is_closed_or_answers_nonsense(tmp_path: Path, size: tuple[int, int]) -> None:
+    nonsense = FakeFilter(answers={"O": b"HTTP/1.1 400 Bad Request\r\n\r\n"}).listen()
+    good = FakeFilter().listen()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        closed = f"127.0.0.1:{listening.getsockname()[1]}"
+    shown = {
+        good.address: ("It works.",),
+        closed: ("✗ connect", "refused"),
+        nonsense.address: ("✗ connect", "octets"),
+    }
+    sections = [f"[milter m{at}]\naddress = {address}\n" for at, address in enumerate(shown)]
+    with ExitStack() as stack:
+        stack.callback(good.close)
+        stack.callback(nonsense.close)
+        terminal = stack.enter_context(Terminal(made(tmp_path, CONFIG + "".join(sections)), size=size))
+        terminal.shows("smtpd-classic ›").press("f7").shows("Find an option").press("milters").shows("screen")
+        terminal.press("enter").shows("› Milters", "[Test]", "m0")
+        for number, words in enumerate(shown.values()):
+            terminal.press("ctrl e").shows(f"Test of the milter m{number}", *words, timeout_s=60)
+            terminal.press("esc").hides("Test of the milter").press("down")
         terminal.press("meta q")
         assert terminal.ends() == 0
 
