@@ -100,7 +100,7 @@ class Tui:
         """Press keys, each drawn before the next as on a terminal."""
         for key in keys:
             self.root.keypress(self.size, key)
-            self.look()
+            self.root.render(self.size, focus=True)
         return self
 
     def type(self, text: str) -> "Tui":
