@@ -32,34 +32,65 @@ _MODULES = {"import": "importing"}  # a keyword of Python is no name of a module
 
 def main(words: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if words is None else words)
+    _open_closed_streams()
     if isinstance(sys.stdout, io.TextIOWrapper):  # addresses outside ASCII, on a terminal without UTF-8
         sys.stdout.reconfigure(errors="backslashreplace")
+    debug = False
+    try:
+        args = _parsed(given)
+        if isinstance(args, argparse.Namespace):
+            debug = args.debug
+            status = int(_module(args.command).run(args))
+        else:
+            status = args
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # the reader of our output has closed it early
+        _drop_output()
+        return os.EX_OK
+    except Exception as problem:
+        if debug:
+            raise
+        _drop_output()
+        print(f"{_program(given)}: {_sentence(problem)}", file=sys.stderr)
+        return os.EX_OSERR if isinstance(problem, OSError) else os.EX_SOFTWARE
+    return status
+
+
+def _open_closed_streams() -> None:
+    """Open /dev/null for each standard stream that the caller has closed, so that no other file gets its number."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    sys.stdin = sys.stdin or open(0, closefd=False)
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)
+
+
+def _drop_output() -> None:
+    """Send to /dev/null the rest of the output: the interpreter must not report at its exit that it has no place."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _parsed(given: Sequence[str]) -> argparse.Namespace | int:
+    """Return the arguments, or the exit status if argparse has printed the help or an error."""
     try:
         args = _parser(given).parse_args(given)
-    except SystemExit as end:  # argparse has printed the error; its exit status differs from ours
+    except SystemExit as end:  # its exit status differs from ours
         return os.EX_USAGE if end.code else os.EX_OK
     if not args.command:
         _parser([]).print_help(sys.stderr)
         return os.EX_USAGE
-    return _run(args)
+    return args
 
 
-def _run(args: argparse.Namespace) -> int:
-    try:
-        status = int(_module(args.command).run(args))
-        sys.stdout.flush()
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:
-        # The reader of our output has closed it early. The interpreter must not report that when it exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return os.EX_OK
-    except Exception as problem:
-        if args.debug:
-            raise
-        print(f"smtpd-classic {args.command}: {_sentence(problem)}", file=sys.stderr)
-        return os.EX_OSERR if isinstance(problem, OSError) else os.EX_SOFTWARE
-    return status
+def _program(given: Sequence[str]) -> str:
+    command = next((each for each in given if each in COMMANDS), "")
+    return f"smtpd-classic {command}".rstrip()
 
 
 def _sentence(problem: Exception) -> str:

@@ -53,6 +53,8 @@ def _save_to(config: Config, path: str, *, mail: bool) -> Saved:
         draft, descriptor = new_draft(path)
     except DraftInUse as problem:
         raise Refused(str(problem), os.EX_CANTCREAT) from None
+    except (FileNotFoundError, NotADirectoryError) as problem:
+        raise Refused(f"{path} cannot be made: {problem.strerror}.", os.EX_CANTCREAT) from None
     remove_leftovers(folder)
     try:
         with open(descriptor, "wb") as file:

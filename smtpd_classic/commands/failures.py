@@ -9,6 +9,8 @@ from smtpd_classic.config import ConfigProblems
 
 __all__ = ["Refused", "guarded"]
 
+_FILE_CODES = {FileNotFoundError: os.EX_NOINPUT, PermissionError: os.EX_NOPERM}
+
 
 class Refused(Exception):
     """The command stops here with this sentence and exit code."""
@@ -36,12 +38,13 @@ def guarded(action: Callable[[], int]) -> int:
         return _said(str(refused), os.EX_TEMPFAIL if refused.temporary else os.EX_DATAERR)
     except BrokenPipeError:  # the reader of our output has closed it
         raise
-    except PermissionError as problem:
-        return _said(f"{problem.filename}: {problem.strerror}.", os.EX_NOPERM)
     except OSError as problem:
-        return _said(f"{problem.filename or 'the system said'}: {problem.strerror or problem}.", os.EX_IOERR)
+        ending = _FILE_CODES.get(type(problem), os.EX_IOERR)
+        return _said(f"{problem.filename or 'the system said'}: {problem.strerror or problem}.", ending)
 
 
 def _said(sentence: str, code: int) -> int:
-    print(sentence[:1].upper() + sentence[1:] if not sentence.startswith("/") else sentence, file=sys.stderr)
+    """Print the sentence with a capital letter, unless it begins with a name such as a path or a domain."""
+    is_word = sentence.partition(" ")[0].isalpha()
+    print(sentence[:1].upper() + sentence[1:] if is_word else sentence, file=sys.stderr)
     return code

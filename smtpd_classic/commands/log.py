@@ -19,9 +19,17 @@ _LONGEST_LINE = 8000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-n", dest="number", type=int, default=20, metavar="LINES", help="how many lines (%(default)s)")
+    parser.add_argument(
+        "-n", dest="number", type=_number, default=20, metavar="LINES", help="how many lines (%(default)s)"
+    )
     parser.add_argument("-f", "--follow", action="store_true", help="go on showing lines as they come")
     parser.add_argument("--id", metavar="QUEUEID", help="only the lines about this message, all of them")
+
+
+def _number(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"“{text}” is not a number of lines.")
+    return int(text)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -40,7 +48,7 @@ def _show_from(source: LogSource, args: argparse.Namespace) -> int:
     following = source.follow() if args.follow else None  # first, so that no line is missed
     try:
         found = False
-        for line in source.every(wanted) if args.id else source.last(max(0, args.number), wanted):
+        for line in source.every(wanted) if args.id else source.last(args.number, wanted):
             _put(line)
             found = True
         if not found and following is None and isinstance(source, JournalLog) and not args.id:

@@ -251,7 +251,7 @@ REFUSED = [
     (["set", "basic", "max_hop", "5"], os.EX_DATAERR, "“max_hop” is no option of [basic]."),
     (["set", "basic", "max_hops"], os.EX_USAGE, "Write the value behind the option, or use --stdin."),
     (["set", "basic", "max_hops", "5", "--stdin"], os.EX_USAGE, "Write the value behind the option"),
-    (["set", "basic", "max_hops", "5", "6"], os.EX_DATAERR, "Max_hops takes one value on one line."),
+    (["set", "basic", "max_hops", "5", "6"], os.EX_DATAERR, "max_hops takes one value on one line."),
     (["unset", "server", "primary_domain"], os.EX_CONFIG, "smtpd-classic.conf:1: [server] needs the option"),
     (["delete", "listener smtp"], os.EX_CONFIG, "smtpd-classic.conf:1: there is no listener; add [listener smtp]"),
     (["delete", "listener x"], os.EX_DATAERR, "The file has no section [listener x]."),

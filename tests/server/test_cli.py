@@ -159,7 +159,7 @@ def test_log_shows_the_last_lines_and_those_of_one_message(folder: Path) -> None
         assert found.command("log", "--id", "NONE").returncode == 65
         path.unlink()
         gone = found.command("log")
-        assert (gone.returncode, gone.stdout) == (74, "")
+        assert (gone.returncode, gone.stdout) == (66, "")
         assert gone.stderr == f"{path}: No such file or directory.\n"
 
 
@@ -327,3 +327,52 @@ def test_status_before_the_first_start_has_an_empty_queue(folder: Path) -> None:
     assert done.returncode == 3
     assert json.loads(done.stdout)["queue"] == {"new": 0, "due": 0, "waiting": 0, "held": 0}
     assert "cannot be read" not in command("--config", str(config), "status").stdout
+
+
+def in_shell(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"SMTPD_CLASSIC_CONFIG": str(folder / "smtpd-classic.conf")}
+    words = ["sh", "-c", line.replace("PROGRAM", f"{sys.executable} -m smtpd_classic")]
+    return subprocess.run(words, capture_output=True, text=True, timeout=60, env=environment)
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "said"),
+    [
+        ("PROGRAM user list >&-", 0, ""),
+        ("PROGRAM user list >&- 2>&- <&-", 0, ""),
+        ("PROGRAM user password joe@example.test --password-stdin <&-", 65, "The password is empty."),
+        ("PROGRAM user list >/dev/full", 74, "No space left on device"),
+        ("PROGRAM --help >/dev/full", 71, "No space left on device"),
+        ("PROGRAM --help | true", 0, ""),
+    ],
+)
+def test_output_that_cannot_be_written_is_one_sentence(folder: Path, line: str, status: int, said: str) -> None:
+    made(folder / "here")
+    done = in_shell(line, folder / "here")
+    assert done.returncode == status, done.stderr
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Exception" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (["filter", "test", "/nowhere.eml"], 66, "/nowhere.eml: No such file or directory.\n"),
+        (["restore", "/nowhere.tar"], 66, "/nowhere.tar: No such file or directory.\n"),
+        (["backup", "/nowhere/x.tar"], 73, "/nowhere/x.tar cannot be made: No such file or directory.\n"),
+        (["log"], 66, "here/log/smtpd-classic.log: No such file or directory.\n"),
+        (["log", "-n", "-5"], 64, "“-5” is not a number of lines.\n"),
+        (["dmarc", "nosuch.test"], 65, "nosuch.test is not a domain of this server; add it first.\n"),
+    ],
+)
+def test_what_is_missing_is_named_with_its_exit_status(folder: Path, words: list[str], status: int, said: str) -> None:
+    made(folder / "here")
+    done = command("--config", str(folder / "here" / "smtpd-classic.conf"), *words)
+    assert (done.returncode, done.stdout) == (status, "")
+    assert done.stderr.endswith(said)
+
+
+def made(folder: Path) -> None:
+    done = command("init", "--domain", "example.test", "--user", "joe", "--no-hint", str(folder))
+    assert done.returncode == 0, done.stderr
