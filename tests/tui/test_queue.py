@@ -75,6 +75,14 @@ def test_all_that_one_wants_to_know_is_there(tui: Tui, spool: Spool) -> None:
         assert word in line
 
 
+def test_a_key_may_come_between_a_new_listing_and_its_picture(tui: Tui) -> None:
+    tui.go("Queue")
+    for key in ("down", "page down", "up", "page up", "end", "home"):
+        tui.shell.screen._view.show()  # type: ignore[attr-defined]
+        tui.root.keypress(tui.size, key)
+        assert "mistake" not in tui.status_line
+
+
 def test_actions_take_the_message_in_focus_and_say_what_they_did(tui: Tui, spool: Spool) -> None:
     tui.go("Queue").press("h")
     assert tui.status_line == "✓ Held: 1."
@@ -173,6 +181,9 @@ def test_searching_shows_only_what_holds_the_words(tui: Tui, spool: Spool) -> No
     tui.press("/", "ctrl u", "enter")
     assert "s2@example.org" in tui.text
     assert "found" not in tui.text.split("\n", 2)[1]
+    tui.press("/").type("nosuchword").press("enter")
+    assert "0 found" in tui.text
+    assert "No message has these words." in tui.text
 
 
 def test_messages_are_tagged_by_pattern(tui: Tui, spool: Spool) -> None:

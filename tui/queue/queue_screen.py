@@ -73,7 +73,8 @@ class QueueScreen(BaseScreen):
 
     def help(self) -> Help | None:
         key = self._view.focus
-        return self._view.describe(key) if key else ("Queue", "No message waits.")
+        none = "No message has these words." if self._search is not None else "No message waits."
+        return self._view.describe(key) if key else ("Queue", none)
 
     def focus_option(self, name: str) -> None:
         """Show only the messages with these words, as Status asks for one next hop."""

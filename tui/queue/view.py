@@ -50,7 +50,6 @@ class QueueView:
         self._list: urwid.ListBox[str] = urwid.ListBox(self._walker, focus_when_empty=False)
         self._head = SteadyText("", wrap="clip")
         heading = TableRow(_COLUMNS, [column.title for column in _COLUMNS], lambda: None, "head")
-        self._none = urwid.Filler(urwid.Text(("dim", "The queue is empty."), align="center"))
         top = urwid.Pile([self._head, urwid.WidgetDisable(heading)])
         self.widget: urwid.Frame[Any, Any, Any] = urwid.Frame(self._list, header=top, select_navigation=True)
 

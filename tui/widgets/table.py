@@ -74,6 +74,14 @@ class TableRow(urwid.WidgetWrap[urwid.AttrMap[urwid.Columns]]):
     def get_cursor_coords(self, size: Any) -> tuple[int, int] | None:
         return (0, 0) if size[0] else None
 
+    # A list asks for the column of the cursor at a key, which may come before the first picture of a row.
+
+    def get_pref_col(self, size: Any) -> int:
+        return 0
+
+    def move_cursor_to_coords(self, size: Any, col: Any, row: int) -> bool:
+        return True
+
     def keypress(self, size: Any, key: str) -> str | None:
         if key != "enter":
             return key
