@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from types import FrameType
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.once import begin_run
 from tests.tools import TOOLS
@@ -17,6 +18,10 @@ from tests.tools import TOOLS
 # A start of the server in a test would compile its modules again.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+# Neither says anything of the program on a machine that does much else.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 LIMIT = 300  # seconds; a test that needs more belongs to “make torture” or “make peers”
 LONG_LIMIT = 4 * 3600
