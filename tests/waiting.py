@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 def until(
     condition: Callable[[], T],
-    timeout_s: float = 10.0,
+    timeout_s: float = 30.0,
     explain: Callable[[], str] = lambda: "what was waited for did not happen",
 ) -> T:
     """What `condition` returns as soon as it is true; a failed test with `explain()` when it is not in time."""

@@ -98,12 +98,12 @@ class Terminal:
         self._read()
         return "\n".join(line.rstrip() for line in self._screen.display)
 
-    def shows(self, *words: str, timeout_s: float = 20) -> "Terminal":
+    def shows(self, *words: str, timeout_s: float = 60) -> "Terminal":
         """Wait until the screen shows all of this."""
         until(lambda: all(each in self.text for each in words), timeout_s, lambda: f"no {words} in:\n{self.text}")
         return self
 
-    def hides(self, *words: str, timeout_s: float = 20) -> "Terminal":
+    def hides(self, *words: str, timeout_s: float = 60) -> "Terminal":
         until(lambda: not any(each in self.text for each in words), timeout_s, lambda: f"{words} in:\n{self.text}")
         return self
 
@@ -122,7 +122,7 @@ class Terminal:
         self._screen.resize(rows, columns)
         self.child.setwinsize(rows, columns)
 
-    def ends(self, timeout_s: float = 20) -> int:
+    def ends(self, timeout_s: float = 60) -> int:
         """Wait until the program has ended; its exit code."""
 
         def ended() -> bool:

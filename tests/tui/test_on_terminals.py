@@ -115,7 +115,7 @@ class Screen:
         return self
 
     def shows(self, *words: str) -> "Screen":
-        self.terminal.shows(*words, timeout_s=15)
+        self.terminal.shows(*words, timeout_s=60)
         return self
 
     def close(self, words: str) -> "Screen":

@@ -21,7 +21,7 @@ TOOK = "Applied. The daemon runs with it."
 _OVERTAKEN = "Another program has changed the file; this is how it is now."
 _MOST_STEPS = 80
 _DRAWN_MS = 50
-_PATIENCE_S = 15
+_PATIENCE_S = 60
 
 
 def options(word: str, *, named: bool = False) -> dict[str, Option]:
