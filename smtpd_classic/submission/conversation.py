@@ -1,5 +1,5 @@
-"""The client's side of SMTP with our own server: one letter to all its recipients, in as many messages as the server's
-limit wants.
+"""The client's side of SMTP with our own server: one message to all its recipients, in as many transactions as
+the server's limit wants.
 
 The result names every recipient, and no error is raised on the way: a broken connection leaves those who have
 no answer yet.
@@ -82,22 +82,22 @@ class Conversation:
             elif word == "LIMITS" and value.startswith("RCPTMAX=") and value[8:].isdigit():
                 self._most = min(self._most, int(value[8:]))
 
-    def submit(self, letter: SubmittedMessage) -> SubmissionResult:
+    def submit(self, message: SubmittedMessage) -> SubmissionResult:
         """Submit the message to each of its recipients."""
-        fate = SubmissionResult()
-        waiting = dict.fromkeys(letter.recipients)
+        result = SubmissionResult()
+        waiting = dict.fromkeys(message.recipients)
         while waiting:
             batch = list(waiting)[: self._most]
             try:
-                self._transact(letter, batch, fate)
+                self._transact(message, batch, result)
             except (ChannelBroken, OSError) as problem:
                 answer = ServerAnswer(421, "4.4.2", str(problem) or _NO_ANSWER)
-                answered = fate.refused.keys() | fate.left.keys()
-                fate.left |= {each: answer for each in waiting if each not in answered}
+                answered = result.refused.keys() | result.left.keys()
+                result.left |= {each: answer for each in waiting if each not in answered}
                 break
             for each in batch:
                 del waiting[each]
-        return fate
+        return result
 
     def close(self) -> None:
         try:
@@ -108,26 +108,26 @@ class Conversation:
 
     # One message ---------------------------------------------------------------------------------------------------
 
-    def _transact(self, letter: SubmittedMessage, batch: list[str], fate: SubmissionResult) -> None:
-        accepted, sender_taken = self._name(letter, batch, fate)
+    def _transact(self, message: SubmittedMessage, batch: list[str], result: SubmissionResult) -> None:
+        accepted, sender_taken = self._name(message, batch, result)
         if not accepted:
             if sender_taken:
                 self._ask("RSET")
             return
         answer = self._ask("DATA")
         if answer.code == 354:
-            for piece in stuff(content(letter, self.domain)):
+            for piece in stuff(content(message, self.domain)):
                 self._channel.send(piece)
             answer = self._answer()
         if not answer.positive:
-            self._settle(accepted, answer, fate)
+            self._settle(accepted, answer, result)
             return
-        fate.queue_ids.append(answer.text.rpartition(" ")[2])
+        result.queue_ids.append(answer.text.rpartition(" ")[2])
 
-    def _name(self, letter: SubmittedMessage, batch: list[str], fate: SubmissionResult) -> tuple[list[str], bool]:
+    def _name(self, message: SubmittedMessage, batch: list[str], result: SubmissionResult) -> tuple[list[str], bool]:
         """Sender and recipients. Those that were accepted, and whether there is a transaction now."""
-        utf8 = not letter.sender.isascii() or not all(map(str.isascii, batch))
-        commands = [self._mail(letter, utf8=utf8), *(self._rcpt(letter, each) for each in batch)]
+        utf8 = not message.sender.isascii() or not all(map(str.isascii, batch))
+        commands = [self._mail(message, utf8=utf8), *(self._rcpt(message, each) for each in batch)]
         answers: list[ServerAnswer] = []
         for start in range(0, len(commands), _PIPELINED):
             some = commands[start : start + _PIPELINED]
@@ -135,30 +135,30 @@ class Conversation:
             answers += (self._answer() for _ in some)
         first, *others = answers
         if not first.positive:
-            self._settle(batch, first, fate)
+            self._settle(batch, first, result)
             return [], False
         accepted: list[str] = []
         for recipient, answer in zip(batch, others, strict=True):
             if answer.positive:
                 accepted.append(recipient)
             else:
-                self._settle([recipient], answer, fate)
+                self._settle([recipient], answer, result)
         return accepted, True
 
-    def _mail(self, letter: SubmittedMessage, *, utf8: bool) -> str:
-        words = [f"MAIL FROM:<{qualified(letter.sender, self.domain)}>", f"SIZE={letter.size}"]
-        words += ["BODY=8BITMIME"] * letter.eight_bit + ["SMTPUTF8"] * utf8
-        words += [f"RET={letter.ret}"] * bool(letter.ret) + [f"ENVID={letter.envid}"] * bool(letter.envid)
+    def _mail(self, message: SubmittedMessage, *, utf8: bool) -> str:
+        words = [f"MAIL FROM:<{qualified(message.sender, self.domain)}>", f"SIZE={message.size}"]
+        words += ["BODY=8BITMIME"] * message.eight_bit + ["SMTPUTF8"] * utf8
+        words += [f"RET={message.ret}"] * bool(message.ret) + [f"ENVID={message.envid}"] * bool(message.envid)
         return " ".join(words)
 
-    def _rcpt(self, letter: SubmittedMessage, recipient: str) -> str:
-        notify = f" NOTIFY={letter.notify}" if letter.notify else ""
+    def _rcpt(self, message: SubmittedMessage, recipient: str) -> str:
+        notify = f" NOTIFY={message.notify}" if message.notify else ""
         return f"RCPT TO:<{qualified(recipient, self.domain)}>{notify}"
 
-    def _settle(self, recipients: list[str], answer: ServerAnswer, fate: SubmissionResult) -> None:
+    def _settle(self, recipients: list[str], answer: ServerAnswer, result: SubmissionResult) -> None:
         if answer.code == 421:
             raise ChannelBroken(str(answer))
-        (fate.refused if answer.final else fate.left).update(dict.fromkeys(recipients, answer))
+        (result.refused if answer.final else result.left).update(dict.fromkeys(recipients, answer))
 
     # The wire ------------------------------------------------------------------------------------------------------
 

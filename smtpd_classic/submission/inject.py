@@ -40,43 +40,43 @@ class Injector:
         mail = PostmasterMail(services.config, services.spool, services.accounts, services.clock, self._wake)
         self._notices = Notices(services.config, mail, services.clock, self._journal)
 
-    def post(self, letter: SubmittedMessage, uid: int, arrival: float) -> InjectionResult:
+    def post(self, message: SubmittedMessage, uid: int, arrival: float) -> InjectionResult:
         """Submit the message. Raises the errors of its body; then some recipients may have got it already."""
-        letter = _dated(letter, arrival)
-        fate, domain = self._submitted(letter, uid)
-        if fate.left and self._services.clock() - arrival > self._lifetime_s:
-            given_up = {each: ServerAnswer(answer.code, _EXPIRED, str(answer)) for each, answer in fate.left.items()}
-            fate.refused, fate.left = fate.refused | given_up, {}
-        if not fate.refused:
-            return InjectionResult(fate.queue_ids, fate.left)
-        verdict = self._tell(_Undelivered(letter, domain, fate.refused, arrival, self._services.clock()), uid)
+        message = _dated(message, arrival)
+        result, domain = self._submitted(message, uid)
+        if result.left and self._services.clock() - arrival > self._lifetime_s:
+            given_up = {each: ServerAnswer(answer.code, _EXPIRED, str(answer)) for each, answer in result.left.items()}
+            result.refused, result.left = result.refused | given_up, {}
+        if not result.refused:
+            return InjectionResult(result.queue_ids, result.left)
+        verdict = self._tell(_Undelivered(message, domain, result.refused, arrival, self._services.clock()), uid)
         if verdict is NoticeResult.LATER:
-            return InjectionResult(fate.queue_ids, fate.left | fate.refused)
-        return InjectionResult(fate.queue_ids, fate.left, hopeless=verdict is NoticeResult.HOLD)
+            return InjectionResult(result.queue_ids, result.left | result.refused)
+        return InjectionResult(result.queue_ids, result.left, hopeless=verdict is NoticeResult.HOLD)
 
     @property
     def _lifetime_s(self) -> float:
         return self._services.config.basic.queue_lifetime.total_seconds()
 
-    def _submitted(self, letter: SubmittedMessage, uid: int) -> tuple[SubmissionResult, str]:
+    def _submitted(self, message: SubmittedMessage, uid: int) -> tuple[SubmissionResult, str]:
         session = LocalSession(self._services, uid)
         reason = "internal error"
         try:
             conversation = Conversation(session)
             conversation.open()
-            fate = conversation.submit(letter)
+            result = conversation.submit(message)
             conversation.close()
             reason = "quit"
         except ChannelBroken as problem:
-            fate = SubmissionResult()
-            fate.left = dict.fromkeys(letter.recipients, ServerAnswer(421, "4.3.0", str(problem)))
+            result = SubmissionResult()
+            result.left = dict.fromkeys(message.recipients, ServerAnswer(421, "4.3.0", str(problem)))
         finally:
             session.close(reason)
-        return fate, conversation.domain
+        return result, conversation.domain
 
     def _tell(self, original: "_Undelivered", uid: int) -> NoticeResult:
         entry, now, log = original.entry, self._services.clock(), self._services.log
-        told = list(zip(entry.envelope.recipients, original.fates, strict=True))
+        told = list(zip(entry.envelope.recipients, original.statuses, strict=True))
         log.write("pickup", f"{entry.queue_id}: uid={uid} from=<{printable(entry.envelope.sender, 256)}>")
         self._journal.active(entry)
         waited = f"delay={now - entry.arrival:.2g}, delays={now - entry.arrival:.2g}/0/0/0"
@@ -95,38 +95,38 @@ class Injector:
         self._services.runtime.wake(queue_id)
 
 
-def _dated(letter: SubmittedMessage, arrival: float) -> SubmittedMessage:
+def _dated(message: SubmittedMessage, arrival: float) -> SubmittedMessage:
     """With the time when it was written, not that of its delivery."""
-    if HeaderBlock(letter.header).has(b"date"):
-        return letter
-    return letter._replace(header=letter.header + f"Date: {date_text(arrival)}\n".encode())
+    if HeaderBlock(message.header).has(b"date"):
+        return message
+    return message._replace(header=message.header + f"Date: {date_text(arrival)}\n".encode())
 
 
 class _Undelivered:
     """The original message of a notice for the recipients that got no copy."""
 
     def __init__(
-        self, letter: SubmittedMessage, domain: str, refused: dict[str, ServerAnswer], arrival: float, now: float
+        self, message: SubmittedMessage, domain: str, refused: dict[str, ServerAnswer], arrival: float, now: float
     ) -> None:
-        self._letter = letter
+        self._message = message
         self._domain = domain
-        sender = qualified(letter.sender, domain)
-        self.fates = tuple(
+        sender = qualified(message.sender, domain)
+        self.statuses = tuple(
             Told(qualified(recipient, domain), "failed", answer.enhanced or "5.0.0", str(answer), last_attempt=now)
             for recipient, answer in refused.items()
         )
-        notify = frozenset(letter.notify.split(",")) - {""}
-        recipients = tuple(Recipient(fate.recipient, notify) for fate in self.fates)
+        notify = frozenset(message.notify.split(",")) - {""}
+        recipients = tuple(Recipient(status.recipient, notify) for status in self.statuses)
         utf8 = not all(map(str.isascii, [sender, *(each.address for each in recipients)]))
         envelope = Envelope(
-            sender, recipients, ret=letter.ret, envid=letter.envid, body_8bit=letter.eight_bit, smtputf8=utf8
+            sender, recipients, ret=message.ret, envid=message.envid, body_8bit=message.eight_bit, smtputf8=utf8
         )
-        self.entry = Entry(new_queue_id(now), arrival, envelope, letter.size)
+        self.entry = Entry(new_queue_id(now), arrival, envelope, message.size)
 
     quarantined = False
 
     def open_content(self) -> "_PieceReader":
-        return _PieceReader(content(self._letter, self._domain))
+        return _PieceReader(content(self._message, self._domain))
 
 
 class _PieceReader:

@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 LONGEST_LINE = 2048
-MOST_RECIPIENTS = 1000  # of one letter; `sendmail` leaves several letters for more
+MOST_RECIPIENTS = 1000  # of one file; `sendmail` leaves several files for more
 MOST_LINES = MOST_RECIPIENTS + 10
 _MAGIC = b"smtpd-classic maildrop 1\n"
 _DRAFT = 0o200
@@ -52,7 +52,7 @@ class BlankMaildropFile(CorruptMaildropFile):
 class MaildropMessage(NamedTuple):
     """The content of a file. `uid` is its user according to the file itself; trust it only in files of our own."""
 
-    letter: SubmittedMessage
+    message: SubmittedMessage
     uid: int
 
 
@@ -80,11 +80,11 @@ def is_name(name: str) -> bool:
     return len(name) == _NAME_LENGTH and _HEX.issuperset(name)
 
 
-def leave(folder: str, letter: SubmittedMessage, *, uid: int = -1, arrival: float = 0.0, name: str = "") -> str:
-    """Put the letter there, and return its name when it is on disk. Raises OSError; then nothing of it is left.
+def leave(folder: str, message: SubmittedMessage, *, uid: int = -1, arrival: float = 0.0, name: str = "") -> str:
+    """Put the message there, and return its name when it is on disk. Raises OSError; then nothing of it is left.
 
     Like the spool it writes under the final name: the fsync of a new file makes its name durable too on the usual file
-    systems, and only the owner may open the folder to sync it. `uid`, `arrival` and `name` are those of a letter that
+    systems, and only the owner may open the folder to sync it. `uid`, `arrival` and `name` are those of a message that
     is put back, or moved here.
     """
     name = name or os.urandom(_NAME_LENGTH // 2).hex()
@@ -92,7 +92,7 @@ def leave(folder: str, letter: SubmittedMessage, *, uid: int = -1, arrival: floa
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, _DRAFT)
     try:
         with open(fd, "wb", buffering=_CHUNK) as file:
-            _write(file, letter, uid)
+            _write(file, message, uid)
             file.flush()
             os.fchmod(fd, _mode_for(fd, folder))
             if arrival:
@@ -112,22 +112,22 @@ def _mode_for(fd: int, folder: str) -> int:
     return 0o640 if grouped else 0o644
 
 
-def _write(file: BinaryIO, letter: SubmittedMessage, uid: int) -> None:
+def _write(file: BinaryIO, message: SubmittedMessage, uid: int) -> None:
     file.write(_MAGIC)
-    file.write(_line("sender", letter.sender or "<>"))
-    for recipient in letter.recipients:
+    file.write(_line("sender", message.sender or "<>"))
+    for recipient in message.recipients:
         file.write(_line("recipient", recipient))
     for name in ("name", "notify", "ret", "envid"):
-        if value := getattr(letter, name):
+        if value := getattr(message, name):
             file.write(_line(name, value))
-    if letter.eight_bit:
+    if message.eight_bit:
         file.write(_line("body", "8bit"))
     if uid >= 0:
         file.write(_line("uid", str(uid)))
-    file.write(_line("size", str(letter.size)))
-    file.write(b"\n" + letter.header + b"\n")
-    at = letter.text
-    while piece := letter.body.read(at, _CHUNK):
+    file.write(_line("size", str(message.size)))
+    file.write(b"\n" + message.header + b"\n")
+    at = message.text
+    while piece := message.body.read(at, _CHUNK):
         at += len(piece)
         file.write(piece)
 
@@ -137,7 +137,7 @@ def _line(name: str, value: str) -> bytes:
 
 
 def move(name: str, old: str, new: str) -> None:
-    """Move a letter from one maildrop to another, which may be on another file system. Raises CorruptMaildropFile and
+    """Move a message from one maildrop to another, which may be on another file system. Raises CorruptMaildropFile and
     OSError: then it is left in the old one.
 
     A file that is there under its name, which cannot be guessed, is a copy that an interrupted run has made.
@@ -156,14 +156,14 @@ def move(name: str, old: str, new: str) -> None:
         found = read(fd)
         ours = status.st_uid == os.geteuid()
         uid = found.uid if ours and found.uid >= 0 else status.st_uid
-        leave(new, found.letter, uid=uid, arrival=status.st_mtime if ours else status.st_ctime, name=name)
+        leave(new, found.message, uid=uid, arrival=status.st_mtime if ours else status.st_ctime, name=name)
     finally:
         os.close(fd)
     os.unlink(source)
 
 
 class _Section:
-    """The message in the file: the `Body` of its letter."""
+    """The message in the file: the body of a `SubmittedMessage`."""
 
     def __init__(self, fd: int, offset: int, size: int) -> None:
         self._fd = fd

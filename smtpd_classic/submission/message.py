@@ -83,24 +83,24 @@ def qualified(address: str, domain: str) -> str:
     return f"{address}@{domain}" if address and not is_qualified(address) else address
 
 
-def completed(letter: SubmittedMessage, domain: str) -> bytes:
+def completed(message: SubmittedMessage, domain: str) -> bytes:
     """Return the header with a From, and with a domain in every address. The server adds the other fields, because it
     knows the time and the queue id."""
-    block = HeaderBlock(letter.header)
+    block = HeaderBlock(message.header)
     resent = any(block.has(name) for name in (b"resent-to", b"resent-cc", b"resent-bcc"))
     name = "Resent-From" if resent else "From"
-    if block.has(name.lower().encode()) or not letter.sender:
-        return with_domain(letter.header, domain)
-    address = qualified(letter.sender, domain).encode("utf-8", "surrogateescape")
-    display = phrase(letter.name)
+    if block.has(name.lower().encode()) or not message.sender:
+        return with_domain(message.header, domain)
+    address = qualified(message.sender, domain).encode("utf-8", "surrogateescape")
+    display = phrase(message.name)
     value = display + b" <" + address + b">" if display else address
-    return with_domain(letter.header, domain) + name.encode() + b": " + value + b"\n"
+    return with_domain(message.header, domain) + name.encode() + b": " + value + b"\n"
 
 
-def content(letter: SubmittedMessage, domain: str) -> Iterator[bytes]:
+def content(message: SubmittedMessage, domain: str) -> Iterator[bytes]:
     """Yield the whole message, in pieces, with LF line ends."""
-    yield completed(letter, domain) + b"\n"
-    at = letter.text
-    while piece := letter.body.read(at, _FIRST_LOOK):
+    yield completed(message, domain) + b"\n"
+    at = message.text
+    while piece := message.body.read(at, _FIRST_LOOK):
         at += len(piece)
         yield piece

@@ -51,7 +51,7 @@ class Pickup:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._folder = services.spool.folders.maildrop
-        self._posting = Injector(services)
+        self._injector = Injector(services)
         self._pauses: dict[str, _Backoff] = {}
         self._put_back: dict[str, int] = {}  # the users of files that are ours because we wrote them
         self._unreadable: int | None = None  # the error of the last attempt to read the folder
@@ -157,7 +157,7 @@ class Pickup:
         ours = status.st_uid == os.geteuid()
         arrival = min(now, status.st_mtime if ours else status.st_ctime)
         uid = found.uid if ours and found.uid >= 0 else status.st_uid
-        posted = self._posting.post(found.letter, uid, arrival)
+        posted = self._injector.post(found.message, uid, arrival)
         self._settle(name, path, found, posted, uid, arrival)
 
     def _settle(
@@ -166,12 +166,12 @@ class Pickup:
         left = posted.left
         if posted.queue_ids:
             self._services.log.write("pickup", f"maildrop/{name} was fetched as {', '.join(posted.queue_ids)}")
-        if left and len(left) == len(found.letter.recipients):
+        if left and len(left) == len(found.message.recipients):
             self._put_off(name, str(next(iter(left.values()))))
             return
         if left:
             put_back = maildrop.leave(
-                self._folder, found.letter._replace(recipients=tuple(left)), uid=uid, arrival=arrival
+                self._folder, found.message._replace(recipients=tuple(left)), uid=uid, arrival=arrival
             )
             self._put_back[put_back] = uid
             self._put_off(put_back, str(next(iter(left.values()))))

@@ -46,13 +46,13 @@ class SubmissionFailed(Exception):
 
 def send(flags: Flags, places: Places, tell: Callable[[str], None] | None) -> None:
     """Submit the message on standard input. Raises SubmissionFailed."""
-    letter = _letter(flags)
-    fate = _hand_over(letter, places.socket, tell)
-    if fate.left:
-        _leave(letter, fate.left, maildrop.folder_in(places.spool), tell)
-    if fate.refused:
-        first = next(iter(fate.refused.values()))
-        raise SubmissionFailed(_status(first), *_complaints(fate.refused, len(letter.recipients)))
+    message = _message_of(flags)
+    result = _hand_over(message, places.socket, tell)
+    if result.left:
+        _leave(message, result.left, maildrop.folder_in(places.spool), tell)
+    if result.refused:
+        first = next(iter(result.refused.values()))
+        raise SubmissionFailed(_status(first), *_complaints(result.refused, len(message.recipients)))
 
 
 def _complaints(refused: dict[str, ServerAnswer], recipients: int) -> list[str]:
@@ -72,7 +72,7 @@ class _Login(NamedTuple):
     full_name: str
 
 
-def _letter(flags: Flags) -> SubmittedMessage:
+def _message_of(flags: Flags) -> SubmittedMessage:
     recipients = _named(flags)
     sender = _sender(flags)
     try:
@@ -160,25 +160,25 @@ def _local_part(name: str) -> str:
 # Where it goes -----------------------------------------------------------------------------------------------------
 
 
-def _hand_over(letter: SubmittedMessage, path: str, tell: Callable[[str], None] | None) -> SubmissionResult:
+def _hand_over(message: SubmittedMessage, path: str, tell: Callable[[str], None] | None) -> SubmissionResult:
     try:
         channel = LocalSocket(path)
     except OSError as problem:
-        fate = SubmissionResult()
+        result = SubmissionResult()
         answer = ServerAnswer(421, "4.3.2", f"The server does not answer at {path}: {problem.strerror or problem}")
-        fate.left = dict.fromkeys(letter.recipients, answer)
-        return fate
+        result.left = dict.fromkeys(message.recipients, answer)
+        return result
     try:
         conversation = Conversation(channel, tell)
         try:
             conversation.open()
         except (ChannelBroken, OSError) as problem:
-            fate = SubmissionResult()
-            fate.left = dict.fromkeys(letter.recipients, ServerAnswer(421, "4.3.2", str(problem)))
-            return fate
-        fate = conversation.submit(letter)
+            result = SubmissionResult()
+            result.left = dict.fromkeys(message.recipients, ServerAnswer(421, "4.3.2", str(problem)))
+            return result
+        result = conversation.submit(message)
         conversation.close()
-        return fate
+        return result
     finally:
         channel.close()
 
@@ -190,9 +190,9 @@ def _groups(recipients: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
 
 
 def _leave(
-    letter: SubmittedMessage, left: dict[str, ServerAnswer], folder: str, tell: Callable[[str], None] | None
+    message: SubmittedMessage, left: dict[str, ServerAnswer], folder: str, tell: Callable[[str], None] | None
 ) -> None:
-    """Leave the letter in maildrop/, from where the server fetches it, in several files for very many recipients.
+    """Leave the message in maildrop/, from where the server fetches it, in several files for very many recipients.
 
     Not when the disk of the server is full: that would make it fuller.
     """
@@ -200,7 +200,7 @@ def _leave(
     why = full or next(iter(left.values()))
     if full is None:
         try:
-            names = [maildrop.leave(folder, letter._replace(recipients=some)) for some in _groups(tuple(left))]
+            names = [maildrop.leave(folder, message._replace(recipients=some)) for some in _groups(tuple(left))]
         except OSError as problem:
             said = f"{folder}: {problem.strerror}"
         else:

@@ -20,7 +20,7 @@ from smtpd_classic.config import load
 from smtpd_classic.submission import maildrop
 from spool import Envelope, Hold, Recipient, RecipientState, Spool, State, new_queue_id
 from tests.forking import run_forked
-from tests.submission.test_letter import letter
+from tests.submission.test_message import letter
 
 NOW = float(int(time.time()))
 REPLY = "450 4.2.0 greylisted \x1b[31m"

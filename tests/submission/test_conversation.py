@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from smtpd_classic.submission.conversation import ChannelBroken, Conversation
-from tests.submission.test_letter import letter
+from tests.submission.test_message import letter
 
 LETTER = letter(b"Subject: x\n\ntext\n")._replace(recipients=("a", "b", "c@d.example"))
 HELLO = b"220 hi\r\n250-hi\r\n250-LIMITS RCPTMAX=2\r\n250 XLOCAL here.example\r\n"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from smtpd_classic.submission import maildrop
 from smtpd_classic.submission.maildrop import CorruptMaildropFile, MaildropMessage
 from smtpd_classic.submission.message import HeaderTooLong, SubmittedMessage
-from tests.submission.test_letter import letter
+from tests.submission.test_message import letter
 
 PLAIN = letter(b"Subject: x\n\ntext\n")
 
@@ -30,8 +30,8 @@ def found_in(path: str) -> tuple[MaildropMessage, bytes]:
     fd = os.open(path, os.O_RDONLY)
     try:
         found = maildrop.read(fd)
-        text = found.letter.body.read(found.letter.text, 10_000_000)
-        return found, found.letter.header + b"\n" + text
+        text = found.message.body.read(found.message.text, 10_000_000)
+        return found, found.message.header + b"\n" + text
     finally:
         os.close(fd)
 
@@ -55,7 +55,7 @@ def test_what_is_left_is_found_again(left: SubmittedMessage, tmp_path: Path) -> 
     assert maildrop.is_name(name)
     found, message = found_in(f"{place}/{name}")
     assert found.uid == -1
-    assert found.letter._replace(body=left.body, text=left.text) == left
+    assert found.message._replace(body=left.body, text=left.text) == left
     assert message == left.header + b"\n" + left.body.read(left.text, 1000)
 
 
@@ -98,7 +98,7 @@ def test_nothing_stays_of_what_could_not_be_left(tmp_path: Path) -> None:
 SYNC_FAILS = """
 import os, sys
 from smtpd_classic.submission import maildrop
-from tests.submission.test_letter import letter
+from tests.submission.test_message import letter
 try:
     maildrop.leave(sys.argv[1], letter(b"x\\n"))
 except OSError as problem:
@@ -179,7 +179,7 @@ def test_whatever_is_in_a_file_is_a_letter_or_garbage(tmp_path: Path, edits: lis
         found, message = found_in(str(path))
     except (CorruptMaildropFile, HeaderTooLong):
         return
-    assert found.letter.recipients
+    assert found.message.recipients
     assert data.endswith(message[-3:])
 
 
@@ -191,6 +191,6 @@ def test_a_file_that_is_cut_off_while_it_is_read_is_garbage(tmp_path: Path) -> N
         found = maildrop.read(fd)
         os.truncate(path, 1000)
         with pytest.raises(CorruptMaildropFile, match="cut off"):
-            found.letter.body.read(0, 200_000)
+            found.message.body.read(0, 200_000)
     finally:
         os.close(fd)

@@ -15,7 +15,7 @@ from smtpd_classic.submission import maildrop
 from smtpd_classic.submission.message import SubmittedMessage
 from smtpd_classic.submission.pickup import Pickup
 from tests.reception.world import NOON, World, world
-from tests.submission.test_letter import letter
+from tests.submission.test_message import letter
 from tests.waiting import until
 
 DAY_S = 86_400.0
@@ -419,14 +419,14 @@ def test_hostile_letters_are_judged_as_those_of_anybody(place: Place) -> None:
 def test_an_error_in_one_letter_does_not_stop_the_others(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = place.leave("joe", message=b"X: 1\n\n"), place.leave("joe", message=b"X: 2\n\n")
     os.utime(place.folder / first, (NOON, NOON))
-    post = place.pickup._posting.post
+    post = place.pickup._injector.post
 
     def fail(what: SubmittedMessage, uid: int, arrival: float) -> object:
         if what.header == b"X: 1\n":
             raise RecursionError
         return post(what, uid, arrival)
 
-    monkeypatch.setattr(place.pickup._posting, "post", fail)
+    monkeypatch.setattr(place.pickup._injector, "post", fail)
     place.look()
     assert place.files() == [first]
     assert second not in place.files()
