@@ -120,7 +120,7 @@ def gathered(config: Config, now: float) -> dict[str, Any]:
     runtime = Runtime(config.server.run_folder)
     status = runtime.status.running()
     hour = runtime.counters.minutes(60)
-    queue, oldest_s = _queue(config, now)
+    queue, oldest_s = _queue(config, now, running=status is not None)
     return {
         "running": status is not None,
         "state": status.state if status else "down",
@@ -155,15 +155,15 @@ def _place(each: Any) -> dict[str, Any]:
     return {"name": each.name, "address": each.address, "port": each.port, "tls": each.tls, "text": places([each])}
 
 
-def _queue(config: Config, now: float) -> tuple[dict[str, int] | None, float]:
+def _queue(config: Config, now: float, *, running: bool) -> tuple[dict[str, int] | None, float]:
     """Return the number of messages in each state, None if the spool cannot be read, and the age of the oldest that is
     not held.
     """
     counts = {"new": 0, "due": 0, "waiting": 0, "held": 0}
     oldest = now
-    if not os.path.lexists(config.server.spool_folder):
-        return counts, 0.0  # the first start makes it
     try:
+        if not running and _is_unmade(config.server.spool_folder):
+            return counts, 0.0
         for entry in Spool(config.server.spool_folder).list():
             if entry.held:
                 counts["held"] += 1
@@ -176,6 +176,14 @@ def _queue(config: Config, now: float) -> tuple[dict[str, int] | None, float]:
     except (OSError, SpoolBroken):
         return None, 0.0
     return counts, now - oldest
+
+
+def _is_unmade(folder: str) -> bool:
+    """Return True if the first start has yet to make the spool in its folder. Raises OSError."""
+    try:
+        return not {"new", "cur", "state"} & set(os.listdir(folder))
+    except FileNotFoundError:
+        return True
 
 
 def _hosts(config: Config, runtime: Runtime, now: float) -> list[dict[str, Any]]:

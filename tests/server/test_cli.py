@@ -110,7 +110,7 @@ def test_status_of_a_server_that_is_down() -> None:
         done = found.command("status", "--json")
         assert done.returncode == 3
         said = json.loads(done.stdout)
-        assert (said["running"], said["state"], said["queue"]) == (False, "down", None)
+        assert (said["running"], said["state"], sum(said["queue"].values())) == (False, "down", 0)
         text = found.command("status")
         assert (text.returncode, text.stderr) == (3, "")
         assert text.stdout.startswith("server         down\n")
@@ -326,6 +326,8 @@ def test_status_before_the_first_start_has_an_empty_queue(folder: Path) -> None:
     done = command("--config", str(config), "status", "--json")
     assert done.returncode == 3
     assert json.loads(done.stdout)["queue"] == {"new": 0, "due": 0, "waiting": 0, "held": 0}
+    assert "cannot be read" not in command("--config", str(config), "status").stdout
+    (folder / "none" / "spool").mkdir(parents=True)
     assert "cannot be read" not in command("--config", str(config), "status").stdout
 
 
