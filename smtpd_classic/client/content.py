@@ -4,9 +4,9 @@ It is edited while it is read; a large one is never held in memory as a whole.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
+from smtpd_classic.client.pieces import ContentSource, Opener, pieces
 from smtpd_classic.message.headers import HeaderBlock, end_of_header_block
 
 __all__ = [
@@ -26,13 +26,6 @@ LONGEST_LINE = 998
 _CHUNK = 64 * 1024
 _PACKET = 32 * 1024
 _LONGEST_HEADER = 512 * 1024
-
-
-class ContentSource(Protocol):
-    def read(self, size: int = -1, /) -> bytes: ...
-
-
-Opener = Callable[[], AbstractContextManager[ContentSource]]
 
 
 class ContentFacts(NamedTuple):
@@ -70,7 +63,8 @@ class MessageContent:
         self.open = open_source
         self._edit = edit
         self._on_top = on_top
-        self._whole: bytes | None = None
+        self._whole: bytes | None = None  # of a small content: it is read once, for its properties and for sending
+        self._is_large = False
         self._facts: ContentFacts | None = None
 
     @classmethod
@@ -83,25 +77,21 @@ class MessageContent:
     def topped(self, fields: bytes) -> "MessageContent":
         """Return the same content with further fields on top of it."""
         content = MessageContent(self.open, self._edit, fields + self._on_top)
-        content._whole = None if self._whole is None else fields + self._whole
         facts = self.facts()
+        content._whole = None if self._whole is None else fields + self._whole
+        content._is_large = self._is_large
         content._facts = facts._replace(size=facts.size + len(fields) + fields.count(b"\n"))
         return content
 
     def chunks(self) -> Iterator[bytes]:
-        """Yield the content in pieces, with LF line ends; the header block is whole within the first."""
-        if self._whole is not None:
-            yield self._whole
-            return
-        with self.open() as source:
-            first = self._first(source)
-            following = source.read(_CHUNK)
-            if not following:
-                self._whole = first  # small: read once, for its properties and for sending
-            yield first
-            while following:
-                yield following
-                following = source.read(_CHUNK)
+        """Return the content in pieces, with LF line ends; the header block is whole within the first."""
+        if self._whole is None and not self._is_large:
+            with self.open() as source:
+                first = self._first(source)
+                self._is_large = source.read(1) != b""
+            if not self._is_large:
+                self._whole = first
+        return pieces(self.open, self._first, _CHUNK) if self._whole is None else iter((self._whole,))
 
     def header(self) -> bytes:
         """Return the edited header block."""
