@@ -157,11 +157,12 @@ SECRET = Kind("secret", one_line, str, "a password", mask=lambda text: MASK if t
 
 
 def _command(text: str) -> str:
+    command = text.strip()  # first, for it may leave a backslash at the end
     try:
-        shlex.split(one_line(text))
+        shlex.split(one_line(command))
     except ValueError:
         raise ValueError("a quotation mark is not closed, or a control character is in the command.") from None
-    return text.strip()
+    return command
 
 
 COMMAND = Kind("program and arguments", _command, str, "/usr/local/bin/token --account relay")

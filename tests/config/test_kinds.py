@@ -78,6 +78,7 @@ GOOD = [
 ]
 
 BAD = [
+    (kinds.COMMAND, "/bin/token \\ ", "a quotation mark is not closed"),
     (kinds.BOOLEAN, "of", "“of” is neither yes nor no."),
     (number(1, 10), "ten", "“ten” is not a whole number from 1 to 10."),
     (number(1, 10), "1_0", "“1_0” is not a whole number"),
