@@ -27,7 +27,7 @@ class Account:
     is in bytes, 0 for none. `folder` is the absolute name of the Maildir, blank for a mailbox of an LMTP server.
     `forward_only`: an alias of the same name takes the place of the mailbox. `junk_folder` is the setting of the
     account, blank for that of the server; `junk_maildir` is the Maildir that follows from it: that of the mailbox for
-    the inbox.
+    the inbox. `counts_junk`: junk counts against the quota too.
     """
 
     address: str
@@ -40,6 +40,12 @@ class Account:
     forward_only: bool = False
     junk_folder: str = ""
     junk_maildir: str = ""
+    counts_junk: bool = False
+
+    @property
+    def uncounted_maildir(self) -> str:
+        """Return the Maildir whose mail does not count against the quota, blank for none."""
+        return "" if self.counts_junk else self.junk_maildir
 
     @property
     def mail_place(self) -> str:

@@ -1,7 +1,7 @@
 """The addresses of reports that other servers send about a domain, and the mailboxes that exist for them by themselves.
 
 A mailbox of reports needs no account: it has no password, and its mail is removed after thirty days. It comes after
-accounts, groups and aliases of the same name, and before a catch-all.
+accounts, groups and aliases of the same name, and before a catch-all. A mailbox that was an account's is not emptied.
 """
 
 import os
@@ -53,5 +53,7 @@ def report_boxes(config: Config) -> dict[str, Account]:
         if is_ours and local != "postmaster" and not account_problem(address):
             folder = os.path.join(config.server.mail_folder, domain, local)
             junk = junk_maildir(folder, config.server.junk_folder)
-            found[address] = Account(address, status=SUSPENDED, quota=_LARGEST, folder=folder, junk_maildir=junk)
+            found[address] = Account(
+                address, status=SUSPENDED, quota=_LARGEST, folder=folder, junk_maildir=junk, counts_junk=True
+            )
     return found

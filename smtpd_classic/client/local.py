@@ -44,7 +44,7 @@ class MaildirTransport:
         if account.status == DISABLED:
             return _SWITCHED_OFF
         try:
-            used = self.mail_store.quota_used(account.folder, account.junk_maildir) if account.quota else 0
+            used = self.mail_store.quota_used(account.folder, account.uncounted_maildir) if account.quota else 0
         except MailStoreBroken as problem:
             return _deferred("4.3.0", str(problem))
         return _FULL if account.quota and used + size > account.quota else account

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from smtpd_classic.accounts import Accounts
 from smtpd_classic.accounts.directory import IN_DOVECOT
+from smtpd_classic.accounts.former_accounts import report_box_problems
 from smtpd_classic.config import Config, Problem, examine, is_untouched
 from smtpd_classic.config.check_domains import local_domains
 from smtpd_classic.dns import DnsResolver
@@ -60,6 +61,7 @@ def all_problems(path: str) -> tuple[Config | None, tuple[Problem, ...]]:
         *_guessed(config),
         *_certificate(config),
         *_keys(config),
+        *report_box_problems(config, Accounts(config)),
         *_shared(config),
         *_dovecot(config),
         *list_warnings(config, DnsResolver(config.server.name_servers)),

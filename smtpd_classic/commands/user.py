@@ -144,7 +144,7 @@ def _shown(account: Account) -> dict[str, Any]:
     """Return the fields for JSON. Of the hash they have the scheme alone."""
     fields = asdict(account)
     del fields["forward_only"]  # `forwarding` has it, with the targets
-    del fields["junk_maildir"]
+    del fields["junk_maildir"], fields["counts_junk"]
     password = fields.pop("password")
     scheme = password[1 : password.find("}")] if password.startswith("{") else ("CRYPT" if password else "")
     return fields | {"password_scheme": scheme.upper(), "old_scheme": is_old_scheme(account.password)}

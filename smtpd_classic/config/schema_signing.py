@@ -32,8 +32,8 @@ class Signing:
         "The address for reports of other servers about mail that claims a domain of this server. It is written into "
         "the DNS records that are printed. Blank: dmarc-reports at each domain (postmaster, where the mailboxes are on "
         "an LMTP server). A local address needs no account: without one, and without an alias, the server keeps the "
-        "reports for 30 days. An address of a domain elsewhere gets reports only when that domain allows it in its own "
-        "DNS (RFC 9990).",
+        "reports for 30 days, in at most 64 MiB; the mail of an account that was deleted is not removed. An address of "
+        "a domain elsewhere gets reports only when that domain allows it in its own DNS (RFC 9990).",
     )
     tls_reports_to: str = option(
         SENDER_ADDRESS,

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from smtpd_classic.accounts import AccountsUnreadable, EditRefused, list_accounts
+from smtpd_classic.accounts import Account, AccountsUnreadable, EditRefused, list_accounts
+from smtpd_classic.accounts.former_accounts import mark_account, was_account
 from smtpd_classic.accounts.report_boxes import KEPT_S, report_boxes
 from smtpd_classic.mailstore.expiry import ExpiringFolder, MailExpiry
 from smtpd_classic.services import Services
@@ -29,7 +30,7 @@ def mail_expiry(services: Services) -> MailExpiry:
             if junk_s > 0 and account.junk_maildir != account.folder:
                 yield ExpiringFolder(account.junk_maildir, junk_s, _JUNK)
         for box in report_boxes(config).values():
-            if _takes_reports(services, box.address):
+            if _holds_reports_alone(services, box):
                 for path in {box.folder, box.junk_maildir}:
                     yield ExpiringFolder(path, KEPT_S, _REPORTS)
 
@@ -37,12 +38,16 @@ def mail_expiry(services: Services) -> MailExpiry:
     return MailExpiry(folders, interval_s, services.clock, lambda words: log.write("local", words))
 
 
-def _takes_reports(services: Services, address: str) -> bool:
-    """Return True if the address leads to a mailbox of reports, and to no account, in the users file that is in force:
-    a file on the disk from which a line is missing must not cost an account its mail.
+def _holds_reports_alone(services: Services, box: Account) -> bool:
+    """Return True if the address leads to a mailbox of reports, and neither does nor did to an account.
+
+    The users file that is in force decides: a file on the disk from which a line is missing must not cost an account
+    its mail. An account is marked for the time after it is deleted.
     """
     try:
-        found = services.accounts.find(address)
-    except AccountsUnreadable:
+        found = services.accounts.find(box.address)
+        if found is not None and found.how == "account":
+            mark_account(box)
+        return found is not None and found.how == "reports" and not was_account(services.config, box)
+    except (AccountsUnreadable, OSError):
         return False
-    return found is not None and found.how == "reports"

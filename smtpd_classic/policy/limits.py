@@ -123,7 +123,7 @@ def _full(transaction: Transaction, target: str, size: int) -> bool:
     account = transaction.rules.accounts.account(target)
     if account is None or not account.quota or not account.folder:
         return False
-    used = transaction.rules.sources.quota_used(account.folder, account.junk_maildir)
+    used = transaction.rules.sources.quota_used(account.folder, account.uncounted_maildir)
     return used >= account.quota or used + size > account.quota
 
 

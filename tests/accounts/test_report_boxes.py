@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from smtpd_classic.accounts import delete_account
+from smtpd_classic.accounts.former_accounts import report_box_problems
 from smtpd_classic.accounts.report_boxes import dmarc_reports_to, report_boxes, tls_reports_to
 from smtpd_classic.config import parse
 from smtpd_classic.daemon.mail_expiry import mail_expiry
@@ -106,10 +108,49 @@ def test_a_users_file_that_has_lost_its_accounts_costs_them_no_mail(tmp_path: Pa
     assert len(place.mailbox("tls-reports@example.org")) == 1
 
 
-def test_a_mailbox_of_reports_has_an_end(tmp_path: Path) -> None:
+OPTION = "[signing]\ndmarc_reports_to = old@example.org\n"
+OLD = f"{USERS}old@example.org:{{PLAIN}}x::::::\n"
+
+
+def test_an_account_that_is_deleted_by_hand_keeps_its_mail(tmp_path: Path) -> None:
+    place = world(tmp_path, OPTION, users=OLD)
+    send(place, "old@example.org")
+    assert mail_expiry_at(place, 1) == 0  # it is marked
+    later = world(tmp_path, OPTION)
+    assert send(later, "old@example.org").startswith("250")
+    assert mail_expiry_at(later, 31) == 0
+    assert len(later.mailbox("old@example.org")) == 2
+    assert "reports come to old@example.org, which was an account" in said_by_check(later)
+
+
+def test_an_account_that_is_deleted_by_a_command_keeps_its_mail(tmp_path: Path) -> None:
+    place = world(tmp_path, OPTION, users=OLD)
+    send(place, "old@example.org")
+    assert "was an account" not in said_by_check(place)
+    delete_account(place.config, "old@example.org", force=True)
+    later = world(tmp_path, OPTION)
+    assert mail_expiry_at(later, 31) == 0
+    assert "nothing in" in said_by_check(later)
+
+
+def test_a_mailbox_that_another_program_has_read_keeps_its_mail(tmp_path: Path) -> None:
+    place = world(tmp_path, OPTION)
+    send(place, "old@example.org")
+    assert "was an account" not in said_by_check(place)
+    (tmp_path / "mail/example.org/old/.Sent").mkdir()
+    assert mail_expiry_at(place, 31) == 0
+
+
+def said_by_check(place: World) -> str:
+    return "\n".join(map(str, report_box_problems(place.config, place.services.accounts)))
+
+
+@pytest.mark.parametrize("part", ["new", "cur", ".Junk/new"])
+def test_a_mailbox_of_reports_has_an_end(tmp_path: Path, part: str) -> None:
     place = world(tmp_path)
     send(place, "dmarc-reports@example.org")
-    new = tmp_path / "mail/example.org/dmarc-reports/new"
+    new = tmp_path / "mail/example.org/dmarc-reports" / part
+    new.mkdir(parents=True, exist_ok=True)
     (new / f"1.M1P1Q1.mx,S={64 << 20}").write_bytes(b"")
     assert send(place, "dmarc-reports@example.org").startswith("452 4.2.2")
 
