@@ -54,7 +54,7 @@ def main(words: Sequence[str] | None = None) -> int:
             raise
         _drop_output()
         print(f"{_program(given)}: {_sentence(problem)}", file=sys.stderr)
-        return os.EX_OSERR if isinstance(problem, OSError) else os.EX_SOFTWARE
+        return os.EX_IOERR if isinstance(problem, OSError) else os.EX_SOFTWARE
     return status
 
 

@@ -344,7 +344,7 @@ def in_shell(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
         ("PROGRAM user list >&- 2>&- <&-", 0, ""),
         ("PROGRAM user password joe@example.test --password-stdin <&-", 65, "The password is empty."),
         ("PROGRAM user list >/dev/full", 74, "No space left on device"),
-        ("PROGRAM --help >/dev/full", 71, "No space left on device"),
+        ("PROGRAM --help >/dev/full", 74, "No space left on device"),
         ("PROGRAM --help | true", 0, ""),
     ],
 )
