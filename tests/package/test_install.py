@@ -87,7 +87,7 @@ def test_the_service_cannot_write_its_configuration(debian: Debian) -> None:
     paths = debian.must("find /etc/smtpd-classic").split()
     assert {CONF, "/etc/smtpd-classic/users", "/etc/smtpd-classic/tls/key.pem"} <= set(paths)
     tried = "; ".join(f'[ ! -w "{path}" ] || echo {path}' for path in paths)
-    assert debian.must(f"su smtpdc -s /bin/sh -c '{tried}'") == ""
+    assert debian.must(f"su smtpdc -s /bin/sh -c '{tried}'") == "/etc/smtpd-classic/tls\n", "to renew its certificate"
     assert debian.run(f"su nobody -s /bin/sh -c 'cat {CONF} /etc/smtpd-classic/users'").stdout == ""
 
 
