@@ -12,6 +12,7 @@ from functools import partial
 from smtpd_classic.accounts import Accounts
 from smtpd_classic.config.schema import Config
 from smtpd_classic.dns import DnsResolver, Resolver
+from smtpd_classic.filters.attachments import first_with_ending
 from smtpd_classic.filters.rules import PreparedRule, message_view, rules_met
 from smtpd_classic.log import Log
 from smtpd_classic.mailauth.message_check import MessageCheck
@@ -26,7 +27,15 @@ from smtpd_classic.runtime import Runtime
 from smtpd_classic.services import Services
 from spool import Spool, SpoolBroken
 
-__all__ = ["Explanation", "NoSuchListener", "Question", "authentication_of", "explanation", "filter_rules_of"]
+__all__ = [
+    "Explanation",
+    "NoSuchListener",
+    "Question",
+    "authentication_of",
+    "blocked_attachment_of",
+    "explanation",
+    "filter_rules_of",
+]
 
 
 class NoSuchListener(Exception):
@@ -56,11 +65,23 @@ def authentication_of(
 def filter_rules_of(config: Config, question: Question, content: bytes) -> tuple[PreparedRule, ...]:
     """Return the filter rules that a message meets."""
     rules = _rules(config, question, "", None)
-    client = Client(question.ip, 0, "unknown", rules.listener)
-    is_ours = bool(question.login) or ClientContext(client, rules).originates_here
     recipients = (question.recipient,) if question.recipient else ()
     message = message_view(content, question.ip, question.sender, recipients)
-    return rules_met(rules.filter.rules, message, originates_here=is_ours)
+    return rules_met(rules.filter.rules, message, originates_here=_originates_here(rules, question))
+
+
+def blocked_attachment_of(config: Config, question: Question, content: bytes) -> str:
+    """Return the name of the first file in a message that `block_attachments` forbids this client; blank if there is
+    none."""
+    if not config.filter.block_attachments or _originates_here(_rules(config, question, "", None), question):
+        return ""
+    names = message_view(content, question.ip, question.sender, ()).attachments
+    return first_with_ending(names, config.filter.block_attachments)
+
+
+def _originates_here(rules: Rules, question: Question) -> bool:
+    client = Client(question.ip, 0, "unknown", rules.listener)
+    return bool(question.login) or ClientContext(client, rules).originates_here
 
 
 def _rules(config: Config, question: Question, listener: str, dns: Resolver | None) -> Rules:

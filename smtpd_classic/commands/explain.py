@@ -13,6 +13,7 @@ from smtpd_classic.explanation import (
     NoSuchListener,
     Question,
     authentication_of,
+    blocked_attachment_of,
     explanation,
     filter_rules_of,
 )
@@ -36,7 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--message",
         metavar="FILE",
-        help="a message: show its results of SPF, DKIM and DMARC, and the filter rules that it meets",
+        help="a message: show its results of SPF, DKIM and DMARC, the filter rules that it meets, and a blocked "
+        "attachment",
     )
     parser.add_argument("--helo", default="", metavar="NAME", help="the name in EHLO, for SPF of the null sender")
     output = parser.add_mutually_exclusive_group()
@@ -75,11 +77,14 @@ def _explain(config: Config, args: argparse.Namespace) -> int:
         with open(args.message, "rb") as file:
             content = file.read()
         verdict = authentication_of(config, question, content, hello=args.helo)
-        rules = filter_rules_of(config, question, content)
+        rules, blocked = filter_rules_of(config, question, content), blocked_attachment_of(config, question, content)
         shown["filter_rules"] = [{"name": each.name, "action": str(each.action)} for each in rules]
+        shown["blocked_attachment"] = blocked
         shown["authentication"] = {"action": verdict.action, "reason": verdict.reason, "results": _results(verdict)}
         lines += ["", f"action: {verdict.action} ({verdict.reason})", *_results(verdict)]
         lines += [f"filter rule {each.name}: {each.action}" for each in rules] or ["it meets no filter rule"]
+        if blocked:
+            lines.append(f"blocked attachment {printable(blocked)}: {config.filter.block_attachments_action}")
     if args.json:
         print(json.dumps(shown, indent=2, ensure_ascii=False))
     elif not args.quiet:

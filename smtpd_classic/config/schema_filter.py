@@ -97,7 +97,7 @@ class Filter:
         (),
         "Blocked attachments",
         "Endings of file names, such as .exe, .js. A message with such a file is treated as block_attachments_action "
-        "says; the names inside winmail.dat and zip files count too.",
+        "says; the names inside winmail.dat and zip files count too, and uuencoded files within the text.",
     )
     block_attachments_action: str = option(
         choice("refuse", "junk"),

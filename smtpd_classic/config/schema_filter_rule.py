@@ -17,8 +17,8 @@ class FilterRule:
         "Field",
         "The part of a message to compare. from, subject and header NAME: that header field. to: To and Cc. sender and "
         "recipient: the addresses of the envelope; the null sender of bounces matches no rule about the sender. "
-        "attachment: the names of attached files, also inside winmail.dat and zip files. client: the address of the "
-        "client. size: the size of the message.",
+        "attachment: the names of attached files, also inside winmail.dat and zip files, and of uuencoded files within "
+        "the text. client: the address of the client. size: the size of the message.",
     )
     match: str = option(
         choice("is", "contains", "starts", "ends", "wildcard", "over", "under"),

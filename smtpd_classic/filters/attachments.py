@@ -1,20 +1,23 @@
 """The names of attached files, found while the body of a message arrives (RFC 2045, 2046, 2183, 2231).
 
-Nothing is held but the header of one part and the beginning of a line; `archives` looks into zip files and winmail.dat.
+Nothing is held but the header of one part and the beginning of a line. `archives` looks into zip files and winmail.dat,
+and `uuencoded` into texts.
 A boundary counts wherever it stands, as lenient readers have it, so that a broken structure hides no name.
 """
 
 import binascii
 import re
 import string
+from collections.abc import Iterable
 from contextlib import suppress
 from urllib.parse import unquote_to_bytes
 
 from smtpd_classic.filters.archives import ArchiveReader, archive_reader
 from smtpd_classic.filters.matching import shown_text
+from smtpd_classic.filters.uuencoded import UuencodedFiles
 from smtpd_classic.message.encoded_words import text_in
 
-__all__ = ["AttachmentNames", "has_ending", "saved_names"]
+__all__ = ["AttachmentNames", "first_with_ending", "has_ending", "saved_names"]
 
 _LONGEST_HEADER = 64 * 1024
 _LONGEST_LINE = 64 * 1024
@@ -28,6 +31,7 @@ _NO_MARK = re.compile(rb"(?!)")
 _FOLD = re.compile(rb"\n(?=[ \t])")
 _CONTENT = re.compile(rb"^content-(?:type|disposition)[ \t]*:(.*)$", re.IGNORECASE | re.MULTILINE)
 _ENCODING = re.compile(rb"^content-transfer-encoding[ \t]*:[ \t]*([\w-]+)", re.IGNORECASE | re.MULTILINE)
+_KIND = re.compile(rb"^content-type[ \t]*:[ \t]*([\w-]+)", re.IGNORECASE | re.MULTILINE)
 _MESSAGE = re.compile(rb"^content-type[ \t]*:[ \t]*message/(?:rfc822|global)\b", re.IGNORECASE | re.MULTILINE)
 _PARAMETER = re.compile(
     rb";[ \t]*(boundary|(?:file)?name)(?:\*(\d{1,3}))?(\*)?[ \t]*=[ \t]*(\"(?:[^\"\\]|\\.)*\"?|[^;]*)",
@@ -46,6 +50,8 @@ class AttachmentNames:
         self._buffer = bytearray()
         self._in_header = False
         self._encoding = b""
+        self._is_text = True
+        self._text = UuencodedFiles()
         self._carry = b""
         self._archive: ArchiveReader | None = None
         self._is_known = False  # whether the kind of file in this part has been seen
@@ -117,6 +123,8 @@ class AttachmentNames:
         header = _FOLD.sub(b"", header)
         found = _ENCODING.search(header)
         self._encoding = found[1].lower() if found else b""
+        kind = _KIND.search(header)
+        self._is_text = kind is None or kind[1].lower() == b"text"
         self._in_header = _MESSAGE.search(header) is not None
         known = len(self._boundaries)
         for each in _CONTENT.finditer(header):
@@ -154,9 +162,14 @@ class AttachmentNames:
             self.names.append(name)
 
     def _content(self, data: bytes) -> None:
-        if self._encoding not in {b"base64", b"quoted-printable"} or (self._is_known and self._archive is None):
+        if self._encoding not in {b"base64", b"quoted-printable"}:
+            self._text.take(data)
+            return
+        if self._is_known and self._archive is None and not self._is_text:
             return
         octets = self._decoded(data)
+        if self._is_text:
+            self._text.take(octets)
         if not self._is_known and octets:
             self._archive, self._is_known = archive_reader(octets), True
         if self._archive is not None:
@@ -176,7 +189,10 @@ class AttachmentNames:
         if self._archive is not None:
             for name in self._archive.names():
                 self._add(name)
-        self._archive, self._is_known, self._carry, self._encoding = None, False, b"", b""
+        for name in self._text.finish():
+            self._add(name)
+        self._text = UuencodedFiles()
+        self._archive, self._is_known, self._carry, self._encoding, self._is_text = None, False, b"", b"", True
 
 
 def _unquoted(text: bytes) -> bytes:
@@ -212,3 +228,8 @@ def saved_names(name: str) -> tuple[str, ...]:
 def has_ending(name: str, endings: tuple[str, ...]) -> bool:
     """Return True if a program may save the file with one of these endings, which are in lower case."""
     return any(each.endswith(endings) for each in saved_names(name.casefold()))
+
+
+def first_with_ending(names: Iterable[str], endings: tuple[str, ...]) -> str:
+    """Return the first name with one of these endings; blank if there is none."""
+    return next((each for each in names if has_ending(each, endings)), "")

@@ -8,7 +8,7 @@ Rule 4: `accept` ends the list; lists and milters then cannot put the message in
 
 from collections.abc import Iterator
 
-from smtpd_classic.filters.attachments import AttachmentNames, has_ending
+from smtpd_classic.filters.attachments import AttachmentNames, first_with_ending
 from smtpd_classic.filters.rules import ENVELOPE, MessageView, PreparedRule
 from smtpd_classic.message.headers import HeaderBlock
 from smtpd_classic.policy.content import ContentCheck, Disposition
@@ -212,8 +212,7 @@ class AttachmentsCheck(ContentCheck):
     def end(self, disposition: Disposition) -> Reply | None:
         names = self._attachments.finish() if self._attachments is not None else []
         options = self._transaction.rules.config.filter
-        endings = options.block_attachments
-        self._found = next((each for each in names if has_ending(each, endings)), "")
+        self._found = first_with_ending(names, options.block_attachments)
         if not self._found or _is_always_reached(self._transaction):
             return None
         if options.block_attachments_action == "refuse":

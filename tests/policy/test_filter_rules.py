@@ -1,6 +1,7 @@
 """Filter rules and greylisting without sockets: times, files, and the faults that the check names."""
 
 import base64
+import binascii
 import io
 import time
 import zipfile
@@ -18,6 +19,7 @@ from smtpd_classic.explanation import Question, filter_rules_of
 from smtpd_classic.filters.attachments import AttachmentNames, has_ending
 from smtpd_classic.filters.matching import comparable, text_match
 from smtpd_classic.filters.rules import MessageView, prepared_rules
+from smtpd_classic.filters.uuencoded import UuencodedFiles
 from smtpd_classic.message.headers import HeaderBlock
 from smtpd_classic.policy.explain import explain
 from smtpd_classic.reception import Reception
@@ -128,6 +130,65 @@ def test_an_ending_is_found_before_a_nul() -> None:
     assert not has_ending("setup.exe.txt", (".exe",))
 
 
+def uuencoded(name: str, data: bytes) -> bytes:
+    lines = (binascii.b2a_uu(data[at : at + 45]) for at in range(0, len(data), 45))
+    return b"begin 644 %b\n%b`\nend\n" % (name.encode(), b"".join(lines))
+
+
+def zipped(name: str) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr(name, b"x" * 100)
+    return file.getvalue()
+
+
+UUENCODED = (
+    uuencoded("invoice one.exe", b"x" * 100)
+    + uuencoded("a.zip", zipped("bad.exe"))
+    + b"begin-base64 644 b.js\n"
+    + base64.encodebytes(b"abc" * 50)
+    + b"====\nbegin 644 is the first line\nof such a file.\nbegin 600 empty.bat\n\n`\nend\nbegin 644 last.com\nend"
+)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 100, 10_000])
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n"])
+def test_names_of_uuencoded_files_are_found_however_the_text_is_cut(size: int, line_end: bytes) -> None:
+    files, text = UuencodedFiles(), UUENCODED.replace(b"\n", line_end)
+    for at in range(0, len(text), size):
+        files.take(text[at : at + size])
+    assert files.finish() == ["invoice one.exe", "a.zip", "bad.exe", "b.js", "empty.bat", "last.com"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"begin 644 a\n" * 5000,
+        b"begin 644 a\n!\n" * 4000,
+        b"begin 644 " + b" " * 65_000 + b"\n",
+        b"begin 644 a" + b"\n" * 65_000,
+        (b"begin 644 a\n" + b"A" * 2000 + b"a\n") * 32,
+        (b"begin-base64 644 a\n" + b"A" * 2000 + b"-\n") * 32,
+        b"\nbegin" * 10_000,
+        b"begin 644 a\n" + b"A" * 65_000,
+        uuencoded("a", zipped("a" * 30_000)[:-100]),
+    ],
+)
+def test_hostile_text_about_uuencoded_files_costs_little(text: bytes) -> None:
+    files = UuencodedFiles()
+    began = time.process_time()
+    for _ in range(100):
+        files.take(text)
+    assert len(files.finish()) <= 1000
+    assert time.process_time() - began < 2
+
+
+def test_a_file_that_is_uuencoded_in_data_is_no_attachment() -> None:
+    files = AttachmentNames(b"Content-Type: image/png\nContent-Transfer-Encoding: base64\n")
+    files.take(base64.encodebytes(uuencoded("a.exe", b"x")))
+    assert files.finish() == []
+
+
 SUSPICIOUS = "198.51.100.77"
 
 
@@ -197,6 +258,26 @@ def test_the_command_and_explain_name_the_rules_that_a_message_meets(
     assert [each.name for each in found] == ["alpha", "beta"]
 
 
+def test_explain_names_the_attachment_that_a_rule_or_the_filter_finds(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, file = str(tmp_path / "smtpd-classic.conf"), tmp_path / "message"
+    rule = RULE.format(field="attachment", match="ends", text=".exe")
+    text = CONFIG.format(folder=tmp_path).replace("[filter]\n", "[filter]\nblock_attachments = .exe\n")
+    Path(path).write_text(text + rule)
+    file.write_bytes(MESSAGE + uuencoded("the invoice.exe", b"abc"))
+    asked = ["--ip", SUSPICIOUS, "--from", "x@elsewhere.example", "--to", "joe@example.org", "--message", str(file)]
+    main(["--config", path, "explain", *asked])
+    said = capsys.readouterr().out
+    assert "filter rule alpha: junk\n" in said
+    assert "blocked attachment the invoice.exe: refuse\n" in said
+    file.write_bytes(MESSAGE)
+    main(["--config", path, "explain", *asked])
+    said = capsys.readouterr().out
+    assert "it meets no filter rule" in said
+    assert "blocked attachment" not in said
+
+
 def test_explain_refuses_by_the_envelope_as_the_server_does(tmp_path: Path) -> None:
     rule = RULE.format(field="sender", match="ends", text="@elsewhere.example").replace("junk", "refuse")
     here = world(tmp_path, rule)
@@ -262,11 +343,8 @@ def test_a_long_name_keeps_its_ending() -> None:
 
 
 def test_characters_that_are_none_of_base64_hide_no_archive() -> None:
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as archive:
-        archive.writestr("bad.exe", b"x" * 100)
     files = AttachmentNames(b"Content-Transfer-Encoding: base64\n")
-    files.take(b"-!" + base64.b64encode(file.getvalue()).replace(b"A", b"A.*"))
+    files.take(b"-!" + base64.b64encode(zipped("bad.exe")).replace(b"A", b"A.*"))
     assert files.finish() == ["bad.exe"]
 
 

@@ -243,13 +243,13 @@ def test_greylist(world: World) -> None:
     assert behind(world, allowed).startswith(ACCEPTED)
 
 
-def attachment(world: World, name: str) -> tuple[str, str]:
+def attachment(world: World, name: str, body: str = "A line.") -> tuple[str, str]:
     """The reply to a message with a file, and its folder."""
     tag = world.tag()
     with world.client(ip=CLEAN) as client:
         client.envelope("x@there.test", JOE)
         headers = "Content-Type: application/octet-stream", f'Content-Disposition: attachment; filename="{name}"'
-        answer = client.content(world.text(tag, "x@there.test", *headers))
+        answer = client.content(world.text(tag, "x@there.test", *headers, body=body))
     folder = world.instance.folder / "mail" / "example.test" / "joe"
     is_junk = any(tag in path.read_text() for path in (folder / ".Junk" / "new").glob("*"))
     return answer[:9], "junk" if is_junk else ""
@@ -263,6 +263,7 @@ def test_block_attachments(world: World) -> None:
     for name in ("x.js", "setup.exe.", "'setup.exe' ", 'a.txt"; filename="setup.exe"; filename="b.txt'):
         assert attachment(world, name) == ("550 5.7.1", ""), name
     assert attachment(world, "exe.txt") == ("250 2.0.0", "")
+    assert attachment(world, "a.txt", "begin 644 b.exe\n#86)C\n`\nend") == ("550 5.7.1", "")
 
 
 def test_block_attachments_action(world: World) -> None:

@@ -1,6 +1,7 @@
 """Filter rules: each field, comparison, direction and action is set on the page, and messages fare as it says."""
 
 import base64
+import binascii
 import io
 import json
 import zipfile
@@ -144,6 +145,12 @@ def tnef(name: str) -> bytes:
     return bytes.fromhex("789f3e220100") + blocks
 
 
+def uuencoded(name: str, data: bytes = b"x" * 100) -> str:
+    """A text with a file in it."""
+    lines = "".join(binascii.b2a_uu(data[at : at + 45]).decode() for at in range(0, len(data), 45))
+    return f"Hello,\n\nbegin 644 {name}\n{lines}`\nend\n\nBye.\n"
+
+
 BAD_FILES = {
     "plain": attached('filename="invoice.EXE"'),
     "RFC 2047": attached('filename="=?utf-8?b?aW52b2ljZS5leGU=?="'),
@@ -153,6 +160,17 @@ BAD_FILES = {
     "twice": attached('filename="invoice.exe"; filename="invoice.pdf"'),
     "in a zip": attached("filename=x.zip", zipped("a.txt", "dir/invoice.exe")),
     "in winmail.dat": attached("filename=winmail.dat", tnef("invoice.exe"), "application/ms-tnef"),
+    "uuencoded": ("X: 1", uuencoded("the invoice.EXE")),
+    "uuencoded, said to be so": ("Content-Transfer-Encoding: x-uuencode", uuencoded("invoice.exe")),
+    "uuencoded in base64": (
+        "Content-Transfer-Encoding: base64",
+        base64.encodebytes(uuencoded("a.exe").encode()).decode(),
+    ),
+    "in a uuencoded zip": ("Content-Type: text/plain", uuencoded("a.zip", zipped("a.txt", "invoice.exe"))),
+    "uuencoded in a part": (
+        "Content-Type: multipart/mixed; boundary=B",
+        f"--B\nContent-Type: text/plain\nContent-Transfer-Encoding: quoted-printable\n\n{uuencoded('a.exe')}\n--B--\n",
+    ),
 }
 
 
@@ -168,6 +186,15 @@ def test_field_attachment(by_attachment: World, name: str) -> None:
     assert reply(by_attachment, header, body=body).startswith(REFUSED)
 
 
+def test_a_text_about_files_has_none(by_attachment: World) -> None:
+    for text in (
+        "begin 644 invoice.exe",
+        "Write\nbegin 644 invoice.exe\nand then the data.",
+        "A\n begin 644 a.exe\n!\n",
+    ):
+        assert reply(by_attachment, body=text).startswith(ACCEPTED), text
+
+
 def test_field_attachment_of_a_large_message(by_attachment: World) -> None:
     header, body = attached("filename=x.zip", bytes(200_000) + zipped("invoice.exe"))
     assert reply(by_attachment, header, body=body).startswith(ACCEPTED)  # it does not begin as a zip file does
@@ -175,6 +202,8 @@ def test_field_attachment_of_a_large_message(by_attachment: World) -> None:
     assert reply(by_attachment, header, body=body).startswith(REFUSED)
     header, body = attached("filename=x.zip", zipped("invoice.exe.txt"))
     assert reply(by_attachment, header, body=body).startswith(ACCEPTED)
+    text = "A line.\n" * 20_000
+    assert reply(by_attachment, body=text + uuencoded("invoice.exe", bytes(300_000)) + text).startswith(REFUSED)
 
 
 @pytest.mark.parametrize(
