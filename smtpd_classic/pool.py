@@ -112,6 +112,13 @@ class NeighbourConnection:
             raise NeighbourFailure(f"{self._address} closed the connection")
         return data
 
+    def receive_waiting(self) -> bytes:
+        """Return the octets that have arrived already. The end of the connection is left to `receive()`."""
+        try:
+            return self._connected.recv(_RECEIVED, socket.MSG_DONTWAIT)
+        except OSError:
+            return b""
+
     def _wait_until(self, deadline: float) -> None:
         left_s = deadline - time.monotonic()
         if left_s <= 0:

@@ -38,7 +38,7 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     "mailauth": ({"dns", "domain_name", "message"}, {"cryptography"}),
     "message": ({"config", "domain_name", "smtp"}, set()),
     "runtime": ({"atomic_file", "config", "shared_state"}, {"filelock"}),
-    "milter": ({"config", "pool"}, set()),
+    "milter": ({"config", "pool", "smtp"}, set()),
     "counters": ({"atomic_file", "config", "shared_state"}, set()),
     "shared_state": ({"config"}, {"redis"}),
     "sharing": ({"config", "counters", "runtime", "shared_state"}, set()),

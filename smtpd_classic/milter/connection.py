@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeVar
 
 from smtpd_classic.milter import packets
 from smtpd_classic.milter.packets import BadPacket, Negotiated, Packet, PacketReader, StepFlag, packet
-from smtpd_classic.milter.replies import Change, FilterAction, Verdict, change, verdict
+from smtpd_classic.milter.replies import Change, FilterAction, Verdict, change, misplaced, verdict
 from smtpd_classic.milter.symbols import END, Stage
 from smtpd_classic.pool import Neighbour, NeighbourBusy, NeighbourFailure
 
@@ -20,16 +20,18 @@ __all__ = ["Budget", "MilterConnection", "MilterFailure", "MilterTimeouts"]
 T = TypeVar("T")
 _CONTINUE = Verdict(FilterAction.CONTINUE)
 _MOST_CHANGES = 10_000
+_TOO_MANY = "one answer more than it was asked for"
 _MOST_CHANGED = 4 * 1024 * 1024  # octets
 
 
 class MilterFailure(Exception):
     """Raised when a filter cannot decide. `str()` gives the reason. `busy` means that only the limit of
-    connections is reached."""
+    connections is reached, `is_violation` that the filter has broken the protocol."""
 
-    def __init__(self, reason: str, *, busy: bool = False) -> None:
+    def __init__(self, reason: str, *, busy: bool = False, is_violation: bool = False) -> None:
         super().__init__(reason)
         self.busy = busy
+        self.is_violation = is_violation
 
 
 class MilterTimeouts(NamedTuple):
@@ -73,7 +75,7 @@ class MilterConnection:
         except NeighbourFailure as problem:
             raise MilterFailure(str(problem), busy=isinstance(problem, NeighbourBusy)) from None
         try:
-            self.terms: Negotiated = self._guarded(lambda: self._negotiate(budget))
+            self.terms: Negotiated = self._guarded("the negotiation", lambda: self._negotiate(budget))
         except MilterFailure:
             self._connection.close()
             raise
@@ -90,14 +92,17 @@ class MilterConnection:
         if self.terms.skips(skipped):
             return _CONTINUE
         return self._guarded(
-            lambda: self._ask(self._with_macros(stage, known) + data, budget, answered=not self.terms.skips(unanswered))
+            stage.title,
+            lambda: self._ask(
+                self._with_macros(stage, known) + data, budget, answered=not self.terms.skips(unanswered)
+            ),
         )
 
     def header(self, fields: Iterable[tuple[bytes, bytes]], budget: Budget) -> Verdict:
         """Send the fields. Return the first verdict that is not `continue`."""
         if self.terms.skips(StepFlag.NO_HEADERS):
             return _CONTINUE
-        return self._guarded(lambda: self._send_header(fields, budget))
+        return self._guarded("the header", lambda: self._send_header(fields, budget))
 
     def _send_header(self, fields: Iterable[tuple[bytes, bytes]], budget: Budget) -> Verdict:
         leading_space, answered = self.leading_space, not self.terms.skips(StepFlag.UNANSWERED_HEADER)
@@ -116,7 +121,7 @@ class MilterConnection:
         """Send the body in CRLF form, until the filter has enough of it."""
         if self.terms.skips(StepFlag.NO_BODY):
             return _CONTINUE
-        return self._guarded(lambda: self._send_body(pieces, budget))
+        return self._guarded("the body", lambda: self._send_body(pieces, budget))
 
     def _send_body(self, pieces: Iterator[bytes], budget: Budget) -> Verdict:
         answered = not self.terms.skips(StepFlag.UNANSWERED_BODY)
@@ -130,7 +135,7 @@ class MilterConnection:
 
     def end(self, known: Mapping[str, str], take: Callable[[Change], None], budget: Budget) -> Verdict:
         """Send the end of the message. Call `take` with each change, and return the verdict."""
-        return self._guarded(lambda: self._send_end(known, take, budget))
+        return self._guarded(END.title, lambda: self._send_end(known, take, budget))
 
     def _send_end(self, known: Mapping[str, str], take: Callable[[Change], None], budget: Budget) -> Verdict:
         self._waiting += self._with_macros(END, known) + packet(b"E")
@@ -148,7 +153,13 @@ class MilterConnection:
 
     def _check_end(self) -> None:
         if not self._reader.is_empty:
-            raise BadPacket("a second answer to one command")
+            raise BadPacket(_TOO_MANY)
+
+    def _refuse_unasked(self) -> None:
+        """Raise BadPacket if the filter has sent more answers than it was asked for: the next one would be taken for
+        the answer to another command."""
+        self._reader.feed(self._connection.receive_waiting())
+        self._check_end()
 
     def _with_macros(self, stage: Stage, known: Mapping[str, str]) -> bytes:
         return packets.macros(stage.command, stage.values(known, self.terms.symbols))
@@ -159,16 +170,19 @@ class MilterConnection:
             if len(self._waiting) > packets.BODY_CHUNK:
                 self._flush(budget.deadline(self._timeouts.command_s))
             return _CONTINUE
-        said = verdict(self._answer(budget, self._timeouts.command_s))
+        reply = self._answer(budget, self._timeouts.command_s)
+        said = verdict(reply)
         if said is None:
-            raise BadPacket("a change before the end of the message")
+            raise misplaced(reply)
         self._check_end()
         return said
 
     def _answer(self, budget: Budget, within_s: float) -> Packet:
         """Send all that waits, and return the answer. Each sign of progress gives the filter its time again, but not
         more than the budget."""
-        self._flush(budget.deadline(within_s))
+        if self._waiting:
+            self._refuse_unasked()
+            self._flush(budget.deadline(within_s))
         while True:
             deadline = budget.deadline(within_s)
             found = self._reader.next()
@@ -198,16 +212,18 @@ class MilterConnection:
     def close(self) -> None:
         self._connection.close()
 
-    def _guarded(self, talk: Callable[[], T]) -> T:
+    def _guarded(self, step: str, talk: Callable[[], T]) -> T:
         try:
             return talk()
-        except NeighbourFailure as problem:  # no rest: it may be slow with one message alone
-            self._neighbour.failed(str(problem), 0.0)
-            raise MilterFailure(str(problem)) from None
+        except NeighbourFailure as problem:
+            raise self._failure(f"{problem} (at {step})") from None
         except BadPacket as problem:
-            reason = f"{self._neighbour.address} sent {problem}"
-            self._neighbour.failed(reason, 0.0)
-            raise MilterFailure(reason) from None
+            reason = f"{self._neighbour.address} sent {problem} (at {step})"
+            raise self._failure(reason, is_violation=True) from None
+
+    def _failure(self, reason: str, *, is_violation: bool = False) -> MilterFailure:
+        self._neighbour.failed(reason, 0.0)  # no rest: it may be slow with one message alone
+        return MilterFailure(reason, is_violation=is_violation)
 
 
 def _chunks(pieces: Iterator[bytes]) -> Iterator[bytes]:

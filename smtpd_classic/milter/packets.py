@@ -24,6 +24,7 @@ __all__ = [
     "negotiated",
     "offer",
     "packet",
+    "shown_command",
     "text",
 ]
 
@@ -84,7 +85,7 @@ class PacketReader:
             return None
         (length,) = _LENGTH.unpack_from(held)
         if not 1 <= length <= _LONGEST:
-            raise BadPacket(f"a packet of {length} octets")
+            raise BadPacket(f"a packet of {length} octets, where 1 to {_LONGEST} are allowed")
         if len(held) < 4 + length:
             return None
         found = Packet(bytes(held[4:5]), bytes(held[5 : 4 + length]))
@@ -120,10 +121,10 @@ def offer() -> bytes:
 def negotiated(answer: Packet) -> Negotiated:
     """Parse the answer to `offer()`. Raises BadPacket."""
     if answer.command != b"O" or len(answer.data) < _NEGOTIATION.size:
-        raise BadPacket(f"{_shown(answer)} in place of its negotiation")
+        raise BadPacket(f"{shown_command(answer.command)} with {len(answer.data)} octets in place of its negotiation")
     version, actions, steps = _NEGOTIATION.unpack_from(answer.data)
     if not 2 <= version <= VERSION:
-        raise BadPacket(f"protocol version {version}")
+        raise BadPacket(f"protocol version {version}, where 2 to {VERSION} are known")
     return Negotiated(version, actions & ACTIONS, steps & STEPS, _symbols(answer.data[_NEGOTIATION.size :]))
 
 
@@ -164,5 +165,6 @@ def header_field(name: bytes, value: bytes, *, leading_space: bool) -> bytes:
     return packet(b"L", text(name, value if leading_space else value.lstrip(b" \t")))
 
 
-def _shown(answer: Packet) -> str:
-    return f"the reply {answer.command!r} with {len(answer.data)} octets"
+def shown_command(command: bytes) -> str:
+    """Return a reply's letter for a sentence, with its number if it cannot be printed."""
+    return f"the reply “{command.decode()}”" if b" " < command <= b"~" else f"the reply 0x{command.hex()}"

@@ -13,7 +13,9 @@ from smtpd_classic.milter.packets import (
     QUARANTINE,
     BadPacket,
     Packet,
+    shown_command,
 )
+from smtpd_classic.smtp.address import BadAddress, parse_path
 
 __all__ = [
     "AddRecipient",
@@ -26,6 +28,7 @@ __all__ = [
     "Refusal",
     "Verdict",
     "change",
+    "misplaced",
     "verdict",
 ]
 
@@ -116,6 +119,18 @@ _NEEDS = {
     b"-": DELETE_RECIPIENTS,
     b"q": QUARANTINE,
 }
+_CHANGES = {
+    b"h": "a new field of the header",
+    b"i": "a new field of the header",
+    b"m": "a change of the header",
+    b"+": "a new recipient",
+    b"-": "a recipient to remove",
+    b"q": "a quarantine",
+    b"b": "a new body",
+    b"2": "a new recipient with parameters",
+    b"e": "a new sender",
+    b"O": "its negotiation",
+}
 
 
 def verdict(reply: Packet) -> Verdict | None:
@@ -131,23 +146,35 @@ def _refusal(data: bytes) -> Refusal:
     """Clean a reply of its own: CR, NUL, control characters, doubled per cents, and 421, which would end the
     session."""
     said = data.split(b"\0", 1)[0].decode("utf-8", "replace")
-    lines = [_REPLY_LINE.fullmatch(_clean(line)) for line in said.splitlines()[:_MOST_LINES]]
+    cleaned = [_clean(line) for line in said.split("\n")[:_MOST_LINES]]
+    lines = [_REPLY_LINE.fullmatch(line) for line in cleaned]
     first = lines[0] if lines else None
     if first is None:
-        raise BadPacket("a reply code that is neither 4xx nor 5xx")
+        raise BadPacket(f"a reply without a code of 4xx or 5xx: “{cleaned[0][:60] if cleaned else ''}”")
+    codes = {line[1]: None for line in lines if line is not None}
+    if len(codes) > 1:
+        raise BadPacket(f"one reply with the codes {' and '.join(codes)}")
     code = 451 if first[1] == "421" else int(first[1])
     enhanced = first[3] or ""
     if enhanced[:1] != first[1][0]:
         enhanced = f"{first[1][0]}.7.1"
-    words = [(line[4] if line is not None else "")[:_LONGEST_LINE].strip() for line in lines]
+    words = [
+        (text if line is None else line[4])[:_LONGEST_LINE].strip() for line, text in zip(lines, cleaned, strict=True)
+    ]
     text = "\n".join(each for each in words if each)
     return Refusal(code, enhanced, text or "A filter refuses the message; ask the postmaster.")
 
 
 def _clean(line: str) -> str:
-    return "".join(each if " " <= each <= "~" else "?" for each in line.rstrip("\r").replace("%%", "%")).replace(
-        "%", ""
-    )
+    line = line.rstrip("\r").replace("\r", " ").replace("%%", "\0").replace("%", "").replace("\0", "%")
+    return "".join(each if " " <= each <= "~" else "?" for each in line)
+
+
+def misplaced(reply: Packet) -> BadPacket:
+    """Return the error for a reply that is no decision, before the end of the message."""
+    if reply.command in _CHANGES:
+        return BadPacket(f"{_CHANGES[reply.command]} before the end of the message")
+    return BadPacket(f"{shown_command(reply.command)}, which the protocol does not have")
 
 
 def change(reply: Packet, actions: int) -> Change:
@@ -156,9 +183,12 @@ def change(reply: Packet, actions: int) -> Change:
     if reply.command == b"b":
         raise BadPacket("a new body, which this server does not take; set it up to leave the body as it is")
     if needed is None:
-        raise BadPacket(f"the reply {reply.command!r}, which was not offered")
+        known = reply.command in _CHANGES
+        raise BadPacket(
+            f"{shown_command(reply.command)}, which {'was not offered' if known else 'the protocol does not have'}"
+        )
     if not actions & needed:
-        raise BadPacket(f"the change {reply.command!r}, which it did not ask for in the negotiation")
+        raise BadPacket(f"{_CHANGES[reply.command]}, which it did not ask for in the negotiation")
     data = reply.data
     if reply.command == b"h":
         return InsertField(-1, *_field(data))
@@ -181,8 +211,10 @@ def _index(data: bytes) -> int:
 
 def _field(data: bytes) -> tuple[bytes, bytes]:
     words = _strings(data)
-    if len(words) < 2 or not _NAME.fullmatch(words[0]) or len(words[1]) > _MOST_OCTETS:
-        raise BadPacket("a field of the header that is none")
+    if len(words) < 2 or not _NAME.fullmatch(words[0]):
+        raise BadPacket(f"a field of the header without a proper name: {_quoted(words[0])}")
+    if len(words[1]) > _MOST_OCTETS:
+        raise BadPacket(f"a field of the header with {len(words[1])} octets, where {_MOST_OCTETS} are allowed")
     return words[0], words[1]
 
 
@@ -194,6 +226,11 @@ def _strings(data: bytes) -> list[bytes]:
 
 def _path(word: bytes) -> str:
     path = word.decode("utf-8", "replace").strip().removeprefix("<").removesuffix(">")
-    if not path or len(path) > 1000 or not path.isprintable() or " " in path:
-        raise BadPacket("a recipient that is no address")
-    return path
+    try:
+        return parse_path(path, utf8=True)
+    except BadAddress as problem:
+        raise BadPacket(f"a recipient that is no address: {_quoted(word)}, {problem}") from None
+
+
+def _quoted(word: bytes) -> str:
+    return f"“{_clean(word.decode('utf-8', 'replace'))[:80]}”"

@@ -1,7 +1,7 @@
 """The filters of one session of SMTP, and of one message in it.
 
 Rule 1: a filter has one connection in a session, kept for its messages. A kept connection that has died since the last
-message is replaced once.
+message is replaced once; one on which the filter has broken the protocol is not, for its last verdict is doubtful.
 Rule 2: a filter that fails decides nothing: `when_down` does. Its changes are dropped.
 """
 
@@ -88,8 +88,10 @@ class SessionFilter:
         if self.connection is not None:
             try:
                 return self._begin(self.connection, envelope, budget)
-            except MilterFailure:
+            except MilterFailure as problem:
                 self.drop()
+                if problem.is_violation:
+                    raise
         self.connection, self._hello = self.client.connect(budget), ""
         address = packets.connect(envelope.host, envelope.ip, envelope.port)
         said = self.connection.command(CONNECT, address, envelope.known, budget)

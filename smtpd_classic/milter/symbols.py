@@ -7,11 +7,12 @@ __all__ = ["CONNECT", "DATA", "END", "END_OF_HEADER", "HELO", "MAIL", "RCPT", "S
 
 
 class Stage(NamedTuple):
-    """A command of the protocol, its number in SETSYMLIST, and the macros sent before it."""
+    """A command of the protocol, its number in SETSYMLIST, the macros sent before it, and its title for messages."""
 
     command: bytes
     number: int
     names: tuple[str, ...]
+    title: str
 
     def values(self, known: Mapping[str, str], wanted: Mapping[int, tuple[str, ...]]) -> Iterator[tuple[str, str]]:
         """Yield the macros to send; those without a value are left out."""
@@ -22,12 +23,17 @@ class Stage(NamedTuple):
 
 
 _CLIENT = ("client_addr", "client_name", "client_ptr", "client_port", "client_connections", "client_resolve")
-CONNECT = Stage(b"C", 0, ("j", "_", "v", "daemon_name", "daemon_addr", "daemon_port", "if_name", "if_addr", *_CLIENT))
-HELO = Stage(b"H", 1, ("tls_version", "cipher", "cipher_bits", "cert_subject", "cert_issuer"))
+CONNECT = Stage(
+    b"C",
+    0,
+    ("j", "_", "v", "daemon_name", "daemon_addr", "daemon_port", "if_name", "if_addr", *_CLIENT),
+    "the connection",
+)
+HELO = Stage(b"H", 1, ("tls_version", "cipher", "cipher_bits", "cert_subject", "cert_issuer"), "HELO")
 _AUTH = ("auth_type", "auth_authen", "auth_author")
 _SENDER = ("mail_addr", "mail_host", "mail_mailer")
-MAIL = Stage(b"M", 2, ("i", "b", "r", *_AUTH, *_SENDER, "client_addr", "client_name", *HELO.names))
-RCPT = Stage(b"R", 3, ("i", "rcpt_addr", "rcpt_host", "rcpt_mailer"))
-DATA = Stage(b"T", 4, ("i",))
-END = Stage(b"E", 5, ("i",))
-END_OF_HEADER = Stage(b"N", 6, ("i",))
+MAIL = Stage(b"M", 2, ("i", "b", "r", *_AUTH, *_SENDER, "client_addr", "client_name", *HELO.names), "MAIL")
+RCPT = Stage(b"R", 3, ("i", "rcpt_addr", "rcpt_host", "rcpt_mailer"), "RCPT")
+DATA = Stage(b"T", 4, ("i",), "DATA")
+END = Stage(b"E", 5, ("i",), "the end of the message")
+END_OF_HEADER = Stage(b"N", 6, ("i",), "the end of the header")

@@ -4,6 +4,7 @@ The envelope is sent with the first accepted recipient, the content after its en
 that each sees the changes of those before it. A filter that fails decides nothing; `when_down` does.
 """
 
+from smtpd_classic.accounts import Accounts
 from smtpd_classic.message.headers import HeaderBlock
 from smtpd_classic.milter import packets
 from smtpd_classic.milter.connection import Budget
@@ -21,7 +22,6 @@ from smtpd_classic.milter.session import FilterClient, FilteredEnvelope, Filtere
 from smtpd_classic.policy.content import ContentCheck, Disposition
 from smtpd_classic.policy.milter_macros import envelope_of, recipient_macros
 from smtpd_classic.policy.transaction import Transaction
-from smtpd_classic.smtp.address import BadAddress, parse_address
 from smtpd_classic.smtp.events import RcptTo
 from smtpd_classic.smtp.reply import Reply
 
@@ -105,7 +105,7 @@ class MilterCheck(ContentCheck):
         said = each.content(FilteredMessage(header.fields(), disposition.body), self._envelope.known)
         objection = self._followed(each, said)
         if objection is None and each.changes and not self._discarded_by:
-            _Changes(each, header, disposition).make()
+            _Changes(each, header, disposition, self._transaction.rules.accounts).make()
         return objection
 
     def _followed(self, each: MessageFilter, said: Verdict) -> Reply | None:
@@ -128,10 +128,13 @@ class MilterCheck(ContentCheck):
 class _Changes:
     """The changes of one filter to a message."""
 
-    def __init__(self, made_by: MessageFilter, header: FilteredHeader, disposition: Disposition) -> None:
+    def __init__(
+        self, made_by: MessageFilter, header: FilteredHeader, disposition: Disposition, accounts: Accounts
+    ) -> None:
         self._filter = made_by
         self._header = header
         self._disposition = disposition
+        self._accounts = accounts
         connection = made_by.session.connection
         self._leading_space = connection is not None and connection.leading_space
         self._spam = made_by.session.client.options.spam_header.lower().encode()
@@ -145,9 +148,9 @@ class _Changes:
                 case ChangeField():
                     self._change(change)
                 case AddRecipient():
-                    self._add(change)
+                    self._disposition.add_recipient(self._address(change.path))
                 case DeleteRecipient():
-                    self._disposition.remove_recipient(_address(change.path) or change.path)
+                    self._disposition.remove_recipient(self._address(change.path))
                 case Quarantine():
                     self._disposition.hold = (
                         f"quarantine: milter {self._filter.name}: {change.reason or 'no reason given'}"
@@ -170,15 +173,6 @@ class _Changes:
         if is_spam and not self._disposition.accepted:
             self._disposition.junk = f"milter {self._filter.name}: {name.decode()}"
 
-    def _add(self, change: AddRecipient) -> None:
-        path = _address(change.path)
-        if path:
-            self._disposition.add_recipient(path)
-
-
-def _address(path: str) -> str:
-    """Return the address as the server writes it; blank if it is none, and then there is nothing to deliver to."""
-    try:
-        return parse_address(path, utf8=True)
-    except BadAddress:
-        return ""
+    def _address(self, path: str) -> str:
+        """Return the address in a path; the primary domain completes a name alone."""
+        return path if "@" in path else self._accounts.canonical(path)

@@ -36,7 +36,7 @@ def reply_code(text: str) -> bytes:
 @dataclass
 class FakeFilter:
     """`answers` holds the octets for a command, by its letter; without an entry it continues. `connections` has the
-    packets of each connection."""
+    packets of each connection, `sockets` their other ends."""
 
     answers: dict[str, bytes | Callable[[bytes], bytes]] = field(default_factory=dict)
     version: int = 6
@@ -44,6 +44,7 @@ class FakeFilter:
     steps: int = 0
     symbols: bytes = b""
     connections: list[list[tuple[str, bytes]]] = field(default_factory=list)
+    sockets: list[socket.socket] = field(default_factory=list)
     ended: threading.Event = field(default_factory=threading.Event)
     address: str = ""
     _listening: socket.socket | None = None
@@ -92,6 +93,7 @@ class FakeFilter:
                 return
             packets: list[tuple[str, bytes]] = []
             self.connections.append(packets)
+            self.sockets.append(connection)
             threading.Thread(target=self._serve, args=[connection, packets], daemon=True).start()
 
     def _serve(self, connection: socket.socket, packets: list[tuple[str, bytes]]) -> None:
