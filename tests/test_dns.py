@@ -5,6 +5,8 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -552,6 +554,30 @@ def test_names_that_failed_hold_half_of_the_questions_at_most(
     server.rcode = dns.rcode.NXDOMAIN
     until(lambda: server.answer_late() or begun.qsize() == 9)  # type: ignore[func-returns-value]
     assert server.questions == 7 + 9 * 3  # MX, A and AAAA of each that is denied
+
+
+def test_checks_of_incoming_mail_hold_half_of_the_questions_at_most(
+    servers: list[Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("smtpd_classic.dns.questions.MOST_UNDER_WAY", 8)
+    monkeypatch.setattr("smtpd_classic.dns.questions.TRY_S", 60.0)
+    servers.append(server := Server(dns.rcode.NOERROR))
+    server.records[MX] = [dns.rrset.from_text("next-hop.test.", 60, "IN", "MX", "5 mx.next-hop.test.")]
+    server.silent.add(TXT)
+    resolver = DnsResolver([("127.0.0.1", server.port)])
+
+    def check(number: int) -> bool:
+        with suppress(DnsFailure):
+            resolver.txt(f"stranger-{number}.test", timeout_s=60.0)
+        return True
+
+    with ThreadPoolExecutor(20) as pool:
+        checks = [pool.submit(check, number) for number in range(20)]
+        until(lambda: len(server._unanswered) == 4)
+        assert resolver.mx("next-hop.test", timeout_s=10.0) == (MxRecord(5, "mx.next-hop.test"),)
+        assert len(server._unanswered) == 4, "the others wait"
+        until(lambda: server.answer_late() or all(each.done() for each in checks))  # type: ignore[func-returns-value]
+    assert server.questions == 20 + 1
 
 
 def test_the_oldest_of_too_many_questions_makes_room_for_a_new_name(

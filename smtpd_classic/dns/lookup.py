@@ -147,19 +147,19 @@ class DnsResolver:
         return name
 
     def txt(self, name: str, *, timeout_s: float = 10.0) -> tuple[bytes, ...]:
-        answer = self._ask(record_name(name), "TXT", timeout_s)
+        answer = self._ask(record_name(name), "TXT", timeout_s, for_check=True)
         return tuple(b"".join(each.strings) for each in answer.records)
 
     def ptr(self, ip: str, *, timeout_s: float = 10.0) -> tuple[str, ...]:
-        answer = self._ask(reverse_name(ip), "PTR", timeout_s)
+        answer = self._ask(reverse_name(ip), "PTR", timeout_s, for_check=True)
         return tuple(text(each.target) for each in answer.records)
 
     def address_records(self, host: str, version: int, *, timeout_s: float = 10.0) -> tuple[str, ...]:
-        answer = self._ask(record_name(host), "A" if version == 4 else "AAAA", timeout_s)
+        answer = self._ask(record_name(host), "A" if version == 4 else "AAAA", timeout_s, for_check=True)
         return tuple(each.address for each in answer.records)
 
     def mx_records(self, domain: str, *, timeout_s: float = 10.0) -> tuple[MxRecord, ...]:
-        answer = self._ask(record_name(domain), "MX", timeout_s)
+        answer = self._ask(record_name(domain), "MX", timeout_s, for_check=True)
         found = (MxRecord(each.preference, text(each.exchange).rstrip(".")) for each in answer.records)
         return tuple(sorted(found))
 
@@ -194,11 +194,11 @@ class DnsResolver:
         except (NoSuchDomain, DnsFailure):
             return False
 
-    def _ask(self, name: dns.name.Name, kind: str, timeout_s: float) -> Answer:
+    def _ask(self, name: dns.name.Name, kind: str, timeout_s: float, *, for_check: bool = False) -> Answer:
         """Return the answer, without records when the name exists and has none of this kind."""
         question = DnsQuestion(name, kind)
         outcomes: SimpleQueue[Outcome] = SimpleQueue()
-        self._questions.ask(question, outcomes.put)
+        self._questions.ask(question, outcomes.put, for_check=for_check)
         try:
             # A question that has been silent for longer than this caller can wait is no better than a failed one.
             return _answer(outcomes.get(timeout=max(timeout_s - self._questions.age(question), 0.0)))

@@ -6,6 +6,9 @@ although the caller may have given up: the late answer is there for the next cal
 
 A slow look-up costs a socket and no thread. It stops counting towards the limit when it has had no answer for a
 moment; otherwise a few hundred domains with silent name servers would keep all others waiting.
+
+The checks of incoming mail hold at most half of the places, for a stranger chooses their names: mail must still find
+its next hop. Names that failed before hold at most half as well.
 """
 
 import threading
@@ -68,13 +71,23 @@ class _Failure(NamedTuple):
     reason: str
 
 
+class _Share:
+    """The look-ups for one purpose: those that wait for their turn, and the number of those under way."""
+
+    __slots__ = ("most", "under_way", "waiting")
+
+    def __init__(self, most: int) -> None:
+        self.most, self.under_way = most, 0
+        self.waiting: tuple[deque[_Lookup], deque[_Lookup]] = (deque(), deque())  # the second: failed before
+
+
 class _Lookup:
     """A question under way or waiting for its turn, and its callers."""
 
-    __slots__ = ("callers", "doubtful", "new", "question", "started")
+    __slots__ = ("callers", "doubtful", "new", "question", "share", "started")
 
-    def __init__(self, question: DnsQuestion, doubtful: bool) -> None:
-        self.question, self.doubtful, self.new, self.started = question, doubtful, True, 0.0
+    def __init__(self, question: DnsQuestion, share: _Share, doubtful: bool) -> None:
+        self.question, self.share, self.doubtful, self.new, self.started = question, share, doubtful, True, 0.0
         self.callers: list[Done] = []
 
 
@@ -90,14 +103,15 @@ class Questions:
         self._failures: OrderedDict[DnsQuestion, _Failure] = OrderedDict()
         self._lookups: dict[DnsQuestion, _Lookup] = {}
         self._exchanges: dict[DnsQuestion, Exchange] = {}  # the oldest first
-        self._waiting: tuple[deque[_Lookup], deque[_Lookup]] = (deque(), deque())  # the second: failed before
+        self._others, self._checks = _Share(MOST_UNDER_WAY), _Share(MOST_UNDER_WAY // 2)
         self._new = self._under_way = self._doubtful = 0
         self._crowded = False
         self._silent: dict[Server, float] = {}
         self._last_answer = 0.0
 
-    def ask(self, question: DnsQuestion, done: Done) -> None:
-        """Call `done` with the outcome: at once if it is known, else in the loop's thread."""
+    def ask(self, question: DnsQuestion, done: Done, *, for_check: bool = False) -> None:
+        """Call `done` with the outcome: at once if it is known, else in the loop's thread. `for_check`: it is for a
+        check of incoming mail."""
         with self._lock:
             known = self._known(question)
             if known is None:
@@ -105,9 +119,10 @@ class Questions:
                 if lookup is not None:
                     lookup.callers.append(done)
                     return
-                lookup = self._lookups[question] = _Lookup(question, question in self._failures)
+                share = self._checks if for_check else self._others
+                lookup = self._lookups[question] = _Lookup(question, share, question in self._failures)
                 lookup.callers.append(done)
-                self._waiting[lookup.doubtful].append(lookup)
+                share.waiting[lookup.doubtful].append(lookup)
         if known is not None:
             done(known)
         else:
@@ -130,13 +145,13 @@ class Questions:
         return NoAnswer(failure.reason) if failure is not None and now < failure.until else None
 
     def _start_some(self) -> None:
-        """Start look-ups that wait, as far as the limits allow: names that failed before hold at most half."""
+        """Start look-ups that wait, as far as the limits allow."""
         while True:
             with self._lock:
                 lookup = self._next()
-                crowded = lookup is None and bool(self._waiting[0]) and self._under_way >= MOST_UNDER_WAY
-            if crowded:
-                self._end_oldest()
+                oldest = self._oldest_in_the_way() if lookup is None else None
+            if oldest is not None:
+                self._end(oldest)
             if lookup is None:
                 return
             exchange = self._exchanges[lookup.question] = Exchange(
@@ -145,9 +160,17 @@ class Questions:
             self.loop.after(NEW_S, lambda lookup=lookup: self._no_longer_new(lookup))  # type: ignore[misc]
             exchange.start()
 
-    def _end_oldest(self) -> None:
-        """Make room for a name that is asked for the first time, as soon as the oldest question has had its time."""
-        question = next(iter(self._exchanges))
+    def _oldest_in_the_way(self) -> DnsQuestion | None:
+        """Return the oldest question that holds a place for which a name waits that is asked for the first time."""
+        for share in (self._others, self._checks):
+            if share.waiting[0] and self._under_way >= MOST_UNDER_WAY:
+                return next(iter(self._exchanges))
+            if share.waiting[0] and share.under_way >= share.most:
+                return next((each for each in self._exchanges if self._lookups[each].share is share), None)
+        return None
+
+    def _end(self, question: DnsQuestion) -> None:
+        """Give up a question as soon as it has had its time, to make room for another."""
         left_s = TRY_S - self.age(question)
         if left_s <= 0:
             self._exchanges[question].give_up()
@@ -162,15 +185,17 @@ class Questions:
     def _next(self) -> _Lookup | None:
         if self._new >= MOST_NEW or self._under_way >= MOST_UNDER_WAY:
             return None
-        fresh, doubtful = self._waiting
-        if fresh:
-            lookup = fresh.popleft()
-        elif doubtful and self._doubtful < MOST_UNDER_WAY // 2:
-            lookup = doubtful.popleft()
-        else:
-            return None
+        shares = [share for share in (self._others, self._checks) if share.under_way < share.most]
+        for doubtful in (False, True) if self._doubtful < MOST_UNDER_WAY // 2 else (False,):
+            if waiting := [share for share in shares if share.waiting[doubtful]]:
+                share = min(waiting, key=lambda each: each.under_way)
+                return self._begun(share.waiting[doubtful].popleft())
+        return None
+
+    def _begun(self, lookup: _Lookup) -> _Lookup:
         self._new += 1
         self._under_way += 1
+        lookup.share.under_way += 1
         self._doubtful += lookup.doubtful
         lookup.started = self._clock()
         return lookup
@@ -191,6 +216,7 @@ class Questions:
             del self._exchanges[exchange.question]
             lookup = self._lookups.pop(exchange.question)
             self._under_way -= 1
+            lookup.share.under_way -= 1
             self._doubtful -= lookup.doubtful
             if lookup.new:
                 lookup.new = False

@@ -45,7 +45,8 @@ class Resolver(Protocol):
     """Names may be given in Unicode. `timeout_s` bounds every question.
 
     The methods of the second group return the records as published: an empty tuple when the name exists without such a
-    record. They raise NoSuchDomain when the name does not exist (NXDOMAIN), and DnsFailure.
+    record. They raise NoSuchDomain when the name does not exist (NXDOMAIN), and DnsFailure. The checks of incoming mail
+    use `txt` to `mx_records`: these hold at most half of the places of the resolver.
     """
 
     def mx(self, domain: str, *, timeout_s: float = 10.0) -> tuple[MxRecord, ...]:
