@@ -10,7 +10,7 @@ from smtpd_classic.accounts.former_accounts import report_box_problems
 from smtpd_classic.accounts.report_boxes import dmarc_reports_to, report_boxes, tls_reports_to
 from smtpd_classic.config import parse
 from smtpd_classic.daemon.mail_expiry import mail_expiry
-from tests.reception.world import ALIASES, CONFIG, PASSWORD, USERS, World, world
+from tests.reception.world import ALIASES, CONFIG, PASSWORD, USERS, World, unchecked_world
 
 DAY = 86_400.0
 
@@ -37,7 +37,7 @@ def send(place: World, to: str) -> str:
     ],
 )
 def test_reports_are_taken_without_an_account(tmp_path: Path, address: str, mailbox: str) -> None:
-    place = world(tmp_path)
+    place = unchecked_world(tmp_path)
     assert send(place, address).startswith("250")
     assert len(place.mailbox(mailbox)) == 1
     assert not place.queue()
@@ -45,7 +45,7 @@ def test_reports_are_taken_without_an_account(tmp_path: Path, address: str, mail
 
 def test_an_account_or_an_alias_of_the_name_comes_first(tmp_path: Path) -> None:
     users = f"{USERS}tls-reports@example.org:{{PLAIN}}x::::::\n"
-    place = world(tmp_path, users=users, aliases=f"{ALIASES}dmarc-reports: joe@example.org\n")
+    place = unchecked_world(tmp_path, users=users, aliases=f"{ALIASES}dmarc-reports: joe@example.org\n")
     assert send(place, "dmarc-reports@example.org").startswith("250")
     assert len(place.mailbox("joe@example.org")) == 1
     assert send(place, "tls-reports@example.org").startswith("250")
@@ -62,7 +62,9 @@ def test_many_domains_cost_no_more_than_each_of_them(tmp_path: Path) -> None:
 
 
 def test_an_address_of_the_option_is_such_a_mailbox_too(tmp_path: Path) -> None:
-    place = world(tmp_path, "[signing]\ndmarc_reports_to = reports@second.example\ntls_reports_to = x@far.example\n")
+    place = unchecked_world(
+        tmp_path, "[signing]\ndmarc_reports_to = reports@second.example\ntls_reports_to = x@far.example\n"
+    )
     assert set(report_boxes(place.config)) == {"reports@second.example"}
     assert send(place, "reports@second.example").startswith("250")
     assert send(place, "dmarc-reports@example.org").startswith("550 5.1.1")
@@ -74,7 +76,7 @@ def mail_expiry_at(place: World, days: float) -> int:
 
 
 def test_reports_are_kept_for_thirty_days(tmp_path: Path) -> None:
-    place = world(tmp_path)
+    place = unchecked_world(tmp_path)
     send(place, "dmarc-reports@example.org")
     send(place, "joe@example.org")
     assert mail_expiry_at(place, 29.9) == 0
@@ -93,15 +95,15 @@ def test_reports_are_kept_for_thirty_days(tmp_path: Path) -> None:
 )
 def test_a_mailbox_that_may_be_of_an_account_is_not_emptied(tmp_path: Path, users: str, aliases: str) -> None:
     option = "[signing]\ndmarc_reports_to = reports@second.example\n"
-    send(world(tmp_path, option), "reports@second.example")
-    later = world(tmp_path, option, users=users, aliases=aliases)
+    send(unchecked_world(tmp_path, option), "reports@second.example")
+    later = unchecked_world(tmp_path, option, users=users, aliases=aliases)
     assert mail_expiry_at(later, 31) == 0
     assert len(later.mailbox("reports@second.example")) == 1
 
 
 @pytest.mark.parametrize("left", ["", f"{USERS}tls-reports@exam"], ids=["empty", "a half line"])
 def test_a_users_file_that_has_lost_its_accounts_costs_them_no_mail(tmp_path: Path, left: str) -> None:
-    place = world(tmp_path, users=f"{USERS}tls-reports@example.org:{{PLAIN}}x::::::\n")
+    place = unchecked_world(tmp_path, users=f"{USERS}tls-reports@example.org:{{PLAIN}}x::::::\n")
     send(place, "tls-reports@example.org")
     (tmp_path / "users").write_text(left)
     assert mail_expiry_at(place, 31) == 0
@@ -113,10 +115,10 @@ OLD = f"{USERS}old@example.org:{{PLAIN}}x::::::\n"
 
 
 def test_an_account_that_is_deleted_by_hand_keeps_its_mail(tmp_path: Path) -> None:
-    place = world(tmp_path, OPTION, users=OLD)
+    place = unchecked_world(tmp_path, OPTION, users=OLD)
     send(place, "old@example.org")
     assert mail_expiry_at(place, 1) == 0  # it is marked
-    later = world(tmp_path, OPTION)
+    later = unchecked_world(tmp_path, OPTION)
     assert send(later, "old@example.org").startswith("250")
     assert mail_expiry_at(later, 31) == 0
     assert len(later.mailbox("old@example.org")) == 2
@@ -124,17 +126,17 @@ def test_an_account_that_is_deleted_by_hand_keeps_its_mail(tmp_path: Path) -> No
 
 
 def test_an_account_that_is_deleted_by_a_command_keeps_its_mail(tmp_path: Path) -> None:
-    place = world(tmp_path, OPTION, users=OLD)
+    place = unchecked_world(tmp_path, OPTION, users=OLD)
     send(place, "old@example.org")
     assert "was an account" not in said_by_check(place)
     delete_account(place.config, "old@example.org", force=True)
-    later = world(tmp_path, OPTION)
+    later = unchecked_world(tmp_path, OPTION)
     assert mail_expiry_at(later, 31) == 0
     assert "nothing in" in said_by_check(later)
 
 
 def test_a_mailbox_that_another_program_has_read_keeps_its_mail(tmp_path: Path) -> None:
-    place = world(tmp_path, OPTION)
+    place = unchecked_world(tmp_path, OPTION)
     send(place, "old@example.org")
     assert "was an account" not in said_by_check(place)
     (tmp_path / "mail/example.org/old/.Sent").mkdir()
@@ -147,7 +149,7 @@ def said_by_check(place: World) -> str:
 
 @pytest.mark.parametrize("part", ["new", "cur", ".Junk/new"])
 def test_a_mailbox_of_reports_has_an_end(tmp_path: Path, part: str) -> None:
-    place = world(tmp_path)
+    place = unchecked_world(tmp_path)
     send(place, "dmarc-reports@example.org")
     new = tmp_path / "mail/example.org/dmarc-reports" / part
     new.mkdir(parents=True, exist_ok=True)
@@ -156,7 +158,7 @@ def test_a_mailbox_of_reports_has_an_end(tmp_path: Path, part: str) -> None:
 
 
 def test_it_is_no_account(tmp_path: Path) -> None:
-    accounts = world(tmp_path).services.accounts
+    accounts = unchecked_world(tmp_path).services.accounts
     assert accounts.authenticate("dmarc-reports@example.org", PASSWORD) is None
     assert accounts.authenticate("dmarc-reports@example.org", "") is None
     assert accounts.scram_keys("dmarc-reports@example.org") is None

@@ -357,7 +357,7 @@ def test_a_redirect_to_an_address_that_is_gone_loses_no_mail(tmp_path: Path, abo
     for name in ("joe", "ann"):
         assert talk.line(f"RCPT TO:<{name}@example.org>").startswith("250")
     talk.line("DATA")
-    assert talk(b"Subject: the prize\r\n\r\nText.\r\n.\r\n").startswith(b"250")
+    assert talk(b"From: x@elsewhere.example\r\nSubject: the prize\r\n\r\nText.\r\n.\r\n").startswith(b"250")
     assert [len(here.mailbox(f"{name}@example.org")) or len(here.queue()) for name in ("joe", "ann")] == [1, 1]
     assert any("nobody@example.org, which gets no mail" in each for each in here.log())
 
@@ -371,6 +371,6 @@ def test_a_redirected_message_leaves_its_first_mailbox(tmp_path: Path, target: s
     talk = here.talk()
     for line in ("", "EHLO client.example", "MAIL FROM:<x@elsewhere.example>", "RCPT TO:<joe@example.org>", "DATA"):
         talk.line(line) if line else talk()
-    assert talk(b"Subject: the prize\r\n\r\nText.\r\n.\r\n").startswith(b"250")
+    assert talk(b"From: x@elsewhere.example\r\nSubject: the prize\r\n\r\nText.\r\n.\r\n").startswith(b"250")
     assert here.mailbox("joe@example.org") == []
     assert len(here.mailbox("ann@example.org")) or len(here.queue()) == 1

@@ -10,7 +10,7 @@ from smtpd_classic.message.headers import HeaderBlock
 from smtpd_classic.policy import Client, ClientContext, Transaction
 from smtpd_classic.policy.content import Disposition
 from smtpd_classic.policy.mail_authentication import MailAuthentication
-from tests.reception.world import CONFIG, world
+from tests.reception.world import world
 
 IP, IP6 = "203.0.113.5", "2001:db8::5"
 SILENCE = DnsFailure("silence")
@@ -19,7 +19,7 @@ Answers = Mapping[str, Sequence[str] | Exception]
 
 def iprev(folder: Path, name: str, ip: str, resolver: FixedResolver) -> str:
     """Return the words of the field about the address of a client with this verified name."""
-    here = world(folder, config=CONFIG.replace("check = no", "check = yes"), resolver=resolver)
+    here = world(folder, resolver=resolver)
     rules = here.policy().rules
     peer = ClientContext(Client(ip, 4711, name, here.listener("smtp")), rules)
     check = MailAuthentication(Transaction(peer, rules, "ann@elsewhere.example"))

@@ -11,7 +11,7 @@ from smtpd_classic.policy import Client, ClientContext, Transaction
 from smtpd_classic.policy.content import Disposition
 from smtpd_classic.policy.mail_authentication import MailAuthentication
 from tests.mailauth.messages import BODY, signed
-from tests.reception.world import CONFIG, world
+from tests.reception.world import world
 
 SILENCE = DnsFailure("silence")
 OURS = [b"v=spf1 -all"]
@@ -23,7 +23,7 @@ OF_ANOTHER = SIGNATURE.replace(b"d=example.org", b"d=broken.example")
 def junk(folder: Path, sender: str, header: bytes, txt: Mapping[str, Sequence[bytes] | Exception]) -> str:
     """Return the reason for which the message goes to the junk folder, blank for none."""
     resolver = FixedResolver(txt=txt)
-    here = world(folder, config=CONFIG.replace("check = no", "check = yes"), resolver=resolver)
+    here = world(folder, resolver=resolver)
     rules = here.policy().rules
     peer = ClientContext(Client("203.0.113.5", 4711, "mx.example", here.listener("smtp")), rules)
     check = MailAuthentication(Transaction(peer, rules, sender))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from smtpd_classic.message.headers import HeaderBlock, end_of_header_block
 from smtpd_classic.smtp.content import stuff
-from tests.reception.world import PASSWORD, Talk, World, world
+from tests.reception.world import PASSWORD, Talk, World, unchecked_world
 
 TRUSTED = "[trusted]\nhosts = 192.0.2.7\n"
 
@@ -72,7 +72,7 @@ CONTENTS = [
 @pytest.mark.parametrize("content", CONTENTS, ids=[repr(each[:40]) for each in CONTENTS])
 @pytest.mark.parametrize("cut", [0, 1])
 def test_nothing_of_the_content_is_touched(tmp_path: Path, content: bytes, cut: int) -> None:
-    here = world(tmp_path)
+    here = unchecked_world(tmp_path)
     assert sent(here, content, "joe@example.org", cut=cut).startswith("250")
     assert sent(here, content, "mix@example.org", cut=cut).startswith("250")
     assert [below_trace(message) for message in here.mailbox("joe@example.org")] == [content]
@@ -85,7 +85,7 @@ LINES = st.lists(LINE.map(lambda line: line.translate(None, b"\r\n\0") + b"\n"))
 
 
 def test_any_content_in_any_pieces_arrives_as_it_was(tmp_path: Path) -> None:
-    here = world(tmp_path)
+    here = unchecked_world(tmp_path)
     new = tmp_path / "mail" / "example.org" / "joe" / "new"
 
     @settings(deadline=None)
@@ -101,7 +101,7 @@ def test_any_content_in_any_pieces_arrives_as_it_was(tmp_path: Path) -> None:
 
 
 def test_final_delivery_says_who_and_for_whom(tmp_path: Path) -> None:
-    here = world(tmp_path)
+    here = unchecked_world(tmp_path)
     sent(here, b"\nx\n", "sales@example.org")
     sent(here, b"\nx\n", "joe@example.org", "ann@example.org")
     sent(here, b"\nx\n", "team@example.org")
@@ -117,7 +117,7 @@ def test_final_delivery_says_who_and_for_whom(tmp_path: Path) -> None:
 
 def test_the_address_in_the_final_form_leads_back_to_the_mailbox(tmp_path: Path) -> None:
     """What a crash leaves complete is delivered by its own envelope, whatever kind of address that names."""
-    here = world(tmp_path, "[basic]\npostmaster = joe@example.org\n")
+    here = unchecked_world(tmp_path, "[basic]\npostmaster = joe@example.org\n")
     for address in ("sales@example.org", "joe+x@example.net", "postmaster@second.example", "joe@example.org"):
         assert sent(here, b"\nx\n", address).startswith("250")
     assert sent(here, b"\nx\n", "who.ever@all.example").startswith("250")
@@ -144,7 +144,7 @@ def test_the_address_in_the_final_form_leads_back_to_the_mailbox(tmp_path: Path)
     ],
 )
 def test_missing_fields_are_added_to_mail_of_our_own(tmp_path: Path, header: bytes, added: set[bytes]) -> None:
-    here = world(tmp_path, TRUSTED)
+    here = unchecked_world(tmp_path, TRUSTED)
     content = header + b"Subject: x\n\nbody\n"
     sent(here, content, "friend@elsewhere.example", ip="192.0.2.7")
     sent(here, content, "joe@example.org", ip="192.0.2.7")
@@ -163,7 +163,7 @@ FOREIGN_TRACE = (
 
 
 def test_the_trace_of_other_deliveries_goes_at_final_delivery(tmp_path: Path) -> None:
-    here = world(tmp_path)
+    here = unchecked_world(tmp_path)
     sent(here, FOREIGN_TRACE + b"\nbody\n", "joe@example.org")
     sent(here, FOREIGN_TRACE + b"\nbody\n", "joe@example.org", "ann@example.org")
     for message in here.mailbox("joe@example.org"):
@@ -176,7 +176,7 @@ def test_the_trace_of_other_deliveries_goes_at_final_delivery(tmp_path: Path) ->
 
 
 def test_forwarded_mail_over_the_limit_is_refused_in_the_session(tmp_path: Path) -> None:
-    here = world(tmp_path, "[basic]\nmax_outgoing_size = 1000\n")
+    here = unchecked_world(tmp_path, "[basic]\nmax_outgoing_size = 1000\n")
     content = b"Subject: x\n\n" + b"x" * 76 + b"\n"
     fits = content + b"y" * (1000 - len(content) - content.count(b"\n") - 2) + b"\n"
     assert sent(here, fits, "forward@example.org").startswith("250")
@@ -190,7 +190,7 @@ def authors(here: World, message: bytes) -> list[bytes]:
 
 @pytest.mark.parametrize("login", ["", "joe@example.org"], ids=["trusted", "logged in"])
 def test_a_missing_from_is_added_from_the_envelope_sender(tmp_path: Path, login: str) -> None:
-    here = world(tmp_path, TRUSTED)
+    here = unchecked_world(tmp_path, TRUSTED)
     for sender, header in (("sales@example.org", b""), ("", b""), ("joe@example.org", b"From: joe (Joe)\n")):
         talk = here.talk("203.0.113.5" if login else "192.0.2.7", tls=True)
         talk()
@@ -208,7 +208,7 @@ def test_a_missing_from_is_added_from_the_envelope_sender(tmp_path: Path, login:
 
 
 def test_a_strangers_from_stays_as_it_came(tmp_path: Path) -> None:
-    here = world(tmp_path)
+    here = unchecked_world(tmp_path)
     sent(here, b"Subject: x\n\nbody\n", "joe@example.org")
     sent(here, b"From: root\n\nbody\n", "joe@example.org")
     assert sorted(authors(here, message) for message in here.mailbox("joe@example.org")) == [[], [b"root"]]
@@ -218,7 +218,7 @@ REPLACE = "[replace Sales <sales@example.org>]\naddresses = joe@pc.lan\nlocal = 
 
 
 def test_header_replacement_for_local_copies_of_our_own_mail(tmp_path: Path) -> None:
-    here = world(tmp_path, TRUSTED + REPLACE)
+    here = unchecked_world(tmp_path, TRUSTED + REPLACE)
     content = b"From: joe@pc.lan\nDate: x\nMessage-ID: <1@x>\n\njoe@pc.lan\n"
     sent(here, content, "joe@example.org", ip="192.0.2.7")
     sent(here, content, "joe@example.org")
@@ -235,7 +235,7 @@ def test_header_replacement_for_local_copies_of_our_own_mail(tmp_path: Path) -> 
 
 
 def test_the_envelope_in_the_queue_tells_all(tmp_path: Path) -> None:
-    here = world(tmp_path)
+    here = unchecked_world(tmp_path)
     talk = here.talk(tls=True)
     talk()
     talk.line("EHLO client.example")
@@ -268,7 +268,7 @@ def test_the_envelope_in_the_queue_tells_all(tmp_path: Path) -> None:
 
 
 def test_the_retry_thread_is_woken(tmp_path: Path) -> None:
-    here = world(tmp_path)
+    here = unchecked_world(tmp_path)
     wakes = here.services.runtime.wakes()
     sent(here, b"\nx\n", "mix@example.org")
     assert list(wakes.read()) == here.queue()
@@ -294,14 +294,14 @@ LARGE = b"x" * 70_000 + b"\n"
 )
 @pytest.mark.parametrize("cut", [0, 999])
 def test_what_may_hold_tnef_is_queued_for_conversion(tmp_path: Path, content: bytes, cut: int, *, waits: bool) -> None:
-    here = world(tmp_path, "[basic]\nconvert_tnef = yes\n")
+    here = unchecked_world(tmp_path, "[basic]\nconvert_tnef = yes\n")
     assert sent(here, content, "joe@example.org", cut=cut).startswith("250")
     assert (len(here.queue()), len(here.mailbox("joe@example.org"))) == ((1, 0) if waits else (0, 1))
     assert [below_trace(message) for message in [*queued(here), *here.mailbox("joe@example.org")]] == [content]
 
 
 def test_tnef_that_is_not_to_be_converted_is_delivered_at_once(tmp_path: Path) -> None:
-    here = world(tmp_path)
+    here = unchecked_world(tmp_path)
     sent(here, TNEF, "joe@example.org")
     assert len(here.mailbox("joe@example.org")) == 1
 
@@ -310,7 +310,7 @@ def test_tnef_that_is_not_to_be_converted_is_delivered_at_once(tmp_path: Path) -
 
 
 def test_a_message_over_the_limit_is_drained_and_nothing_is_kept(tmp_path: Path) -> None:
-    here = world(tmp_path, "[basic]\nmax_message_size = 200000\n")
+    here = unchecked_world(tmp_path, "[basic]\nmax_message_size = 200000\n")
     talk = begun(here, "joe@example.org")
     for _ in range(100):
         assert talk(b"x" * 9_998 + b"\r\n") == b""
@@ -322,7 +322,7 @@ def test_a_message_over_the_limit_is_drained_and_nothing_is_kept(tmp_path: Path)
 
 
 def test_a_message_of_exactly_the_limit_passes_however_many_dots_are_stuffed(tmp_path: Path) -> None:
-    here = world(tmp_path, "[basic]\nmax_message_size = 1000\n")
+    here = unchecked_world(tmp_path, "[basic]\nmax_message_size = 1000\n")
     lines = b".\n" * 300 + b"x" * 98 + b"\n"  # 300 * 3 octets and 100 octets with CR LF
     assert sent(here, lines, "joe@example.org").startswith("250")
     assert sent(here, b"y" + lines, "joe@example.org").startswith("552 5.3.4")
@@ -330,7 +330,7 @@ def test_a_message_of_exactly_the_limit_passes_however_many_dots_are_stuffed(tmp
 
 @pytest.mark.parametrize("cut", [0, 7, 65_536])
 def test_the_header_may_have_256_kilobytes(tmp_path: Path, cut: int) -> None:
-    here = world(tmp_path)
+    here = unchecked_world(tmp_path)
     fits = b"X: " + b"x" * (262_144 - 4) + b"\n"
     assert sent(here, fits + b"\nbody\n", "joe@example.org", cut=cut).startswith("250")
     assert sent(here, b"x" + fits + b"\nbody\n", "joe@example.org", cut=cut).startswith("552 5.3.4 The header")
@@ -338,7 +338,7 @@ def test_the_header_may_have_256_kilobytes(tmp_path: Path, cut: int) -> None:
 
 
 def test_who_has_logged_in_hides_no_second_from_behind_text_of_any_length(tmp_path: Path) -> None:
-    here = world(tmp_path)
+    here = unchecked_world(tmp_path)
     talk = here.talk(tls=True)
     talk()
     talk.line("EHLO client.example")
@@ -354,7 +354,7 @@ def test_who_has_logged_in_hides_no_second_from_behind_text_of_any_length(tmp_pa
     "recipients", [["joe@example.org"], ["joe@example.org", "ann@example.org"], ["mix@example.org"]]
 )
 def test_a_large_message_takes_constant_memory(tmp_path: Path, recipients: list[str]) -> None:
-    here = world(tmp_path, "[basic]\nmax_message_size = 40M\n")
+    here = unchecked_world(tmp_path, "[basic]\nmax_message_size = 40M\n")
     talk = begun(here, *recipients)
     talk(b"Subject: large\r\n\r\n")
     piece = (b"0123456789abcde" * 10 + b"\r\n") * 400
@@ -385,7 +385,7 @@ def test_a_large_message_takes_constant_memory(tmp_path: Path, recipients: list[
 def test_what_is_header_and_what_text_does_not_depend_on_the_pieces(
     tmp_path: Path, content: bytes, reply: str, cut: int
 ) -> None:
-    here = world(tmp_path)
+    here = unchecked_world(tmp_path)
     assert sent(here, content, "joe@example.org", cut=cut).startswith(reply)
     assert [below_trace(message) for message in here.mailbox("joe@example.org")] == (
         [content if content.endswith(b"\n") else content + b"\n"] if reply == "250" else []
@@ -394,7 +394,7 @@ def test_what_is_header_and_what_text_does_not_depend_on_the_pieces(
 
 @pytest.mark.parametrize("content", [b"From: joe@example.org\nno field\nFrom: ann@example.org\n"])
 def test_a_second_from_is_seen_where_no_empty_line_follows(tmp_path: Path, content: bytes) -> None:
-    here = world(tmp_path)
+    here = unchecked_world(tmp_path)
     talk = here.talk(tls=True)
     talk()
     for line in ("EHLO client.example", "AUTH PLAIN AGpvZQB0ZWEgZm9yIHR3bw==", "MAIL FROM:<joe@example.org>"):

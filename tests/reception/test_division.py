@@ -33,7 +33,8 @@ def send(here: World, subject: str, *recipients: str, login: str = "", sender: s
         answer = talk.line(line)
         assert answer.startswith("250"), answer
     talk.line("DATA")
-    reply = talk(f"From: {login or sender}\r\nSubject: {subject}\r\n\r\nText.\r\n.\r\n".encode()).decode()
+    author = login or sender or "postmaster@there.example"
+    reply = talk(f"From: {author}\r\nSubject: {subject}\r\n\r\nText.\r\n.\r\n".encode()).decode()
     talk.end()
     return reply
 

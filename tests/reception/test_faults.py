@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.reception.test_content import begun, sent
-from tests.reception.world import World, world
+from tests.reception.world import World, unchecked_world
 
 BIG = b"Subject: x\n\n" + b"0123456789\n" * 50_000
 
@@ -33,7 +33,7 @@ def told(here: World, text: str) -> int:
 
 @pytest.mark.parametrize("recipient", ["joe@example.org", "friend@elsewhere.example"])
 def test_a_full_disk_is_452_and_nothing_is_left(tmp_path: Path, recipient: str) -> None:
-    here = world(tmp_path, "[trusted]\nhosts = 203.0.113.5\n")
+    here = unchecked_world(tmp_path, "[trusted]\nhosts = 203.0.113.5\n")
     with limited(resource.RLIMIT_FSIZE, 200_000):
         assert sent(here, BIG, recipient).startswith("452 4.3.1 ")
     assert told(here, "the message was not taken") == 1
@@ -44,7 +44,7 @@ def test_a_full_disk_is_452_and_nothing_is_left(tmp_path: Path, recipient: str) 
 def test_a_disk_that_is_full_for_the_message_keeps_no_copy_of_a_group(tmp_path: Path) -> None:
     """The copy for the group fits, and the message with its many recipients does not."""
     group = "[group staff@example.org]\nmembers = ann@example.org\nowner = joe@example.org\n"
-    here = world(tmp_path, f"[trusted]\nhosts = 203.0.113.5\n{group}")
+    here = unchecked_world(tmp_path, f"[trusted]\nhosts = 203.0.113.5\n{group}")
     everyone = ["staff@example.org", *(f"friend{number}@elsewhere.example" for number in range(90))]
     with limited(resource.RLIMIT_FSIZE, len(BIG) + 3000):
         assert sent(here, BIG, *everyone).startswith("452 4.3.1 ")
@@ -55,7 +55,7 @@ def test_a_disk_that_is_full_for_the_message_keeps_no_copy_of_a_group(tmp_path: 
 
 @pytest.mark.parametrize("recipient", ["joe@example.org", "friend@elsewhere.example"])
 def test_a_disk_that_was_full_for_many_messages_keeps_nobody_waiting(tmp_path: Path, recipient: str) -> None:
-    here = world(tmp_path, "[trusted]\nhosts = 203.0.113.5\n")
+    here = unchecked_world(tmp_path, "[trusted]\nhosts = 203.0.113.5\n")
     with limited(resource.RLIMIT_FSIZE, 0):
         assert all(sent(here, b"\nsmall\n", recipient).startswith("452 ") for _ in range(100))
     assert not here.leftovers()
@@ -64,7 +64,7 @@ def test_a_disk_that_was_full_for_many_messages_keeps_nobody_waiting(tmp_path: P
 
 @pytest.mark.parametrize("recipient", ["joe@example.org", "friend@elsewhere.example"])
 def test_no_more_files_is_451_and_nothing_is_left(tmp_path: Path, recipient: str) -> None:
-    here = world(tmp_path, "[trusted]\nhosts = 203.0.113.5\n")
+    here = unchecked_world(tmp_path, "[trusted]\nhosts = 203.0.113.5\n")
     assert sent(here, b"\nfirst\n", recipient).startswith("250")
     gc.collect()  # what tests before this one have left is not to be closed in the middle of it
     open_files = len(os.listdir("/proc/self/fd"))
@@ -85,7 +85,7 @@ def test_no_more_files_is_451_and_nothing_is_left(tmp_path: Path, recipient: str
 
 
 def test_a_spool_that_is_gone_is_451_and_the_service_goes_on(tmp_path: Path) -> None:
-    here = world(tmp_path, "[basic]\nmin_free_space = 0\n")
+    here = unchecked_world(tmp_path, "[basic]\nmin_free_space = 0\n")
     shutil.move(tmp_path / "spool" / "new", tmp_path / "away")
     assert sent(here, b"\nx\n", "mix@example.org").startswith("451 4.3.0 ")
     assert sent(here, b"\nx\n", "joe@example.org").startswith("250")
@@ -94,7 +94,7 @@ def test_a_spool_that_is_gone_is_451_and_the_service_goes_on(tmp_path: Path) -> 
 
 
 def test_a_spool_that_cannot_be_looked_at_is_451_at_mail(tmp_path: Path) -> None:
-    here = world(tmp_path)
+    here = unchecked_world(tmp_path)
     shutil.move(tmp_path / "spool" / "new", tmp_path / "away")
     talk = here.talk()
     talk()
@@ -113,7 +113,7 @@ def broken(here: World, name: str) -> None:
 
 
 def test_who_has_no_mailbox_just_now_is_queued_for(tmp_path: Path) -> None:
-    here = world(tmp_path)
+    here = unchecked_world(tmp_path)
     broken(here, "ann")
     content = b"Subject: x\n\nbody\n"
     assert sent(here, content, "joe@example.org", "ann@example.org").startswith("250")
@@ -131,7 +131,7 @@ def test_who_has_no_mailbox_just_now_is_queued_for(tmp_path: Path) -> None:
 
 
 def test_a_single_recipient_without_mailbox_is_queued_for(tmp_path: Path) -> None:
-    here = world(tmp_path)
+    here = unchecked_world(tmp_path)
     broken(here, "ann")
     assert sent(here, BIG, "ann@example.org").startswith("250")
     [queue_id] = here.queue()
@@ -143,7 +143,7 @@ def test_a_single_recipient_without_mailbox_is_queued_for(tmp_path: Path) -> Non
 @pytest.mark.parametrize("recipients", [["ann@example.org"], ["joe@example.org", "ann@example.org"]])
 def test_neither_mailbox_nor_queue_is_a_refusal_that_leaves_no_copy(tmp_path: Path, recipients: list[str]) -> None:
     """A client's next try must not multiply what the others have got."""
-    here = world(tmp_path, "[basic]\nmin_free_space = 0\n")
+    here = unchecked_world(tmp_path, "[basic]\nmin_free_space = 0\n")
     broken(here, "ann")
     shutil.rmtree(tmp_path / "spool" / "new")
     assert sent(here, b"\nx\n", *recipients).startswith("45")
@@ -152,7 +152,7 @@ def test_neither_mailbox_nor_queue_is_a_refusal_that_leaves_no_copy(tmp_path: Pa
 
 
 def test_a_connection_that_breaks_off_leaves_nothing(tmp_path: Path) -> None:
-    here = world(tmp_path)
+    here = unchecked_world(tmp_path)
     for recipient in ("joe@example.org", "mix@example.org"):
         talk = begun(here, recipient)
         talk(b"Subject: x\r\n\r\n" + b"0123456789\r\n" * 20_000)
@@ -165,18 +165,18 @@ def test_a_connection_that_breaks_off_leaves_nothing(tmp_path: Path) -> None:
 
 def test_a_log_that_cannot_be_written_does_not_stop_mail(tmp_path: Path) -> None:
     (tmp_path / "log").mkdir()
-    here = world(tmp_path)
+    here = unchecked_world(tmp_path)
     assert sent(here, b"\nx\n", "joe@example.org").startswith("250")
 
 
 def test_a_users_file_that_breaks_leaves_the_old_one_in_force(tmp_path: Path) -> None:
-    here = world(tmp_path)
+    here = unchecked_world(tmp_path)
     (tmp_path / "users").write_text("nonsense\n")
     assert sent(here, b"\nx\n", "joe@example.org").startswith("250")
 
 
 def test_free_space_is_asked_once_a_second(tmp_path: Path) -> None:
-    here = world(tmp_path)
+    here = unchecked_world(tmp_path)
     free = here.services.sources.free_bytes
     before = free()
     shutil.move(tmp_path / "spool" / "new", tmp_path / "away")

@@ -21,7 +21,7 @@ from smtpd_classic.smtp.session import ServerSession, SessionLimits
 from spool import Spool
 from tests.once import quick_hash
 
-__all__ = ["CONFIG", "NOON", "PASSWORD", "USERS", "Clock", "Talk", "World", "close_worlds", "world"]
+__all__ = ["CONFIG", "NOON", "PASSWORD", "USERS", "Clock", "Talk", "World", "close_worlds", "unchecked_world", "world"]
 
 NOON = 1_763_812_800.0  # Saturday, 22 November 2025, 12:00 UTC
 PASSWORD = "tea for two"
@@ -64,8 +64,6 @@ auth = offered
 [listener submission]
 port = 587
 auth = required
-[authentication]
-check = no
 [filter]
 sender_domain = no
 """
@@ -183,6 +181,11 @@ class Talk:
 
     def end(self, reason: str = "quit") -> None:
         self.reception.closed(reason)
+
+
+def unchecked_world(folder: Path, extra: str = "", *, users: str = USERS, aliases: str = ALIASES) -> World:
+    """A world without checks of incoming mail, for messages without an author: those would be in the junk folder."""
+    return world(folder, f"{extra}[authentication]\ncheck = no\n", users=users, aliases=aliases)
 
 
 _OPEN: list[Services] = []

@@ -137,7 +137,7 @@ def text_of(folder: Path, listeners: str = "", **sections: str) -> str:
     return (
         f"[server]\nprimary_domain = test.example\nrun_folder = {folder}/run\nlog = {folder}/log\n"
         f"certificate = {folder}/tls/certificate.pem\nprivate_key = {folder}/tls/key.pem\n{listeners}\n{others}"
-        "[authentication]\ncheck = no\n[filter]\nsender_domain = no\n"
+        "[filter]\nsender_domain = no\n"
     )
 
 
