@@ -16,13 +16,19 @@ _DOT_STRING = re.compile(r"[^\s\"(),:;<>@\[\\\].]+(?:\.[^\s\"(),:;<>@\[\\\].]+)*
 _LOCAL_PART = re.compile(r"(?![.#-])(?!.*\.\.)[\w!#$%&'*=?^`{|}~.-]{1,64}(?<!\.)")
 
 
+# The time of Unicode normalization grows with the square of the length; no address is longer.
+_LONGEST_LOCAL_PART = 254
+
+
 def local_key(local: str) -> str:
     """Return the local part as it is looked up: in lower case (RFC 5321 2.4 permits it), without needless quotes."""
     if local.startswith('"') and local.endswith('"') and len(local) > 2:
         # RFC 5321 4.1.2: the quoted form is the same mailbox. One that needs them keeps them, as "a@b" does.
         bare = re.sub(r"\\(.)", r"\1", local[1:-1])
         local = bare if _DOT_STRING.fullmatch(bare) else local
-    return local.lower() if local.isascii() else unicodedata.normalize("NFC", local).lower()
+    if local.isascii() or len(local) > _LONGEST_LOCAL_PART:
+        return local.lower()
+    return unicodedata.normalize("NFC", local).lower()
 
 
 def account_problem(address: str) -> str | None:

@@ -9,7 +9,7 @@ from smtpd_classic.message.mailboxes import Unreadable, mailboxes
 
 __all__ = ["AuthorProblem", "address_in_name", "author_domain"]
 
-_LONGEST_PARSED = 8_192
+_LONGEST_PARSED, _MOST_AUTHORS = 4_096, 50
 _ANGLE = re.compile(rb"<[^<>@]*@([^<>@,;:\s]+)>[ \t\n]*(?:\([^()]*\)[ \t\n]*)?$")
 
 
@@ -44,7 +44,8 @@ def address_in_name(header: HeaderBlock) -> str:
     if header.count(b"from") != 1:
         return ""
     value = b"".join(header.raw[field.value : field.end] for field in header.fields(b"from"))
-    if len(value) > _LONGEST_PARSED or (value.count(b"@") < 2 and b"=?" not in value):
+    number = value.count(b"@")
+    if len(value) > _LONGEST_PARSED or number > _MOST_AUTHORS or (number < 2 and b"=?" not in value):
         return ""
     try:
         found = read_authors(value)
@@ -55,6 +56,8 @@ def address_in_name(header: HeaderBlock) -> str:
 
 
 def _domains(value: bytes) -> set[str]:
+    if value.count(b"@") > _MOST_AUTHORS:
+        raise AuthorProblem("the From field has too many addresses")
     try:
         found = [each.address.rpartition("@")[2] for each in mailboxes(value, longest=_LONGEST_PARSED)]
     except Unreadable:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from smtpd_classic.mailauth.body_hash import RELAXED, SIMPLE
 from smtpd_classic.mailauth.canonical import SignedField
 from smtpd_classic.mailauth.lookup import ascii_name
-from smtpd_classic.mailauth.tag_list import BadTagList, decoded_base64, parse_tags
+from smtpd_classic.mailauth.tag_list import BadTagList, decoded_base64, parse_tags, without_white_space
 from smtpd_classic.mailauth.words import ResultWord
 
 __all__ = ["ALGORITHMS", "DkimSignature", "UnusableSignature", "parse_signature", "without_signature_value"]
@@ -18,7 +18,6 @@ _REQUIRED = ("v", "a", "b", "bh", "d", "h", "s")
 _FORMS = (SIMPLE, RELAXED)
 _NUMBER = re.compile(r"[0-9]{1,76}")
 _TIME = re.compile(r"[0-9]{1,12}")
-_WHITE = re.compile(r"[ \t\r\n]+")
 _SELECTOR = re.compile(r"[^\s;:@\x00-\x20\x7f]{1,190}")
 _SIGNATURE_VALUE = re.compile(rb"((?:^|;)[ \t\r\n]*b[ \t\r\n]*=)[^;]*")
 
@@ -89,7 +88,7 @@ def _from_tags(field: SignedField, tags: dict[str, str]) -> DkimSignature:
     signed_at, expires_at = _time(tags, "t"), _time(tags, "x")
     if signed_at is not None and expires_at is not None and expires_at <= signed_at:
         raise BadTagList("it expires before it was made")
-    shown = _WHITE.sub("", tags["b"])
+    shown = without_white_space(tags["b"])
     return DkimSignature(
         field,
         domain,

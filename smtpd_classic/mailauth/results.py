@@ -182,8 +182,11 @@ class _ResultsParser:
 
     def _skip(self) -> None:
         """Go behind blanks and comments, which may nest."""
-        while match := _BLANKS.match(self._value, self._at) or (self._peek() == "(" and self._comment()):
-            self._at = match if isinstance(match, int) else match.end()
+        while (sign := self._peek()) and sign in " \t\r\n(":
+            if sign == "(":
+                self._at = self._comment()
+            elif blanks := _BLANKS.match(self._value, self._at):
+                self._at = blanks.end()
 
     def _comment(self) -> int:
         depth = 0

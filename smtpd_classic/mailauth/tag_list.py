@@ -4,12 +4,11 @@ import base64
 import binascii
 import re
 
-__all__ = ["BadTagList", "decoded_base64", "parse_tags"]
+__all__ = ["BadTagList", "decoded_base64", "parse_tags", "without_white_space"]
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _WHITE = " \t\r\n"
 _MOST_TAGS = 100
-_ANY_WHITE = re.compile(r"[ \t\r\n]+")
 
 
 class BadTagList(ValueError):
@@ -35,9 +34,15 @@ def parse_tags(text: str) -> dict[str, str]:
     return found
 
 
+def without_white_space(value: str) -> str:
+    for white in _WHITE:
+        value = value.replace(white, "")
+    return value
+
+
 def decoded_base64(value: str) -> bytes:
     """Return the octets of a base64 value that may hold white space anywhere. Raises BadTagList."""
     try:
-        return base64.b64decode(_ANY_WHITE.sub("", value), validate=True)
+        return base64.b64decode(without_white_space(value), validate=True)
     except (binascii.Error, ValueError):
         raise BadTagList("a value is not base64") from None

@@ -36,6 +36,9 @@ _DOMAIN = re.compile(r"(?:[\w-]{1,63}\.){1,20}[\w-]{0,62}[^\W_]")
 _BARE = re.compile(rb"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 _BARE_ANGLE = re.compile(rb"<[^<>@]+>")
 _ESCAPE = re.compile(rb"\\([\x00-\xff])")
+_PIECE = re.compile(
+    r"[\x00-\x7f]*+[^\x00-\x7f]{0,128}+"
+)  # the time of normalization grows with the square of the length
 _SPACE = b" \t\n\r"
 _PUNCTUATION = "!#$%&'*+-./=?^`{|}~"
 
@@ -217,8 +220,11 @@ def _compact(text: bytes) -> bytes:
 def _plain(text: bytes) -> str:
     """The text as a reader shows it: without quotation marks and backslashes, encoded words decoded."""
     bare = _ESCAPE.sub(rb"\1", text.replace(b"\n", b"")).replace(b'"', b"")
-    shown = unicodedata.normalize("NFKC", decoded(bare.decode("utf-8", "replace")))
-    return "".join(char for char in shown if unicodedata.category(char) != "Cf").replace('"', "")
+    shown = decoded(bare.decode("utf-8", "replace"))
+    if not shown.isascii():
+        normal = "".join([unicodedata.normalize("NFKC", piece) for piece in _PIECE.findall(shown)])
+        shown = "".join([char for char in normal if char.isascii() or unicodedata.category(char) != "Cf"])
+    return shown.replace('"', "")
 
 
 def _joined(text: bytes) -> str:

@@ -10,7 +10,7 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-__all__ = ["HeaderBlock", "HeaderField", "end_of_header_block"]
+__all__ = ["HeaderBlock", "HeaderField", "end_of_header_block", "whole_field"]
 
 # RFC 5322 3.6.8, with the white space before the colon that 4.5 (obsolete syntax) allows; the value runs over folded
 # lines.
@@ -41,6 +41,11 @@ def _spaced_name(name: bytes) -> re.Pattern[bytes]:
     return re.compile(rb"\n" + re.escape(name) + rb"[ \t]+:")
 
 
+def whole_field(names: bytes) -> re.Pattern[bytes]:
+    """Return the pattern of a whole field with its value as the first group. `names` is a pattern of the name."""
+    return re.compile(rb"^(?:%b)[ \t]*:([^\n]*+(?:\n[ \t][^\n]*+)*+)\n?" % names, re.IGNORECASE | re.MULTILINE)
+
+
 class HeaderBlock:
     """The fields of a block, found when they are asked for by name.
 
@@ -62,7 +67,9 @@ class HeaderBlock:
         return self._lowered.count(b"\n" + name + b":") + len(self._spaced(name))
 
     def has(self, name: bytes) -> bool:
-        return self._lowered.find(b"\n" + name + b":") >= 0 or bool(self._spaced(name))
+        if self._lowered.find(b"\n" + name + b":") >= 0:
+            return True
+        return self._some_spaced and _spaced_name(name).search(self._lowered) is not None
 
     def _spaced(self, name: bytes) -> list[int]:
         """Return the places of `name` with white space before its colon."""

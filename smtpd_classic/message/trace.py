@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
-from smtpd_classic.message.headers import HeaderBlock
+from smtpd_classic.message.headers import HeaderBlock, whole_field
 from smtpd_classic.smtp.events import TlsInfo
 
 __all__ = [
@@ -24,6 +24,7 @@ _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _FOREIGN = re.compile(r"[^A-Za-z0-9.:\[\]_-]")
 _LONGEST_NAME = 255
+_OF_ANY_DELIVERY, _DELIVERED_TO = whole_field(rb"return-path|envelope-to"), whole_field(rb"delivered-to")
 
 
 class Hop(NamedTuple):
@@ -101,14 +102,16 @@ def without_delivery_fields(block: HeaderBlock, is_local_domain: Callable[[str],
     stay. Delivered-To goes where it names an address of this server.
     """
     raw = block.raw
-    found = [field for name in (b"return-path", b"envelope-to") for field in block.fields(name)]
-    for field in block.fields(b"delivered-to"):
-        domain = raw[field.value : field.end].decode("utf-8", "replace").rpartition("@")[2].strip("<> \t\n.")
-        if is_local_domain(domain.lower()):
-            found.append(field)
-    for field in sorted(found, key=lambda each: each.start, reverse=True):
-        raw = raw[: field.start] + raw[field.end :]
+    if block.has(b"return-path") or block.has(b"envelope-to"):
+        raw = _OF_ANY_DELIVERY.sub(b"", raw)
+    if block.has(b"delivered-to"):
+        raw = _DELIVERED_TO.sub(lambda field: b"" if _is_local(field[1], is_local_domain) else field[0], raw)
     return raw
+
+
+def _is_local(value: bytes, is_local_domain: Callable[[str], bool]) -> bool:
+    domain = value.decode("utf-8", "replace").rpartition("@")[2].strip("<> \t\n.")
+    return is_local_domain(domain.lower())
 
 
 def hops(header: HeaderBlock) -> int:

@@ -32,6 +32,8 @@ __all__ = [
     "quota",
 ]
 
+_MOST_DELIVERIES = 1_000  # each writes one Delivered-To; a header of 256 KiB has room for 20,000
+
 
 def max_message_size(transaction: Transaction, event: Event) -> Reply | None:
     """Refuse a declared size that is too large, at MAIL (RFC 1870 6.1); `content_limit` bounds the real size."""
@@ -157,6 +159,8 @@ def delivered_to(transaction: Transaction, event: Event) -> Reply | None:
     if not header.has(b"delivered-to"):
         return None
     canonical = transaction.rules.accounts.canonical
+    if header.count(b"delivered-to") > _MOST_DELIVERIES:
+        return TOO_MANY_HOPS
     seen = {
         canonical(value.decode("utf-8", "replace").strip("<> ")).lower() for value in header.values(b"delivered-to")
     }

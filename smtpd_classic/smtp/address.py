@@ -21,6 +21,8 @@ _LABEL = _LETTERS + _DIGITS + b"-_"  # host names have no underscore, but real d
 _LABELS = _LABEL + b"."
 # Octets, RFC 5321 4.5.3.1; a path is <address>. Real local parts are longer than its 64 octets (VERP, SRS).
 _MAX_DOMAIN, _MAX_LABEL, _MAX_ADDRESS = 255, 63, 254
+# Normalization may shorten a text, but its time grows with the square of the length.
+_MOST_CHARACTERS = 4 * _MAX_DOMAIN
 _DOT_LIKE = "\u3002\uff0e\uff61"  # IDNA reads them as dots; a comparison of strings would not
 
 
@@ -98,6 +100,8 @@ def parse_domain(text: str, *, utf8: bool = False) -> str:
     if not text.isascii():
         if not utf8 or not text.isprintable():
             raise BadAddress("the domain holds characters that it must not hold")
+        if len(text) > _MOST_CHARACTERS:
+            raise BadAddress("the domain is longer than 255 octets")
         text = unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).lower())
     name = text.removesuffix(".").lower()
     if not 0 < len(name.encode()) <= _MAX_DOMAIN:
