@@ -18,7 +18,7 @@ from tests.bench.ours import COMPILED, Ours
 from tests.bench.peer import Peer
 from tests.bench.peers import PEERS
 from tests.bench.sink import Sink
-from tests.bench.workloads import WORKLOADS, Workload
+from tests.bench.workloads import WHOLE, WORKLOADS, Workload
 from tests.instance import free_port
 
 _RESULTS = Path(__file__).with_name("RESULTS.md")
@@ -31,7 +31,7 @@ _TRACED_DELIVERIES = 400
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", default="", help="workloads, parted by commas")
+    parser.add_argument("--only", default="", help="workloads, milters, bounds; parted by commas")
     parser.add_argument("--peers", default="", help="servers, parted by commas")
     parser.add_argument("--scale", type=float, default=1.0, help="messages of each workload, as a factor")
     parser.add_argument("--sessions", default="1,10,100,1000", help="how each grows; blank: leave that out")
@@ -42,7 +42,8 @@ def main() -> int:
         parser.error("“make compiled” comes first, as with “make bench”")
     # Ended from outside, it still stops the servers and takes its disk away.
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
-    loads = [each for each in WORKLOADS if not args.only or each.name in args.only.split(",")]
+    only = args.only.split(",") if args.only else []
+    loads = [each for each in WORKLOADS if not only or each.name in only]
     makers = [each for each in PEERS if not args.peers or each.name in args.peers.split(",")]
     sessions = [int(word) for word in args.sessions.split(",") if word]
     page = _Page(_RESULTS if args.write else None)
@@ -50,6 +51,10 @@ def main() -> int:
     with fresh_disk() as (disk, described):
         bench = _Bench(disk, makers, args.rounds)
         page.add(report.heading(described, args.rounds))
+        if any(each.part for each in loads) and not any(each.name == WHOLE for each in loads):
+            scaled = next(each for each in WORKLOADS if each.name == WHOLE).scaled(args.scale)
+            measured[WHOLE] = scaled, bench.rounds(scaled, [Ours])
+            page.add(report.table(*measured[WHOLE]))
         for load in loads:
             scaled = load.scaled(args.scale)
             measured[load.name] = scaled, bench.rounds(scaled)
@@ -61,11 +66,12 @@ def main() -> int:
         for load in (each for each in loads if not args.no_calls and each.name in _TRACED):
             few = load.scaled(_TRACED_DELIVERIES / load.recipients / load.messages)
             page.add(report.calls_table(few, bench.calls(few)))
-        if not args.only or "W9" in args.only.split(","):
+        if not only or "W9" in only:
             page.add(destinations.table(destinations.results(args.scale)))
-        if not args.only or "milters" in args.only.split(","):
+        if not only or "milters" in only:
             page.add(report.milters_table(milter_costs(disk)))
-        page.add(report.bounds_table(bounds(disk), measured["W6a"][1][Ours.name] if "W6a" in measured else []))
+        if not only or "bounds" in only:
+            page.add(report.bounds_table(bounds(disk), measured["W6a"][1][Ours.name] if "W6a" in measured else []))
     page.add(report.goals_table(measured, growth), at=1)
     return 0
 
@@ -92,8 +98,8 @@ class _Bench:
         self._makers = makers
         self._rounds = rounds
 
-    def rounds(self, load: Workload) -> dict[str, list[Measured]]:
-        makers = self._able(load)
+    def rounds(self, load: Workload, makers: list[type[Peer]] | None = None) -> dict[str, list[Measured]]:
+        makers = makers or self._able(load)
         results: dict[str, list[Measured]] = {maker.name: [] for maker in makers}
         for number in range(self._rounds):
             for maker in makers:

@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.bench.bounds import Bounds
 from tests.bench.measuring import Measured
 from tests.bench.milters import MilterCosts
-from tests.bench.workloads import Workload
+from tests.bench.workloads import WHOLE, Workload
 
 __all__ = ["bounds_table", "calls_table", "goals_table", "growth_table", "heading", "milters_table", "table"]
 
@@ -118,11 +118,11 @@ def goals_table(
             lines.append(f"| {name} | {load.goal:g} times Postfix | {reached} | {verdict} | {interpreted} |\n")
             if verdict != _REACHED:
                 notes.append(f"- What {name} is held back by: {_where(results[_OURS])}.\n")
-    whole = measured.get("W1", (None, {}))[1].get(_OURS)
+    whole = measured.get(WHOLE, (None, {}))[1].get(_OURS)
     for name, (load, results) in measured.items():
         if load.part and whole and _OURS in results:
             part = _middle(each.end_to_end for each in results[_OURS]) / _middle(each.end_to_end for each in whole)
-            goal, verdict = f"{load.part:.0%} of our own W1", _verdict(part >= load.part)
+            goal, verdict = f"{load.part:.0%} of our own {WHOLE}", _verdict(part >= load.part)
             lines.append(f"| {name} | {goal} | {part:.0%} | {verdict} | |\n")
     for name, (load, results) in measured.items():
         if load.idle and _OURS in results:

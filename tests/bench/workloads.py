@@ -15,7 +15,7 @@ from tests.bench.peer import DOMAIN, Peer
 from tests.mailauth.messages import signed, signing_key
 from tests.tools import need
 
-__all__ = ["CLIENT", "WORKLOADS", "Workload", "commands", "own_address"]
+__all__ = ["CLIENT", "WHOLE", "WORKLOADS", "Workload", "commands", "own_address"]
 
 CLIENT = "client.test"
 _SENDER = f"a@{CLIENT}"
@@ -69,8 +69,9 @@ class Workload:
 _KEPT, _SEVERAL = frozenset({"local", "kept"}), frozenset({"local", "several"})
 _RELAY, _LOGIN = frozenset({"relay"}), frozenset({"login"})
 
+WHOLE = "W1"  # of which others are to keep a part
 WORKLOADS = (
-    Workload("W1", "a connection a message", 4000, goal=3),
+    Workload(WHOLE, "a connection a message", 4000, goal=3),
     Workload("W2", "kept connections", 6000, _KEPT, kept=True, goal=4),
     Workload("W3", "1 MiB messages", 400, length=1024 * 1024, goal=1.2),
     Workload("W4", "relayed to a sink", 3000, _RELAY, relayed=1.0, goal=2),
