@@ -135,11 +135,24 @@ def uuencoded(name: str, data: bytes) -> bytes:
     return b"begin 644 %b\n%b`\nend\n" % (name.encode(), b"".join(lines))
 
 
-def zipped(name: str) -> bytes:
+def zipped(*names: str) -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
-        archive.writestr(name, b"x" * 100)
+        for name in names:
+            archive.writestr(name, b"x" * 100)
     return file.getvalue()
+
+
+def test_of_a_zip_file_the_first_1000_names_count_and_no_zip_within_it() -> None:
+    files = AttachmentNames(b"Content-Transfer-Encoding: base64\n")
+    files.take(base64.encodebytes(zipped(*(f"{number}.txt" for number in range(1001)))))
+    assert files.finish() == [f"{number}.txt" for number in range(1000)]
+    inner = io.BytesIO()
+    with zipfile.ZipFile(inner, "w") as archive:
+        archive.writestr("inner.zip", zipped("bad.exe"))
+    files = AttachmentNames(b"Content-Transfer-Encoding: base64\n")
+    files.take(base64.encodebytes(inner.getvalue()))
+    assert files.finish() == ["inner.zip"]
 
 
 UUENCODED = (

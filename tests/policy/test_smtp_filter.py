@@ -134,3 +134,10 @@ def test_an_allowlist_is_asked_before_the_blocklists(tmp_path: Path) -> None:
     here = filtered(tmp_path, f"{options}greylist = suspicious\nreverse_name = refuse", Noting(addresses=LISTED | good))
     assert reply(here).startswith("250")
     assert set(asked) == {"5.113.0.203.good.example"}
+
+
+def test_a_rule_that_accepts_by_the_envelope_cancels_the_greylist(tmp_path: Path) -> None:
+    rule = "[filter-rule good]\nfield = sender\ntext = @elsewhere.example\naction = accept\n"
+    here = filtered(tmp_path, "sender_domain = no\ngreylist = suspicious", more=rule)
+    assert reply(here).startswith("250")
+    assert reply(here, sender="x@bad.example").startswith("451 4.7.1")

@@ -131,3 +131,21 @@ def test_an_address_counts_once_however_it_is_written(tmp_path: Path) -> None:
         assert write(talk, THIEF, *names).startswith("250")
         assert talk.line(f"MAIL FROM:<{THIEF}>").startswith("250")
         assert talk.line("RCPT TO:<eve@elsewhere.example>").startswith("550 5.7.1")
+
+
+def test_a_host_without_a_limit_is_reported_at_5000_recipients_an_hour(tmp_path: Path) -> None:
+    """A list server or a shop: nothing is held, and the postmaster gets one mail a day."""
+    here = world(tmp_path, f"[basic]\npostmaster = {POSTMASTER}\n[trusted]\nhosts = 192.0.2.7\n")
+    talk = here.talk("192.0.2.7")
+    talk()
+    talk.line("EHLO shop.example")
+    for number in range(104):
+        assert write(talk, "shop@example.org", *strangers(50 * number, 50)).startswith("250")
+        if number in {98, 99}:
+            assert len(notices(here)) == (number == 99)
+        here.clock.now += 1
+    talk.end()
+    assert recipients(here, held=True) == []
+    [(_, text)] = notices(here)
+    assert b"192.0.2.7" in text
+    assert b"5000 recipients" in b" ".join(text.split())

@@ -124,8 +124,12 @@ def test_field_client(world: World) -> None:
 def test_field_size(world: World) -> None:
     world.given(rules(alpha={}))
     set_row(world, field="size", match="over", text="100K")
-    assert reply(world, body="x" * 900 + ("\n" + "x" * 900) * 120).startswith(REFUSED)
+    large = "x" * 900 + ("\n" + "x" * 900) * 120
+    assert reply(world, body=large).startswith(REFUSED)
     assert reply(world).startswith(ACCEPTED)
+    set_row(world, match="under")
+    assert reply(world, body=large).startswith(ACCEPTED)
+    assert reply(world).startswith(REFUSED)
 
 
 def zipped(*names: str) -> bytes:
