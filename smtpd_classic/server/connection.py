@@ -49,11 +49,12 @@ class Connection:
         self.silent_since = 0.0  # by the monotonic clock, outside a transaction; 0: it is not
         self._listener = accepted.listener
         self._uid = accepted.uid
-        self._server_ip = _server_ip(accepted) if terms.config.milters else ""
+        self._server_ip = accepted.server_ip() if terms.config.milters else ""
         self._admitted = accepted.admitted
         self._terms = terms
         self._patience = patience
         self._idle_s = terms.idle_s
+        self._handshake_s = min(_HANDSHAKE_S, self._idle_s)
         self._wire = ServerWire(accepted.socket, self._idle_s)
         self._reason = ""  # why it ended
         self._transaction = False
@@ -97,6 +98,8 @@ class Connection:
             said = str(problem) if isinstance(problem, BadHeader) else "no PROXY header in time"
             self._terms.log.warning("smtpd", f"{self}: {said}")
             return False
+        if header is None:
+            return False
         if header.ip:
             self.ip, self.port = header.ip, header.port
         refusal = self._patience.admit(self.ip)
@@ -105,12 +108,14 @@ class Connection:
             self._wire.send(refusal.wire)
         return self._admitted
 
-    def _proxy_header(self) -> ProxyHeader:
-        """Take exactly the header from the socket, because a TLS handshake may follow."""
+    def _proxy_header(self) -> ProxyHeader | None:
+        """Take exactly the header from the socket, because a TLS handshake may follow; None if nothing has come."""
         deadline = time.monotonic() + _PROXY_S
         received = b""
         while True:
             head = self._wire.receive_head(_PROXY_OCTETS, deadline - time.monotonic())
+            if not head and not received:
+                return None
             if not head:
                 raise BadHeader("the connection ended before a PROXY header")
             header = parse(received + head)
@@ -123,6 +128,8 @@ class Connection:
     # The session -------------------------------------------------------------------------------------------------
 
     def _serve(self) -> None:
+        if self._listener.tls == "implicit" and not self._has_begun():
+            return
         client = self._client()
         tls = self._start_tls() if self._listener.tls == "implicit" else None
         session = ServerSession(self._terms.extensions(self._listener), self._terms.limits(self._listener), tls=tls)
@@ -140,6 +147,15 @@ class Connection:
             raise
         finally:
             answerer.closed(self._reason)
+
+    def _has_begun(self) -> bool:
+        """Wait for a handshake. Return False if the client ends before it, as the checks of load balancers do."""
+        try:
+            return bool(self._wire.receive_head(_HEAD_OCTETS, self._handshake_s))
+        except TimeoutError as problem:
+            self._client()
+            self._log_no_tls(problem)
+            raise
 
     def _client(self) -> Client:
         if self._listener is LOCAL:
@@ -202,15 +218,17 @@ class Connection:
             raise ConnectionAbortedError
         try:
             context = certificate.context(suites_of(self._listener))
-            limit_s = min(_HANDSHAKE_S, self._idle_s)
-            if not self._heard and self._is_surprise(self._wire.receive_head(_HEAD_OCTETS, limit_s)):
+            if not self._heard and self._is_surprise(self._wire.head(_HEAD_OCTETS)):
                 self._name_the_option()  # a library of TLS would only call it garbage
                 raise ConnectionAbortedError
-            return self._wire.start_tls(context, limit_s)
+            return self._wire.start_tls(context, self._handshake_s)
         except OSError as problem:
-            said: str = getattr(problem, "reason", None) or _end(problem)  # an SSLError's, which may be None
-            self._terms.log.write("smtpd", f"SSL_accept error from {self}: {printable(said)}")
+            self._log_no_tls(problem)
             raise
+
+    def _log_no_tls(self, problem: OSError) -> None:
+        said: str = getattr(problem, "reason", None) or _end(problem)  # an SSLError's, which may be None
+        self._terms.log.write("smtpd", f"SSL_accept error from {self}: {printable(said)}")
 
     def _apologise(self) -> None:
         try:
@@ -274,15 +292,6 @@ class Connection:
     def _close(self, session: ServerSession, reply: Reply, reason: str) -> None:
         session.close(reply)
         self._reason = reason
-
-
-def _server_ip(accepted: AcceptedSocket) -> str:
-    """Return the address that the client has connected to, as milters want it; blank for the local socket."""
-    try:
-        name = accepted.socket.getsockname()
-    except OSError:
-        return ""
-    return str(name[0]).removeprefix("::ffff:") if isinstance(name, tuple) else ""
 
 
 def _end(problem: OSError) -> str:

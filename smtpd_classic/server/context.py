@@ -52,6 +52,14 @@ class AcceptedSocket(NamedTuple):
     admitted: bool
     uid: int = -1
 
+    def server_ip(self) -> str:
+        """Return the address that the client has connected to, as milters want it; blank for the local socket."""
+        try:
+            name = self.socket.getsockname()
+        except OSError:
+            return ""
+        return str(name[0]).removeprefix("::ffff:") if isinstance(name, tuple) else ""
+
 
 @dataclass(frozen=True, slots=True)
 class ListenerContext:

@@ -1,7 +1,9 @@
 """PROXY protocol: every form by a table, every cut of it, and over sockets."""
 
+import socket
 import ssl
 import struct
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -176,10 +178,30 @@ def test_a_balancer_without_a_good_header_is_cut_off(tmp_path: Path, sent: bytes
         assert not found.sessions
 
 
-def test_a_balancer_that_closes_without_a_header_is_noted(tmp_path: Path) -> None:
+def test_a_balancer_that_closes_within_a_header_is_noted(tmp_path: Path) -> None:
     with place(tmp_path, LISTENERS) as found:
-        found.dial().close()
+        with closing(found.dial().socket) as dialog:
+            dialog.sendall(b"PROXY")
         until(lambda: "the connection ended before a PROXY header" in found.log())
+
+
+@pytest.mark.parametrize("sent", [b"", v2(0x20, 0x00, b""), b"PROXY UNKNOWN\r\n"], ids=["nothing", "v2", "v1"])
+@pytest.mark.parametrize("reset", [False, True], ids=["closed", "reset"])
+def test_the_checks_of_a_balancer_are_no_event(tmp_path: Path, sent: bytes, *, reset: bool) -> None:
+    """Before a handshake, every two seconds: a line for each would hide all others."""
+    make_pair(tmp_path / "tls")
+    certificate = Certificate(str(tmp_path / "tls/certificate.pem"), str(tmp_path / "tls/key.pem"), lambda _: None)
+    with place(tmp_path, LISTENERS, certificate=certificate) as found:
+        for _ in range(3):
+            with closing(found.dial("smtps").socket) as check:
+                check.sendall(sent)
+                if reset:
+                    check.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        with closing(found.dial("smtps").socket) as client:
+            client.sendall(b"PROXY UNKNOWN\r\nEHLO client.example\r\n")
+            until(lambda: "SSL_accept error" in found.log())
+        until(lambda: found.receiver.connections == 0)
+        assert len(found.log().splitlines()) == 2
 
 
 def test_who_is_no_balancer_is_refused(tmp_path: Path) -> None:
