@@ -1,9 +1,8 @@
 """The accounts and aliases of a running server: looked up by many threads, read again when a file changes."""
 
-import os
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import NamedTuple, Protocol, TypeVar
 
 from smtpd_classic.accounts.account import NORMAL, Account, LoginCircumstances, ResolvedAddress, StoredScramKeys
@@ -12,12 +11,14 @@ from smtpd_classic.accounts.book import address_book
 from smtpd_classic.accounts.checks import check
 from smtpd_classic.accounts.directory import DirectoryReport, unreported, user_directory
 from smtpd_classic.accounts.groups import MailGroup
-from smtpd_classic.accounts.login import Logins
-from smtpd_classic.accounts.passwords import DUMMY_HASH, cost_class, scram_keys
+from smtpd_classic.accounts.login import Logins, cost_samples
+from smtpd_classic.accounts.passwords import scram_keys
 from smtpd_classic.accounts.reading import (
     AliasTable,
+    FileSignature,
     NotText,
     UserTable,
+    file_signature,
     read_aliases,
     read_text,
     read_users,
@@ -32,9 +33,7 @@ from smtpd_classic.smtp.sasl import ServerMechanism
 __all__ = ["Accounts"]
 
 F = TypeVar("F", bound="_WatchedFile")
-_Signature = tuple[int, int, int, int] | None
 _LOOK_INTERVAL_S = 1.0
-_MOST_COST_CLASSES = 8
 _WITHOUT_TLS = LoginCircumstances()
 _FEW = 3  # fewer accounts than these may all be replaced at once
 
@@ -53,7 +52,7 @@ class _State(NamedTuple):
 
     users: UserTable
     aliases: AliasTable
-    signatures: tuple[_Signature, _Signature]
+    signatures: tuple[FileSignature, FileSignature]
     book: AddressBook
     all_scram: bool
     cost_samples: tuple[str, ...]
@@ -106,7 +105,17 @@ class Accounts:
 
     def find(self, address: str) -> ResolvedAddress | None:
         """Return the targets of an address of a local domain, or of a bare "postmaster"; None if unknown."""
-        return self._current().book.known.get(address) or self._current(at_once=True).book.find(address)
+        book = self._current().book
+        found = book.known.get(address)
+        if found is not None:
+            return found
+        if self._directory is None:
+            return self._current(at_once=True).book.find(address)
+        found = book.find(address)
+        if found is not None and found.how == "account":  # no line of the aliases could change this
+            return found
+        newest = self._current(at_once=True).book
+        return found if newest is book else newest.find(address)
 
     def account(self, address: str) -> Account | None:
         """Return the account of an address, with a tag or not, or of a login name."""
@@ -180,6 +189,11 @@ class Accounts:
         """Return the addresses of all accounts, in the order of the file."""
         return tuple(self._current(at_once=True).book.accounts)
 
+    def close(self) -> None:
+        """Close the connections to another program that knows the accounts. They are made anew when they are needed."""
+        if self._directory is not None:
+            self._directory.close()
+
     @staticmethod
     def check(config: Config) -> list[Problem]:
         """Return the problems of both files under this configuration, and of the addresses in the configuration."""
@@ -201,7 +215,7 @@ class Accounts:
 
     def _look(self) -> None:
         self._look_at = self._clock() + _LOOK_INTERVAL_S
-        signatures = _signature(self._paths[0]), _signature(self._paths[1])
+        signatures = file_signature(self._paths[0]), file_signature(self._paths[1])
         old = self._state
         changed = [
             old is None or now != before or path in self._failed
@@ -267,11 +281,13 @@ class Accounts:
                 self._complain(f"{path}: the last good version stays in force.")
         return old if old is not None and broken else new
 
-    def _state_of(self, users: UserTable, aliases: AliasTable, signatures: tuple[_Signature, _Signature]) -> _State:
+    def _state_of(
+        self, users: UserTable, aliases: AliasTable, signatures: tuple[FileSignature, FileSignature]
+    ) -> _State:
         book = address_book(self._config, self._table, users, aliases)
         able = [each for each in users.accounts.values() if each.status == NORMAL and each.password]
         all_scram = bool(able) and all(scram_keys(each.password) is not None for each in able)
-        return _State(users, aliases, signatures, book, all_scram, _cost_samples(users.accounts.values()))
+        return _State(users, aliases, signatures, book, all_scram, cost_samples(users.accounts.values()))
 
 
 def _lost(old: UserTable, new: UserTable) -> int:
@@ -279,22 +295,3 @@ def _lost(old: UserTable, new: UserTable) -> int:
     lost = len(old.accounts.keys() - new.accounts.keys())
     suspicious = lost * 2 > len(old.accounts) and (not new.accounts or len(old.accounts) >= _FEW)
     return lost if suspicious else 0
-
-
-def _cost_samples(accounts: Iterable[Account]) -> tuple[str, ...]:
-    """Return one hash of each cost class, the one of unknown accounts first."""
-    found = {cost_class(DUMMY_HASH): DUMMY_HASH}
-    for each in accounts:
-        if each.password and len(found) < _MOST_COST_CLASSES:
-            kind = cost_class(each.password)
-            if kind:
-                found.setdefault(kind, each.password)
-    return tuple(found.values())
-
-
-def _signature(path: str) -> _Signature:
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_ino, found.st_mtime_ns, found.st_size, found.st_ctime_ns

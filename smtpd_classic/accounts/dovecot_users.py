@@ -72,8 +72,7 @@ class DovecotUsers(UserDirectory):
 
     def _look_up(self, address: str) -> Account | None:
         now = self._clock()
-        with self._lock:
-            kept = self._kept.get(address)
+        kept = self._kept.get(address)  # at once: a thread never sees it half changed
         if kept is not None and now < kept.until:
             return kept.account
         domain = split_address(address)[1]

@@ -3,19 +3,20 @@
 import hmac
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from smtpd_classic.accounts.account import NORMAL, Account
 from smtpd_classic.accounts.passwords import DUMMY_HASH, cost_class, verify
 
-__all__ = ["CORES", "Logins"]
+__all__ = ["CORES", "Logins", "cost_samples"]
 
 _PROCESSORS = os.sched_getaffinity(0)
 CORES = len(_PROCESSORS)
 _KEPT_S = 120.0
 _MAX_KEPT = 10_000
+_MOST_COST_CLASSES = 8
 
 
 def _spread() -> None:
@@ -32,6 +33,17 @@ def _fits(stored: str, password: str, samples: Sequence[str], *, usable: bool) -
         if cost_class(sample) != own:
             verify(sample, password)
     return False
+
+
+def cost_samples(accounts: Iterable[Account]) -> tuple[str, ...]:
+    """Return one hash of each cost class, the one of unknown accounts first."""
+    found = {cost_class(DUMMY_HASH): DUMMY_HASH}
+    for each in accounts:
+        if each.password and len(found) < _MOST_COST_CLASSES:
+            kind = cost_class(each.password)
+            if kind:
+                found.setdefault(kind, each.password)
+    return tuple(found.values())
 
 
 class Logins:

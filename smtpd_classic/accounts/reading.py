@@ -15,16 +15,21 @@ from smtpd_classic.smtp.address import split_address
 
 __all__ = [
     "AliasTable",
+    "FileSignature",
     "NotText",
     "UserTable",
     "account_lines",
     "alias_key",
+    "file_signature",
     "junk_maildir",
     "read_aliases",
     "read_text",
     "read_users",
     "unreadable",
 ]
+
+
+FileSignature = tuple[int, int, int, int] | None
 
 
 class UserTable(NamedTuple):
@@ -51,6 +56,15 @@ class NotText(ValueError):
     def __init__(self, line: int) -> None:
         super().__init__(f"line {line} is not UTF-8, in which the file must be written.")
         self.line = line
+
+
+def file_signature(path: str) -> FileSignature:
+    """Return numbers that change with the file; None if there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size, found.st_ctime_ns
 
 
 def unreadable(path: str, problem: NotText | OSError) -> Problem:

@@ -95,10 +95,12 @@ class AddressBook:
 
         The account itself is among them when it keeps a copy.
         """
-        account = self.accounts.get(address)
         local, domain = split_address(address)
         targets = self.alias(local, domain)
-        if targets is None or account is None or account.status == DISABLED:
+        if targets is None:  # nearly always, and the account may be that of another program
+            return None
+        account = self.accounts.get(address)
+        if account is None or account.status == DISABLED:
             return None
         return targets if account.forward_only or address in targets else None
 
@@ -126,6 +128,8 @@ class AddressBook:
         return found
 
     def _parted(self, how: str, ends: tuple[str, ...]) -> ResolvedAddress:
+        if not self.groups:
+            return ResolvedAddress(how, ends)
         groups = tuple(each for each in ends if each in self.groups)
         return ResolvedAddress(how, tuple(each for each in ends if each not in groups) if groups else ends, groups)
 

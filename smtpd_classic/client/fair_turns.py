@@ -53,6 +53,9 @@ class FairTurns:
         end = self._clock() + wait_s
         given = False
         with self._changed:
+            self._forget_turns(self._clock())
+            if not (is_paced or self._has_share(client)):
+                return False
             question = self._enqueued(client)
             if question is None:
                 return False
@@ -103,16 +106,20 @@ class FairTurns:
 
     def _pause_s(self, question: _WaitingQuestion, now: float) -> float:
         """Return 0 if the turn of the question has come, else the time after which to look again."""
-        while self._given and self._given[0][0] <= now - 1.0:
-            client = self._given.popleft()[1]
-            self._given_to[client] -= 1
-            if not self._given_to[client]:
-                del self._given_to[client]
+        self._forget_turns(now)
         next_s = self._given[0][0] + 1.0 - now if self._given else 1.0
         if len(self._busy) >= self._at_a_time:
             return next_s
         able = [each for each in self._waiting if self._may_ask(each)]
         return 0.0 if able and min(able, key=lambda each: each.rank) is question else next_s
+
+    def _forget_turns(self, now: float) -> None:
+        """Forget those that are older than a second."""
+        while self._given and self._given[0][0] <= now - 1.0:
+            client = self._given.popleft()[1]
+            self._given_to[client] -= 1
+            if not self._given_to[client]:
+                del self._given_to[client]
 
     def _may_ask(self, question: _WaitingQuestion) -> bool:
         return question.client not in self._busy and self._has_share(question.client) and not question.gives_up

@@ -26,7 +26,8 @@ class RequestConnection:
         self._neighbour = neighbour
         self._connection = neighbour.connect(deadline)
         self._sending = threading.Lock()
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._replies: dict[int, AuthReply | None] = {}
         self._greeting = ServerGreeting()
         self._rest = b""
@@ -48,13 +49,13 @@ class RequestConnection:
 
     def number(self) -> int:
         """Return the number of a new request."""
-        with self._changed:
+        with self._lock:
             self._number += 1
             return self._number
 
     def ask(self, number: int, line: str, deadline: float) -> AuthReply:
         """Send a line of the request with this number, and return the answer."""
-        with self._changed:
+        with self._lock:
             if self._failure:
                 raise NeighbourFailure(self._failure)
             self._replies[number] = None
@@ -62,7 +63,7 @@ class RequestConnection:
             self._send(line)
             return self._answer(number, deadline)
         finally:
-            with self._changed:
+            with self._lock:
                 del self._replies[number]
 
     def tell(self, line: str) -> None:
@@ -73,7 +74,7 @@ class RequestConnection:
 
     def close(self, reason: str) -> None:
         """End the connection; requests that wait fail with this reason."""
-        with self._changed:
+        with self._lock:
             self._failure = self._failure or reason
             self._changed.notify_all()
         with self._sending:
@@ -98,7 +99,7 @@ class RequestConnection:
 
     def _answer(self, number: int, deadline: float) -> AuthReply:
         while True:
-            with self._changed:
+            with self._lock:
                 while (reply := self._replies[number]) is None and not self._failure:
                     left_s = deadline - time.monotonic()
                     if left_s <= 0:
@@ -122,12 +123,12 @@ class RequestConnection:
             pass
         except NeighbourFailure as problem:
             failure = str(problem)
-        with self._changed:
+        with self._lock:
             self._is_read = False
             try:
                 self._take(data)
-            except BadAuthLine as problem:
-                failure = f"{self._neighbour.address} {problem}"
+            except BadAuthLine as bad:
+                failure = f"{self._neighbour.address} {bad}"
             self._changed.notify_all()
         if failure:
             self.close(failure)

@@ -11,12 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from smtpd_classic.accounts import Account, ResolvedAddress
 from smtpd_classic.dovecot.protocol import AuthReply, ServerGreeting, escaped, parameter
 from smtpd_classic.dovecot.sockets import AuthClient, UserLookups
 from smtpd_classic.pool import NeighbourFailure
+from tests.accounts.place import INI, Place
 from tests.waiting import until
 
 GREETING = b"VERSION\t1\t2\nMECH\tPLAIN\tplaintext\nMECH\tXOAUTH2\nSPID\t1\nCUID\t1\nCOOKIE\tx\nDONE\n"
+JOE = "joe@example.org"
 Talk = Callable[[BufferedIOBase, BufferedIOBase], None]
 
 
@@ -246,6 +249,31 @@ def test_the_first_question_for_mechanisms_is_waited_for_for_a_moment(tmp_path: 
         assert 0.5 < time.monotonic() - began < 3.0
         ends.set()
         client.close()
+
+
+def test_an_address_is_asked_for_once_and_a_new_alias_holds_at_once(tmp_path: Path) -> None:
+    """A recipient is resolved, and its account is looked at by several checks: Dovecot has one question."""
+    asked: list[bytes] = []
+
+    def talk(lines: BufferedIOBase, out: BufferedIOBase) -> None:
+        for words in requests(lines):
+            asked.append(words[2])
+            out.write(b"USER\t%s\tx\n" % words[1] if words[2] == JOE.encode() else b"NOTFOUND\t%s\n" % words[1])
+
+    with server(tmp_path, talk) as path:
+        lines = f"[server]\naccounts = dovecot\nmailbox = lmtp:127.0.0.1:9\ndovecot_userdb = {path}\n"
+        place = Place(tmp_path, ini=INI.replace("[server]\n", lines))
+        accounts = place.accounts()
+        for _ in range(3):
+            assert accounts.find(JOE) == ResolvedAddress("account", (JOE,))
+            assert accounts.account(JOE) == Account(JOE)
+        assert asked == [JOE.encode()]
+        assert accounts.find("new@example.org") is None
+        place.aliases("new: joe\n")
+        assert accounts.find("new@example.org") == ResolvedAddress("alias", (JOE,))
+        place.aliases("new: away@remote.example\n")
+        assert accounts.find("new@example.org") == ResolvedAddress("alias", ("away@remote.example",))
+        accounts.close()
 
 
 def test_values_are_escaped() -> None:
