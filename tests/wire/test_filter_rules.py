@@ -184,6 +184,14 @@ def _by_attachment(world: World) -> World:
     return world
 
 
+def test_field_attachment_on_the_page(world: World) -> None:
+    world.given(rules(alpha={}))
+    set_row(world, field="attachment", match="ends", text=".exe")
+    for name, answer in {"invoice.EXE": REFUSED, "invoice.exe.txt": ACCEPTED}.items():
+        header, body = attached(f'filename="{name}"')
+        assert reply(world, header, body=body).startswith(answer)
+
+
 @pytest.mark.parametrize("name", BAD_FILES)
 def test_field_attachment(by_attachment: World, name: str) -> None:
     header, body = BAD_FILES[name]
