@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from tests.bench.ours import Interpreted, Ours
 from tests.bench.postfix import Postfix
-from tests.bench.workloads import own_address
+from tests.bench.workloads import CLIENT, own_address
 from tests.milter.programs import rspamd
 from tests.test_dns import name_server
 
@@ -57,7 +57,7 @@ class _Postfix(_Filtered, Postfix):
 
 
 _ZONE = (
-    f"host-record=client.test,{own_address()}",
+    f"host-record={CLIENT},{own_address()}",
     "host-record=2.0.0.127.list.test,127.0.0.2",
     "host-record=2.0.0.127.other.test,127.0.0.2",
     "host-record=2.0.0.127.good.test,127.0.0.2",

@@ -112,10 +112,12 @@ def goals_table(
     notes = []
     for name, (load, results) in measured.items():
         rates = {peer: _middle(each.end_to_end for each in found) for peer, found in results.items()}
-        if load.goal and rates.get(_OURS) and rates.get(_POSTFIX):
-            verdict = _verdict(rates[_OURS] >= load.goal * rates[_POSTFIX])
-            reached, interpreted = _ratio(rates, _OURS, _POSTFIX), _ratio(rates, _INTERPRETED, _POSTFIX)
-            lines.append(f"| {name} | {load.goal:g} times Postfix | {reached} | {verdict} | {interpreted} |\n")
+        for peer, times in ((_POSTFIX, load.goal), *load.more_goals):
+            if not (times and rates.get(_OURS) and rates.get(peer)):
+                continue
+            verdict = _verdict(rates[_OURS] >= times * rates[peer])
+            reached, interpreted = _ratio(rates, _OURS, peer), _ratio(rates, _INTERPRETED, peer)
+            lines.append(f"| {name} | {times:g} times {peer} | {reached} | {verdict} | {interpreted} |\n")
             if verdict != _REACHED:
                 notes.append(f"- What {name} is held back by: {_where(results[_OURS])}.\n")
     whole = measured.get(WHOLE, (None, {}))[1].get(_OURS)

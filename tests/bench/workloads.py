@@ -17,7 +17,7 @@ from tests.tools import need
 
 __all__ = ["CLIENT", "WHOLE", "WORKLOADS", "Workload", "commands", "own_address"]
 
-CLIENT = "client.test"
+CLIENT = "client.example"
 _SENDER = f"a@{CLIENT}"
 _ELSEWHERE = "someone@elsewhere.invalid"
 _HERE = f"joe@{DOMAIN}"
@@ -28,8 +28,9 @@ _NOBODY = f"nobody.at.all@{DOMAIN}"
 class Workload:
     """`recipients` says how many copies of a message arrive. `relayed` and `refused` are shares of the messages: the
     sink gets the one, nobody the other. `needs`: what a server must be able to do; `goal`: how many times as fast as
-    Postfix this one is to be; `part`: which part of our own rate in W1. `from_outside`: from an address of this machine
-    that is not its loopback, so that the server sees a stranger. `signed`: with a signature of the sender's domain.
+    Postfix this one is to be, `more_goals`: as others by their names; `part`: which part of our own
+    rate in W1. `from_outside`: from an address of this machine that is not its loopback, so that the server sees a
+    stranger. `signed`: with a signature of the sender's domain.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Workload:
     signed: bool = False
     sender: str = _SENDER
     goal: float = 0.0
+    more_goals: tuple[tuple[str, float], ...] = ()
     part: float = 0.0
     from_outside: bool = False
 
@@ -80,7 +82,16 @@ WORKLOADS = (
     Workload("W6b", "submission: kept connections", 4000, _LOGIN, kept=True, logs_in=True, goal=1.5),
     Workload("W7", "50 local recipients", 300, _SEVERAL, recipients=50, goal=3),
     Workload("W8", "70 % local, 20 % relayed, 10 % refused", 4000, _RELAY, relayed=0.2, refused=0.1, goal=2.5),
-    Workload("W10", "W1 with SPF, DKIM and DMARC checked", 2000, frozenset({"checks"}), signed=True, goal=5, part=0.65),
+    Workload(
+        "W10",
+        "W1 with SPF, DKIM and DMARC checked",
+        2000,
+        frozenset({"checks"}),
+        signed=True,
+        goal=5,
+        more_goals=(("Postfix with rspamd", 2.5),),
+        part=0.65,
+    ),
     Workload(
         "W11",
         "W4 signed with DKIM",
