@@ -1,16 +1,20 @@
 """The doctor and Signing & DNS: three states with advice, a key and its record, copied through the terminal."""
 
 import base64
+import gzip
+import os
 import re
 import socket
 from pathlib import Path
 
 import pytest
 
+from smtpd_classic.accounts import Accounts
 from smtpd_classic.config import load
 from smtpd_classic.doctor import CheckResult, CheckState
 from smtpd_classic.keys.store import RETIRED, KeyStore
 from tests.client.fake_host import own_ip
+from tests.mailauth.test_aggregate_report import document, message
 from tests.tui.program import CONFIG, Tui, made
 from tests.tui.terminal import Terminal
 from tui.diagnosis.doctor_screen import _records
@@ -92,6 +96,28 @@ def test_a_key_is_used_only_when_dns_shows_it_and_retired_when_asked(path: Path)
     assert "leaves without a signature" in tui.dialog_text
     tui.choose("Retire")
     assert [key.state for key in keys(path).keys("example.org")] == [RETIRED]
+
+
+def test_dmarc_reports_are_shown_by_source(path: Path) -> None:
+    tui = Tui(path).go("Signing & DNS")
+    now = int(tui.shell.context.clock())
+    text = document(("192.0.2.1", 90, "pass", "fail"), ("198.51.100.2", 8, "fail", "fail"), begin=now - 86_400)
+    accounts = Accounts(load(path))
+    box = accounts.account("dmarc-reports@example.org")
+    assert box is not None
+    new = Path(box.folder) / "new"
+    new.mkdir(parents=True)
+    (new / "report").write_bytes(message(gzip.compress(text.encode())))
+    os.utime(new / "report", (now, now))
+    tui.choose("Reports")
+    assert "Reports of Big, " in tui.dialog_text
+    assert "90 of 98 messages passed DMARC." in tui.dialog_text
+    assert "192.0.2.1 90 0 90 0" in tui.dialog_text
+    assert "198.51.100.2 0 8 0 0" in tui.dialog_text
+    tui.press("esc")
+    (new / "report").unlink()
+    tui.press("meta v")
+    assert "No reports have arrived within 30 days." in tui.dialog_text
 
 
 def test_a_copy_reaches_the_terminal(path: Path) -> None:

@@ -19,12 +19,14 @@ from smtpd_classic.doctor.examination import (
     signing_domains,
     stored_keys,
 )
+from smtpd_classic.doctor.reports import ReportSummary, received_reports
 from smtpd_classic.keys.publication import RecordState
 from smtpd_classic.keys.records import DnsRecord, zone_fragment
 from smtpd_classic.keys.store import IN_USE, NEW, RETIRED, SEEN, DkimKey
 from tui.config import apply
 from tui.config.form import Form
 from tui.diagnosis.records_dialog import CheckedRecord, show_records
+from tui.diagnosis.reports_dialog import show_reports
 from tui.shell.context import AppContext
 from tui.shell.fields_dialog import FieldsDialog, entry
 from tui.shell.help_pane import WithHelp
@@ -68,6 +70,7 @@ class SigningScreen(BaseScreen):
             "Diff": "diff",
             "Make a key": "make key",
             "DNS records": "records",
+            "Reports": "reports",
         }
         self._pane = WithHelp(
             self._form.widget,
@@ -113,6 +116,8 @@ class SigningScreen(BaseScreen):
             self._make()
         elif command == "records":
             self._records()
+        elif command == "reports":
+            self._reports()
         else:
             return apply.do(self._context, command, ("signing",))
         return True
@@ -227,6 +232,19 @@ class SigningScreen(BaseScreen):
             return
         context.shell.say("Asking DNS …")
         context.run(lambda: _checked(config), partial(show_records, context))
+
+    def _reports(self) -> None:
+        """Show the sums of the DMARC reports that have arrived about each domain."""
+        context, config = self._context, self._context.source.config
+        if config is None:
+            return
+        context.shell.say("Reading the reports …")
+        now = context.clock()
+
+        def read() -> dict[str, ReportSummary]:
+            return {domain: received_reports(config, domain, now) for domain in signing_domains(config)}
+
+        context.run(read, partial(show_reports, context))
 
 
 def _all_keys(config: Config) -> list[DkimKey]:

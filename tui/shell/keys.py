@@ -272,6 +272,7 @@ BINDINGS = (
     Binding("doctor", "go there", ("f8", "l"), "Go there", "Go to the screen and option that the finding is about."),
     Binding("signing", "make key", ("f4", "meta k"), "Make a key", "Make a DKIM key and show its DNS record."),
     Binding("signing", "records", ("ctrl e", "meta w"), "Records", "Compare the records of all domains with DNS."),
+    Binding("signing", "reports", ("meta v",), "Reports", "Show the DMARC reports of other servers by source."),
     Binding("explain", "explain", ("f2", "ctrl s"), "Explain", "Ask for the decision of the server."),
 )
 
