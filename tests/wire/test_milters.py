@@ -13,6 +13,7 @@ import pytest
 
 from smtpd_classic.config.option import options_of
 from smtpd_classic.config.schema import Milter, Milters
+from smtpd_classic.milter.packets import packet
 from tests.milter.fake import CONTINUE, SILENT, FakeFilter, add
 from tests.waiting import until
 from tests.wire.panel import Panel, options
@@ -93,6 +94,17 @@ def test_when_down(world: World) -> None:
     set_row(world, "when_down", "refuse")
     assert reply(world).startswith("550 5.7.1")
     world.panel.open(PAGE).shows("✗ down")
+
+
+def test_a_milter_that_breaks_the_protocol_is_named_with_its_fault(world: World) -> None:
+    with filtering(M=packet(b"Z")) as found:
+        world.given(at(found))
+        assert reply(world).startswith("451 4.7.1")
+        fault = f"{found.address} sent the reply “Z”, which the protocol does not have (at MAIL)"
+        world.logged(f"warning: milter alpha is down, messages are deferred: {fault}")
+        (line,) = re.findall("milters +(.*)", world.command("status").stdout)
+        assert line.startswith("alpha down since ")
+        assert line.endswith(f", when_down = defer: {fault}")
 
 
 def seconds(world: World, least: float, most: float) -> None:
