@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeVar
 from smtpd_classic.milter import packets
 from smtpd_classic.milter.packets import BadPacket, Negotiated, Packet, PacketReader, StepFlag, packet
 from smtpd_classic.milter.replies import Change, FilterAction, Verdict, change, misplaced, verdict
-from smtpd_classic.milter.symbols import END, Stage
+from smtpd_classic.milter.symbols import END, MAIL, Stage
 from smtpd_classic.pool import Neighbour, NeighbourBusy, NeighbourFailure
 
 __all__ = ["Budget", "MilterConnection", "MilterFailure", "MilterTimeouts"]
@@ -89,6 +89,8 @@ class MilterConnection:
     def command(self, stage: Stage, data: bytes, known: Mapping[str, str], budget: Budget) -> Verdict:
         """Send a command with its macros, if the filter wants it, and return its verdict."""
         skipped, unanswered = _FLAGS[stage.command]
+        if stage is MAIL:
+            self._guarded(stage.title, self._refuse_unasked)
         if self.terms.skips(skipped):
             return _CONTINUE
         return self._guarded(
@@ -138,6 +140,7 @@ class MilterConnection:
         return self._guarded(END.title, lambda: self._send_end(known, take, budget))
 
     def _send_end(self, known: Mapping[str, str], take: Callable[[Change], None], budget: Budget) -> Verdict:
+        self._refuse_unasked()
         self._waiting += self._with_macros(END, known) + packet(b"E")
         changed = count = 0
         while True:
@@ -157,7 +160,8 @@ class MilterConnection:
 
     def _refuse_unasked(self) -> None:
         """Raise BadPacket if the filter has sent more answers than it was asked for: the next one would be taken for
-        the answer to another command."""
+        the answer to another command. It is looked at where a message begins, and before its verdict.
+        """
         self._reader.feed(self._connection.receive_waiting())
         self._check_end()
 
@@ -180,9 +184,7 @@ class MilterConnection:
     def _answer(self, budget: Budget, within_s: float) -> Packet:
         """Send all that waits, and return the answer. Each sign of progress gives the filter its time again, but not
         more than the budget."""
-        if self._waiting:
-            self._refuse_unasked()
-            self._flush(budget.deadline(within_s))
+        self._flush(budget.deadline(within_s))
         while True:
             deadline = budget.deadline(within_s)
             found = self._reader.next()

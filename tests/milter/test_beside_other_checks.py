@@ -13,7 +13,7 @@ from smtpd_classic.milter.packets import packet
 from smtpd_classic.reception import Reception
 from tests.milter.fake import CONTINUE, FakeFilter, add, options
 from tests.reception.test_content import queued
-from tests.reception.world import CONFIG, Talk, World, world
+from tests.reception.world import Talk, World, unchecked_world, world
 
 IP = "203.0.113.5"
 RULE = "[filter-rule good]\nfield = subject\ntext = wanted\naction = accept\n"
@@ -47,7 +47,7 @@ def folder(here: World) -> str:
 
 
 def test_every_macro_of_a_session_with_tls_and_a_name(tmp_path: Path, made: FakeFilter) -> None:
-    here = world(tmp_path, options(made))
+    here = unchecked_world(tmp_path, options(made))
     talk = here.talk(tls=True)
     client = here.client()._replace(server_ip="198.51.100.1")
     talk.reception = Reception(talk.session, client, here.services)
@@ -86,7 +86,7 @@ def test_every_macro_of_a_session_with_tls_and_a_name(tmp_path: Path, made: Fake
 
 
 def test_the_macros_of_the_null_sender_and_a_client_without_a_name(tmp_path: Path, made: FakeFilter) -> None:
-    here = world(tmp_path, options(made))
+    here = unchecked_world(tmp_path, options(made))
     talk = here.talk()
     client = here.client("2001:db8::5")._replace(name="unknown")
     talk.reception = Reception(talk.session, client, here.services)
@@ -99,7 +99,7 @@ def test_the_macros_of_the_null_sender_and_a_client_without_a_name(tmp_path: Pat
 
 
 def test_a_filter_hears_of_a_session_with_its_first_accepted_recipient(tmp_path: Path, made: FakeFilter) -> None:
-    here = world(tmp_path, options(made))
+    here = unchecked_world(tmp_path, options(made))
     talk = here.talk()
     talk()
     talk.line("EHLO client.example")
@@ -119,14 +119,14 @@ def test_a_rule_that_accepts_cancels_the_junk_of_a_milter(
     tmp_path: Path, made: FakeFilter, subject: bytes, expected: str
 ) -> None:
     made.answers["E"] = SPAM
-    here = world(tmp_path, options(made) + RULE)
+    here = unchecked_world(tmp_path, options(made) + RULE)
     assert sent(here, here.talk(), b"Subject: %b\n\ntext\n" % subject).startswith("250")
     assert folder(here) == expected
 
 
 def test_a_rule_that_accepts_cancels_no_refusal_and_no_quarantine_of_a_milter(tmp_path: Path, made: FakeFilter) -> None:
     made.answers["E"] = packet(b"r")
-    here = world(tmp_path, options(made) + RULE)
+    here = unchecked_world(tmp_path, options(made) + RULE)
     assert sent(here, here.talk(), b"Subject: wanted\n\ntext\n").startswith("550 5.7.1")
     made.answers["E"] = packet(b"q", b"virus\0") + CONTINUE
     assert sent(here, here.talk(), b"Subject: wanted\n\ntext\n").startswith("250")
@@ -135,8 +135,7 @@ def test_a_rule_that_accepts_cancels_no_refusal_and_no_quarantine_of_a_milter(tm
 
 def test_a_rule_that_accepts_cancels_no_junk_of_dmarc(tmp_path: Path) -> None:
     records = {"elsewhere.example": [b"v=spf1 -all"], "_dmarc.elsewhere.example": [b"v=DMARC1; p=quarantine"]}
-    text = CONFIG.replace("check = no", "check = yes\nspf_fail = mark\ndmarc_quarantine = junk")
-    here = world(tmp_path, RULE, config=text, resolver=FixedResolver(txt=records))
+    here = world(tmp_path, RULE, resolver=FixedResolver(txt=records))
     content = b"From: x@elsewhere.example\nSubject: wanted\n\ntext\n"
     assert sent(here, here.talk(), content).startswith("250")
     assert folder(here) == ".Junk"
@@ -146,8 +145,7 @@ def test_a_rule_that_accepts_cancels_no_junk_of_dmarc(tmp_path: Path) -> None:
 def test_our_own_fields_are_not_shown_and_not_counted(tmp_path: Path, made: FakeFilter, length: int) -> None:
     """A filter that changes the first Authentication-Results changes that of an earlier server."""
     made.answers["E"] = packet(b"m", b"\0\0\0\1Authentication-Results\0other; none\0") + CONTINUE
-    text = CONFIG.replace("check = no", "check = yes")
-    here = world(tmp_path, options(made), config=text, resolver=FixedResolver())
+    here = world(tmp_path, options(made), resolver=FixedResolver())
     content = (
         b"Authentication-Results: first.example; none\nReceived: by first\nFrom: x@elsewhere.example\nSubject: x\n\n"
     )

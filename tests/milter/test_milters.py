@@ -16,7 +16,8 @@ from smtpd_classic.runtime.measures import MILTER_RESULTS
 from smtpd_classic.smtp.content import stuff
 from tests.milter.fake import CLOSE, CONTINUE, SILENT, FakeFilter, add, change_field, insert, options, reply_code
 from tests.reception.test_content import queued
-from tests.reception.world import PASSWORD, Talk, World, world
+from tests.reception.world import PASSWORD, Talk, World
+from tests.reception.world import unchecked_world as world
 from tests.tools import need
 from tests.waiting import until
 
