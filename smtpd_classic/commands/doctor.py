@@ -32,7 +32,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _examine(config: Config, args: argparse.Namespace) -> int:
     lists = () if args.no_lists else args.list or BLOCK_LISTS
-    examination = examination_of(config, key_store(config), args.probe, lists)
+    on_demand = not args.quiet or bool(args.probe or args.list)
+    examination = examination_of(config, key_store(config), args.probe, lists, on_demand=on_demand)
     findings = examine(examination)
     shown = _changed(config, findings) if args.quiet else findings
     if args.json:

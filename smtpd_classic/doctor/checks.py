@@ -12,6 +12,7 @@ from smtpd_classic.doctor import (
     shared_checks,
     spf_checks,
 )
+from smtpd_classic.doctor.daily import once_a_day
 from smtpd_classic.doctor.finding import CheckResult, Examination
 
 __all__ = ["CHECKS", "examine"]
@@ -22,7 +23,7 @@ CHECKS: tuple[Callable[[Examination], Iterator[CheckResult]], ...] = (
     server_checks.accounts,
     server_checks.listeners,
     server_checks.port_25_in,
-    host_checks.port_25_out,
+    once_a_day(host_checks.port_25_out),
     dns_checks.resolver,
     name_checks.resolver_kind,
     name_checks.own_address,
@@ -47,7 +48,7 @@ CHECKS: tuple[Callable[[Examination], Iterator[CheckResult]], ...] = (
     host_checks.certificate,
     server_checks.certificate_name,
     server_checks.certificate_chain,
-    host_checks.block_lists,
+    once_a_day(host_checks.block_lists),
     host_checks.clock,
     host_checks.disk,
     host_checks.queue,

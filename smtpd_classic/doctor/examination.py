@@ -1,6 +1,7 @@
 """The data of one instance that the doctor, the commands of keys and DNS, and the screens share."""
 
 import ipaddress
+import os
 import re
 import socket
 import time
@@ -157,11 +158,17 @@ def is_shown(resolver: DnsResolver, record: DnsRecord) -> bool:
 
 
 def examination_of(
-    config: Config, store: KeyStore, probe_hosts: Sequence[str] = (), lists: Sequence[str] = ()
+    config: Config,
+    store: KeyStore,
+    probe_hosts: Sequence[str] = (),
+    lists: Sequence[str] = BLOCK_LISTS,
+    *,
+    on_demand: bool = True,
 ) -> Examination:
     """Return the data and tools for an examination of this instance.
 
-    Without `probe_hosts` those of the configuration are probed, or the hosts that took mail last.
+    Without `probe_hosts` those of the configuration are probed, or the hosts that took mail last. On demand servers of
+    others are asked, otherwise once a day.
     """
     resolver = DnsResolver(config.server.name_servers)
     return Examination(
@@ -179,6 +186,8 @@ def examination_of(
         name_servers=name_servers(config),
         probe_hosts=tuple(probe_hosts) or config.server.probe_hosts or _recent_hosts(config.server.log),
         lists=tuple(lists),
+        on_demand=on_demand,
+        kept_in=os.path.join(config.server.run_folder, "doctor-asked.json"),
     )
 
 

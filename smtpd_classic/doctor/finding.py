@@ -42,7 +42,8 @@ class Examination:
     both raise OSError, and `banner` also NoSuchDomain or DnsFailure. `public` are the addresses under which other
     servers know this one. `last_visitor` returns the last line of the log about a connection of a stranger, blank for
     none, and raises OSError. `reports` returns the DMARC reports about a domain that have arrived, and raises
-    AccountsUnreadable or OSError. `ca_file` has the authorities to trust, blank for those of the system.
+    AccountsUnreadable or OSError. `ca_file` has the authorities to trust, blank for those of the system. Checks that
+    ask servers of others keep their results in the file `kept_in`, unless it is blank, and ask again `on_demand`.
     """
 
     config: Config
@@ -60,6 +61,8 @@ class Examination:
     ca_file: str = ""
     probe_hosts: tuple[str, ...] = ()
     lists: tuple[str, ...] = ()
+    on_demand: bool = True
+    kept_in: str = ""
 
     @property
     def by_relay(self) -> bool:

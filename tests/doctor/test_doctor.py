@@ -1,6 +1,7 @@
 """The doctor: all green for a good server, and for each thing that is broken exactly that row."""
 
 import json
+import re
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -67,6 +68,7 @@ class Patient:
         (folder / "aliases").write_text("postmaster@example.org: dmarc@example.org\n")
         self.probes: tuple[str, ...] = ("mx.elsewhere.example",)
         self.lists: tuple[str, ...] = ("list.example",)
+        self.on_demand, self.kept_in = True, ""
         (folder / "spool").mkdir()
         (folder / "mail").mkdir()
         (folder / "log").write_text("")
@@ -103,6 +105,8 @@ class Patient:
             ca_file=self.ca_file,
             probe_hosts=self.probes,
             lists=self.lists,
+            on_demand=self.on_demand,
+            kept_in=self.kept_in,
         )
         return examine(examination)
 
@@ -354,6 +358,42 @@ def test_port_25_and_block_lists(patient: Patient) -> None:
     for answer, state in (("127.0.0.2", WRONG), ("127.255.255.254", UNKNOWN)):
         patient.addresses["1.2.0.192.list.example"] = [answer]
         assert patient.examined() == [(f"{IP} in list.example", state)]
+
+
+def test_servers_of_others_are_asked_on_demand_or_once_a_day(patient: Patient) -> None:
+    patient.kept_in = str(patient.folder / "asked.json")
+    asked: list[str] = []
+
+    def banner(host: str, port: int) -> str:
+        asked.append(host)
+        return f"220 {host}"
+
+    def lists() -> list[tuple[str, str]]:
+        return [each for each in patient.examined() if "list.example" in each[0]]
+
+    patient.banner = banner
+    listed = [(f"{IP} in list.example", WRONG)]
+    patient.addresses["1.2.0.192.list.example"] = ["127.0.0.2"]
+    assert lists() == listed
+    assert lists() == listed
+    assert len(asked) == 2
+    patient.on_demand = False
+    del patient.addresses["1.2.0.192.list.example"]
+    assert lists() == listed, "of the last time"
+    (row,) = [each for each in patient.rows() if each.state is CheckState.WRONG and "list.example" in each.subject]
+    assert re.search(r"listed \(127\.0\.0\.2\) \(20\d\d-\d\d-\d\d \d\d:\d\d UTC\)$", row.found)
+    assert len(asked) == 2
+    patient.lists = ("list.example", "other.example")
+    assert lists() == [], "the settings are others"
+    assert len(asked) == 3
+    patient.addresses["1.2.0.192.list.example"] = ["127.0.0.2"]
+    assert lists() == []
+    patient.now += 86_401
+    assert lists() == listed
+    assert len(asked) == 4
+    Path(patient.kept_in).write_text("{")
+    assert lists() == listed
+    assert len(asked) == 5
 
 
 def test_with_a_relay_the_own_address_counts_for_nothing(patient: Patient) -> None:
