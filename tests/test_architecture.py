@@ -157,6 +157,7 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     "doctor": (
         {
             "accounts",
+            "atomic_file",
             "config",
             "daemon.privileges",
             "dns",
