@@ -70,12 +70,12 @@ def log_source(
     """
     if target.startswith("/"):
         return FileLog(target)
-    program = shutil.which("journalctl")
     if target == "syslog":
         found = next((path for path in system_logs if os.access(path, os.R_OK)), None)
-        left_behind = program is not None and os.path.isdir(journal) and not os.path.exists(to_syslog)
-        if found is not None and not left_behind:
+        left_behind = os.path.isdir(journal) and not os.path.exists(to_syslog)
+        if found is not None and not (left_behind and shutil.which("journalctl")):
             return FileLog(found)
+    program = shutil.which("journalctl")
     if program is not None:
         return JournalLog(program)
     if target == "syslog":

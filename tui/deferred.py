@@ -4,10 +4,11 @@ import importlib
 import importlib.util
 import sys
 import types
+from collections.abc import Callable
 from importlib.machinery import ModuleSpec
 from typing import Any
 
-__all__ = ["defer", "defer_submodule"]
+__all__ = ["defer", "defer_module", "getattr_static", "signature"]
 
 
 class _DeferredModule(types.ModuleType):
@@ -74,10 +75,10 @@ def defer(name: str, *names: str, **values: object) -> None:
         _put(spec, names, values)
 
 
-def defer_submodule(name: str, *names: str) -> None:
-    """Do the same for a module of a package that is not loaded yet; a name that is not given loads the module."""
+def defer_module(name: str, *names: str, **values: object) -> None:
+    """Do the same for a module that exists and is no package, without a search for its file."""
     if name not in sys.modules:
-        _put(ModuleSpec(name, None), names, {})
+        _put(ModuleSpec(name, None), names, values)
 
 
 def _put(spec: ModuleSpec, names: tuple[str, ...], values: dict[str, object]) -> None:
@@ -88,3 +89,19 @@ def _put(spec: ModuleSpec, names: tuple[str, ...], values: dict[str, object]) ->
         module.__path__ = list(spec.submodule_search_locations)  # or else a use of `names` would load it
     vars(module).update(values)
     sys.modules[spec.name] = module
+
+
+def getattr_static(owner: type, name: str) -> object:
+    """Do the work of this function of `inspect` for a class. Raises AttributeError."""
+    for base in owner.__mro__:
+        if name in vars(base):
+            return vars(base)[name]
+    raise AttributeError(name)
+
+
+def signature(of: Callable[..., Any]) -> object:
+    """Do the work of this function of `inspect`, except for a class: it gives a blank, and nothing is loaded."""
+    if isinstance(of, type):
+        return ""
+    module = sys.modules["inspect"]
+    return (_loaded(module) if isinstance(module, _DeferredModule) else module).signature(of)

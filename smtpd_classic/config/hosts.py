@@ -197,13 +197,12 @@ def host_text(host: Host) -> str:
     return " ".join(words)
 
 
-# The words of a line that may be shown: the host, ssl, and a user in plain or quoted form.
+# The words of a line that may be shown: the host, ssl, and a user in plain or quoted form. Few starts need them.
 _WORDS = r"""(\s+(ssl|user=[^\s'"\\]+|user="[^"\\]*"|user='[^']*'|'user=[^']*'|"user=[^"\\]*")(?=\s|$))*"""
-_SHOWN = re.compile(rf"[^\s=]+(?=\s|$){_WORDS}", re.IGNORECASE)
-_QUOTED_PASSWORD = re.compile(
+_SHOWN = rf"[^\s=]+(?=\s|$){_WORDS}"
+_QUOTED_PASSWORD = (
     rf"""(?P<before>\s+(?:"password=|password="))[^"\\]+(?P<after>"{_WORDS})|"""
-    rf"""(?P<before_single>\s+(?:'password=|password='))[^']+(?P<after_single>'{_WORDS})""",
-    re.IGNORECASE,
+    rf"""(?P<before_single>\s+(?:'password=|password='))[^']+(?P<after_single>'{_WORDS})"""
 )
 
 
@@ -213,12 +212,12 @@ def mask_host(line: str) -> str:
     Quotation marks around the password or the whole word stay.
     """
     text = line.strip()
-    match = _SHOWN.match(text)
+    match = re.match(_SHOWN, text, re.IGNORECASE)
     shown = match[0] if match else ""
     rest = text[len(shown) :]
     if not rest.strip():
         return shown
-    if quoted := _QUOTED_PASSWORD.fullmatch(rest):
+    if quoted := re.fullmatch(_QUOTED_PASSWORD, rest, re.IGNORECASE):
         before, after = (quoted[name] or quoted[f"{name}_single"] for name in ("before", "after"))
         return shown + before + MASK + after
     key = re.match(r"""\s*["']?password=""", rest)

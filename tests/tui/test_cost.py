@@ -180,7 +180,7 @@ def test_modules_are_loaded_only_when_they_are_used() -> None:
     program = """
 import os, sys, tui.app
 late = "_ctypes asyncio.events email filelock._core lzma random smtpd_classic.shared_state spool.entry ssl"
-late += " urwid.ansi_parser"
+late += " urwid.ansi_parser ast dis textwrap tokenize wcwidth._width wcwidth.sgr_state"
 print([name for name in late.split() if name in sys.modules])
 import asyncio.events, tempfile
 print(asyncio.run is asyncio.runners.run)
@@ -191,6 +191,24 @@ print("filelock._core" in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\nTrue\nTrue\n"
+
+
+def test_few_modules_are_loaded_before_the_first_screen(path: Path) -> None:
+    """A start consists of imports: raise the number only for a module that the first screen needs."""
+    program = """
+import sys, tui.app, urwid
+app = tui.app.App(sys.argv[1], screen=urwid.display.raw.Screen())
+app.shell.begin()
+app.loop.widget.render((80, 24), True)
+real = {name for name, module in sys.modules.items() if type(module).__name__ != "_DeferredModule"}
+ours = {name for name in real if name.partition(".")[0] in {"smtpd_classic", "spool", "tui"}}
+print(len(ours), len(real - ours), sorted(name for name in ours if "_screen" in name or name.startswith("spool")))
+"""
+    done = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True)
+    ours, others, screens = done.stdout.split(maxsplit=2)
+    assert screens == "['tui.status.status_screen']\n"
+    assert int(ours) <= 110
+    assert int(others) <= 215
 
 
 def test_no_screen_of_the_configuration_loads_the_checks_of_the_server() -> None:
@@ -219,6 +237,25 @@ print(stand_in("value").get_value(), stand_in.get_depth is TreeNode.get_depth)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "None\nTrue True True\nvalue True\n"
+
+
+def test_the_functions_of_a_deferred_module_give_the_results_of_the_real_ones() -> None:
+    program = """
+import sys, tui, inspect, gettext, wcwidth
+class Base:
+    shown = property(id)
+class Derived(Base):
+    def method(self, one, two=2): pass
+print(inspect.getattr_static(Derived, "shown") is vars(Base)["shown"], gettext.ngettext("one", "more", 2))
+print("ast" in sys.modules, inspect.signature(Derived.method), "ast" in sys.modules, inspect.isclass(Base))
+print(inspect.signature(Derived.method), wcwidth.clip("\\u4f60\\u597d", 0, 2), wcwidth.strip_sequences("\\x1b[1mx"))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [
+        "True more",
+        "False (self, one, two=2) True True",
+        "(self, one, two=2) \u4f60 x",
+    ]
 
 
 def test_a_start_compiles_few_functions() -> None:
