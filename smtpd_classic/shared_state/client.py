@@ -15,17 +15,22 @@ from smtpd_classic.shared_state.connections import DEADLINE_S, redis_client
 from smtpd_classic.shared_state.host_names import HostNames
 from smtpd_classic.shared_state.link import Links, RefusedByServer
 
-__all__ = ["PREFIX", "KeptText", "SharedState", "SharedStateDown"]
+__all__ = ["PREFIX", "KeptText", "QuestionRefused", "SharedState", "SharedStateDown"]
 
 PREFIX = "smtpd-classic"
 _REST_S = 2.0  # so that the site shares again within 5 seconds of the return
 _MOST_OWED = 10_000
 _KEPT_DIGESTS = 4096
+_MOST_REFUSALS = 20
 _MISSING = "the Python package redis is missing (pip install smtpd-classic[cluster], Debian: python3-redis)"
 
 
 class SharedStateDown(Exception):
     """Raised when the shared state gives no answer; `str()` gives the reason."""
+
+
+class QuestionRefused(SharedStateDown):
+    """Raised when the server refuses one question, because of what it has under its key; others have their answers."""
 
 
 class KeptText(NamedTuple):
@@ -68,6 +73,7 @@ class SharedState:
         self._lock = threading.Lock()
         self._client: Any = None
         self._failure = ""
+        self._refusals: set[str] = set()
         self._owed: deque[Callable[[], object]] = deque(maxlen=_MOST_OWED)
         self._closed = threading.Event()
         with suppress(ImportError):  # it takes a third of a second, for which no session may wait
@@ -99,12 +105,16 @@ class SharedState:
         return f"{PREFIX}:{kind}:{self.digest(name)}"
 
     def run(self, script: str, keys: Sequence[str], values: Sequence[object] = ()) -> Any:
-        """Run a Lua script. Raises SharedStateDown, at once from a failure until there is an answer again."""
+        """Run a Lua script. Raises SharedStateDown, at once from a failure until there is an answer again; of its kinds
+        QuestionRefused is about this question alone."""
         if self._failure:
             raise SharedStateDown(self._failure)
         began = time.monotonic()
         try:
             result = self._run(script, keys, values)
+        except QuestionRefused as refused:
+            self._say_refused(str(refused))
+            raise
         except SharedStateDown as down:
             self._failed(str(down), time.monotonic() - began)
             raise
@@ -121,7 +131,11 @@ class SharedState:
             problem = _MISSING
         except TimeoutError:
             problem = f"{self.address}: no answer within {self._deadline_s * 1000:.0f} ms"
-        except (OSError, ValueError, RefusedByServer) as failed:
+        except RefusedByServer as refused:
+            problem = f"{self.address}: {refused}"
+            if refused.of_question:
+                raise QuestionRefused(problem) from None
+        except (OSError, ValueError) as failed:
             problem = f"{self.address}: {failed}"
         except Exception as failed:  # of redis-py; its faults, and answers of another program, may fail no session
             known = type(failed).__module__.startswith("redis.")
@@ -182,6 +196,15 @@ class SharedState:
         else:
             self._say("the shared state answers again; the own counts are added to it")
 
+    def _say_refused(self, reason: str) -> None:
+        """Say why a question was refused, once for each reason."""
+        with self._lock:
+            is_new = reason not in self._refusals and len(self._refusals) < _MOST_REFUSALS
+            if is_new:
+                self._refusals.add(reason)
+        if is_new:
+            self._say(f"the shared state refuses a question, which this server answers by itself: {reason}")
+
     def _run(self, script: str, keys: Sequence[str], values: Sequence[object]) -> Any:
         """Run a Lua script, without the memory of failures. Raises SharedStateDown."""
         return self.ask(lambda client: self._links.run(client.connection_pool, script, keys, values))
@@ -192,6 +215,8 @@ class SharedState:
                 action = self._owed.popleft()
                 try:
                     action()
+                except QuestionRefused:
+                    continue  # it would be refused for ever, and is said
                 except SharedStateDown:
                     self._owed.appendleft(action)
                 except Exception as problem:  # one bad count must not keep back all others

@@ -5,6 +5,7 @@ recipient.
 """
 
 import os
+import re
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
@@ -14,8 +15,18 @@ from typing import Any
 __all__ = ["Link", "Links", "RefusedByServer"]
 
 
+# The codes of error replies to a script that say that the server cannot be used now.
+_STATES = re.compile(
+    r"\b(BUSY|CLUSTERDOWN|LOADING|MASTERDOWN|MISCONF|NOAUTH|NOPERM|NOREPLICAS|OOM|READONLY|TRYAGAIN)\b"
+)
+
+
 class RefusedByServer(Exception):
-    """Raised for an error reply; `str()` is its text."""
+    """Raised for an error reply; `str()` is its text. `of_question`: another question may have an answer."""
+
+    def __init__(self, text: str, *, of_question: bool) -> None:
+        super().__init__(text)
+        self.of_question = of_question
 
 
 class Link:
@@ -44,7 +55,10 @@ class Link:
             except exceptions.NoScriptError:
                 return self._reply("EVAL", script.text, *words)
         except exceptions.ResponseError as refused:
-            raise RefusedByServer(str(refused)) from None
+            text = str(refused)
+            is_plain = type(refused) is exceptions.ResponseError  # kinds of it are states of the server
+            of_question = is_plain and "script" in text and not _STATES.search(text)
+            raise RefusedByServer(text, of_question=of_question) from None
         except exceptions.TimeoutError as late:
             raise TimeoutError(str(late)) from None
 
@@ -81,6 +95,9 @@ class Links:
         link = self._taken() or Link(pool)
         try:
             result = link.run(known, keys, values)
+        except RefusedByServer:
+            self._idle.append(link)
+            raise
         except BaseException:
             link.close()
             raise

@@ -209,9 +209,54 @@ def test_a_full_server_is_none(tmp_path: Path) -> None:
     try:
         with pytest.raises(SharedStateDown, match="maxmemory"):
             state.keep("greylist", "a", "b", 60)
+        with pytest.raises(SharedStateDown, match="maxmemory"):
+            state.text("greylist", "a")  # although it could be read: the server is down for all questions
     finally:
         state.close()
         server.stop()
+
+
+def test_a_replica_is_none(tmp_path: Path) -> None:
+    server = RedisServer(tmp_path, "--replicaof", "127.0.0.1", "1")
+    server.start()
+    said: list[str] = []
+    try:
+        with closing(SharedState(server.url, b"x" * 32, say=said.append, deadline_s=PATIENT_S)) as state:
+            for _ in range(2):
+                with pytest.raises(SharedStateDown):
+                    state.keep("greylist", "a", "b", 60)
+        assert len(said) == 1
+        assert "this server counts by itself" in said[0]
+    finally:
+        server.stop()
+
+
+def test_a_refused_question_is_said_as_such_and_concerns_no_other(shared: SharedState, tmp_path: Path) -> None:
+    """A key that holds something else: its counts are those of this server, and all others stay shared."""
+    said: list[str] = []
+    states = NeighbourStates(str(tmp_path / "states"))
+    report = partial(states.report, "shared_state")
+    key = shared.key("count", ANN)
+    with closing(
+        SharedState(shared.address, shared.secret, report=report, say=said.append, deadline_s=PATIENT_S)
+    ) as state:
+        one, other = node(state, tmp_path / "one"), node(shared, tmp_path / "other")
+        shared.ask(lambda client: client.set(key, "something else"))
+        for _ in range(3):
+            assert not one.take(ANN, [hour(1, 3)]).over
+        assert one.take(ANN, [hour(1, 3)]).over == ("hour",)
+        assert len(said) == 1
+        assert said[0].startswith("the shared state refuses a question, which this server answers by itself: ")
+        assert "WRONGTYPE" in said[0]
+        one.take("account bob@example.org", [hour(2)])
+        assert other.numbers("account bob@example.org", ["hour"])["hour"].value == 2
+        found = states.read("shared_state")
+        assert found is not None
+        assert not found.is_down
+        shared.ask(lambda client: client.delete(key))
+        one.take(ANN, [hour(1)])
+        assert value(other, "hour") == 1
+    assert len(said) == 1
 
 
 def test_a_password_is_sent_and_never_said(tmp_path: Path) -> None:
