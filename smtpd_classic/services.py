@@ -89,6 +89,8 @@ class Services:
     clock: Callable[[], float]
     verifier: Callable[[SharedVerifications | None], Verify] = no_verifier
     """Makes `sources.verify`, with the answers that all servers share."""
+    shared_before: SharedState | None = None
+    """The shared state of this process until a reload."""
     helo_name: str = field(init=False)
     sources: PolicySources = field(init=False)
     counters: CounterStore = field(init=False)
@@ -105,7 +107,7 @@ class Services:
     """The names that only our own servers may use in Authentication-Results."""
 
     def __post_init__(self) -> None:
-        shared = shared_state_for(self.config, self.runtime, self._complain)
+        shared = shared_state_for(self.config, self.runtime, self._complain, before=self.shared_before)
         if shared is not None:
             self.runtime.failures.share(shared)
         object.__setattr__(self, "shared", shared)
@@ -170,6 +172,12 @@ class Services:
         except KeysUnreadable:
             return False
         return any(key.state == IN_USE for key in keys)
+
+    def close(self, successor: "Services") -> None:
+        """End the threads and connections that the successor does not use, when no session is left."""
+        self.accounts.close()
+        if self.shared is not None and self.shared is not successor.shared:
+            self.shared.close()
 
     def folder_of(self, recipient: str) -> str | None:
         """Return the Maildir of an address that `Envelope-To:` may name: one that leads to a single mailbox. Return

@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 from smtpd_classic.config.schema import Config
 from smtpd_classic.config.secret_file import SecretUnreadable, read_secret
@@ -40,11 +41,17 @@ def unkeyed_shared_state(config: Config) -> SharedState:
 
 
 def shared_state_for(
-    config: Config, runtime: Runtime, say: Callable[[str], None], *, in_command: bool = False
+    config: Config,
+    runtime: Runtime,
+    say: Callable[[str], None],
+    *,
+    in_command: bool = False,
+    before: SharedState | None = None,
 ) -> SharedState | None:
     """Return the shared state; None if the configuration has none, or its secrets cannot be read, which `say` tells.
 
-    A command waits longer for an answer, and for the name of its host, than a session of a client may.
+    A command waits longer for an answer, and for the name of its host, than a session of a client may. `before` is the
+    shared state of this process until a reload: it goes on if the configuration has the same.
     """
     server = config.server
     if not server.shared_state:
@@ -55,11 +62,14 @@ def shared_state_for(
     except SecretUnreadable as problem:
         say(f"the shared state is not used: {problem}")
         return None
+    report = partial(runtime.shared_state.report, NAME)
+    if before is not None and before.goes_on(server.shared_state, secret, password, report, say):
+        return before
     return SharedState(
         server.shared_state,
         secret,
         password=password,
-        report=lambda reason, took_s: runtime.shared_state.report(NAME, reason, took_s),
+        report=report,
         say=say,
         names=HostNames(patience_s=_PATIENCE_S if in_command else 0.0),
         deadline_s=_PATIENCE_S if in_command else DEADLINE_S,

@@ -190,7 +190,9 @@ class Accounts:
         return tuple(self._current(at_once=True).book.accounts)
 
     def close(self) -> None:
-        """Close the connections to another program that knows the accounts. They are made anew when they are needed."""
+        """End the threads that verify passwords, and the connections to another program that knows the accounts. No
+        session may use them any more."""
+        self._logins.close()
         if self._directory is not None:
             self._directory.close()
 

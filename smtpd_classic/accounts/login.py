@@ -59,6 +59,10 @@ class Logins:
         self._kept: dict[bytes, float] = {}
         self._lock = threading.Lock()
 
+    def close(self) -> None:
+        """End the threads."""
+        self._verifiers.shutdown(wait=False)
+
     def forget(self) -> None:
         with self._lock:
             self._kept.clear()

@@ -40,8 +40,8 @@ _SWITCH_S = 0.1
 _MARGIN = 4  # connections; clients that keep theirs stay where they are once accepted
 
 
-def services_for(setting: Generation) -> Services:
-    """Return the parts of a process, which from now on measures its writes."""
+def services_for(setting: Generation, before: Services | None = None) -> Services:
+    """Return the parts of a process, which from now on measures its writes. `before` are its parts until a reload."""
     config, log = setting.config, setting.log
     dns = DnsResolver(config.server.name_servers)
     observe_syncs(setting.runtime.counters.synced)
@@ -64,6 +64,7 @@ def services_for(setting: Generation) -> Services:
         log=log,
         clock=time.time,
         verifier=verifier,
+        shared_before=before.shared if before is not None else None,
     )
 
 

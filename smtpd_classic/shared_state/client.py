@@ -149,6 +149,21 @@ class SharedState:
         if not self._failure:
             self._pay()
 
+    def goes_on(
+        self,
+        url: str,
+        secret: bytes,
+        password: str,
+        report: Callable[[str, float], bool],
+        say: Callable[[str], None],
+    ) -> bool:
+        """Serve a new configuration, and return True, if it has the same shared state. So what is owed is not lost, and
+        one thread waits for an answer."""
+        if (url, secret, password) != (self._url, self.secret, self._password):
+            return False
+        self._report, self._say = report, say
+        return True
+
     def close(self) -> None:
         """Close the connections, and end the thread that waits for an answer."""
         self._closed.set()

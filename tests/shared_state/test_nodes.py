@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -19,6 +20,7 @@ import pytest
 
 from smtpd_classic.runtime import Runtime
 from smtpd_classic.runtime.control import reload
+from smtpd_classic.shared_state import SharedState
 from smtpd_classic.smtp.events import Event, RcptTo
 from smtpd_classic.smtp.reply import Reply
 from tests.client.fake_host import FakeHost, Talk, hosts
@@ -428,3 +430,47 @@ def test_nothing_is_asked_without_the_option() -> None:
             assert json.loads(node.run("status", "--json").stdout)["shared_state"] is None
         finally:
             node.stop()
+
+
+def test_reloads_of_one_process_without_redis_lose_no_count_and_leave_no_thread() -> None:
+    with folder_for_servers() as folder, ExitStack() as stack:
+        site = Site(folder)
+        node = site.nodes[0]
+        node.set("server", "workers", "1")
+        site.redis.start()
+        stack.callback(site.redis.stop)
+        node.start()
+        stack.callback(node.stop)
+        site.redis.stop()
+        send_one(node)
+        until(lambda: DOWN in node.log(), 20)
+        before = threads(node)
+        for number in range(1, 6):
+            node.reload()
+            until(partial(has_reloaded, node, number), 20, node.log)
+            send_one(node)
+        until(lambda: threads(node) <= before + 2, 40, lambda: f"{before}, now {threads(node)}")
+        site.redis.start()
+        until(lambda: UP in node.log(), 20, node.log)
+        until(lambda: hour(site.redis, node) == "6", 10, lambda: hour(site.redis, node))
+
+
+def hour(redis: RedisServer, node: Instance) -> str:
+    """The recipients of its user within an hour, as Redis has them."""
+    secret = (node.folder / SECRETS[0]).read_bytes()
+    with closing(SharedState(redis.url, secret.strip())) as state:
+        return str(state.ask(lambda client: client.hget(state.key("count", f"account {node.login}"), "n hour")))
+
+
+def has_reloaded(node: Instance, number: int) -> bool:
+    return node.log().count("reload -- ") == number
+
+
+def threads(node: Instance) -> int:
+    assert node.process is not None
+    return len(os.listdir(f"/proc/{node.process.pid}/task"))
+
+
+def send_one(node: Instance) -> None:
+    with closing(logged_in(node)) as client:
+        assert accepted(client, node, ["bob@away.example"]) == 1
