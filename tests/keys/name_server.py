@@ -1,7 +1,7 @@
 """A real name server (nsd) for one zone, loaded with a zone file."""
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,20 +26,21 @@ server:
   logfile: "{folder}/nsd.log"
 remote-control:
   control-enable: no
-zone:
-  name: {zone}
-  zonefile: zone
 """
+_ZONE = "zone:\n  name: {zone}\n  zonefile: {file}\n"
 _APEX = "@ 3600 IN SOA ns.{zone}. root.{zone}. 1 3600 600 86400 60\n@ 3600 IN NS ns.{zone}.\nns 3600 IN A 127.0.0.1\n"
 
 
 @contextmanager
-def zone_server(folder: Path, zone: str, fragment: str) -> Iterator[int]:
-    """The port of an nsd that serves the zone; the fragment is what is loaded behind its apex."""
+def zone_server(folder: Path, zone: str, fragment: str, others: Mapping[str, str] | None = None) -> Iterator[int]:
+    """The port of an nsd that serves the zone; the fragment is loaded behind its apex. `others` are more of them."""
     folder.mkdir(exist_ok=True)
     port = free_port()
-    (folder / "zone").write_text(f"$ORIGIN {zone}.\n" + _APEX.format(zone=zone) + fragment)
-    (folder / "nsd.conf").write_text(_CONFIG.format(port=port, folder=folder, zone=zone))
+    text = _CONFIG.format(port=port, folder=folder)
+    for name, records in {zone: fragment, **(others or {})}.items():
+        (folder / f"{name}.zone").write_text(f"$ORIGIN {name}.\n" + _APEX.format(zone=name) + records)
+        text += _ZONE.format(zone=name, file=f"{name}.zone")
+    (folder / "nsd.conf").write_text(text)
     process = subprocess.Popen([need("nsd"), "-d", "-c", folder / "nsd.conf"], stderr=subprocess.DEVNULL)
 
     def answers() -> bool:
