@@ -13,9 +13,10 @@ from tests.bench.measuring import run
 from tests.bench.ours import Ours
 from tests.bench.peer import DOMAIN
 from tests.bench.sink import Sink
-from tests.bench.workloads import Workload, own_address
+from tests.bench.workloads import CLIENT, Workload, own_address
 from tests.instance import free_port
 from tests.milter.fake import SILENT, FakeFilter, options
+from tests.waiting import until
 
 __all__ = ["MilterCosts", "milter_costs"]
 
@@ -50,22 +51,22 @@ def milter_costs(disk: Path) -> MilterCosts:
         patient = (
             options(slow, command_timeout="1h") + f"[milter]\nmax_connections = {_WAITING}\nfilter_deadline = 1h\n"
         )
-        with _serving(disk, patient) as seconds:
+        with _serving(disk, patient, slow) as seconds:
             pairs = [(seconds(_OTHERS, 0), seconds(_OTHERS, _WAITING)) for _ in range(_ROUNDS)]
         kept = statistics.median(alone / beside for alone, beside in pairs)
     return MilterCosts(added, kept)
 
 
 @contextlib.contextmanager
-def _serving(disk: Path, more: str) -> Iterator[Callable[[Workload, int], float]]:
-    """Yield a measure of one running server: the time a message while so many sessions wait. What is compared is
-    measured in turn, because the machine does not always have the same time for it."""
+def _serving(disk: Path, more: str, slow: FakeFilter | None = None) -> Iterator[Callable[[Workload, int], float]]:
+    """Yield a measure of one running server: the time a message while so many sessions wait for `slow`. What is
+    compared is measured in turn, because the machine does not always have the same time for it."""
     server, sink = _Open(), Sink(free_port())
     server.more = more
     server.start(disk / f"milter-{time.monotonic_ns()}", sink.port)
 
     def seconds(load: Workload, waiting: int) -> float:
-        with _waiting(server.port, waiting):
+        with _waiting(server.port, waiting, slow):
             return 1 / run(server, sink, load).end_to_end
 
     try:
@@ -78,19 +79,27 @@ def _serving(disk: Path, more: str) -> Iterator[Callable[[Workload, int], float]
 class _Open(Ours):
     def prepare(self) -> None:
         each = ("access", "max_connections_per_address")
-        self.server.set_all({("listener smtp", "address"): "0.0.0.0", each: str(2 * _WAITING)})
+        more = {("filter", "sender_domain"): "no", each: str(2 * _WAITING)}
+        self.server.set_all({("listener smtp", "address"): "0.0.0.0", **more})
 
 
 @contextlib.contextmanager
-def _waiting(port: int, number: int) -> Iterator[None]:
-    """Strangers, each of which waits for the answer to RCPT."""
+def _waiting(port: int, number: int, slow: FakeFilter | None) -> Iterator[None]:
+    """Strangers, each of which waits for the answer to RCPT, because the milter does not answer."""
+    before = _asked(slow)
     with contextlib.ExitStack() as stack:
         for _ in range(number):
             client = stack.enter_context(socket.create_connection((own_address(), port), 20))
             file = stack.enter_context(client.makefile("rwb"))
-            for line in ("", "HELO client.test", "MAIL FROM:<x@client.test>"):
+            for line in ("", f"HELO {CLIENT}", f"MAIL FROM:<x@{CLIENT}>"):
                 file.write(f"{line}\r\n".encode() if line else b"")
                 file.flush()
                 file.readline()
             client.sendall(f"RCPT TO:<joe@{DOMAIN}>\r\n".encode())
+        until(lambda: _asked(slow) == before + number, 60, lambda: f"{_asked(slow) - before} of {number} wait")
         yield
+
+
+def _asked(slow: FakeFilter | None) -> int:
+    """Return the number of recipients about which the milter was asked."""
+    return sum(name == "R" for each in slow.connections for name, _ in each) if slow is not None else 0
