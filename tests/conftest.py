@@ -18,6 +18,9 @@ from tests.tools import TOOLS
 # A start of the server in a test would compile its modules again.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+# Each start and reload of a server would read the file of all authorities, a third of its processor time. No test needs
+# one of them, and their folder is still searched.
+os.environ["SSL_CERT_FILE"] = os.devnull
 
 # Neither says anything of the program on a machine that does much else.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
