@@ -14,7 +14,7 @@ from smtpd_classic.policy import ContentCheck, Disposition, Policy, Transaction
 from smtpd_classic.policy.limits import content_limit
 from smtpd_classic.reception.destination import NO_ROOM, Destination, QueueDestination, without_first
 from smtpd_classic.reception.message import IncomingMessage
-from smtpd_classic.smtp.events import HeaderRead
+from smtpd_classic.smtp.events import Content, HeaderRead
 from smtpd_classic.smtp.replies import DISK_FULL, HEADER_TOO_BIG, LOCAL_ERROR, too_big
 from smtpd_classic.smtp.reply import Reply
 
@@ -65,11 +65,11 @@ class ContentReader:
         self._disposition: Disposition | None = None
         self._refusal: Reply | None = None
 
-    def take(self, data: bytes) -> None:
+    def take(self, piece: Content) -> None:
         """Take the next piece. Never raises: an error becomes the answer to the end of the content."""
         if self._refusal is not None:
             return
-        self._octets += len(data) + data.count(b"\n")  # RFC 1870 counts CR LF
+        data, self._octets = piece.data, piece.size
         if 0 < self._limit < self._octets:
             self._refuse(too_big(self._limit))
             return

@@ -100,7 +100,7 @@ class Reception:
         kind = type(event)
         if kind is Content:
             if self._reader is not None:
-                self._reader.take(event.data)  # type: ignore[union-attr]
+                self._reader.take(event)  # type: ignore[arg-type]
             return None
         if kind is AuthAbandoned:
             self._login.abandon()

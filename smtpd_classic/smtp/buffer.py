@@ -41,10 +41,6 @@ class ReceiveBuffer:
         self._position = min(len(self._data), start + most)
         return self._data[start : self._position]
 
-    def put_back(self, data: bytes) -> None:
-        """Put back octets that `take` returned in excess, before any others arrive."""
-        self._position -= len(data)
-
     def next_line(self, *, auth: bool = False, lenient: bool = False) -> bytes | None:
         """Return a command line without its end; None until a whole line has arrived.
 

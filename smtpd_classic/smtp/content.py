@@ -7,30 +7,37 @@ a CR or LF alone becomes a line end and NUL is dropped. When the message goes ou
 dot gets a stuffed dot. So a smuggled message does not work on the next server either.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 
 __all__ = ["ChunkDecoder", "ContentDecoder", "crlf", "stuff"]
 
 _DOT = b"\r\n."
 _END = b"\r\n.\r\n"
+_BARE_LF = re.compile(rb"(?<!\r)\n")
 
 
-def _lf(octets: bytes) -> tuple[bytes, bool]:
-    """Return the octets with LF line ends, and True if they held CR, LF or NUL in a wrong place. The input must not cut
-    a CR LF in two."""
+def _lf(octets: bytes) -> tuple[bytes, int, bool]:
+    """Return the octets with LF line ends, the number of these, and True if they held CR, LF or NUL in a wrong place.
+    The input must not cut a CR LF in two.
+    """
     lines = octets.split(b"\r\n")
     text, within = b"\n".join(lines), b"".join(lines)
     if b"\n" not in within and b"\r" not in within and b"\0" not in within:
-        return text, False
-    return text.replace(b"\r", b"\n").replace(b"\0", b""), True
+        return text, len(lines) - 1, False
+    text = text.replace(b"\r", b"\n").replace(b"\0", b"")
+    return text, text.count(b"\n"), True
 
 
 class ContentDecoder:
-    """The decoder of the octets after DATA; `finished` is True once their end has come."""
+    """The decoder of the octets after DATA; `finished` is True once their end has come. `octets` counts those up to it,
+    as they came; `size` is that of the content so far with CR LF line ends (RFC 1870).
+    """
 
-    __slots__ = ("_held", "_started", "bare", "finished")
+    __slots__ = ("_held", "_started", "bare", "finished", "octets", "size")
 
     def __init__(self) -> None:
+        self.octets = self.size = 0
         self.bare = False
         self.finished = False
         # A dot at the very beginning ends the content too (RFC 5321 4.1.1.4): the CR LF of DATA counts as its own.
@@ -39,6 +46,7 @@ class ContentDecoder:
 
     def decode(self, data: bytes) -> tuple[bytes, bytes]:
         """Return the next piece of content, and the octets behind the end: commands, not content."""
+        self.octets += len(data)
         data = self._held + data
         dot = data.find(_DOT)
         end = data.find(_END, dot) if dot >= 0 else -1
@@ -49,14 +57,31 @@ class ContentDecoder:
         else:
             self.finished = True
             octets, rest = data[: end + 2], data[end + len(_END) :]
+            self.octets -= len(rest)
         if dot != end:  # RFC 5321 4.5.2. The end is not among the octets, so the text behind a dot belongs to its line.
             octets = octets.replace(_DOT, b"\r\n")
-        text, bare = _lf(octets)
+        text, line_ends, bare = _lf(octets)
         self.bare |= bare
+        self.size += len(text) + line_ends
         if not self._started and text:
             self._started = True
+            self.size -= 2
             text = text[1:]
         return text, rest
+
+    def decode_lenient(self, data: bytes) -> tuple[bytes, bytes]:
+        """Decode as if each LF that stands alone had a CR before it. Only where there is one this differs."""
+        before = self._held, self._started, self.bare, self.octets, self.size
+        self.bare = False
+        found = self.decode(data)
+        if self.bare:
+            self.finished = False
+            self._held, self._started, self.bare, self.octets, self.size = before
+            after_cr = b"\r" if self._held.endswith(b"\r") else b""
+            found = self.decode(_BARE_LF.sub(b"\r\n", after_cr + data)[len(after_cr) :])
+        else:
+            self.bare = before[2]
+        return found
 
 
 def _beginning_of_end(data: bytes) -> int:
@@ -69,11 +94,12 @@ def _beginning_of_end(data: bytes) -> int:
 
 
 class ChunkDecoder:
-    """The decoder for BDAT, where the length is known and no dot is stuffed (RFC 3030 2)."""
+    """The decoder for BDAT, where the length is known and no dot is stuffed (RFC 3030 2); `size` as for DATA."""
 
-    __slots__ = ("_held", "bare")
+    __slots__ = ("_held", "bare", "size")
 
     def __init__(self) -> None:
+        self.size = 0
         self.bare = False
         self._held = b""  # a CR that waits for its LF, which may come with the next chunk
 
@@ -82,8 +108,9 @@ class ChunkDecoder:
         self._held = b""
         if data.endswith(b"\r") and not last:
             data, self._held = data[:-1], b"\r"
-        text, bare = _lf(data)
+        text, line_ends, bare = _lf(data)
         self.bare |= bare
+        self.size += len(text) + line_ends
         return text
 
 

@@ -148,9 +148,12 @@ class StartContent:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """A piece of the content with LF line ends, without stuffed dots. It has no answer."""
+    """A piece of the content with LF line ends, without stuffed dots. It has no answer. `size` is that of the content
+    so far, with CR LF line ends (RFC 1870).
+    """
 
     data: bytes
+    size: int
 
 
 @dataclass(frozen=True, slots=True)

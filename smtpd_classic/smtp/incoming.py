@@ -1,28 +1,31 @@
 """The content of one message during its arrival, by DATA or by BDAT."""
 
-import re
-
 from smtpd_classic.smtp.buffer import ReceiveBuffer
 from smtpd_classic.smtp.content import ChunkDecoder, ContentDecoder
 
 __all__ = ["Chunks", "Data", "Incoming"]
 
-_BARE_LF = re.compile(rb"(?<!\r)\n")
-
 
 class Data:
     """The content behind a 354, up to the dot. `lenient`: LF alone ends a line too."""
 
-    __slots__ = ("_after_cr", "_decoder", "_lenient", "octets")
+    __slots__ = ("_decoder", "_lenient")
 
     chunking = False
     last = True
 
     def __init__(self, *, lenient: bool = False) -> None:
-        self.octets = 0  # counted on the wire
         self._decoder = ContentDecoder()
         self._lenient = lenient
-        self._after_cr = False
+
+    @property
+    def octets(self) -> int:
+        """Return the number of octets so far, counted on the wire."""
+        return self._decoder.octets
+
+    @property
+    def size(self) -> int:
+        return self._decoder.size
 
     @property
     def complete(self) -> bool:
@@ -37,26 +40,9 @@ class Data:
         data = buffer.take(len(buffer))
         if not data:
             return None
-        if self._lenient and b"\n" in data:
-            return self._read_lenient(buffer, data)
-        self._after_cr = data.endswith(b"\r")
-        text, rest = self._decoder.decode(data)
-        if rest:
-            buffer.put_back(rest)
-        self.octets += len(data) - len(rest)
-        return text
-
-    def _read_lenient(self, buffer: ReceiveBuffer, data: bytes) -> bytes:
-        """Return content in which LF alone may end a line, as if CR LF did."""
-        mended = (b"\r" if self._after_cr else b"") + data
-        if mended.count(b"\n") != mended.count(b"\r\n"):  # the pattern is tried at each octet: 20 times as slow
-            mended = _BARE_LF.sub(b"\r\n", mended)
-        mended = mended[self._after_cr :]
-        self._after_cr = data.endswith(b"\r")
-        text, rest = self._decoder.decode(mended)
+        text, rest = self._decoder.decode_lenient(data) if self._lenient else self._decoder.decode(data)
         if rest:
             buffer.replace(rest)
-        self.octets += len(mended) - len(rest)
         return text
 
 
@@ -72,6 +58,10 @@ class Chunks:
         self.last = False
         self._left = 0
         self._decoder = ChunkDecoder()
+
+    @property
+    def size(self) -> int:
+        return self._decoder.size
 
     @property
     def complete(self) -> bool:

@@ -196,7 +196,7 @@ class ServerSession(SessionState):
             else:
                 self._phase = Phase.CHUNKS
                 self._out.append(replies.CHUNK_OK.wire)
-        return Content(text) if text else None
+        return Content(text, self._content.size) if text else None
 
     def _read_dropped(self) -> Pause | None:
         """Read an unwanted chunk to its end, and only then refuse it (RFC 3030 2)."""

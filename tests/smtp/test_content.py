@@ -1,5 +1,6 @@
 """The content on the wire: line ends, dots, and nothing that ends it but CR LF . CR LF."""
 
+import re
 from itertools import pairwise
 
 import pytest
@@ -177,6 +178,29 @@ def test_stuffing_and_unstuffing_are_inverse(data: bytes, places: list[int]) -> 
     assert decoded([wire]) == (content, b"", False)
 
 
+def with_line_ends(data: bytes) -> bytes:
+    """Return the octets with a CR before each LF that has none."""
+    return re.sub(rb"(?<!\r)\n", b"\r\n", data)
+
+
+@settings(deadline=None, max_examples=1000)
+@given(octets, marks)
+def test_lenient_content_is_that_of_a_client_with_cr_before_each_lf(data: bytes, places: list[int]) -> None:
+    data += b"\n.\nQUIT\n"
+    lenient, strict = ContentDecoder(), ContentDecoder()
+    content, rest, behind = b"", b"", iter(split(data, places))
+    for piece in behind:
+        text, rest = lenient.decode_lenient(piece)
+        content += text
+        if lenient.finished:
+            break
+    expected, expected_rest = strict.decode(with_line_ends(data))
+    assert content == expected
+    assert with_line_ends(rest + b"".join(behind)) == expected_rest
+    assert lenient.bare == strict.bare
+    assert lenient.size == strict.size == len(content) + content.count(b"\n")
+
+
 @settings(deadline=None, max_examples=1000)
 @given(octets, marks)
 def test_whatever_goes_out_is_clean(data: bytes, places: list[int]) -> None:
@@ -239,3 +263,4 @@ def test_the_borders_of_chunks_do_not_show(data: bytes, places: list[int]) -> No
     text = b"".join(cut.decode(piece) for piece in split(data, places)) + cut.decode(b"", last=True)
     assert text == whole.decode(data, last=True)
     assert cut.bare == whole.bare
+    assert cut.size == whole.size == len(text) + text.count(b"\n")

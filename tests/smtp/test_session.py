@@ -77,7 +77,7 @@ class Client:
                 self.asked.append(event)
             elif isinstance(event, Content):
                 if isinstance(self.asked[-1], Content):
-                    event = Content(self.asked.pop().data + event.data)  # type: ignore[union-attr]
+                    event = Content(self.asked.pop().data + event.data, event.size)  # type: ignore[union-attr]
                 self.asked.append(event)
             else:
                 self.asked.append(event)
@@ -233,7 +233,7 @@ def test_what_an_event_holds() -> None:
         RcptTo("postmaster"),
         RcptTo("x@foo.com", frozenset({"DELAY", "FAILURE"}), "rfc822;x+2By@foo.com"),
         StartContent(chunking=False),
-        Content(b"x\n"),
+        Content(b"x\n", 3),
         EndContent(bare=False),
         Reset(),
     ]
@@ -244,7 +244,7 @@ def test_content_octets_are_those_of_the_wire() -> None:
     assert made.session.content_octets == len(b"..x\r\n.\r\n")
     made.hear(b"MAIL FROM:<a@b.c>\r\nRCPT TO:<x@foo.com>\r\nBDAT 4\r\nx\r\n.BDAT 1 LAST\r\n\r")
     assert made.session.content_octets == 5
-    assert made.asked[-2:] == [Content(b"x\n.\n"), EndContent(bare=True)]
+    assert made.asked[-2:] == [Content(b"x\n.\n", 6), EndContent(bare=True)]
 
 
 @pytest.mark.parametrize(
