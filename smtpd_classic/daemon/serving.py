@@ -1,5 +1,6 @@
 """The server as a whole, from its start to its end."""
 
+import gc
 from collections.abc import Callable
 
 from smtpd_classic.daemon.children import deliver, receive, sweep
@@ -8,6 +9,10 @@ from smtpd_classic.daemon.startup import CannotStart, start, workers
 from smtpd_classic.daemon.supervisor import Life, Supervisor
 
 __all__ = ["CannotStart", "run"]
+
+# Nearly all objects of a message end by their count of references. With Python's own threshold (700) the collector
+# would run at each second message, and find none.
+_GARBAGE_THRESHOLD = 10_000
 
 
 def run(path: str, announce: Callable[[Instance, tuple[str, ...]], None]) -> int:
@@ -30,6 +35,7 @@ def run(path: str, announce: Callable[[Instance, tuple[str, ...]], None]) -> int
 
 
 def _serve(instance: Instance, receivers: int) -> int:
+    gc.set_threshold(_GARBAGE_THRESHOLD)
     if receivers == 1:
         # Here, because it imports the delivery too, which the start of several processes does not need.
         from smtpd_classic.daemon.single import Single  # noqa: PLC0415
