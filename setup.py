@@ -15,7 +15,7 @@ COMPILED = {
         "answers attempt batches connections content dialect endpoint health hosts lmtp not_ready outcomes relay"
         " remote routes session signing slots transaction transcript transport wire wording"
     ),
-    "smtpd_classic/counters": "file_store group_counters sender_limits store table",
+    "smtpd_classic/counters": "deferred_counts file_store group_counters sender_limits store table",
     "smtpd_classic/dovecot": "connection protocol sockets",
     "smtpd_classic/mailstore": "folders incoming store",
     "smtpd_classic/message": "authors encoded_words headers mailboxes phrase rewriting trace",

@@ -161,6 +161,13 @@ class Services:
         """Return the lists of the SMTP Filter."""
         return (self._filter.blocklists, self._filter.allowlists)
 
+    def end(self) -> None:
+        """Write the counts that wait. Call it when the last connection has ended."""
+        try:
+            self.counters.close()
+        except OSError as error:
+            self._complain(f"the last counts of the sending limits are lost: {error.strerror}")
+
     def signs_for(self, ip: str) -> bool:
         """Return True if mail that a trusted host passes on is signed as if it originated here."""
         return self._signing_hosts.find(ip) is not None
@@ -175,6 +182,7 @@ class Services:
 
     def close(self, successor: "Services") -> None:
         """End the threads and connections that the successor does not use, when no session is left."""
+        self.end()
         self.accounts.close()
         if self.shared is not None and self.shared is not successor.shared:
             self.shared.close()

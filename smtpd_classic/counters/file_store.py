@@ -4,7 +4,8 @@ Rule 1: a region is changed under two locks: of this object, between threads, an
 region's record in the header, between processes. The kernel ends the lock of a process that dies.
 Rule 2: a full table is replaced by a larger one under the locks of all regions. After locking, each process looks
 whether its file still has its name.
-Rule 3: nothing is synced to disk. A power cut may lose the numbers of the last seconds, a crash of the program none.
+Rule 3: nothing is synced to disk. A power cut may lose the numbers of the last seconds, a crash of the program none but
+those of `count` within the last second.
 """
 
 import errno
@@ -19,6 +20,7 @@ from hashlib import blake2b
 from typing import TypeVar
 
 from smtpd_classic.atomic_file import draft_of, replace_text
+from smtpd_classic.counters.deferred_counts import DeferredCounts
 from smtpd_classic.counters.group_counters import NO_NUMBER, GroupCounters, TableFull
 from smtpd_classic.counters.store import Amount, Number, Seen, Taken
 from smtpd_classic.counters.table import (
@@ -62,13 +64,20 @@ class FileCounterStore:
         self._descriptor = -1
         self._owner = 0
         self._table: CounterTable | None = None
+        self._deferred = DeferredCounts(lambda group, amounts: self.take(group, amounts).values)
 
     def take(self, group: str, amounts: Sequence[Amount], seen: Seen | None = None) -> Taken:
         """Add all amounts, or none if one would exceed its limit. Raises OSError."""
         return self._changed(group, lambda counters: counters.take(amounts, seen))
 
+    def count(self, group: str, amounts: Sequence[Amount]) -> Taken:
+        """Add amounts without a limit, which other processes see within a second. Raises OSError."""
+        values = self._deferred.add(group, amounts)
+        return Taken(group, values, tuple((each.name, each.number) for each in amounts), (), (), 0.0)
+
     def give_back(self, taken: Taken) -> None:
         """Undo a `take`. Raises OSError."""
+        self._deferred.flush()
         self._changed(taken.group, lambda counters: counters.give_back(taken))
 
     def numbers(self, group: str, names: Sequence[str]) -> dict[str, Number]:
@@ -87,6 +96,7 @@ class FileCounterStore:
 
     def forget(self, group: str, names: Sequence[str]) -> None:
         """Remove numbers and texts. Raises OSError."""
+        self._deferred.flush()
         self._changed(group, lambda counters: counters.forget(names))
         for name in names:
             with suppress(FileNotFoundError):
@@ -115,6 +125,11 @@ class FileCounterStore:
             return ""
 
     def close(self) -> None:
+        """Write the deferred counts, and close the files. Raises OSError."""
+        self._deferred.flush()
+        self._close()
+
+    def _close(self) -> None:
         table, self._table = self._table, None
         if table is not None:
             table.close()
@@ -146,7 +161,7 @@ class FileCounterStore:
             _lock(self._descriptor, region)
             if os.fstat(self._descriptor).st_nlink:
                 return table
-            self.close()  # it was replaced by a larger one, or removed
+            self._close()  # it was replaced by a larger one, or removed
 
     def _unlock(self, region: int) -> None:
         if self._descriptor >= 0:
@@ -155,7 +170,7 @@ class FileCounterStore:
     def _opened(self) -> CounterTable:
         # The lock belongs to the open file, which a fork shares with its parent: each process opens its own.
         if self._owner != os.getpid():
-            self.close()
+            self._close()
         if self._table is None:
             os.makedirs(self._folder, mode=0o700, exist_ok=True)
             if not os.path.exists(self._path):
@@ -166,7 +181,7 @@ class FileCounterStore:
                 self._table = CounterTable(self._descriptor)
             except WrongForm:
                 os.replace(self._path, f"{self._path}.damaged")
-                self.close()
+                self._close()
                 return self._opened()
         return self._table
 

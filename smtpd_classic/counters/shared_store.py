@@ -54,6 +54,10 @@ class SharedCounterStore:
             self._recent[group] = known[0], {**known[1], **taken.values}
         return taken
 
+    def count(self, group: str, amounts: Sequence[Amount]) -> Taken:
+        """Add amounts without a limit. Raises OSError."""
+        return self.take(group, amounts)
+
     def give_back(self, taken: Taken) -> None:
         """Undo a `take`. Raises OSError."""
         self._own.give_back(taken)

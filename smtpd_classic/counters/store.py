@@ -39,7 +39,8 @@ class Number(NamedTuple):
 
 class Taken(NamedTuple):
     """The result of `take`. `over` names the limits that the amounts would exceed: then nothing was added, and `values`
-    are the present ones. `new` are the words that were not known, `since` is the first count of the group.
+    are the present ones. `new` are the words that were not known, `since` is the first count of the group (0.0 after
+    `count`, which does not ask for it).
     """
 
     group: str
@@ -55,6 +56,12 @@ class CounterStore(Protocol):
 
     def take(self, group: str, amounts: Sequence[Amount], seen: Seen | None = None) -> Taken:
         """Add all amounts, or none if one would exceed its limit."""
+
+    def count(self, group: str, amounts: Sequence[Amount]) -> Taken:
+        """Add amounts without a limit; others may see them a second later."""
+
+    def close(self) -> None:
+        """Write the counts of the last second."""
 
     def give_back(self, taken: Taken) -> None:
         """Undo a `take`."""

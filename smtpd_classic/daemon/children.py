@@ -113,6 +113,7 @@ def receive(setting: Generation, supervisor: socket.socket) -> None:
             time.sleep(_TICK_S)
         elif acceptor.run(_TICK_S) and orders.word() == STOP:
             word, draining = STOP, Draining(receiver, stop=True)
+    services.end()
 
 
 def deliver(setting: Generation, supervisor: socket.socket) -> None:

@@ -121,6 +121,7 @@ class Single:
             self._acceptor.run(_TICK_S)
             self._signals.read()
         ending.join(STOP_S)
+        parts.services.end()
 
     def _say(self, state: str) -> None:
         self._instance.say(state, {"all in one": os.getpid()})

@@ -57,8 +57,13 @@ class SendingCount:
         if found is None:
             return
         group, limits = found
-        seen = limits.seen(outside) if group.startswith("account ") else None
-        taken = self._services.counters.take(group, limits.amounts(len(outside)), seen)
+        counters, amounts = self._services.counters, limits.amounts(len(outside))
+        if group.startswith("account "):
+            taken = counters.take(group, amounts, limits.seen(outside))
+        elif limits.hour or limits.day:
+            taken = counters.take(group, amounts)
+        else:
+            taken = counters.count(group, amounts)
         if taken.over:
             self.over = limits.text(taken.over[0])
         else:

@@ -244,7 +244,7 @@ def test_a_client_that_has_passed_is_known_for_36_days_and_after_a_restart(grey:
     grey.clock.now += 300
     assert to_joe(grey).startswith("250")
     grey.clock.now += 36 * 86_400 - 60
-    grey.services.sources.greylist.close()  # type: ignore[attr-defined]  # as a new process opens it
+    grey.services.sources.greylist.close()  # as a new process opens it
     assert to_joe(grey).startswith("250")
     grey.clock.now += 36 * 86_400 + 60
     assert to_joe(grey).startswith("451 4.7.1")
