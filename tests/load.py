@@ -55,7 +55,7 @@ class Load:
         self._expect(read(), b"250")
         connection.sendall(b"DATA\r\n")
         self._expect(read(), b"354")
-        head = f"Message-ID: <{token}@load.test>\r\nSubject: {token}\r\n\r\n".encode()
+        head = f"From: a@client.test\r\nMessage-ID: <{token}@load.test>\r\nSubject: {token}\r\n\r\n".encode()
         connection.sendall(head + b"x" * 70 * (self._size // 70) + b"\r\nEND\r\n.\r\n")
         self._expect(read(), b"250")
         self.acknowledged.add(token)

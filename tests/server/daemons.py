@@ -14,6 +14,7 @@ from pathlib import Path
 from smtpd_classic.runtime import DaemonStatus, Runtime
 from tests.forking import ForkedProgram, run_forked
 from tests.instance import free_port
+from tests.no_names import no_names
 from tests.once import quick_hash
 from tests.server.certificates import make_pair
 from tests.server.serving import Dialog
@@ -47,9 +48,9 @@ class Daemon:
         self.file.write_text(
             f"[server]\nprimary_domain = test.example\nuser = nobody\nspool_folder = spool\nmail_folder = mail\n"
             f"run_folder = run\nlog = {self.folder}/log/smtpd-classic.log\ncertificate = tls/certificate.pem\n"
-            f"private_key = tls/key.pem\n{options}\n"
+            f"private_key = tls/key.pem\nname_servers = {no_names()}\n{options}\n"
             f"[listener smtp]\naddress = 127.0.0.1\nport = {self.port}\n{listener}\n{rest}\n"
-            "[authentication]\ncheck = no\n[filter]\nsender_domain = no\n"
+            "[filter]\nsender_domain = no\n"
         )
         self.give()
 

@@ -88,7 +88,7 @@ def test_sigterm_lets_a_message_come_to_its_end(workers: str) -> None:
                 assert dialog.ask(command)[0] in "23"
             found.signal(signal.SIGTERM)
             until(lambda: refuses(found.port))
-            dialog.send(b"Subject: last\r\n\r\nHello.\r\n.\r\n")
+            dialog.send(b"From: a@c.example\r\nSubject: last\r\n\r\nHello.\r\n.\r\n")
             assert dialog.reply().startswith("250 2.0.0")
             assert dialog.reply().startswith("421 4.3.2")
         assert found.wait() == 0
@@ -140,7 +140,7 @@ def test_a_reload_serves_new_clients_anew_and_old_ones_as_before(workers: str) -
                 assert new.reply() == "220 new.example ESMTP"
             assert old.ask(f"RCPT TO:<{USER}>").startswith("250")
             assert old.ask("DATA").startswith("354")
-            old.send(b"Subject: x\r\n\r\nHello.\r\n.\r\n")
+            old.send(b"From: a@c.example\r\nSubject: x\r\n\r\nHello.\r\n.\r\n")
             assert old.reply().startswith("250")
             assert old.ask("EHLO c.example").startswith("250-test.example")
             # It is silent now, and its process has nothing else to do.
