@@ -197,6 +197,9 @@ class DnsResolver:
     def _ask(self, name: dns.name.Name, kind: str, timeout_s: float, *, for_check: bool = False) -> Answer:
         """Return the answer, without records when the name exists and has none of this kind."""
         question = DnsQuestion(name, kind)
+        known = self._questions.known(question)
+        if known is not None:
+            return _answer(known)
         outcomes: SimpleQueue[Outcome] = SimpleQueue()
         self._questions.ask(question, outcomes.put, for_check=for_check)
         try:

@@ -39,6 +39,7 @@ def domain_name(domain: str) -> dns.name.Name:
     return dns.name.from_text(name)
 
 
+@functools.lru_cache(8192)
 def record_name(name: str) -> dns.name.Name:
     """Return the name of any record: the labels may hold any octet (a macro of SPF makes such names, RFC 7208 7).
     Raises NoSuchDomain for an empty or too long label or name."""

@@ -128,6 +128,11 @@ class Questions:
         else:
             self.loop.call(self._start_some)
 
+    def known(self, question: DnsQuestion) -> Outcome | None:
+        """Return an outcome that is kept, None if there is none."""
+        with self._lock:
+            return self._known(question)
+
     def age(self, question: DnsQuestion) -> float:
         """Return for how many seconds the question has been put to name servers without an answer."""
         lookup = self._lookups.get(question)

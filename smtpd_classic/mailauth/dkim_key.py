@@ -2,6 +2,7 @@
 
 import binascii
 from dataclasses import dataclass
+from functools import lru_cache
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ed25519, padding, rsa
@@ -17,6 +18,7 @@ __all__ = ["KeyRecord", "parse_key_record"]
 _LEAST_BITS, _MOST_BITS = 1024, 4096
 _LONGEST_EXPONENT_BITS = 64
 _LONGEST_RECORD = 8192
+_KEPT_KEYS = 256
 _PKCS1_PREFIX = bytes.fromhex("300d06092a864886f70d0101010500")
 
 PublicKey = rsa.RSAPublicKey | ed25519.Ed25519PublicKey
@@ -63,6 +65,7 @@ class KeyRecord:
         return True
 
 
+@lru_cache(_KEPT_KEYS)
 def _ed25519(public: bytes) -> ed25519.Ed25519PublicKey:
     try:
         return ed25519.Ed25519PublicKey.from_public_bytes(public)
@@ -70,6 +73,7 @@ def _ed25519(public: bytes) -> ed25519.Ed25519PublicKey:
         raise UnusableSignature(ResultWord.PERMERROR, "the key is not an Ed25519 key") from None
 
 
+@lru_cache(_KEPT_KEYS)
 def _rsa(public: bytes) -> rsa.RSAPublicKey:
     """Return the RSA key in a SubjectPublicKeyInfo, or in the bare RSAPublicKey that some domains publish."""
     for encoded in (public, _wrapped(public)):
@@ -103,6 +107,7 @@ def _der(tag: int, value: bytes) -> bytes:
     return bytes((tag, 0x80 | len(length))) + length + value
 
 
+@lru_cache(_KEPT_KEYS)
 def parse_key_record(record: bytes) -> KeyRecord:
     """Return the key record in a TXT record. Raises BadTagList when it is none."""
     if len(record) > _LONGEST_RECORD:

@@ -3,9 +3,11 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 __all__ = ["DmarcRecord", "dmarc_records", "parse_dmarc_record"]
 
+_LONGEST_KEPT = 512
 NONE, QUARANTINE, REJECT = "none", "quarantine", "reject"
 _POLICIES = frozenset((NONE, QUARANTINE, REJECT))
 _VERSION = re.compile(rb"v[ \t]*=[ \t]*DMARC1[ \t]*(?:;|$)")
@@ -35,6 +37,10 @@ def dmarc_records(texts: Sequence[bytes]) -> list[bytes]:
 
 def parse_dmarc_record(text: bytes) -> DmarcRecord:
     """Return the record. Unknown tags, and values that cannot be read, are ignored (RFC 9989 4.8)."""
+    return _kept(text) if len(text) <= _LONGEST_KEPT else _parsed(text)
+
+
+def _parsed(text: bytes) -> DmarcRecord:
     tags: dict[str, str] = {}
     for part in text.decode("utf-8", "replace").split(";")[1:]:
         if match := _TAG.fullmatch(part):
@@ -55,3 +61,6 @@ def parse_dmarc_record(text: bytes) -> DmarcRecord:
         reports_to=reports_to,
         usable=valid or bool(reports_to),
     )
+
+
+_kept = lru_cache(512)(_parsed)

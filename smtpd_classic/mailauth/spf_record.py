@@ -4,12 +4,13 @@ import ipaddress
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from smtpd_classic.mailauth.spf_macro import check_domain_spec, check_macros
 
 __all__ = ["BadSpfRecord", "SpfRecord", "SpfTerm", "parse_spf_record", "spf_records"]
 
-_LONGEST = 8192
+_LONGEST, _LONGEST_KEPT = 8192, 512
 _VERSION = re.compile(rb"v=spf1(?: |$)", re.IGNORECASE)
 _MODIFIER = re.compile(r"([A-Za-z][A-Za-z0-9_.-]*)=(.*)", re.DOTALL)
 _MECHANISM = re.compile(r"([+?~-]?)(all|include|a|mx|ptr|ip4|ip6|exists)(?:([:/])(.*))?", re.IGNORECASE | re.DOTALL)
@@ -55,6 +56,10 @@ def parse_spf_record(text: bytes) -> SpfRecord:
     """Return the record. Raises BadSpfRecord for any syntax error, wherever it stands."""
     if len(text) > _LONGEST:
         raise BadSpfRecord(f"the record is longer than {_LONGEST} octets")
+    return _kept(text) if len(text) <= _LONGEST_KEPT else _parsed(text)
+
+
+def _parsed(text: bytes) -> SpfRecord:
     try:
         words = text.decode("ascii").split(" ")[1:]
     except UnicodeDecodeError:
@@ -70,6 +75,9 @@ def parse_spf_record(text: bytes) -> SpfRecord:
         except ValueError as problem:  # BadMacro, BadSpfRecord, or no address
             raise BadSpfRecord(str(problem) or f"“{word[:40]}” cannot be read") from None
     return SpfRecord(tuple(terms), modifiers.get("redirect", ""), modifiers.get("exp", ""))
+
+
+_kept = lru_cache(512)(_parsed)
 
 
 def _take_modifier(modifiers: dict[str, str], name: str, value: str) -> None:

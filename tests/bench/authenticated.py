@@ -84,6 +84,7 @@ def _zone() -> list[str]:
     key = key_record(rsa_key()).decode()
     pieces = ",".join(f'"{key[at : at + 250]}"' for at in range(0, len(key), 250))
     return [
+        "local-ttl=3600",  # without it no answer may be kept, and each message asks DNS again
         f"local=/{CLIENT}/",
         f'txt-record={CLIENT},"v=spf1 ip4:127.0.0.1 -all"',
         f"txt-record=sel._domainkey.{CLIENT},{pieces}",
@@ -169,7 +170,7 @@ class _PostfixChecking(_WithDns, Postfix):
 
 
 class _PostfixRspamd(_PostfixChecking):
-    name = "Postfix with rspamd"
+    name = "Postfix+rspamd"
 
     def filters(self, place: Path) -> str:
         (place / "rspamd.conf").write_text(_RSPAMD.format(place=place, dns=_DNS))

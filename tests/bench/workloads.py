@@ -89,7 +89,7 @@ WORKLOADS = (
         frozenset({"checks"}),
         signed=True,
         goal=5,
-        more_goals=(("Postfix with rspamd", 2.5),),
+        more_goals=(("Postfix+rspamd", 2.5),),
         part=0.65,
     ),
     Workload(
