@@ -224,16 +224,17 @@ HOSTILE = {
     "nested six hundred deep": nested(600),
     "a megabyte of noise": struct.pack("<IH", 0x223E9F78, 1) + bytes(range(256)) * 4096,
 }
+ENDLESS = memory_bomb(), endless_properties()  # these take all the time that they are given
 
 
 @pytest.mark.parametrize("data", HOSTILE.values(), ids=HOSTILE.keys())
 def test_hostile_file_is_delivered_untouched_within_its_bounds(data: bytes) -> None:
     said: list[str] = []
     started = time.monotonic()
-    made = convert(message(data), said.append, timeout_s=5)
+    made = convert(message(data), said.append, timeout_s=1 if data in ENDLESS else 5)
     assert made is None or b"From:  Joe" in made
     assert made is not None or said
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < (6 if data in ENDLESS else 10)
     assert all("Traceback" not in each for each in said)
 
 
