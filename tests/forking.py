@@ -35,6 +35,7 @@ _LONGEST, _LONGEST_S = 1 << 17, 60.0
 _MODULES = (
     *("smtpd_classic.daemon.sending", "smtpd_classic.daemon.single", "smtpd_classic.completion"),
     *("smtpd_classic.server.self_signed", "smtpd_classic.client.verifier", "smtpd_classic.commands.sendmail_modes"),
+    *("cryptography.x509", "encodings.utf_8_sig"),
 )
 
 
