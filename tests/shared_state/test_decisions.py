@@ -37,6 +37,12 @@ def decided(shared: SharedState, queue_id: str, kept_s: float = DAY_S) -> bool:
     return hand_in(shared, HandedDecision(queue_id, "approve", JOE, ("sales",)), kept_s)
 
 
+def decision_about(world: World, queue_id: str) -> str:
+    state = world.state(queue_id)
+    assert state is not None
+    return state.decision
+
+
 def waiting(shared: SharedState) -> int:
     return int(shared.ask(lambda client: client.hlen("smtpd-classic:decisions")))
 
@@ -101,9 +107,7 @@ def test_old_decisions_are_not_read_at_each_round(world: World, shared: SharedSt
     queue_id = held(world)
     decided(shared, queue_id)
     decisions.once()
-    state = world.state(queue_id)
-    assert state is not None
-    assert state.decision == APPROVED
+    assert decision_about(world, queue_id) == APPROVED
 
 
 def test_a_message_that_comes_from_a_dead_server_is_decided_within_a_minute(world: World, shared: SharedState) -> None:
@@ -118,9 +122,7 @@ def test_a_message_that_comes_from_a_dead_server_is_decided_within_a_minute(worl
     decisions.once()
     world.clock.now += 61
     decisions.once()
-    state = world.state(queue_id)
-    assert state is not None
-    assert state.decision == APPROVED
+    assert decision_about(world, queue_id) == APPROVED
 
 
 def test_a_message_that_is_in_use_is_decided_at_the_next_round(world: World, shared: SharedState) -> None:
