@@ -65,8 +65,8 @@ def parse_signature(field: SignedField) -> DkimSignature:
     try:
         tags = parse_tags(field.value.decode("utf-8"))
         return _from_tags(field, tags)
-    except UnusableSignature as problem:
-        raise UnusableSignature(problem.word, str(problem), *_origin(tags)) from None
+    except UnusableSignature as unusable:
+        raise UnusableSignature(unusable.word, str(unusable), *_origin(tags)) from None
     except ValueError as problem:  # BadTagList, or no UTF-8
         reason = str(problem) if isinstance(problem, BadTagList) else "the signature field is not text"
         raise UnusableSignature(ResultWord.NEUTRAL, reason, *_origin(tags)) from None

@@ -114,10 +114,10 @@ class DkimVerifier:
             cut = self._check_body(signature, digests[signature.body_form])
             records = _key_records(signature, lookups)
             key = self._check_signature(signature, records)
-        except UnusableSignature as problem:
-            return candidate.result(problem.word, str(problem))
-        except DnsFailure as problem:
-            return candidate.result(ResultWord.TEMPERROR, str(problem))
+        except UnusableSignature as unusable:
+            return candidate.result(unusable.word, str(unusable))
+        except DnsFailure as failure:
+            return candidate.result(ResultWord.TEMPERROR, str(failure))
         if cut:
             return candidate.result(ResultWord.POLICY, "l= leaves a part of the body unsigned", testing=key.testing)
         return candidate.result(ResultWord.PASS, "the domain tests DKIM" if key.testing else "", testing=key.testing)

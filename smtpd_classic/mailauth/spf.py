@@ -98,8 +98,8 @@ class _Evaluation:
             return self._check_host(self._sender_domain)
         except _PermError as problem:
             return ResultWord.PERMERROR, str(problem), ""
-        except DnsFailure as problem:
-            return ResultWord.TEMPERROR, str(problem), ""
+        except DnsFailure as failure:
+            return ResultWord.TEMPERROR, str(failure), ""
 
     def _check_host(self, domain: str, *, explain: bool = True) -> tuple[ResultWord, str, str]:
         record = self._record(domain)
