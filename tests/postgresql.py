@@ -13,7 +13,9 @@ import pytest
 
 from tests.waiting import until
 
-__all__ = ["Database", "postgresql"]
+__all__ = ["Database", "accounts_in", "postgresql"]
+
+_SCHEMA = Path(__file__).parents[1] / "conf" / "examples" / "postgresql-schema.sql"
 
 
 def _program(name: str) -> str:
@@ -47,6 +49,17 @@ class Database:
         where = ["-h", str(self.folder), "-U", role, "-d", database]
         command = [_program("psql"), *where, "-XAtq", "-v", "ON_ERROR_STOP=1"]
         return subprocess.run(command, input=query, capture_output=True, text=True, timeout=60)
+
+
+def accounts_in(made: Database, rows: str) -> None:
+    """Fill a database “mail” with the tables of the shipped schema, and these rows of accounts of example domains."""
+    assert made.psql("postgres", "CREATE DATABASE mail").returncode == 0
+    query = (
+        f"{_SCHEMA.read_text(encoding='utf-8')}INSERT INTO domains VALUES ('example.org'), ('example.test');"
+        f"INSERT INTO accounts (address, password, quota_mb, login) VALUES {rows};"
+    )
+    loaded = made.psql("mail", query)
+    assert loaded.returncode == 0, loaded.stderr
 
 
 @contextmanager

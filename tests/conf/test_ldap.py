@@ -1,25 +1,18 @@
 """The example of a Dovecot with its accounts in an LDAP directory: OpenLDAP, which is killed and comes back."""
 
-import shutil
 import smtplib
-import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.conf.test_postgresql import ACCOUNTS, DELIVERY, EXAMPLES, PASSWORD, SCRIPT, mail_server
-from tests.dovecot import SHIPPED, DebianDovecot
+from tests.conf.example_dovecot import ACCOUNTS, PASSWORD, VERSIONS, Pair, example_of, pair_with
 from tests.instance import Instance
 from tests.slapd import Directory, slapd
-from tests.tools import need
 from tests.waiting import until
 
 pytestmark = pytest.mark.peers
 JOE, ANN = "joe@example.org", "ann@example.org"
-QUERIES = "dovecot-ldap.conf.ext"
 BACK_S = 5.0
 ENTRIES = (
     "dn: dc=example,dc=org\nobjectClass: dcObject\nobjectClass: organization\ndc: example\no: Example\n\n"
@@ -37,51 +30,25 @@ def directory() -> Iterator[Directory]:
         yield made
 
 
-def files_of(directory: Directory, base: Path, owner: str) -> dict[str, str]:
-    """The files that the first lines of the example name, with the places and users of the test."""
-    texts = {
-        ACCOUNTS: (EXAMPLES / "dovecot-2.3.conf").read_text(encoding="utf-8"),
-        QUERIES: (EXAMPLES / "dovecot-2.3-ldap.conf.ext").read_text(encoding="utf-8"),
-        DELIVERY: (SHIPPED / "smtpd-classic-lmtp-2.3.conf").read_text(encoding="utf-8"),
-        SCRIPT: (SHIPPED / SCRIPT).read_text(encoding="utf-8"),
-    }
-    places = {
-        "driver = sql": "driver = ldap",
-        "dovecot-sql.conf.ext": QUERIES,
-        "/etc/dovecot/sieve": f"{base}/etc",
-        "/etc/dovecot": f"{base}/etc",
-        "/var/mail/dovecot": f"{base}/mail",
-        "ldap://10.0.0.40": f"ldap://127.0.0.1:{directory.port}",
-        "CHANGE-ME": "secret",
-        "mail_gid = vmail": f"mail_gid = {(base / 'mail').stat().st_gid}",
-        "= vmail": f"= {owner}",
-        "smtpdc\n": f"{owner}\n",
-    }
-    for before, after in places.items():
-        texts = {name: text.replace(before, after) for name, text in texts.items()}
-    return texts
+def files_of(version: str) -> dict[str, str]:
+    """The files that the first lines of the example name."""
+    accounts, ldap = (
+        example_of(version, ".conf"),
+        example_of(version, f"-ldap.conf{'.ext' if version == '2.3' else ''}"),
+    )
+    if version == "2.3":
+        accounts = accounts.replace("driver = sql", "driver = ldap").replace("-sql.conf.ext", "-ldap.conf.ext")
+        return {ACCOUNTS: accounts, "dovecot-ldap.conf.ext": ldap}
+    before, _, tables = accounts.partition("sql_driver")
+    after = "# One system user" + tables.partition("# One system user")[2]
+    return {ACCOUNTS: f"{before}{ldap}\n{after}"}
 
 
-@pytest.fixture(scope="module")
-def pair(directory: Directory) -> Iterator[tuple[DebianDovecot, Instance]]:
-    version = subprocess.run([need("dovecot"), "--version"], capture_output=True, text=True, check=True).stdout
-    if not version.startswith("2.3"):
-        pytest.skip(f"the example is for Dovecot 2.3, and this is {version}")
-    base = Path(tempfile.mkdtemp(prefix="dovecot-"))
-    base.chmod(0o755)
-    try:
-        with mail_server(base) as instance:
-            owner = (instance.folder / "mail").owner()
-            (base / "mail").mkdir()
-            shutil.chown(base / "mail", owner, (instance.folder / "mail").group())
-            dovecot = DebianDovecot(base, None, base)
-            for name, text in files_of(directory, base, owner).items():
-                dovecot.add(name, text, 0o644 if name == SCRIPT else 0o600)
-            assert dovecot.run("sievec", str(dovecot.folder / SCRIPT)).returncode == 0
-            with dovecot.running():
-                yield dovecot, instance
-    finally:
-        shutil.rmtree(base)
+@pytest.fixture(scope="module", params=VERSIONS)
+def pair(request: pytest.FixtureRequest, directory: Directory) -> Iterator[Pair]:
+    places = {"ldap://10.0.0.40": f"ldap://127.0.0.1:{directory.port}", "CHANGE-ME": "secret"}
+    with pair_with(request.param, files_of(request.param), places) as made:
+        yield made
 
 
 def rcpt(instance: Instance, address: str) -> int:
@@ -100,7 +67,7 @@ def login(instance: Instance, user: str, password: str = PASSWORD) -> int:
             return refused.smtp_code
 
 
-def test_a_user_of_the_directory_logs_in_and_gets_mail(pair: tuple[DebianDovecot, Instance]) -> None:
+def test_a_user_of_the_directory_logs_in_and_gets_mail(pair: Pair) -> None:
     dovecot, instance = pair
     assert (login(instance, JOE), login(instance, JOE, "wrong")) == (235, 535)
     assert (rcpt(instance, ANN), rcpt(instance, "unknown@example.org")) == (250, 550)
@@ -111,9 +78,7 @@ def test_a_user_of_the_directory_logs_in_and_gets_mail(pair: tuple[DebianDovecot
     assert dovecot.doveadm("user", "*").stdout.split()[:2] == [JOE, ANN]
 
 
-def test_while_the_directory_is_dead_clients_come_back(
-    pair: tuple[DebianDovecot, Instance], directory: Directory
-) -> None:
+def test_while_the_directory_is_dead_clients_come_back(pair: Pair, directory: Directory) -> None:
     """451 and 454, never “unknown” or “wrong”; when it is back, so are its users, within seconds."""
     _, instance = pair
     directory.kill()

@@ -88,7 +88,7 @@ def debian_13() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="smtpd-classic-trixie-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     folder.chmod(0o755)
-    programs = "dovecot-imapd dovecot-lmtpd dovecot-pgsql dovecot-sieve lintian valkey-server"
+    programs = "dovecot-imapd dovecot-ldap dovecot-lmtpd dovecot-pgsql dovecot-sieve lintian valkey-server"
     return bootstrap(folder, "trixie", programs)
 
 
