@@ -28,9 +28,11 @@ class MailStoreServer:
 
     _TOKEN_KEY = b"a key of the test's own, long enough"
 
-    def __init__(self, base: Path, users: Mapping[str, int], owner: str) -> None:
+    def __init__(self, base: Path, users: Mapping[str, int], owner: str, queries: str = "") -> None:
+        """`queries` are those of Dovecot's SQL driver to a database that has the users in place of the file."""
         self.base = base
         self.owner = owner
+        self._queries = queries
         self.port = free_port()
         self.socket = base / "run" / "lmtp"
         self.auth = base / "run" / "auth-client"
@@ -46,6 +48,7 @@ class MailStoreServer:
         for name in ("smtpd-classic-junk.sieve",):
             shutil.copy(SHIPPED / name, base / name)
         subprocess.run([need("sievec"), base / "smtpd-classic-junk.sieve"], check=True)
+        (base / "sql.conf").write_text(queries, encoding="utf-8")
         (base / "dovecot.conf").write_text(self._configuration(), encoding="utf-8")
         key = base / "keys" / "default" / "HS256" / "default"
         key.parent.mkdir(parents=True)
@@ -94,7 +97,6 @@ log_path = {self.base}/log
 protocols =
 listen = 127.0.0.1
 ssl = no
-auth_mechanisms = plain login scram-sha-256 oauthbearer xoauth2
 auth_failure_delay = 0
 mail_home = {self.base}/mail/%d/home/%n
 mail_location = maildir:{self.base}/mail/%d/%n
@@ -102,6 +104,25 @@ mail_uid = {self.owner}
 mail_gid = {pwd.getpwnam(self.owner).pw_gid}
 first_valid_uid = 1
 auth_username_chars =
+{self._accounts()}
+mail_plugins = $mail_plugins quota
+plugin {{
+  quota = maildir:User quota
+}}
+service lmtp {{
+  inet_listener lmtp {{
+    port = {self.port}
+  }}
+}}
+{shipped}
+"""
+
+    def _accounts(self) -> str:
+        if self._queries:  # oauth2 beside them is the end of Dovecot 2.3
+            lookup = f"driver = sql\n  args = {self.base}/sql.conf"
+            return f"auth_mechanisms = plain login\npassdb {{\n  {lookup}\n}}\nuserdb {{\n  {lookup}\n}}"
+        return f"""
+auth_mechanisms = plain login scram-sha-256 oauthbearer xoauth2
 passdb {{
   driver = passwd-file
   args = username_format=%u {self.base}/users
@@ -115,16 +136,6 @@ userdb {{
   driver = passwd-file
   args = username_format=%u {self.base}/users
 }}
-mail_plugins = $mail_plugins quota
-plugin {{
-  quota = maildir:User quota
-}}
-service lmtp {{
-  inet_listener lmtp {{
-    port = {self.port}
-  }}
-}}
-{shipped}
 """
 
     def start(self) -> None:
@@ -178,11 +189,11 @@ def _base64url(octets: bytes) -> bytes:
 
 
 @contextmanager
-def mail_store_server(users: Mapping[str, int], owner: str) -> Iterator[MailStoreServer]:
+def mail_store_server(users: Mapping[str, int], owner: str, queries: str = "") -> Iterator[MailStoreServer]:
     """A running Dovecot 2.3; it wants root. `owner` is the system user of the mail and of the socket."""
     base = Path(tempfile.mkdtemp(prefix="dovecot-"))
     base.chmod(0o755)
-    server = MailStoreServer(base, users, owner)
+    server = MailStoreServer(base, users, owner, queries)
     try:
         server.start()
         yield server

@@ -1,6 +1,5 @@
 """Clients that send as fast as they may and remember what was promised to them."""
 
-import contextlib
 import socket
 import threading
 import time
@@ -13,10 +12,12 @@ class Load:
     """`connections` clients, each with one message after another, until `stop`. A lost connection is made again.
 
     `acknowledged` holds the token of each message that got its 250; a token is the local part of its Message-ID.
+    `failures` holds the reasons why connections have ended before that.
     """
 
     def __init__(self, port: int, recipient: str, connections: int = 20, size: int = 2048) -> None:
         self.acknowledged: set[str] = set()
+        self.failures: list[str] = []
         self._port = port
         self._recipient = recipient
         self._size = size
@@ -36,16 +37,20 @@ class Load:
         assert not any(thread.is_alive() for thread in self._threads)
 
     def _run(self, number: int) -> None:
-        count = 0
         while not self._stopping.is_set():
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self._port), 10) as connection:
-                lines = connection.makefile("rb")
-                self._expect(lines.readline(), b"220")
-                connection.sendall(b"HELO client.test\r\n")
-                self._expect(lines.readline(), b"250")
-                while not self._stopping.is_set():
-                    count += 1
-                    self._send(connection, lines, f"{number}.{count}.{time.monotonic_ns()}")
+            try:
+                self._converse(number)
+            except OSError as problem:
+                self.failures.append(str(problem))
+
+    def _converse(self, number: int) -> None:
+        with socket.create_connection(("127.0.0.1", self._port), 10) as connection:
+            lines = connection.makefile("rb")
+            self._expect(lines.readline(), b"220")
+            connection.sendall(b"HELO client.test\r\n")
+            self._expect(lines.readline(), b"250")
+            while not self._stopping.is_set():
+                self._send(connection, lines, f"{number}.{time.monotonic_ns()}")
 
     def _send(self, connection: socket.socket, lines: BinaryIO, token: str) -> None:
         read = lines.readline
@@ -63,4 +68,4 @@ class Load:
     @staticmethod
     def _expect(line: bytes, code: bytes) -> None:
         if not line.startswith(code):
-            raise ConnectionError(line)
+            raise ConnectionError(line.decode(errors="replace"))

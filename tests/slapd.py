@@ -1,7 +1,6 @@
 """An OpenLDAP server of a test's own, at a port of its own, which is killed and started as a test wants."""
 
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
@@ -9,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from tests.crash import crash
 from tests.instance import free_port
 from tests.tools import need
 from tests.waiting import until
@@ -53,10 +53,8 @@ class Directory:
         return False
 
     def kill(self) -> None:
-        process, self._process = self._process, None
-        if process is not None:
-            process.send_signal(signal.SIGKILL)
-            process.wait(10)
+        crash(self._process)
+        self._process = None
 
 
 @contextmanager

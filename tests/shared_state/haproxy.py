@@ -1,7 +1,6 @@
 """HAProxy with the shipped configuration, in front of two servers of a test."""
 
 import re
-import signal
 import socket
 import subprocess
 from collections.abc import Sequence
@@ -9,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
+from tests.crash import crash
 from tests.instance import Instance, free_port
 from tests.tools import need
 from tests.waiting import until
@@ -75,7 +75,5 @@ class HaProxy:
         return False
 
     def kill(self) -> None:
-        process, self._process = self._process, None
-        if process is not None:
-            process.send_signal(signal.SIGKILL)
-            process.wait(10)
+        crash(self._process)
+        self._process = None

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from redis import Redis
 
+from tests.crash import crash
 from tests.instance import free_port
 from tests.package.debian import debian_13
 from tests.tools import need
@@ -84,9 +85,7 @@ class RedisServer:
             process.wait(10)
 
     def kill(self) -> None:
-        assert self._process is not None
-        self._process.kill()
-        self._process.wait(10)
+        crash(self._process)
         self._process = None
 
     def pause(self) -> None:

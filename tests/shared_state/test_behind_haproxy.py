@@ -1,9 +1,7 @@
 """Two servers behind HAProxy with the shipped files, one Redis and one Dovecot, and the loss of each of them."""
 
-import os
 import random
 import re
-import signal
 import smtplib
 import time
 from collections.abc import Callable, Iterator
@@ -13,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench.processes import tree
 from tests.dovecot_lmtp import MailStoreServer, mail_store_server
 from tests.instance import Instance
 from tests.load import Load
+from tests.shared_state.deaths import Outage, arrived, kill, lose_the_first, queue, stop
 from tests.shared_state.haproxy import HaProxy, listen_behind_haproxy
 from tests.shared_state.redis_server import RedisServer
 from tests.shared_state.test_nodes import SECRETS, folder_for_servers
@@ -116,15 +114,10 @@ def test_nothing_is_lost_while_its_neighbours_die_at_random() -> None:
         load.stop()
         print(f"{len(load.acknowledged)} messages, killed {killed}, back after at most {slowest} s")
         until(lambda: all(not queue(node) for node in site.nodes), 180, lambda: str([queue(n) for n in site.nodes]))
-        arrived = subjects(store)
-        assert load.acknowledged - arrived == set()
+        assert load.acknowledged - set(arrived(store, JOE)) == set()
         assert "status=bounced" not in site.logs()
         assert re.findall(r"reject: .*: 5\d\d ", site.logs()) == []
         assert {name: took_s for name, took_s in slowest.items() if took_s >= BACK_S} == {}
-
-
-def queue(node: Instance) -> list[str]:
-    return node.run("queue", "list", "--json").stdout.splitlines()
 
 
 Neighbour = tuple[Callable[[], None], Callable[[], None], Callable[[int], bool]]
@@ -140,20 +133,6 @@ def neighbours_of(site: Cluster, store: MailStoreServer) -> dict[str, Neighbour]
         "haproxy": (site.haproxy.kill, site.haproxy.start, lambda _: through(site, "back", to=ANN)),
         "server": (partial(kill, two), two.start, lambda _: is_used(site, two)),
     }
-
-
-def kill(node: Instance) -> None:
-    assert node.process is not None
-    for pid in tree([node.process.pid]):
-        os.kill(pid, signal.SIGKILL)
-    node.process.wait(30)
-    node.process = None
-
-
-def stop(node: Instance) -> None:
-    """Stop it, unless the test has killed it."""
-    if node.process is not None:
-        node.stop()
 
 
 def is_used(site: Cluster, node: Instance) -> bool:
@@ -174,26 +153,13 @@ def shares(node: Instance) -> bool:
 def test_the_queue_of_a_node_that_dies_under_load_is_adopted() -> None:
     """Mail waits on both nodes for Dovecot when one is killed; the other takes over its queue from the disk."""
     with mail_store_server({JOE: 0, ANN: 0}, OWNER) as store, cluster(store) as site:
-        one, two = site.nodes
+        two = site.nodes[1]
         load = Load(site.haproxy.port, JOE, 4)
         load.start()
         until(lambda: len(load.acknowledged) > 50, 60, site.logs)
-        store.stop()
-        until(lambda: len(queue(one)) > 100 and len(queue(two)) > 100, 60, site.logs)
-        kill(one)
-        goal = len(load.acknowledged) + 200
-        until(lambda: len(load.acknowledged) > goal, 60, site.logs)
+        said = lose_the_first(site.nodes, load, Outage(store.stop, store.start), waiting=100, more=200)
         load.stop()
-        adopted = two.run("queue", "adopt", str(one.folder / "spool"))
-        assert adopted.returncode == 0, adopted.stderr
-        store.start()
         until(lambda: not queue(two), 120, lambda: f"{len(queue(two))} wait: {two.log()[-2000:]}")
-        arrived = subjects(store)
-        print(f"{len(load.acknowledged)} messages: {adopted.stdout}{adopted.stderr}")
-        assert load.acknowledged - arrived == set()
+        print(f"{len(load.acknowledged)} messages: {said}")
+        assert load.acknowledged - set(arrived(store, JOE)) == set()
         assert "status=bounced" not in site.logs()
-        assert queue(one) == []
-
-
-def subjects(store: MailStoreServer) -> set[str]:
-    return {text.partition("Subject: ")[2].partition("\n")[0].strip() for text in store.mail(JOE)}
