@@ -11,6 +11,7 @@ import ipaddress
 import threading
 import time
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 from smtpd_classic.config.kinds import DnsList
@@ -42,7 +43,9 @@ class Listing(NamedTuple):
     reason: str
 
 
+@lru_cache(4096)
 def _question(ip: str, zone: str) -> str:
+    """Return the name that a list is asked for an address."""
     address = ipaddress.ip_address(ip.partition("%")[0])
     plain = (address.version == 6 and address.ipv4_mapped) or address
     return f"{plain.reverse_pointer.rsplit('.', 2)[0]}.{zone}"

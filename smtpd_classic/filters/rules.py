@@ -68,12 +68,10 @@ class PreparedRule(NamedTuple):
         return any(self.matches(comparable(each)) for each in recipient)
 
     def _holds(self, ip: str) -> bool:
-        try:
-            address = ipaddress.ip_address(ip.partition("%")[0])
-        except ValueError:  # a program of this machine has no address
-            return False
-        plain = (address.version == 6 and address.ipv4_mapped) or address
-        return any(plain.version == each.version and plain in each for each in self.networks)
+        address = _address_of(ip)
+        return address is not None and any(
+            address.version == each.version and address in each for each in self.networks
+        )
 
     def _texts(self, message: MessageView) -> Iterable[str]:
         if self.field == "sender":
@@ -81,6 +79,16 @@ class PreparedRule(NamedTuple):
         if self.field == "recipient":
             return [name for names in message.recipients for name in names]
         return [name for each in message.attachments for name in saved_names(each)]
+
+
+@lru_cache(4096)
+def _address_of(ip: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Return the address of a client, an IPv4-mapped one as IPv4; a program of this machine has none."""
+    try:
+        address = ipaddress.ip_address(ip.partition("%")[0])
+    except ValueError:
+        return None
+    return (address.version == 6 and address.ipv4_mapped) or address
 
 
 @lru_cache(maxsize=8)  # many rules are about one field of one message

@@ -1,5 +1,6 @@
 """The questions of one message to DNS: counted, bounded in number and time, and each asked only once."""
 
+import functools
 import re
 import time
 from collections.abc import Callable
@@ -145,6 +146,7 @@ class Lookups:
             self._left_s -= self._clock() - began
 
 
+@functools.lru_cache(4096)
 def _is_name(name: str) -> bool:
     return len(name) <= _LONGEST_NAME and all(0 < len(label) <= _LONGEST_LABEL for label in name.split("."))
 

@@ -57,6 +57,7 @@ class _Postfix(_Filtered, Postfix):
 
 
 _ZONE = (
+    "local-ttl=3600",  # without it no answer may be kept
     f"host-record={CLIENT},{own_address()}",
     "host-record=2.0.0.127.list.test,127.0.0.2",
     "host-record=2.0.0.127.other.test,127.0.0.2",
