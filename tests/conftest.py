@@ -7,7 +7,11 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -74,14 +78,26 @@ def pytest_sessionfinish() -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_collection() -> Iterator[None]:
+def pytest_collection(session: pytest.Session) -> Iterator[None]:
     """Let the collector of garbage leave alone the tests, which live as long as the process."""
     gc.disable()
     try:
+        _import_share(session.config)
         return (yield)
     finally:
         gc.enable()
         gc.freeze()
+
+
+def _import_share(config: pytest.Config) -> None:
+    """Import a share of the modules of a whole run first: the processes would else all compile each module anew."""
+    mine: dict[str, Any] = getattr(config, "workerinput", {})
+    if not mine or [Path(each).name for each in config.args] != ["tests"]:
+        return
+    files = sorted((config.rootpath / "tests").rglob("test_*.py"))
+    for file in files[int(mine["workerid"].removeprefix("gw")) :: mine["workercount"]]:
+        with suppress(Exception):  # it is reported where the module is collected
+            import_module(".".join(file.relative_to(config.rootpath).with_suffix("").parts))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
