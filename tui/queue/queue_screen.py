@@ -126,7 +126,6 @@ class QueueScreen(BaseScreen):
         took = time.monotonic() - began
         self._ended = time.monotonic()
         self._next_listing = self._ended + max(_LEAST_PAUSE_S, _SHARE * took)
-        self._shown_again = time.monotonic() + (0.0 if most == len(rows) else min(took, _MOMENT_S))
         self._as_of = self._context.clock()
         at_top = self._view.place() <= 0
         self._view.show(self._rows.take(rows))
@@ -135,6 +134,7 @@ class QueueScreen(BaseScreen):
         if most is not None and len(rows) == most:
             self._list()
         self._show_all()
+        self._shown_again = time.monotonic() + min(took, _MOMENT_S)  # to make the rows of a long listing takes long too
 
     def _not_listed(self, problem: Exception) -> None:
         self._listing = False

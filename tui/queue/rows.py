@@ -1,7 +1,9 @@
 """The queue as the screen holds it: the listing, its order, the tags and the result of a search."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from operator import attrgetter
+from typing import Any, NamedTuple
 
 from spool import Hold, Listed, Spool
 from spool.rows import HELD, NEW, WAITING_FOR_RETRY, QueueRow, rows
@@ -24,19 +26,23 @@ class Details(NamedTuple):
     hold_reason: str = ""
 
 
-SORTS: tuple[tuple[str, Callable[[Listed], object]], ...] = (
-    ("created", lambda row: row.queue_id),
-    ("next try", lambda row: (row.held, row.next_attempt, row.queue_id)),
-    ("size", lambda row: (row.size, row.queue_id)),
-    ("state", lambda row: (row.held, row.attempted, row.queue_id)),
+SORTS: tuple[tuple[str, Callable[[Listed], Any]], ...] = (
+    ("created", attrgetter("queue_id")),
+    ("next try", attrgetter("held", "next_attempt", "queue_id")),
+    ("size", attrgetter("size", "queue_id")),
+    ("state", attrgetter("held", "attempted", "queue_id")),
 )
 
 
 def listed_state(row: Listed) -> str:
     """As far as the listing tells: whether it is being delivered is known only by a look at its file."""
-    if row.held:
+    return state_word(held=row.held, attempted=row.attempted)
+
+
+def state_word(*, held: bool, attempted: bool) -> str:
+    if held:
         return HELD
-    return WAITING_FOR_RETRY if row.attempted else NEW
+    return WAITING_FOR_RETRY if attempted else NEW
 
 
 class QueueRows:
@@ -54,9 +60,10 @@ class QueueRows:
     def take(self, listed: Iterable[Listed]) -> list[str]:
         """Take over a new listing; return the ids of the rows that have changed. Drop tags of messages that left."""
         now = {row.queue_id: row for row in listed}
-        changed = [key for key, row in now.items() if self.listed.get(key) != row]
-        for key in changed:
-            self.details.pop(key, None)
+        before = self.listed.get
+        changed = [key for key, row in now.items() if before(key) != row]
+        for key in self.details.keys() & changed:
+            del self.details[key]
         self.listed = now
         self._counts = states_of(now.values())
         self.tagged &= now.keys()
@@ -70,9 +77,9 @@ class QueueRows:
             if self.found is None
             else [row for key, row in self.listed.items() if key in self.found]
         )
-        ordered = sorted(chosen, key=SORTS[self.sort][1], reverse=self.reverse)  # type: ignore[arg-type]
+        ordered = sorted(chosen, key=SORTS[self.sort][1], reverse=self.reverse)
         self.keys = [row.queue_id for row in ordered]
-        self.places = {key: place for place, key in enumerate(self.keys)}
+        self.places = dict(zip(self.keys, range(len(self.keys)), strict=True))
 
     def remember(self, found: dict[str, Details]) -> None:
         if len(self.details) > _MOST_DETAILS:
@@ -87,8 +94,8 @@ class QueueRows:
 def states_of(listed: Iterable[Listed]) -> dict[str, int]:
     """Return the number of entries in each state that a listing shows."""
     counts = {NEW: 0, WAITING_FOR_RETRY: 0, HELD: 0}
-    for row in listed:
-        counts[listed_state(row)] += 1
+    for (held, attempted), number in Counter(map(attrgetter("held", "attempted"), listed)).items():
+        counts[state_word(held=held, attempted=attempted)] += number
     return counts
 
 
