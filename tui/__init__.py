@@ -3,11 +3,8 @@
 The modules are set aside before the first import of urwid: a start consists of imports.
 """
 
-import functools
 import gc
 import os
-import sys
-import typing
 
 from tui.deferred import defer, defer_module, getattr_static, signature
 
@@ -58,6 +55,4 @@ _AFTER_THE_FIRST_SCREEN = {
 for _package, _modules in (("urwid", _OF_URWID), ("wcwidth", _OF_WCWIDTH), ("tui", _AFTER_THE_FIRST_SCREEN)):
     for _name, _names in _modules.items():
         defer_module(f"{_package}.{_name}", *_names.split())
-if sys.version_info < (3, 12):  # later versions keep the names of a protocol, which each isinstance() needs
-    vars(typing)["_get_protocol_attrs"] = functools.cache(vars(typing)["_get_protocol_attrs"])
 gc.set_threshold(500_000, 20, 20)  # imports make many objects that live on: to look at them would find nothing
