@@ -80,15 +80,23 @@ def buttons(tui: Tui) -> list[str]:
     return re.findall(r"\[([^]]+)\]", line)
 
 
-def test_the_buttons_fit_the_state_of_the_server(path: Path, runtime: Runtime) -> None:
+def key_bar(tui: Tui) -> str:
+    return tui.text.rstrip().splitlines()[-1]
+
+
+def test_the_buttons_and_keys_fit_the_state_of_the_server(path: Path, runtime: Runtime) -> None:
     status = replace(own_status(str(path), "", "0"), state="running")
     runtime.status.write(replace(status, born=1))
     tui = Tui(path).go("Status")
     assert buttons(tui) == ["Refresh", "Start", "Test message"]
+    assert re.search(r"Start +[^\n]*Test message", key_bar(tui))
+    assert "Reload" not in key_bar(tui)
     tui.to("Start")
     runtime.status.write(status)
     tui.shell.tick()
     assert buttons(tui) == ["Refresh", "Reload", "Test message"]
+    assert re.search(r"Reload +[^\n]*Test message", key_bar(tui))
+    assert "Start" not in key_bar(tui)
     assert getattr(tui.leaf(), "text", "") == "[Reload]"
     Path(runtime.status.path).unlink()
     tui.to("Test message").shell.tick()

@@ -47,6 +47,8 @@ CONTEXTS = {
     "signing": "Signing & DNS",
     "explain": "Explain",
     "status": "Status",
+    "running": "Status while the server runs",
+    "down": "Status while the server is down",
 }
 
 BINDINGS = (
@@ -256,9 +258,9 @@ BINDINGS = (
     Binding(
         "versions", "undo", ("u", "f3"), "Undo", "Take the last change of any of the files back; it is shown first."
     ),
-    Binding("status", "reload", ("r", "f2", "ctrl r"), "Reload", "Tell the server to read its files again."),
     Binding("status", "trial", ("t", "f3"), "Test message", "Send a message through the server and see it arrive."),
-    Binding("status", "start", ("s", "f4"), "Start", "Start the server when it is down.", in_bar=False),
+    Binding("running", "reload", ("r", "f2", "ctrl r"), "Reload", "Tell the server to read its files again."),
+    Binding("down", "start", ("s", "f4"), "Start", "Start the server."),
     Binding("hosts", "try now", ("r", "f2"), "Try now", "Try the messages for this next hop at once."),
     Binding("hosts", "test", ("t", "f3"), "Test", "Test the way to this host without sending a message."),
     Binding("hosts", "messages", ("v", "f4"), "Queue", "Show the messages that wait. Enter does the same."),

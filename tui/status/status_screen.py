@@ -64,10 +64,9 @@ Line = LabelledText | ReasonLine | str  # a string names a line that is always t
 
 
 class StatusScreen(BaseScreen):
-    contexts = ("status",)
-
     def __init__(self, context: AppContext) -> None:
         self._context = context
+        self._useless: set[str] = set()
         self._shown: list[Line] = []
         self._widgets: dict[Line, Flow] = {}
         self._live: list[Line] = []
@@ -86,6 +85,11 @@ class StatusScreen(BaseScreen):
     @property
     def widget(self) -> urwid.AbstractWidget:
         return self._widget
+
+    @property
+    def contexts(self) -> tuple[str, ...]:
+        states = [where for where, label in (("running", "Reload"), ("down", "Start")) if label not in self._useless]
+        return (*states, "status")
 
     def help(self) -> Help | None:
         return "Status", "The bars are messages per minute of the last hour, the current minute at the right."
@@ -141,12 +145,14 @@ class StatusScreen(BaseScreen):
     tick = show
 
     def _show_buttons(self) -> None:
-        """Show the buttons that can do something: a server that runs is not started, one that is down not reloaded."""
+        """Show the buttons and keys that can do something: a server that runs is not started, one that is down is not
+        reloaded.
+        """
         status = self._context.daemon_status()
         running = status is not None and status.alive
         hidden = self._context.daemon_is_hidden()
-        useless = {"Reload", "Start"} if hidden else {"Start"} if running else {"Reload"}
-        self._buttons.show([label for label in _BUTTONS if label not in useless])
+        self._useless = {"Reload", "Start"} if hidden else {"Start"} if running else {"Reload"}
+        self._buttons.show([label for label in _BUTTONS if label not in self._useless])
 
     def _made(self, line: Line) -> Flow:
         if isinstance(line, LabelledText):
