@@ -48,6 +48,14 @@ def sent(world: World, queue_id: str) -> None:
     world.logged(f"{queue_id}: to=<{AWAY}>", "status=sent")
 
 
+def gone(world: World, queue_id: str) -> None:
+    def scanned() -> bool:
+        world.runtime.wake()
+        return world.queued(queue_id) is None
+
+    until(scanned, 20, world.log)
+
+
 def returned(world: World, queue_id: str, words: str) -> str:
     found = world.arrives("joe", queue_id, "Action: failed")
     assert words in " ".join(found.split())
@@ -108,7 +116,7 @@ def test_wait(world: World) -> None:
         queue_id = world.send(AWAY)
         notice(world, queue_id)
         set_row(world, "wait", "1s")
-        until(lambda: world.runtime.wake() or world.queued(queue_id) is None, 20, world.log)
+        gone(world, queue_id)
         returned(world, queue_id, "was not released within")
 
 
