@@ -264,9 +264,8 @@ def test_an_account_that_cannot_be_made_leaves_no_file_of_this_run_and_all_other
 
 
 JOURNALCTL = """#!{python}
-import os, sys, time
-with open({log!r}) as file:
-    file.seek(0, os.SEEK_END)
+import time
+with open({log!r}) as file:  # from its beginning: this program may begin after the message has gone
     while True:
         print(file.readline(), end="", flush=True) or time.sleep(0.05)
 """

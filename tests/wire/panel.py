@@ -89,7 +89,7 @@ class Panel:
         self.terminal.press(*keys)
         return self
 
-    def step(self, key: str) -> None:
+    def step(self, key: str) -> "Panel":
         """Press a key, and wait until the cursor has moved, or the list below it, and the screen is drawn."""
         before = self._cursor, self._row(), self._entry()
         self.press(key)
@@ -98,6 +98,7 @@ class Panel:
             _PATIENCE_S,
             lambda: f"the cursor has not moved by {key}:\n{self.text}",
         )
+        return self
 
     def _walk(self, key: str, there: Callable[[], bool], what: str) -> None:
         for _ in range(_MOST_STEPS):

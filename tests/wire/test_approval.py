@@ -31,7 +31,7 @@ def given(world: World, **more: str) -> Iterator[FakeHost]:
 
 
 def set_row(world: World, name: str, value: str) -> None:
-    page = world.panel.open(PAGE).row("sales").press("enter")
+    page = world.panel.open(PAGE).row("sales").step("enter")
     page.fill(APPROVAL[name], value).press("f2").apply(f"+{name} = ")
 
 

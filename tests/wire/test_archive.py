@@ -83,7 +83,7 @@ def test_the_archives_of_a_domain(world: World) -> None:
     tag = write(world, "eve@there.test", ANN)
     world.arrives("ann", tag)
     assert not world.mail("keep", tag)
-    page = world.panel.open("Domains").row("example.test").press("enter")
+    page = world.panel.open("Domains").row("example.test").step("enter")
     page.fill(DOMAIN["archive_incoming"], KEEP).press("f2").apply("+archive_incoming = ")
     tag = write(world, "eve@there.test", ANN)
     world.arrives("keep", tag, "X-Envelope-To: ann@example.test\n")

@@ -29,7 +29,7 @@ def given(world: World, **more: str) -> None:
 
 
 def set_row(world: World, name: str, value: str) -> None:
-    world.panel.open(PAGE).row(STAFF).press("enter").fill(GROUP[name], value).press("f2").apply(f"+{name} = ")
+    world.panel.open(PAGE).row(STAFF).step("enter").fill(GROUP[name], value).press("f2").apply(f"+{name} = ")
 
 
 def post(world: World, tag: str, *headers: str, login: str = JOE, sender: str | None = None, to: str = STAFF) -> str:
@@ -44,7 +44,7 @@ def test_members(world: World) -> None:
     """Each member gets one copy, also of a nested group and of a circle, with the fields of a list on top."""
     with hosts(peer := FakeHost()):
         given(world)
-        world.panel.open(PAGE).row(STAFF).press("enter").fill(GROUP["members"], f"{ANN}, {AWAY}, inner@example.test")
+        world.panel.open(PAGE).row(STAFF).step("enter").fill(GROUP["members"], f"{ANN}, {AWAY}, inner@example.test")
         world.panel.press("f2").apply("+members = ")
         world.given(
             {
