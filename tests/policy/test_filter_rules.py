@@ -24,6 +24,7 @@ from smtpd_classic.message.headers import HeaderBlock
 from smtpd_classic.policy.explain import explain
 from smtpd_classic.reception import Reception
 from tests.reception.world import CONFIG, World, world
+from tests.zip_files import zipped
 
 RULE = "[filter-rule alpha]\nfield = {field}\nmatch = {match}\ntext = {text}\naction = junk\n"
 
@@ -133,14 +134,6 @@ def test_an_ending_is_found_before_a_nul() -> None:
 def uuencoded(name: str, data: bytes) -> bytes:
     lines = (binascii.b2a_uu(data[at : at + 45]) for at in range(0, len(data), 45))
     return b"begin 644 %b\n%b`\nend\n" % (name.encode(), b"".join(lines))
-
-
-def zipped(*names: str) -> bytes:
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as archive:
-        for name in names:
-            archive.writestr(name, b"x" * 100)
-    return file.getvalue()
 
 
 def test_of_a_zip_file_the_first_1000_names_count_and_no_zip_within_it() -> None:

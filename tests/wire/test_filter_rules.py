@@ -2,9 +2,7 @@
 
 import base64
 import binascii
-import io
 import json
-import zipfile
 
 import pytest
 
@@ -16,6 +14,7 @@ from tests.client.fake_host import FakeHost, Talk, hosts
 from tests.waiting import until
 from tests.wire.panel import Panel, options
 from tests.wire.world import ANN, AWAY, JOE, World, to
+from tests.zip_files import zipped
 
 pytestmark = pytest.mark.screen
 
@@ -130,14 +129,6 @@ def test_field_size(world: World) -> None:
     set_row(world, match="under")
     assert reply(world, body=large).startswith(ACCEPTED)
     assert reply(world).startswith(REFUSED)
-
-
-def zipped(*names: str) -> bytes:
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as archive:
-        for name in names:
-            archive.writestr(name, b"x" * 100)
-    return file.getvalue()
 
 
 def tnef(name: str) -> bytes:
