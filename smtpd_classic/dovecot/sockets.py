@@ -42,6 +42,7 @@ class _RequestSocket:
         self._greets = greets
         self._lock = threading.Lock()
         self._connection: RequestConnection | None = None
+        self._closed = threading.Event()
 
     def usable(self) -> RequestConnection | None:
         """Return the connection, None if there is none or it has failed."""
@@ -54,6 +55,8 @@ class _RequestSocket:
         if found is not None:
             return found
         with self._lock:
+            if self._closed.is_set():
+                raise NeighbourFailure("closed")
             if self._connection is None or not self._connection.is_usable:
                 began = time.monotonic()
                 try:
@@ -65,6 +68,8 @@ class _RequestSocket:
                     raise
                 if self._greets:
                     self.answered(time.monotonic() - began)
+                if self._closed.is_set():  # while it was being made
+                    self._connection.close("closed")
             return self._connection
 
     def request(self, line: Callable[[int], str], limit_s: float) -> tuple[RequestConnection, AuthReply]:
@@ -98,6 +103,8 @@ class _RequestSocket:
         self._report("", took_s)
 
     def close(self) -> None:
+        """Close it for good, without waiting for a connection that is being made."""
+        self._closed.set()
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close("closed")

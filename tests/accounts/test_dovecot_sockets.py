@@ -236,6 +236,31 @@ def test_mechanisms_are_known_while_another_question_hangs(tmp_path: Path) -> No
             login.result(10)
 
 
+def test_a_closed_client_makes_no_connection(tmp_path: Path) -> None:
+    """One is closed while its connection waits for the greeting; another before its first question."""
+    connections, greets, ended = list[int](), threading.Event(), threading.Event()
+
+    def talk(lines: BufferedIOBase, out: BufferedIOBase) -> None:
+        connections.append(1)
+        greets.wait(20)
+        out.write(GREETING)
+        lines.read()
+        ended.set()
+
+    with server(tmp_path, talk) as path, ThreadPoolExecutor(1) as pool:
+        client = AuthClient(path, unreported)
+        login = pool.submit(client.password_login, "joe", "x", "")
+        until(lambda: len(connections) == 1)
+        client.close()
+        greets.set()
+        with pytest.raises(NeighbourFailure, match="closed"):
+            login.result(10)
+        assert ended.wait(10)
+        with pytest.raises(NeighbourFailure, match="closed"):
+            client.offered()
+    assert connections == [1]
+
+
 def test_the_first_question_for_mechanisms_is_waited_for_for_a_moment(tmp_path: Path) -> None:
     ends = threading.Event()
 
