@@ -67,6 +67,7 @@ class App:
             root, palette(light=light), screen=screen, handle_mouse=mouse, unhandled_input=lambda _: True
         )
         self._mouse = mouse
+        self._exit_code: int | None = None  # set by a signal that ends the program
         self.shell.switch_mouse = self._switch_mouse
         self.shell.write_clipboard = self._write_clipboard
         if threads:
@@ -77,7 +78,14 @@ class App:
         self.loop.set_alarm_in(1, self._tick)
         self.loop.run()
 
+    def leave(self, number: int, _: object) -> None:
+        """End the program after a signal; unwinding the stack restores the terminal. Raises SystemExit."""
+        self._exit_code = 128 + number
+        raise SystemExit(self._exit_code)
+
     def _tick(self, loop: urwid.MainLoop, _: object) -> None:
+        if self._exit_code is not None:  # Python drops an exception that is raised while it destroys an object
+            raise SystemExit(self._exit_code)
         loop.set_alarm_in(1, self._tick)  # set it first: a failure below must not stop the ticks
         self.shell.tick()
 
@@ -135,15 +143,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         mouse=options.mouse if options.mouse is not None else not _is_remote(os.environ),
     )
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _leave)
+        signal.signal(number, app.leave)
     with suppress(KeyboardInterrupt):
         app.run()
     return 0
-
-
-def _leave(number: int, _: object) -> None:
-    """End the program after a signal; unwinding the stack restores the terminal. Raises SystemExit."""
-    raise SystemExit(128 + number)
 
 
 def _terminal(environ: Mapping[str, str]) -> urwid.display.raw.Screen:

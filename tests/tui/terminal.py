@@ -45,8 +45,14 @@ KEYS = {
 
 class Terminal:
     def __init__(
-        self, config: Path, *options: str, size: tuple[int, int] = (80, 24), environ: Mapping[str, str] | None = None
+        self,
+        config: Path,
+        *options: str,
+        size: tuple[int, int] = (80, 24),
+        environ: Mapping[str, str] | None = None,
+        before: str = "",
     ) -> None:
+        """`before`: Python that runs in the same process before the program."""
         self._screen = pyte.Screen(*size)
         self._stream = pyte.ByteStream(self._screen)
         self.raw = b""
@@ -57,7 +63,7 @@ class Terminal:
             "LC_ALL": "C.UTF-8",
             **(environ or {}),
         }
-        program = "import sys; from tui.app import main; sys.exit(main())"
+        program = f"{before}\nimport sys; from tui.app import main; sys.exit(main())"
         self.log = config.with_name("tui.log")
         arguments = ["-c", program, "--config", str(config), "--log", str(self.log), *options]
         self.child = pexpect.spawn(
@@ -78,9 +84,9 @@ class Terminal:
         self.close()
 
     def close(self) -> None:
-        """Hang up, and wait for the end of the program; pexpect waits for a moment only."""
+        """Hang up, and read until the end of the program: it cannot end while it waits to write."""
         self.child.kill(signal.SIGHUP)
-        until(lambda: not self.child.isalive(), 30)
+        self.ends()
         self.child.close()
 
     def _read(self) -> None:

@@ -124,6 +124,26 @@ def test_the_terminal_is_restored_when_it_is_killed_politely(path: Path) -> None
         assert b"\x1b[?1049l" in terminal.raw
 
 
+def test_a_signal_that_python_drops_ends_the_program_too(path: Path) -> None:
+    """What is raised inside the garbage collector is written to standard error and forgotten."""
+    before = """
+import gc, os, signal
+def hang_up(phase, about):
+    gc.callbacks.remove(hang_up)
+    os.kill(os.getpid(), signal.SIGHUP)
+    list(range(10))
+def collect(number, frame):
+    gc.callbacks.append(hang_up)
+    gc.collect()
+signal.signal(signal.SIGUSR1, collect)
+"""
+    with Terminal(path, before=before) as terminal:
+        terminal.shows("Status")
+        terminal.child.kill(signal.SIGUSR1)
+        assert terminal.ends() == 128 + signal.SIGHUP
+        assert b"\x1b[?1049l" in terminal.raw
+
+
 def test_without_a_terminal_it_says_so(path: Path) -> None:
     program = "import sys; from tui.app import main; sys.exit(main())"
     done = subprocess.run(
