@@ -11,12 +11,12 @@ _LONGEST_LINE = 65536  # of a file that is not ours, after all
 _PAUSE_S = 0.25
 
 
-def lines(path: str) -> Iterator[str]:
-    """Every line, the oldest first; none when there is no such file."""
+def lines(path: str, end: int | None = None) -> Iterator[str]:
+    """Every line, the oldest first, up to the offset `end` if it is given; none when there is no such file."""
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape", newline="\n") as file:
-            while line := file.readline(_LONGEST_LINE):
-                yield line.rstrip("\n")
+        with open(path, "rb") as file:
+            while (line := file.readline(_LONGEST_LINE)) and (end is None or file.tell() <= end):
+                yield _text(line.rstrip(b"\n"))
     except FileNotFoundError:
         return
 

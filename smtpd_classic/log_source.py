@@ -9,6 +9,7 @@ import re
 import select
 import shutil
 import subprocess
+import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -57,7 +58,7 @@ class LogSource(Protocol):
         ...
 
     def every(self, wanted: Callable[[str], bool]) -> Iterator[str]:
-        """Yield all lines that are wanted, the oldest first."""
+        """Yield all lines that are wanted, the oldest first, up to the begin of `follow`."""
         ...
 
 
@@ -98,12 +99,14 @@ class FileLog:
         return self._follower
 
     def last(self, number: int, wanted: Callable[[str], bool]) -> list[str]:
-        end = self._follower.offset if self._follower is not None else None
-        return last_lines(self.place, number, wanted, end)
+        return last_lines(self.place, number, wanted, self._end())
 
     def every(self, wanted: Callable[[str], bool]) -> Iterator[str]:
-        for path in (f"{self.place}.1", self.place):
-            yield from filter(wanted, lines(path))
+        for path, end in ((f"{self.place}.1", None), (self.place, self._end())):
+            yield from filter(wanted, lines(path, end))
+
+    def _end(self) -> int | None:
+        return self._follower.offset if self._follower is not None else None
 
 
 class JournalLog:
@@ -112,15 +115,19 @@ class JournalLog:
     def __init__(self, program: str = "journalctl") -> None:
         self.place = "the journal"
         self._program = program
+        self._until: tuple[str, ...] = ()
 
     def follow(self) -> "_JournalFollower":
-        return _JournalFollower(self._command("--follow", "--lines=0"))
+        # Not --lines=0: that begins when journalctl has started, and misses what comes before.
+        now = f"@{time.time():.6f}"
+        self._until = (f"--until={now}",)
+        return _JournalFollower(self._command("--follow", "--no-tail", f"--since={now}"))
 
     def last(self, number: int, wanted: Callable[[str], bool]) -> list[str]:
         found: list[str] = []
         if number <= 0:
             return found
-        for line in self._lines("--reverse"):
+        for line in self._lines("--reverse", *self._until):
             if wanted(line):
                 found.append(line)
             if len(found) == number:
@@ -128,7 +135,7 @@ class JournalLog:
         return found[::-1]
 
     def every(self, wanted: Callable[[str], bool]) -> Iterator[str]:
-        return filter(wanted, self._lines())
+        return filter(wanted, self._lines(*self._until))
 
     def _command(self, *options: str) -> list[str]:
         """All lines of the unit, and those of a server that runs outside of it and logs to syslog."""

@@ -10,6 +10,7 @@ import pytest
 
 from smtpd_classic.log_source import _PARTS, FileLog, JournalLog, NoLog, log_source
 from tests.forking import run_forked
+from tests.tools import need
 from tests.waiting import until
 
 STAMP = "Nov 29 00:00:0"
@@ -73,6 +74,32 @@ def test_the_journal_has_the_last_lines_all_lines_and_those_that_come(programs: 
     asked = (programs / "asked").read_text()
     assert "_SYSTEMD_UNIT=smtpd-classic.service" in asked
     assert "SYSLOG_IDENTIFIER=smtpd-classic/smtpd" in asked
+
+
+def test_a_line_that_comes_while_journalctl_starts_is_followed(tmp_path: Path) -> None:
+    command = [need("unshare"), "--mount", sys.executable, "-m", "tests.server.journal", str(tmp_path)]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=60)
+    assert not done.returncode, done.stderr
+    read = [line.rpartition("]: ")[2] for line in done.stdout.splitlines()]
+    assert read == ["came", "at once", "last", "before", "every", "before"]
+
+
+def test_what_is_followed_is_not_read_back(tmp_path: Path) -> None:
+    file = tmp_path / "mail.log"
+    file.write_text(f"{LINES[0]}\n{LINES[1]}\n")
+    log = FileLog(str(file))
+    following = log.follow()
+    with file.open("a") as more:
+        more.write(f"{LINES[2]}\n")
+    assert following.read() == [LINES[2]]
+    following.close()
+    log = FileLog(str(file))
+    following = log.follow()
+    with file.open("a") as more:
+        more.write(f"{LINES[3]}\n")
+    assert (list(log.every(bool)), log.last(1, bool)) == (LINES[:3], LINES[2:3])
+    assert following.read() == LINES[3:]
+    following.close()
 
 
 def test_a_follower_that_is_forgotten_leaves_no_process(programs: Path) -> None:
