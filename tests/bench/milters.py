@@ -15,7 +15,7 @@ from tests.bench.peer import DOMAIN
 from tests.bench.sink import Sink
 from tests.bench.workloads import CLIENT, Workload, own_address
 from tests.instance import free_port
-from tests.milter.fake import SILENT, FakeFilter, options
+from tests.milter.fake import CONTINUE, SILENT, FakeFilter, options
 from tests.waiting import until
 
 __all__ = ["MilterCosts", "milter_costs"]
@@ -98,6 +98,16 @@ def _waiting(port: int, number: int, slow: FakeFilter | None) -> Iterator[None]:
             client.sendall(f"RCPT TO:<joe@{DOMAIN}>\r\n".encode())
         until(lambda: _asked(slow) == before + number, 60, lambda: f"{_asked(slow) - before} of {number} wait")
         yield
+    if slow is not None:
+        _let_go(slow)
+
+
+def _let_go(slow: FakeFilter) -> None:
+    """Answer those that wait, and wait for their end: the next ones need their connections."""
+    waiting = [each for each in slow.sockets if each.fileno() >= 0]
+    for each in waiting:
+        each.sendall(CONTINUE)
+    until(lambda: all(each.fileno() < 0 for each in waiting), 60)
 
 
 def _asked(slow: FakeFilter | None) -> int:
