@@ -23,7 +23,7 @@ __all__ = ["MilterCosts", "milter_costs"]
 _ALONE = Workload("", "one session", 400, sessions=1)
 _OTHERS = Workload("", "sessions that the milter does not see", 3000)
 _WAITING = 200
-_ROUNDS = 3
+_ROUNDS = 6
 
 
 class MilterCosts(NamedTuple):
@@ -46,15 +46,27 @@ def milter_costs(disk: Path) -> MilterCosts:
             _serving(disk, "") as without,
             _serving(disk, options(quick, for_="both")) as filtered,
         ):
-            pairs = [(without(_ALONE, 0), filtered(_ALONE, 0)) for _ in range(_ROUNDS)]
+            pairs = _pairs(lambda: without(_ALONE, 0), lambda: filtered(_ALONE, 0))
         added = statistics.median(with_one - alone for alone, with_one in pairs)
         patient = (
             options(slow, command_timeout="1h") + f"[milter]\nmax_connections = {_WAITING}\nfilter_deadline = 1h\n"
         )
         with _serving(disk, patient, slow) as seconds:
-            pairs = [(seconds(_OTHERS, 0), seconds(_OTHERS, _WAITING)) for _ in range(_ROUNDS)]
+            pairs = _pairs(lambda: seconds(_OTHERS, 0), lambda: seconds(_OTHERS, _WAITING))
         kept = statistics.median(alone / beside for alone, beside in pairs)
     return MilterCosts(added, kept)
+
+
+def _pairs(first: Callable[[], float], second: Callable[[], float]) -> list[tuple[float, float]]:
+    """Measure both in turn, each as often before the other as after it: a disk that fills up slows the later one."""
+    found = []
+    for number in range(_ROUNDS):
+        if number % 2:
+            late = second()
+            found.append((first(), late))
+        else:
+            found.append((first(), second()))
+    return found
 
 
 @contextlib.contextmanager
