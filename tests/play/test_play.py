@@ -6,6 +6,7 @@ from itertools import zip_longest
 
 import pytest
 
+from smtpd_classic.config.schema_remote import Remote
 from tests.play.place import Place, place
 from tests.play.sink import address_of, domain_of
 
@@ -34,6 +35,7 @@ SHORT = {
     "nodns": 80,
 }
 LATE = ("mail", "data", "dot")
+MOST = Remote().max_connections_per_host
 
 
 def options(counts: Mapping[str, int]) -> dict[str, dict[str, str]]:
@@ -82,7 +84,7 @@ def play(counts: Mapping[str, int], rounds: int, fresh: int) -> tuple[list[float
         )
         for behaviour in counts:
             hosts = [address_of(behaviour, number) for number in range(counts[behaviour])]
-            assert max((world.arrivals.most_open.get(ip, 0) for ip in hosts), default=0) <= 10
+            assert max((world.arrivals.most_open.get(ip, 0) for ip in hosts), default=0) <= MOST
         return remote, local
 
 
