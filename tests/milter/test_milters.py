@@ -287,7 +287,7 @@ def test_a_filter_behind_one_that_decides_is_asked_no_more(tmp_path: Path, start
     first, second, third = start(), start({"E": packet(verdict.encode())}), start()
     here = world(tmp_path, options(first, second, third))
     assert sent(here).startswith("550" if verdict == "r" else "250")
-    assert third.ended.wait(10)
+    assert all(made.ended.wait(10) for made in (first, third))
     assert [made.commands()[5:] for made in (first, third)] == ["TLLLLNBEQ", "AQ"]
     assert (here.mailbox("joe@example.org"), here.leftovers()) == ([], [])
 
