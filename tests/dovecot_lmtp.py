@@ -6,14 +6,14 @@ import json
 import os
 import pwd
 import shutil
-import signal
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
+from tests.crash import crash
 from tests.instance import free_port
 from tests.tools import need
 from tests.waiting import until
@@ -151,13 +151,7 @@ userdb {{
 
     def kill(self) -> None:
         """End all its processes at once, as a crash does."""
-        process = self._process
-        assert process is not None
-        children = self.processes()
-        for number in (process.pid, *children):
-            with suppress(ProcessLookupError):
-                os.kill(number, signal.SIGKILL)
-        process.wait(60)
+        crash(self._process)
         self._process = None
 
     def processes(self, name: str = "") -> list[int]:
