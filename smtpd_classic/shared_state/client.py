@@ -126,7 +126,10 @@ class SharedState:
         SharedStateDown.
         """
         try:
-            return question(self._opened())
+            answer = question(self._opened())
+            if self._closed.is_set():  # by another thread while this one asked: its connection is idle again
+                self._links.close()
+            return answer
         except ImportError:
             problem = _MISSING
         except TimeoutError:
@@ -165,22 +168,26 @@ class SharedState:
         return True
 
     def close(self) -> None:
-        """Close the connections, and end the thread that waits for an answer."""
-        self._closed.set()
+        """Close the connections, and end the thread that waits for an answer. Questions raise SharedStateDown now."""
+        with self._lock:
+            self._closed.set()
+            client, self._client = self._client, None
         self._links.close()
-        client, self._client = self._client, None
         if client is not None:
             client.close()
 
     def _opened(self) -> Any:
+        """Return the client of redis-py. Raises OSError after `close`."""
         with self._lock:
+            if self._closed.is_set():
+                raise OSError("closed")
             if self._client is None:
                 self._client = redis_client(self._url, self._password, self._names, self._deadline_s)
             return self._client
 
     def _failed(self, reason: str, took_s: float) -> None:
         with self._lock:
-            if self._failure:
+            if self._failure or self._closed.is_set():
                 return
             self._failure = reason
         self._note(reason, took_s)

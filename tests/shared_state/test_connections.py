@@ -132,6 +132,44 @@ def test_a_fault_of_a_look_up_is_not_the_end_of_all_others() -> None:
     assert names.addresses("redis.test", 6379, 10.0) == [("found",)]
 
 
+def test_a_closed_one_keeps_no_connection_and_makes_none(tmp_path: Path) -> None:
+    """A reload closes it while a thread waits for an answer; that thread asks once more."""
+    server = RedisServer(tmp_path)
+    server.start()
+    reported: list[str] = []
+
+    def report(reason: str, took_s: float) -> bool:
+        reported.append(reason)
+        return bool(reason)
+
+    state = SharedState(server.url, b"x", rest_s=0.1, report=report, deadline_s=PATIENT_S)
+    try:
+        with Redis(port=server.port) as watcher:
+            assert is_up(state)
+            before = len(watcher.client_list())
+            server.pause()
+            late = threading.Thread(target=is_up, args=(state,))
+            late.start()
+            until(lambda: server.port in _unanswered_ports(), 10)
+            state.close()
+            server.go_on()
+            late.join()
+            until(lambda: len(watcher.client_list()) == before - 1, 10)
+            with pytest.raises(SharedStateDown, match="closed"):
+                state.text("greylist", "a")
+            assert len(watcher.client_list()) == before - 1
+            assert set(reported) == {""}  # this is no failure of the server
+    finally:
+        state.close()
+        server.stop()
+
+
+def _unanswered_ports() -> set[int]:
+    """The ports of this machine at which octets wait to be read, see proc_net(5)."""
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return {int(each[1].rpartition(":")[2], 16) for each in lines if int(each[4].rpartition(":")[2], 16)}
+
+
 def over_tls(server: RedisServer, host: str) -> SharedState:
     names = Names()
     names.answers.set()
