@@ -37,7 +37,6 @@ _TICK_S = 0.05
 # take a twentieth of the rate (-7 to +13 % in five comparisons), and none has its turn for long: each command and each
 # piece of a message ends with a system call.
 _SWITCH_S = 0.1
-_MARGIN = 4  # connections; clients that keep theirs stay where they are once accepted
 
 
 def services_for(setting: Generation, before: Services | None = None) -> Services:
@@ -96,8 +95,7 @@ def receive(setting: Generation, supervisor: socket.socket) -> None:
     services = services_for(setting)
     receiver = receiver_for(services, setting.sockets)
     lists = ListWatch(services.dns_lists)
-    counters = setting.runtime.counters
-    acceptor = Acceptor(orders.filenos(), setting.log, lambda: counters.ahead(_MARGIN))
+    acceptor = Acceptor(orders.filenos(), setting.log, receiver.is_ahead)
     lists.start()
     acceptor.serve(receiver.servers)
     orders.ready()

@@ -5,7 +5,6 @@ needed between them; a reader adds up the columns. Column 0 is the supervisor's:
 the dead.
 """
 
-import hashlib
 import mmap
 import os
 import secrets
@@ -13,12 +12,10 @@ import struct
 import threading
 import time
 from collections.abc import Iterable
-from contextlib import suppress
-from functools import lru_cache
 from typing import NamedTuple
 
 from smtpd_classic.atomic_file import draft_of
-from smtpd_classic.runtime.clients import client_key
+from smtpd_classic.runtime.clients import client_bucket
 from smtpd_classic.runtime.measures import COUNTED, MEASURED, delivery_measure, milter_measure
 from smtpd_classic.runtime.milter_counts import MILTER_WORDS, add_milter, milter_totals, move_milters
 
@@ -27,11 +24,11 @@ __all__ = ["COUNTED", "Counters", "Minute", "TooMany"]
 TooMany = str
 _MINUTES = 64
 _BUCKETS = 8192
-_MAGIC = b"counter4"
+_MAGIC = b"counter5"
 _HEADER = struct.Struct("<8sII32s")  # magic, columns, unused, the key of the buckets
 _HEADER_SIZE = 64
 _ALL = COUNTED + MEASURED
-_PID, _OPEN, _TOTALS, _RING = 0, 1, 2, 2 + len(_ALL)
+_PID, _OPEN, _QUIET, _TOTALS, _RING = 0, 1, 2, 3, 3 + len(_ALL)
 _MILTERS = _RING + _MINUTES * (1 + len(COUNTED))
 _WORDS = _MILTERS + MILTER_WORDS
 _COLUMN_SIZE = _WORDS * 8 + _BUCKETS * 2
@@ -171,7 +168,7 @@ class Counters:
         own = self._own
         if own is None:
             return ""
-        bucket = _bucket(ip, self._key)
+        bucket = client_bucket(ip, self._key, _BUCKETS)
         with self._lock:
             if most and self.open_connections() >= most:
                 return "all"
@@ -182,19 +179,24 @@ class Counters:
                 own[1][bucket] += 1
         return ""
 
+    def quiet(self, number: int) -> None:
+        """Note how many of the connections of this process give it nothing to do; `ahead` does not count them."""
+        if self._own is not None:
+            self._own[0][_QUIET] = number
+
     def ahead(self, margin: int) -> bool:
-        """Whether this process has so many connections more than any other."""
+        """Whether this process has so many connections more than any other; without those that are quiet."""
         own = self._own
         if own is None:
             return False
         words = own[0]
-        return words[_OPEN] > margin + max(other[_OPEN] for other, _ in self._columns if other is not words)
+        return _active(words) > margin + max(_active(other) for other, _ in self._columns if other is not words)
 
     def disconnected(self, ip: str) -> None:
         own = self._own
         if own is None:
             return
-        bucket = _bucket(ip, self._key)
+        bucket = client_bucket(ip, self._key, _BUCKETS)
         with self._lock:
             if own[0][_OPEN]:
                 own[0][_OPEN] -= 1
@@ -203,7 +205,7 @@ class Counters:
 
     def connections_of(self, ip: str) -> int:
         """Return the open connections of a client, this one included; 0 in a process that counts nothing."""
-        bucket = _bucket(ip, self._key)
+        bucket = client_bucket(ip, self._key, _BUCKETS)
         return 0 if self._own is None else sum(buckets[bucket] for _, buckets in self._columns)
 
     # For readers -------------------------------------------------------------------------------------------------
@@ -285,12 +287,8 @@ class Counters:
             self._columns.append((whole[start:middle].cast("Q"), whole[middle:end].cast("H")))
 
 
-@lru_cache(1024)
-def _bucket(ip: str, key: bytes) -> int:
-    with suppress(ValueError):  # a client of the local socket has no address
-        ip = client_key(ip)
-    digest = hashlib.blake2b(ip.encode("ascii", "replace"), key=key, digest_size=4).digest()
-    return int.from_bytes(digest, "little") % _BUCKETS
+def _active(words: memoryview) -> int:
+    return max(words[_OPEN] - words[_QUIET], 0)  # some of the quiet ones may have been closed since they were counted
 
 
 _INDEX = {name: index for index, name in enumerate(_ALL)}

@@ -46,6 +46,7 @@ class Connection:
     def __init__(self, accepted: AcceptedSocket, terms: ListenerContext, patience: IdlePolicy) -> None:
         self.ip, self.port = accepted.ip, accepted.port
         self.name = "unknown"
+        self.active_at = time.monotonic()  # when it last began to wait for its client
         self.silent_since = 0.0  # by the monotonic clock, outside a transaction; 0: it is not
         self._listener = accepted.listener
         self._uid = accepted.uid
@@ -267,7 +268,7 @@ class Connection:
         return False
 
     def _wait_s(self, *, advanced: bool) -> float:
-        now = time.monotonic()
+        self.active_at = now = time.monotonic()
         if self._content_ends:
             self.silent_since, self._partial_since = 0.0, 0.0
             return min(self._idle_s, self._content_ends - now)

@@ -30,6 +30,8 @@ __all__ = ["BACKLOG", "ListenerServer", "Receiver"]
 
 BACKLOG = 1023
 _IDLE_THREADS = 64
+_MARGIN = 4  # connections; clients that keep theirs stay where they are once accepted
+_QUIET_S = 0.25
 _LMTP = "lmtp"  # the key under which all clients of LMTP are counted
 # Local submission has room of its own, so that strangers who fill the ports do not keep cron from sending.
 _MOST_LOCAL, _MOST_LOCAL_PER_USER, _IDLE_LOCAL_THREADS = 100, 50, 4
@@ -50,6 +52,7 @@ class Receiver:
         self._pool = ThreadPool(self._access.max_connections, _IDLE_THREADS, self.complain)
         self._local_pool = ThreadPool(_MOST_LOCAL, _IDLE_LOCAL_THREADS, self.complain)
         self._connections: set[Connection] = set()
+        self._count_quiet_at = 0.0  # by the monotonic clock
         if local is not None:
             listening = (*listening, (LOCAL, local))
         self.servers = tuple(ListenerServer(found, listener, self) for listener, found in listening)
@@ -61,6 +64,20 @@ class Receiver:
     @property
     def threads(self) -> int:
         return self._pool.threads + self._local_pool.threads
+
+    def is_ahead(self) -> bool:
+        """Return True if the other processes that accept on the same sockets have much less to do.
+
+        Connections that have been quiet for a moment do not count: clients that are silent, sessions that wait for a
+        milter. Several hundred of them in one process would leave all work to the others.
+        """
+        counters = self.terms.runtime.counters
+        now = time.monotonic()
+        if now >= self._count_quiet_at:
+            self._count_quiet_at = now + _QUIET_S
+            before = now - _QUIET_S
+            counters.quiet(sum(each.active_at < before for each in tuple(self._connections)))
+        return counters.ahead(_MARGIN)
 
     def take(self, accepted: AcceptedSocket) -> Reply | None:
         """Give the connection to a thread; return a reply if there is no thread."""

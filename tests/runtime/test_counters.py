@@ -177,6 +177,20 @@ def test_who_has_many_more_connections_than_any_other_is_ahead(tmp_path: Path) -
     assert not Counters(str(tmp_path / "missing")).ahead(0)
 
 
+def test_quiet_connections_put_nobody_ahead(tmp_path: Path) -> None:
+    made(tmp_path)
+    first, second = other_process(tmp_path, 1), other_process(tmp_path, 2)
+    for _ in range(5):
+        assert first.connected(IP, 0, 0) == ""
+    first.quiet(4)
+    assert not first.ahead(1)
+    assert first.ahead(0)
+    first.quiet(9)  # some of them have been closed since
+    assert not first.ahead(0)
+    assert not second.ahead(0)
+    Counters(str(tmp_path / "missing")).quiet(1)
+
+
 def test_the_results_of_milters_are_kept_apart_by_name_and_outlive_a_process(tmp_path: Path) -> None:
     supervisor = made(tmp_path)
     first, second = other_process(tmp_path, 1), other_process(tmp_path, 2)

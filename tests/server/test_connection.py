@@ -2,6 +2,7 @@
 
 import socket
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,19 @@ def test_threads_are_used_again(tmp_path: Path) -> None:
             until(lambda: found.receiver.connections == 0)
         assert len({session.thread for session in found.sessions}) <= 3
         assert found.receiver.threads <= 3
+
+
+def test_silent_clients_put_no_receiver_ahead_of_others(tmp_path: Path) -> None:
+    with place(tmp_path) as found, ExitStack() as opened:
+        dialogs = [opened.enter_context(found.dial()) for _ in range(8)]
+        assert all(each.reply().startswith("220") for each in dialogs)
+
+        def all_speak() -> bool:
+            return all(each.ask("NOOP").startswith("250") for each in dialogs)
+
+        for _ in range(2):
+            until(lambda: all_speak() and found.receiver.is_ahead())
+            until(lambda: not found.receiver.is_ahead())
 
 
 def test_a_batch_of_commands_is_answered_in_one_packet(tmp_path: Path) -> None:
