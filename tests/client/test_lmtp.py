@@ -15,7 +15,7 @@ from smtpd_classic.client.not_ready import NotReady
 from smtpd_classic.client.session import Session, open_session
 from smtpd_classic.client.transcript import Transcript
 from smtpd_classic.client.transport import Outcome, Peer
-from tests.client.world import QUICK, config_of, job_for, network_of
+from tests.client.world import PATIENT, config_of, job_for, network_of
 
 ANN, BOB, EVE = "ann@us.test", "bob@us.test", "eve@us.test"
 
@@ -109,7 +109,7 @@ def lmtp(folder: Path, verdicts: dict[str, bytes], *, pipelining: bool = True) -
 
 def outcomes(session: Session, *recipients: str) -> dict[str, Outcome]:
     found: list[Outcome] = []
-    transact(session, job_for(*recipients), found.extend, QUICK)
+    transact(session, job_for(*recipients), found.extend, PATIENT)
     assert len(found) == len({outcome.recipient for outcome in found}) == len(recipients)
     return {outcome.recipient: outcome for outcome in found}
 
@@ -163,7 +163,7 @@ def test_a_message_leaves_in_few_large_writes(tmp_path: Path) -> None:
         del server.writes[:]
         large = b"Subject: x\n\n" + b"a line of text\n" * 70_000
         found: list[Outcome] = []
-        transact(session, job_for(ANN, content=large), found.extend, QUICK)
+        transact(session, job_for(ANN, content=large), found.extend, PATIENT)
         assert len(server.writes) <= 2 + len(large) / (32 * 1024)
         assert sum(server.writes) > len(large)
     assert len(server.got[1][1]) == len(large) + large.count(b"\n")

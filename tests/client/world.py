@@ -18,10 +18,22 @@ from smtpd_classic.config.schema import Config
 from smtpd_classic.dns import FixedResolver, Resolver
 from spool import Recipient
 
-__all__ = ["MESSAGE", "QUICK", "Clock", "Nobody", "config_of", "deliver", "job_for", "network_of", "routes_of"]
+__all__ = [
+    "MESSAGE",
+    "PATIENT",
+    "QUICK",
+    "Clock",
+    "Nobody",
+    "config_of",
+    "deliver",
+    "job_for",
+    "network_of",
+    "routes_of",
+]
 
 MESSAGE = b"From: joe@us.test\nSubject: hello\n\n.A line with a dot.\n\nThe end.\n"
 QUICK = Timeouts(2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 20)
+PATIENT = QUICK.scaled(10)
 
 
 class Clock:
@@ -45,7 +57,7 @@ def network_of(
     port: int = 25,
     smtps_port: int = 465,
     verified: ssl.SSLContext | None = None,
-    timeouts: Timeouts = QUICK,
+    timeouts: Timeouts = PATIENT,
     clock: Clock | None = None,
 ) -> Network:
     tls = _tls()

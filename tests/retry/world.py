@@ -18,7 +18,7 @@ from smtpd_classic.runtime import Runtime
 from smtpd_classic.services import Services
 from spool import Envelope, NoSuchEntry, Recipient, Spool, SpoolBroken, State, new_queue_id
 from tests.client.fake_host import FakeHost, RawHost
-from tests.client.world import QUICK, Clock
+from tests.client.world import PATIENT, Clock
 from tests.waiting import until
 
 __all__ = ["JOE", "MESSAGE", "World", "running"]
@@ -49,7 +49,7 @@ class World:
         """Each host is the only MX of a domain: example.org, second.example, third.example."""
         self.folder = folder
         self.clock = Clock()
-        self.timeouts = QUICK
+        self.timeouts = PATIENT
         (folder / "users").write_text(_USERS)
         (folder / "users").chmod(0o600)
         (folder / "aliases").write_text(aliases)

@@ -28,7 +28,7 @@ from smtpd_classic.srs import srs_for
 from smtpd_classic.submission.pickup import Pickup
 from spool import Spool
 from tests.client.fake_host import FakeHost
-from tests.client.world import QUICK, Clock
+from tests.client.world import PATIENT, Clock
 from tests.tools import need
 from tests.waiting import until
 
@@ -151,7 +151,7 @@ def test_its_queue_is_read_with_every_attempt_and_the_hold(old: Instance) -> Non
 
 
 def test_each_of_its_messages_arrives_once_and_the_held_one_when_it_is_released(old: Instance) -> None:
-    network = replace(network_for(old.services), timeouts=QUICK)
+    network = replace(network_for(old.services), timeouts=PATIENT)
     thread, pickup = RetryThread(old.services, network=network), Pickup(old.services)
     thread.start()
     pickup.start()
