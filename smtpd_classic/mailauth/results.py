@@ -9,6 +9,8 @@ _TOKEN = re.compile(r"[!#$%&'*+\-.0-9A-Z^_`a-z{|}~\x80-\U0010ffff]+")  # RFC 204
 _VALUE = re.compile(r"[!#$%&'*+\-.0-9A-Z^_`a-z{|}~\x80-\U0010ffff]*@?[!#$%&'*+\-.0-9A-Z^_`a-z{|}~\x80-\U0010ffff]+")
 _KEYWORD = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]*[A-Za-z0-9])?")
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_DOMAIN = re.compile(r"@[0-9A-Za-z\x80-\U0010ffff](?:[-.0-9A-Z_a-z\x80-\U0010ffff]*[0-9A-Za-z\x80-\U0010ffff])?")
+_NONE = re.compile("none", re.IGNORECASE)
 _BLANKS = re.compile(r"[ \t\r\n]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _LONGEST = 65_536
@@ -122,10 +124,15 @@ class _ResultsParser:
             raise BadResults("there are no results")
 
     def _none(self) -> bool:
-        match = re.compile(r"none[ \t\r\n]*$", re.IGNORECASE).match(self._value, self._at)
-        if match is not None:
+        """Return True if only the word “none” is left, and go behind it; comments may follow (RFC 8601 2.2)."""
+        start = self._at
+        if match := _NONE.match(self._value, self._at):
             self._at = match.end()
-        return match is not None
+            self._skip()
+            if self._at == len(self._value):
+                return True
+        self._at = start
+        return False
 
     def _result(self) -> MethodResult:
         method = self._match(_KEYWORD).lower()
@@ -142,7 +149,7 @@ class _ResultsParser:
         while self._peek() not in {"", ";"}:
             name = self._property_name()
             self._expect("=")
-            text = self._text(_VALUE)
+            text = self._property_value()
             self._skip()
             if name == "reason" and not properties:
                 reason = text
@@ -158,6 +165,12 @@ class _ResultsParser:
             name += "." + self._match(_KEYWORD).lower()
             self._skip()
         return name
+
+    def _property_value(self) -> str:
+        """Return the value behind “=”: an address may have a quoted string as its local part (RFC 8601 2.2)."""
+        is_quoted = self._peek() == '"'
+        text = self._text(_VALUE)
+        return text + self._match(_DOMAIN) if is_quoted and self._peek() == "@" else text
 
     def _text(self, token: re.Pattern[str]) -> str:
         if self._peek() != '"':

@@ -74,6 +74,26 @@ def test_every_part_is_read() -> None:
     )
 
 
+def test_a_comment_may_follow_none() -> None:
+    for value in ("a.example; none (not checked)", "a.example 1; (a) NONE (b)\n\t(c)"):
+        assert parse_results(value) == AuthenticationResults("a.example")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ('"a b"@example.net', "a b@example.net"),
+        ('"a\\"b"@example.net (comment)', 'a"b@example.net'),
+        ("@example.net", "@example.net"),
+        ('"a b"', "a b"),
+    ],
+)
+def test_an_address_may_have_a_quoted_local_part(text: str, value: str) -> None:
+    parsed = parse_results(f"a.example; spf=pass smtp.mailfrom={text}; dkim=none")
+    assert parsed.results[0].properties == (("smtp.mailfrom", value),)
+    assert parse_results("".join(parsed.lines())) == parsed
+
+
 @pytest.mark.parametrize(
     "value",
     [
@@ -89,6 +109,10 @@ def test_every_part_is_read() -> None:
         "a; =pass",
         "@; none",
         "a; dkim=pass header.d",
+        'a; spf=pass smtp.mailfrom="b"@',
+        'a; spf=pass smtp.mailfrom="b" @example.net',
+        "a; none (open",
+        "a; none none",
         "x" * 70_000 + "; none",
     ],
 )
