@@ -81,6 +81,7 @@ class _Evaluation:
         self._terms = 0
         self._void = 0
         self._names: list[str] | None = None
+        self._has_no_pointer = False  # DNS has answered that the client has no PTR record
         self._mechanisms: dict[str, Callable[[SpfTerm, str], bool]] = {
             "all": lambda _term, _domain: True,
             "include": self._include,
@@ -202,7 +203,10 @@ class _Evaluation:
 
     def _ptr(self, _term: SpfTerm, target: str) -> bool:
         wanted = target.lower()
-        return any(name == wanted or name.endswith("." + wanted) for name in self._validated_names(wanted))
+        names = self._validated_names()
+        if self._has_no_pointer:
+            self._count_void()
+        return any(name == wanted or name.endswith("." + wanted) for name in names)
 
     def _addresses(self, name: str) -> tuple[str, ...]:
         self._check_questions()
@@ -223,13 +227,16 @@ class _Evaluation:
         prefix = term.prefix4 if self._address.version == 4 else term.prefix6
         return any(self._address in ipaddress.ip_network(f"{address}/{prefix}", strict=False) for address in addresses)
 
-    def _validated_names(self, _wanted: str) -> list[str]:
+    def _validated_names(self) -> list[str]:
         """Return the names of the client that lead back to it (RFC 7208 5.5); a DNS failure means none."""
         if self._names is None:
             self._names = []
             try:
                 found = self._lookups.ptr(str(self._address))[:MAX_NAMES]
-            except (NoSuchDomain, DnsFailure):
+                self._has_no_pointer = not found
+            except NoSuchDomain:
+                found, self._has_no_pointer = (), True
+            except DnsFailure:
                 found = ()
             self._names = [name.lower() for name in found if self._leads_back(name)]
         return self._names
@@ -257,9 +264,9 @@ class _Evaluation:
 
     def _best_name(self, domain: str) -> str:
         """Return the value of %{p}: the domain itself, a name below it, or any validated name."""
-        names = self._validated_names(domain)
-        below = [name for name in names if name.endswith("." + domain)]
-        return domain if domain in names else (below or names or ["unknown"])[0]
+        names, wanted = self._validated_names(), domain.lower()
+        below = [name for name in names if name.endswith("." + wanted)]
+        return wanted if wanted in names else (below or names or ["unknown"])[0]
 
     def _explanation(self, record: SpfRecord, domain: str) -> str:
         """Return the explanation of a fail, blank when there is none that can be used (RFC 7208 6.2)."""

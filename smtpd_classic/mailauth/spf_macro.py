@@ -19,7 +19,7 @@ __all__ = [
 
 _EXPANSION = r"%\{(?P<letter>[A-Za-z])(?P<digits>[0-9]*)(?P<reverse>[rR]?)(?P<delimiters>[.\-+,/_=]*)\}"
 _PART = re.compile(rf"{_EXPANSION}|%(?P<escape>[%_-])|(?P<literal>[\x20-\x24\x26-\x7e]+)")
-_END = re.compile(r"(?:\.(?:[A-Za-z0-9]*[A-Za-z][A-Za-z0-9]*|[A-Za-z0-9]+-[A-Za-z0-9-]*[A-Za-z0-9])\.?|%\{[^}]*\})$")
+_TOP_LABEL = re.compile(r"\.(?:[A-Za-z0-9]*[A-Za-z][A-Za-z0-9]*|[A-Za-z0-9]+-[A-Za-z0-9-]*[A-Za-z0-9])\.?$")
 _ESCAPES = {"%": "%", "_": " ", "-": "%20"}
 _LETTERS, _EXPLANATION_LETTERS = frozenset("slodiphv"), frozenset("slodiphvcrt")
 _LONGEST = 253
@@ -68,16 +68,17 @@ class MacroContext:
         }[letter]
 
 
-def check_macros(text: str, letters: frozenset[str] = _LETTERS) -> None:
-    """Raise BadMacro when the text is no macro string."""
-    at = 0
+def check_macros(text: str, letters: frozenset[str] = _LETTERS) -> str:
+    """Return the literal text at the end of a macro string. Raises BadMacro when the text is none."""
+    at, literal = 0, ""
     while at < len(text):
         match = _PART.match(text, at)
         if match is None:
             raise BadMacro(f"“{text[at : at + 20]}” is not a macro")
         if match["letter"] is not None and (match["letter"].lower() not in letters or _is_zero(match["digits"])):
             raise BadMacro(f"“{match[0][:20]}” is not a macro")
-        at = match.end()
+        at, literal = match.end(), match["literal"] or ""
+    return literal
 
 
 def _is_zero(digits: str) -> bool:
@@ -85,9 +86,12 @@ def _is_zero(digits: str) -> bool:
 
 
 def check_domain_spec(text: str) -> None:
-    """Raise BadMacro when the text is no domain-spec: a macro string that ends with a top label or an expansion."""
-    check_macros(text)
-    if " " in text or not _END.search(text):
+    """Raise BadMacro when the text is no domain-spec: a macro string that ends with a top label or an expansion.
+
+    The escapes %%, %_ and %- are expansions as well (RFC 7208 7.1).
+    """
+    literal = check_macros(text)
+    if not text or " " in text or (literal and not _TOP_LABEL.search(literal)):
         raise BadMacro(f"“{text[:40]}” is not a domain")
 
 

@@ -23,6 +23,45 @@ def test_names_with_the_other_address_family_alone_are_not_void() -> None:
     assert word(FixedResolver(txt={"example.org": (f"v=spf1 {void} ~all".encode(),)})) is ResultWord.PERMERROR
 
 
+def test_a_client_without_a_name_makes_a_ptr_term_void() -> None:
+    record = (b"v=spf1 ptr a:none1.example.org a:none2.example.org ~all",)
+    named = {IP: ["client.example"]}
+    assert word(FixedResolver(txt={"example.org": record}, pointers=named)) is ResultWord.SOFTFAIL
+    assert word(FixedResolver(txt={"example.org": record})) is ResultWord.PERMERROR
+    assert word(FixedResolver(txt={"example.org": record}, pointers={IP: ()})) is ResultWord.PERMERROR
+    failed = {IP: DnsFailure("silence")}
+    assert word(FixedResolver(txt={"example.org": record}, pointers=failed)) is ResultWord.SOFTFAIL
+
+
+def test_the_validated_name_is_found_in_any_case() -> None:
+    resolver = FixedResolver(
+        txt={
+            "example.org": (b"v=spf1 include:Example.NET -all",),
+            "example.net": (b"v=spf1 exists:%{p}.spf.example.net -all",),
+        },
+        pointers={IP: ["a.example.com", "mail.example.net"]},
+        addresses={"a.example.com": [IP], "mail.example.net": [IP], "mail.example.net.spf.example.net": ["127.0.0.2"]},
+    )
+    assert word(resolver) is ResultWord.PASS
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ("x%%", ResultWord.FAIL),
+        ("%{d}%-", ResultWord.FAIL),
+        ("%{d}%_", ResultWord.FAIL),
+        ("%{i}.example.org.", ResultWord.FAIL),
+        ("example.org.%%{d}", ResultWord.PERMERROR),
+        ("%%{d}", ResultWord.PERMERROR),
+        ("%{d}x", ResultWord.PERMERROR),
+        ("%{d}.1", ResultWord.PERMERROR),
+    ],
+)
+def test_a_domain_ends_with_a_top_label_or_an_expansion(spec: str, expected: ResultWord) -> None:
+    assert word(FixedResolver(txt={"example.org": (f"v=spf1 exists:{spec} -all".encode(),)})) is expected
+
+
 def test_more_than_thirty_questions_are_permerror() -> None:
     hosts = [f"h{n}.example.org" for n in range(50)]
     resolver = FixedResolver(
