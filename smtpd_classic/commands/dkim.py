@@ -13,6 +13,7 @@ from smtpd_classic.commands.file_versions import print_versions, tell_restored
 from smtpd_classic.commands.signing import domain_argument, key_store, known_domain
 from smtpd_classic.config import Config, load
 from smtpd_classic.doctor.examination import ALGORITHMS, algorithm_of, publication_of, signing_domains
+from smtpd_classic.domain_name import ascii_domain
 from smtpd_classic.keys.publication import RecordState
 from smtpd_classic.keys.records import DnsRecord, quoted_strings, zone_fragment
 from smtpd_classic.keys.store import IN_USE, NEW, RETIRED, SEEN, DkimKey, KeyStore, KeysUnreadable, NoSuchKey
@@ -95,7 +96,7 @@ def _time(seconds: int) -> str:
 
 def _add(config: Config, store: KeyStore, args: argparse.Namespace) -> int:
     domain = known_domain(config, args.domain)
-    made = store.add(domain, args.algorithm or algorithm_of(config, args.domain), time.time())
+    made = store.add(domain, args.algorithm or algorithm_of(config, domain), time.time())
     _print_records(store, made)
     print("Publish the record; mail is signed as soon as DNS shows it.", file=sys.stderr)
     return os.EX_OK
@@ -166,7 +167,7 @@ def _put_back(store: KeyStore, domain: str, name: str) -> int:
 
 def _chosen(store: KeyStore, args: argparse.Namespace) -> DkimKey:
     """Return the key with the selector that was given. Raises Refused."""
-    domains = [args.domain.lower().removesuffix(".")] if args.domain else store.domains()
+    domains = [_ascii(args.domain)] if args.domain else store.domains()
     found = [key for domain in domains for key in store.keys(domain) if key.selector == args.selector]
     if len(found) > 1:
         names = ", ".join(key.domain for key in found)
@@ -174,6 +175,14 @@ def _chosen(store: KeyStore, args: argparse.Namespace) -> DkimKey:
     if not found:
         raise Refused(f"there is no key with the selector {args.selector}.", os.EX_DATAERR)
     return found[0]
+
+
+def _ascii(domain: str) -> str:
+    """Return the domain of the option in A-labels. Raises Refused."""
+    try:
+        return ascii_domain(domain)
+    except ValueError as problem:
+        raise Refused(f"{problem}.", os.EX_DATAERR) from None
 
 
 _ACTIONS: dict[str, Callable[[Config, KeyStore, argparse.Namespace], int]] = {

@@ -59,9 +59,11 @@ def signing_domains(config: Config) -> list[str]:
 
 
 def algorithm_of(config: Config, domain: str) -> str:
-    """Return the algorithm of new keys of a domain."""
-    found = (each.dkim_algorithm for each in config.domains if domain in (each.name, *each.aliases))
-    return next(found, ALGORITHMS[0])
+    """Return the algorithm of new keys of a domain in A-labels."""
+    for each in config.domains:
+        if domain in map(ascii_domain, (each.name, *each.aliases)):
+            return each.dkim_algorithm
+    return ALGORITHMS[0]
 
 
 def key_store(config: Config) -> KeyStore:

@@ -104,6 +104,19 @@ def test_an_unknown_name_is_refused(instance: Instance, words: tuple[str, ...], 
     assert instance.run(*words).returncode == code
 
 
+@pytest.mark.parametrize("spelling", ["Bücher.example", "xn--bcher-kva.example."])
+def test_an_international_domain_is_found_in_every_spelling(instance: Instance, spelling: str) -> None:
+    output(instance, "domain", "add", "bücher.example")
+    instance.set("domain bücher.example", "dkim_algorithm", "ed25519")
+    output(instance, "dkim", "add", spelling)
+    keys = json.loads(output(instance, "dkim", "list", "--json"))
+    first, second = (key for key in keys if key["domain"] == "xn--bcher-kva.example")
+    assert second["algorithm"] == "ed25519"
+    assert second["record"] in output(instance, "dkim", "show", second["selector"], "--domain", spelling)
+    assert first["record"] in output(instance, "dkim", "show", first["selector"], "--domain", spelling)
+    assert instance.run("dkim", "show", first["selector"], "--domain", "a‥b").returncode == 65
+
+
 def test_check_reports_a_key_in_use_that_cannot_be_used(instance: Instance) -> None:
     (key,) = json.loads(instance.run("dkim", "list", "--json").stdout)
     assert instance.run("dkim", "use", key["selector"], "--force").returncode == 0
