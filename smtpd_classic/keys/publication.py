@@ -11,6 +11,8 @@ from typing import Protocol
 
 from smtpd_classic.dns import DnsFailure, DnsResolver, NoSuchDomain
 from smtpd_classic.keys.store import IN_USE, NEW, RETIRED, SEEN, DkimKey, KeyStore
+from smtpd_classic.mailauth.dkim_key import parse_key_record
+from smtpd_classic.mailauth.tag_list import BadTagList
 
 __all__ = ["Publication", "RecordState", "ZoneRecords", "publication_by", "same_record"]
 
@@ -22,7 +24,7 @@ class RecordState(Enum):
 
     YES = "DNS shows this key"
     NO = "DNS shows no key with this selector"
-    OTHER = "DNS shows another key with this selector"
+    OTHER = "DNS shows another key with this selector, or a record that receivers cannot use"
     PART = "not every name server of the zone shows this key"
     UNKNOWN = "DNS could not be asked"
 
@@ -38,13 +40,17 @@ class ZoneRecords(Protocol):
 
 
 def same_record(shown: bytes, wanted: str) -> bool:
-    """Return whether a TXT record is the one of a key; blanks and the order of other tags do not matter."""
-    return _key_tags(shown.decode("utf-8", "replace")) == _key_tags(wanted)
+    """Return whether a TXT record is the one of a key, and one by which receivers can verify our signatures.
 
-
-def _key_tags(text: str) -> tuple[str, str]:
-    tags = dict(part.partition("=")[::2] for part in "".join(text.split()).split(";"))
-    return tags.get("k", "rsa").lower(), tags.get("p", "")
+    Blanks and the order of other tags do not matter.
+    """
+    try:
+        found, key = parse_key_record(shown), parse_key_record(wanted.encode("utf-8"))
+    except BadTagList:
+        return False
+    is_usable = found.hashes is None or "sha256" in found.hashes
+    is_usable = is_usable and not {"*", "email"}.isdisjoint(found.services)
+    return is_usable and (found.key_type, found.public) == (key.key_type, key.public)
 
 
 @dataclass(frozen=True)

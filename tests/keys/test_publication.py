@@ -106,6 +106,24 @@ def test_blanks_and_other_tags_of_a_record_do_not_matter() -> None:
     assert not same_record(b"v=DKIM1; k=rsa; p=QUJDREVH", "v=DKIM1; k=rsa; p=QUJDREVG")
 
 
+@pytest.mark.parametrize(
+    "record",
+    [
+        b"v=DKIM; k=rsa; p=QUJDREVG",
+        b"k=rsa; v=DKIM1; p=QUJDREVG",
+        b"DKIM1; k=rsa; p=QUJDREVG",
+        b"v=DKIM1; k=rsa; p=QUJDREVG; p=QUJDREVG",
+        b"v=DKIM1; k=rsa; h=sha1; p=QUJDREVG",
+        b"v=DKIM1; k=rsa; s=tls; p=QUJDREVG",
+        b'"v=DKIM1; k=rsa; p=QUJDREVG"',
+        b"v=DKIM1; k=rsa; n=\xff; p=QUJDREVG",
+    ],
+)
+def test_a_record_by_which_receivers_cannot_verify_is_not_that_of_the_key(record: bytes) -> None:
+    assert not same_record(record, "v=DKIM1; k=rsa; p=QUJDREVG")
+    assert same_record(b"v=DKIM1; h=sha256:sha1; s=email:x; p=QUJDREVG", "v=DKIM1; k=rsa; p=QUJDREVG")
+
+
 def test_a_key_in_use_is_left_alone(tmp_path: Path) -> None:
     zone = Zone(tmp_path)
     zone.store.set_state(zone.key, IN_USE, NOW)
