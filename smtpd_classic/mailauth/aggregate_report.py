@@ -8,6 +8,7 @@ import io
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from xml.parsers import expat
 
@@ -124,30 +125,39 @@ def parse_report(document: bytes) -> AggregateReport:
 
 def reports_in(message: bytes) -> Iterator[AggregateReport]:
     """Yield the reports that a message has as attachments. Parts that are none are left out."""
+    left = _MOST_OCTETS
     try:
         parts = email.message_from_bytes(message).walk()
         for _, part in zip(range(_MOST_PARTS), parts, strict=False):
-            if part.is_multipart():
-                continue
-            payload = part.get_payload(decode=True)
-            for document in _documents(payload if isinstance(payload, bytes) else b""):
-                yield parse_report(document)
-    except (BadReport, RecursionError, ValueError, LookupError):
+            payload = None if part.is_multipart() else part.get_payload(decode=True)
+            document = _document(payload, left) if isinstance(payload, bytes) else b""
+            left -= len(document)
+            if document:
+                with suppress(BadReport):
+                    yield parse_report(document)
+    except (RecursionError, ValueError, LookupError):
         return
 
 
-def _documents(payload: bytes) -> Iterator[bytes]:
-    """Yield the XML documents in an attachment, unpacked up to a bound."""
+def _document(payload: bytes, most: int) -> bytes:
+    """Return the XML document in an attachment, unpacked up to a bound; nothing if there is none."""
     if payload.startswith(b"\x1f\x8b"):
-        try:
-            yield zlib.decompressobj(_GZIP).decompress(payload, _MOST_OCTETS)
-        except zlib.error:
-            return
+        with suppress(zlib.error):
+            return zlib.decompressobj(_GZIP).decompress(payload, most) if most else b""
     elif payload.startswith(b"PK\x03\x04"):
-        try:
-            with zipfile.ZipFile(io.BytesIO(payload)) as archive, archive.open(archive.infolist()[0]) as file:
-                yield file.read(_MOST_OCTETS)
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError, IndexError):
-            return
+        with suppress(
+            zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError, LookupError
+        ):
+            return _unzipped(payload, most)
     elif payload[:100].lstrip(b"\xef\xbb\xbf \r\n\t").startswith((b"<?xml", b"<feedback")):
-        yield payload[:_MOST_OCTETS]
+        return payload[:most]
+    return b""
+
+
+def _unzipped(payload: bytes, most: int) -> bytes:
+    """Return the first XML file of an archive, or its first file; some archives have a folder before it."""
+    with zipfile.ZipFile(io.BytesIO(payload)) as archive:
+        files = [each for each in archive.infolist() if not each.is_dir()]
+        chosen = next((each for each in files if each.filename.lower().endswith(".xml")), files[0])
+        with archive.open(chosen) as file:
+            return file.read(most)

@@ -29,9 +29,11 @@ def document(*rows: tuple[str, int, str, str], begin: int = 1_700_000_000, days:
     )
 
 
-def zipped(text: str | bytes, level: int = 6) -> bytes:
+def zipped(text: str | bytes, level: int = 6, before: tuple[str, ...] = ()) -> bytes:
     octets = io.BytesIO()
     with zipfile.ZipFile(octets, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in before:
+            archive.writestr(name, "")
         archive.writestr("report.xml", text, compresslevel=level)
     return octets.getvalue()
 
@@ -50,8 +52,14 @@ ONE = document(("192.0.2.1", 7, "pass", "fail"), ("198.51.100.2", 1, "fail", "fa
 
 @pytest.mark.parametrize(
     ("payload", "kind"),
-    [(gzip.compress(ONE.encode()), "gzip"), (zipped(ONE), "zip"), (ONE.encode(), "xml"), (zipped(ONE), "octet-stream")],
-    ids=["gzip", "zip", "xml", "zip without its type"],
+    [
+        (gzip.compress(ONE.encode()), "gzip"),
+        (zipped(ONE), "zip"),
+        (ONE.encode(), "xml"),
+        (zipped(ONE), "octet-stream"),
+        (zipped(ONE, before=("reports/", "readme.txt")), "zip"),
+    ],
+    ids=["gzip", "zip", "xml", "zip without its type", "zip with other entries"],
 )
 def test_a_report_is_read_however_it_is_packed(payload: bytes, kind: str) -> None:
     (found,) = reports_in(message(payload, kind))
@@ -92,6 +100,34 @@ def test_a_packed_bomb_costs_little(pack: Callable[[bytes, int], bytes]) -> None
     started = time.process_time()
     assert list(reports_in(message(packed))) == []
     assert time.process_time() - started < 1.0
+
+
+def test_many_packed_bombs_cost_no_more_than_one() -> None:
+    bomb = gzip.compress(b"<?xml version='1.0'?><a>" + b" " * 20_000_000, 9)
+    made = EmailMessage()
+    made.set_content("This is a report.\n")
+    for _ in range(20):
+        made.add_attachment(bomb, maintype="application", subtype="gzip", filename="report.xml.gz")
+    started = time.process_time()
+    assert list(reports_in(made.as_bytes())) == []
+    assert time.process_time() - started < 1.0
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        b'<?xml version="1.0"?><!DOCTYPE html PUBLIC "a" "b"><html/>',
+        b'<?xml version="1.0"?><other/>',
+        gzip.compress(b"notes"),
+    ],
+    ids=["HTML", "XML", "gzip"],
+)
+def test_a_part_that_is_no_report_hides_no_report_behind_it(other: bytes) -> None:
+    made = EmailMessage()
+    made.set_content("This is a report.\n")
+    for payload in (other, gzip.compress(ONE.encode())):
+        made.add_attachment(payload, maintype="application", subtype="gzip", filename="report.xml.gz")
+    assert [each.domain for each in reports_in(made.as_bytes())] == ["example.org"]
 
 
 @pytest.mark.parametrize("payload", [b"", b"\x1f\x8bnonsense", b"PK\x03\x04nonsense", b"%PDF-1.4", b"<?xml"])
