@@ -19,7 +19,7 @@ from smtpd_classic.mailauth.message_check import MessageCheck
 from smtpd_classic.mailstore.store import MailStore
 from smtpd_classic.message.headers import HeaderBlock, end_of_header_block
 from smtpd_classic.policy import Client, ClientContext, Rules, Transaction
-from smtpd_classic.policy.authentication import lookups_of, spf_of, verdict_on
+from smtpd_classic.policy.authentication import MARK, lookups_of, spf_of, verdict_on
 from smtpd_classic.policy.explain import Explanation, Question, explain, likely_listener
 from smtpd_classic.policy.rules import Verify, no_verifier
 from smtpd_classic.policy.transaction import AuthenticationVerdict
@@ -50,7 +50,10 @@ def explanation(config: Config, question: Question, listener: str = "", *, dns: 
 def authentication_of(
     config: Config, question: Question, content: bytes, *, hello: str = "", dns: Resolver | None = None
 ) -> AuthenticationVerdict:
-    """Return the results of SPF, DKIM and DMARC for a message as the server would get it, and its action."""
+    """Return the results of SPF, DKIM and DMARC for a message as the server would get it, and its action.
+
+    The results have no effect for a client whose mail the server does not check.
+    """
     rules = _rules(config, question, "", dns)
     client = Client(question.ip, 0, rules.dns.host_name(question.ip) or "unknown", rules.listener)
     transaction = Transaction(ClientContext(client, rules, hello=hello), rules, question.sender)
@@ -59,7 +62,10 @@ def authentication_of(
     header, body = (content, b"") if end < 0 else (content[:end], content[end + 1 :])
     check = MessageCheck(HeaderBlock(header), spf_of(transaction), lookups_of(transaction), int(time.time()))
     check.update(body)
-    return verdict_on(transaction, check.finish())
+    verdict = verdict_on(transaction, check.finish())
+    if config.authentication.check and not _originates_here(rules, question):
+        return verdict
+    return verdict._replace(action=MARK, reason="the mail of this client is not checked", reply=None)
 
 
 def filter_rules_of(config: Config, question: Question, content: bytes) -> tuple[PreparedRule, ...]:

@@ -73,11 +73,16 @@ def _explain(config: Config, args: argparse.Namespace) -> int:
         names = ", ".join(each.name for each in config.listeners) or "none"
         raise Refused(f"there is no listener “{args.listener}”; there are: {names}.", os.EX_DATAERR) from None
     shown, lines = _shown(found), _lines(found)
+    accepted = found.accepted
     if args.message:
         with open(args.message, "rb") as file:
             content = file.read()
         verdict = authentication_of(config, question, content, hello=args.helo)
         rules, blocked = filter_rules_of(config, question, content), blocked_attachment_of(config, question, content)
+        if accepted and verdict.reply is not None:
+            accepted = False
+            shown |= {"accepted": False, "reply": str(verdict.reply)}
+            lines[:2] = [f"refused: {verdict.reply}", f"because {verdict.reason} ([authentication])"]
         shown["filter_rules"] = [{"name": each.name, "action": str(each.action)} for each in rules]
         shown["blocked_attachment"] = blocked
         shown["authentication"] = {"action": verdict.action, "reason": verdict.reason, "results": _results(verdict)}
@@ -89,7 +94,7 @@ def _explain(config: Config, args: argparse.Namespace) -> int:
         print(json.dumps(shown, indent=2, ensure_ascii=False))
     elif not args.quiet:
         print("\n".join(lines))
-    return os.EX_OK if found.accepted else REFUSED
+    return os.EX_OK if accepted else REFUSED
 
 
 def _shown(found: Explanation) -> dict[str, object]:

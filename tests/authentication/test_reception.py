@@ -460,3 +460,27 @@ def test_explain_shows_each_word_and_why(world: World, tmp_path: Path) -> None:
     assert "spf=fail example.org: example.org: -all" in said
     assert "dkim=fail example.org/sel: the body has been changed" in said
     assert "dmarc=fail example.org p=reject (example.org): neither SPF nor DKIM confirms the author's domain" in said
+
+
+def test_explain_refuses_a_message_as_the_server_does(world: World, tmp_path: Path) -> None:
+    path = tmp_path / "message"
+    path.write_bytes(TEXT.replace(b"example.org", b"reject.example"))
+    question = ("--from", "x@forwarder.example", "--to", "joe@example.test", "--message", str(path))
+
+    def explained(*words: str) -> tuple[int, str]:
+        done = world.instance.run("explain", *question, *words)
+        return done.returncode, done.stdout
+
+    code, said = explained("--ip", "203.0.113.5")
+    assert (code, "action: junk (dmarc=fail p=reject)" in said) == (0, True)
+    world.instance.set("authentication", "dmarc_reject", "refuse")
+    code, said = explained("--ip", "203.0.113.5")
+    assert (code, said.startswith("refused: 550 5.7.26 reject.example's DMARC policy")) == (1, True)
+    code, said = explained("--ip", "203.0.113.5", "--json")
+    shown = json.loads(said)
+    assert (code, shown["accepted"], shown["authentication"]["action"]) == (1, False, "refuse")
+    words = ("--ip", "203.0.113.5", "--login", "joe", "--from", "joe@example.test")
+    assert "action: mark (the mail of this client is not checked)" in explained(*words)[1]
+    world.instance.set("authentication", "check", "no")
+    code, said = explained("--ip", "203.0.113.5")
+    assert (code, "action: mark (the mail of this client is not checked)" in said) == (0, True)
