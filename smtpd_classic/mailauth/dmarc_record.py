@@ -10,7 +10,7 @@ __all__ = ["DmarcRecord", "dmarc_records", "parse_dmarc_record"]
 _LONGEST_KEPT = 512
 NONE, QUARANTINE, REJECT = "none", "quarantine", "reject"
 _POLICIES = frozenset((NONE, QUARANTINE, REJECT))
-_VERSION = re.compile(rb"v[ \t]*=[ \t]*DMARC1[ \t]*(?:;|$)")
+_VERSION = re.compile(rb"[vV][ \t]*=[ \t]*DMARC1[ \t]*(?:;|$)")
 _TAG = re.compile(r"[ \t]*([A-Za-z]+)[ \t]*=[ \t]*(.*?)[ \t]*", re.DOTALL)
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s,;]+")
 
@@ -31,7 +31,10 @@ class DmarcRecord:
 
 
 def dmarc_records(texts: Sequence[bytes]) -> list[bytes]:
-    """Return the TXT records that are DMARC policy records: the version comes first, its value in upper case."""
+    """Return the TXT records that are DMARC policy records: the version comes first, its value in upper case.
+
+    The name of the tag may be in either case, as those of all tags (RFC 9989 4.8).
+    """
     return [text for text in texts if _VERSION.match(text)]
 
 

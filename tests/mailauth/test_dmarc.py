@@ -157,6 +157,7 @@ def test_testing_is_one_step_milder_and_pct_means_nothing(record: bytes, asked: 
         (b"v=DMARC1; p=reject; sp=maybe", ResultWord.NONE, ""),
         (b"v=DMARC1;p=REJECT", ResultWord.FAIL, "reject"),
         (b"v = DMARC1 ; p = reject ; unknown ; x=1;", ResultWord.FAIL, "reject"),
+        (b"V=DMARC1; P=reject", ResultWord.FAIL, "reject"),
         (b"v=dmarc1; p=reject", ResultWord.NONE, ""),
         (b"p=reject; v=DMARC1", ResultWord.NONE, ""),
         (b"v=DMARC12; p=reject", ResultWord.NONE, ""),
