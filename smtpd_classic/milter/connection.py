@@ -93,12 +93,14 @@ class MilterConnection:
             self._guarded(stage.title, self._refuse_unasked)
         if self.terms.skips(skipped):
             return _CONTINUE
-        return self._guarded(
+        said = self._guarded(
             stage.title,
             lambda: self._ask(
                 self._with_macros(stage, known) + data, budget, answered=not self.terms.skips(unanswered)
             ),
         )
+        # “Skip” leaves out further fields or pieces of the body. At a command there is nothing to leave out.
+        return _CONTINUE if said.action is FilterAction.SKIP else said
 
     def header(self, fields: Iterable[tuple[bytes, bytes]], budget: Budget) -> Verdict:
         """Send the fields. Return the first verdict that is not `continue`."""

@@ -108,7 +108,7 @@ class SessionFilter:
         return connection.command(MAIL, mail, envelope.known, budget)
 
     def _for_session(self, said: Verdict) -> Verdict | None:
-        if said.action in {FilterAction.CONTINUE, FilterAction.SKIP}:
+        if said.action is FilterAction.CONTINUE:
             return None
         self.ended = said
         self.close()

@@ -448,6 +448,18 @@ def test_a_filter_skips_the_rest_of_the_body(tmp_path: Path, start: Start) -> No
     assert "E" in made.commands()
 
 
+@pytest.mark.parametrize("command", "CHMRTLN")
+def test_skip_has_a_meaning_for_fields_and_the_body_alone(tmp_path: Path, start: Start, command: str) -> None:
+    """At any other step the message goes on to the filter, which still decides, and it is stored once."""
+    made = start({command: packet(b"s"), "E": reply_code("550 5.7.1 seen")})
+    here = world(tmp_path, options(made))
+    assert sent(here) == "550 5.7.1 seen"
+    made.answers["E"] = CONTINUE
+    assert sent(here).startswith("250")
+    assert len(here.mailbox("joe@example.org")) == 1
+    assert here.services.runtime.counters.milter("m0")["accepted"] == 1
+
+
 HOSTILE: dict[str, bytes] = {
     "dies": CLOSE,
     "huge length": b"\xff\xff\xff\xffc",
