@@ -29,6 +29,7 @@ __all__ = [
 ]
 
 VERSION = 6
+_FIRST_WITH_DATA = 4
 BODY_CHUNK = 65535
 _LONGEST = 1024 * 1024  # the longest packet that a filter may send
 _LENGTH = struct.Struct("!I")
@@ -125,6 +126,8 @@ def negotiated(answer: Packet) -> Negotiated:
     version, actions, steps = _NEGOTIATION.unpack_from(answer.data)
     if not 2 <= version <= VERSION:
         raise BadPacket(f"protocol version {version}, where 2 to {VERSION} are known")
+    if version < _FIRST_WITH_DATA:  # an older filter ignores the command, so that its answer would be awaited in vain
+        steps |= StepFlag.NO_DATA
     return Negotiated(version, actions & ACTIONS, steps & STEPS, _symbols(answer.data[_NEGOTIATION.size :]))
 
 

@@ -460,6 +460,17 @@ def test_skip_has_a_meaning_for_fields_and_the_body_alone(tmp_path: Path, start:
     assert here.services.runtime.counters.milter("m0")["accepted"] == 1
 
 
+@pytest.mark.parametrize("version", [2, 3, 4])
+def test_a_filter_of_an_older_version_gets_the_commands_that_it_knows(
+    tmp_path: Path, start: Start, version: int
+) -> None:
+    """DATA came with version 4: an older filter ignores it, so that its answer would be awaited in vain."""
+    made = start({} if version == 4 else {"T": SILENT}, version=version, actions=0x1F)
+    assert sent(world(tmp_path, options(made, command_timeout="1s"))).startswith("250")
+    assert ("T" in made.commands()) == (version == 4)
+    assert "E" in made.commands()
+
+
 HOSTILE: dict[str, bytes] = {
     "dies": CLOSE,
     "huge length": b"\xff\xff\xff\xffc",
