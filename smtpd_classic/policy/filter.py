@@ -8,6 +8,7 @@ Rule 3: the null sender is always accepted (RFC 5321 4.5.5).
 from collections.abc import Callable
 
 from smtpd_classic.dns import DnsFailure, NoSuchDomain
+from smtpd_classic.domain_name import spellings, tidy_domain
 from smtpd_classic.filters.dns_lists import Listing
 from smtpd_classic.mailauth.lookup import ascii_name
 from smtpd_classic.mailauth.words import ResultWord
@@ -122,14 +123,13 @@ def has_name(transaction: Transaction) -> bool:
 
 def own_hello(transaction: Transaction, event: Event) -> Reply | None:
     """Refuse a stranger that greets with the name or an address of this server."""
-    rules, peer = transaction.rules, transaction.peer
-    hello = peer.hello.lower().removesuffix(".")
+    rules, hello = transaction.rules, tidy_domain(transaction.peer.hello)
     if not is_filtered(transaction):
         return None
     if hello.startswith("["):
         is_own = rules.own_literal(hello)
     else:
-        is_own = hello == rules.config.helo_name.lower() and not rules.accounts.is_local_domain(hello)
+        is_own = rules.config.helo_name.lower() in spellings(hello) and not rules.accounts.is_local_domain(hello)
     if not is_own or _is_this_machine(transaction):
         return None
     return None if spf_of(transaction).word is ResultWord.PASS else OWN_HELLO_REFUSED

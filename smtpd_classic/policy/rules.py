@@ -80,7 +80,8 @@ class Rules:
 
     def own_literal(self, domain: str) -> bool:
         """Return True if an address literal (`[192.0.2.1]`, `[IPv6:2001:db8::1]`) names this server."""
-        ip = plain_ip(domain.strip("[]").removeprefix("IPv6:"))
+        text = domain.strip("[]")
+        ip = plain_ip(text[5:] if text[:5].lower() == "ipv6:" else text)
         if ip is None:
             return False
         listening = {plain_ip(each) for listener in self.config.listeners for each in listener.address}

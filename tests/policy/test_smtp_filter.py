@@ -92,6 +92,23 @@ def test_a_server_that_greets_with_our_address_or_name_is_refused(tmp_path: Path
     assert reply(here, hello="mx.example.org", ip="192.0.2.99").startswith("250")
 
 
+@pytest.mark.parametrize(
+    ("hello", "refused"),
+    [
+        ("[IPv6:2001:db8::99]", True),
+        ("[ipv6:2001:DB8:0:0::99]", True),
+        ("[IPv6:2001:db8::98]", False),
+        ("mx.bücher.example", True),
+        ("MX.xn--bcher-kva.example.", True),
+        ("mx.xn--bche-kva.example", False),
+    ],
+)
+def test_our_address_and_name_are_known_in_every_spelling(tmp_path: Path, hello: str, refused: bool) -> None:
+    more = "[listener other]\nport = 2525\naddress = 2001:db8::99\n[basic]\nhelo_name = mx.bücher.example\n"
+    here = filtered(tmp_path, "sender_domain = no", more=more)
+    assert reply(here, hello=hello).startswith("550 5.7.1" if refused else "250")
+
+
 def test_our_name_is_no_fault_of_a_client_that_spf_authorises_or_where_it_is_a_mail_domain(tmp_path: Path) -> None:
     """A web server at a hoster greets with the name of the company."""
     spf = FixedResolver(txt={"elsewhere.example": [f"v=spf1 ip4:{IP} -all".encode()]})
