@@ -69,7 +69,7 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     "schedule": ({"config"}, set()),
     "dsn": ({"message"}, set()),
     "postmaster": ({"accounts", "config", "dsn", "smtp", "spool"}, set()),
-    "filters": ({"config", "dns", "message"}, set()),
+    "filters": ({"config", "dns", "domain_name", "message"}, set()),
     "policy": (
         {"accounts", "approval", "config", "counters", "dns", "domain_name", "filters", "interfaces", "mailauth"}
         | {"message", "milter", "smtp"},

@@ -75,7 +75,7 @@ def _name_pattern(text: str) -> str:
     word = text.strip().lower().rstrip(".")
     if not word.strip("*.@"):
         raise ValueError(f"“{text}” matches everything.")
-    if re.fullmatch(r"[\w.*-]+|\[[0-9a-f:.*]+\]", word, re.ASCII):
+    if re.fullmatch(r"[\w.*-]+|\[(?:ipv6:)?[0-9a-f:.*]+\]", word):
         return word
     raise ValueError(f"“{text}” is not a name such as example.org, .example.org or mail*.example.org.")
 

@@ -3,6 +3,8 @@
 import re
 from collections.abc import Iterable
 
+from smtpd_classic.domain_name import spellings, tidy_domain
+
 __all__ = ["NamePatterns"]
 
 
@@ -10,6 +12,14 @@ def _expression(pattern: str) -> str:
     if "@" not in pattern and pattern.startswith("."):
         pattern = "*" + pattern
     return "".join(".*" if each == "*" else re.escape(each) for each in pattern)
+
+
+def _spelled(domain: str) -> tuple[str, ...]:
+    """Return every spelling of a domain: a pattern is written in one of them, and a client writes another."""
+    name = tidy_domain(domain)
+    if name.isascii() and "xn--" not in name:
+        return (name,)
+    return tuple(dict.fromkeys(each for one in spellings(name) for each in spellings(one)))
 
 
 class NamePatterns:
@@ -23,9 +33,10 @@ class NamePatterns:
 
     def find(self, text: str) -> str:
         """Return the first pattern that the address or name matches, or blank."""
-        text = text.lower()
-        domain = text.rpartition("@")[2]
+        local, at, domain = text.lower().rpartition("@")
+        names = _spelled(domain)
         for written, expression in self._patterns:
-            if expression.fullmatch(text if "@" in written else domain):
+            start = f"{local}{at}" if "@" in written else ""
+            if any(expression.fullmatch(f"{start}{name}") for name in names):
                 return written
         return ""

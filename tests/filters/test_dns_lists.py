@@ -7,7 +7,7 @@ from typing import ClassVar
 import pytest
 
 from smtpd_classic.config import parse
-from smtpd_classic.config.kinds import BLOCKLISTS
+from smtpd_classic.config.kinds import BLOCKLISTS, HELLO_PATTERNS, SENDER_PATTERNS
 from smtpd_classic.dns import DnsFailure, FixedResolver
 from smtpd_classic.filters.dns_lists import DnsLists, Listing
 from smtpd_classic.filters.list_watch import ListWatch
@@ -223,10 +223,22 @@ def test_answers_that_cannot_be_are_refused(text: str) -> None:
         ("news*@x.example", "newsletter@x.example", True),
         ("mail*.x.example", "mail7.x.example", True),
         ("mail*.x.example", "mail7.x.example.evil.example", False),
+        ("mail7.x.example", "mail7.x.example.", True),
+        ("bücher.example", "joe@bücher.example", True),
+        ("BÜCHER.example", "joe@xn--bcher-kva.example", True),
+        ("xn--bcher-kva.example", "joe@Bücher.example", True),
+        (".bücher.example", "joe@a.xn--bcher-kva.example", True),
+        ("büch*.example", "mail.xn--bcher-kva.example", False),
+        ("*büch*.example", "mail.xn--bcher-kva.example", True),
+        ("bücher.example", "joe@bucher.example", False),
+        ("grün@bücher.example", "GRÜN@xn--bcher-kva.example", True),
+        ("xn--.example", "joe@xn--.example", True),
+        ("[ipv6:2001:db8::*]", "[IPv6:2001:db8::1]", True),
     ],
 )
 def test_patterns(pattern: str, text: str, matches: bool) -> None:
-    assert bool(NamePatterns([pattern]).find(text)) == matches
+    kind = HELLO_PATTERNS if pattern.startswith("[") else SENDER_PATTERNS
+    assert bool(NamePatterns(kind.parse(pattern)).find(text)) == matches
 
 
 def test_allowlists_are_not_asked_through_a_public_resolver(tmp_path: Path) -> None:
