@@ -114,3 +114,26 @@ def test_an_excerpt_shows_the_body_of_a_message_that_is_not_mime() -> None:
 )
 def test_a_letter_that_is_cut_between_two_encoded_words_is_joined(text: str, shown: str) -> None:
     assert decoded(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("senders", "sender"),
+    [
+        ("joe@example.net", "joe@example.net"),
+        ("joe@example.net", "joe@example.org"),
+        ("*@example.net", "joe@example.org"),
+        ("example.net", "joe@example.net"),
+        ("JOE@Example.ORG", "joe@example.net"),
+    ],
+)
+def test_a_sender_is_known_under_each_name_of_its_domain(tmp_path: Path, senders: str, sender: str) -> None:
+    here = world(tmp_path, SECTION.replace("joe@example.org", senders))
+    talk = here.talk(listener="submission", local=True)
+    talk()
+    talk.line("EHLO client.example")
+    for line in (f"MAIL FROM:<{sender}>", "RCPT TO:<x@elsewhere.example>"):
+        assert talk.line(line).startswith("250")
+    talk.line("DATA")
+    assert talk(f"From: {sender}\r\n\r\nText.\r\n.\r\n".encode()).startswith(b"250")
+    state = here.services.spool.read(here.queue()[0])[1]
+    assert state.hold_reason == "waiting for approval"

@@ -4,12 +4,11 @@ from collections.abc import Iterator
 
 from smtpd_classic.approval import Decision, decision_of
 from smtpd_classic.config.schema import Approval
-from smtpd_classic.filters.patterns import NamePatterns
 from smtpd_classic.mailauth.dmarc import confirms
 from smtpd_classic.mailauth.words import ResultWord
 from smtpd_classic.message.headers import HeaderBlock
 from smtpd_classic.policy.authentication import is_checked
-from smtpd_classic.policy.groups import is_automatic, proven_author
+from smtpd_classic.policy.groups import author_patterns, comparable_author, is_automatic, proven_author
 from smtpd_classic.policy.recipients import DECIDES
 from smtpd_classic.policy.transaction import Transaction
 from smtpd_classic.smtp.events import Event
@@ -23,14 +22,17 @@ _BULK = frozenset({b"bulk", b"list", b"junk"})
 
 def approval_for(transaction: Transaction) -> Approval | None:
     """Return the first section that wants approval for the sender; None for strangers."""
-    config, peer = transaction.rules.config, transaction.peer
+    config, accounts, peer = transaction.rules.config, transaction.rules.accounts, transaction.peer
     if not config.approvals or not peer.originates_here:
         return None
-    names = [transaction.rules.accounts.canonical(transaction.sender)] if transaction.sender else []
+    names = [accounts.canonical(transaction.sender)] if transaction.sender else []
     if peer.login is not None:
         names.append(peer.login.address)
-    found = (each for each in config.approvals if any(NamePatterns(each.senders).find(name) for name in names))
-    return next(found, None)
+    for each in config.approvals:
+        patterns = author_patterns(accounts, each.senders)
+        if any(patterns.find(name) for name in names):
+            return each
+    return None
 
 
 def decisions(transaction: Transaction) -> Iterator[Decision]:
@@ -59,17 +61,17 @@ def decider(transaction: Transaction, approval: Approval) -> str:
         return ""
     login = transaction.peer.login
     author = _signed_author(transaction) if is_checked(transaction) else login.address if login is not None else ""
-    return author if author and author.lower() in set(_managers(transaction, approval)) else ""
+    return author if author and comparable_author(author) in set(_managers(transaction, approval)) else ""
 
 
 def _managers(transaction: Transaction, approval: Approval) -> Iterator[str]:
-    """Yield the managers with the addresses and accounts that they lead to, in lower case."""
+    """Yield the managers with the addresses and accounts that they lead to, in the form for a comparison."""
     accounts = transaction.rules.accounts
     for manager in map(accounts.canonical, approval.managers):
-        yield manager.lower()
+        yield comparable_author(manager)
         for each in accounts.reached(manager) if _is_local(transaction, manager) else ():
             account = accounts.account(each)
-            yield each.lower() if account is None else account.address.lower()
+            yield comparable_author(each if account is None else account.address)
 
 
 def _is_local(transaction: Transaction, address: str) -> bool:

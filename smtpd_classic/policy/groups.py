@@ -5,8 +5,9 @@ Rule 2: mail for the postmaster always gets through, also if the postmaster is a
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
+from smtpd_classic.accounts import Accounts
 from smtpd_classic.accounts.groups import MailGroup
 from smtpd_classic.domain_name import ascii_domain
 from smtpd_classic.filters.patterns import NamePatterns
@@ -15,13 +16,14 @@ from smtpd_classic.message.authors import read_authors
 from smtpd_classic.message.headers import HeaderBlock
 from smtpd_classic.message.mailboxes import Unreadable
 from smtpd_classic.policy.authentication import is_checked
+from smtpd_classic.policy.patterns import domain_key
 from smtpd_classic.policy.transaction import ResolvedRecipient, Transaction
 from smtpd_classic.smtp.address import split_address
 from smtpd_classic.smtp.events import Event, HeaderRead, RcptTo
 from smtpd_classic.smtp.replies import AUTOMATIC_NOT_DISTRIBUTED, MAIL_LOOP, NO_SUCH_USER, group_refused
 from smtpd_classic.smtp.reply import Reply
 
-__all__ = ["is_automatic", "list_id", "post", "proven_author"]
+__all__ = ["author_patterns", "comparable_author", "is_automatic", "list_id", "post", "proven_author"]
 
 _NO_ATEXT = re.compile(r"[^A-Za-z0-9!#$%&'*+/?^_`{|}~.-]|^\.|\.\.+|\.$")  # RFC 2919 2: a dot-atom-text
 
@@ -98,12 +100,33 @@ def _may_write(transaction: Transaction, group: MailGroup, author: str) -> bool:
     accounts, rule = transaction.rules.accounts, group.options.post
     if rule == ("members",):
         account = accounts.account(author)
-        named = accounts.members_of(group.address).named
-        return author in named or (account is not None and account.address in named)
+        named = {comparable_author(each) for each in accounts.members_of(group.address).named}
+        return comparable_author(author) in named or (
+            account is not None and comparable_author(account.address) in named
+        )
     if rule == ("domain",):
         return author.rpartition("@")[2] == group.address.rpartition("@")[2]
-    patterns = (accounts.canonical(each) if "@" in each and "*" not in each else each for each in rule)
-    return bool(NamePatterns(patterns).find(author))
+    return bool(author_patterns(accounts, rule).find(author))
+
+
+def comparable_author(address: str) -> str:
+    """Return the form in which the addresses of members and authors elsewhere are compared."""
+    local, domain = split_address(address)
+    return f"{local.lower()}@{domain_key(domain)}"
+
+
+def author_patterns(accounts: Accounts, patterns: Iterable[str]) -> NamePatterns:
+    """Return the patterns for canonical addresses: a pattern may name a local domain by its alias."""
+    return NamePatterns(_canonical(accounts, each) for each in patterns)
+
+
+def _canonical(accounts: Accounts, pattern: str) -> str:
+    local, at, domain = pattern.rpartition("@")
+    if not accounts.is_local_domain(domain):
+        return pattern
+    if at and "*" not in local:
+        return accounts.canonical(pattern)
+    return f"{local}{at}{accounts.canonical(f'x@{domain}').rpartition('@')[2]}"
 
 
 def _automatic(transaction: Transaction) -> Reply | None:

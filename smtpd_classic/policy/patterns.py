@@ -4,10 +4,10 @@ from collections.abc import Iterable
 
 from smtpd_classic.domain_name import ascii_domain, tidy_domain
 
-__all__ = ["Patterns"]
+__all__ = ["Patterns", "domain_key"]
 
 
-def _key(domain: str) -> str:
+def domain_key(domain: str) -> str:
     """Return the spelling in which patterns are compared; a text that cannot be a domain matches itself alone."""
     if domain.isascii():
         return tidy_domain(domain)
@@ -25,7 +25,7 @@ class Patterns:
     def __init__(self, patterns: Iterable[str]) -> None:
         self._written: dict[str, str] = {}
         for pattern in patterns:
-            key = "." + _key(pattern[1:]) if pattern.startswith(".") and pattern != "." else _key(pattern)
+            key = "." + domain_key(pattern[1:]) if pattern.startswith(".") and pattern != "." else domain_key(pattern)
             self._written.setdefault("*" if pattern in {".", "*"} else key, pattern)
         self._order = {key: number for number, key in enumerate(self._written)}
 
@@ -33,7 +33,7 @@ class Patterns:
         """Return the first pattern of the list that the domain matches, as it was written, or blank."""
         if not self._written:
             return ""
-        key = _key(domain)
+        key = domain_key(domain)
         found = [each for each in (key, "*") if each in self._written]
         at = key.find(".")
         while at >= 0:
