@@ -39,7 +39,7 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     "message": ({"config", "domain_name", "smtp"}, set()),
     "runtime": ({"atomic_file", "config", "shared_state"}, {"filelock"}),
     "milter": ({"config", "pool", "smtp"}, set()),
-    "counters": ({"atomic_file", "config", "shared_state"}, set()),
+    "counters": ({"atomic_file", "config", "domain_name", "shared_state"}, set()),
     "shared_state": ({"config"}, {"redis"}),
     "sharing": ({"config", "counters", "runtime", "shared_state"}, set()),
     "srs": ({"config", "shared_state", "srs_senders"}, set()),

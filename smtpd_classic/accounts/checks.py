@@ -214,10 +214,24 @@ def _config_problems(config: Config, table: DomainTable, book: AddressBook) -> I
         if dead := [name for name in each.addresses if _gets_no_mail(table, book, table.canonical(name))]:
             said = f"there is no {', '.join(dead)} here {each.use}"
             yield Problem(config.path, config.line(each.title, each.option), said, each.severity)
+    yield from _account_limits_problems(config, table, book)
     for domain in config.domains:
         if domain.catch_all and _leads_nowhere(table, book, table.canonical(domain.catch_all)):
             said = f"there is no {domain.catch_all} here to catch all mail for {domain.name}."
             yield Problem(config.path, config.line(f"domain {domain.name}", "catch_all"), said)
+
+
+def _account_limits_problems(config: Config, table: DomainTable, book: AddressBook) -> Iterator[Problem]:
+    """Yield the sections of limits that no account has, or that another section takes the place of."""
+    first: dict[str, str] = {}
+    for each in config.account_limits:
+        title, address = f"account-limits {each.name}", table.canonical(each.name)
+        if first.setdefault(address, each.name) != each.name:
+            said = f"[account-limits {first[address]}] is the same account, and its limits count."
+            yield Problem(config.path, config.line(title), said, "warning")
+        elif book.accounts.get(address) is None:
+            said = f"there is no account {each.name}, so that these limits are of no use."
+            yield Problem(config.path, config.line(title), said, "warning")
 
 
 class _Named(NamedTuple):

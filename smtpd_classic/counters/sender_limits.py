@@ -6,8 +6,9 @@ from contextlib import suppress
 from ipaddress import ip_address
 from typing import NamedTuple
 
-from smtpd_classic.config.schema import Config
+from smtpd_classic.config.schema import AccountLimits, Config
 from smtpd_classic.counters.store import Amount, CounterStore, Number, Seen
+from smtpd_classic.domain_name import spellings, tidy_domain
 
 __all__ = [
     "COUNTED",
@@ -80,7 +81,18 @@ def named_group(config: Config, sender: str) -> str:
     with suppress(ValueError):
         return f"host {ip_address(sender)}"
     address = sender if "@" in sender else f"{sender}@{config.server.primary_domain}"
-    return f"account {address.lower()}"
+    return f"account {_canonical(config, address)}"
+
+
+def _canonical(config: Config, address: str) -> str:
+    """Return the address as the accounts write it: a local domain may be named by an alias or in its other spelling."""
+    local, _, domain = address.lower().rpartition("@")
+    domain = tidy_domain(domain)
+    primary = config.server.primary_domain
+    for name, others in ((primary, ()), *((each.name, each.aliases) for each in config.domains)):
+        if any(domain in spellings(each) for each in (name, *others)):
+            return f"{local}@{tidy_domain(name)}"
+    return f"{local}@{domain}"
 
 
 def counters_folder(config: Config) -> str:
@@ -92,7 +104,7 @@ def limits_for(config: Config, group: str) -> SenderLimits:
     limits = config.limits
     if not group.startswith("account "):
         return SenderLimits(limits.hosts_per_hour, limits.hosts_per_day, alarm=_HOST_ALARM)
-    own = next((each for each in config.account_limits if each.name.lower() == group[8:]), None)
+    own = _own_limits(config, group.removeprefix("account "))
     if own is None:
         return SenderLimits(limits.recipients_per_hour, limits.recipients_per_day, limits.new_recipients_per_day)
 
@@ -110,6 +122,14 @@ def suspend(counters: CounterStore, group: str, reason: str) -> None:
     """Suspend an account until `user resume`. Raises OSError."""
     counters.write_text(group, SUSPENDED, reason)
     counters.put(group, SUSPENDED, 1, _FOR_GOOD_S)
+
+
+def _own_limits(config: Config, account: str) -> AccountLimits | None:
+    """Return the section of an account. Its exact name is looked for first, for this is done with every message."""
+    start = account.rpartition("@")[0] + "@"
+    found = [each for each in config.account_limits if each.name.lower().startswith(start)]
+    exact = next((each for each in found if each.name.lower() == account), None)
+    return exact or next((each for each in found if _canonical(config, each.name) == account), None)
 
 
 class SendingUse(NamedTuple):

@@ -109,6 +109,10 @@ def test_an_entry_of_the_aliases_file(tmp_path: Path, text: str, line: int, seve
         (POSTMASTER, "[domain third.org]\ncatch_all = nobody@third.org", 0, "to catch all mail for third.org"),
         (POSTMASTER, "[domain third.org]\ncatch_all = nobody@example.org", 11, "there is no nobody@example.org here"),
         (POSTMASTER, "[domain third.org]\ncatch_all = boss@remote.example", None, ""),
+        (POSTMASTER, "[account-limits JOE@Example.net]\nrecipients_per_hour = 1", None, ""),
+        (POSTMASTER, "[account-limits nobody@example.org]\nrecipients_per_hour = 1", 10, "no account nobody@"),
+        (POSTMASTER, "[account-limits joe@remote.example]", 10, "no account joe@remote.example"),
+        (POSTMASTER, "[account-limits joe@example.org]\n[account-limits joe@example.net]", 11, "is the same account"),
     ],
 )
 def test_the_addresses_that_the_configuration_names(
