@@ -115,9 +115,16 @@ class SendingCount:
             return
         used = any(0 < percent * limits.most(name) <= value * 100 for name, value in taken.values.items())
         many = not limits.hour and 0 < limits.alarm <= taken.values[HOUR]
-        kind = "full" if taken.over else "near" if used or many else ""
-        if kind and not self._services.counters.take(group, [Amount(f"alarm {kind}", 1, _DAY_S, 1)]).over:
-            self._alarm(group, taken, clients)
+        if not self.over and (used or many) and self._is_first("near", group):
+            self._alarm(group, taken, clients, "")
+            return
+        full = self.over or _reached(limits, taken)
+        if full and self._is_first("full", group):
+            self._alarm(group, taken, clients, full)
+
+    def _is_first(self, kind: str, group: str) -> bool:
+        """Return True if the sender has had no alarm of this kind within a day, and count it."""
+        return not self._services.counters.take(group, [Amount(f"alarm {kind}", 1, _DAY_S, 1)]).over
 
     def _clients(self, group: str) -> str:
         """Return the last client addresses of the sender, with that of this message first. A host has only its own."""
@@ -132,12 +139,12 @@ class SendingCount:
             counters.write_text(group, _CLIENTS, now)
         return now
 
-    def _alarm(self, group: str, taken: Taken, clients: str) -> None:
+    def _alarm(self, group: str, taken: Taken, clients: str, full: str) -> None:
         who = group.partition(" ")[2] if group.startswith("account ") else f"The {group}"
         values = {name: taken.values.get(name, 0) for name in (HOUR, DAY, NEW)}
-        if self.over:
+        if full:
             subject = f"{who} has reached a sending limit"
-            limit = f"Its limit of {self.over} is reached; over_limit says what happens to further messages."
+            limit = f"Its limit of {full} is reached; over_limit says what happens to further messages."
         else:
             subject = f"{who} comes near a sending limit"
             limit = "Look whether that is right; the options of [limits] set limits."
@@ -147,3 +154,10 @@ class SendingCount:
         problem = mail.send(subject, words)
         if problem:
             self._journal.warning(f"the postmaster could not be told of a sending limit: {problem}")
+
+
+def _reached(limits: SenderLimits, taken: Taken) -> str:
+    """Return the limit that this message has used up, in words; blank for none. That of new recipients is not among
+    them, because in the first month it only warns."""
+    found = (name for name in (HOUR, DAY) if 0 < limits.most(name) <= taken.values.get(name, 0))
+    return next(map(limits.text, found), "")

@@ -220,6 +220,22 @@ def test_alarm_at(world: World) -> None:
         assert len(world.mail("joe", subject)) == 2
 
 
+def test_a_limit_that_is_used_up_has_its_mail_before_a_message_is_over_it(world: World) -> None:
+    subject = f"Subject: {ANN} "
+    for each in world.instance.mail("joe"):
+        each.unlink()
+    with hosts(peer := FakeHost()):
+        given(world, peer, {"recipients_per_hour": "5"})
+        world.command("limits", "reset", ANN)
+        assert not is_held(world, write(world, 4, login=ANN))
+        world.arrives("joe", f"{subject}comes near a sending limit")
+        assert not is_held(world, write(world, 1, login=ANN))
+        full = world.arrives("joe", f"{subject}has reached a sending limit")
+        assert "Its limit of 5 recipients an hour is reached" in " ".join(full.split())
+        assert is_held(world, write(world, 1, login=ANN))
+        assert len(world.mail("joe", subject)) == 2
+
+
 def test_suspend_after(world: World) -> None:
     """An account that is suspended can neither go on in its session nor log in, until it is resumed."""
     with hosts(peer := FakeHost()):
