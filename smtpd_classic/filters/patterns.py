@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from smtpd_classic.domain_name import spellings, tidy_domain
 
-__all__ = ["NamePatterns"]
+__all__ = ["NamePatterns", "spelled"]
 
 
 def _expression(pattern: str) -> str:
@@ -14,7 +14,7 @@ def _expression(pattern: str) -> str:
     return "".join(".*" if each == "*" else re.escape(each) for each in pattern)
 
 
-def _spelled(domain: str) -> tuple[str, ...]:
+def spelled(domain: str) -> tuple[str, ...]:
     """Return every spelling of a domain: a pattern is written in one of them, and a client writes another."""
     name = tidy_domain(domain)
     if name.isascii() and "xn--" not in name:
@@ -34,7 +34,7 @@ class NamePatterns:
     def find(self, text: str) -> str:
         """Return the first pattern that the address or name matches, or blank."""
         local, at, domain = text.lower().rpartition("@")
-        names = _spelled(domain)
+        names = spelled(domain)
         for written, expression in self._patterns:
             start = f"{local}{at}" if "@" in written else ""
             if any(expression.fullmatch(f"{start}{name}") for name in names):

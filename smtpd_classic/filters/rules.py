@@ -10,12 +10,15 @@ from smtpd_classic.config.kinds import Network, RuleAction, client_networks, siz
 from smtpd_classic.config.schema import FilterRule
 from smtpd_classic.filters.attachments import AttachmentNames, saved_names
 from smtpd_classic.filters.matching import TextMatch, comparable, shown_text, text_match
+from smtpd_classic.filters.patterns import spelled
 from smtpd_classic.message.headers import HeaderBlock, end_of_header_block
 
 __all__ = ["ENVELOPE", "MessageView", "PreparedRule", "message_view", "prepared_rules", "rules_met"]
 
 ENVELOPE = frozenset({"sender", "recipient", "client"})
 _MOST_VALUES = 1000  # of one name; a header has room for 50,000
+_MOST_SPELLED = 50  # addresses of one field: a hostile one takes several milliseconds
+_LONGEST_DOMAIN = 255
 _OTHER_TEXTS = ENVELOPE | {"attachment"}
 _CHANGES = frozenset({"hold", "redirect", "copy", "header"})
 # A match begins behind a delimiter and gives nothing back, so that a long word without an @ is read once.
@@ -60,12 +63,12 @@ class PreparedRule(NamedTuple):
             word, size = self.bound
             return message.size > size if word == "over" else message.size < size
         if self.field in _OTHER_TEXTS:
-            return any(self.matches(comparable(each)) for each in self._texts(message))
+            return any(map(self.matches, self._texts(message)))
         return message.header is not None and any(map(self.matches, _header_texts(message.header, self.field)))
 
     def is_met_by(self, recipient: Iterable[str]) -> bool:
         """Return True if a rule about recipients matches this one."""
-        return any(self.matches(comparable(each)) for each in recipient)
+        return any(self.matches(each) for name in recipient for each in _address_texts(name))
 
     def _holds(self, ip: str) -> bool:
         address = _address_of(ip)
@@ -74,11 +77,12 @@ class PreparedRule(NamedTuple):
         )
 
     def _texts(self, message: MessageView) -> Iterable[str]:
+        """Return the texts to compare, in their comparable form."""
         if self.field == "sender":
-            return (message.sender,) if message.sender else ()
+            return _address_texts(message.sender) if message.sender else ()
         if self.field == "recipient":
-            return [name for names in message.recipients for name in names]
-        return [name for each in message.attachments for name in saved_names(each)]
+            return [each for names in message.recipients for name in names for each in _address_texts(name)]
+        return [comparable(name) for each in message.attachments for name in saved_names(each)]
 
 
 @lru_cache(4096)
@@ -96,10 +100,21 @@ def _header_texts(header: HeaderBlock, field: str) -> tuple[str, ...]:
     """Return the values of a field in their comparable form, with the addresses alone too."""
     names = _FIELDS.get(field) or (field.partition(" ")[2].lower(),)
     values = [value for name in names for value in header.values(name.encode())[:_MOST_VALUES]]
-    texts = [shown_text(value) for value in values]
+    texts = [comparable(shown_text(value)) for value in values]
     if field in {"from", "to"}:
-        texts += [address for value in values for address in _ADDRESS.findall(value.decode("utf-8", "replace"))]
-    return tuple(map(comparable, texts))
+        found = [address for value in values for address in _ADDRESS.findall(value.decode("utf-8", "replace"))]
+        texts += map(comparable, found)
+        foreign = [each for each in found if not each.isascii() or "xn--" in each.lower()]
+        texts += [text for each in foreign[:_MOST_SPELLED] for text in _address_texts(each)]
+    return tuple(texts)
+
+
+def _address_texts(address: str) -> tuple[str, ...]:
+    """Return an address in its comparable form, with each spelling of its domain: a rule has one of them."""
+    local, at, domain = address.rpartition("@")
+    if not at or len(domain) > _LONGEST_DOMAIN:
+        return (comparable(address),)
+    return tuple(comparable(f"{local}@{each}") for each in spelled(domain))
 
 
 def _nothing(text: str) -> bool:

@@ -310,6 +310,30 @@ def test_one_long_word_in_from_costs_little() -> None:
     assert rule.is_met(view._replace(header=HeaderBlock(b"From: " + b"a" * 9000 + b" <X@Y.example>, b@c\n")))
 
 
+@pytest.mark.parametrize("text", ["joe@bücher.example", "JOE@xn--BCHER-kva.example"])
+@pytest.mark.parametrize("written", ["joe@bücher.example", "joe@xn--bcher-kva.example", "Joe@BÜCHER.example"])
+@pytest.mark.parametrize("field", ["sender", "recipient", "from", "to"])
+def test_an_address_is_found_in_each_spelling_of_its_domain(field: str, written: str, text: str) -> None:
+    [rule] = prepared_rules([FilterRule(name="a", field=field, match="is", text=text, action=RuleAction("junk"))])
+    header = HeaderBlock(f"From: Joe <{written}>\nCc: a@b.example, {written}\n".encode())
+    view = MessageView("", "", header=header)
+    if field == "sender":
+        view = MessageView("", written)
+    if field == "recipient":
+        view = MessageView("", "", ((written,),))
+        assert rule.is_met_by([written])
+    assert rule.is_met(view)
+    assert not rule.is_met(MessageView("", "joe@bucher.example", (("joe@bucher.example",),)))
+
+
+def test_many_foreign_domains_cost_little() -> None:
+    [rule] = prepared_rules([FilterRule(name="a", field="to", text="x@y.example", action=RuleAction("junk"))])
+    header = HeaderBlock(b"To: " + ", ".join([f"a@{'ü' * 250}.example"] * 450).encode() + b"\n")
+    began = time.process_time()
+    assert not rule.is_met(MessageView("", "", header=header))
+    assert time.process_time() - began < 2
+
+
 def test_thousands_of_fields_cost_little() -> None:
     names = ("to", "subject", "header X-Note") * 20
     rules = [FilterRule(name="a", field=name, text="x", match="is", action=RuleAction("junk")) for name in names]
