@@ -9,9 +9,12 @@ import struct
 from collections.abc import Iterator
 from typing import Protocol
 
-__all__ = ["ArchiveReader", "archive_reader"]
+__all__ = ["FileNames"]
 
 _MOST_NAMES = 1000
+# A file in one piece may begin with the mark of one that was split (APPNOTE 8.5.3 and 8.5.4).
+_ZIP = (b"PK\x03\x04", b"PK00PK\x03\x04", b"PK\x07\x08PK\x03\x04")
+_LONGEST_SIGNATURE = 8
 _TAIL = 512 * 1024
 _DIRECTORY_END = b"PK\x05\x06"
 _ENTRY = struct.Struct("<4s6H3L5H2L")
@@ -24,19 +27,46 @@ _LONGEST_HELD = 64 * 1024
 _FILE_NAME = re.compile(rb"([\x1e\x1f])\x00[\x04\x07]\x37\x01\x00\x00\x00(....)", re.DOTALL)
 
 
-class ArchiveReader(Protocol):
-    """Takes the octets of one file, and then names the files within it."""
-
+class _Reader(Protocol):
     def take(self, data: bytes) -> None: ...
 
     def names(self) -> Iterator[str]: ...
 
 
-def archive_reader(beginning: bytes) -> ArchiveReader | None:
-    """Return the reader for a file that begins so; None for all others."""
-    if beginning.startswith(b"PK\x03\x04"):
-        return _ZipReader()
-    return _TnefReader() if beginning.startswith(_TNEF) else None
+class FileNames:
+    """Takes the octets of one file, and then names the files within it. `is_plain` is True as soon as its first octets
+    show that there are none: the rest need not be taken.
+
+    The sender chooses the length of the first piece, so that the first octets may come in several.
+    """
+
+    __slots__ = ("_beginning", "_reader", "is_plain")
+
+    def __init__(self) -> None:
+        self._beginning = b""
+        self._reader: _Reader | None = None
+        self.is_plain = False
+
+    def take(self, data: bytes) -> None:
+        if self._reader is not None:
+            self._reader.take(data)
+        elif not self.is_plain:
+            self._beginning += data
+            if len(self._beginning) >= _LONGEST_SIGNATURE:
+                self._choose(self._beginning)
+
+    def _choose(self, beginning: bytes) -> None:
+        if beginning.startswith(_ZIP):
+            self._reader = _ZipReader()
+        elif beginning.startswith(_TNEF):
+            self._reader = _TnefReader()
+        if self._reader is not None:
+            self._reader.take(beginning)
+        self.is_plain, self._beginning = self._reader is None, b""
+
+    def names(self) -> Iterator[str]:
+        if self._reader is not None:
+            yield from self._reader.names()
 
 
 class _ZipReader:

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from urllib.parse import unquote_to_bytes
 
-from smtpd_classic.filters.archives import ArchiveReader, archive_reader
+from smtpd_classic.filters.archives import FileNames
 from smtpd_classic.filters.matching import shown_text
 from smtpd_classic.filters.uuencoded import UuencodedFiles
 from smtpd_classic.message.encoded_words import text_in
@@ -53,8 +53,7 @@ class AttachmentNames:
         self._is_text = True
         self._text = UuencodedFiles()
         self._carry = b""
-        self._archive: ArchiveReader | None = None
-        self._is_known = False  # whether the kind of file in this part has been seen
+        self._file = FileNames()
         self._part_begins(header)
 
     def take(self, piece: bytes) -> None:
@@ -165,15 +164,12 @@ class AttachmentNames:
         if self._encoding not in {b"base64", b"quoted-printable"}:
             self._text.take(data)
             return
-        if self._is_known and self._archive is None and not self._is_text:
+        if self._file.is_plain and not self._is_text:
             return
         octets = self._decoded(data)
         if self._is_text:
             self._text.take(octets)
-        if not self._is_known and octets:
-            self._archive, self._is_known = archive_reader(octets), True
-        if self._archive is not None:
-            self._archive.take(octets)
+        self._file.take(octets)
 
     def _decoded(self, data: bytes) -> bytes:
         if self._encoding == b"quoted-printable":  # the pieces end with a line
@@ -186,13 +182,10 @@ class AttachmentNames:
         return b""
 
     def _part_ends(self) -> None:
-        if self._archive is not None:
-            for name in self._archive.names():
-                self._add(name)
-        for name in self._text.finish():
+        for name in (*self._file.names(), *self._text.finish()):
             self._add(name)
-        self._text = UuencodedFiles()
-        self._archive, self._is_known, self._carry, self._encoding, self._is_text = None, False, b"", b"", True
+        self._text, self._file = UuencodedFiles(), FileNames()
+        self._carry, self._encoding, self._is_text = b"", b"", True
 
 
 def _unquoted(text: bytes) -> bytes:

@@ -5,6 +5,7 @@ import binascii
 import io
 import time
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -308,6 +309,53 @@ def test_one_long_word_in_from_costs_little() -> None:
     assert not rule.is_met(view)
     assert time.process_time() - began < 1
     assert rule.is_met(view._replace(header=HeaderBlock(b"From: " + b"a" * 9000 + b" <X@Y.example>, b@c\n")))
+
+
+_UUENCODED: dict[str, tuple[Callable[[bytes], bytes], str, bytes]] = {
+    "uuencode": (binascii.b2a_uu, "begin 644 {}\n", b"`\nend\n"),
+    "base64": (binascii.b2a_base64, "begin-base64 644 {}\n", b"====\n"),
+}
+
+
+def uuencoded_lines(name: str, content: bytes, length: int, form: str) -> bytes:
+    encode, begin, end = _UUENCODED[form]
+    lines = [encode(content[at : at + length]) for at in range(0, len(content), length)]
+    return begin.format(name).encode() + b"".join(lines) + end
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 6, 45])
+@pytest.mark.parametrize("form", _UUENCODED)
+def test_short_lines_hide_no_archive_in_uuencoded_text(form: str, length: int) -> None:
+    files = AttachmentNames(b"Subject: x\n")
+    files.take(uuencoded_lines("a.dat", zipped("evil.exe"), length, form))
+    assert files.finish() == ["a.dat", "evil.exe"]
+
+
+@pytest.mark.parametrize("form", _UUENCODED)
+def test_a_file_of_one_octet_hides_not_the_next(form: str) -> None:
+    first, second = uuencoded_lines("a.dat", b"A", 45, form), uuencoded_lines("evil.exe", b"MZ" * 50, 45, form)
+    for text in (first + second, first.removesuffix(_UUENCODED[form][2]) + second):
+        files = AttachmentNames(b"Subject: x\n")
+        files.take(text)
+        assert files.finish() == ["a.dat", "evil.exe"]
+
+
+@pytest.mark.parametrize("encoding", ["base64", "quoted-printable"])
+@pytest.mark.parametrize("mark", [b"", b"PK00", b"PK\x07\x08"])
+@pytest.mark.parametrize("first", [1, 3, 4, 9])
+def test_a_first_line_that_comes_alone_hides_no_archive(encoding: str, mark: bytes, first: int) -> None:
+    """The client chooses where the lines end, and which of them come together."""
+    content = mark + zipped("evil.exe")
+    files = AttachmentNames(f"Content-Type: application/zip\nContent-Transfer-Encoding: {encoding}\n".encode())
+    if encoding == "base64":
+        text = base64.b64encode(content)
+        pieces = [text[:first] + b"\n", text[first:] + b"\n"]
+    else:
+        text = "".join(f"={octet:02X}" for octet in content).encode()
+        pieces = [text[: 3 * first] + b"=\n", text[3 * first :] + b"\n"]
+    for piece in pieces:
+        files.take(piece)
+    assert files.finish() == ["evil.exe"]
 
 
 @pytest.mark.parametrize("text", ["joe@bücher.example", "JOE@xn--BCHER-kva.example"])
