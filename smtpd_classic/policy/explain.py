@@ -11,6 +11,7 @@ from smtpd_classic.policy.checks import CHECKS, CONTENT_CHECKS, PolicyCheck
 from smtpd_classic.policy.recipients import resolve
 from smtpd_classic.policy.relaying import permission
 from smtpd_classic.policy.rules import Rules
+from smtpd_classic.policy.sending_limits import exceeded_limit
 from smtpd_classic.policy.transaction import Client, ClientContext, ResolvedRecipient, Transaction
 from smtpd_classic.smtp.address import BadAddress, parse_address
 from smtpd_classic.smtp.events import (
@@ -218,7 +219,7 @@ class _Asking:
         self._note_archives(reply)
 
     def _note_archives(self, reply: Reply) -> None:
-        """Add steps for archive and approval, which object to nothing."""
+        """Add steps for archive, approval and a hold over a limit, which object to nothing."""
         transaction = self._transaction
         if transaction.recipient is not None and reply.positive:
             transaction.recipients = [transaction.recipient]
@@ -230,6 +231,17 @@ class _Asking:
                 scope = {"both": "inside and outside"}.get(approval.scope, approval.scope)
                 said = f"recipients {scope} wait for approval by {', '.join(approval.managers)}"
                 self._note("end", "approval", f"approval {approval.name}", "senders", said)
+            if self._rules.config.limits.over_limit == "hold":
+                self._note_hold()
+
+    def _note_hold(self) -> None:
+        try:
+            limit = exceeded_limit(self._transaction)
+            said = f"its recipients elsewhere would be held: the limit of {limit} is reached" if limit else ""
+        except OSError as problem:
+            said = f"cannot be told now: {problem}"
+        if said:
+            self._note("end", "over_limit", "limits", "over_limit", said)
 
     def _ask(self, command: str, event: Event) -> Iterator[Reply | None]:
         for row in CHECKS:

@@ -13,7 +13,7 @@ from smtpd_classic.smtp.events import Event
 from smtpd_classic.smtp.replies import ACCOUNT_SUSPENDED, OVER_LIMIT_DEFERRED, OVER_LIMIT_REFUSED
 from smtpd_classic.smtp.reply import Reply
 
-__all__ = ["over_limit", "over_limit_reply", "sender_limits", "suspend_after"]
+__all__ = ["exceeded_limit", "over_limit", "over_limit_reply", "sender_limits", "suspend_after"]
 
 
 def sender_limits(config: Config, peer: ClientContext) -> tuple[str, SenderLimits] | None:
@@ -26,27 +26,31 @@ def sender_limits(config: Config, peer: ClientContext) -> tuple[str, SenderLimit
 
 def over_limit(transaction: Transaction, event: Event) -> Reply | None:
     """Refuse a recipient elsewhere if the message would exceed a limit with it. Local recipients always pass."""
+    return over_limit_reply(transaction.rules.config.limits.over_limit) if exceeded_limit(transaction) else None
+
+
+def exceeded_limit(transaction: Transaction) -> str:
+    """Return the limit by hour or day that the message would exceed with this recipient, in words; blank for none."""
     found = sender_limits(transaction.rules.config, transaction.peer)
     recipient, is_local = transaction.recipient, transaction.rules.accounts.is_local_domain
     if found is None or recipient is None:
-        return None
+        return ""
     ends = [_ends(transaction, each) for each in (*transaction.recipients, recipient)]
     outside = {target.lower() for each in ends for target in each if not is_local(target.rpartition("@")[2])}
     if all(is_local(target.rpartition("@")[2]) for target in ends[-1]):
-        return None
+        return ""
     group, limits = found
     counters = transaction.rules.sources.counters
-    if _fits(counters.recent_values(group, [HOUR, DAY]), limits, len(outside)):
-        return None
+    if not _exceeded(counters.recent_values(group, [HOUR, DAY]), limits, len(outside)):
+        return ""
     # Nothing is refused for a number of the last second: an administrator may have reset it.
     numbers = counters.numbers(group, [HOUR, DAY])
-    if _fits({name: number.value for name, number in numbers.items()}, limits, len(outside)):
-        return None
-    return over_limit_reply(transaction.rules.config.limits.over_limit)
+    return _exceeded({name: number.value for name, number in numbers.items()}, limits, len(outside))
 
 
-def _fits(values: Mapping[str, int], limits: SenderLimits, more: int) -> bool:
-    return all(not limits.most(name) or value + more <= limits.most(name) for name, value in values.items())
+def _exceeded(values: Mapping[str, int], limits: SenderLimits, more: int) -> str:
+    found = [name for name, value in values.items() if 0 < limits.most(name) < value + more]
+    return limits.text(found[0]) if found else ""
 
 
 def _ends(transaction: Transaction, recipient: ResolvedRecipient) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from smtpd_classic.cli import main
+from smtpd_classic.counters import Amount
 from smtpd_classic.explanation import NoSuchListener, explanation
 from smtpd_classic.policy import CHECKS, CONTENT_CHECKS
 from smtpd_classic.policy.explain import Question, explain, likely_listener
@@ -198,3 +199,23 @@ def test_every_row_of_the_tables_is_shown(tmp_path: Path) -> None:
     assert outcomes["RCPT", "close_open_relay"] == "joe@example.org is ours: account"
     assert outcomes["VRFY", "allow_vrfy_expn"] == "asked only at VRFY"
     assert outcomes["end", "bare_line_feeds"] == "off"
+
+
+@pytest.mark.parametrize(
+    ("mode", "recipient", "reply", "said"),
+    [
+        ("hold", "x@elsewhere.example", "250", "would be held: the limit of 2 recipients an hour is reached"),
+        ("hold", "forward@example.org", "250", "would be held: the limit of 2 recipients an hour is reached"),
+        ("hold", "ann@example.org", "250", ""),
+        ("defer", "x@elsewhere.example", "450", "450 4.7.1"),
+    ],
+)
+def test_a_message_over_a_limit_is_explained(tmp_path: Path, mode: str, recipient: str, reply: str, said: str) -> None:
+    here = world(tmp_path, f"[limits]\nrecipients_per_hour = 2\nover_limit = {mode}\n")
+    question = Question("203.0.113.5", "joe@example.org", recipient, login="joe@example.org")
+    for number, expected in ((2, False), (1, bool(said))):
+        found = explain(here.policy("submission").rules, question)
+        steps = [step.outcome for step in found.steps if step.check == "over_limit" and step.outcome != "off"]
+        assert any(said and said in each for each in steps) == (expected and number == 1)
+        here.services.counters.take("account joe@example.org", [Amount("hour", number, 3600.0)])
+    assert str(found.reply).startswith(reply)
