@@ -22,7 +22,7 @@ from smtpd_classic.client.session import Session
 from smtpd_classic.client.signing import CannotSign
 from smtpd_classic.client.transport import Action, DeliveryJob, JobRecipient, Outcome
 from smtpd_classic.client.wire import ConnectionLost
-from smtpd_classic.client.wording import compatible, mail_command, rcpt_command, windows
+from smtpd_classic.client.wording import compatible, mail_command, rcpt_command, unreadable, windows
 from smtpd_classic.smtp.content import stuff
 from smtpd_classic.smtp.reply import Reply
 
@@ -53,12 +53,14 @@ class ClientTransaction:
 
     def run(self) -> None:
         """Run the transaction; `outcomes()` then has its results. Raises StaleConnection."""
-        content = compatible(self.job, self.session.offered, self.session.peer.name)
+        offered, host = self.session.offered, self.session.peer.name
+        if replies := unreadable(self.job, offered, host):
+            self._leave_out(replies)
+            if not self.job.recipients:
+                return
+        content = compatible(self.job, offered, host)
         if isinstance(content, Reply):
-            for recipient in self.job.recipients:
-                self.record.found[recipient.address] = self.record.outcome(
-                    recipient, Action.FAILED, content, command=""
-                )
+            self._leave_out(dict.fromkeys((each.address for each in self.job.recipients), content))
             return
         try:
             self.content = self.job.sign(content)
@@ -93,6 +95,15 @@ class ClientTransaction:
         if self.closing is not None:
             return self.record.by_reply(recipient, self.closing, "RCPT TO")
         return self.record.delayed(recipient, self.lost or "the session ended")
+
+    def _leave_out(self, replies: dict[str, Reply]) -> None:
+        """Fail these recipients in our own words, and send the message to the others."""
+        for recipient in self.job.recipients:
+            if recipient.address in replies:
+                outcome = self.record.outcome(recipient, Action.FAILED, replies[recipient.address], command="")
+                self.record.found[recipient.address] = outcome
+        self.job = self.job.only({each.address for each in self.job.recipients} - replies.keys())
+        self.record.job = self.job
 
     # The commands ------------------------------------------------------------------------------------------------
 

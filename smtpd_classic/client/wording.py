@@ -11,7 +11,7 @@ from smtpd_classic.smtp.address import split_address
 from smtpd_classic.smtp.client import Offered
 from smtpd_classic.smtp.reply import Reply
 
-__all__ = ["compatible", "mail_command", "rcpt_command", "windows"]
+__all__ = ["compatible", "mail_command", "rcpt_command", "unreadable", "windows"]
 
 _WINDOW = 8 * 1024  # octets of pipelined commands, so that neither side waits for the other to read
 _NOT_XTEXT = re.compile(r"[^!-*,-<>-~]")
@@ -26,10 +26,8 @@ def compatible(job: DeliveryJob, offered: Offered, host: str) -> MessageContent 
     """
     facts, ours = job.content.facts(), job.originates_here
     if not offered.smtputf8:
-        address = next((path for path in _paths(job) if not _path(path, offered).isascii()), None)
-        if address is not None:
-            words = f"{host} accepts no internationalised addresses (SMTPUTF8) such as {address}"
-            return Reply(554, "5.6.7", words)
+        if not _path(job.sender, offered).isascii():
+            return _not_accepted(job.sender, host)
         if job.smtputf8 and facts.header_8bit and not ours:
             return Reply(
                 554, "5.6.9", f"{host} accepts no UTF-8 in header fields (SMTPUTF8), and this message has some"
@@ -40,6 +38,18 @@ def compatible(job: DeliveryJob, offered: Offered, host: str) -> MessageContent 
     utf8_header = facts.header_8bit and ours and (seven_bit or (job.smtputf8 and not offered.smtputf8))
     limits = ContentLimits(seven_bit, utf8_header, ours and facts.long_lines)
     return _converted(job.content, limits, host) if any(limits) else job.content
+
+
+def unreadable(job: DeliveryJob, offered: Offered, host: str) -> dict[str, Reply]:
+    """Return a reply, in our own words, for each recipient that cannot be named to a host without SMTPUTF8."""
+    if offered.smtputf8:
+        return {}
+    addresses = (recipient.address for recipient in job.recipients)
+    return {each: _not_accepted(each, host) for each in addresses if not _path(each, offered).isascii()}
+
+
+def _not_accepted(address: str, host: str) -> Reply:
+    return Reply(554, "5.6.7", f"{host} accepts no internationalised addresses (SMTPUTF8) such as {address}")
 
 
 def _converted(content: MessageContent, limits: ContentLimits, host: str) -> MessageContent | Reply:

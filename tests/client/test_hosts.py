@@ -418,6 +418,23 @@ def test_internationalised_mail_where_smtputf8_is_missing(
     assert [each.mail.smtputf8 for each in host.got] == ([not hidden] if expected == "2.0.0" else [])
 
 
+@pytest.mark.parametrize("hidden", [("SMTPUTF8",), ("SMTPUTF8", "PIPELINING")], ids=["pipelined", "one by one"])
+def test_an_address_that_a_host_cannot_read_costs_the_other_recipients_nothing(hidden: tuple[str, ...]) -> None:
+    host = FakeHost(hidden=hidden)
+    with hosts(host):
+        outcomes = send(
+            world(host), replace(job_for("jörg@example.org", BOB, "jürgen@example.org", EVE), smtputf8=True)
+        )
+    assert {address: brief(outcome)[:2] for address, outcome in outcomes.items()} == {
+        "jörg@example.org": ("failed", "5.6.7"),
+        BOB: ("delivered", "2.0.0"),
+        "jürgen@example.org": ("failed", "5.6.7"),
+        EVE: ("delivered", "2.0.0"),
+    }
+    assert "jürgen@example.org" in outcomes["jürgen@example.org"].reply.text
+    assert host.envelopes == [("joe@us.test", (BOB, EVE))]
+
+
 def test_an_internationalised_domain_is_written_in_ascii_for_a_host_without_smtputf8() -> None:
     host = FakeHost(hidden=("SMTPUTF8",))
     network = network_of(config_of(), mx={"bücher.example": [(1, "mx")]}, addresses={"mx": [host.ip]}, port=host.port)
