@@ -78,14 +78,18 @@ def _typed_address(address: str) -> str:
     line = one_line(address)
     if line.isascii():
         return f"rfc822; {line}"
-    return "utf-8; " + "".join(c if "!" <= c <= "~" and c not in "+=\\" else f"\\x{{{ord(c):X}}}" for c in line)
+    return "utf-8; " + "".join(c if "!" <= c <= "~" and c not in "+=\\" else _seven_bit(c) for c in line)
+
+
+def _seven_bit(char: str) -> str:
+    return f"\\x{{{ord(char):X}}}"
 
 
 def _original_recipient(orcpt: str) -> str:
     """Return `addr-type;xtext` (RFC 3461 4.2) decoded (RFC 3461 6.3)."""
     kind, _, text = orcpt.partition(";")
     if kind.lower() == "utf-8":
-        return _ascii_line(f"{kind}; {text}")
+        return _ascii_line(f"{kind}; " + "".join(c if c.isascii() else _seven_bit(c) for c in one_line(text)))
     decoded = _XTEXT.sub(lambda match: chr(int(match[1], 16)), text)
     return f"{_ascii_line(kind)}; {_ascii_line(decoded)}"
 

@@ -174,6 +174,12 @@ def test_internationalised_addresses_have_a_seven_bit_form_in_the_report() -> No
     assert "<jörg@bücher.example>" in words(note)
 
 
+@pytest.mark.parametrize("orcpt", ["utf-8;jörg@bücher.example", "UTF-8;j\\x{F6}rg@bücher.example"])
+def test_an_internationalised_original_recipient_keeps_its_letters(orcpt: str) -> None:
+    found = fields(replace(NOTE, statuses=(replace(FAILED, orcpt=orcpt),)))[1]["Original-Recipient"]
+    assert found == f"{orcpt[:5]}; j\\x{{F6}}rg@b\\x{{FC}}cher.example"
+
+
 EVIL = st.text('aZ0 <>"@:;\r\n\t\x00\x1b\x85\u2028\u202e-=_token1é', max_size=300)
 
 

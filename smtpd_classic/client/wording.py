@@ -84,8 +84,13 @@ def rcpt_command(recipient: JobRecipient, offered: Offered) -> str:
     if offered.dsn and recipient.notify:
         words.append(f"NOTIFY={','.join(sorted(recipient.notify))}")
     if offered.dsn and recipient.orcpt:
-        words.append(f"ORCPT={_clean(recipient.orcpt)}")
+        words.append(f"ORCPT={_original_recipient(recipient.orcpt)}")
     return " ".join(words)
+
+
+def _original_recipient(orcpt: str) -> str:
+    """Return the original recipient in the 7-bit form of its address, which every host with DSN takes (RFC 6533 3)."""
+    return "".join(char if char.isascii() else f"\\x{{{ord(char):X}}}" for char in _clean(orcpt))
 
 
 def _paths(job: DeliveryJob) -> tuple[str, ...]:

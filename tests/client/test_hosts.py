@@ -435,6 +435,19 @@ def test_an_address_that_a_host_cannot_read_costs_the_other_recipients_nothing(h
     assert host.envelopes == [("joe@us.test", (BOB, EVE))]
 
 
+@pytest.mark.parametrize("hidden", [(), ("SMTPUTF8",)], ids=["offered", "not offered"])
+def test_an_internationalised_original_recipient_is_passed_on_in_its_ascii_form(hidden: tuple[str, ...]) -> None:
+    host = FakeHost(hidden=hidden)
+    recipient = Recipient(BOB, frozenset({"FAILURE"}), "utf-8;jörg@us.test")
+    with hosts(host):
+        assert brief(send(world(host), replace(job_for(recipient), smtputf8=True))[BOB]) == (
+            "delivered",
+            "2.0.0",
+            False,
+        )
+    assert host.got[0].rcpts[0].orcpt == "utf-8;j\\x{F6}rg@us.test"
+
+
 def test_an_internationalised_domain_is_written_in_ascii_for_a_host_without_smtputf8() -> None:
     host = FakeHost(hidden=("SMTPUTF8",))
     network = network_of(config_of(), mx={"bücher.example": [(1, "mx")]}, addresses={"mx": [host.ip]}, port=host.port)
