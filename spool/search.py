@@ -48,6 +48,7 @@ def _matches(spool: Spool, listed: Listed, wanted: Sequence[str], plain: Sequenc
 
 
 def _is_in(pattern: str, parts: Iterable[str]) -> bool:
+    pattern = pattern.replace("[", "[[]")  # as in an address literal or mx.example.net[192.0.2.1]:25
     return any(fnmatchcase(part, pattern) for part in parts)
 
 

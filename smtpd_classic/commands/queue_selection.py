@@ -1,9 +1,10 @@
 """The messages of the queue that a command is about."""
 
+import re
 from argparse import Namespace
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
+from smtpd_classic.domain_name import spellings
 from spool import Listed
 from spool.entry import RESTORED
 from spool.rows import ACTIVE, HELD, NEW, WAITING_FOR_RETRY, QueueRow
@@ -86,9 +87,17 @@ class QueueSelection:
             return False
         if self.reason is not None and row.hold_reason != self.reason:
             return False
-        if self.sender is not None and not fnmatchcase(row.sender.lower(), self.sender):
+        if self.sender is not None and not _fits(row.sender.lower(), self.sender):
             return False
         waiting = [address.lower() for address in row.recipients]
-        if self.recipient is not None and not any(fnmatchcase(each, self.recipient) for each in waiting):
+        if self.recipient is not None and not any(_fits(each, self.recipient) for each in waiting):
             return False
-        return self.domain is None or any(each.rpartition("@")[2] == self.domain for each in waiting)
+        if self.domain is None:
+            return True
+        names = spellings(self.domain)
+        return any(each.rpartition("@")[2] in names for each in waiting)
+
+
+def _fits(address: str, pattern: str) -> bool:
+    """Return True if the pattern matches: `*` is any text, and `?` and `[` are characters of addresses."""
+    return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), address, re.DOTALL) is not None

@@ -125,6 +125,25 @@ def test_selections(place: Place) -> None:
     assert place.run("list", "--count").stdout == "4\n"
 
 
+@pytest.mark.parametrize("pattern", ["BOB@[192.0.2.7]", "*@[192.0.2.7]", "*@[*"])
+def test_only_the_asterisk_is_special_in_an_address(place: Place, pattern: str) -> None:
+    literal = place.put("a?c@us.test", "bob@[192.0.2.7]", at=NOW - 5)
+    place.put("abc@us.test", "bob@1", at=NOW - 5)
+    place.give()
+    assert place.ids("--recipient", pattern) == [literal]
+    assert place.ids("--sender", "a?c@us.test") == [literal]
+
+
+@pytest.mark.parametrize("domain", ["bücher.example", "BÜCHER.example", "xn--bcher-kva.example"])
+def test_a_domain_is_found_in_both_its_spellings(place: Place, domain: str) -> None:
+    found = [
+        place.put("joe@us.test", f"bob@{each}", at=NOW - 5 + number)
+        for number, each in enumerate(("bücher.example", "xn--bcher-kva.example"))
+    ]
+    place.give()
+    assert place.ids("--domain", domain) == found
+
+
 def test_the_forms_for_people_hold_nothing_that_moves_the_cursor(place: Place) -> None:
     for words in (["list"], ["list", "--mailq"], ["show", place.tried]):
         done = place.run(*words)
