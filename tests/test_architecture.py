@@ -18,7 +18,7 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     "smtp": (set(), set()),
     "durable": (set(), set()),
     "spool": ({"durable"}, {"filelock"}),
-    "config": ({"atomic_file"}, {"configupdater", "filelock"}),
+    "config": ({"atomic_file", "domain_name"}, {"configupdater", "filelock"}),
     "smtpd_classic": (set(), set()),
     "atomic_file": ({"durable"}, set()),
     "log": (set(), set()),

@@ -17,6 +17,7 @@ from smtpd_classic.config.kinds import (
     WORD,
     MailboxPlace,
 )
+from smtpd_classic.config.names import ascii_name
 from smtpd_classic.config.option import Section
 from smtpd_classic.config.schema_access import Access
 from smtpd_classic.config.schema_approval import Approval
@@ -102,7 +103,8 @@ class Config:
 
     @property
     def helo_name(self) -> str:
-        return self.basic.helo_name or self.server.primary_domain
+        """Return the name of this host in ASCII, as SMTP has it (RFC 5321 2.3.5)."""
+        return ascii_name(self.basic.helo_name or self.server.primary_domain)
 
     @property
     def mail_stores(self) -> tuple[MailboxPlace, ...]:
@@ -125,6 +127,12 @@ class Config:
     @property
     def postmaster(self) -> str:
         return self.basic.postmaster or f"postmaster@{self.server.primary_domain}"
+
+    @property
+    def notice_author(self) -> str:
+        """Return the postmaster for the From of notices. Its domain is in ASCII, which every host takes."""
+        local, _, domain = self.postmaster.rpartition("@")
+        return f"{local}@{ascii_name(domain)}"
 
 
 SECTIONS = (

@@ -45,7 +45,8 @@ class Basic:
         "",
         "HELO/EHLO host name",
         "The name of this host in the banner, in our own EHLO, in Received and Message-ID and in bounces. Blank: the "
-        "primary domain. Other servers expect it to resolve to the address that they see.",
+        "primary domain. Other servers expect it to resolve to the address that they see. An internationalised name "
+        "is sent in its ASCII form (xn--).",
     )
     max_recipients: int = option(
         number(1, 50000),

@@ -111,5 +111,5 @@ class HeaderEditor:
     def _author(self) -> str:
         """Return the address for a missing From: the envelope sender, else the login, else the postmaster."""
         login = self._transaction.peer.login
-        default = login.address if login is not None else self._services.config.postmaster
+        default = login.address if login is not None else self._services.config.notice_author
         return f"<{self._transaction.sender or default}>"

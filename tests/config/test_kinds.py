@@ -111,6 +111,8 @@ BAD = [
     (kinds.DOMAIN_NAME, "10.0.0.300", "is not a domain name"),
     (kinds.DOMAIN_NAME, "a" * 64 + ".example", "is not a domain name"),
     (kinds.DOMAIN_NAME, "a." * 127 + "example", "is not a domain name"),
+    (kinds.DOMAIN_NAME, "bü_cher.example", "is not a domain name: Codepoint U+005F"),
+    (kinds.PATTERN, ".bü_cher.example", "is not a domain name"),
     (kinds.PATTERN, "*", "“*” would match every domain"),
     (kinds.DOMAIN_PATTERNS, "*.example.org", "is not a domain name"),
     (kinds.ADDRESS, "joe", "“joe” is not an address such as joe@example.org."),

@@ -189,6 +189,14 @@ def test_defaults_are_filled_in() -> None:
     assert (parse(text, PATH).helo_name, parse(text, PATH).postmaster) == ("mail.example.org", "joe@example.org")
 
 
+def test_the_name_of_the_host_is_ascii_in_smtp() -> None:
+    text = sound("").replace("primary_domain = example.org", "primary_domain = Bücher.example")
+    config = parse(text, PATH)
+    assert (config.helo_name, config.postmaster) == ("xn--bcher-kva.example", "postmaster@bücher.example")
+    assert config.notice_author == "postmaster@xn--bcher-kva.example"
+    assert parse(sound("[basic]\nhelo_name = faß.example"), PATH).helo_name == "xn--fa-hia.example"
+
+
 def test_config_knows_the_lines_it_came_from() -> None:
     config = parse(sound("[direct Example.NET]\nhosts = a.b"), PATH)
     assert config.line("direct example.net", "hosts") == 8

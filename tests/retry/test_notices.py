@@ -54,6 +54,18 @@ def test_the_sender_gets_one_bounce_for_all_who_failed(tmp_path: Path) -> None:
         assert f"{queue_id}: sender non-delivery notification:" in world.log()
 
 
+def test_a_bounce_from_an_internationalised_domain_is_ascii(tmp_path: Path) -> None:
+    text = "[basic]\ncopy_bounces = none\nhelo_name = bücher.example\npostmaster = joe@bücher.example\n"
+    host = refusing()
+    with running(tmp_path, host, text=text) as world:
+        world.send(NOBODY)
+        bounce = world.arrived(JOE)[0]
+    assert bounce.isascii()
+    assert b"\nFrom: Mail Delivery System <joe@xn--bcher-kva.example>\n" in bounce
+    assert b"\nReporting-MTA: dns; xn--bcher-kva.example\n" in bounce
+    assert host.commands[0] == "EHLO xn--bcher-kva.example"
+
+
 NO_COPIES = "[basic]\ncopy_bounces = none\n"
 
 
