@@ -4,6 +4,7 @@ Routes are not stored in the queue: every attempt chooses them anew.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NamedTuple
 
 from smtpd_classic.client.fallback import FallbackTransport
@@ -14,6 +15,7 @@ from smtpd_classic.client.relay import direct_hosts, smarthost
 from smtpd_classic.client.transport import Action, DeliveryJob, Outcome, Settle, Transport
 from smtpd_classic.config.kinds import MAILDIRS, MailboxPlace
 from smtpd_classic.config.schema import Config, DirectDomain
+from smtpd_classic.domain_name import ascii_domain
 from smtpd_classic.smtp.address import split_address
 from smtpd_classic.smtp.reply import Reply
 
@@ -72,22 +74,29 @@ class Routes:
         encryption = Encryption.OFFERED if remote.opportunistic_tls else Encryption.NEVER
         self._mx = MxTransport(network, encryption)
         self._relay = smarthost(remote, network, signs=config.signing.sign_relayed)
-        self._direct = [(direct, direct_hosts(direct, remote, network)) for direct in config.direct_domains]
+        self._direct = [
+            (_key(direct.name), direct, direct_hosts(direct, remote, network)) for direct in config.direct_domains
+        ]
 
     def route(self, address: str, *, relay_exhausted: bool = False) -> Route:
         """Return the route to `address`; with `relay_exhausted`, avoid the relay if there is another route."""
         _, domain = split_address(address)
         if not domain or self._is_local_domain(domain):
             return self._mailbox(domain)
-        direct = next((found for found in self._direct if _matches(found[0], domain)), None)
-        if direct is None:
+        section, transport = self._direct_for(domain)
+        if section is None:
             return self._remote(domain, relay_exhausted=relay_exhausted)
-        transport: Transport = direct[1]
         if self._config.direct.fall_back_to_remote:
             rules = self._remote(domain, relay_exhausted=relay_exhausted)
             if not (rules.relay_only and relay_exhausted):
                 transport = FallbackTransport(transport, rules.transport)
-        return Route(f"direct {direct[0].name}", transport)
+        return Route(f"direct {section.name}", transport)
+
+    def _direct_for(self, domain: str) -> tuple[DirectDomain | None, Transport]:
+        """Return the first direct domain that covers `domain`, and its transport."""
+        key = _key(domain)
+        found = ((direct, hosts) for name, direct, hosts in self._direct if _matches(name, key))
+        return next(found, (None, self._mx))
 
     def _mailbox(self, domain: str) -> Route:
         place = self._place_of(domain)
@@ -111,6 +120,14 @@ class Routes:
         return Route(f"mx {domain}", self._mx)
 
 
-def _matches(direct: DirectDomain, domain: str) -> bool:
+def _key(domain: str) -> str:
+    """Return the spelling in which domains are compared; the policy compares them in the same one."""
+    dot = "." if domain.startswith(".") else ""
+    with suppress(ValueError):
+        return dot + ascii_domain(domain.removeprefix("."))
+    return domain
+
+
+def _matches(direct: str, domain: str) -> bool:
     """Return True if the direct domain covers `domain`: `example.org` is itself, `.example.org` its sub-domains."""
-    return domain.endswith(direct.name) if direct.name.startswith(".") else domain == direct.name
+    return domain.endswith(direct) if direct.startswith(".") else domain == direct

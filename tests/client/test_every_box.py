@@ -402,6 +402,17 @@ def _check(row: Row, made: dict[str, FakeHost]) -> None:
         assert found == row.expected, f"{outcome}\n{job.transcript.text}"
 
 
+@pytest.mark.parametrize("written", ["bücher.example", "xn--bcher-kva.example"])
+@pytest.mark.parametrize("prefix", ["", "."])
+def test_a_direct_domain_covers_both_spellings_of_its_name(written: str, prefix: str) -> None:
+    config = config_of(f"[direct {prefix}{written}]\nhosts = a.test\n")
+    routes = routes_of(config, network_of(config))
+    below = "mail." if prefix else ""
+    for domain in ("bücher.example", "xn--bcher-kva.example"):
+        assert routes.route(f"bob@{below}{domain}").destination == f"direct {prefix}{written}"
+    assert routes.route("bob@buecher.example").destination == "mx buecher.example"
+
+
 def _filled(text: str, ports: dict[str, int]) -> str:
     for name, port in ports.items():
         text = text.replace("{" + name + "}", str(port))
