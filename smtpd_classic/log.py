@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-__all__ = ["DEBUG", "ERROR", "INFO", "WARNING", "Log", "printable"]
+__all__ = ["DEBUG", "ERROR", "INFO", "WARNING", "Log", "delay_text", "printable"]
 
 ERROR, WARNING, INFO, DEBUG = 3, 4, 6, 7  # syslog's severities
 _MAIL = 2 << 3  # syslog's facility "mail"
@@ -38,6 +38,13 @@ def printable(text: str | bytes, limit: int = 512) -> str:
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else _escaped(char) for char in text)
+
+
+def delay_text(*seconds: float) -> str:
+    """Return times in the form of `delays=a/b/c/d`: two digits that count, and no exponent for log readers."""
+    return "/".join(
+        f"{round(each, 4):.2g}" if each < 10 else f"{each:.0f}" for each in (max(each, 0.0) for each in seconds)
+    )
 
 
 def _octets(text: str, encoding: str = "utf-8") -> bytes:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from smtpd_classic.log import printable
+from smtpd_classic.log import delay_text, printable
 from smtpd_classic.mailauth.words import ResultWord
 from smtpd_classic.policy import Transaction
 from smtpd_classic.reception.journal import ReceptionLog
@@ -47,8 +47,8 @@ def log_acceptance(services: Services, journal: ReceptionLog, transaction: Trans
         journal.count("delivered", len(delivered))
         now = services.clock()
         journal.delivered_after(now - found.arrival, len(delivered))
-        receiving, delivering = found.came - found.arrival, now - found.came
-        took = f"delay={now - found.arrival:.2g}, delays={receiving:.2g}/0/0/{delivering:.2g}"
+        delays = delay_text(found.came - found.arrival, 0, 0, now - found.came)
+        took = f"delay={delay_text(now - found.arrival)}, delays={delays}"
         lines += journal.delivered(queue_id, delivered, took)
         if len(delivered) == found.number:
             lines.append(("qmgr", f"{queue_id}: removed"))

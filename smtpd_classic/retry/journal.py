@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from smtpd_classic.client.transport import GREETING, Action, JobRecipient, Outcome
-from smtpd_classic.log import WARNING, Log, printable
+from smtpd_classic.log import WARNING, Log, delay_text, printable
 from spool import Entry
 
 __all__ = ["DeliveryLog", "OutcomeCounters", "Stopwatch", "code_of", "said"]
@@ -32,11 +32,7 @@ class Stopwatch:
     def text(self, now: float, connected_s: float, sent_s: float) -> str:
         waiting = max(now - self._claimed - connected_s - sent_s, 0.0)
         delay = self._before + waiting + connected_s + sent_s
-        return f"delay={_s(delay)}, delays={_s(self._before)}/{_s(waiting)}/{_s(connected_s)}/{_s(sent_s)}"
-
-
-def _s(seconds: float) -> str:
-    return f"{seconds:.2g}" if seconds < 10 else f"{seconds:.0f}"
+        return f"delay={delay_text(delay)}, delays={delay_text(self._before, waiting, connected_s, sent_s)}"
 
 
 def code_of(outcome: Outcome) -> str:

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smtpd_classic.log import WARNING, Log, printable
+from smtpd_classic.log import WARNING, Log, delay_text, printable
 from tests.waiting import until
 
 LINE = re.compile(r"[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d [^ .]+ smtpd-classic/smtpd\[\d+\]: (.*)")
@@ -41,6 +41,25 @@ LINE = re.compile(r"[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d [^ .]+ smtpd-classic/sm
 )
 def test_printable(text: str | bytes, expected: str) -> None:
     assert printable(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        (0.0, "0"),
+        (0.000012, "0"),
+        (0.00016, "0.0002"),
+        (0.01234, "0.012"),
+        (9.96, "10"),
+        (125.4, "125"),
+        (14_400.0, "14400"),
+        (4_320_000.0, "4320000"),
+        (-3600.0, "0"),
+    ],
+)
+def test_delays_have_no_exponent_and_no_sign(seconds: float, expected: str) -> None:
+    assert delay_text(seconds) == expected
+    assert delay_text(seconds, 1.5, 0, seconds) == f"{expected}/1.5/0/{expected}"
 
 
 @given(st.text() | st.binary(), st.integers(0, 50))
