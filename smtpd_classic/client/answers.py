@@ -3,7 +3,7 @@
 from smtpd_classic.client.wire import ConnectionLost
 from smtpd_classic.smtp.reply import Reply
 
-__all__ = ["PARAMETER_REFUSED", "check", "too_many"]
+__all__ = ["PARAMETER_REFUSED", "check", "perhaps_too_many", "too_many"]
 
 PARAMETER_REFUSED = {501, 504, 555}
 
@@ -16,8 +16,10 @@ def check(reply: Reply, command: str) -> None:
 
 
 def too_many(reply: Reply) -> bool:
-    """Return True if the rest of the recipients needs another transaction (RFC 5321 4.5.3.1.10).
-
-    Older servers reply 552 instead of 452.
-    """
+    """Return True if the rest of the recipients needs another transaction (RFC 5321 4.5.3.1.10)."""
     return reply.enhanced in {"4.5.3", "5.5.3"} or (reply.code == 452 and not reply.enhanced)
+
+
+def perhaps_too_many(reply: Reply) -> bool:
+    """Return True for 552 alone: older servers reply it instead of 452, but others reply it for a full mailbox."""
+    return reply.code == 552 and not reply.enhanced

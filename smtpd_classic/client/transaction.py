@@ -14,7 +14,7 @@ for the next attempt.
 
 from dataclasses import dataclass, field, replace
 
-from smtpd_classic.client.answers import PARAMETER_REFUSED, check, too_many
+from smtpd_classic.client.answers import PARAMETER_REFUSED, check, perhaps_too_many, too_many
 from smtpd_classic.client.content import MessageContent, folded, packets
 from smtpd_classic.client.network import Timeouts
 from smtpd_classic.client.outcomes import TransactionOutcomes
@@ -209,6 +209,8 @@ class ClientTransaction:
             outcome = replace(outcome, action=Action.DELAYED, soft=True)
             if self.record.accepted:
                 self.repeat.append(recipient)
+        elif perhaps_too_many(reply) and self.record.accepted:
+            self.repeat.append(recipient)  # the reply to it as the first recipient tells what is meant
         self.record.found[recipient.address] = outcome
 
     # The content -------------------------------------------------------------------------------------------------

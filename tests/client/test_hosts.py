@@ -492,6 +492,26 @@ def test_recipients_over_the_hosts_limit_go_in_further_transactions() -> None:
     assert sorted(path for each in host.got for path in each.recipients) == sorted(everybody)
 
 
+@pytest.mark.parametrize("hidden", [(), ("PIPELINING",)], ids=["pipelined", "one by one"])
+def test_552_of_an_old_server_is_a_limit_behind_other_recipients_and_a_refusal_alone(hidden: tuple[str, ...]) -> None:
+    everybody = ["full@example.org", *(f"user{number}@example.org" for number in range(5)), "stuffed@example.org"]
+
+    def script(event: Event, talk: Talk) -> Reply | None:
+        if not isinstance(event, events.RcptTo):
+            return None
+        full = event.forward_path.startswith(("full@", "stuffed@"))
+        return Reply(552, "", "storage exceeded") if full or len(talk.rcpts) >= 2 else None
+
+    host = FakeHost(script=script, hidden=(*hidden, "ENHANCEDSTATUSCODES"))
+    with hosts(host):
+        outcomes = send(world(host), job_for(*everybody))
+    assert [len(each.recipients) for each in host.got] == [2, 2, 1]
+    assert {address for address, outcome in outcomes.items() if outcome.action.value == "failed"} == {
+        "full@example.org",
+        "stuffed@example.org",
+    }
+
+
 def test_an_announced_limit_of_recipients_is_kept() -> None:
     host = FakeHost(most_recipients=7)
     with hosts(host):
