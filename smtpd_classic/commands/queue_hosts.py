@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from smtpd_classic.config import Config
+from smtpd_classic.domain_name import spellings
 from smtpd_classic.log import printable
 from smtpd_classic.runtime import Runtime
 from smtpd_classic.runtime.hosts import HOSTS_FILE, HostMark, read_marks
@@ -116,10 +117,10 @@ def _waiting_for(spool: Spool, next_hop: str | None) -> Iterator[str]:
     if next_hop is None:
         yield from (each.queue_id for each in listed)
         return
-    wanted = next_hop.lower().strip("[]")
+    wanted = {next_hop.lower(), *spellings(next_hop.strip("[]"))}
     for row in rows(spool, listed):
         domains = {address.lower().rpartition("@")[2] for address in row.recipients}
-        if wanted in domains.union(*map(_names, row.hosts)):
+        if wanted & domains.union(*map(_names, row.hosts)):
             yield row.queue_id
 
 

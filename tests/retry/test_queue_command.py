@@ -268,6 +268,16 @@ def test_flushing_a_next_hop_makes_its_messages_due(place: Place, next_hop: str)
     assert place.run("flush", "mx.example").stderr == "To be tried now: 0.\n"
 
 
+@pytest.mark.parametrize(
+    ("next_hop", "number"), [("BÜCHER.example", 2), ("xn--bcher-kva.example", 2), ("[192.0.2.7]", 1)]
+)
+def test_flushing_finds_both_spellings_of_a_domain_and_a_literal(place: Place, next_hop: str, number: int) -> None:
+    for domain in ("bücher.example", "xn--bcher-kva.example", "[192.0.2.7]"):
+        place.put("joe@us.test", f"bob@{domain}", at=NOW - 5)
+    place.give()
+    assert place.run("flush", next_hop).stderr == f"To be tried now: {number}.\n"
+
+
 def test_flushing_makes_everything_due_that_is_not_held(place: Place) -> None:
     done = place.run("flush")
     assert (done.returncode, done.stderr) == (0, "To be tried now: 3.\n")
