@@ -96,9 +96,17 @@ def scan(text: str) -> Document:
     for line, raw in _lines(text):
         said = _take(line, raw, drafts)
         if said:
-            complaints.append(Complaint(line, said, re.split(r"[\s:=]", raw.strip(_BLANKS), maxsplit=1)[0]))
+            complaints.append(Complaint(line, said, _mistyped(raw.strip(_BLANKS))))
     sections = tuple(_finished(draft) for draft in drafts.all if not draft.rejected)
     return Document(sections, tuple(complaints))
+
+
+def _mistyped(said: str) -> str:
+    """Return the first word of a line that has not the form of an option; blank if it has."""
+    name, equals, _ = said.partition("=")
+    if equals and _OPTION_NAME.fullmatch(name.rstrip(_BLANKS)):
+        return ""
+    return re.split(r"[\s:=]", said, maxsplit=1)[0]
 
 
 class _Drafts(NamedTuple):

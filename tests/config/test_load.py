@@ -181,6 +181,12 @@ def test_relative_names_are_beside_the_file() -> None:
     assert (server.spool_folder, server.private_key) == ("/var/spool", "/etc/smtpd-classic/tls/key.pem")
 
 
+def test_an_option_that_is_here_twice_is_not_taken_for_a_mistyped_one() -> None:
+    with pytest.raises(ConfigProblems) as told:
+        parse(sound("[basic]\nmax_hops = 5\nmax_hops = 6"), PATH)
+    assert str(told.value).endswith(": max_hops is here a second time; the first is on line 8.")
+
+
 def test_defaults_are_filled_in() -> None:
     config = parse(SOUND, PATH)
     assert (config.helo_name, config.postmaster) == ("example.org", "postmaster@example.org")
