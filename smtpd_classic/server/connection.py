@@ -195,7 +195,7 @@ class Connection:
                 self._content_ends = time.monotonic() + self._terms.config.access.message_timeout.total_seconds()
         elif kind is EndContent or kind is Reset or kind is Hello:
             self._transaction, self._content_ends = False, 0.0
-        elif kind is StartTls and reply.positive:
+        elif kind is StartTls and reply.positive and session.close_reason is None:  # else more stood behind it
             self._wire.send(session.data_to_send())
             session.tls_started(self._start_tls())
 

@@ -75,6 +75,16 @@ def test_starttls(tmp_path: Path) -> None:
         assert found.ended() == ["quit"]
 
 
+def test_a_stranger_that_pipelines_behind_starttls_is_refused_and_closed(tmp_path: Path) -> None:
+    with with_tls(tmp_path) as found, found.dial() as dialog:
+        dialog.reply()
+        dialog.ask("EHLO client.example")
+        dialog.send(b"STARTTLS\r\nNOOP\r\n")
+        assert dialog.reply().startswith("554 5.5.0")
+        assert dialog.ended()
+        assert found.ended() == ["pipelined too far"]
+
+
 def test_tls_from_the_first_octet(tmp_path: Path) -> None:
     with with_tls(tmp_path) as found, dial_encrypted(found, tmp_path) as dialog:
         assert dialog.reply().startswith("220")
