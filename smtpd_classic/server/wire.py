@@ -16,6 +16,7 @@ __all__ = ["ServerWire", "prepare"]
 # As plain numbers: to combine two of the enum takes as long as the call.
 _LOOK = int(socket.MSG_PEEK | socket.MSG_DONTWAIT)
 _PEEK, _MORE = int(socket.MSG_PEEK), int(socket.MSG_MORE)
+_SHORTEST_S = 0.001  # zero would mean for ever to the kernel, and no wait at all to Python
 _LINGER_S = 1.0
 _LINGER_OCTETS = 1 << 20
 
@@ -36,8 +37,7 @@ def _set_timeouts(connection: socket.socket, timeout_s: float) -> None:
 
 
 def _timeval(timeout_s: float) -> bytes:
-    # Zero would mean for ever.
-    seconds, fraction = divmod(max(timeout_s, 0.001), 1)
+    seconds, fraction = divmod(max(timeout_s, _SHORTEST_S), 1)
     return struct.pack("@ll", int(seconds), int(fraction * 1e6))
 
 
@@ -58,7 +58,13 @@ class ServerWire:
         return self._cut
 
     def receive(self, most: int, timeout_s: float) -> bytes:
-        """Return received octets, at least one; none at the end. Raises TimeoutError, or another OSError."""
+        """Return received octets, at least one; none at the end. Raises TimeoutError, or another OSError.
+
+        A time below zero is over: then not even octets that have come are read, since a client that never pauses would
+        have some for ever.
+        """
+        if timeout_s < 0:
+            raise TimeoutError
         if timeout_s != self._timeout_s:
             self._set_timeout(timeout_s)
         try:
@@ -169,7 +175,7 @@ class ServerWire:
 
     def _set_timeout(self, timeout_s: float) -> None:
         if self._encrypted:
-            self._socket.settimeout(timeout_s)
+            self._socket.settimeout(max(timeout_s, _SHORTEST_S))
         else:
             _set_timeouts(self._socket, timeout_s)
         self._timeout_s = timeout_s

@@ -2,7 +2,8 @@
 
 import socket
 import threading
-from contextlib import ExitStack
+import time
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -132,6 +133,24 @@ def test_a_message_that_takes_too_long_is_cut_however_busy_the_client_is(tmp_pat
         until(lambda: _drip(dialog, b"x\r\n") or found.sessions[0].reason, 10)
         assert found.ended() == ["timeout"]
         assert dialog.reply().startswith("421 4.4.2 The message took too long")
+
+
+@pytest.mark.parametrize("content", [False, True], ids=["within a command", "within the content"])
+def test_a_client_that_never_pauses_is_cut_at_the_deadline(tmp_path: Path, *, content: bool) -> None:
+    """Its next octets are always there before they are waited for."""
+    with place(tmp_path, access="message_timeout = 1s\nidle_timeout = 1s") as found, found.dial() as dialog:
+        dialog.reply()
+        if content:
+            dialog.ask("EHLO client.example")
+            dialog.ask("MAIL FROM:<a@client.example>")
+            dialog.ask("RCPT TO:<b@test.example>")
+            assert dialog.ask("DATA").startswith("354")
+        end = time.monotonic() + 10
+        with suppress(OSError):
+            while found.sessions[0].reason is None and time.monotonic() < end:
+                dialog.send(b"x" * 100_000)
+        assert found.sessions[0].reason is not None
+        assert found.ended() == ["timeout"]
 
 
 def test_a_slow_message_within_its_time_is_not_cut(tmp_path: Path) -> None:

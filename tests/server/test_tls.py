@@ -8,7 +8,7 @@ import subprocess
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -198,6 +198,20 @@ def test_silence_under_tls_ends_a_session(tmp_path: Path) -> None:
     with with_tls(tmp_path, access="idle_timeout = 1s") as found, dial_encrypted(found, tmp_path) as dialog:
         dialog.reply()
         assert dialog.reply().startswith("421 4.4.2")
+        assert found.ended() == ["timeout"]
+
+
+def test_a_client_that_never_pauses_is_cut_at_the_deadline(tmp_path: Path) -> None:
+    """The time may be over before the next octet is waited for."""
+    with with_tls(tmp_path, access="message_timeout = 1s") as found, dial_encrypted(found, tmp_path) as dialog:
+        dialog.reply()
+        dialog.ask("EHLO client.example")
+        dialog.ask("MAIL FROM:<a@client.example>")
+        dialog.ask("RCPT TO:<b@test.example>")
+        assert dialog.ask("DATA").startswith("354")
+        with suppress(OSError):
+            while found.sessions[0].reason is None:
+                dialog.send(b"x" * 998 + b"\r\n")
         assert found.ended() == ["timeout"]
 
 
