@@ -76,7 +76,8 @@ class Access:
         POSITIVE_DURATION,
         5 * _MINUTE,
         "Idle timeout",
-        "How long a client may be silent before the connection is closed.",
+        "How long a client may be silent before the connection is closed. A client of a refused network has 30 seconds "
+        "at most, for all that it sends.",
     )
     message_timeout: timedelta = option(
         POSITIVE_DURATION,

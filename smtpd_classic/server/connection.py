@@ -11,11 +11,12 @@ from smtpd_classic.log import printable
 from smtpd_classic.reception import Client
 from smtpd_classic.reception.local_session import LOCAL
 from smtpd_classic.server.context import AcceptedSocket, IdlePolicy, ListenerContext, SessionHandler
-from smtpd_classic.server.proxy_protocol import BadHeader, ProxyHeader, begins_header, parse
+from smtpd_classic.server.proxy_protocol import BadHeader, ProxyHeader, begins_header, not_expected, parse
 from smtpd_classic.server.suites import suites_of
 from smtpd_classic.server.wire import ServerWire
 from smtpd_classic.smtp import replies
 from smtpd_classic.smtp.events import (
+    Connected,
     EndContent,
     Event,
     Hello,
@@ -36,6 +37,7 @@ __all__ = ["Connection"]
 _COMMAND_OCTETS = 512 - sys.getsizeof(b"")
 _CONTENT_OCTETS = 65536
 _HANDSHAKE_S = 30.0
+_REFUSED_S = 30.0
 _PROXY_S = 5.0
 _PROXY_OCTETS = 2200
 _HEAD_OCTETS = 16  # enough to know a PROXY header
@@ -61,6 +63,7 @@ class Connection:
         self._transaction = False
         self._content_ends = 0.0  # when the content that is coming must be here; 0: none is coming
         self._partial_since = 0.0  # since when a command is incomplete
+        self._is_refused = False
         self._progress = True
         self._heard = False  # something has come in the session
 
@@ -193,6 +196,9 @@ class Connection:
         elif kind is StartContent:
             if reply.positive:
                 self._content_ends = time.monotonic() + self._terms.config.access.message_timeout.total_seconds()
+        elif kind is Connected and not reply.positive:  # it may send QUIT (RFC 5321 3.1), within a short time
+            self._idle_s, self._partial_since = min(self._idle_s, _REFUSED_S), time.monotonic()
+            self._is_refused = True
         elif kind is EndContent or kind is Reset or kind is Hello:
             self._transaction, self._content_ends = False, 0.0
         elif kind is StartTls and reply.positive and session.close_reason is None:  # else more stood behind it
@@ -206,12 +212,7 @@ class Connection:
 
     def _name_the_option(self) -> None:
         """Log the option that a load balancer in front of this listener needs."""
-        name = self._listener.name
-        said = (
-            f"{self} sent a PROXY header, which [listener {name}] does not expect from it. If it is your load "
-            f"balancer, set proxy_protocol = {self.ip} there"
-        )
-        self._terms.log.warning("smtpd", said)
+        self._terms.log.warning("smtpd", not_expected(str(self), self.ip, self._listener.name))
 
     def _start_tls(self) -> TlsInfo:
         certificate = self._terms.certificate
@@ -274,7 +275,7 @@ class Connection:
             return min(self._idle_s, self._content_ends - now)
         self.silent_since = 0.0 if self._transaction else now
         patience_s = None if self._transaction else self._patience.patience_s
-        if advanced:
+        if advanced and not self._is_refused:
             self._partial_since = 0.0
             return self._idle_s if patience_s is None else min(self._idle_s, patience_s)
         # The rest of a command that has begun: an octet now and then must not hold a connection for ever.

@@ -8,7 +8,7 @@ import ipaddress
 import struct
 from dataclasses import dataclass
 
-__all__ = ["BadHeader", "ProxyHeader", "begins_header", "parse"]
+__all__ = ["BadHeader", "ProxyHeader", "begins_header", "not_expected", "parse"]
 
 _V1 = b"PROXY "
 _V2 = b"\r\n\r\n\0\r\nQUIT\n"
@@ -35,6 +35,14 @@ class ProxyHeader:
 def begins_header(received: bytes) -> bool:
     """Return True for the beginning of a header, at a listener that does not expect one."""
     return received.startswith((b"PROXY TCP", b"PROXY UNKNOWN", _V2))
+
+
+def not_expected(client: str, ip: str, listener: str) -> str:
+    """Return the line for the log that names the option which a load balancer in front of the listener needs."""
+    return (
+        f"{client} sent a PROXY header, which [listener {listener}] does not expect from it. If it is your load "
+        f"balancer, set proxy_protocol = {ip} there"
+    )
 
 
 def parse(received: bytes) -> ProxyHeader | None:

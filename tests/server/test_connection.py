@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from smtpd_classic.reception import Client
-from smtpd_classic.smtp.events import Event, MailFrom
+from smtpd_classic.smtp import replies
+from smtpd_classic.smtp.events import Connected, Event, MailFrom
 from smtpd_classic.smtp.reply import Reply
 from smtpd_classic.smtp.session import ServerSession
 from tests.server.serving import Answers, Dialog, place
@@ -121,6 +122,19 @@ def _drip(dialog: Dialog, octet: bytes) -> bool:
     except OSError:
         return True
     return False
+
+
+class Refusing(Answers):
+    def answer(self, event: Event) -> Reply | None:
+        return replies.ACCESS_DENIED if isinstance(event, Connected) else super().answer(event)
+
+
+def test_a_refused_client_that_does_not_leave_is_cut_however_busy_it_is(tmp_path: Path) -> None:
+    """Its time does not begin anew with each command (RFC 5321 3.1)."""
+    with place(tmp_path, answers=Refusing, access="idle_timeout = 1s") as found, found.dial() as dialog:
+        assert dialog.reply().startswith("554 5.7.1")
+        until(lambda: not dialog.ask("NOOP").startswith("503") or found.sessions[0].reason, 10)
+        assert found.ended() == ["timeout"]
 
 
 def test_a_message_that_takes_too_long_is_cut_however_busy_the_client_is(tmp_path: Path) -> None:
