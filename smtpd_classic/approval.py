@@ -56,7 +56,7 @@ def deciding_address(config: Config, decision: Decision) -> str:
     """
     path = _secret_path(config)
     digest = _digest(existing_secret(path) if config.server.shared_state else made_secret(path), decision)
-    return f"{decision.action}+{decision.queue_id.lower()}-{digest}@{config.server.primary_domain}"
+    return f"{decision.action}+{decision.queue_id.lower()}-{digest}@{config.mail_domain}"
 
 
 def decision_of(config: Config, local: str) -> Decision | None:

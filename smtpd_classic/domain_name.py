@@ -1,8 +1,6 @@
 """The two spellings of an internationalised domain name (RFC 5890): A-labels for DNS, U-labels for people."""
 
-import idna
-
-__all__ = ["ascii_domain", "domain_of_host", "spellings", "tidy_domain"]
+__all__ = ["ascii_address", "ascii_domain", "domain_of_host", "spellings", "tidy_domain"]
 
 
 def tidy_domain(domain: str) -> str:
@@ -25,20 +23,35 @@ def ascii_domain(domain: str) -> str:
     """
     if domain.isascii():
         return tidy_domain(domain)
+    import idna  # noqa: PLC0415 - it takes a while, and is rarely needed
+
     try:
         return idna.encode(tidy_domain(domain), uts46=True).decode("ascii")
     except (idna.IDNAError, UnicodeError) as problem:
         raise ValueError(f"“{domain}” is not a domain name: {problem}") from None
 
 
+def ascii_address(address: str) -> str:
+    """Return the address, or a name alone, with its domain as DNS knows it, where that can be."""
+    local, at, domain = address.rpartition("@")
+    try:
+        return f"{local}{at}{ascii_domain(domain)}"
+    except ValueError:
+        return address
+
+
 def spellings(domain: str) -> tuple[str, ...]:
     """Every way in which a client may write this domain; the given one first. A plain ASCII name has one."""
     name = tidy_domain(domain)
+    if name.isascii() and "xn--" not in name:
+        return (name,)
+    import idna  # noqa: PLC0415 - see above
+
     found = [name]
     try:
         if not name.isascii():
             found.append(ascii_domain(name))
-        elif "xn--" in name:
+        else:
             found.append(idna.decode(name))
     except (idna.IDNAError, UnicodeError, ValueError):
         pass  # a label that only looks like one; the name stands for itself

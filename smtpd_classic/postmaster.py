@@ -56,9 +56,9 @@ class PostmasterMail:
         """
         recipients = self.recipients(address)
         if recipients:
-            now, author = self._clock(), self._config.notice_author
+            now, postmaster = self._clock(), self._config.postmaster
             token = new_queue_id(now)
-            note = Notification("", token, self._config.helo_name, author, address, now, now, (), answers=answers)
+            note = Notification("", token, self._config.helo_name, postmaster, address, now, now, (), answers=answers)
             self.commit(token, recipients, (plain_notice(note, subject, words, quoted),), now, body_8bit=True)
         return bool(recipients)
 

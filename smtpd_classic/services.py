@@ -12,7 +12,7 @@ from smtpd_classic.config.schema import Config, Listener
 from smtpd_classic.counters import CounterStore
 from smtpd_classic.counters.sender_limits import counters_folder
 from smtpd_classic.dns import Resolver
-from smtpd_classic.domain_name import ascii_domain
+from smtpd_classic.domain_name import ascii_domain, spellings
 from smtpd_classic.filters.dns_lists import DnsLists
 from smtpd_classic.filters.tools import FilterTools, filter_tools
 from smtpd_classic.keys.store import IN_USE, KeyStore, KeysUnreadable, dkim_folder
@@ -215,7 +215,10 @@ class Services:
     def srs(self) -> Srs:
         """Return the rewriter of senders. Raises OSError."""
         config = self.config
-        return srs_for(config.server.spool_folder, config.server.primary_domain, self._secret, self.shared)
+        spellings_of_it = spellings(config.server.primary_domain)
+        return srs_for(
+            config.server.spool_folder, config.mail_domain, self._secret, self.shared, spellings=spellings_of_it
+        )
 
     def _reverse_srs(self, address: str) -> str | None:
         """Return the original of an SRS address of ours, or None.

@@ -13,7 +13,7 @@ import base64
 import hmac
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import date
 
 from smtpd_classic.config.made_secret import existing_secret, made_secret
@@ -37,11 +37,19 @@ _FOREIGN_SRS1 = re.compile(r"srs1[=+-][^=]+=([^=]+)=([=+-].+)", re.IGNORECASE | 
 
 
 class Srs:
-    """A rewriter of senders to addresses in `domain`, and back. `senders` keeps those that are too long."""
+    """A rewriter of senders to addresses in `domain`, and back. `senders` keeps those that are too long. `spellings`
+    are others of the domain."""
 
-    def __init__(self, secret: bytes, domain: str, senders: SenderStore | SharedSenderStore) -> None:
+    def __init__(
+        self,
+        secret: bytes,
+        domain: str,
+        senders: SenderStore | SharedSenderStore,
+        spellings: Collection[str] = (),
+    ) -> None:
         self._secret = secret
         self._domain = domain.lower()
+        self._ours = frozenset({self._domain, *spellings})
         self._senders = senders
 
     def forward(self, sender: str, today: date) -> str:
@@ -50,7 +58,7 @@ class Srs:
         Raises OSError when a long sender cannot be stored.
         """
         quoted, at, domain = sender.rpartition("@")
-        if not at or domain.lower() == self._domain:
+        if not at or domain.lower() in self._ours:
             return sender
         local = _unquoted(quoted)
         if found := _FOREIGN_SRS1.fullmatch(local):
@@ -68,7 +76,7 @@ class Srs:
         Raises OSError when the stored senders cannot be read.
         """
         quoted, _, domain = address.rpartition("@")
-        if domain.lower() != self._domain:
+        if domain.lower() not in self._ours:
             return None
         local = _unquoted(quoted)
         if found := _SRS0.fullmatch(local):
@@ -126,14 +134,19 @@ def _quoted(local: str) -> str:
 
 
 def srs_for(
-    spool_folder: str, domain: str, secret: Callable[[], bytes] | None = None, shared: SharedState | None = None
+    spool_folder: str,
+    domain: str,
+    secret: Callable[[], bytes] | None = None,
+    shared: SharedState | None = None,
+    *,
+    spellings: Collection[str] = (),
 ) -> Srs:
     """Return the rewriter of this server. Without `secret` it is that of the folder. Raises OSError when the secret
     cannot be read or made.
     """
     senders = SenderStore(os.path.join(spool_folder, "srs-senders"))
     found = srs_secret(spool_folder) if secret is None else secret()
-    return Srs(found, domain, senders if shared is None else SharedSenderStore(senders, shared))
+    return Srs(found, domain, senders if shared is None else SharedSenderStore(senders, shared), spellings)
 
 
 def srs_secret(folder: str, *, is_shared: bool = False) -> bytes:

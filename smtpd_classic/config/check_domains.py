@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from smtpd_classic.config.problem import Finding
 from smtpd_classic.config.schema import Config, Replacement
+from smtpd_classic.domain_name import spellings
 
 __all__ = ["RULES", "local_domains"]
 
@@ -46,7 +47,7 @@ def a_local_domain_is_not_sent_away(config: Config) -> Iterator[Finding]:
 
 def notices_stay_here(config: Config) -> Iterator[Finding]:
     local = local_domains(config)
-    if config.postmaster.rpartition("@")[2] not in local:
+    if local.isdisjoint(spellings(config.postmaster.rpartition("@")[2])):
         said = "the postmaster is an address of another server; bounces that fail there are kept in the queue."
         yield Finding("basic", "postmaster", said, "warning")
     for domain in config.domains:

@@ -4,6 +4,7 @@ import ipaddress
 import re
 
 from smtpd_classic.config.kind import Kind, list_of, one_line, split_items
+from smtpd_classic.domain_name import ascii_domain
 
 __all__ = [
     "ADDRESS",
@@ -15,7 +16,6 @@ __all__ = [
     "PATTERN",
     "REPLACEMENT",
     "SENDER_ADDRESS",
-    "ascii_name",
     "domain_name",
     "is_ip",
     "mail_address",
@@ -43,20 +43,11 @@ def domain_name(text: str) -> str:
     name = text.strip().removesuffix(".").lower()
     if not _is_domain(name):
         raise ValueError(f"“{text}” is not a domain name such as example.org.")
-    ascii_name(name)
-    return name
-
-
-def ascii_name(domain: str) -> str:
-    """Return the domain in ASCII, as DNS has it. Raises ValueError with a sentence if it cannot be written so."""
-    if domain.isascii():
-        return domain
-    from smtpd_classic.domain_name import ascii_domain  # noqa: PLC0415  slow to import, and rarely needed
-
     try:
-        return ascii_domain(domain)
+        ascii_domain(name)
     except ValueError as problem:
         raise ValueError(f"{problem}.") from None
+    return name
 
 
 def _pattern(text: str) -> str:

@@ -17,7 +17,6 @@ from smtpd_classic.config.kinds import (
     WORD,
     MailboxPlace,
 )
-from smtpd_classic.config.names import ascii_name
 from smtpd_classic.config.option import Section
 from smtpd_classic.config.schema_access import Access
 from smtpd_classic.config.schema_approval import Approval
@@ -33,6 +32,7 @@ from smtpd_classic.config.schema_milter import Milter, Milters
 from smtpd_classic.config.schema_remote import Direct, DirectDomain, OpenRelay, Remote, Replacement, Trusted
 from smtpd_classic.config.schema_server import Domain, Server
 from smtpd_classic.config.schema_signing import Signing
+from smtpd_classic.domain_name import ascii_address
 
 __all__ = [
     "SECTIONS",
@@ -103,8 +103,13 @@ class Config:
 
     @property
     def helo_name(self) -> str:
-        """Return the name of this host in ASCII, as SMTP has it (RFC 5321 2.3.5)."""
-        return ascii_name(self.basic.helo_name or self.server.primary_domain)
+        """Return the name of this host as other servers know it, with A-labels (RFC 6531 3.7.1)."""
+        return ascii_address(self.basic.helo_name or self.server.primary_domain)
+
+    @property
+    def mail_domain(self) -> str:
+        """Return the primary domain for an address that this server writes, so that it needs no SMTPUTF8."""
+        return ascii_address(self.server.primary_domain)
 
     @property
     def mail_stores(self) -> tuple[MailboxPlace, ...]:
@@ -126,13 +131,7 @@ class Config:
 
     @property
     def postmaster(self) -> str:
-        return self.basic.postmaster or f"postmaster@{self.server.primary_domain}"
-
-    @property
-    def notice_author(self) -> str:
-        """Return the postmaster for the From of notices. Its domain is in ASCII, which every host takes."""
-        local, _, domain = self.postmaster.rpartition("@")
-        return f"{local}@{ascii_name(domain)}"
+        return ascii_address(self.basic.postmaster or f"postmaster@{self.server.primary_domain}")
 
 
 SECTIONS = (

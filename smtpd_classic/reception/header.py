@@ -1,5 +1,6 @@
 """The changes that reception makes to the header block of a message."""
 
+from smtpd_classic.domain_name import ascii_address
 from smtpd_classic.message.authors import complete as complete_authors
 from smtpd_classic.message.headers import HeaderBlock
 from smtpd_classic.message.trace import Hop, date_text, received
@@ -63,7 +64,7 @@ class HeaderEditor:
         """Return the header block with whole addresses of its authors, if the message originates here."""
         if not self._originates_here:
             return header.raw
-        return complete_authors(header, self._services.config.server.primary_domain)
+        return complete_authors(header, self._services.config.mail_domain)
 
     def final(self, header: HeaderBlock) -> HeaderBlock:
         """Return the header block as it will leave, for checks that may sign it: with the fields that are missing."""
@@ -111,5 +112,5 @@ class HeaderEditor:
     def _author(self) -> str:
         """Return the address for a missing From: the envelope sender, else the login, else the postmaster."""
         login = self._transaction.peer.login
-        default = login.address if login is not None else self._services.config.notice_author
+        default = ascii_address(login.address) if login is not None else self._services.config.postmaster
         return f"<{self._transaction.sender or default}>"

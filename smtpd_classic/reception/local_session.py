@@ -4,7 +4,6 @@ What the server finds in maildrop/ is taken by it as if its user had sent it jus
 """
 
 from smtpd_classic.config.schema import Config, Listener
-from smtpd_classic.domain_name import ascii_domain
 from smtpd_classic.policy import Client
 from smtpd_classic.reception.reception import Reception
 from smtpd_classic.services import Services
@@ -27,7 +26,7 @@ def extensions_for(config: Config) -> Extensions:
         auth=(),
         auth_without_tls=False,
         vrfy=config.basic.allow_vrfy_expn,
-        domain=ascii_domain(config.server.primary_domain),
+        domain=config.mail_domain,
     )
 
 

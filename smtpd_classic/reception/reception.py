@@ -213,7 +213,7 @@ class Reception:
 
     def _completed(self, local_part: str) -> str:
         """Return the address for a local part alone, as programs of this machine and old devices write it."""
-        return f"{local_part}@{self._services.config.server.primary_domain}"
+        return f"{local_part}@{self._services.config.mail_domain}"
 
     def _recipient(self, event: RcptTo) -> Reply | None:
         """Complete the recipient."""

@@ -259,7 +259,7 @@ class Notices:
             entry.queue_id,
             new_queue_id(now),
             self._config.helo_name,
-            self._config.notice_author,
+            self._config.postmaster,
             notice.to,
             entry.arrival,
             now,

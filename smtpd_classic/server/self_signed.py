@@ -93,7 +93,7 @@ def _signed(key: "RSAPrivateKey", names: Iterable[str], now: datetime) -> bytes:
     from cryptography.hazmat.primitives import hashes, serialization  # noqa: PLC0415
     from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID  # noqa: PLC0415
 
-    names = tuple(each if _is_ip(each) else ascii_domain(each) for each in names)
+    names = tuple(dict.fromkeys(each if _is_ip(each) else ascii_domain(each) for each in names))
     subject = x509.Name(
         (
             x509.NameAttribute(NameOID.ORGANIZATION_NAME, _MAKER),
