@@ -178,10 +178,10 @@ class Reception:
         self._subject = self._new_transaction()
 
     def _verify(self, event: Verify) -> Reply:
-        return self._refused(event, verify(self._subject, event.argument))
+        return self._refused(event, verify(self._subject, event))
 
     def _expand(self, event: Expand) -> Reply:
-        return self._refused(event, expand(self._subject, event.argument))
+        return self._refused(event, expand(self._subject, event))
 
     def _reset(self, event: Reset) -> Reply:
         self._end_transaction()

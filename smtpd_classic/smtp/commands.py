@@ -118,16 +118,31 @@ def _text(argument: bytes) -> str:
     return text
 
 
+def _name(argument: bytes) -> tuple[str, bool]:
+    """Return the argument of VRFY or EXPN, and True if the parameter SMTPUTF8 stands behind it (RFC 6531 3.7.4.2)."""
+    name, _, last = argument.rpartition(b" ")
+    utf8 = bool(name) and last.upper() == b"SMTPUTF8"
+    try:
+        text = (name if utf8 else argument).decode("utf-8" if utf8 else "ascii")
+    except UnicodeDecodeError:
+        raise Malformed(replies.NOT_ASCII) from None
+    if not text.isprintable():
+        raise Malformed(replies.NOT_ASCII)
+    return text.rstrip(" "), utf8
+
+
 def _verify(session: Circumstances, argument: bytes) -> Verify | Reply:
     if not argument:
         raise Malformed(replies.ARGUMENT_MISSING)
-    return Verify(_text(argument)) if session.extensions.vrfy else replies.VERIFY_UNSURE
+    name, utf8 = _name(argument)
+    return Verify(name, utf8) if session.extensions.vrfy else replies.VERIFY_UNSURE
 
 
 def _expand(session: Circumstances, argument: bytes) -> Expand | Reply:
     if not argument:
         raise Malformed(replies.ARGUMENT_MISSING)
-    return Expand(_text(argument)) if session.extensions.vrfy else replies.EXPAND_OFF
+    name, utf8 = _name(argument)
+    return Expand(name, utf8) if session.extensions.vrfy else replies.EXPAND_OFF
 
 
 def _mail(session: Circumstances, argument: bytes) -> MailFrom:
@@ -163,8 +178,8 @@ def read_command(line: bytes, session: Circumstances, phase: Phase, limits: Comm
     if command is None or phase is Phase.REFUSED:
         return _odd_command(verb, argument, phase)
     event, read, idle = command
-    if event is MailFrom or event is RcptTo:
-        pass  # their paths may be UTF-8
+    if event is MailFrom or event is RcptTo or event is Verify or event is Expand:
+        pass  # their addresses may be UTF-8
     elif not argument.isascii() and event is not Hello:
         raise Malformed(replies.NOT_ASCII)
     elif event is Reset:

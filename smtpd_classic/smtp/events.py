@@ -177,12 +177,18 @@ class Reset:
 
 @dataclass(frozen=True, slots=True)
 class Verify:
+    """A VRFY. The reply may hold UTF-8 if `smtputf8` (RFC 6531 3.7.4.2)."""
+
     argument: str
+    smtputf8: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Expand:
+    """An EXPN; see `Verify`."""
+
     argument: str
+    smtputf8: bool = False
 
 
 @dataclass(frozen=True, slots=True)

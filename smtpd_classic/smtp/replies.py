@@ -164,6 +164,7 @@ TOO_MANY_RECIPIENTS_DEFERRED = Reply(452, "4.5.3", "Too many recipients; send to
 TOO_MANY_RECIPIENTS_REJECTED = Reply(550, "5.5.3", "Too many recipients; send the message in smaller groups.")
 TOO_MANY_RECIPIENTS_AT_DATA = Reply(554, "5.5.3", "Too many recipients, nothing was sent; send it in smaller groups.")
 AMBIGUOUS_USER = Reply(553, "5.1.4", "More than one mailbox matches; give the full address.")
+EXPAND_NEEDS_UTF8 = Reply(550, "5.6.8", "The reply holds addresses outside ASCII; ask again with SMTPUTF8.")
 NO_SUCH_LIST = Reply(550, "5.1.1", "No such list here; check the address.")
 
 # The message.

@@ -3,6 +3,8 @@
 Settings of a dialogue, besides the accounts and domains of `world`:
 
     % config line          a line of the configuration, after those of `world.CONFIG`
+    % aliases line         a line of the aliases file, after those of `world.ALIASES`
+    % users line           a line of the users file, after those of `world.USERS`
     % listener NAME        smtp (the default) or submission
     % client IP            203.0.113.5 by default
     % tls yes              TLS from the first octet
@@ -22,7 +24,7 @@ import pytest
 from smtpd_classic.smtp.events import TlsInfo
 from smtpd_classic.smtp.session import SessionLimits
 from tests.dialogs.runner import Cut, Dialogue, dialogues, play
-from tests.reception.world import Talk, World, unchecked_world
+from tests.reception.world import ALIASES, USERS, Talk, World, unchecked_world
 
 DIALOGUES = dialogues(Path(__file__).parent.parent / "dialogs" / "server")
 CASES = [pytest.param(each, cut, id=f"{each.name}-{cut.name}") for each in DIALOGUES for cut in each.cuts]
@@ -56,7 +58,9 @@ class Scene:
 
 
 def prepared(folder: Path, dialogue: Dialogue) -> World:
-    here = unchecked_world(folder, "\n".join(dialogue.all("config")) + "\n")
+    aliases = ALIASES + "".join(f"{line}\n" for line in dialogue.all("aliases"))
+    users = USERS + "".join(f"{line}\n" for line in dialogue.all("users"))
+    here = unchecked_world(folder, "\n".join(dialogue.all("config")) + "\n", users=users, aliases=aliases)
     if dialogue.setting("full"):
         new = folder / "mail" / "example.org" / "full" / "new"
         new.mkdir(parents=True)
