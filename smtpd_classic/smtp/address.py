@@ -59,8 +59,11 @@ def parse_path(path: str, *, utf8: bool = False) -> str:
             if not hop.startswith("@"):
                 raise BadAddress("the source route is no list of @domain")
             parse_domain(hop[1:], utf8=utf8)
-    if path and "@" not in path and path.isascii():
-        return _local_part(path)
+    if path and "@" not in path and (utf8 or path.isascii()):
+        local = _local_part(path)
+        if len(local.encode()) > _MAX_ADDRESS:
+            raise BadAddress("it is longer than 254 octets")
+        return local
     return parse_address(path, utf8=utf8)
 
 
