@@ -199,6 +199,7 @@ class Reception:
         return None
 
     def _mail_from(self, event: MailFrom) -> Reply:
+        self._end_transaction()  # one whose last chunk was refused is open still
         transaction = self._subject
         transaction.mail = event
         transaction.arrival = self._services.clock()

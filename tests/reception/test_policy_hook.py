@@ -342,6 +342,15 @@ def test_a_check_is_closed_once(tmp_path: Path, lines: list[str]) -> None:
     assert not here.leftovers()
 
 
+def test_a_check_is_closed_when_a_chunk_has_ended_its_transaction(tmp_path: Path) -> None:
+    check = Recording()
+    talk = begun(hooked(tmp_path, check, extra="[basic]\nmax_recipients = 1\nover_max_recipients = reject\n"))
+    assert talk.line("RCPT TO:<ann@example.org>").startswith("550 5.5.3")
+    assert talk(b"BDAT 4 LAST\r\nbody").startswith(b"554 5.5.3")
+    assert talk.line("MAIL FROM:<x@elsewhere.example>").startswith("250")
+    assert check.calls == ["recipient", "close"]
+
+
 def test_the_end_of_the_connection_is_told_once(tmp_path: Path) -> None:
     ended: list[str] = []
     here = with_rows(world(tmp_path), (PolicyCheck(Connected, "basic", _remember(ended), lambda rules: True),))
