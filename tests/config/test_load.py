@@ -198,8 +198,7 @@ def test_defaults_are_filled_in() -> None:
 def test_the_name_of_the_host_is_ascii_in_smtp() -> None:
     text = sound("").replace("primary_domain = example.org", "primary_domain = Bücher.example")
     config = parse(text, PATH)
-    assert (config.helo_name, config.postmaster) == ("xn--bcher-kva.example", "postmaster@bücher.example")
-    assert config.postmaster == "postmaster@xn--bcher-kva.example"
+    assert (config.helo_name, config.postmaster) == ("xn--bcher-kva.example", "postmaster@xn--bcher-kva.example")
     assert parse(sound("[basic]\nhelo_name = faß.example"), PATH).helo_name == "xn--fa-hia.example"
 
 
