@@ -3,8 +3,6 @@
 A rule is a function from a Config to its findings. No rule reads the disk or the network; `check_files` does.
 """
 
-from collections.abc import Callable, Iterator
-
 from smtpd_classic.config import (
     check_accounts,
     check_delivery,
@@ -17,12 +15,11 @@ from smtpd_classic.config import (
     check_wide_rules,
     open_relay,
 )
-from smtpd_classic.config.problem import Finding, Problem
+from smtpd_classic.config.problem import Problem
+from smtpd_classic.config.rule import Rule
 from smtpd_classic.config.schema import Config
 
 __all__ = ["check"]
-
-Rule = Callable[[Config], Iterator[Finding]]
 
 RULES: tuple[Rule, ...] = (
     open_relay.open_relay_must_be_confirmed,

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from smtpd_classic.config.problem import Finding
+from smtpd_classic.config.rule import Rule
 from smtpd_classic.config.schema import Config
 
 __all__ = ["RULES"]
@@ -23,4 +24,4 @@ def dovecot_has_the_mailboxes(config: Config) -> Iterator[Finding]:
             yield Finding(f"domain {each.name}", "mailbox", said)
 
 
-RULES = (dovecot_has_the_mailboxes,)
+RULES: tuple[Rule, ...] = (dovecot_has_the_mailboxes,)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from smtpd_classic.config.kinds import Host
 from smtpd_classic.config.names import is_ip
 from smtpd_classic.config.problem import Finding
+from smtpd_classic.config.rule import Rule
 from smtpd_classic.config.schema import Config
 
 __all__ = ["RULES"]
@@ -157,7 +158,7 @@ def _takes_loopback(address: str, name: str) -> bool:
     return listening.is_unspecified and listening.version == ipaddress.ip_address(name).version
 
 
-RULES = (
+RULES: tuple[Rule, ...] = (
     remote_mail_has_a_way,
     one_source_address_a_version,
     a_relay_has_a_host,

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from smtpd_classic.config.problem import Finding
+from smtpd_classic.config.rule import Rule
 from smtpd_classic.config.schema import Config, Replacement
 from smtpd_classic.domain_name import spellings
 
@@ -111,7 +112,7 @@ def signatures_vouch_for_the_sender(config: Config) -> Iterator[Finding]:
     yield Finding("basic", "require_own_sender", said, "warning")
 
 
-RULES = (
+RULES: tuple[Rule, ...] = (
     signatures_vouch_for_the_sender,
     an_alias_is_one_domain,
     a_local_domain_is_not_sent_away,

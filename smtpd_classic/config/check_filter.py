@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from smtpd_classic.config.kinds import client_networks, size_bound
 from smtpd_classic.config.problem import Finding
+from smtpd_classic.config.rule import Rule
 from smtpd_classic.config.schema import Config
 
 __all__ = ["RULES"]
@@ -24,4 +25,4 @@ def filter_rules_can_be_used(config: Config) -> Iterator[Finding]:
             yield Finding(title, "match", f"the rule {each.name}: {each.match} is for the field size alone.")
 
 
-RULES = (filter_rules_can_be_used,)
+RULES: tuple[Rule, ...] = (filter_rules_can_be_used,)

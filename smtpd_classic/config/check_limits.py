@@ -7,6 +7,7 @@ from ipaddress import ip_address
 from smtpd_classic.config.hosts import address_and_port
 from smtpd_classic.config.kinds import DURATION
 from smtpd_classic.config.problem import Finding
+from smtpd_classic.config.rule import Rule
 from smtpd_classic.config.schema import Config
 
 __all__ = ["RULES"]
@@ -65,7 +66,7 @@ def the_host_name_is_whole(config: Config) -> Iterator[Finding]:
         yield Finding(*option, said, "warning")
 
 
-RULES = (
+RULES: tuple[Rule, ...] = (
     others_may_send_to_a_hundred,
     waits_grow_towards_their_limit,
     a_message_lives_long_enough,

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from smtpd_classic.config.open_relay import holds_loopback, holds_most_addresses, widest
 from smtpd_classic.config.problem import Finding
+from smtpd_classic.config.rule import Rule
 from smtpd_classic.config.schema import Config, Listener
 
 __all__ = ["RULES"]
@@ -150,7 +151,7 @@ def clients_may_connect(config: Config) -> Iterator[Finding]:
             yield Finding(title, "refuse", f"{widest(refused)} and the others refuse most clients.", "warning")
 
 
-RULES = (
+RULES: tuple[Rule, ...] = (
     clients_may_connect,
     a_server_listens,
     each_listener_has_a_place,

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from smtpd_classic.config.kinds import DURATION
 from smtpd_classic.config.problem import Finding
+from smtpd_classic.config.rule import Rule
 from smtpd_classic.config.schema import Config
 
 __all__ = ["RULES"]
@@ -40,4 +41,4 @@ def the_deadline_leaves_time(config: Config) -> Iterator[Finding]:
             yield Finding(f"milter {each.name}", "content_timeout", said, "warning")
 
 
-RULES = (copies_are_not_changed_after_a_signature, one_milter_is_asked_once, the_deadline_leaves_time)
+RULES: tuple[Rule, ...] = (copies_are_not_changed_after_a_signature, one_milter_is_asked_once, the_deadline_leaves_time)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from smtpd_classic.config.problem import Finding
+from smtpd_classic.config.rule import Rule
 from smtpd_classic.config.schema import Config
 from smtpd_classic.config.shared_url import parse_shared_url
 
@@ -21,4 +22,4 @@ def the_shared_state_has_one_password(config: Config) -> Iterator[Finding]:
         yield Finding("server", "shared_state_password_file", said)
 
 
-RULES = (the_shared_state_has_one_password,)
+RULES: tuple[Rule, ...] = (the_shared_state_has_one_password,)

@@ -8,6 +8,7 @@ from smtpd_classic.config.check_domains import local_domains
 from smtpd_classic.config.kinds import Network, client_networks, size_bound
 from smtpd_classic.config.open_relay import holds_most_addresses, widest
 from smtpd_classic.config.problem import Finding
+from smtpd_classic.config.rule import Rule
 from smtpd_classic.config.schema import Config, FilterRule
 
 __all__ = ["RULES"]
@@ -143,7 +144,7 @@ def messages_of_the_usual_size_are_accepted(config: Config) -> Iterator[Finding]
             yield Finding("basic", option, said, "warning")
 
 
-RULES = (
+RULES: tuple[Rule, ...] = (
     filter_rules_do_not_match_everything,
     patterns_spare_the_large_providers,
     messages_of_the_usual_size_are_accepted,
