@@ -13,7 +13,7 @@ from smtpd_classic.policy.relaying import permission
 from smtpd_classic.policy.rules import Rules
 from smtpd_classic.policy.sending_limits import exceeded_limit
 from smtpd_classic.policy.transaction import Client, ClientContext, ResolvedRecipient, Transaction
-from smtpd_classic.smtp.address import BadAddress, parse_address
+from smtpd_classic.smtp.address import BadAddress, parse_path
 from smtpd_classic.smtp.events import (
     Auth,
     AuthResponse,
@@ -153,7 +153,7 @@ class _Asking:
         yield from self._ask("connect", Connected())
         yield self._log_in()
         try:
-            sender = parse_address(question.sender, utf8=True) if question.sender else ""
+            sender = self._completed(question.sender) if question.sender else ""
         except BadAddress as problem:
             self._note("MAIL", "syntax", "", "", f"the sender is no address: {problem}")
             yield BAD_SENDER_ADDRESS
@@ -161,6 +161,13 @@ class _Asking:
         self._transaction.sender, self._transaction.size = sender, question.size
         yield from self._ask("MAIL", MailFrom(sender, question.size or None))
         yield from self._ask_recipient()
+
+    def _completed(self, path: str) -> str:
+        """Return the address in a path as the server reads it. Raises BadAddress."""
+        found = self._transaction.peer.completed(parse_path(path, utf8=True))
+        if found is None:
+            raise BadAddress("there is no @, and the client is a stranger")
+        return found
 
     def _log_in(self) -> Reply | None:
         login = self._question.login
@@ -183,7 +190,7 @@ class _Asking:
     def _ask_recipient(self) -> Iterator[Reply | None]:
         recipient = self._question.recipient
         try:
-            path = recipient if recipient.lower() == "postmaster" else parse_address(recipient, utf8=True)
+            path = recipient if recipient.lower() == "postmaster" else self._completed(recipient)
             self._transaction.recipient = resolve(self._rules, path)
         except BadAddress as problem:
             self._note("RCPT", "syntax", "", "", f"the recipient is no address: {problem}")

@@ -69,6 +69,13 @@ class ClientContext:
         """Return the reason why the client may do more than strangers, or blank. Raises as `trust` does."""
         return f"login {self.login.address}" if self.login is not None else self.trust()
 
+    def completed(self, path: str) -> str | None:
+        """Return the address in a path. A local part alone gets the primary domain, as programs of this machine and
+        old devices write it; None for one of a stranger."""
+        if "@" in path:
+            return path
+        return f"{path}@{self.rules.config.mail_domain}" if self.originates_here else None
+
     @property
     def originates_here(self) -> bool:
         """Return True if its mail comes from a user or a host of this site, as far as DNS can show now."""

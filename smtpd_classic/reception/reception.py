@@ -191,10 +191,11 @@ class Reception:
 
     def _sender(self, event: MailFrom) -> Reply | None:
         """Complete the sender, and begin a transaction for the decision."""
-        if event.reverse_path and "@" not in event.reverse_path:
-            if not self._peer.originates_here:
+        if event.reverse_path:
+            address = self._peer.completed(event.reverse_path)
+            if address is None:
                 return BAD_SENDER_ADDRESS
-            event.reverse_path = self._completed(event.reverse_path)
+            event.reverse_path = address
         self._subject = self._new_transaction(event.reverse_path, event.size or 0)
         return None
 
@@ -212,16 +213,13 @@ class Reception:
         self._journal.rejected("MAIL", objection, event.reverse_path)
         return objection
 
-    def _completed(self, local_part: str) -> str:
-        """Return the address for a local part alone, as programs of this machine and old devices write it."""
-        return f"{local_part}@{self._services.config.mail_domain}"
-
     def _recipient(self, event: RcptTo) -> Reply | None:
         """Complete the recipient."""
-        if "@" not in event.forward_path and event.forward_path != "postmaster":
-            if not self._peer.originates_here:
+        if event.forward_path != "postmaster":
+            address = self._peer.completed(event.forward_path)
+            if address is None:
                 return BAD_RECIPIENT_ADDRESS
-            event.forward_path = self._completed(event.forward_path)
+            event.forward_path = address
         return None
 
     def _rcpt_to(self, event: RcptTo) -> Reply:

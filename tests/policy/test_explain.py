@@ -39,6 +39,18 @@ def test_the_explanation_is_what_the_server_does(tmp_path: Path, ip: str) -> Non
 
 
 @pytest.mark.parametrize("ip", ["203.0.113.5", "192.0.2.1"], ids=["stranger", "trusted"])
+@pytest.mark.parametrize(
+    ("sender", "recipient"), [("root", "joe@example.org"), ("", "joe"), ("", "nobody"), ("", "@far.example:joe")]
+)
+def test_a_local_part_alone_is_explained_as_the_server_answers(
+    tmp_path: Path, ip: str, sender: str, recipient: str
+) -> None:
+    here = world(tmp_path, EXTRA)
+    found = explain(here.policy().rules, Question(ip, sender, recipient))
+    assert str(found.reply) == served(here, ip, sender, recipient)
+
+
+@pytest.mark.parametrize("ip", ["203.0.113.5", "192.0.2.1"], ids=["stranger", "trusted"])
 @pytest.mark.parametrize("sender", ["jörg@far.example", "joe@müller.example", "jörg@example.org"])
 @pytest.mark.parametrize("recipient", ["joe@example.org", "x@elsewhere.example", "jörg@elsewhere.example"])
 def test_a_utf8_sender_is_explained_as_the_server_answers(tmp_path: Path, ip: str, sender: str, recipient: str) -> None:
