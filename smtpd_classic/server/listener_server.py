@@ -4,7 +4,6 @@ The sockets are the supervisor's, bound and listening already and never blocking
 ones, so an accept that finds nothing is no error. Whom there is no room for is told so at once, without a thread.
 """
 
-import ipaddress
 import socket
 import socketserver
 import sys
@@ -14,9 +13,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from smtpd_classic.config.kinds import Network
 from smtpd_classic.config.schema import Listener
 from smtpd_classic.log import ERROR, printable
+from smtpd_classic.policy.networks import Networks
 from smtpd_classic.reception.local_session import LOCAL
 from smtpd_classic.server.connection import Connection
 from smtpd_classic.server.context import AcceptedSocket, ListenerContext
@@ -49,6 +48,7 @@ class Receiver:
         self.terms = terms
         self.patience_s: float | None = None
         self._access = terms.config.access
+        self._trusted = Networks(terms.config.trusted.hosts)
         self._pool = ThreadPool(self._access.max_connections, _IDLE_THREADS, self.complain)
         self._local_pool = ThreadPool(_MOST_LOCAL, _IDLE_LOCAL_THREADS, self.complain)
         self._connections: set[Connection] = set()
@@ -138,7 +138,7 @@ class Receiver:
         return reply
 
     def _trusts(self, ip: str) -> bool:
-        return _within(ip, self.terms.config.trusted.hosts)
+        return self._trusted.find(ip) is not None
 
     # The end -----------------------------------------------------------------------------------------------------
 
@@ -190,7 +190,7 @@ class ListenerServer(socketserver.ThreadingTCPServer):
         self.address_family = listening.family
         self._listener = listener
         self._receiver = receiver
-        self._balancers = listener.proxy_protocol
+        self._balancers = Networks(listener.proxy_protocol)
         prepare(listening, receiver.terms.idle_s)
 
     def accept_one(self) -> bool:
@@ -222,7 +222,7 @@ class ListenerServer(socketserver.ThreadingTCPServer):
 
     def _refusal(self, ip: str, request: socket.socket, port: int) -> Reply | None:
         proxied = bool(self._balancers)
-        if proxied and not _within(ip, self._balancers):
+        if proxied and self._balancers.find(ip) is None:
             said = f"unknown[{ip}] is refused: proxy_protocol of [listener {self._listener.name}] does not hold it"
             self._receiver.terms.log.warning("smtpd", said)
             return replies.ACCESS_DENIED
@@ -267,8 +267,3 @@ def _plain(ip: str) -> str:
     """Return the address without a scope, and an IPv4-mapped address as IPv4."""
     ip = ip.partition("%")[0]
     return ip[7:] if ip.startswith("::ffff:") and "." in ip else ip
-
-
-def _within(ip: str, networks: tuple[Network, ...]) -> bool:
-    address = ipaddress.ip_address(ip)
-    return any(address in network for network in networks)

@@ -6,6 +6,8 @@ import socket
 from contextlib import suppress
 from pathlib import Path
 
+import pytest
+
 from smtpd_classic.runtime import Runtime
 from tests.server.serving import Dialog, place
 from tests.waiting import until
@@ -45,8 +47,9 @@ def test_the_cap_holds_across_processes(tmp_path: Path) -> None:
             assert third.reply().startswith("220")
 
 
-def test_trusted_hosts_are_not_counted_one_by_one(tmp_path: Path) -> None:
-    trusting = place(tmp_path, access="max_connections_per_address = 1", trusted="hosts = 127.0.0.1")
+@pytest.mark.parametrize("hosts", ["127.0.0.1", "::ffff:127.0.0.0/104"])
+def test_trusted_hosts_are_not_counted_one_by_one(tmp_path: Path, hosts: str) -> None:
+    trusting = place(tmp_path, access="max_connections_per_address = 1", trusted=f"hosts = {hosts}")
     with trusting as found, found.dial() as first, found.dial() as second:
         assert first.reply().startswith("220")
         assert second.reply().startswith("220")

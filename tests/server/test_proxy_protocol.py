@@ -210,6 +210,13 @@ def test_who_is_no_balancer_is_refused(tmp_path: Path) -> None:
         assert dialog.ended()
 
 
+def test_a_balancer_may_be_named_by_its_address_in_ipv6(tmp_path: Path) -> None:
+    listeners = LISTENERS.replace("192.0.2.0/24", "::ffff:127.0.0.0/104")
+    with place(tmp_path, listeners) as found, found.dial("strangers") as dialog:
+        dialog.send(b"PROXY TCP4 192.0.2.7 192.0.2.1 4000 25\r\n")
+        assert dialog.reply().startswith("220")
+
+
 def test_a_balancer_that_is_not_in_the_option_is_named_in_the_log(tmp_path: Path) -> None:
     with place(tmp_path, LISTENERS) as found, found.dial("strangers") as dialog:
         assert dialog.ended() or dialog.ended()
