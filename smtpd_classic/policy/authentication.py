@@ -61,8 +61,10 @@ def spf_of(transaction: Transaction) -> SpfResult:
 
 
 def spf_fail(transaction: Transaction, event: Event) -> Reply | None:
-    """Refuse a sender if the SPF record of its domain forbids this client to send for it."""
-    if not is_checked(transaction) or _is_forwarder(transaction):
+    """Refuse a sender if the SPF record of its domain forbids this client to send for it. Mail for the postmaster is
+    accepted (RFC 5321 4.5.1)."""
+    recipient = transaction.recipient
+    if not is_checked(transaction) or _is_forwarder(transaction) or (recipient is not None and recipient.postmaster):
         return None
     found = spf_of(transaction)
     return spf_refused(found.domain, transaction.peer.client.ip) if found.word is ResultWord.FAIL else None

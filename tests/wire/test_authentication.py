@@ -61,6 +61,8 @@ def test_spf_fail(world: World) -> None:
     assert "spf=fail" in results(world, "closed.test")[0]
     set_(world, "spf_fail", "refuse")
     assert reply(world, "closed.test").startswith("550 5.7.23")
+    with world.client() as client:
+        assert client.envelope("x@closed.test", "postmaster@example.test").startswith("250")
 
 
 CHOICES = pytest.mark.parametrize(("value", "ends"), [("mark", "inbox"), ("refuse", "550 5.7.26")])
