@@ -241,6 +241,22 @@ FINDINGS = {
         "[basic]\nmax_outgoing_size = 30M",
         "warning 8: max_outgoing_size has no effect: max_message_size is smaller.",
     ),
+    "two spellings of a domain": (
+        "[domain bücher.example]\n[domain xn--bcher-kva.example]",
+        "warning 8: xn--bcher-kva.example is bücher.example in another spelling, and one of the two is not used",
+    ),
+    "an alias in another spelling": (
+        "[domain a.example]\naliases = xn--bcher-kva.example\n[domain bücher.example]",
+        "error 8: xn--bcher-kva.example is a domain of its own and cannot be an alias of a.example.",
+    ),
+    "an alias of two in two spellings": (
+        "[domain a.example]\naliases = bücher.example\n[domain b.example]\naliases = xn--bcher-kva.example",
+        "error 10: xn--bcher-kva.example is an alias of a.example already and cannot be one of b.example too.",
+    ),
+    "direct in another spelling": (
+        "[domain bücher.example]\n[direct xn--bcher-kva.example]\nhosts = 192.0.2.1",
+        "error 8: xn--bcher-kva.example is a local domain; its mail stays here and is never delivered directly.",
+    ),
     "bare host name": ("[basic]\nhelo_name = mail", "warning 8: other servers expect a host name with a domain"),
 }
 
@@ -272,6 +288,7 @@ SOUND_COMBINATIONS = [
     "[direct a.example]\nhosts = 127.0.0.1:2525 user=joe password=x",
     "[domain a.example]\naliases = b.example\ncatch_all = joe@b.example\n[direct .b.example]\nhosts = c.example",
     "[basic]\npostmaster = joe@a.example\n[domain a.example]",
+    "[basic]\npostmaster = joe@xn--4ca.test\n[domain ä.test]\naliases = xn--4ca.test\ncatch_all = joe@xn--4ca.test",
     "[replace a@b.example]\naddresses = c@b.example\n[replace d@b.example]\naddresses = a@b.example",
     "[replace a@b.example]\naddresses=c@b.example\nlocal=yes\nremote=no\n[replace d@b.example]\naddresses=c@b.example",
     "[basic]\nmax_message_size = 0\nmax_incoming_size = 1T",
