@@ -180,6 +180,9 @@ def _path(argument: bytes, keyword: bytes, complaint: Reply) -> tuple[str, Param
         if end < 0:
             raise Malformed(complaint)
         path, rest = text[1:end].strip(" "), text[end + 1 :]
+        if " " in path and '"' not in path:
+            for sign in "@.,:":  # RFC 822 let blanks stand there
+                path = sign.join(part.strip(" ") for part in path.split(sign))
     else:
         end = _path_end(text, " ")
         path, rest = (text, "") if end < 0 else (text[:end], text[end:])
