@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 
 from smtpd_classic.accounts import delete_alias, list_aliases, set_alias
-from smtpd_classic.commands.failures import guarded
+from smtpd_classic.commands.failures import guarded, needs
 from smtpd_classic.commands.file_versions import add_version_actions, version_actions
 from smtpd_classic.config import Config, load
 
@@ -32,7 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    return guarded(lambda: _ACTIONS[args.action](load(args.config), args))
+    return guarded(lambda: _act(load(args.config), args))
+
+
+def _act(config: Config, args: argparse.Namespace) -> int:
+    needs(config.server.aliases_file)
+    return _ACTIONS[args.action](config, args)
 
 
 def _list(config: Config, args: argparse.Namespace) -> int:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 
-from smtpd_classic.commands.failures import Refused, guarded
+from smtpd_classic.commands.failures import Refused, guarded, needs
 from smtpd_classic.commands.suspension import shared_state_of
 from smtpd_classic.config import Config, load
 from smtpd_classic.config.kinds import DURATION
@@ -69,7 +69,9 @@ def _exchange(config: Config) -> None:
 def _list(args: argparse.Namespace) -> int:
     config = load(args.config)
     _exchange(config)
-    found = Runtime(config.server.run_folder).blocks.list()
+    blocks = Runtime(config.server.run_folder).blocks
+    needs(blocks.folder)
+    found = blocks.list()
     if args.json:
         print(json.dumps([block._asdict() for block in found], indent=2))
         return os.EX_OK

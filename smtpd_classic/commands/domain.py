@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from smtpd_classic.accounts import Accounts, list_accounts, list_aliases
 from smtpd_classic.accounts.move_domain import first_account, move_first_account
-from smtpd_classic.commands.failures import Refused, guarded
+from smtpd_classic.commands.failures import Refused, guarded, needs
 from smtpd_classic.commands.signing import key_store
 from smtpd_classic.config import Config, ConfigProblems, load, parse
 from smtpd_classic.config.editing import ChangedMeanwhile, Edited, LockHeld
@@ -70,6 +70,7 @@ class _Listed(NamedTuple):
 
 
 def _list(config: Config, args: argparse.Namespace) -> int:
+    needs(config.server.users_file)
     found = {each.name: (each.aliases, each.catch_all) for each in config.domains}
     primary = config.server.primary_domain
     used = [each.address.rpartition("@")[2] for each in list_accounts(config)]

@@ -5,7 +5,7 @@ import ipaddress
 import json
 import os
 
-from smtpd_classic.commands.failures import Refused, guarded
+from smtpd_classic.commands.failures import Refused, guarded, needs
 from smtpd_classic.config import Config, load
 from smtpd_classic.config.kinds import SIZE
 from smtpd_classic.explanation import (
@@ -65,6 +65,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _explain(config: Config, args: argparse.Namespace) -> int:
+    needs(config.server.users_file, config.server.aliases_file)
     sender = args.sender.strip().removeprefix("<").removesuffix(">")
     question = Question(args.ip, sender, args.recipient.strip().strip("<>"), args.login, args.size)
     try:

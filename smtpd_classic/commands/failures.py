@@ -1,5 +1,6 @@
 """The failure of a command: a sentence on stderr, and an exit code of sysexits(3)."""
 
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -7,7 +8,7 @@ from collections.abc import Callable
 from smtpd_classic.accounts import AccountsElsewhere, AccountsUnreadable, EditRefused, NotThere
 from smtpd_classic.config import ConfigProblems
 
-__all__ = ["Refused", "guarded"]
+__all__ = ["Refused", "guarded", "needs"]
 
 _FILE_CODES = {FileNotFoundError: os.EX_NOINPUT, PermissionError: os.EX_NOPERM}
 
@@ -20,12 +21,35 @@ class Refused(Exception):
         self.code = code
 
 
+def needs(*paths: str) -> None:
+    """Raise PermissionError if this user may not read one of the paths: the command would take it for missing.
+
+    A path that is really missing is no error, nor is a wrong mode of the user's own file.
+    """
+    for path in paths:
+        try:
+            found = os.stat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        if found.st_uid != os.geteuid() and not os.access(path, os.R_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+
+
+def _is_closed(path: str) -> bool:
+    try:
+        needs(path)
+    except PermissionError:
+        return True
+    return False
+
+
 def guarded(action: Callable[[], int]) -> int:
     """Return the result of the action, or the exit code of its failure."""
     try:
         return action()
     except ConfigProblems as problem:
-        return _said(str(problem), os.EX_CONFIG)
+        closed = any(_is_closed(each.file) for each in problem.problems)
+        return _said(str(problem), os.EX_NOPERM if closed else os.EX_CONFIG)
     except Refused as refused:
         return _said(str(refused), refused.code)
     except AccountsElsewhere as refused:

@@ -8,11 +8,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from smtpd_classic.commands.failures import guarded
+from smtpd_classic.commands.failures import guarded, needs
 from smtpd_classic.commands.suspension import counters_of
 from smtpd_classic.config import Config, load
 from smtpd_classic.counters import CounterStore
-from smtpd_classic.counters.sender_limits import COUNTED, named_group, sending_use
+from smtpd_classic.counters.sender_limits import COUNTED, counters_folder, named_group, sending_use
 from smtpd_classic.log import printable
 
 __all__ = ["HELP", "add_arguments", "run"]
@@ -33,6 +33,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _list(config: Config, args: argparse.Namespace) -> int:
+    needs(counters_folder(config))
     rows = used(config, counters_of(config))
     if args.json:
         print(json.dumps(rows, indent=2))

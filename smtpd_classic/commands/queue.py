@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Iterator
 
 from smtpd_classic.commands import queue_adopt, queue_hosts
-from smtpd_classic.commands.failures import Refused, guarded
+from smtpd_classic.commands.failures import Refused, guarded, needs
 from smtpd_classic.commands.queue_selection import QueueSelection
 from smtpd_classic.commands.queue_text import as_json, as_mailq, as_message, as_table
 from smtpd_classic.config import Config, load
@@ -83,9 +83,12 @@ def run(args: argparse.Namespace) -> int:
 def _run(config: Config, args: argparse.Namespace) -> int:
     # As root we would leave files in the queue that the server cannot read.
     try:
-        drop(service_user(config.server.user))
+        user = service_user(config.server.user)
+        drop(user)
     except PrivilegeProblem as problem:
         raise Refused(str(problem), os.EX_NOUSER) from None
+    if user is None:
+        needs(os.path.join(config.server.spool_folder, "new"))
     spool = Spool(config.server.spool_folder, lambda words: print(words, file=sys.stderr))
     try:
         if args.action == "show":

@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 
-from smtpd_classic.commands.failures import Refused, guarded
+from smtpd_classic.commands.failures import Refused, guarded, needs
 from smtpd_classic.config import load
 from smtpd_classic.runtime import Runtime
 from smtpd_classic.runtime.control import NotRunning, reload
@@ -24,6 +24,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _reload(args: argparse.Namespace) -> int:
     runtime = Runtime(load(args.config).server.run_folder)
+    needs(runtime.status.path)
     try:
         status = reload(runtime.status)
     except NotRunning:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from smtpd_classic.commands.failures import guarded
+from smtpd_classic.commands.failures import guarded, needs
 from smtpd_classic.commands.neighbour_states import dns_lists, dovecot, milters, neighbour_lines, shared_state
 from smtpd_classic.commands.queue_hosts import backing_off
 from smtpd_classic.config import Config, ConfigProblems, load
@@ -63,7 +63,8 @@ def _checked(args: argparse.Namespace) -> int:
     try:
         found = gathered(load(args.config), time.time())
     except (ConfigProblems, OSError) as problem:
-        print(f"{_LEVELS[2]}: {printable(str(problem).splitlines()[0], 400)}")
+        words = str(problem).splitlines()[0] if isinstance(problem, ConfigProblems) else _about_file(problem)
+        print(f"{_LEVELS[2]}: {printable(words, 400)}")
         return 2
     reasons = tuple(_complaints(found, args.warn_age, args.critical_age))
     level = max((each for each, _ in reasons), default=0)
@@ -71,6 +72,10 @@ def _checked(args: argparse.Namespace) -> int:
     said = "; ".join(words for _, words in sorted(reasons, reverse=True)) or f"{sum(queue.values())} messages queued"
     print(f"{_LEVELS[level]}: {said} | queue={sum(queue.values())} oldest={found['queue_oldest_s']:.0f}s")
     return level
+
+
+def _about_file(problem: OSError) -> str:
+    return f"{problem.filename}: {problem.strerror}" if problem.filename else str(problem)
 
 
 def _complaints(found: dict[str, Any], warn_s: float, critical_s: float) -> Iterator[tuple[int, str]]:
@@ -116,8 +121,9 @@ def _show(config: Config, *, as_json: bool) -> int:
 
 
 def gathered(config: Config, now: float) -> dict[str, Any]:
-    """Everything, as it is printed in JSON; most of it also when the server is down."""
+    """Everything, as it is printed in JSON; most of it also when the server is down. Raises OSError."""
     runtime = Runtime(config.server.run_folder)
+    needs(runtime.status.path)  # else the server would seem to be down
     status = runtime.status.running()
     hour = runtime.counters.minutes(60)
     queue, oldest_s = _queue(config, now, running=status is not None)

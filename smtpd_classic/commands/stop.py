@@ -3,7 +3,7 @@
 import argparse
 import os
 
-from smtpd_classic.commands.failures import Refused, guarded
+from smtpd_classic.commands.failures import Refused, guarded, needs
 from smtpd_classic.config import load
 from smtpd_classic.runtime import Runtime
 from smtpd_classic.runtime.control import NotRunning, stop
@@ -22,8 +22,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _stop(args: argparse.Namespace) -> int:
+    status = Runtime(load(args.config).server.run_folder).status
+    needs(status.path)
     try:
-        stop(Runtime(load(args.config).server.run_folder).status)
+        stop(status)
     except NotRunning:
         raise Refused("the server is not running.", os.EX_UNAVAILABLE) from None
     except TimeoutError:

@@ -25,7 +25,7 @@ from smtpd_classic.accounts import (
 from smtpd_classic.accounts.address import domain_table
 from smtpd_classic.accounts.directory import IN_DOVECOT
 from smtpd_classic.accounts.passwords import is_old_scheme
-from smtpd_classic.commands.failures import Refused, guarded
+from smtpd_classic.commands.failures import Refused, guarded, needs
 from smtpd_classic.commands.file_versions import add_version_actions, version_actions
 from smtpd_classic.commands.new_password import add_password_arguments, new_password
 from smtpd_classic.commands.suspension import SUSPENSION_ACTIONS, add_suspension_actions
@@ -120,6 +120,8 @@ def _act(config: Config, args: argparse.Namespace) -> int:
     if config.server.accounts == IN_DOVECOT and args.action not in SUSPENSION_ACTIONS:
         instead = _INSTEAD.get(args.action, "change it in the user database of Dovecot")
         raise AccountsElsewhere(f"the accounts live in Dovecot (accounts = dovecot): {instead}.")
+    if config.server.accounts != IN_DOVECOT:
+        needs(config.server.users_file)
     return _ACTIONS[args.action](config, args)
 
 

@@ -283,6 +283,48 @@ def test_hints_are_true(folder: Path) -> None:
         assert found.wait() == 0
 
 
+CLOSED = {
+    "queue list": "spool/new",
+    "queue hosts": "spool/new",
+    "queue retry --all": "spool/new",
+    "status": "run/status.json",
+    "reload": "run/status.json",
+    "stop": "run/status.json",
+    "block list": "run/blocked",
+    "user list": "users",
+    "user show joe": "users",
+    "alias list": "aliases",
+    "domain list": "users",
+    "explain --ip 192.0.2.1 --from a@b.example --to joe@test.example": "users",
+}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
+@pytest.mark.parametrize("words", CLOSED)
+def test_another_user_is_told_what_may_not_be_read_and_nothing_else(running: Daemon, words: str) -> None:
+    running.file.chmod(0o644)
+    for name in ("users", "aliases"):
+        (running.folder / name).touch()
+        (running.folder / name).chmod(0o600)
+    line = [sys.executable, "-m", "smtpd_classic", "--config", str(running.file), *words.split()]
+    done = subprocess.run(
+        line, capture_output=True, text=True, timeout=60, user="games", group="games", extra_groups=[]
+    )
+    assert (done.returncode, done.stdout) == (os.EX_NOPERM, "")
+    assert done.stderr == f"{running.folder}/{CLOSED[words]}: Permission denied.\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
+def test_a_configuration_that_may_not_be_read_takes_other_rights(folder: Path) -> None:
+    made = folder / "smtpd-classic.conf"
+    made.write_text("[server]\nprimary_domain = test.example\n")
+    made.chmod(0o600)
+    line = [sys.executable, "-m", "smtpd_classic", "--config", str(made)]
+    for words in (["queue", "list"], ["status"], ["user", "list"]):
+        done = subprocess.run([*line, *words], capture_output=True, timeout=60, user="games", extra_groups=[])
+        assert (done.returncode, done.stdout) == (os.EX_NOPERM, b"")
+
+
 def test_init_that_fails_leaves_nothing_in_the_way(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
