@@ -145,7 +145,7 @@ class Remote:
         5 * _MINUTE,
         "Remember dead hosts for",
         "The longest time for which a host that could not be reached is not tried again: 1 minute after the first "
-        "failure, twice as long after each further one, up to this time.",
+        "failure, twice as long after each further one, up to this time, and never longer than the retry interval.",
     )
     connect_timeout: timedelta = option(
         POSITIVE_DURATION,

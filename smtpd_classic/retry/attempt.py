@@ -85,14 +85,14 @@ class DeliveryAttempt:
 
     @property
     def must_be_seen(self) -> float:
-        """Return the latest time to open the message again if it is throttled: its expiry, or the time of its delay
-        notice.
+        """Return the latest time to open the message again if it is throttled: the time of its delay notice, its
+        expiry, or soon if both are over.
         """
         schedule, arrival = self._context.schedule, self._arrival
-        when = schedule.expiry(arrival)
+        times = [schedule.expiry(arrival)]
         if schedule.delay_notice_s and not self.claim.state.delay_notified:
-            when = min(when, arrival + schedule.delay_notice_s)
-        return max(when, self._claimed + _LEAST_S)
+            times.append(arrival + schedule.delay_notice_s)
+        return min((when for when in times if when > self._claimed), default=self._claimed + _LEAST_S)
 
     def message(self) -> QueuedMessage:
         alone = len(self._rows) == 1

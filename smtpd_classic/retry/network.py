@@ -21,10 +21,11 @@ from smtpd_classic.log import Log
 from smtpd_classic.mailstore.store import MailStore
 from smtpd_classic.runtime import Runtime
 from smtpd_classic.runtime.hosts import HOSTS_FILE, read_all_marks
+from smtpd_classic.schedule import Schedule
 from smtpd_classic.srs import Srs
 from spool import Spool
 
-__all__ = ["RetryServices", "most_sessions", "network_for"]
+__all__ = ["RetryServices", "longest_back_off_s", "most_sessions", "network_for"]
 
 _KEEP_SESSIONS_S = 5.0
 _LINGER_S = 0.2
@@ -63,7 +64,7 @@ def network_for(services: RetryServices) -> Network:
     connections = Connections(
         remote.max_connections_per_host, _KEEP_SESSIONS_S, time.monotonic, _locks(services), linger_s=_LINGER_S
     )
-    health = Health(services.clock, remote.dead_host_time.total_seconds())
+    health = Health(services.clock, longest_back_off_s(config))
     marks = read_all_marks(os.path.join(services.runtime.folder, HOSTS_FILE), services.clock())
     connections.restore(health.restore(marks))
     network = Network(
@@ -78,6 +79,12 @@ def network_for(services: RetryServices) -> Network:
         slots=TransactionSlots(remote.delivery_threads),
     )
     return replace(network, timeouts=network.timeouts._replace(connect=remote.connect_timeout.total_seconds()))
+
+
+def longest_back_off_s(config: Config) -> float:
+    """Return the longest back-off of a host, in seconds: no message waits longer for it than for its next attempt."""
+    wait = Schedule.of(config.basic, config.remote).nominal_wait_s(1)
+    return min(config.remote.dead_host_time.total_seconds(), wait)
 
 
 def _locks(services: RetryServices) -> HostLocks | None:

@@ -29,7 +29,7 @@ from smtpd_classic.retry.housekeeping import Housekeeping
 from smtpd_classic.retry.journal import DeliveryLog
 from smtpd_classic.retry.limits import ThreadShares
 from smtpd_classic.retry.neighbours import NeighbourNotices
-from smtpd_classic.retry.network import RetryServices, most_sessions, network_for
+from smtpd_classic.retry.network import RetryServices, longest_back_off_s, most_sessions, network_for
 from smtpd_classic.retry.notices import Notices
 from smtpd_classic.retry.scheduler import Scheduler
 from smtpd_classic.runtime import Wakes
@@ -110,7 +110,7 @@ class RetryThread:
             self._finished,
             "delivery",
             most,
-            rest_s=remote.dead_host_time.total_seconds(),
+            rest_s=longest_back_off_s(config),
             crowded=lambda: slots.crowded,
             allowed=self._network.connections.room,
         )

@@ -12,7 +12,7 @@ from smtpd_classic.smtp.reply import Reply
 from spool import Spool
 from tests.client.fake_host import FakeHost, Talk, own_ip
 from tests.client.test_hosts import by_recipient, when
-from tests.retry.world import World, running
+from tests.retry.world import JOE, World, running
 from tests.waiting import until
 
 BOB = "bob@example.org"
@@ -70,6 +70,44 @@ def test_what_waits_for_a_resting_destination_is_not_touched_until_it_rests_no_m
             world.stop()
             host.close()
         assert len(host.got) == 5
+
+
+def test_a_back_off_is_no_longer_than_the_retry_interval(tmp_path: Path) -> None:
+    ip, port = closed_port()
+    mx = {"dead.example": [(1, "mx.dead.example")]}
+    text = "[basic]\nretry_interval = 1s\n"
+    with running(tmp_path, mx=mx, addresses={"mx.dead.example": [ip]}, port=port, text=text) as world:
+        queue_id = world.send("bob@dead.example")
+        world.tried(queue_id)
+        host = FakeHost(ip=ip, port=port)
+        try:
+            world.later(2)
+            until(lambda: world.state(queue_id) is None, 20, world.log)
+        finally:
+            world.stop()
+            host.close()
+
+
+@pytest.mark.parametrize(("notice", "notices"), [("0", 1), ("90s", 2)], ids=["expiry", "delay notice and expiry"])
+def test_the_end_of_a_message_does_not_wait_for_a_dead_destination(tmp_path: Path, notice: str, notices: int) -> None:
+    ip, _ = closed_port()
+    mx = {"dead.example": [(1, "mx.dead.example")]}
+    text = (
+        f"[basic]\nretry_interval = 1m\nqueue_lifetime = 100s\ndelay_notice = {notice}\ncopy_bounces = none\n"
+        "[remote]\ndead_host_time = 1m\n"
+    )
+    with running(tmp_path, mx=mx, addresses={"mx.dead.example": [ip]}, text=text) as world:
+        queue_id = world.send("bob@dead.example")
+        world.tried(queue_id)
+        world.later(70)  # it is due, but its next hop backs off by a clock that cannot be turned
+        until(lambda: world.throttled(queue_id), explain=world.log)
+        if notices == 2:
+            world.later(21)
+            assert b"\nAction: delayed\n" in world.arrived(JOE)[0]
+            world.later(9)
+        else:
+            world.later(30)
+        assert b"\nStatus: 4.4.7\n" in world.arrived(JOE, notices)[-1]
 
 
 def test_a_person_who_says_now_means_now(tmp_path: Path) -> None:

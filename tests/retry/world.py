@@ -137,6 +137,10 @@ class World:
         """Whether its attempt has begun."""
         return self.thread is not None and queue_id in self.thread._scheduler._open
 
+    def throttled(self, queue_id: str) -> bool:
+        """Whether it waits for its next hop."""
+        return self.thread is not None and queue_id in self.thread._scheduler.throttled
+
     def gone(self, queue_id: str) -> None:
         until(lambda: self.state(queue_id) is None, explain=self.log)
 
