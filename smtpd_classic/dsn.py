@@ -6,6 +6,7 @@ Rule 2: a notification is ASCII but for the address it goes to, the words about 
 Rule 3: it is sent from the null sender. The caller decides whether it may be sent at all (RFC 3461 5.2).
 """
 
+import ipaddress
 import re
 import textwrap
 from collections.abc import Iterable, Iterator
@@ -117,7 +118,7 @@ def _fields_of(status: RecipientStatus) -> str:
         lines.insert(0, _field("Original-Recipient", _original_recipient(status.orcpt)))
     lines += [_field("Action", status.action), _field("Status", status_of(status))]
     if status.host:
-        lines.append(_field("Remote-MTA", f"dns; {_ascii_line(status.host)}"))
+        lines.append(_field("Remote-MTA", _mta(_ascii_line(status.host))))
     if status.said:
         kind = "smtp" if status.host else "x-smtpd-classic"
         lines.append(_field("Diagnostic-Code", f"{kind}; {_ascii_line(status.said)}"))
@@ -126,6 +127,17 @@ def _fields_of(status: RecipientStatus) -> str:
     if status.action == "delayed" and status.retry_until:
         lines.append(_field("Will-Retry-Until", date_text(status.retry_until)))
     return "".join(lines)
+
+
+def _mta(host: str) -> str:
+    """Return the name of a host with its type (RFC 3464 2.1.2): an address is a literal, and a socket is no host."""
+    if host.startswith("/"):
+        return f"x-unix; {host}"
+    try:
+        version = ipaddress.ip_address(host).version
+    except ValueError:
+        return f"dns; {host}"
+    return f"dns; [{host}]" if version == 4 else f"dns; [IPv6:{host}]"
 
 
 def _status_part(note: Notification) -> str:
@@ -170,7 +182,7 @@ def _reason(status: RecipientStatus) -> list[str]:
         return []
     if not status.host:
         return _wrapped("The reason:") + _quoted(said)
-    place = one_line(status.host, 255) + (f" ({status.ip})" if status.ip else "")
+    place = one_line(status.host, 255) + (f" ({status.ip})" if status.ip not in {"", status.host} else "")
     after = f" in answer to {one_line(status.command, 60)}" if status.command else ""
     return _wrapped(f"The mail server {place} said{after}:") + _quoted(said)
 

@@ -96,6 +96,26 @@ def test_the_fields_of_rfc_3464() -> None:
     assert recipient["Will-Retry-Until"] is None
 
 
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("mx.example.org", "dns; mx.example.org"),
+        ("192.0.2.1", "dns; [192.0.2.1]"),
+        ("[192.0.2.1]", "dns; [192.0.2.1]"),
+        ("2001:db8::1", "dns; [IPv6:2001:db8::1]"),
+        ("/run/dovecot/lmtp", "x-unix; /run/dovecot/lmtp"),
+    ],
+)
+def test_a_host_without_a_name_is_an_address_literal(host: str, expected: str) -> None:
+    found = fields(replace(NOTE, statuses=(replace(FAILED, host=host, ip=host.strip("[]")),)))[1]
+    assert found["Remote-MTA"] == expected
+
+
+def test_an_address_is_named_once() -> None:
+    note = replace(NOTE, statuses=(replace(FAILED, host="192.0.2.1", ip="192.0.2.1"),))
+    assert "The mail server 192.0.2.1 said in answer to RCPT TO:" in words(note)
+
+
 def test_an_independent_reader_finds_the_failures() -> None:
     second = replace(FAILED, recipient="eve@second.example", status="4.4.7", said="no answer for five days", host="")
     found = all_failures(email.message_from_bytes(whole(replace(NOTE, statuses=(FAILED, second)))))
