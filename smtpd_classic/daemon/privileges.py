@@ -63,6 +63,8 @@ def make_folder(path: str, user: pwd.struct_passwd | None, mode: int) -> None:
             os.makedirs(parent, mode=0o755, exist_ok=True)
         if not os.path.lexists(path):
             os.mkdir(path, mode)
+        if not os.path.isdir(path):
+            raise PrivilegeProblem(f"{path} is no folder.")
         give(path, user)
     except OSError as problem:
         raise PrivilegeProblem(f"{path} cannot be made: {problem.strerror}.") from None

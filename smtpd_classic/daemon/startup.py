@@ -5,6 +5,7 @@ An obstacle ends the start with one sentence; half a server is never started.
 
 import os
 import resource
+import stat
 import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -142,13 +143,27 @@ def _provide_log(config: Config, user: Any) -> None:
     if not config.server.log.startswith("/"):
         return
     try:
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        os.close(os.open(config.server.log, flags, 0o640))
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        fd = os.open(config.server.log, flags, 0o640)
+        try:
+            if user is not None and _is_another_file(fd):
+                said = f"The log {config.server.log} is a file of root with other lines in it; name another file."
+                raise CannotStart(os.EX_CANTCREAT, said)
+        finally:
+            os.close(fd)
         give(config.server.log, user)
     except OSError as problem:
         raise CannotStart(
             os.EX_CANTCREAT, f"The log {config.server.log} cannot be written: {problem.strerror}."
         ) from None
+
+
+def _is_another_file(fd: int) -> bool:
+    """Return True for a file of root, such as the system's log, that does not begin with a line of the server."""
+    found = os.fstat(fd)
+    if found.st_uid != 0 or not stat.S_ISREG(found.st_mode) or not found.st_size:
+        return False
+    return b" smtpd-classic/" not in os.pread(fd, 4096, 0).partition(b"\n")[0]
 
 
 def _check_readable(config: Config) -> None:

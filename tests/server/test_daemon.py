@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from smtpd_classic.config.editing import Edited
 from smtpd_classic.runtime.status import birth_of
 from spool import Spool
 from tests.forking import ForkedProgram
@@ -435,6 +436,21 @@ def test_a_log_that_cannot_be_written_is_refused_at_the_start() -> None:
         done = found.command("serve")
         assert done.returncode == 73
         assert done.stderr.startswith(f"The log {found.folder}/log/smtpd-classic.log cannot be written")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+@pytest.mark.parametrize("option", ["log", "spool_folder", "mail_folder"])
+def test_a_file_of_root_is_not_taken_for_a_log_or_a_folder(option: str) -> None:
+    with daemon() as found:
+        precious = found.folder / "precious"
+        precious.write_text("root:x:0:0:root:/root:/bin/bash\n")
+        edited = Edited(found.file)
+        edited.set("server", option, str(precious))
+        edited.apply()
+        done = found.command("serve")
+        assert done.returncode in {73, 77}
+        assert str(precious) in done.stderr
+        assert (precious.stat().st_uid, precious.read_text()) == (0, "root:x:0:0:root:/root:/bin/bash\n")
 
 
 def test_systemd_is_told(tmp_path: Path) -> None:
