@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from smtpd_classic.client.content import ContentFacts, MessageContent
+from smtpd_classic.config.check_domains import unsigned_domains
 from smtpd_classic.config.schema import Config
 from smtpd_classic.domain_name import ascii_domain
 from smtpd_classic.keys.ring import KeyRing
@@ -40,9 +41,7 @@ class MessageSigner:
     def __init__(self, config: Config, ring: KeyRing, clock: Callable[[], float]) -> None:
         self._ring = ring
         self._clock = clock
-        self._off = {
-            ascii_domain(name) for each in config.domains if each.sign == "no" for name in (each.name, *each.aliases)
-        }
+        self._off = frozenset(map(ascii_domain, unsigned_domains(config)))
 
     def signer(
         self, envelope: SignedEnvelope, note: Callable[[str], None]

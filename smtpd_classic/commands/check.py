@@ -10,7 +10,7 @@ from smtpd_classic.accounts import Accounts
 from smtpd_classic.accounts.directory import IN_DOVECOT
 from smtpd_classic.accounts.former_accounts import report_box_problems
 from smtpd_classic.config import Config, Problem, examine, is_untouched
-from smtpd_classic.config.check_domains import local_domains
+from smtpd_classic.config.check_domains import local_domains, unsigned_domains
 from smtpd_classic.dns import DnsResolver
 from smtpd_classic.domain_name import ascii_domain
 from smtpd_classic.filters.list_check import list_warnings
@@ -82,8 +82,7 @@ def _guessed(config: Config) -> Iterator[Problem]:
 def _keys(config: Config) -> Iterator[Problem]:
     """Yield the DKIM keys in use that cannot be read: mail of their domains waits."""
     store = KeyStore(dkim_folder(config.path))
-    unsigned = {each.name for each in config.domains if each.sign == "no"}
-    for name in sorted(local_domains(config) - unsigned):
+    for name in sorted(local_domains(config) - unsigned_domains(config)):
         domain = ascii_domain(name)
         folder = os.path.join(store.folder, domain)
         if not os.path.isdir(folder) or not os.access(folder, os.R_OK | os.X_OK):

@@ -12,7 +12,7 @@ from smtpd_classic.commands.failures import Refused, guarded
 from smtpd_classic.commands.file_versions import print_versions, tell_restored
 from smtpd_classic.commands.signing import domain_argument, key_store, known_domain
 from smtpd_classic.config import Config, load
-from smtpd_classic.doctor.examination import ALGORITHMS, algorithm_of, publication_of, signing_domains
+from smtpd_classic.doctor.examination import ALGORITHMS, algorithm_of, publication_of, signing_domains, signs
 from smtpd_classic.domain_name import ascii_domain
 from smtpd_classic.keys.publication import RecordState
 from smtpd_classic.keys.records import DnsRecord, quoted_strings, zone_fragment
@@ -85,7 +85,7 @@ def _list(config: Config, store: KeyStore, args: argparse.Namespace) -> int:
     for key in keys:
         print(f"{key.domain}  {key.selector}  {key.algorithm}  {key.state} since {_time(key.since)}")
     for domain in names:
-        if not store.keys(domain):
+        if not store.keys(domain) and signs(config, domain):
             print(f"{domain} has no key; “smtpd-classic dkim add {domain}” makes one.", file=sys.stderr)
     return os.EX_OK
 

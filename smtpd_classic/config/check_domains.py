@@ -7,7 +7,7 @@ from smtpd_classic.config.rule import Rule
 from smtpd_classic.config.schema import Config, Replacement
 from smtpd_classic.domain_name import ascii_address, spellings
 
-__all__ = ["RULES", "local_domains"]
+__all__ = ["RULES", "local_domains", "unsigned_domains"]
 
 
 def local_domains(config: Config) -> frozenset[str]:
@@ -16,6 +16,11 @@ def local_domains(config: Config) -> frozenset[str]:
     for domain in config.domains:
         names |= {domain.name, *domain.aliases}
     return frozenset(names)
+
+
+def unsigned_domains(config: Config) -> frozenset[str]:
+    """Return the local domain names whose mail is never signed."""
+    return frozenset(name for each in config.domains if each.sign == "no" for name in (each.name, *each.aliases))
 
 
 def a_domain_is_written_in_one_way(config: Config) -> Iterator[Finding]:
@@ -125,9 +130,8 @@ def every_file_has_one_purpose(config: Config) -> Iterator[Finding]:
 
 def signatures_vouch_for_the_sender(config: Config) -> Iterator[Finding]:
     """Warn if every user can have mail signed in the name of every other."""
-    unsigned = {each.name for each in config.domains if each.sign == "no"}
     offered = any(each.auth != "none" for each in config.listeners)
-    if config.basic.require_own_sender or not offered or unsigned >= {config.server.primary_domain}:
+    if config.basic.require_own_sender or not offered or unsigned_domains(config) >= local_domains(config):
         return
     said = "without it every user can send signed mail (DKIM) in the name of every other."
     yield Finding("basic", "require_own_sender", said, "warning")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from smtpd_classic.config.check_domains import unsigned_domains
 from smtpd_classic.dns import DnsFailure, NoSuchDomain
 from smtpd_classic.doctor.finding import NOT_USED, CheckResult, Examination, good, unknown, wrong
 from smtpd_classic.domain_name import ascii_domain
@@ -150,7 +151,11 @@ def spf(examination: Examination) -> Iterator[CheckResult]:
 
 def dkim(examination: Examination) -> Iterator[CheckResult]:
     """Check that DNS shows each key that is used or waits."""
+    unsigned = set(map(ascii_domain, unsigned_domains(examination.config)))
     for domain in examination.domains:
+        if domain in unsigned:
+            yield good(f"DKIM of {domain}", "not used: sign = no")
+            continue
         try:
             keys = [key for key in examination.store.keys(domain) if key.state != RETIRED]
             findings = [_key(examination, key) for key in keys]

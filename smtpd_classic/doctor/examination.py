@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from smtpd_classic.accounts.report_boxes import dmarc_reports_to, tls_reports_to
-from smtpd_classic.config.check_domains import local_domains
+from smtpd_classic.config.check_domains import local_domains, unsigned_domains
 from smtpd_classic.config.kinds import Host
 from smtpd_classic.config.schema import Config
 from smtpd_classic.daemon.privileges import service_user
@@ -37,6 +37,7 @@ __all__ = [
     "records_of",
     "relay_terms",
     "signing_domains",
+    "signs",
     "stored_keys",
 ]
 
@@ -56,6 +57,11 @@ def signing_domains(config: Config) -> list[str]:
     names = {ascii_domain(name) for name in local_domains(config)}
     primary = ascii_domain(config.server.primary_domain)
     return [primary, *sorted(names - {primary})]
+
+
+def signs(config: Config, domain: str) -> bool:
+    """Return True unless the mail of a domain in A-labels is never signed."""
+    return domain not in map(ascii_domain, unsigned_domains(config))
 
 
 def algorithm_of(config: Config, domain: str) -> str:
@@ -106,7 +112,8 @@ def own_addresses(config: Config) -> tuple[str, ...]:
 
 def records_of(config: Config, store: KeyStore, domain: str) -> list[DnsRecord]:
     """Return the records that a local domain has to publish. Raises KeysUnreadable."""
-    keys = [(key.dns_name, store.record(key)) for key in store.keys(domain) if key.state != RETIRED]
+    published = [key for key in store.keys(domain) if key.state != RETIRED] if signs(config, domain) else []
+    keys = [(key.dns_name, store.record(key)) for key in published]
     host = MailHost(
         ascii_domain(config.helo_name),
         own_addresses(config),

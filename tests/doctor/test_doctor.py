@@ -421,6 +421,15 @@ def test_keys_that_are_missing_damaged_or_retired(patient: Patient) -> None:
     assert patient.examined() == [("DKIM of example.org", WRONG)]
 
 
+def test_a_domain_that_is_never_signed_needs_no_key(patient: Patient) -> None:
+    patient.txt.pop(patient.key.dns_name)
+    assert patient.examined() == [(KEY, WRONG)]
+    patient.options = "[domain other.example]\naliases = example.net\n[domain example.org]\nsign = no\n"
+    assert patient.examined() == []
+    patient.store.set_state(patient.key, RETIRED, NOW)
+    assert patient.examined() == []
+
+
 def test_the_machine(patient: Patient) -> None:
     with patient.spool.draft(new_queue_id(NOW)) as draft:
         draft.write(b"Subject: x\n\n")

@@ -134,6 +134,27 @@ def test_check_warns_when_every_user_may_sign_as_every_other(instance: Instance)
     assert words in instance.run("check").stderr
     instance.set(f"domain {instance.domain}", "sign", "no")
     assert words not in instance.run("check").stderr
+    output(instance, "domain", "add", "signed.example")
+    assert words in instance.run("check").stderr
+
+
+def test_a_domain_that_is_never_signed_needs_no_key(instance: Instance, tmp_path: Path) -> None:
+    instance.set(f"domain {instance.domain}", "sign", "no")
+    instance.set(f"domain {instance.domain}", "aliases", "other.example")
+    assert "has no key" not in instance.run("dkim", "list").stderr
+    fragment = output(instance, "dns", "records", "example.test", "--zone")
+    assert "_domainkey" not in fragment
+    with zone_server(tmp_path / "zone", "example.test", fragment) as port:
+        instance.set("server", "name_servers", f"127.0.0.1:{port}")
+        output(instance, "dns", "check", "example.test")
+    # A key of its other name, which the server had used before.
+    output(instance, "dkim", "add", "other.example")
+    (key,) = (
+        each for each in json.loads(output(instance, "dkim", "list", "--json")) if each["domain"] == "other.example"
+    )
+    output(instance, "dkim", "use", key["selector"], "--domain", "other.example", "--force")
+    (instance.folder / "dkim" / "other.example" / f"{key['selector']}.pem").write_text("nonsense")
+    assert "waits, because its DKIM key" not in instance.run("check").stderr
 
 
 def test_the_last_change_of_the_keys_is_taken_back_by_a_command(instance: Instance) -> None:
