@@ -8,6 +8,7 @@ from smtpd_classic.doctor.finding import NOT_USED, CheckResult, Examination, goo
 from smtpd_classic.domain_name import ascii_domain
 from smtpd_classic.keys.publication import RecordState
 from smtpd_classic.keys.store import IN_USE, RETIRED, DkimKey, KeysUnreadable
+from smtpd_classic.mailauth.dmarc import check_dmarc
 from smtpd_classic.mailauth.dmarc_record import dmarc_records, parse_dmarc_record
 from smtpd_classic.mailauth.lookup import Lookups
 from smtpd_classic.mailauth.spf import SpfQuery, check_spf
@@ -194,7 +195,7 @@ def retired_keys(examination: Examination) -> Iterator[CheckResult]:
 
 
 def dmarc(examination: Examination) -> Iterator[CheckResult]:
-    """Check that each domain has one DMARC record."""
+    """Check that each domain has one DMARC record, its own or that of its organization."""
     for domain in examination.domains:
         subject, advice = f"DMARC of {domain}", f"See “smtpd-classic dns records {domain}”."
         try:
@@ -204,14 +205,28 @@ def dmarc(examination: Examination) -> Iterator[CheckResult]:
         except DnsFailure as problem:
             yield unknown(subject, str(problem))
             continue
-        if len(records) != 1:
-            yield wrong(subject, f"there are {len(records)} records" if records else "there is no record", advice)
+        if not records:
+            yield _inherited_dmarc(examination, domain)
+            continue
+        if len(records) > 1:
+            yield wrong(subject, f"there are {len(records)} records", advice)
             continue
         record = parse_dmarc_record(records[0])
         if record.usable:
             yield good(subject, f"p={record.policy}")
         else:
             yield wrong(subject, "the record has no valid p=", advice)
+
+
+def _inherited_dmarc(examination: Examination, domain: str) -> CheckResult:
+    """Return the row of a domain without a record: that of its organization holds for it (RFC 9989 4.10.1)."""
+    subject = f"DMARC of {domain}"
+    found = check_dmarc(domain, None, (), Lookups(examination.resolver))
+    if found.word is ResultWord.TEMPERROR:
+        return unknown(subject, found.reason)
+    if "." in found.record_domain:
+        return good(subject, f"p={found.policy}, by the record of {found.record_domain}")
+    return wrong(subject, "there is no record", f"See “smtpd-classic dns records {domain}”.")
 
 
 def tls_reports(examination: Examination) -> Iterator[CheckResult]:

@@ -39,6 +39,7 @@ class Patient:
         self.server_options = ""
         self.now = NOW
         self.helo = "mail.example.org"
+        self.domains: tuple[str, ...] = ("example.org",)
         self.store = KeyStore(str(folder / "dkim"))
         (key,) = self.store.add("example.org", "ed25519", NOW)
         self.store.set_state(key, IN_USE, NOW)
@@ -95,7 +96,7 @@ class Patient:
             store=self.store,
             publication=Publication(self.store, resolver, lambda ip: resolver),
             public=self.public,
-            domains=("example.org",),
+            domains=self.domains,
             clock=lambda: self.now,
             banner=self.banner,
             reach=self.reach,
@@ -194,6 +195,24 @@ def test_a_txt_record_that_is_broken_is_named(
 ) -> None:
     patient.txt[name] = value
     assert patient.examined() == rows
+
+
+def test_the_dmarc_record_of_the_organization_holds_for_a_domain_below_it(patient: Patient) -> None:
+    patient.domains = ("example.org", "lists.example.org")
+    row = "DMARC of lists.example.org"
+
+    def found() -> tuple[str, str]:
+        return next((str(each.state), each.found) for each in patient.rows() if each.subject == row)
+
+    assert found() == ("good", "p=none, by the record of example.org")
+    patient.txt["_dmarc.lists.example.org"] = (b"v=DMARC1; p=quarantine",)
+    assert found() == ("good", "p=quarantine")
+    patient.txt |= {"_dmarc.lists.example.org": (), "_dmarc.example.org": ()}
+    assert found() == (WRONG, "there is no record")
+    patient.txt["_dmarc.org"] = (b"v=DMARC1; p=reject; psd=y",)
+    assert found() == (WRONG, "there is no record")
+    patient.txt["_dmarc.example.org"] = SILENCE
+    assert found()[0] == UNKNOWN
 
 
 def test_a_name_without_or_with_a_wrong_address(patient: Patient) -> None:
