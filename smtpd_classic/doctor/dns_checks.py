@@ -9,7 +9,7 @@ from smtpd_classic.domain_name import ascii_domain
 from smtpd_classic.keys.publication import RecordState
 from smtpd_classic.keys.store import IN_USE, RETIRED, DkimKey, KeysUnreadable
 from smtpd_classic.mailauth.dmarc import check_dmarc
-from smtpd_classic.mailauth.dmarc_record import dmarc_records, parse_dmarc_record
+from smtpd_classic.mailauth.dmarc_record import dmarc_records, parse_dmarc_record, report_address
 from smtpd_classic.mailauth.lookup import Lookups
 from smtpd_classic.mailauth.spf import SpfQuery, check_spf
 from smtpd_classic.mailauth.words import ResultWord
@@ -258,11 +258,8 @@ def dmarc_reports(examination: Examination) -> Iterator[CheckResult]:
             records = dmarc_records(examination.resolver.txt(f"_dmarc.{domain}"))
         except (NoSuchDomain, DnsFailure):
             continue  # reported by `dmarc`
-        targets = {
-            uri.rpartition("@")[2].partition("!")[0].lower()
-            for record in records[:1]
-            for uri in parse_dmarc_record(record).reports_to
-        }
+        uris = [uri for record in records[:1] for uri in parse_dmarc_record(record).reports_to]
+        targets = {address.rpartition("@")[2] for uri in uris if (address := report_address(uri))}
         for target in sorted(targets):
             if target != domain and not target.endswith(f".{domain}") and not domain.endswith(f".{target}"):
                 yield _reports_allowed(examination, domain, target)

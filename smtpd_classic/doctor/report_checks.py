@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from smtpd_classic.accounts import Accounts, AccountsUnreadable
 from smtpd_classic.dns import DnsFailure, NoSuchDomain
 from smtpd_classic.doctor.finding import CheckResult, CheckState, Examination, good, unknown, wrong
-from smtpd_classic.mailauth.dmarc_record import NONE, DmarcRecord, dmarc_records, parse_dmarc_record
+from smtpd_classic.mailauth.dmarc_record import NONE, DmarcRecord, dmarc_records, parse_dmarc_record, report_address
 
 __all__ = ["dmarc_policy", "report_addresses"]
 
@@ -53,7 +53,7 @@ def report_addresses(examination: Examination) -> Iterator[CheckResult]:
     for domain in examination.domains:
         record = _record(examination, domain)
         wanted = record.reports_to if record is not None else ()
-        addresses = {uri.partition(":")[2].partition("!")[0].lower() for uri in wanted}
+        addresses = {address for uri in wanted if (address := report_address(uri))}
         try:
             missing = [each for each in sorted(addresses) if _is_missing(known, each)]
         except AccountsUnreadable:

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from smtpd_classic.mailauth.dmarc_record import mailto_uri
+
 __all__ = ["DnsRecord", "MailHost", "domain_records", "quoted_strings", "zone_fragment"]
 
 _LONGEST_STRING = 255
@@ -47,9 +49,9 @@ def domain_records(
         purpose += " Ask the provider of the relay for the right include."
     found.append(DnsRecord(domain, "TXT", spf, purpose))
     found += [DnsRecord(name, "TXT", record, "DKIM: the key of our signatures.") for name, record in keys]
-    dmarc = f"v=DMARC1; p=none; rua=mailto:{dmarc_reports_to}"
+    dmarc = f"v=DMARC1; p=none; rua={mailto_uri(dmarc_reports_to)}"
     found.append(DnsRecord(f"_dmarc.{domain}", "TXT", dmarc, "DMARC: reports about mail that claims this domain."))
-    tls = f"v=TLSRPTv1; rua=mailto:{tls_reports_to}"
+    tls = f"v=TLSRPTv1; rua={mailto_uri(tls_reports_to)}"
     found.append(DnsRecord(f"_smtp._tls.{domain}", "TXT", tls, "Reports about TLS on the way to this server."))
     found.append(DnsRecord(domain, "CAA", '0 issue "letsencrypt.org"', "Who may issue certificates.", optional=True))
     if host.submissions:

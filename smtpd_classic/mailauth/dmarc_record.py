@@ -4,14 +4,18 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from urllib.parse import quote, unquote
 
-__all__ = ["DmarcRecord", "dmarc_records", "parse_dmarc_record"]
+from smtpd_classic.domain_name import ascii_domain
+
+__all__ = ["DmarcRecord", "dmarc_records", "mailto_uri", "parse_dmarc_record", "report_address"]
 
 _LONGEST_KEPT = 512
 NONE, QUARANTINE, REJECT = "none", "quarantine", "reject"
 _POLICIES = frozenset((NONE, QUARANTINE, REJECT))
 _VERSION = re.compile(rb"[vV][ \t]*=[ \t]*DMARC1[ \t]*(?:;|$)")
 _TAG = re.compile(r"[ \t]*([A-Za-z]+)[ \t]*=[ \t]*(.*?)[ \t]*", re.DOTALL)
+_SIZE = re.compile(r"![0-9]+[kmgt]?$", re.IGNORECASE)  # the largest report, of earlier records (RFC 9989 4.8)
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s,;]+")
 
 
@@ -64,6 +68,18 @@ def _parsed(text: bytes) -> DmarcRecord:
         reports_to=reports_to,
         usable=valid or bool(reports_to),
     )
+
+
+def mailto_uri(address: str) -> str:
+    """Return the URI of an address for rua=: signs with a meaning there are encoded, and the domain has A-labels."""
+    local, _, domain = address.rpartition("@")
+    return f"mailto:{quote(local, safe='-._~+')}@{ascii_domain(domain)}"
+
+
+def report_address(uri: str) -> str:
+    """Return the address in a URI of rua=, in lower case; blank if it is no mailto URI."""
+    scheme, _, rest = _SIZE.sub("", uri).partition(":")
+    return unquote(rest.partition("?")[0]).lower() if scheme.lower() == "mailto" else ""
 
 
 _kept = lru_cache(512)(_parsed)

@@ -215,6 +215,16 @@ def test_the_dmarc_record_of_the_organization_holds_for_a_domain_below_it(patien
     assert found()[0] == UNKNOWN
 
 
+def test_the_addresses_of_reports_are_read_as_uris(patient: Patient) -> None:
+    patient.options = "[domain bücher.example]\n[signing]\ndmarc_reports_to = a!b@bücher.example\n"
+    uris = "mailto:a%21b@xn--bcher-kva.example, https://reports.example/x@y"
+    patient.txt |= {
+        "_dmarc.example.org": (f"v=DMARC1; p=none; rua={uris}".encode(),),
+        "example.org._report._dmarc.xn--bcher-kva.example": (b"v=DMARC1",),
+    }
+    assert patient.examined() == []
+
+
 def test_a_name_without_or_with_a_wrong_address(patient: Patient) -> None:
     patient.addresses = {"mail.example.org": ["198.51.100.9"]}
     assert ("address of mail.example.org", WRONG) in patient.examined()

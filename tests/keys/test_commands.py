@@ -117,6 +117,14 @@ def test_an_international_domain_is_found_in_every_spelling(instance: Instance, 
     assert instance.run("dkim", "show", first["selector"], "--domain", "a‥b").returncode == 65
 
 
+def test_the_addresses_of_reports_are_printed_as_uris(instance: Instance) -> None:
+    instance.set("signing", "dmarc_reports_to", "a!b@bücher.example")
+    instance.set("signing", "tls_reports_to", "tls@bücher.example")
+    fragment = output(instance, "dns", "records", "example.test", "--zone")
+    assert '"v=DMARC1; p=none; rua=mailto:a%21b@xn--bcher-kva.example"' in fragment
+    assert '"v=TLSRPTv1; rua=mailto:tls@xn--bcher-kva.example"' in fragment
+
+
 def test_check_reports_a_key_in_use_that_cannot_be_used(instance: Instance) -> None:
     (key,) = json.loads(instance.run("dkim", "list", "--json").stdout)
     assert instance.run("dkim", "use", key["selector"], "--force").returncode == 0

@@ -7,7 +7,7 @@ import pytest
 from smtpd_classic.dns import DnsFailure, FixedResolver
 from smtpd_classic.mailauth.dkim_verify import DkimResult
 from smtpd_classic.mailauth.dmarc import DmarcResult, check_dmarc, tree_walk_names
-from smtpd_classic.mailauth.dmarc_record import parse_dmarc_record
+from smtpd_classic.mailauth.dmarc_record import mailto_uri, parse_dmarc_record, report_address
 from smtpd_classic.mailauth.lookup import Lookups
 from smtpd_classic.mailauth.spf import SpfResult
 from smtpd_classic.mailauth.words import ResultWord
@@ -180,6 +180,37 @@ def test_strangers_cost_no_questions() -> None:
     strangers = [dkim(f"d{number}.example.com") for number in range(5)]
     check_dmarc("example.org", spf("mailer.example"), strangers, lookups)
     assert lookups.questions == 1
+
+
+@pytest.mark.parametrize(
+    ("address", "uri"),
+    [
+        ("dmarc+reports@example.org", "mailto:dmarc+reports@example.org"),
+        ("a!b@example.org", "mailto:a%21b@example.org"),
+        ("a%b@example.org", "mailto:a%25b@example.org"),
+        ('"a b,c"@example.org', "mailto:%22a%20b%2Cc%22@example.org"),
+        ("dmärc@bücher.example", "mailto:dm%C3%A4rc@xn--bcher-kva.example"),
+    ],
+)
+def test_the_uri_of_an_address_can_stand_in_a_record(address: str, uri: str) -> None:
+    assert mailto_uri(address) == uri
+    assert parse_dmarc_record(f"v=DMARC1; p=none; rua={uri}, {uri}".encode()).reports_to == (uri, uri)
+    local, _, domain = report_address(uri).rpartition("@")
+    assert (local, domain) == (address.rpartition("@")[0], uri.rpartition("@")[2])
+
+
+@pytest.mark.parametrize(
+    ("uri", "address"),
+    [
+        ("mailto:a@Example.net!10m", "a@example.net"),
+        ("MAILTO:a@example.net!5", "a@example.net"),
+        ("mailto:a!10m@example.net", "a!10m@example.net"),
+        ("mailto:a%21b@example.net?subject=x", "a!b@example.net"),
+        ("https://example.net/reports@here", ""),
+    ],
+)
+def test_the_address_of_a_uri_is_read(uri: str, address: str) -> None:
+    assert report_address(uri) == address
 
 
 def test_report_addresses_are_read() -> None:
