@@ -80,7 +80,7 @@ class Publication:
         A zone for which DNS names no servers has no other than our resolver.
         """
         try:
-            servers = self._name_servers(key.domain)
+            servers = self._name_servers(key.dns_name.partition(".")[2])
         except (NoSuchDomain, DnsFailure):
             return RecordState.UNKNOWN
         answers = {self.shown(key, self.name_server(address)) for address in servers}
@@ -106,7 +106,10 @@ class Publication:
         return shown
 
     def _name_servers(self, domain: str) -> list[str]:
-        """Return the addresses of the servers of the zone that the domain is in. Raises NoSuchDomain or DnsFailure."""
+        """Return the addresses of the servers of the zone that a name is in: `_domainkey` may be a zone of its own.
+
+        Raises NoSuchDomain or DnsFailure.
+        """
         while "." in domain:
             try:
                 hosts = self.resolver.ns_records(domain)

@@ -16,7 +16,13 @@ Txt = dict[str, Sequence[bytes] | Exception]
 class Zone:
     """A zone with two name servers and our resolver; each has its own view of the TXT records."""
 
-    def __init__(self, folder: Path, *, ns: Sequence[str] | Exception = ("ns1.example.net", "ns2.example.net")) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        ns: Sequence[str] | Exception = ("ns1.example.net", "ns2.example.net"),
+        delegated: dict[str, Sequence[str]] | None = None,
+    ) -> None:
         self.store = KeyStore(str(folder))
         (self.key,) = self.store.add("example.org", "ed25519", NOW)
         self.record = self.store.record(self.key).encode()
@@ -24,7 +30,7 @@ class Zone:
         resolver = FixedResolver(
             addresses={"ns1.example.net": ["192.0.2.1"], "ns2.example.net": ["192.0.2.2"]},
             txt=self.views["resolver"],
-            ns={"example.org": ns},
+            ns={"example.org": ns, **(delegated or {})},
         )
         self.publication = Publication(self.store, resolver, lambda ip: FixedResolver(txt=self.views[ip]))
 
@@ -44,6 +50,15 @@ def test_a_key_is_used_when_every_name_server_shows_it(tmp_path: Path) -> None:
     assert zone.advance(NOW + 100_000) == SEEN  # time alone never does it
     zone.show("192.0.2.2", record=(b"v=DKIM1; k=ed25519; p=AAAA",))
     assert zone.advance() == SEEN
+    zone.show("192.0.2.2")
+    assert zone.advance() == IN_USE
+
+
+def test_a_zone_of_the_keys_alone_has_its_own_name_servers(tmp_path: Path) -> None:
+    zone = Zone(tmp_path, ns=("ns1.example.net",), delegated={"_domainkey.example.org": ("ns2.example.net",)})
+    zone.show("resolver", "192.0.2.1")
+    assert zone.advance() == SEEN
+    zone.show("192.0.2.1", record=())  # the servers of the domain refer to those of the zone
     zone.show("192.0.2.2")
     assert zone.advance() == IN_USE
 
