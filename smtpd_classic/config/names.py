@@ -35,7 +35,12 @@ def is_ip(text: str) -> bool:
 def _is_domain(text: str) -> bool:
     labels = text.split(".")
     # A top-level domain is never a number (RFC 3696 2): 10.0.0.300 is a mistyped address, not a name.
-    return len(text) <= 253 and all(_LABEL.fullmatch(label) for label in labels) and not labels[-1].isdigit()
+    if len(text) > 253 or not all(_LABEL.fullmatch(label) for label in labels) or labels[-1].isdigit():
+        return False
+    try:
+        return len(ascii_domain(text)) <= 253
+    except ValueError:  # not every word of letters is an international name (RFC 5891)
+        return False
 
 
 def domain_name(text: str) -> str:
