@@ -48,7 +48,7 @@ def explanation(config: Config, question: Question, listener: str = "", *, dns: 
 
 
 def authentication_of(
-    config: Config, question: Question, content: bytes, *, hello: str = "", dns: Resolver | None = None
+    config: Config, question: Question, content: bytes, *, dns: Resolver | None = None
 ) -> AuthenticationVerdict:
     """Return the results of SPF, DKIM and DMARC for a message as the server would get it, and its action.
 
@@ -56,7 +56,7 @@ def authentication_of(
     """
     rules = _rules(config, question, "", dns)
     client = Client(question.ip, 0, rules.dns.host_name(question.ip) or "unknown", rules.listener)
-    transaction = Transaction(ClientContext(client, rules, hello=hello), rules, question.sender)
+    transaction = Transaction(ClientContext(client, rules, hello=question.hello), rules, question.sender)
     content = content.replace(b"\r\n", b"\n")
     end = end_of_header_block(content)
     header, body = (content, b"") if end < 0 else (content[:end], content[end + 1 :])

@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a message: show its results of SPF, DKIM and DMARC, the filter rules that it meets, and a blocked "
         "attachment",
     )
-    parser.add_argument("--helo", default="", metavar="NAME", help="the name in EHLO, for SPF of the null sender")
+    parser.add_argument("--helo", default="", metavar="NAME", help="the name that the client gives in EHLO")
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--json", action="store_true", help="print JSON")
     output.add_argument("--quiet", action="store_true", help="print nothing: the exit status is 1 when it is refused")
@@ -67,7 +67,8 @@ def run(args: argparse.Namespace) -> int:
 def _explain(config: Config, args: argparse.Namespace) -> int:
     needs(config.server.users_file, config.server.aliases_file)
     sender = args.sender.strip().removeprefix("<").removesuffix(">")
-    question = Question(args.ip, sender, args.recipient.strip().strip("<>"), args.login, args.size)
+    recipient = args.recipient.strip().strip("<>")
+    question = Question(args.ip, sender, recipient, args.login, args.size, hello=args.helo)
     try:
         found = explanation(config, question, args.listener)
     except NoSuchListener:
@@ -78,7 +79,7 @@ def _explain(config: Config, args: argparse.Namespace) -> int:
     if args.message:
         with open(args.message, "rb") as file:
             content = file.read()
-        verdict = authentication_of(config, question, content, hello=args.helo)
+        verdict = authentication_of(config, question, content)
         rules, blocked = filter_rules_of(config, question, content), blocked_attachment_of(config, question, content)
         if accepted and verdict.reply is not None:
             accepted = False

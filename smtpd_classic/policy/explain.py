@@ -1,6 +1,7 @@
 """The reason why a message would be accepted or refused: the server's own checks, run one by one."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from smtpd_classic.accounts import NORMAL
@@ -47,7 +48,7 @@ __all__ = ["Explanation", "Question", "Step", "explain", "likely_listener"]
 
 class Question(NamedTuple):
     """One message to explain. Blank `login`: not logged in. Blank `sender`: the null sender. `size`: the size that MAIL
-    would declare, 0 for none."""
+    would declare, 0 for none. `hello`: the name in EHLO."""
 
     ip: str
     sender: str
@@ -55,6 +56,7 @@ class Question(NamedTuple):
     login: str = ""
     size: int = 0
     client_name: str = "unknown"
+    hello: str = ""
 
 
 class Step(NamedTuple):
@@ -91,9 +93,9 @@ def likely_listener(config: Config, *, login: bool) -> Listener:
     return wanted[0] if wanted else Listener(name="none", port=25)
 
 
-def explain(rules: Rules, question: Question) -> Explanation:
+def explain(rules: Rules, question: Question, clock: Callable[[], float] = time.time) -> Explanation:
     """Run the checks as the server would. If a check raises, the server would defer the client there."""
-    return _Asking(rules, question).answer()
+    return _Asking(rules, question, clock()).answer()
 
 
 # The commands of a message, as `Step` names them, and those at which nothing is known of the message.
@@ -121,11 +123,12 @@ _OTHERS: dict[type[Event], str] = {
 
 
 class _Asking:
-    def __init__(self, rules: Rules, question: Question) -> None:
+    def __init__(self, rules: Rules, question: Question, now: float) -> None:
         self._rules = rules
         self._question = question
         client = Client(question.ip, 0, question.client_name, rules.listener)
-        self._transaction = Transaction(ClientContext(client, rules), rules)
+        self._transaction = Transaction(ClientContext(client, rules, hello=question.hello), rules)
+        self._transaction.arrival = now
         self._steps: list[Step] = []
         self._asked: list[PolicyCheck] = []
 

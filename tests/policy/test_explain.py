@@ -11,8 +11,9 @@ from smtpd_classic.counters import Amount
 from smtpd_classic.explanation import NoSuchListener, explanation
 from smtpd_classic.policy import CHECKS, CONTENT_CHECKS
 from smtpd_classic.policy.explain import Question, explain, likely_listener
+from smtpd_classic.reception import Reception
 from tests.policy.test_relaying import RECIPIENTS, SENDERS, TRUSTING
-from tests.reception.world import RESOLVER, Talk, World, world
+from tests.reception.world import NOON, RESOLVER, Talk, World, world
 
 EXTRA = TRUSTING + "[basic]\npostmaster = joe@example.org\n"
 
@@ -231,3 +232,25 @@ def test_a_message_over_a_limit_is_explained(tmp_path: Path, mode: str, recipien
         assert any(said and said in each for each in steps) == (expected and number == 1)
         here.services.counters.take("account joe@example.org", [Amount("hour", number, 3600.0)])
     assert str(found.reply).startswith(reply)
+
+
+@pytest.mark.parametrize(("hello", "reply"), [("friend", "550 5.7.1"), ("mx.example.org", "550 5.7.1"), ("", "250")])
+def test_the_name_in_ehlo_is_explained(tmp_path: Path, hello: str, reply: str) -> None:
+    here = world(tmp_path, "refuse_hellos = friend\n[basic]\nhelo_name = mx.example.org\n")
+    question = Question("203.0.113.5", "x@elsewhere.example", "joe@example.org", hello=hello)
+    assert str(explain(here.policy().rules, question).reply).startswith(reply)
+
+
+def test_a_client_that_has_waited_is_explained_as_the_server_answers(tmp_path: Path) -> None:
+    here = world(tmp_path, "greylist = suspicious\n")
+    question = Question("198.51.100.77", "x@elsewhere.example", "joe@example.org")
+    for wait, reply in ((0.0, "451 4.7.1"), (299.0, "451 4.7.1"), (300.0, "250")):
+        if not wait:
+            talk = here.talk(question.ip)
+            talk.reception = Reception(talk.session, here.client(question.ip)._replace(name="unknown"), here.services)
+            talk()
+            for line in ("EHLO client.example", "MAIL FROM:<x@elsewhere.example>", "RCPT TO:<joe@example.org>"):
+                talk.line(line)
+        here.clock.now = NOON + wait
+        found = explain(here.policy().rules, question, here.clock)
+        assert str(found.reply).startswith(reply), wait
