@@ -146,8 +146,15 @@ def _edit(transaction: Transaction, header: HeaderBlock, group: MailGroup) -> Ca
     if ascii_domain(domain) not in rules.own_domains:
         return None
     prefix = options.subject_prefix.strip()
-    reply_to = group.address if options.reply_to == "group" else ""
+    reply_to = _reply_address(transaction, group) if options.reply_to == "group" else ""
     return lambda raw: _edited(raw, prefix, reply_to)
+
+
+def _reply_address(transaction: Transaction, group: MailGroup) -> str:
+    """Return the address of the group in ASCII; blank if it has none and the message may hold nothing else."""
+    local, domain = split_address(group.address)
+    address = f"{local}@{ascii_domain(domain)}"
+    return address if address.isascii() or transaction.mail.smtputf8 else ""
 
 
 def _edited(raw: bytes, prefix: str, reply_to: str) -> bytes:

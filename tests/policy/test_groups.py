@@ -60,3 +60,27 @@ def test_a_member_elsewhere_is_known_in_each_spelling(tmp_path: Path, member: st
     talk.line("DATA")
     reply = talk(f"From: {sender}\r\nSubject: a\r\n\r\nText.\r\n.\r\n".encode()).decode()
     assert reply.startswith("250" if author else "550 5.7.1"), reply
+
+
+@pytest.mark.parametrize(
+    ("group", "parameter", "field"),
+    [
+        ("staff@bücher.example", "", b"Reply-To: <staff@xn--bcher-kva.example>\n"),
+        ("grüppe@bücher.example", " SMTPUTF8", "Reply-To: <grüppe@xn--bcher-kva.example>\n".encode()),
+        ("grüppe@bücher.example", "", b""),
+    ],
+)
+def test_a_reply_to_is_ascii_in_an_ascii_message(tmp_path: Path, group: str, parameter: str, field: bytes) -> None:
+    extra = f"[domain bücher.example]\n[group {group}]\nmembers = ann@example.org\nowner = ann@example.org\n"
+    here = world(tmp_path, f"{extra}reply_to = group\n", aliases="staff-alias: grüppe@bücher.example\n")
+    talk = here.talk(local=True)
+    talk()
+    talk.line("EHLO client.example")
+    named = "staff@xn--bcher-kva.example" if group.startswith("staff") else "staff-alias@example.org"
+    for line in (f"MAIL FROM:<joe@example.org>{parameter}", f"RCPT TO:<{named}>", "DATA"):
+        assert talk.line(line)[0] in "23", line
+    assert talk(b"From: joe@example.org\r\nSubject: a\r\n\r\nText.\r\n.\r\n").startswith(b"250")
+    with here.services.spool.open_content(here.queue()[0]) as source:
+        content = source.read()
+    assert field in content
+    assert (b"Reply-To" in content) == bool(field)
