@@ -199,12 +199,16 @@ class BlocklistMark(ContentCheck):
 
     def fields(self) -> bytes:
         found = self._found
-        return b"" if found is None else f"X-Blocklist: {found.zone} ({found.answer})\n".encode()
+        return b"" if found is None else _blocklist_field(found.zone, found.answer)
 
     def longest_fields(self) -> int:
-        zones = [each.zone for each in self._transaction.rules.config.filter.blocklists]
-        return len(f"X-Blocklist: {max(zones, key=len)} (127.000.000.000)\n")
+        lists = self._transaction.rules.config.filter.blocklists
+        return max(len(_blocklist_field(each.zone, "127.000.000.000")) for each in lists)
 
     def summary(self) -> str:
         found = self._found
         return "" if found is None else f"filter: listed in {found.zone} ({found.answer})"
+
+
+def _blocklist_field(zone: str, answer: str) -> bytes:
+    return f"X-Blocklist: {ascii_name(zone) or zone} ({answer})\n".encode("ascii", "replace")

@@ -218,7 +218,7 @@ GREYLISTED = Reply(451, "4.7.1", "Your host is not known here yet; try again in 
 
 def listed_in(zone: str, ip: str, reason: str) -> Reply:
     said = f": {_shown(reason)}" if reason else "; write to the postmaster"
-    return Reply(550, "5.7.1", f"{ip} is listed in {zone}{said}")
+    return Reply(550, "5.7.1", f"{ip} is listed in {_shown(zone)}{said}")
 
 
 def own_domain_refused(domain: str) -> Reply:

@@ -17,6 +17,7 @@ LISTED: dict[str, list[str] | Exception] = {
     "5.113.0.203.list.example": ["127.0.0.4"],
     "7.2.0.192.list.example": ["127.0.0.4"],
 }
+LISTS = ("2.0.0.127", "5.113.0.203")
 ALIASES = "postmaster: joe@example.org\nabuse: joe@example.org\nPostmaster@second.example: joe@example.org\n"
 LOCAL = ("joe@example.org", "postmaster@example.org", "abuse@example.org", "Postmaster@second.example", "Postmaster")
 
@@ -151,6 +152,29 @@ def test_an_allowlist_is_asked_before_the_blocklists(tmp_path: Path) -> None:
     here = filtered(tmp_path, f"{options}greylist = suspicious\nreverse_name = refuse", Noting(addresses=LISTED | good))
     assert reply(here).startswith("250")
     assert set(asked) == {"5.113.0.203.good.example"}
+
+
+@pytest.mark.parametrize("action", ["mark", "refuse"])
+def test_a_list_outside_ascii_has_a_field_and_a_reply_in_ascii(tmp_path: Path, action: str) -> None:
+    """The room for the field is kept in a large message before it is known whether the list has the client."""
+    zone = "bücher.example"
+    listed = {f"{address}.{name}": ["127.0.0.2"] for name in (zone, "xn--bcher-kva.example") for address in LISTS}
+    options = f"sender_domain = no\nblocklists = {zone}\nblocklist_action = {action}"
+    here = filtered(tmp_path, options, FixedResolver(addresses=dict(listed)))
+    talk = here.talk(IP)
+    talk()
+    talk.line("EHLO client.example")
+    talk.line("MAIL FROM:<x@elsewhere.example>")
+    answer = talk.line("RCPT TO:<joe@example.org>")
+    if action == "refuse":
+        assert answer.startswith("550 5.7.1 203.0.113.5 is listed in b")
+        assert answer.isascii()
+        return
+    talk.line("DATA")
+    assert talk(b"From: x@elsewhere.example\r\nX-Kept: 1\r\n\r\n" + b"y" * 70_000 + b"\r\n.\r\n").startswith(b"250")
+    [message] = here.mailbox("joe@example.org")
+    assert b"X-Blocklist: xn--bcher-kva.example (127.0.0.2)\n" in message
+    assert b"\nReceived: from client.example" in message
 
 
 def test_a_rule_that_accepts_by_the_envelope_cancels_the_greylist(tmp_path: Path) -> None:
