@@ -46,12 +46,12 @@ def _is_domain(text: str) -> bool:
 def domain_name(text: str) -> str:
     """The name in lower case without a dot at its end. Raises ValueError with a sentence."""
     name = text.strip().removesuffix(".").lower()
-    if not _is_domain(name):
-        raise ValueError(f"“{text}” is not a domain name such as example.org.")
     try:
         ascii_domain(name)
     except ValueError as problem:
         raise ValueError(f"{problem}.") from None
+    if not _is_domain(name):
+        raise ValueError(f"“{text}” is not a domain name such as example.org.")
     return name
 
 
