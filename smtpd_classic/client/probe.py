@@ -11,6 +11,7 @@ from smtpd_classic.client.hosts import addresses_of
 from smtpd_classic.client.login import LoginProblem, log_in
 from smtpd_classic.client.network import Encryption, Network, Target
 from smtpd_classic.client.relay import direct_hosts, smarthost
+from smtpd_classic.client.routes import direct_domain_for
 from smtpd_classic.client.separate_network import separate_network
 from smtpd_classic.client.transcript import Transcript
 from smtpd_classic.client.transport import Peer
@@ -28,6 +29,7 @@ __all__ = [
     "OK",
     "HostProbe",
     "ProbeStep",
+    "direct_domain_for",
     "probe_direct",
     "probe_listener",
     "probe_milter",

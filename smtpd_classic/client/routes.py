@@ -19,7 +19,7 @@ from smtpd_classic.domain_name import ascii_domain
 from smtpd_classic.smtp.address import split_address
 from smtpd_classic.smtp.reply import Reply
 
-__all__ = ["Route", "Routes"]
+__all__ = ["Route", "Routes", "direct_domain_for"]
 
 
 class Route(NamedTuple):
@@ -118,6 +118,14 @@ class Routes:
         if remote.relay_when_delivery_fails and not relay_exhausted:
             return Route(f"mx {domain}", FallbackTransport(self._mx, self._relay))
         return Route(f"mx {domain}", self._mx)
+
+
+def direct_domain_for(config: Config, domain: str) -> DirectDomain | None:
+    """Return the direct domain of this very name, else the first one that covers it."""
+    key = _key(domain)
+    named = ((_key(each.name), each) for each in config.direct_domains)
+    covering = [(name, each) for name, each in named if _matches(name, key)]
+    return min(covering, key=lambda found: found[0] != key)[1] if covering else None
 
 
 def _key(domain: str) -> str:

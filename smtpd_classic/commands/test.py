@@ -16,6 +16,7 @@ from smtpd_classic.client.probe import (
     probe_network,
     probe_relay,
 )
+from smtpd_classic.client.routes import direct_domain_for
 from smtpd_classic.commands.failures import Refused, guarded
 from smtpd_classic.config import Config, load
 from smtpd_classic.config.schema import DirectDomain
@@ -81,8 +82,7 @@ def _relay(config: Config, network: Network, args: argparse.Namespace, told: _To
 
 def _direct(config: Config, network: Network, args: argparse.Namespace, told: _Told) -> tuple[HostProbe, ...]:
     domain = args.domain.lower().removesuffix(".")
-    direct = next((each for each in config.direct_domains if each.name == domain), None)
-    return probe_direct(config, direct or DirectDomain(name=domain, hosts=()), network, told)
+    return probe_direct(config, direct_domain_for(config, domain) or DirectDomain(name=domain, hosts=()), network, told)
 
 
 def _listener(config: Config, network: Network, args: argparse.Namespace, told: _Told) -> tuple[HostProbe, ...]:

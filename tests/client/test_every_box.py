@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from smtpd_classic.client.routes import direct_domain_for
 from smtpd_classic.dns import DnsFailure, NoSuchDomain, NullMx
 from smtpd_classic.smtp import events
 from smtpd_classic.smtp.reply import Reply
@@ -411,6 +412,22 @@ def test_a_direct_domain_covers_both_spellings_of_its_name(written: str, prefix:
     for domain in ("bücher.example", "xn--bcher-kva.example"):
         assert routes.route(f"bob@{below}{domain}").destination == f"direct {prefix}{written}"
     assert routes.route("bob@buecher.example").destination == "mx buecher.example"
+
+
+def test_the_direct_domain_of_a_test_is_that_of_the_mail() -> None:
+    names = (".example", "a.example", ".b.example", "bücher.test")
+    config = config_of("".join(f"[direct {name}]\nhosts = host.test\n" for name in names))
+    expected = {
+        "a.example": "a.example",
+        "x.example": ".example",
+        "x.b.example": ".example",
+        ".b.example": ".b.example",
+        "xn--bcher-kva.test": "bücher.test",
+        "other.test": None,
+    }
+    for domain, name in expected.items():
+        found = direct_domain_for(config, domain)
+        assert (found.name if found else None) == name, domain
 
 
 def _filled(text: str, ports: dict[str, int]) -> str:

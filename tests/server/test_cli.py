@@ -325,6 +325,17 @@ def test_a_configuration_that_may_not_be_read_takes_other_rights(folder: Path) -
         assert (done.returncode, done.stdout) == (os.EX_NOPERM, b"")
 
 
+def test_the_hosts_of_the_direct_domain_that_covers_a_domain_are_tried(folder: Path) -> None:
+    file = folder / "smtpd-classic.conf"
+    file.write_text(
+        "[server]\nprimary_domain = test.example\n[listener smtp]\nport = 25\n"
+        "[direct .covered.example]\nhosts = 127.0.0.1:9\n[direct bücher.example]\nhosts = 127.0.0.1:9\n"
+    )
+    for domain in ("sub.covered.example", "xn--bcher-kva.example"):
+        done = command("--config", str(file), "test", "direct", domain)
+        assert (done.returncode, done.stdout.splitlines()[0]) == (1, "127.0.0.1:9")
+
+
 def test_init_that_fails_leaves_nothing_in_the_way(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -15,14 +15,11 @@ def run_test(context: AppContext, attribute: str, row: Row | None) -> None:
 
 def test_domain(context: AppContext, domain: str) -> None:
     """Open the test of the way to a domain: its direct hosts, the relay, or the hosts of its MX records."""
+    from smtpd_classic.client.probe import direct_domain_for  # noqa: PLC0415
     from tui.diagnosis.probe_dialog import ProbeDialog, direct_probe, relay_probe  # noqa: PLC0415
 
     config = context.source.config
-    if (
-        config is not None
-        and config.remote.relay_always
-        and domain not in {each.name for each in config.direct_domains}
-    ):
+    if config is not None and config.remote.relay_always and direct_domain_for(config, domain) is None:
         ProbeDialog(context, relay_probe()).begin()
     else:
         ProbeDialog(context, direct_probe(domain)).begin()

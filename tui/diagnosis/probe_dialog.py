@@ -13,6 +13,7 @@ from smtpd_classic.client.probe import (
     OK,
     HostProbe,
     ProbeStep,
+    direct_domain_for,
     probe_direct,
     probe_listener,
     probe_milter,
@@ -74,9 +75,9 @@ def relay_probe() -> Probe:
 
 def direct_probe(domain: str) -> Probe:
     def run(config: Config, told: Told) -> tuple[HostProbe, ...]:
-        chosen = next((each for each in config.direct_domains if each.name == domain), None)
         network = probe_network(config, DnsResolver(config.server.name_servers))
-        return probe_direct(config, chosen or DirectDomain(name=domain, hosts=()), network, told)
+        chosen = direct_domain_for(config, domain) or DirectDomain(name=domain, hosts=())
+        return probe_direct(config, chosen, network, told)
 
     return Probe(f"Test of {domain}", run, lambda _: ("Direct Delivery", ""))
 
