@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from smtpd_classic.commands.failures import Refused, guarded
+from smtpd_classic.commands.failures import Refused, guarded, needs
 from smtpd_classic.commands.file_versions import print_versions, tell_restored
 from smtpd_classic.commands.signing import domain_argument, key_store, known_domain
 from smtpd_classic.config import Config, load
@@ -57,7 +57,9 @@ def run(args: argparse.Namespace) -> int:
 def _refusing(args: argparse.Namespace) -> int:
     try:
         config = load(args.config)
-        return _ACTIONS[args.action](config, key_store(config), args)
+        store = key_store(config)
+        needs(store.folder)
+        return _ACTIONS[args.action](config, store, args)
     except KeysUnreadable as problem:
         raise Refused(str(problem), os.EX_NOINPUT) from None
     except NoSuchKey as problem:

@@ -6,7 +6,7 @@ import os
 import sys
 from dataclasses import asdict
 
-from smtpd_classic.commands.failures import Refused, guarded
+from smtpd_classic.commands.failures import Refused, guarded, needs
 from smtpd_classic.commands.signing import domain_argument, key_store, known_domain
 from smtpd_classic.config import Config, load
 from smtpd_classic.dns import DnsFailure, DnsResolver
@@ -36,8 +36,10 @@ def run(args: argparse.Namespace) -> int:
 
 def _refusing(args: argparse.Namespace) -> int:
     config = load(args.config)
+    store = key_store(config)
+    needs(store.folder)
     try:
-        records = records_of(config, key_store(config), known_domain(config, args.domain))
+        records = records_of(config, store, known_domain(config, args.domain))
     except KeysUnreadable as problem:
         raise Refused(str(problem), os.EX_NOINPUT) from None
     return _check(config, records) if args.action == "check" else _print(records, args)

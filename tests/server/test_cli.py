@@ -295,6 +295,8 @@ CLOSED = {
     "user show joe": "users",
     "alias list": "aliases",
     "domain list": "users",
+    "dkim list": "dkim",
+    "dns records test.example": "dkim",
     "explain --ip 192.0.2.1 --from a@b.example --to joe@test.example": "users",
 }
 
@@ -306,6 +308,9 @@ def test_another_user_is_told_what_may_not_be_read_and_nothing_else(running: Dae
     for name in ("users", "aliases"):
         (running.folder / name).touch()
         (running.folder / name).chmod(0o600)
+    if not (running.folder / "dkim").exists():
+        (running.folder / "dkim").mkdir(mode=0o700)
+        shutil.chown(running.folder / "dkim", "nobody")
     line = [sys.executable, "-m", "smtpd_classic", "--config", str(running.file), *words.split()]
     done = subprocess.run(
         line, capture_output=True, text=True, timeout=60, user="games", group="games", extra_groups=[]
