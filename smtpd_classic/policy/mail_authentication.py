@@ -30,12 +30,13 @@ def mail_authentication(transaction: Transaction) -> "MailAuthentication | None"
 class MailAuthentication(ContentCheck):
     """The checks of one message. The verdict is stored in the transaction, for the rows of the table that refuse."""
 
-    __slots__ = ("_check", "_text", "_transaction")
+    __slots__ = ("_check", "_disposition", "_iprev", "_transaction")
 
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
         self._check: MessageCheck | None = None
-        self._text = b""
+        self._disposition: Disposition | None = None
+        self._iprev = ResultWord.NONE
 
     @property
     def needs_body(self) -> bool:
@@ -58,12 +59,16 @@ class MailAuthentication(ContentCheck):
         verdict = self._transaction.verdict = verdict_on(self._transaction, self._check.finish())
         if verdict.action == JUNK:
             disposition.junk = disposition.junk or verdict.reason
-        reason = disposition.junk or verdict.reason
-        self._text = self._fields(verdict.results, verdict.action, reason, self._iprev(), bool(disposition.junk))
+        self._disposition, self._iprev = disposition, self._reverse_name()
         return None
 
     def fields(self) -> bytes:
-        return self._text
+        """Return the fields with the decision of all checks: a milter behind this one may call the message junk."""
+        verdict, disposition = self._transaction.verdict, self._disposition
+        if verdict is None or disposition is None:
+            return b""
+        reason = disposition.junk or verdict.reason
+        return self._fields(verdict.results, verdict.action, reason, self._iprev, bool(disposition.junk))
 
     def longest_fields(self) -> int:
         assert self._check is not None
@@ -73,7 +78,7 @@ class MailAuthentication(ContentCheck):
         verdict = self._transaction.verdict
         return "" if verdict is None else f"auth: {verdict.results.summary()}"
 
-    def _iprev(self) -> ResultWord:
+    def _reverse_name(self) -> ResultWord:
         """Return whether the client's address leads to a name that leads back (RFC 8601 3)."""
         client = self._transaction.peer.client
         if client.name not in {"", "unknown"}:

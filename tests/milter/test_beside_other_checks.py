@@ -124,6 +124,25 @@ def test_a_rule_that_accepts_cancels_the_junk_of_a_milter(
     assert folder(here) == expected
 
 
+@pytest.mark.parametrize("length", [10, 70_000])
+@pytest.mark.parametrize(("answer", "said"), [(SPAM, "YES\nX-Spam-Reason: milter m0: X-Spam"), (CONTINUE, "NO\n")])
+def test_our_own_fields_tell_of_the_junk_of_a_milter(
+    tmp_path: Path, made: FakeFilter, answer: bytes, said: str, length: int
+) -> None:
+    made.answers["E"] = answer
+    here = world(tmp_path, options(made), resolver=FixedResolver())
+    content = b"From: x@elsewhere.example\nSubject: x\n\n" + b"y" * length + b"\n"
+    assert sent(here, here.talk(), content).startswith("250")
+    if here.queue():
+        fields = here.services.spool.read(here.queue()[0])[0].envelope.fields
+    else:
+        place = here.folder / "mail/example.org/joe" / (".Junk" if answer is SPAM else "") / "new"
+        [path] = place.iterdir()
+        fields = path.read_text()
+    assert f"X-Spam-Flag: {said}" in fields
+    assert fields.count("X-Spam-Flag") == 1
+
+
 def test_a_rule_that_accepts_cancels_no_refusal_and_no_quarantine_of_a_milter(tmp_path: Path, made: FakeFilter) -> None:
     made.answers["E"] = packet(b"r")
     here = unchecked_world(tmp_path, options(made) + RULE)
