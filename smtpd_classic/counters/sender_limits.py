@@ -89,9 +89,11 @@ def _canonical(config: Config, address: str) -> str:
     local, _, domain = address.lower().rpartition("@")
     domain = tidy_domain(domain)
     primary = config.server.primary_domain
-    for name, others in ((primary, ()), *((each.name, each.aliases) for each in config.domains)):
-        if any(domain in spellings(each) for each in (name, *others)):
-            return f"{local}@{tidy_domain(name)}"
+    if domain in spellings(primary):
+        return f"{local}@{tidy_domain(primary)}"
+    for each in config.domains:
+        if any(domain in spellings(name) for name in (each.name, *each.aliases)):
+            return f"{local}@{tidy_domain(each.name)}"
     return f"{local}@{domain}"
 
 
