@@ -49,6 +49,7 @@ class FilterRule:
         "rule all of them. A recipient is redirected once, by the first rule that does so, and keeps the message if "
         "the address gets no mail here. copy ADDRESS: also send it to this address; its sender gets no notice about "
         "the copy. header NAME: TEXT: add this field. "
-        "accept: end the list of rules; blocklists, greylisting and milters then cannot put the message "
-        "into the junk folder or defer it. It does not cancel a refusal, or the result of DMARC.",
+        "accept: end the list of rules; blocklists and milters then cannot put the message into the junk folder, and "
+        "greylisting does not defer it if the rule is about the client, the sender or the recipient. It does not "
+        "cancel a refusal, also one for a while (4xx) of a milter, or the result of DMARC.",
     )

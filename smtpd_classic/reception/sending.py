@@ -159,5 +159,5 @@ class SendingCount:
 def _reached(limits: SenderLimits, taken: Taken) -> str:
     """Return the limit that this message has used up, in words; blank for none. That of new recipients is not among
     them, because in the first month it only warns."""
-    found = (name for name in (HOUR, DAY) if 0 < limits.most(name) <= taken.values.get(name, 0))
-    return next(map(limits.text, found), "")
+    found = [name for name in (HOUR, DAY) if 0 < limits.most(name) <= taken.values.get(name, 0)]
+    return limits.text(found[0]) if found else ""
