@@ -138,7 +138,10 @@ class Reception:
             reader.abandon()
         transaction, self._transaction = self._transaction, self._nothing
         for check in transaction.content_checks:
-            check.close()
+            try:
+                check.close()
+            except Exception as problem:  # the message may be stored: another reply would have it sent again
+                self._journal.warning(f"{transaction.queue_id}: {type(check).__name__}: {problem!r}")
 
     def _refused(self, event: Event, objection: Reply) -> Reply:
         if not objection.positive:

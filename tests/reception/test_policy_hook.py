@@ -159,6 +159,8 @@ class Recording(ContentCheck):
 
     def close(self) -> None:
         self.calls.append("close")
+        if self.fails_at == "close":
+            raise RuntimeError("the check is broken")
 
 
 def hooked(folder: Path, *checks: Recording, extra: str = "") -> World:
@@ -209,6 +211,16 @@ def test_a_check_sees_the_whole_transaction(tmp_path: Path, body: bytes, changes
     found = queued(here) if is_queued else here.mailbox("joe@example.org")
     assert [below_trace(each) for each in found] == [b"Subject: old\n\n" + lines]
     assert not here.leftovers()
+
+
+def test_a_check_that_cannot_be_closed_changes_no_reply_and_no_other_check(tmp_path: Path) -> None:
+    """The message is stored by then: a client that gets no 250 sends it again."""
+    broken, other = Recording(fails_at="close"), Recording()
+    here = hooked(tmp_path, broken, other)
+    assert sent(here).startswith("250")
+    assert (broken.calls[-1], other.calls[-1]) == ("close", "close")
+    assert len(here.mailbox("joe@example.org")) == 1
+    assert any("Recording: RuntimeError('the check is broken')" in line for line in here.log())
 
 
 def test_a_check_that_needs_no_body_is_not_called_for_it(tmp_path: Path) -> None:
