@@ -221,6 +221,13 @@ def _config_problems(config: Config, table: DomainTable, book: AddressBook) -> I
             yield Problem(config.path, config.line(f"domain {domain.name}", "catch_all"), said)
 
 
+def _is_no_account(book: AddressBook, address: str) -> bool:
+    try:
+        return book.accounts.get(address) is None
+    except AccountsUnreadable:
+        return False
+
+
 def _account_limits_problems(config: Config, table: DomainTable, book: AddressBook) -> Iterator[Problem]:
     """Yield the sections of limits that no account has, or that another section takes the place of."""
     first: dict[str, str] = {}
@@ -229,7 +236,7 @@ def _account_limits_problems(config: Config, table: DomainTable, book: AddressBo
         if first.setdefault(address, each.name) != each.name:
             said = f"[account-limits {first[address]}] is the same account, and its limits count."
             yield Problem(config.path, config.line(title), said, "warning")
-        elif book.accounts.get(address) is None:
+        elif _is_no_account(book, address):
             said = f"there is no account {each.name}, so that these limits are of no use."
             yield Problem(config.path, config.line(title), said, "warning")
 
