@@ -6,7 +6,21 @@ from typing import NamedTuple
 from smtpd_classic.config import Config
 from smtpd_classic.keys.store import dkim_folder
 
-__all__ = ["CONFIG", "DKIM", "FORM", "HOME", "MAIL", "MANIFEST", "SETTINGS", "SPOOL", "Place", "places", "stays_below"]
+__all__ = [
+    "CONFIG",
+    "DKIM",
+    "FORM",
+    "HOME",
+    "MAIL",
+    "MANIFEST",
+    "PASSWORDS",
+    "SECRETS",
+    "SETTINGS",
+    "SPOOL",
+    "Place",
+    "places",
+    "stays_below",
+]
 
 FORM = 1
 MANIFEST = "backup.json"
@@ -20,6 +34,13 @@ SETTINGS = {
     "certificate": "etc/certificate.pem",
     "private_key": "etc/key.pem",
 }
+# The options that name a file with a password.
+PASSWORDS = {
+    ("remote", "relay_password_file"): "etc/relay-password",
+    ("server", "shared_state_password_file"): "etc/shared-state-password",
+}
+# The secrets that several servers share, beside the configuration file. Those of a single server are in its spool.
+SECRETS = {"srs-secret": "etc/srs-secret", "approval-secret": "etc/approval-secret"}
 
 
 class Place(NamedTuple):
@@ -38,6 +59,10 @@ def places(config: Config) -> tuple[Place, ...]:
     """Return the places of a server, the settings first."""
     server = config.server
     settings = tuple(Place(name, getattr(server, option)) for option, name in SETTINGS.items())
+    secrets = tuple(Place(name, os.path.join(config.secret_folder, file)) for file, name in SECRETS.items())
+    files = {each: str(getattr(getattr(config, each[0]), each[1])) for each in PASSWORDS}
+    passwords = tuple(Place(PASSWORDS[each], path) for each, path in files.items() if path)
     dkim = Place(DKIM, dkim_folder(os.path.abspath(config.path)))
     folders = (Place(SPOOL, server.spool_folder), Place(MAIL, server.mail_folder))
-    return (Place(CONFIG, os.path.abspath(config.path)), *settings, dkim, *folders)
+    shared = secrets if server.shared_state else ()
+    return (Place(CONFIG, os.path.abspath(config.path)), *settings, *shared, *passwords, dkim, *folders)

@@ -10,7 +10,20 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from smtpd_classic import atomic_file
-from smtpd_classic.backup.form import CONFIG, DKIM, FORM, HOME, MAIL, MANIFEST, SETTINGS, SPOOL, places, stays_below
+from smtpd_classic.backup.form import (
+    CONFIG,
+    DKIM,
+    FORM,
+    HOME,
+    MAIL,
+    MANIFEST,
+    PASSWORDS,
+    SECRETS,
+    SETTINGS,
+    SPOOL,
+    places,
+    stays_below,
+)
 from smtpd_classic.config import Config, ConfigProblems, Problem, is_untouched, parse
 from smtpd_classic.config.editing import Edited
 from smtpd_classic.config.load import decoded
@@ -96,19 +109,22 @@ def _is_harmless(member: tarfile.TarInfo) -> bool:
 def _checked(archive: str, folder: str, into: str | None, problems_of: Callable[[str], Iterable[Problem]]) -> str:
     """Check the settings in a folder of their own. Return the text of the configuration file. Raises NotRestored."""
     names = {CONFIG: "smtpd-classic.conf", **{name: _IN_ONE_FOLDER[option] for option, name in SETTINGS.items()}}
+    names |= {name: os.path.basename(name) for name in (*SECRETS.values(), *PASSWORDS.values())}
+    found: set[str] = set()
     with _members(archive) as members:
         for member, opened in members:
             if member.name.startswith((f"{SPOOL}/", f"{MAIL}/")):
                 break
             if member.name in names:
                 _write(member, opened, os.path.join(folder, names[member.name]), None)
+                found.add(member.name)
     path = os.path.join(folder, "smtpd-classic.conf")
     if not os.path.exists(path):
         raise NotRestored(f"{archive} holds no configuration file.")
     with open(path, "rb") as file:
         original = decoded(file.read(), path)
-    staged = _in_one_folder(path, folder)
-    moved = _in_one_folder(path, into) if into else original
+    staged = _in_one_folder(path, folder, found)
+    moved = _in_one_folder(path, into, found) if into else original
     with open(path, "w", encoding="utf-8") as file:
         file.write(staged)
     errors = [problem for problem in problems_of(path) if problem.is_error]
@@ -117,9 +133,13 @@ def _checked(archive: str, folder: str, into: str | None, problems_of: Callable[
     return moved
 
 
-def _in_one_folder(path: str, folder: str) -> str:
-    """Return the text with the files and folders of the server beside the configuration file, the log in `folder`."""
+def _in_one_folder(path: str, folder: str, found: set[str]) -> str:
+    """Return the text with the files and folders of the server beside the configuration file, the log in `folder`. Of
+    the files with passwords these are the ones that are `found` in the archive."""
     edited = Edited(path)
+    for (section, option), name in PASSWORDS.items():
+        if name in found:
+            edited.set(section, option, os.path.basename(name))
     for option, name in _IN_ONE_FOLDER.items():
         edited.set("server", option, name)
     if edited.text("server", "log").startswith("/"):
@@ -135,7 +155,8 @@ def _must_be_free(config: Config) -> None:
         if lock is None:
             raise NotRestored(f"A server uses {server.spool_folder}; stop it first.")
         os.close(lock)
-    taken = [] if is_untouched(config.path) else [place.path for place in places(config)[:-2]]
+    settings = [place.path for place in places(config)[:-2] if place.name not in PASSWORDS.values()]
+    taken = [] if is_untouched(config.path) else settings
     folders = [os.path.join(server.spool_folder, name) for name in ("new", "cur", "maildrop")]
     for path in (*taken, *folders, server.mail_folder):
         if obstacle := _first_file(path):
@@ -169,6 +190,8 @@ def _unpack(archive: str, text: str, config: Config, now: float) -> Restored:
             path = _path_of(member.name, where)
             if path is None or member.name == CONFIG:
                 continue
+            if member.name in PASSWORDS.values() and os.path.lexists(path):
+                continue  # the machine has it from elsewhere, as the secrets of a container
             _make_folders(os.path.dirname(path), 0o755 if top == "etc" else 0o700, made)
             _write(member, opened, path, owner)
             settings += top == "etc"

@@ -122,6 +122,33 @@ def test_a_restored_server_serves_and_its_queue_waits_for_the_administrator(serv
     assert server.command("queue", "list", "--json", "--state", "held").stdout == ""
 
 
+def test_secrets_of_several_servers_and_files_with_passwords_come_along(server: Daemon) -> None:
+    """Without them the check refuses the restored configuration, or the server takes no mail to an SRS address."""
+    text = server.file.read_text().replace(
+        "[server]", f"[server]\nshared_state = redis://127.0.0.1:{free_port()}/0\nshared_state_password_file = shared"
+    )
+    password = server.folder / "relay"
+    text = text.replace(
+        "[remote]", f"[remote]\nrelay_auth = yes\nrelay_user = us\nrelay_password_file = {password}\nrelay_ssl = yes"
+    )
+    server.file.write_text(text)
+    files = {"srs-secret": "a" * 64, "approval-secret": "b" * 64, "shared": "one", "relay": "two"}
+    for name, content in files.items():
+        (server.folder / name).write_text(f"{content}\n")
+        (server.folder / name).chmod(0o600)
+    server.give()
+    file = server.folder / "saved.tar.gz"
+    assert server.command("backup", str(file)).returncode == 0
+    for name in files:
+        (server.folder / name).unlink()
+    into, done = restored(server, file)
+    assert done.returncode == 0, done.stderr
+    names = {"srs-secret", "approval-secret", "shared-state-password", "relay-password"}
+    assert {(into / name).read_text().strip() for name in names} == set(files.values())
+    assert all(stat.S_IMODE((into / name).stat().st_mode) == 0o600 for name in names)
+    assert server.command("--config", str(into / "smtpd-classic.conf"), "check").returncode == 0
+
+
 def test_nothing_is_restored_over_a_server(server: Daemon) -> None:
     file = server.folder / "saved.tar.gz"
     assert server.command("backup", str(file)).returncode == 0
