@@ -6,7 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from smtpd_classic.accounts import add_accounts, generate_password, hash_password, weakness
 from smtpd_classic.accounts.passwords import scheme_problem
@@ -21,7 +21,14 @@ __all__ = ["HELP", "add_arguments", "run"]
 
 HELP = "take over accounts or settings from another server"
 _COLUMNS = ("address", "name", "password", "quota")
-_OTHER_NAMES = {"email": "address", "mail": "address", "user": "address", "full name": "name", "hash": "password"}
+_OTHER_NAMES = {
+    "email": "address",
+    "e-mail": "address",
+    "mail": "address",
+    "user": "address",
+    "full name": "name",
+    "hash": "password",
+}
 _MOST_ROWS = 200_000
 _A_HASH = re.compile(r"\{[\w.-]+\}|\$(?:1|2[abxy]|5|6|y)\$")
 _LIKE_A_HASH = re.compile(r"\{[\w.-]+\}|\$\w+\$|[0-9a-fA-F]{32,}$")
@@ -62,7 +69,14 @@ def _accounts(config: Config, path: str, passwords: str, *, take_weak: bool) -> 
             rows = list(_rows(csv.reader(file), path, refused, take_weak=take_weak))
     except (UnicodeDecodeError, csv.Error) as problem:
         raise Refused(f"{path} cannot be read as a CSV file in UTF-8: {problem}.", os.EX_DATAERR) from None
-    found = add_accounts(config, [row.user for row in rows])
+    listing = _new_list(passwords) if any(row.generated for row in rows) else None
+    try:
+        found = add_accounts(config, [row.user for row in rows])
+    except BaseException:
+        if listing is not None:
+            listing.close()
+            os.unlink(passwords)
+        raise
     added = [(row, name) for row, (name, problem) in zip(rows, found, strict=True) if not problem]
     refused += [
         f"{path}:{row.line}: {printable(name, 256)}: {problem}"
@@ -70,8 +84,11 @@ def _accounts(config: Config, path: str, passwords: str, *, take_weak: bool) -> 
         if problem
     ]
     generated = [(name, row.generated) for row, name in added if row.generated]
-    if generated:
-        _write(passwords, generated)
+    if listing is not None:
+        with listing:
+            csv.writer(listing).writerows([("address", "password"), *generated])
+        if not generated:
+            os.unlink(passwords)
     for sentence in refused:
         print(sentence, file=sys.stderr)
     print(f"Added: {len(added)} accounts. Not added: {len(refused)}.", file=sys.stderr)
@@ -123,8 +140,12 @@ def _row(line: int, fields: dict[str, str], *, take_weak: bool) -> _Row:
     return _Row(line, UserLine(address, stored, fields.get("name", ""), quota=quota), generated)
 
 
-def _write(path: str, generated: list[tuple[str, str]]) -> None:
-    """Write the list of passwords into a new file that only its owner can read."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    with open(descriptor, "w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows([("address", "password"), *generated])
+def _new_list(path: str) -> IO[str]:
+    """Make the file for the list of passwords, which only its owner can read. It is made before the accounts: their
+    passwords stand nowhere else. Raises Refused and OSError."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        said = f"{path} exists; move it away, or name another file with --passwords. No account was added."
+        raise Refused(said, os.EX_CANTCREAT) from None
+    return open(descriptor, "w", encoding="utf-8", newline="")

@@ -34,6 +34,22 @@ def test_rows_become_accounts_that_can_log_in(shell: Shell) -> None:
     assert not list(path.parent.glob("*.passwords"))
 
 
+def test_no_account_is_added_without_a_place_for_its_password(shell: Shell) -> None:
+    """The list of an earlier import is kept, and the passwords of this one would be nowhere."""
+    path = table(shell, "E-Mail\na@example.org\n")
+    made = Path(f"{path}.passwords")
+    made.write_text("those of the last import\n")
+    done = shell(f"import accounts {path}")
+    assert done.code == os.EX_CANTCREAT
+    assert "No account was added" in done.err
+    assert "a@example.org" not in shell("user list").out
+    assert made.read_text() == "those of the last import\n"
+    assert shell(f"import accounts {path} --passwords {made}.2").code == 0
+    again = shell(f"import accounts {path} --passwords {made}.3")  # the account is there already
+    assert again.code == os.EX_DATAERR
+    assert not os.path.exists(f"{made}.3")
+
+
 def test_what_cannot_be_verified_gets_a_password_of_its_own(shell: Shell) -> None:
     path = table(shell, "a@example.org,,6f1ed002ab5595859014ebf0951522d9,\nb@example.org\nc@example.org,,$S$DxyzABC,\n")
     done = shell(f"import accounts {path}")
