@@ -29,6 +29,8 @@ def redis_client(url: str, password: str, names: HostNames, deadline_s: float = 
         options["protocol"] = 2  # link.py reads this one; older releases have no other
     parts = parse_shared_url(url)
     secret = {"password": password or parts.password} if password or parts.password else {}
+    if parts.user:  # of an access list (ACL); redis-py reads it from the other URLs
+        secret["username"] = parts.user
     if parts.scheme == "sentinel":
         return _watched(parts, options, secret, names)
     if parts.scheme != "unix":
@@ -37,7 +39,7 @@ def redis_client(url: str, password: str, names: HostNames, deadline_s: float = 
 
 
 def _watched(parts: SharedUrl, options: dict[str, Any], secret: dict[str, str], names: HostNames) -> Any:
-    """Return a client of the master that Sentinel names; the password is that of the master."""
+    """Return a client of the master that Sentinel names; user and password are those of the master."""
     import redis  # noqa: PLC0415
     from redis import sentinel  # noqa: PLC0415
 

@@ -12,6 +12,7 @@ import pytest
 from redis import Redis
 
 from smtpd_classic.shared_state import KeptText, SharedState, SharedStateDown
+from smtpd_classic.shared_state.connections import redis_client
 from smtpd_classic.shared_state.host_names import HostNames
 from tests.instance import free_port
 from tests.server.certificates import kept_pair
@@ -214,6 +215,14 @@ def test_the_master_is_the_one_that_sentinel_names(server: RedisServer, tmp_path
         finally:
             state.close()
             process.terminate()
+
+
+@pytest.mark.parametrize("place", ["redis://{}@h.test:1/2", "unix://{}@/run/r?db=2", "sentinel://{}@h.test:1/mail/2"])
+@pytest.mark.parametrize(("login", "password"), [("anna:a%2Fb", ""), ("anna", "a/b"), (":a%2Fb", "")])
+def test_each_form_of_the_address_has_its_login(place: str, login: str, password: str) -> None:
+    made = redis_client(place.format(login), password, HostNames()).connection_pool.connection_kwargs
+    expected = ("anna" if login.startswith("anna") else None, "a/b", 2)
+    assert (made.get("username") or None, made["password"], made["db"]) == expected
 
 
 @pytest.mark.peers
