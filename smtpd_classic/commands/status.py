@@ -85,7 +85,7 @@ def _complaints(found: dict[str, Any], warn_s: float, critical_s: float) -> Iter
     if found["queue"] is None:
         yield 2, "the queue cannot be read"
     oldest = found["queue_oldest_s"]
-    if oldest >= min(warn_s, critical_s):
+    if oldest and oldest >= min(warn_s, critical_s):  # 0: no message waits
         yield 2 if oldest >= critical_s else 1, f"the oldest queued message waits for {oldest / 3600:.1f} h"
     days = found["certificate_days_left"]
     if days is not None and days < _FEW_DAYS:

@@ -15,6 +15,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from smtpd_classic.runtime import COUNTED
+from smtpd_classic.runtime.measures import REASONS
+from smtpd_classic.smtp import replies
 from spool import Envelope, Recipient, Spool, new_queue_id
 from tests.instance import free_port
 from tests.load import Load
@@ -96,6 +98,14 @@ def test_promtool_finds_nothing_wrong(server: tuple[Daemon, int]) -> None:
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
+def test_each_refusal_of_ours_has_its_reason() -> None:
+    """By the enhanced status codes in the replies of the server; those of milters and other hosts are “other”."""
+    text = Path(replies.__file__).with_suffix(".py").read_text(encoding="utf-8")
+    codes = set(re.findall(r'Reply\(\s*[45]\d\d,\s*"([45]\.\d+\.\d+)"', text))
+    assert len(codes) > 30
+    assert codes - set(REASONS) == set()
+
+
 def test_the_check_for_monitoring_has_one_line_and_three_levels() -> None:
     with daemon("workers = 1") as found:
         down = found.command("status", "--check")
@@ -103,6 +113,8 @@ def test_the_check_for_monitoring_has_one_line_and_three_levels() -> None:
         found.start()
         good = found.command("status", "--check")
         assert (good.returncode, good.stdout) == (0, "OK: 0 messages queued | queue=0 oldest=0s\n")
+        empty = found.command("status", "--check", "--warn-age", "0")
+        assert (empty.returncode, empty.stdout) == (good.returncode, good.stdout)
         spool = Spool(str(found.folder / "spool"))
         with spool.draft(new_queue_id(1_700_000_000.0)) as draft:
             draft.write(b"Subject: old\n\n")
