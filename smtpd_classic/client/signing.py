@@ -49,20 +49,21 @@ class MessageSigner:
         """Return the function that returns a content with its signature on top. It raises CannotSign."""
         return ContentSigner(self, note) if envelope.sign and not self._ring.is_idle() else unsigned
 
-    def signature(self, content: MessageContent) -> tuple[bytes, tuple[SigningKey, ...]]:
-        """Return the fields for the top of a content, and the keys that made them. Raises CannotSign."""
+    def signature(self, content: MessageContent) -> tuple[bytes, str]:
+        """Return the fields for the top of a content, and what the log is to say of them. Raises CannotSign."""
         header = content.header()
-        keys = self._keys(header)
+        try:
+            keys = self._keys(header)
+        except AuthorProblem as problem:
+            return b"", f"not signed: {problem}"
         if not keys:
-            return b"", ()
+            return b"", ""
         fields = sign(header, _body(content), keys, now=int(self._clock()))
-        return fields, keys
+        return fields, "signed " + ", ".join(f"d={key.domain} s={key.selector}" for key in keys)
 
     def _keys(self, header: bytes) -> tuple[SigningKey, ...]:
-        try:
-            domain = author_domain(HeaderBlock(header))
-        except AuthorProblem:
-            return ()
+        """Return the keys of the author's domain. Raises AuthorProblem when there is not exactly one author."""
+        domain = author_domain(HeaderBlock(header), alone=True)
         if domain in self._off:
             return ()
         try:
@@ -86,10 +87,10 @@ class ContentSigner:
         with self._lock:
             fields = self._fields.get(facts)
             if fields is None:
-                fields, keys = self._signer.signature(content)
+                fields, words = self._signer.signature(content)
                 self._fields[facts] = fields
-                if keys:
-                    self._note("signed " + ", ".join(f"d={key.domain} s={key.selector}" for key in keys))
+                if words:
+                    self._note(words)
         return content.topped(fields) if fields else content
 
 

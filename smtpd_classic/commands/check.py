@@ -94,7 +94,7 @@ def _keys(config: Config) -> Iterator[Problem]:
         except KeysUnreadable as problem:
             line = config.line(f"domain {name}", "sign") or config.line("server", "primary_domain")
             said = f"mail of {name} waits, because its DKIM key cannot be used: {problem}."
-            yield Problem(config.path, line, said, "warning")  # the server takes mail all the same
+            yield Problem(config.path, line, said)
 
 
 def _shared(config: Config) -> Iterator[Problem]:

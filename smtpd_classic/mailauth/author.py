@@ -17,11 +17,11 @@ class AuthorProblem(Exception):
     """There is not exactly one domain of an author; `str()` says why."""
 
 
-def author_domain(header: HeaderBlock) -> str:
+def author_domain(header: HeaderBlock, *, alone: bool = False) -> str:
     """Return the one domain of all authors as an A-label; blank for one that cannot be in DNS, such as localhost.
 
     Raises AuthorProblem when there is no From field, more than one, or one that names several domains or that readers
-    could understand in different ways.
+    could understand in different ways; with `alone` also when there are several authors.
     """
     number = header.count(b"from")
     if number != 1:
@@ -30,9 +30,11 @@ def author_domain(header: HeaderBlock) -> str:
     domains = _domains(header.raw[fields[0].value : fields[0].end])
     if not domains:
         raise AuthorProblem("the From field has no address")
-    if len(domains) > 1:
+    if alone and len(domains) > 1:
+        raise AuthorProblem("the From field has several addresses")
+    if len(set(domains)) > 1:
         raise AuthorProblem("the From field has authors of several domains")
-    return domains.pop()
+    return domains[0]
 
 
 def address_in_name(header: HeaderBlock) -> str:
@@ -55,14 +57,15 @@ def address_in_name(header: HeaderBlock) -> str:
     return next((name for name in found.display_names if name.lower() not in own), "")
 
 
-def _domains(value: bytes) -> set[str]:
+def _domains(value: bytes) -> list[str]:
+    """Return the domain of each author."""
     if value.count(b"@") > _MOST_AUTHORS:
         raise AuthorProblem("the From field has too many addresses")
     try:
         found = [each.address.rpartition("@")[2] for each in mailboxes(value, longest=_LONGEST_PARSED)]
     except Unreadable:
         found = _angle_domain(value)
-    return {ascii_name(domain) for domain in found}
+    return [ascii_name(domain) for domain in found]
 
 
 def _angle_domain(value: bytes) -> list[str]:

@@ -103,6 +103,13 @@ def test_submitted_mail_is_signed_on_top(sender: Sender) -> None:
     assert f"signed d=example.test s={sender.selector}" in sender.log()
 
 
+def test_mail_of_several_authors_is_not_signed_and_the_log_says_why(sender: Sender) -> None:
+    (own,) = (line for line in TEXT.splitlines() if line.startswith("From:"))
+    sender.submit(TEXT.replace(own, f"From: joe@{DOMAIN}, joe+work@{DOMAIN}"))
+    assert b"\nDKIM-Signature" not in b"\n" + sender.left()
+    assert "not signed: the From field has several addresses" in sender.log()
+
+
 @pytest.mark.parametrize(
     "text",
     [
