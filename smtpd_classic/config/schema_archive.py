@@ -19,7 +19,8 @@ class Archive:
         "fields X-Envelope-From and X-Envelope-To with all recipients, Bcc too. It is stored together with the "
         "message, and waits in the queue while the archive is full. A copy that cannot be delivered is put on hold. "
         "One that comes back here gets no copy of its own: the field X-Archive-Copy shows that it is from this server. "
-        "Notices of this server are not archived. Blank: no archive.",
+        "A recipient that a filter rule or a milter takes away counts too. Notices of this server are not archived. "
+        "Blank: no archive.",
     )
     outgoing: tuple[str, ...] = option(
         ARCHIVES,

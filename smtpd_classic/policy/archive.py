@@ -8,7 +8,7 @@ import hmac
 from collections.abc import Iterator
 
 from smtpd_classic.message.headers import HeaderBlock
-from smtpd_classic.policy.transaction import Transaction
+from smtpd_classic.policy.transaction import ResolvedRecipient, Transaction
 
 __all__ = ["archive_mark", "archives", "came_from_archive"]
 
@@ -23,13 +23,18 @@ def archives(transaction: Transaction) -> tuple[str, ...]:
     if not found:
         return ()
     canonical = transaction.rules.accounts.canonical
-    recipients = {each.address.lower() for each in transaction.recipients}
+    recipients = {each.address.lower() for each in _received(transaction)}
     return tuple(each for each in found if recipients != {canonical(each).lower()})
+
+
+def _received(transaction: Transaction) -> list[ResolvedRecipient]:
+    """Return the recipients, with those that a check has taken away: the message came for them."""
+    return [*transaction.recipients, *(resolved for _, resolved in transaction.removed)]
 
 
 def _named(transaction: Transaction) -> Iterator[str]:
     config, accounts = transaction.rules.config, transaction.rules.accounts
-    here = [each for each in transaction.recipients if not each.remote]
+    here = [each for each in _received(transaction) if not each.remote]
     outgoing = transaction.peer.originates_here
     if here:
         yield from config.archive.incoming

@@ -125,10 +125,10 @@ class Transaction:
     """The state from MAIL to the end of the content; before MAIL it is empty.
 
     `size` is the declared size, 0 for none; `octets` the real one, known at the end of the content. `paths` are the
-    accepted RCPT commands and `recipients` their resolution, in the same order. `recipient` is the one of the present
-    decision, `header` the header block during its check. `excess` is True if a recipient was refused because there are
-    too many. `queue_id` and `arrival` are known from MAIL on. The checks of authentication set `lookups`, `spf` and
-    `verdict`.
+    accepted RCPT commands and `recipients` their resolution, in the same order. `removed` are those that a check of the
+    content has taken away; the archive has them too. `recipient` is the one of the present decision, `header` the
+    header block during its check. `excess` is True if a recipient was refused because there are too many. `queue_id`
+    and `arrival` are known from MAIL on. The checks of authentication set `lookups`, `spf` and `verdict`.
     """
 
     __slots__ = (
@@ -144,6 +144,7 @@ class Transaction:
         "queue_id",
         "recipient",
         "recipients",
+        "removed",
         "rules",
         "sender",
         "size",
@@ -162,6 +163,7 @@ class Transaction:
         self.arrival = 0.0
         self.paths: list[RcptTo] = []
         self.recipients: list[ResolvedRecipient] = []
+        self.removed: list[tuple[RcptTo, ResolvedRecipient]] = []
         self.recipient: ResolvedRecipient | None = None
         self.header: HeaderBlock | None = None
         self.excess = False

@@ -10,6 +10,7 @@ from smtpd_classic.policy.approvals import approval_for
 from smtpd_classic.policy.archive import archives
 from smtpd_classic.policy.groups import is_automatic
 from smtpd_classic.policy.recipients import resolve, takes_mail
+from smtpd_classic.policy.transaction import ResolvedRecipient
 from smtpd_classic.reception.acceptance import Acceptance, log_acceptance, summaries
 from smtpd_classic.reception.deciding import decide
 from smtpd_classic.reception.destination import (
@@ -189,7 +190,11 @@ class IncomingMessage:
     def _change_recipients(self, disposition: Disposition) -> None:
         transaction, removed = self._transaction, {each.lower() for each in disposition.removed}
         before = list(zip(transaction.paths, transaction.recipients, strict=True))
-        kept = [pair for pair in before if not removed & {pair[0].forward_path.lower(), pair[1].address.lower()}]
+        kept: list[tuple[RcptTo, ResolvedRecipient]] = []
+        gone: list[tuple[RcptTo, ResolvedRecipient]] = []
+        for pair in before:
+            is_gone = removed & {pair[0].forward_path.lower(), pair[1].address.lower()}
+            (gone if is_gone else kept).append(pair)
         automatic = is_automatic(transaction.sender, disposition.header)
         for added in disposition.added:
             resolved = resolve(transaction.rules, added)
@@ -201,7 +206,8 @@ class IncomingMessage:
             else:
                 self._journal.warning(f"{self.queue_id}: a check added the recipient {added}, which gets no mail")
         if disposition.added and not kept:  # the message must not be lost for an address that is gone
-            kept = before
+            kept, gone = before, []
+        transaction.removed = gone
         transaction.paths = [path for path, _ in kept]
         transaction.recipients = [resolved for _, resolved in kept]
         self._expand()

@@ -105,7 +105,8 @@ def _posted_to(transaction: Transaction, group: str) -> Recipient:
 def archive_parts(transaction: Transaction, header: HeaderBlock) -> list[MessagePart]:
     """Return the copies for the archives, with the whole envelope on top."""
     accounts, parts = transaction.rules.accounts, []
-    named = [path.forward_path for path in transaction.paths]
+    came_for = [path.forward_path for path, _ in transaction.removed]
+    named = list(dict.fromkeys((*came_for, *(path.forward_path for path in transaction.paths))))
     for address in archives(transaction):
         recipients = recipients_of(accounts, address)
         if recipients and not came_from_archive(transaction, header, address):

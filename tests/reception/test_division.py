@@ -158,3 +158,19 @@ def test_a_message_that_cannot_be_archived_is_deferred_and_not_counted(tmp_path:
     assert here.services.counters.numbers(group, [HOUR])[HOUR].value == 1
     secret.write_text("short")  # it is read once
     assert send(here, "x", FRIEND, login=JOE).startswith("250")
+
+
+@pytest.mark.parametrize(
+    ("recipients", "listed"),
+    [((JOE,), f"{JOE},\n\t{FRIEND}"), ((JOE, ANN), f"{JOE},\n\t{ANN},\n\t{FRIEND}")],
+)
+def test_a_redirected_message_is_archived_with_the_recipients_that_it_came_for(
+    tmp_path: Path, recipients: tuple[str, ...], listed: str
+) -> None:
+    """A rule that sends the mail of this server elsewhere must not keep it out of the archive."""
+    rule = f"[filter-rule away]\nfield = recipient\nmatch = is\ntext = {JOE}\naction = redirect {FRIEND}\n"
+    here = world(tmp_path, f"[archive]\nincoming = clerk@example.org\n{rule}")
+    assert send(here, "Text", *recipients).startswith("250")
+    [fields] = [entry.envelope.fields for entry, _ in entries(here) if entry.envelope.archive]
+    assert f"X-Envelope-To: {listed}\n" in fields
+    assert FRIEND in places(here)
