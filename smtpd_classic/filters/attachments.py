@@ -27,6 +27,7 @@ _LONGEST_NAME = 1024
 _MOST_NAMES = 2000
 _MOST_PARTS = 20_000
 _NOT_BASE64 = bytes(set(range(256)) - set((string.ascii_letters + string.digits + "+/=").encode()))
+_MOST_COMMENTS = 10
 _NO_MARK = re.compile(rb"(?!)")
 _FOLD = re.compile(rb"\n(?=[ \t])")
 _CONTENT = re.compile(rb"^content-(?:type|disposition)[ \t]*:(.*)$", re.IGNORECASE | re.MULTILINE)
@@ -212,10 +213,15 @@ def _joined(pieces: list[tuple[int, bool, bytes]]) -> str:
 
 
 def saved_names(name: str) -> tuple[str, ...]:
-    """Return a name, and others under which a program may save the file: some cut a name at a NUL, and drop the quotes,
-    dots and blanks at its end.
+    """Return a name, and others under which a program may save the file: some cut a name at a NUL, drop the quotes,
+    dots and blanks at its end, or leave out a comment behind it (RFC 2045 5.1).
     """
-    return tuple(dict.fromkeys((name, *(part.rstrip(" .'\"") for part in name.split("\0")))))
+    names = [name, *name.split("\0")]
+    if name.rstrip().endswith(")"):
+        names += [
+            name[: found.start()] for found, _ in zip(re.finditer(r"\(", name), range(_MOST_COMMENTS), strict=False)
+        ]
+    return tuple(dict.fromkeys((name, *(each.rstrip(" \t.'\"") for each in names))))
 
 
 def has_ending(name: str, endings: tuple[str, ...]) -> bool:

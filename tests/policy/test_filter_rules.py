@@ -130,6 +130,9 @@ def test_a_boundary_in_pieces_is_found() -> None:
 def test_an_ending_is_found_before_a_nul() -> None:
     assert has_ending("setup.EXE\0.txt", (".exe",))
     assert not has_ending("setup.exe.txt", (".exe",))
+    for name in ("setup.exe (the program)", "setup(1).exe(x (y))", "setup.exe\t()"):  # comments of RFC 2045
+        assert has_ending(name, (".exe",)), name
+    assert not has_ending("setup.txt (not .exe)", (".exe",))
 
 
 def uuencoded(name: str, data: bytes) -> bytes:
