@@ -1,6 +1,14 @@
 """The two spellings of an internationalised domain name (RFC 5890): A-labels for DNS, U-labels for people."""
 
-__all__ = ["ascii_address", "ascii_domain", "domain_of_host", "spellings", "tidy_domain"]
+__all__ = [
+    "ascii_address",
+    "ascii_domain",
+    "comparable_address",
+    "comparable_domain",
+    "domain_of_host",
+    "spellings",
+    "tidy_domain",
+]
 
 
 def tidy_domain(domain: str) -> str:
@@ -40,6 +48,25 @@ def ascii_address(address: str) -> str:
         return address
 
 
+def comparable_domain(domain: str) -> str:
+    """Return the spelling in which two domains, or `.domain` for those below it, are compared: that of DNS, if any."""
+    if domain.isascii():
+        return tidy_domain(domain)
+    name = domain.removeprefix(".")
+    try:
+        return domain[: len(domain) - len(name)] + ascii_domain(name)
+    except ValueError:
+        return tidy_domain(domain)
+
+
+def comparable_address(address: str) -> str:
+    """Return the form in which two addresses are compared, regardless of case and of the spelling of the domain."""
+    if address.isascii():
+        return tidy_domain(address)
+    local, at, domain = address.rpartition("@")
+    return f"{local.lower()}{at}{comparable_domain(domain)}"
+
+
 def spellings(domain: str) -> tuple[str, ...]:
     """Every way in which a client may write this domain; the given one first. A plain ASCII name has one."""
     name = tidy_domain(domain)
@@ -51,8 +78,7 @@ def spellings(domain: str) -> tuple[str, ...]:
     try:
         if not name.isascii():
             found.append(ascii_domain(name))
-        else:
-            found.append(idna.decode(name))
+        found.append(idna.decode(found[-1]))  # of a given name outside ASCII: its usual form
     except (idna.IDNAError, UnicodeError, ValueError):
         pass  # a label that only looks like one; the name stands for itself
     return tuple(dict.fromkeys(found))

@@ -4,7 +4,6 @@ Routes are not stored in the queue: every attempt chooses them anew.
 """
 
 from collections.abc import Callable
-from contextlib import suppress
 from typing import NamedTuple
 
 from smtpd_classic.client.fallback import FallbackTransport
@@ -15,7 +14,7 @@ from smtpd_classic.client.relay import direct_hosts, smarthost
 from smtpd_classic.client.transport import Action, DeliveryJob, Outcome, Settle, Transport
 from smtpd_classic.config.kinds import MAILDIRS, MailboxPlace
 from smtpd_classic.config.schema import Config, DirectDomain
-from smtpd_classic.domain_name import ascii_domain
+from smtpd_classic.domain_name import comparable_domain
 from smtpd_classic.smtp.address import split_address
 from smtpd_classic.smtp.reply import Reply
 
@@ -75,7 +74,8 @@ class Routes:
         self._mx = MxTransport(network, encryption)
         self._relay = smarthost(remote, network, signs=config.signing.sign_relayed)
         self._direct = [
-            (_key(direct.name), direct, direct_hosts(direct, remote, network)) for direct in config.direct_domains
+            (comparable_domain(direct.name), direct, direct_hosts(direct, remote, network))
+            for direct in config.direct_domains
         ]
 
     def route(self, address: str, *, relay_exhausted: bool = False) -> Route:
@@ -94,7 +94,7 @@ class Routes:
 
     def _direct_for(self, domain: str) -> tuple[DirectDomain | None, Transport]:
         """Return the first direct domain that covers `domain`, and its transport."""
-        key = _key(domain)
+        key = comparable_domain(domain)
         found = ((direct, hosts) for name, direct, hosts in self._direct if _matches(name, key))
         return next(found, (None, self._mx))
 
@@ -122,18 +122,10 @@ class Routes:
 
 def direct_domain_for(config: Config, domain: str) -> DirectDomain | None:
     """Return the direct domain of this very name, else the first one that covers it."""
-    key = _key(domain)
-    named = ((_key(each.name), each) for each in config.direct_domains)
+    key = comparable_domain(domain)
+    named = ((comparable_domain(each.name), each) for each in config.direct_domains)
     covering = [(name, each) for name, each in named if _matches(name, key)]
     return min(covering, key=lambda found: found[0] != key)[1] if covering else None
-
-
-def _key(domain: str) -> str:
-    """Return the spelling in which domains are compared; the policy compares them in the same one."""
-    dot = "." if domain.startswith(".") else ""
-    with suppress(ValueError):
-        return dot + ascii_domain(domain.removeprefix("."))
-    return domain
 
 
 def _matches(direct: str, domain: str) -> bool:

@@ -1,11 +1,11 @@
 """Rules about domains, their aliases, replaced addresses, and the files of users and aliases."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from smtpd_classic.config.problem import Finding
 from smtpd_classic.config.rule import Rule
 from smtpd_classic.config.schema import Config, Replacement
-from smtpd_classic.domain_name import ascii_address, spellings
+from smtpd_classic.domain_name import comparable_domain
 
 __all__ = ["RULES", "local_domains", "unsigned_domains"]
 
@@ -27,19 +27,21 @@ def a_domain_is_written_in_one_way(config: Config) -> Iterator[Finding]:
     """Complain about a section for the other spelling of a domain: only one of the two would count."""
     written = {config.mail_domain: config.server.primary_domain}
     for domain in config.domains:
-        first = written.setdefault(ascii_address(domain.name), domain.name)
+        first = written.setdefault(comparable_domain(domain.name), domain.name)
         if first != domain.name:
             said = f"{domain.name} is {first} in another spelling, and one of the two is not used: write both alike."
             yield Finding(f"domain {domain.name}", "", said, "warning")
 
 
 def an_alias_is_one_domain(config: Config) -> Iterator[Finding]:
-    names = {ascii_address(name) for name in (config.server.primary_domain, *(each.name for each in config.domains))}
+    names = {
+        comparable_domain(name) for name in (config.server.primary_domain, *(each.name for each in config.domains))
+    }
     owners: dict[str, str] = {}
     for domain in config.domains:
         for alias in domain.aliases:
-            spelled = ascii_address(alias)
-            if spelled == ascii_address(domain.name) and alias != domain.name:
+            spelled = comparable_domain(alias)
+            if spelled == comparable_domain(domain.name) and alias != domain.name:
                 continue  # needless, for the domain is known in both spellings
             owner = owners.setdefault(spelled, f"an alias of {domain.name}")
             if spelled in names:
@@ -51,34 +53,30 @@ def an_alias_is_one_domain(config: Config) -> Iterator[Finding]:
 
 
 def a_local_domain_is_not_sent_away(config: Config) -> Iterator[Finding]:
-    local = _spelled(local_domains(config))
+    local = frozenset(map(comparable_domain, local_domains(config)))
     for direct in config.direct_domains:
         title = f"direct {direct.name}"
-        if direct.name in local:
+        if comparable_domain(direct.name) in local:
             said = f"{direct.name} is a local domain; its mail stays here and is never delivered directly."
             yield Finding(title, "", said)
         elif direct.name.startswith("."):
-            inside = sorted(name for name in local_domains(config) if _is_inside(name, direct.name))
+            inside = sorted(
+                name
+                for name in local_domains(config)
+                if comparable_domain(name).endswith(comparable_domain(direct.name))
+            )
             if inside:
                 said = f"mail for {', '.join(inside)} stays here: local domains come before [direct {direct.name}]."
                 yield Finding(title, "", said, "warning")
 
 
-def _spelled(names: Iterable[str]) -> frozenset[str]:
-    return frozenset(each for name in names for each in spellings(name))
-
-
-def _is_inside(name: str, suffix: str) -> bool:
-    return any(each.endswith(suffix) for each in spellings(name))
-
-
 def notices_stay_here(config: Config) -> Iterator[Finding]:
-    local = _spelled(local_domains(config))
-    if config.postmaster.rpartition("@")[2] not in local:
+    local = frozenset(map(comparable_domain, local_domains(config)))
+    if comparable_domain(config.postmaster.rpartition("@")[2]) not in local:
         said = "the postmaster is an address of another server; bounces that fail there are kept in the queue."
         yield Finding("basic", "postmaster", said, "warning")
     for domain in config.domains:
-        if domain.catch_all and domain.catch_all.rpartition("@")[2] not in local:
+        if domain.catch_all and comparable_domain(domain.catch_all.rpartition("@")[2]) not in local:
             said = f"all mail for unknown users of {domain.name}, spam included, is sent on to {domain.catch_all}."
             yield Finding(f"domain {domain.name}", "catch_all", said, "warning")
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from smtpd_classic.config.schema import AccountLimits, Config
 from smtpd_classic.counters.store import Amount, CounterStore, Number, Seen
-from smtpd_classic.domain_name import spellings, tidy_domain
+from smtpd_classic.domain_name import comparable_domain, tidy_domain
 
 __all__ = [
     "COUNTED",
@@ -87,14 +87,13 @@ def named_group(config: Config, sender: str) -> str:
 def _canonical(config: Config, address: str) -> str:
     """Return the address as the accounts write it: a local domain may be named by an alias or in its other spelling."""
     local, _, domain = address.lower().rpartition("@")
-    domain = tidy_domain(domain)
-    primary = config.server.primary_domain
-    if domain in spellings(primary):
+    wanted, primary = comparable_domain(domain), config.server.primary_domain
+    if wanted == comparable_domain(primary):
         return f"{local}@{tidy_domain(primary)}"
     for each in config.domains:
-        if any(domain in spellings(name) for name in (each.name, *each.aliases)):
+        if wanted in map(comparable_domain, (each.name, *each.aliases)):
             return f"{local}@{tidy_domain(each.name)}"
-    return f"{local}@{domain}"
+    return f"{local}@{tidy_domain(domain)}"
 
 
 def counters_folder(config: Config) -> str:

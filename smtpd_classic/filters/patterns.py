@@ -3,23 +3,15 @@
 import re
 from collections.abc import Iterable
 
-from smtpd_classic.domain_name import spellings, tidy_domain
+from smtpd_classic.domain_name import spellings
 
-__all__ = ["NamePatterns", "spelled"]
+__all__ = ["NamePatterns"]
 
 
 def _expression(pattern: str) -> str:
     if "@" not in pattern and pattern.startswith("."):
         pattern = "*" + pattern
     return "".join(".*" if each == "*" else re.escape(each) for each in pattern)
-
-
-def spelled(domain: str) -> tuple[str, ...]:
-    """Return every spelling of a domain: a pattern is written in one of them, and a client writes another."""
-    name = tidy_domain(domain)
-    if name.isascii() and "xn--" not in name:
-        return (name,)
-    return tuple(dict.fromkeys(each for one in spellings(name) for each in spellings(one)))
 
 
 class NamePatterns:
@@ -34,7 +26,7 @@ class NamePatterns:
     def find(self, text: str) -> str:
         """Return the first pattern that the address or name matches, or blank."""
         local, at, domain = text.lower().rpartition("@")
-        names = spelled(domain)
+        names = spellings(domain)
         for written, expression in self._patterns:
             start = f"{local}{at}" if "@" in written else ""
             if any(expression.fullmatch(f"{start}{name}") for name in names):

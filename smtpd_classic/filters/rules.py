@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from smtpd_classic.config.kinds import Network, RuleAction, client_networks, size_bound
 from smtpd_classic.config.schema import FilterRule
+from smtpd_classic.domain_name import spellings
 from smtpd_classic.filters.attachments import AttachmentNames, saved_names
 from smtpd_classic.filters.matching import TextMatch, comparable, shown_text, text_match
-from smtpd_classic.filters.patterns import spelled
 from smtpd_classic.message.headers import HeaderBlock, end_of_header_block
 
 __all__ = ["ENVELOPE", "MessageView", "PreparedRule", "message_view", "prepared_rules", "rules_met"]
@@ -114,7 +114,7 @@ def _address_texts(address: str) -> tuple[str, ...]:
     local, at, domain = address.rpartition("@")
     if not at or len(domain) > _LONGEST_DOMAIN:
         return (comparable(address),)
-    return tuple(comparable(f"{local}@{each}") for each in spelled(domain))
+    return tuple(comparable(f"{local}@{each}") for each in spellings(domain))
 
 
 def _nothing(text: str) -> bool:

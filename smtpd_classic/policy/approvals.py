@@ -4,11 +4,12 @@ from collections.abc import Iterator
 
 from smtpd_classic.approval import Decision, decision_of
 from smtpd_classic.config.schema import Approval
+from smtpd_classic.domain_name import comparable_address
 from smtpd_classic.mailauth.dmarc import confirms
 from smtpd_classic.mailauth.words import ResultWord
 from smtpd_classic.message.headers import HeaderBlock
 from smtpd_classic.policy.authentication import is_checked
-from smtpd_classic.policy.groups import author_patterns, comparable_author, is_automatic, proven_author
+from smtpd_classic.policy.groups import author_patterns, is_automatic, proven_author
 from smtpd_classic.policy.recipients import DECIDES
 from smtpd_classic.policy.transaction import Transaction
 from smtpd_classic.smtp.events import Event
@@ -61,17 +62,17 @@ def decider(transaction: Transaction, approval: Approval) -> str:
         return ""
     login = transaction.peer.login
     author = _signed_author(transaction) if is_checked(transaction) else login.address if login is not None else ""
-    return author if author and comparable_author(author) in set(_managers(transaction, approval)) else ""
+    return author if author and comparable_address(author) in set(_managers(transaction, approval)) else ""
 
 
 def _managers(transaction: Transaction, approval: Approval) -> Iterator[str]:
     """Yield the managers with the addresses and accounts that they lead to, in the form for a comparison."""
     accounts = transaction.rules.accounts
     for manager in map(accounts.canonical, approval.managers):
-        yield comparable_author(manager)
+        yield comparable_address(manager)
         for each in accounts.reached(manager) if _is_local(transaction, manager) else ():
             account = accounts.account(each)
-            yield comparable_author(each if account is None else account.address)
+            yield comparable_address(each if account is None else account.address)
 
 
 def _is_local(transaction: Transaction, address: str) -> bool:

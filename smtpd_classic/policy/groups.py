@@ -9,21 +9,20 @@ from collections.abc import Iterable, Iterator
 
 from smtpd_classic.accounts import Accounts
 from smtpd_classic.accounts.groups import MailGroup
-from smtpd_classic.domain_name import ascii_domain
+from smtpd_classic.domain_name import ascii_domain, comparable_address
 from smtpd_classic.filters.patterns import NamePatterns
 from smtpd_classic.mailauth.words import ResultWord
 from smtpd_classic.message.authors import read_authors
 from smtpd_classic.message.headers import HeaderBlock
 from smtpd_classic.message.mailboxes import Unreadable
 from smtpd_classic.policy.authentication import is_checked
-from smtpd_classic.policy.patterns import domain_key
 from smtpd_classic.policy.transaction import ResolvedRecipient, Transaction
 from smtpd_classic.smtp.address import split_address
 from smtpd_classic.smtp.events import Event, HeaderRead, RcptTo
 from smtpd_classic.smtp.replies import AUTOMATIC_NOT_DISTRIBUTED, MAIL_LOOP, NO_SUCH_USER, group_refused
 from smtpd_classic.smtp.reply import Reply
 
-__all__ = ["author_patterns", "comparable_author", "is_automatic", "list_id", "post", "proven_author"]
+__all__ = ["author_patterns", "is_automatic", "list_id", "post", "proven_author"]
 
 _NO_ATEXT = re.compile(r"[^A-Za-z0-9!#$%&'*+/?^_`{|}~.-]|^\.|\.\.+|\.$")  # RFC 2919 2: a dot-atom-text
 
@@ -100,19 +99,13 @@ def _may_write(transaction: Transaction, group: MailGroup, author: str) -> bool:
     accounts, rule = transaction.rules.accounts, group.options.post
     if rule == ("members",):
         account = accounts.account(author)
-        named = {comparable_author(each) for each in accounts.members_of(group.address).named}
-        return comparable_author(author) in named or (
-            account is not None and comparable_author(account.address) in named
+        named = set(map(comparable_address, accounts.members_of(group.address).named))
+        return comparable_address(author) in named or (
+            account is not None and comparable_address(account.address) in named
         )
     if rule == ("domain",):
         return author.rpartition("@")[2] == group.address.rpartition("@")[2]
     return bool(author_patterns(accounts, rule).find(author))
-
-
-def comparable_author(address: str) -> str:
-    """Return the form in which the addresses of members and authors elsewhere are compared."""
-    local, domain = split_address(address)
-    return f"{local.lower()}@{domain_key(domain)}"
 
 
 def author_patterns(accounts: Accounts, patterns: Iterable[str]) -> NamePatterns:

@@ -2,19 +2,9 @@
 
 from collections.abc import Iterable
 
-from smtpd_classic.domain_name import ascii_domain, tidy_domain
+from smtpd_classic.domain_name import comparable_domain
 
-__all__ = ["Patterns", "domain_key"]
-
-
-def domain_key(domain: str) -> str:
-    """Return the spelling in which patterns are compared; a text that cannot be a domain matches itself alone."""
-    if domain.isascii():
-        return tidy_domain(domain)
-    try:
-        return ascii_domain(domain)
-    except ValueError:
-        return domain
+__all__ = ["Patterns"]
 
 
 class Patterns:
@@ -25,15 +15,14 @@ class Patterns:
     def __init__(self, patterns: Iterable[str]) -> None:
         self._written: dict[str, str] = {}
         for pattern in patterns:
-            key = "." + domain_key(pattern[1:]) if pattern.startswith(".") and pattern != "." else domain_key(pattern)
-            self._written.setdefault("*" if pattern in {".", "*"} else key, pattern)
+            self._written.setdefault("*" if pattern in {".", "*"} else comparable_domain(pattern), pattern)
         self._order = {key: number for number, key in enumerate(self._written)}
 
     def find(self, domain: str) -> str:
         """Return the first pattern of the list that the domain matches, as it was written, or blank."""
         if not self._written:
             return ""
-        key = domain_key(domain)
+        key = comparable_domain(domain)
         found = [each for each in (key, "*") if each in self._written]
         at = key.find(".")
         while at >= 0:

@@ -430,6 +430,23 @@ def test_the_direct_domain_of_a_test_is_that_of_the_mail() -> None:
         assert (found.name if found else None) == name, domain
 
 
+@pytest.mark.parametrize(
+    ("address", "destination"),
+    [
+        ("joe@bücher.test", "direct bücher.test"),
+        ("joe@xn--bcher-kva.test", "direct bücher.test"),
+        ("joe@a.xn--bcher-kva.test", "mx a.xn--bcher-kva.test"),
+        ("joe@straße.test", "direct xn--strae-oqa.test"),
+        ("joe@a.xn--gre-6ka8l.test", "direct .grüße.test"),
+        ("joe@grüße.test", "mx grüße.test"),
+    ],
+)
+def test_a_direct_domain_is_meant_in_both_spellings(address: str, destination: str) -> None:
+    names = ("bücher.test", "xn--strae-oqa.test", ".grüße.test")
+    config = config_of("".join(f"[direct {name}]\nhosts = 192.0.2.9\n" for name in names))
+    assert routes_of(config, network_of(config)).route(address).destination == destination
+
+
 def _filled(text: str, ports: dict[str, int]) -> str:
     for name, port in ports.items():
         text = text.replace("{" + name + "}", str(port))

@@ -194,6 +194,10 @@ FINDINGS = {
         "[domain a.example]\naliases = a.example",
         "error 8: a.example is a domain of its own",
     ),
+    "direct sub-domain that is local in another spelling": (
+        "[domain mail.bücher.example]\n[direct .xn--bcher-kva.example]\nhosts = c.example",
+        "warning 8: mail for mail.bücher.example stays here",
+    ),
     "alias of two domains": (
         "[domain a.example]\naliases = c.example\n[domain b.example]\naliases = c.example",
         "error 10: c.example is an alias of a.example already and cannot be one of b.example too.",

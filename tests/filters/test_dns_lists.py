@@ -234,6 +234,10 @@ def test_answers_that_cannot_be_are_refused(text: str) -> None:
         ("grün@bücher.example", "GRÜN@xn--bcher-kva.example", True),
         ("xn--.example", "joe@xn--.example", True),
         ("[ipv6:2001:db8::*]", "[IPv6:2001:db8::1]", True),
+        ("*@bücher.example", "joe@xn--bcher-kva.example", True),
+        (".bücher.example", "joe@y.xn--bcher-kva.example", True),
+        (".bücher.example", "joe@xn--bcher-kva.example", False),
+        ("friend", "friend.", True),
     ],
 )
 def test_patterns(pattern: str, text: str, matches: bool) -> None:

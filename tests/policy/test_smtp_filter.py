@@ -36,13 +36,14 @@ def reply(
     hello: str = "client.example",
     ip: str = IP,
     name: str = "unknown",
+    parameters: str = "",
 ) -> str:
     """The reply to RCPT of a client without a confirmed host name."""
     talk = here.talk(ip)
     talk.reception = Reception(talk.session, here.client(ip)._replace(name=name), here.services)
     talk()
     talk.line(f"EHLO {hello}")
-    assert talk.line(f"MAIL FROM:<{sender}>").startswith("250"), "all objections are made at RCPT"
+    assert talk.line(f"MAIL FROM:<{sender}>{parameters}").startswith("250"), "all objections are made at RCPT"
     answer = talk.line(f"RCPT TO:<{recipient}>")
     talk.end()
     return answer
@@ -69,6 +70,17 @@ def test_an_objection_is_for_strangers_and_leaves_the_postmaster_reachable(tmp_p
     assert answers == {recipient: recipient.startswith("joe@") for recipient in LOCAL}
     assert reply(here, "abuse@example.org", **asked).startswith("250")
     assert reply(here, ip=TRUSTED, **asked).startswith("250")
+
+
+@pytest.mark.parametrize("domain", ["bücher.example", "BÜCHER.example", "xn--bcher-kva.example"])
+def test_a_pattern_matches_a_domain_in_both_spellings(tmp_path: Path, domain: str) -> None:
+    off = "sender_domain = no\nown_hello = no\n"
+    here = filtered(
+        tmp_path, f"{off}refuse_senders = x@xn--bcher-kva.example\nrefuse_hellos = .xn--bcher-kva.example\n"
+    )
+    assert reply(here, sender=f"x@{domain}", parameters=" SMTPUTF8").startswith("550 5.7.1")
+    assert reply(here, sender=f"y@{domain}", parameters=" SMTPUTF8").startswith("250")
+    assert reply(here, hello=f"mx.{domain}").startswith("550 5.7.1")
 
 
 @pytest.mark.parametrize("name", ["sender_domain", "refuse_senders"])
