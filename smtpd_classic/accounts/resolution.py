@@ -19,6 +19,7 @@ from typing import NamedTuple
 from smtpd_classic.accounts.account import DISABLED, Account, AccountsUnreadable, ResolvedAddress
 from smtpd_classic.accounts.address import DomainTable, local_key
 from smtpd_classic.accounts.groups import MailGroup, bounces_of
+from smtpd_classic.domain_name import comparable_address
 from smtpd_classic.smtp.address import split_address
 
 __all__ = ["MAX_TARGETS", "AddressBook", "GroupMembers", "TooManyTargets"]
@@ -271,9 +272,11 @@ class AddressBook:
         if owner is None or not address:
             return False
         canonical = self._table.canonical(address)
-        granted = {grant.lower() for grant in owner.may_send_as}
-        if canonical.lower() in granted or f"*@{split_address(canonical)[1]}" in granted:
-            return True
+        granted = set(map(comparable_address, owner.may_send_as))
+        if granted:
+            wanted = comparable_address(canonical)
+            if wanted in granted or f"*@{split_address(wanted)[1]}" in granted:
+                return True
         local, domain = split_address(canonical)
         step = self._step(local, domain) if self._table.local(domain) is not None else None
         if step is None or step.how not in {"account", "plus address", "alias"}:

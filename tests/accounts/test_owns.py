@@ -5,7 +5,8 @@ import pytest
 from smtpd_classic.accounts import Accounts
 from tests.accounts.place import HASH, INI, Place
 
-USERS = f"""joe@example.org:{HASH}::::::userdb_smtpd_may_send_as=boss@example.org,News@Remote.Example,*@shop.example
+GRANTS = "boss@example.org,News@Remote.Example,*@shop.example,chef@grün.example,*@ßtraße.example"
+USERS = f"""joe@example.org:{HASH}::::::userdb_smtpd_may_send_as={GRANTS}
 ann@example.org:{HASH}::::::
 boss@example.org:{HASH}::::::
 joe@other.org:{HASH}::::::
@@ -58,6 +59,13 @@ def accounts(tmp_path_factory: pytest.TempPathFactory) -> Accounts:
         ("news+x@remote.example", False),
         ("anything@shop.example", True),
         ("anything@sub.shop.example", False),
+        ("chef@GRÜN.example", True),
+        ("chef@xn--grn-ioa.example", True),
+        ("chef@XN--GRN-IOA.example", True),
+        ("koch@xn--grn-ioa.example", False),
+        ("anything@ßtraße.example", True),
+        ("anything@xn--trae-unad.example", True),
+        ("anything@sstrasse.example", False),
         ("anything@remote.example", False),
         ("", False),
         ("joe", True),
