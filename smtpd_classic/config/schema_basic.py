@@ -185,7 +185,8 @@ class Basic:
         BOOLEAN,
         False,
         "Allow VRFY/EXPN",
-        "Answer VRFY and EXPN with addresses and the members of aliases. Spammers use them too.",
+        "Answer VRFY and EXPN with addresses and the members of aliases, outside ASCII only to clients that ask with "
+        "SMTPUTF8. Spammers use them too.",
     )
     offer_dsn: str = option(
         choice("users", "everyone"),
