@@ -12,6 +12,7 @@ from smtpd_classic.client.not_ready import NotReady
 from smtpd_classic.client.session import Session, open_session
 from smtpd_classic.client.transcript import Transcript
 from smtpd_classic.client.wire import ConnectionLost, connect
+from smtpd_classic.client.wording import written_path
 from smtpd_classic.smtp.reply import Reply
 
 __all__ = ["InnerServer", "NoTurn", "ServerRests"]
@@ -93,12 +94,16 @@ class InnerServer:
     def _spoken(self, session: Session, address: str, deadline: float) -> tuple[Reply, str]:
         wire = session.wire
         wire.limit(deadline - time.monotonic())
-        utf8 = " SMTPUTF8" if not address.isascii() and session.offered.smtputf8 else ""
+        path = written_path(address, session.offered)
+        if not path.isascii() and not session.offered.smtputf8:
+            self._keep(session)
+            return Reply(553, "5.6.7", f"the server accepts no internationalised addresses such as {path}"), "RCPT"
+        utf8 = "" if path.isascii() else " SMTPUTF8"
         try:
             reply, command = wire.command(f"MAIL FROM:<>{utf8}", self._limit_s), "MAIL"
             check(reply, command)
             if reply.positive:
-                reply, command = wire.command(f"RCPT TO:<{address}>", self._limit_s), "RCPT"
+                reply, command = wire.command(f"RCPT TO:<{path}>", self._limit_s), "RCPT"
                 check(reply, command)
                 if reply.code != 421:
                     wire.command("RSET", self._limit_s)

@@ -11,7 +11,7 @@ from smtpd_classic.smtp.address import split_address
 from smtpd_classic.smtp.client import Offered
 from smtpd_classic.smtp.reply import Reply
 
-__all__ = ["compatible", "mail_command", "rcpt_command", "unreadable", "windows"]
+__all__ = ["compatible", "mail_command", "rcpt_command", "unreadable", "windows", "written_path"]
 
 _WINDOW = 8 * 1024  # octets of pipelined commands, so that neither side waits for the other to read
 _NOT_XTEXT = re.compile(r"[^!-*,-<>-~]")
@@ -26,7 +26,7 @@ def compatible(job: DeliveryJob, offered: Offered, host: str) -> MessageContent 
     """
     facts, ours = job.content.facts(), job.originates_here
     if not offered.smtputf8:
-        if not _path(job.sender, offered).isascii():
+        if not written_path(job.sender, offered).isascii():
             return _not_accepted(job.sender, host)
         if job.smtputf8 and facts.header_8bit and not ours:
             return Reply(
@@ -45,7 +45,7 @@ def unreadable(job: DeliveryJob, offered: Offered, host: str) -> dict[str, Reply
     if offered.smtputf8:
         return {}
     addresses = (recipient.address for recipient in job.recipients)
-    return {each: _not_accepted(each, host) for each in addresses if not _path(each, offered).isascii()}
+    return {each: _not_accepted(each, host) for each in addresses if not written_path(each, offered).isascii()}
 
 
 def _not_accepted(address: str, host: str) -> Reply:
@@ -65,7 +65,7 @@ def _converted(content: MessageContent, limits: ContentLimits, host: str) -> Mes
 
 def mail_command(job: DeliveryJob, content: MessageContent, offered: Offered) -> str:
     facts = content.facts()
-    words = [f"MAIL FROM:<{_path(job.sender, offered)}>"]
+    words = [f"MAIL FROM:<{written_path(job.sender, offered)}>"]
     if offered.has_size:
         words.append(f"SIZE={facts.size}")
     if facts.eight_bit and offered.eight_bit_mime:
@@ -80,7 +80,7 @@ def mail_command(job: DeliveryJob, content: MessageContent, offered: Offered) ->
 
 
 def rcpt_command(recipient: JobRecipient, offered: Offered) -> str:
-    words = [f"RCPT TO:<{_path(recipient.address, offered)}>"]
+    words = [f"RCPT TO:<{written_path(recipient.address, offered)}>"]
     if offered.dsn and recipient.notify:
         words.append(f"NOTIFY={','.join(sorted(recipient.notify))}")
     if offered.dsn and recipient.orcpt:
@@ -101,10 +101,12 @@ def _needs_utf8(job: DeliveryJob, offered: Offered, facts: ContentFacts) -> bool
     """Return True if the extension is offered and needed; many clients declare it for every message."""
     if not offered.smtputf8:
         return False
-    return (job.smtputf8 and facts.header_8bit) or any(not _path(path, offered).isascii() for path in _paths(job))
+    return (job.smtputf8 and facts.header_8bit) or any(
+        not written_path(path, offered).isascii() for path in _paths(job)
+    )
 
 
-def _path(address: str, offered: Offered) -> str:
+def written_path(address: str, offered: Offered) -> str:
     """Return the address in a form that the host can read.
 
     Without SMTPUTF8 the domain is written in ASCII. A local part with dots at odd places is quoted (RFC 5321 4.1.2).

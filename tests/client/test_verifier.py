@@ -109,6 +109,20 @@ def test_sections_with_the_same_hosts_share_their_sessions(tmp_path: Path) -> No
         assert peer.connections == 1
 
 
+def test_a_server_without_smtputf8_is_asked_in_ascii(tmp_path: Path) -> None:
+    """As the mail would be sent; an address that has no such form is not asked for, and would bounce."""
+    known = knows("bob@xn--bcher-kva.test")
+    with hosts(peer := FakeHost(script=known, hidden=("SMTPUTF8",))), verifier(peer, tmp_path, []) as asked:
+        assert asked.verify("bob@bücher.test", CLIENT) is Verification.KNOWN
+        assert asked.verify("jörg@bücher.test", CLIENT) is Verification.UNKNOWN
+        assert all(each.isascii() for each in peer.commands)
+
+
+def test_a_server_with_smtputf8_is_asked_as_it_is_written(tmp_path: Path) -> None:
+    with hosts(peer := FakeHost(script=knows("jörg@bücher.test"))), verifier(peer, tmp_path, []) as asked:
+        assert asked.verify("jörg@bücher.test", CLIENT) is Verification.KNOWN
+
+
 def rcpts(peer: FakeHost) -> list[str]:
     return [command for command in peer.commands if command.startswith("RCPT")]
 
