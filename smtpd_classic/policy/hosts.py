@@ -3,6 +3,7 @@
 import ipaddress
 from collections.abc import Iterable
 
+from smtpd_classic.domain_name import comparable_domain
 from smtpd_classic.policy.networks import Networks, plain_ip
 
 __all__ = ["HostPatterns"]
@@ -18,7 +19,7 @@ class HostPatterns:
             try:
                 networks.append(ipaddress.ip_network(pattern))
             except ValueError:
-                names.add(pattern)
+                names.add(comparable_domain(pattern))
         self._networks = Networks(networks)
         self._names = frozenset(name for name in names if not name.startswith("."))
         self._suffixes = tuple(name for name in names if name.startswith("."))
@@ -27,5 +28,5 @@ class HostPatterns:
         """Return whether the client with this address and verified name is in the list."""
         if plain_ip(ip) is not None and self._networks.find(ip) is not None:
             return True
-        name = name.lower()
+        name = comparable_domain(name)
         return name in self._names or (bool(self._suffixes) and name.endswith(self._suffixes))

@@ -13,6 +13,7 @@ from smtpd_classic.config.schema import SECTIONS
 from smtpd_classic.dns import FixedResolver, MxRecord
 from smtpd_classic.message.headers import HeaderBlock
 from smtpd_classic.policy import CHECKS, Client, ClientContext, ResolvedRecipient, Transaction
+from smtpd_classic.policy.hosts import HostPatterns
 from smtpd_classic.policy.limits import content_limit
 from smtpd_classic.policy.networks import Networks
 from smtpd_classic.policy.patterns import Patterns
@@ -397,6 +398,19 @@ def test_networks_and_odd_addresses(network: str, ip: str, inside: bool) -> None
 )
 def test_patterns(patterns: tuple[str, ...], domain: str, found: str) -> None:
     assert Patterns(patterns).find(domain) == found
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name", "holds"),
+    [
+        ("grüße.example", "xn--gre-6ka8l.example", True),
+        (".grüße.example", "mx.xn--gre-6ka8l.example", True),
+        (".grüße.example", "xn--gre-6ka8l.example", False),
+        ("mx.example.org", "MX.example.org", True),
+    ],
+)
+def test_hosts_are_known_by_the_name_that_dns_has(pattern: str, name: str, *, holds: bool) -> None:
+    assert HostPatterns([pattern]).holds("192.0.2.1", name) == holds
 
 
 def test_facts_are_asked_for_not_looked_up(tmp_path: Path) -> None:
