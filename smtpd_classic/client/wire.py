@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from smtpd_classic.client.endpoint import Endpoint
 from smtpd_classic.client.transcript import Transcript
 from smtpd_classic.client.transport import Peer
+from smtpd_classic.domain_name import comparable_domain
 from smtpd_classic.smtp.client import BadReply, ReplyParser
 from smtpd_classic.smtp.events import TlsInfo
 from smtpd_classic.smtp.reply import Reply
@@ -151,7 +152,8 @@ class ClientWire:
         """Start TLS. Raises ConnectionLost and closes the connection if the handshake fails."""
         try:
             self._wait(timeout_s)
-            encrypted = context.wrap_socket(self._socket, server_hostname=host)
+            # The name as our resolver asks for it: ssl would read it by IDNA 2003, which makes another one of faß.de.
+            encrypted = context.wrap_socket(self._socket, server_hostname=comparable_domain(host))
         except (OSError, ValueError) as problem:  # ValueError: an invalid host name
             words = reason(problem) if isinstance(problem, OSError) else str(problem)
             raise self._lost(f"TLS handshake failed: {words}") from None

@@ -60,6 +60,21 @@ def send(host: FakeHost, *, token_command: str = "", heard: list[str] | None = N
     return outcome, job
 
 
+@pytest.mark.parametrize("name", ["strasse.test", "xn--strae-oqa.test"])
+def test_the_certificate_is_that_of_the_name_that_dns_was_asked_for(name: str) -> None:
+    """straße.test is xn--strae-oqa.test (RFC 5891); by the older IDNA 2003 it would be strasse.test."""
+    files = certificate(name)
+    host = FakeHost(name, tls=files, auth=("PLAIN",), password=SECRET)
+    config = config_of(f"[remote]\nrelay_hosts = straße.test:{host.port}\nrelay_auth = yes\nrelay_user = us\n")
+    remote = replace(config.remote, relay_password=SECRET)
+    network = network_of(config, addresses={"straße.test": [host.ip]}, verified=trusting(files[0]))
+    with hosts(host):
+        outcome = deliver(smarthost(remote, network), job_for(BOB))[BOB]
+        network.connections.close_idle(all_of_them=True)
+    assert bool(host.got) == (name == "xn--strae-oqa.test")
+    assert outcome.action.value == ("delivered" if host.got else "delayed")
+
+
 def relay(**more: Any) -> FakeHost:
     usual: dict[str, Any] = {"password": SECRET, "scram": Keys()}
     return FakeHost("relay.test", tls=FILES, **(usual | more))
