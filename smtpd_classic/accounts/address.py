@@ -53,7 +53,6 @@ class DomainTable:
     ) -> None:
         """`places` are those of the mailboxes of a domain, where they are not in the usual one."""
         self.primary = tidy_domain(primary)
-        self._places = {tidy_domain(name): place for name, place in (places or {}).items()}
         self._usual_place = usual_place
         self._canonical: dict[str, str] = {}
         for name in dict.fromkeys([*map(tidy_domain, aliases), self.primary]):
@@ -61,8 +60,9 @@ class DomainTable:
         for name, others in aliases.items():
             for other in others:
                 for spelling in spellings(other):
-                    self._canonical.setdefault(spelling, tidy_domain(name))
+                    self._canonical.setdefault(spelling, self._canonical[tidy_domain(name)])
         self.names = tuple(dict.fromkeys(self._canonical.values()))
+        self._places = {self._canonical[tidy_domain(name)]: place for name, place in (places or {}).items()}
 
     def local(self, domain: str) -> str | None:
         """Return the canonical name of a local domain, None for any other."""

@@ -15,7 +15,7 @@ from smtpd_classic.commands.signing import key_store
 from smtpd_classic.config import Config, ConfigProblems, load, parse
 from smtpd_classic.config.editing import ChangedMeanwhile, Edited, LockHeld
 from smtpd_classic.doctor.examination import signing_domains
-from smtpd_classic.domain_name import ascii_domain
+from smtpd_classic.domain_name import ascii_domain, comparable_domain
 from smtpd_classic.keys.store import KeysUnreadable
 
 __all__ = ["HELP", "add_arguments", "run"]
@@ -54,11 +54,20 @@ def run(args: argparse.Namespace) -> int:
 
 def _refusing(args: argparse.Namespace) -> int:
     try:
-        return _ACTIONS[args.action](load(args.config), args)
+        config = load(args.config)
+        if "domain" in args:
+            args.domain = _as_written(config, args.domain)
+        return _ACTIONS[args.action](config, args)
     except (LockHeld, ChangedMeanwhile) as busy:
         raise Refused(str(busy), os.EX_TEMPFAIL) from None
     except ValueError as wrong:
         raise Refused(str(wrong), os.EX_DATAERR) from None
+
+
+def _as_written(config: Config, domain: str) -> str:
+    """Return the name of a domain in the spelling of the file, if it is there."""
+    names = (*(each.name for each in config.domains), config.server.primary_domain)
+    return next((name for name in names if comparable_domain(name) == comparable_domain(domain)), domain)
 
 
 class _Listed(NamedTuple):
@@ -144,12 +153,12 @@ def _alias(config: Config, args: argparse.Namespace) -> int:
     names = next((each.aliases for each in config.domains if each.name == args.domain), ())
     if not names and args.domain != config.server.primary_domain:
         _section(config, args.domain)
-    gone = [name.lower().removesuffix(".") for name in args.remove]
-    missing = [name for name in gone if name not in names]
+    gone = set(map(comparable_domain, args.remove))
+    missing = [name for name in args.remove if comparable_domain(name) not in set(map(comparable_domain, names))]
     if missing:
         raise Refused(f"{', '.join(missing)} is no other name of {args.domain}.", os.EX_DATAERR)
     edited = Edited(config.path)
-    kept = [name for name in names if name not in gone]
+    kept = [name for name in names if comparable_domain(name) not in gone]
     edited.set(f"domain {args.domain}", "aliases", "\n".join([*kept, *args.add]))
     return _applied(edited)
 

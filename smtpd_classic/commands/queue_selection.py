@@ -4,7 +4,7 @@ import re
 from argparse import Namespace
 from dataclasses import dataclass
 
-from smtpd_classic.domain_name import spellings
+from smtpd_classic.domain_name import comparable_domain, spellings
 from spool import Listed
 from spool.entry import RESTORED
 from spool.rows import ACTIVE, HELD, NEW, WAITING_FOR_RETRY, QueueRow
@@ -34,7 +34,7 @@ class QueueSelection:
             args.all,
             None if args.sender is None else args.sender.lower().removeprefix("<").removesuffix(">"),
             None if args.recipient is None else args.recipient.lower(),
-            None if args.domain is None else args.domain.lower(),
+            None if args.domain is None else comparable_domain(args.domain),
             None if args.newer is None else now - args.newer,
             None if args.older is None else now - args.older,
             args.state,
@@ -87,17 +87,17 @@ class QueueSelection:
             return False
         if self.reason is not None and row.hold_reason != self.reason:
             return False
-        if self.sender is not None and not _fits(row.sender.lower(), self.sender):
+        if self.sender is not None and not _fits(row.sender, self.sender):
             return False
-        waiting = [address.lower() for address in row.recipients]
-        if self.recipient is not None and not any(_fits(each, self.recipient) for each in waiting):
+        if self.recipient is not None and not any(_fits(each, self.recipient) for each in row.recipients):
             return False
-        if self.domain is None:
-            return True
-        names = spellings(self.domain)
-        return any(each.rpartition("@")[2] in names for each in waiting)
+        domains = (comparable_domain(each.rpartition("@")[2]) for each in row.recipients)
+        return self.domain is None or self.domain in domains
 
 
 def _fits(address: str, pattern: str) -> bool:
-    """Return True if the pattern matches: `*` is any text, and `?` and `[` are characters of addresses."""
-    return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), address, re.DOTALL) is not None
+    """Return True if the pattern matches in a spelling of the domain: `*` is any text, and `?` and `[` are characters
+    of addresses."""
+    expression = re.compile(".*".join(map(re.escape, pattern.split("*"))), re.DOTALL)
+    local, at, domain = address.lower().rpartition("@")
+    return any(expression.fullmatch(f"{local}{at}{each}") for each in spellings(domain))

@@ -126,8 +126,10 @@ def _act(config: Config, args: argparse.Namespace) -> int:
 
 
 def _list(config: Config, args: argparse.Namespace) -> int:
-    wanted = args.domain.lower() if args.domain else None
-    accounts = [each for each in list_accounts(config) if wanted in {None, each.address.rpartition("@")[2]}]
+    accounts = list_accounts(config)
+    if args.domain:
+        name = domain_table(config).local(args.domain) or args.domain
+        accounts = tuple(each for each in accounts if each.address.rpartition("@")[2] == name)
     if args.json:
         print(json.dumps([_shown(each) for each in accounts], indent=2, ensure_ascii=False))
         return os.EX_OK

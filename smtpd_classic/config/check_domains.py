@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from smtpd_classic.config.problem import Finding
 from smtpd_classic.config.rule import Rule
 from smtpd_classic.config.schema import Config, Replacement
-from smtpd_classic.domain_name import comparable_domain
+from smtpd_classic.domain_name import comparable_address, comparable_domain
 
 __all__ = ["RULES", "local_domains", "unsigned_domains"]
 
@@ -83,7 +83,7 @@ def notices_stay_here(config: Config) -> Iterator[Finding]:
 
 def replacements_do_not_go_in_circles(config: Config) -> Iterator[Finding]:
     rules = config.replacements
-    towards = {old.lower(): _address(rule) for rule in reversed(rules) for old in rule.addresses}
+    towards = {comparable_address(old): _address(rule) for rule in reversed(rules) for old in rule.addresses}
     for rule in rules:
         seen = {_address(rule)}
         step = towards.get(_address(rule))
@@ -96,7 +96,7 @@ def replacements_do_not_go_in_circles(config: Config) -> Iterator[Finding]:
 
 
 def _address(rule: Replacement) -> str:
-    return rule.name.rpartition("<")[2].rstrip(">").lower()
+    return comparable_address(rule.name.rpartition("<")[2].rstrip(">"))
 
 
 def a_replacement_applies(config: Config) -> Iterator[Finding]:
@@ -108,7 +108,7 @@ def a_replacement_applies(config: Config) -> Iterator[Finding]:
             said = "the rule does nothing: it is neither for local nor for remote recipients."
             yield Finding(title, "", said, "warning")
         for old in rule.addresses:
-            first = [earlier.setdefault((old.lower(), way), rule.name) for way in ways]
+            first = [earlier.setdefault((comparable_address(old), way), rule.name) for way in ways]
             if any(name != rule.name for name in first):
                 said = f"{old} is replaced by [replace {first[0]}] already; the first rule counts."
                 yield Finding(title, "addresses", said, "warning")

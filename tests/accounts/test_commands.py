@@ -275,6 +275,24 @@ def test_domain_add_alias_catch_all_and_delete(shell: Shell) -> None:
     assert not shell.accounts.is_local_domain("other.org")
 
 
+def test_a_domain_is_named_in_both_spellings(shell: Shell) -> None:
+    """The place has bücher.example; its other name is no second domain."""
+    other = "xn--bcher-kva.example"
+    assert shell(f"domain add {other}").code == os.EX_DATAERR
+    assert shell(f"domain alias {other} --add straße.example").code == 0
+    assert shell("domain alias bücher.example").out == "straße.example\n"
+    assert shell("domain alias bücher.example --remove xn--strae-oqa.example").code == 0
+    assert shell("domain alias bücher.example").out == ""
+    assert shell(f"user add joe@{other} --generate").code == 0
+    assert shell(f"user list {other}").out.startswith("joe@bücher.example ")
+    assert shell("user list Bücher.example").out.startswith("joe@bücher.example ")
+    assert shell("user list example.biz").out.startswith("joe@example.org ")
+    assert shell(f"domain delete {other}").code == os.EX_DATAERR  # it has an account
+    assert shell(f"user delete joe@{other}").code == 0
+    assert shell(f"domain delete {other}").code == 0
+    assert not shell.accounts.is_local_domain("bücher.example")
+
+
 def test_a_password_is_typed_twice_and_not_shown(shell: Shell) -> None:
     command = [sys.executable, "-m", "smtpd_classic", "--config", str(shell.place.file), "user", "password", "joe"]
     with pexpect.spawn(command[0], command[1:], timeout=20, encoding="utf-8") as terminal:

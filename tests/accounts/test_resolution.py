@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from smtpd_classic.accounts import Account, AccountsUnreadable, ResolvedAddress
 from smtpd_classic.accounts.address import DomainTable
 from smtpd_classic.accounts.resolution import MAX_TARGETS, AddressBook
+from smtpd_classic.config.kinds import OPTIONAL_MAILBOX_PLACE
 from tests.accounts.place import INI, Place
 
 USERS = """joe@example.org
@@ -40,6 +41,16 @@ domain@example.net: ann
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     return Place(tmp_path_factory.mktemp("place"), USERS, ALIASES)
+
+
+def test_a_section_may_have_another_spelling_than_the_primary_domain() -> None:
+    place = OPTIONAL_MAILBOX_PLACE.parse("lmtp:unix:/run/lmtp")
+    assert place is not None
+    places = {"xn--bcher-kva.example": place}
+    table = DomainTable("bücher.example", {"xn--bcher-kva.example": ("b.example",)}, places)
+    assert table.canonical("Joe@b.example") == table.canonical("joe@xn--bcher-kva.example") == "joe@bücher.example"
+    assert table.names == ("bücher.example",)
+    assert table.place("b.example") == place
 
 
 @pytest.mark.parametrize(

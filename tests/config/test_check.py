@@ -194,6 +194,10 @@ FINDINGS = {
         "[domain a.example]\naliases = a.example",
         "error 8: a.example is a domain of its own",
     ),
+    "address that two rules replace, in two spellings": (
+        "[replace a@a.x]\naddresses = joe@bücher.example\n[replace b@b.x]\naddresses = Joe@xn--bcher-kva.example",
+        "warning 10: Joe@xn--bcher-kva.example is replaced by [replace a@a.x] already",
+    ),
     "direct sub-domain that is local in another spelling": (
         "[domain mail.bücher.example]\n[direct .xn--bcher-kva.example]\nhosts = c.example",
         "warning 8: mail for mail.bücher.example stays here",

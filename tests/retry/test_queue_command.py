@@ -144,6 +144,18 @@ def test_a_domain_is_found_in_both_its_spellings(place: Place, domain: str) -> N
     assert place.ids("--domain", domain) == found
 
 
+def test_selections_in_both_spellings_of_a_domain(place: Place) -> None:
+    one = place.put("joe@us.test", "bob@bücher.example", at=NOW)
+    other = place.put("ann@xn--bcher-kva.example", "bob@[192.0.2.7]", at=NOW + 1)
+    place.give()
+    for domain in ("bücher.example", "XN--BCHER-KVA.example", "Bücher.example."):
+        assert place.ids("--domain", domain) == [one]
+    assert place.ids("--recipient", "*@xn--bcher-kva.example") == [one]
+    assert place.ids("--sender", "ann@bücher.example") == [other]
+    assert place.ids("--recipient", "*@[192.0.2.7]") == [other]
+    assert place.run("flush", "xn--bcher-kva.example").stderr == "To be tried now: 1.\n"
+
+
 def test_the_forms_for_people_hold_nothing_that_moves_the_cursor(place: Place) -> None:
     for words in (["list"], ["list", "--mailq"], ["show", place.tried]):
         done = place.run(*words)
