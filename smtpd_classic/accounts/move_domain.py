@@ -10,12 +10,13 @@ from collections.abc import Callable
 from smtpd_classic import atomic_file
 from smtpd_classic.accounts.address import domain_table
 from smtpd_classic.accounts.aliases import AliasLine, format_alias, parse_aliases
-from smtpd_classic.accounts.checks import load_users
+from smtpd_classic.accounts.checks import load_aliases, load_users
+from smtpd_classic.accounts.directory import IN_DOVECOT
 from smtpd_classic.accounts.locked_file import EditRefused, change_file
 from smtpd_classic.config.schema import Config
 from smtpd_classic.smtp.address import split_address
 
-__all__ = ["first_account", "move_first_account"]
+__all__ = ["first_account", "move_first_account", "staying_addresses"]
 
 _MOVED_NAMES = {"root", "postmaster", "abuse", "hostmaster", "webmaster"}
 
@@ -25,6 +26,16 @@ def first_account(config: Config) -> str:
     accounts = load_users(config, domain_table(config)).accounts
     first = next(iter(accounts), "")
     return first if split_address(first)[1] == config.server.primary_domain else ""
+
+
+def staying_addresses(config: Config) -> list[str]:
+    """Return the addresses that keep the primary domain when it changes, in words for accounts that Dovecot knows."""
+    table, domain = domain_table(config), config.server.primary_domain
+    elsewhere = [f"the accounts of {domain} in Dovecot"] if config.server.accounts == IN_DOVECOT else []
+    accounts = [each for each in load_users(config, table).accounts if each != first_account(config)]
+    aliases = [each for each in load_aliases(config, table).targets if split_address(each)[0] not in _MOVED_NAMES]
+    named = [*accounts, *aliases, *(table.canonical(each.name) for each in config.groups)]
+    return [*elsewhere, *(each for each in named if split_address(each)[1] == domain)]
 
 
 def move_first_account(config: Config, new_domain: str, apply: Callable[[], object]) -> str:

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from smtpd_classic.accounts import Accounts, list_accounts, list_aliases
-from smtpd_classic.accounts.move_domain import first_account, move_first_account
+from smtpd_classic.accounts.directory import IN_DOVECOT
+from smtpd_classic.accounts.move_domain import move_first_account, staying_addresses
 from smtpd_classic.commands.failures import Refused, guarded, needs
 from smtpd_classic.commands.signing import key_store
 from smtpd_classic.config import Config, ConfigProblems, load, parse
@@ -75,23 +76,26 @@ class _Listed(NamedTuple):
     primary: bool
     aliases: tuple[str, ...]
     catch_all: str
-    accounts: int
+    accounts: int | None
+    """None if Dovecot knows them."""
 
 
 def _list(config: Config, args: argparse.Namespace) -> int:
-    needs(config.server.users_file)
+    primary, is_elsewhere = config.server.primary_domain, config.server.accounts == IN_DOVECOT
+    if not is_elsewhere:
+        needs(config.server.users_file)
     found = {each.name: (each.aliases, each.catch_all) for each in config.domains}
-    primary = config.server.primary_domain
     used = [each.address.rpartition("@")[2] for each in list_accounts(config)]
     rows = [
-        _Listed(name, name == primary, *found.get(name, ((), "")), used.count(name))
+        _Listed(name, name == primary, *found.get(name, ((), "")), None if is_elsewhere else used.count(name))
         for name in dict.fromkeys([primary, *found])
     ]
     if args.json:
         print(json.dumps([row._asdict() for row in rows], indent=2, ensure_ascii=False))
         return os.EX_OK
     for row in rows:
-        notes = [f"{row.accounts} account{'' if row.accounts == 1 else 's'}"]
+        number = f"{row.accounts} account{'' if row.accounts == 1 else 's'}"
+        notes = ["accounts in Dovecot" if row.accounts is None else number]
         notes += ["primary"] if row.primary else []
         notes += [f"also {', '.join(row.aliases)}"] if row.aliases else []
         notes += [f"catch-all {row.catch_all}"] if row.catch_all else []
@@ -173,8 +177,7 @@ def _primary(config: Config, args: argparse.Namespace) -> int:
     local, _, domain = config.basic.postmaster.rpartition("@")
     if local and domain == old:
         edited.set("basic", "postmaster", f"{local}@{args.domain}")
-    staying = [each.address for each in list_accounts(config) if each.address.endswith(f"@{old}")]
-    staying = [each for each in staying if each != first_account(config)]
+    staying = staying_addresses(config)
     if staying and not edited.has(f"domain {old}"):
         edited.add(f"domain {old}")
     moved = move_first_account(config, args.domain, edited.apply)

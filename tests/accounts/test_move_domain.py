@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from smtpd_classic.accounts import Accounts
 from smtpd_classic.cli import main
 from smtpd_classic.config import is_untouched, load
 from smtpd_classic.config.editing import Edited
@@ -63,6 +64,25 @@ def test_other_accounts_keep_their_domain_which_stays_local(place: Place) -> Non
     assert place.aliases_file.read_text() == (
         "root@right.example: joe@right.example\ninfo@guess.example: ann, joe@right.example\n"
     )
+
+
+def test_an_alias_keeps_its_domain_which_stays_local(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    """Mail for it would be refused otherwise, and nothing but a warning of `check` would tell."""
+    place.aliases("root: postmaster@guess.example\nsales@guess.example: postmaster@guess.example\n")
+    assert main(["--config", str(place.file), "domain", "primary", "right.example"]) == 0
+    assert "guess.example stays a local domain, with sales@guess.example." in capsys.readouterr().err
+    found = Accounts(load(place.file)).find("sales@guess.example")
+    assert found is not None
+    assert found.targets == ("postmaster@right.example",)
+
+
+def test_the_domain_of_accounts_in_dovecot_stays_local(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    more = "accounts = dovecot\nmailbox = lmtp:127.0.0.1:24\ndovecot_userdb = /nowhere/userdb"
+    place.file.write_text(place.file.read_text().replace("[server]", f"[server]\n{more}"))
+    assert main(["--config", str(place.file), "domain", "list"]) == 0
+    assert capsys.readouterr().out == "guess.example: accounts in Dovecot; primary\n"
+    assert main(["--config", str(place.file), "domain", "primary", "right.example"]) == 0
+    assert {each.name for each in load(place.file).domains} == {"guess.example"}
 
 
 @pytest.mark.parametrize("name", ["no domain", "-x"])
