@@ -67,7 +67,7 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
         set(),
     ),
     "schedule": ({"config"}, set()),
-    "dsn": ({"message"}, set()),
+    "dsn": ({"domain_name", "message"}, set()),
     "postmaster": ({"accounts", "config", "dsn", "smtp", "spool"}, set()),
     "filters": ({"config", "dns", "domain_name", "message"}, set()),
     "policy": (
@@ -127,6 +127,7 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
         {"accounts", "client", "config", "counters", "dns", "dsn", "keys", "log", "mailstore", "policy", "postmaster"}
         | {
             "approval",
+            "domain_name",
             "holds",
             "message",
             "runtime",

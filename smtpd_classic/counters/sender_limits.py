@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from smtpd_classic.config.schema import AccountLimits, Config
 from smtpd_classic.counters.store import Amount, CounterStore, Number, Seen
-from smtpd_classic.domain_name import comparable_domain, tidy_domain
+from smtpd_classic.domain_name import comparable_address, comparable_domain, tidy_domain
 
 __all__ = [
     "COUNTED",
@@ -62,7 +62,7 @@ class SenderLimits(NamedTuple):
 
     def seen(self, addresses: Iterable[str]) -> Seen:
         """Return the addresses to remember. New ones only count in the first 30 days of the sender."""
-        words = tuple(address.lower() for address in addresses)
+        words = tuple(map(comparable_address, addresses))
         return Seen(words, _KNOWN_S, Amount(NEW, 0, _DAY_S, self.new), grace_s=_KNOWN_S)
 
 

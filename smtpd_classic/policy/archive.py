@@ -7,6 +7,7 @@ Delivered-To, keeps a message out of the archive.
 import hmac
 from collections.abc import Iterator
 
+from smtpd_classic.domain_name import comparable_address
 from smtpd_classic.message.headers import HeaderBlock
 from smtpd_classic.policy.transaction import ResolvedRecipient, Transaction
 
@@ -23,8 +24,8 @@ def archives(transaction: Transaction) -> tuple[str, ...]:
     if not found:
         return ()
     canonical = transaction.rules.accounts.canonical
-    recipients = {each.address.lower() for each in _received(transaction)}
-    return tuple(each for each in found if recipients != {canonical(each).lower()})
+    recipients = {comparable_address(each.address) for each in _received(transaction)}
+    return tuple(each for each in found if recipients != {comparable_address(canonical(each))})
 
 
 def _received(transaction: Transaction) -> list[ResolvedRecipient]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from smtpd_classic.config.schema import Config
 from smtpd_classic.counters.sender_limits import DAY, HOUR, SUSPENDED, SenderLimits, group_of, limits_for
+from smtpd_classic.domain_name import comparable_address
 from smtpd_classic.policy.transaction import ClientContext, ResolvedRecipient, Transaction
 from smtpd_classic.smtp.events import Event
 from smtpd_classic.smtp.replies import ACCOUNT_SUSPENDED, OVER_LIMIT_DEFERRED, OVER_LIMIT_REFUSED
@@ -36,7 +37,9 @@ def exceeded_limit(transaction: Transaction) -> str:
     if found is None or recipient is None:
         return ""
     ends = [_ends(transaction, each) for each in (*transaction.recipients, recipient)]
-    outside = {target.lower() for each in ends for target in each if not is_local(target.rpartition("@")[2])}
+    outside = {
+        comparable_address(target) for each in ends for target in each if not is_local(target.rpartition("@")[2])
+    }
     if all(is_local(target.rpartition("@")[2]) for target in ends[-1]):
         return ""
     group, limits = found

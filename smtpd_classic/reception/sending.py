@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from smtpd_classic.counters import Amount, Taken
 from smtpd_classic.counters.sender_limits import DAY, HOUR, NEW, SenderLimits, suspend
+from smtpd_classic.domain_name import comparable_address
 from smtpd_classic.durable import is_full
 from smtpd_classic.policy import Transaction
 from smtpd_classic.policy.sending_limits import over_limit_reply, sender_limits
@@ -52,7 +53,8 @@ class SendingCount:
             raise
 
     def _count(self, recipients: Sequence[Recipient], queue_id: str) -> None:
-        outside = {each.address.lower() for each in recipients if self.is_outside(each)}  # as the check at RCPT counts
+        # As the check at RCPT counts.
+        outside = {comparable_address(each.address) for each in recipients if self.is_outside(each)}
         found = sender_limits(self._services.config, self._transaction.peer) if outside else None
         if found is None:
             return

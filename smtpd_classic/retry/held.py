@@ -10,6 +10,7 @@ from typing import NamedTuple
 from smtpd_classic.config.schema import Config
 from smtpd_classic.counters import Amount, CounterStore
 from smtpd_classic.counters.sender_limits import group_of, limits_for
+from smtpd_classic.domain_name import comparable_address
 from smtpd_classic.dsn import RecipientStatus
 from smtpd_classic.holds import hold_end
 from smtpd_classic.retry.approvals import ApprovalNotices
@@ -105,7 +106,8 @@ class HeldMessages:
         envelope = claim.entry.envelope
         group = group_of(envelope.login, envelope.client)
         rows = (row for row in claim.state.recipients if row.state == WAITING and envelope.originates_here)
-        waiting = {row.address.lower() for row in rows if not self.is_local_domain(row.address.rpartition("@")[2])}
+        addresses = (row.address for row in rows if not self.is_local_domain(row.address.rpartition("@")[2]))
+        waiting = set(map(comparable_address, addresses))
         limits = limits_for(self.config, group)
         seen = limits.without_limits().seen(waiting) if group.startswith("account ") else None
         try:

@@ -23,6 +23,7 @@ from smtpd_classic.accounts import AccountsUnreadable
 from smtpd_classic.client.content import ContentSource, MessageContent
 from smtpd_classic.client.network import Target
 from smtpd_classic.config.schema import Config
+from smtpd_classic.domain_name import comparable_address
 from smtpd_classic.dsn import Notification, RecipientStatus, compose, eight_bit
 from smtpd_classic.postmaster import PostmasterMail
 from smtpd_classic.retry.journal import DeliveryLog
@@ -229,7 +230,7 @@ class Notices:
     def _copy(self, claim: Original, fates: tuple[RecipientStatus, ...]) -> None:
         mode, postmaster = self._config.basic.copy_bounces, self._config.postmaster
         sender = claim.entry.envelope.sender
-        if mode == "none" or sender.lower() == postmaster.lower():
+        if mode == "none" or comparable_address(sender) == comparable_address(postmaster):
             return
         words = f"This is the postmaster's copy of a bounce to <{sender}>."
         self._send(claim, _Notice("postmaster non-delivery notification", postmaster, fates, words, mode == "full"))
