@@ -12,6 +12,7 @@ import textwrap
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from smtpd_classic.domain_name import ascii_address
 from smtpd_classic.message.headers import HeaderBlock
 from smtpd_classic.message.trace import date_text
 
@@ -231,8 +232,8 @@ def _reference(header: bytes) -> str:
 def _top(note: Notification, subject: str, content_type: str, header: bytes) -> str:
     lines = [
         f"Date: {date_text(note.now)}\n",
-        f"From: Mail Delivery System <{note.postmaster}>\n",
-        f"To: <{one_line(note.to, 320)}>\n",
+        f"From: Mail Delivery System <{ascii_address(note.postmaster)}>\n",
+        f"To: <{one_line(ascii_address(note.to), 320)}>\n",
         f"Subject: {subject}\n",
         f"Message-ID: <{note.token}@{note.helo_name}>\n",
         f"Auto-Submitted: {'auto-replied' if note.answers else 'auto-generated'}\n",  # RFC 3834 5
@@ -255,7 +256,7 @@ def _text_part(words: str) -> str:
 
 def eight_bit(note: Notification, quoted: bytes, *, content_8bit: bool = False) -> bool:
     """Return True if the notification needs 8BITMIME because of its words, the quoted header or the quoted body."""
-    return content_8bit or not quoted.isascii() or not _words(note).isascii() or not note.to.isascii()
+    return content_8bit or not quoted.isascii() or not _words(note).isascii() or not ascii_address(note.to).isascii()
 
 
 def compose(

@@ -200,6 +200,13 @@ def test_an_internationalised_original_recipient_keeps_its_letters(orcpt: str) -
     assert found == f"{orcpt[:5]}; j\\x{{F6}}rg@b\\x{{FC}}cher.example"
 
 
+def test_the_fields_name_a_domain_as_dns_has_it() -> None:
+    """A host without SMTPUTF8 takes no other header, and the notice is for it too."""
+    note = replace(NOTE, postmaster="postmaster@bücher.example", to="joe@bücher.example")
+    top = whole(note).partition(b"\n\n")[0]
+    assert b"From: Mail Delivery System <postmaster@xn--bcher-kva.example>\nTo: <joe@xn--bcher-kva.example>\n" in top
+
+
 EVIL = st.text('aZ0 <>"@:;\r\n\t\x00\x1b\x85\u2028\u202e-=_token1é', max_size=300)
 
 
