@@ -1,6 +1,7 @@
 """Kinds of the SMTP Filter: DNS lists, and patterns of senders and of names in EHLO."""
 
 import re
+import unicodedata
 from typing import NamedTuple
 
 from smtpd_classic.config.kind import Kind, list_of, split_items
@@ -72,7 +73,7 @@ def _sender_pattern(text: str) -> str:
 
 def _name_pattern(text: str) -> str:
     """A name, `.name` for the names below it; * stands for any text."""
-    word = text.strip().lower().rstrip(".")
+    word = unicodedata.normalize("NFC", text).strip().lower().rstrip(".")
     if not word.strip("*.@"):
         raise ValueError(f"“{text}” matches everything.")
     if re.fullmatch(r"[\w.*-]+|\[(?:ipv6:)?[0-9a-f:.*]+\]", word):

@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+import unicodedata
 
 from smtpd_classic.config.kind import Kind, list_of, one_line, split_items
 from smtpd_classic.domain_name import ascii_domain
@@ -44,8 +45,8 @@ def _is_domain(text: str) -> bool:
 
 
 def domain_name(text: str) -> str:
-    """The name in lower case without a dot at its end. Raises ValueError with a sentence."""
-    name = text.strip().removesuffix(".").lower()
+    """Return the name in lower case, composed (NFC) and without a dot at its end. Raises ValueError with a sentence."""
+    name = unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).strip().removesuffix(".").lower())
     try:
         ascii_domain(name)
     except ValueError as problem:

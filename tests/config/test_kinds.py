@@ -52,6 +52,7 @@ GOOD = [
     (kinds.SYSTEM_USER, "_smtpd.c", "_smtpd.c"),
     (kinds.DOMAIN_NAME, "Mail.Example.ORG.", "mail.example.org"),
     (kinds.DOMAIN_NAME, "müller.example", "müller.example"),
+    (kinds.DOMAIN_NAME, "mu\u0308ller.example", "müller.example"),  # as macOS writes it
     (kinds.DOMAIN_NAME, "localhost", "localhost"),
     (kinds.OPTIONAL_DOMAIN_NAME, "", ""),
     (kinds.OPTIONAL_DOMAIN_NAME, "A.example", "a.example"),
