@@ -2,6 +2,8 @@
 
 import argparse
 import os
+import pwd
+import stat
 import sys
 from typing import Any
 
@@ -41,7 +43,7 @@ def run(config: Config, spool: Spool, args: argparse.Namespace) -> int:
 def _lock(old: Spool, spool: Spool, *, node_is_dead: bool) -> int:
     """Return the descriptor with the lock of the old spool. Raises Refused and SpoolBroken."""
     for folder in (old.folders.new, old.folders.cur, old.folders.state):
-        if not os.path.isdir(folder):
+        if not _is_folder(folder):
             raise Refused(f"{old.path} is not a spool folder: there is no {folder}.", os.EX_NOINPUT)
     if os.path.samefile(old.path, spool.path):
         raise Refused(f"{old.path} is the spool folder of this server.", os.EX_USAGE)
@@ -56,6 +58,18 @@ def _lock(old: Spool, spool: Spool, *, node_is_dead: bool) -> int:
     if lock is None:
         raise Refused(f"A server uses {old.path}; stop it first.", os.EX_TEMPFAIL)
     return lock
+
+
+def _is_folder(path: str) -> bool:
+    """Return True if it is a folder. Raises Refused if this user, to which root has changed, may not see it."""
+    try:
+        return stat.S_ISDIR(os.stat(path).st_mode)
+    except PermissionError:
+        user = pwd.getpwuid(os.geteuid()).pw_name
+        said = f"The user {user} may not read {path}; “chown -R {user}” gives the whole spool folder to it."
+        raise Refused(said, os.EX_NOPERM) from None
+    except OSError:
+        return False
 
 
 def _adopt(config: Config, old: Spool, spool: Spool) -> int:

@@ -322,6 +322,15 @@ def test_the_queue_of_another_server_is_adopted(place: Place, dead: Path) -> Non
     assert "Adopted: 0 messages, 0 of maildrop/." in again.stderr
 
 
+def test_a_spool_of_another_user_is_told_from_none(place: Place, dead: Path) -> None:
+    """The users of two machines may have different numbers."""
+    dead.chmod(0)
+    done = place.run("adopt", str(dead))
+    dead.chmod(0o700)
+    assert done.returncode == os.EX_NOPERM
+    assert f"chown -R {place.user.pw_name}" in done.stderr
+
+
 def test_a_spool_that_a_server_uses_is_not_adopted(place: Place, dead: Path) -> None:
     lock = Spool(str(dead)).lock()
     assert lock is not None
