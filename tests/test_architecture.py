@@ -178,6 +178,7 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     "tui": (
         {"accounts", "atomic_file", "client.probe", "config", "counters", "dns", "doctor", "explanation", "filters"}
         | {
+            "domain_name",
             "holds",
             "keys",
             "log_reader",

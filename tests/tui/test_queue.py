@@ -186,6 +186,23 @@ def test_searching_shows_only_what_holds_the_words(tui: Tui, spool: Spool) -> No
     assert "No message has these words." in tui.text
 
 
+def test_a_search_looks_at_all_messages_again(tui: Tui, spool: Spool) -> None:
+    tui.go("Queue").press("/").type("s3@example.org").press("enter")
+    assert "1 found" in tui.text
+    tui.press("/", "ctrl u").type("s2@example.org").press("enter")
+    assert "1 found" in tui.text
+    assert "s2@example.org" in tui.text
+    assert "s3@example.org" not in tui.text
+
+
+def test_a_domain_is_searched_in_both_spellings(tui: Tui, spool: Spool) -> None:
+    put(spool, "x@far.example", "y@bücher.example", NOW)
+    put(spool, "x@xn--bcher-kva.example", "z@far.example", NOW)
+    for words in ("bücher.example", "x@far.example y@xn--bcher-kva.example", "*@bücher.example"):
+        tui.go("Queue").press("f5", "/").press("ctrl u").type(words).press("enter")
+        assert ("1 found" if " " in words else "2 found") in tui.text, tui.text
+
+
 def test_messages_are_tagged_by_pattern(tui: Tui, spool: Spool) -> None:
     put(spool, "x@far.example", "y@elsewhere.example", NOW)
     tui.go("Queue").press("f5", "+").type("*@example.net").press("enter")

@@ -11,12 +11,11 @@ import urwid
 
 from spool import Listed, Spool
 from spool.actions import ACTIONS
-from spool.search import matching
 from tui.log.story import explain_message, show_story
 from tui.queue import domains_dialog, message_dialog
 from tui.queue.actions import act
 from tui.queue.rows import SORTS, QueueRows
-from tui.queue.search import QueueSearch, ask_words
+from tui.queue.search import QueueSearch, ask_words, with_words
 from tui.queue.view import QueueView
 from tui.shell.context import AppContext
 from tui.shell.help_pane import WithHelp
@@ -268,7 +267,7 @@ class QueueScreen(BaseScreen):
             self._context.shell.say(text, "good" if still else "", lambda: self._rows.tagged == as_now)
 
         if words.strip():
-            self._context.run(lambda: matching(spool, listed, words.split()), done)
+            self._context.run(lambda: with_words(spool, listed, words), done)
 
     def _start_search(self, words: str) -> None:
         if self._search is not None:
@@ -276,6 +275,7 @@ class QueueScreen(BaseScreen):
         self._search = None
         self._rows.found = None
         if words.strip():
+            self._rows.arrange()  # not only those that an earlier search has found
             rows = [self._rows.listed[key] for key in self._rows.keys]
             self._search = QueueSearch(self._context, self._spool, words, rows, self._found)
             self._rows.found = set()

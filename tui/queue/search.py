@@ -1,10 +1,12 @@
 """Search the queue for words, one piece at a time, in the background."""
 
+import itertools
 from collections.abc import Callable, Sequence
 from functools import partial
 
 import urwid
 
+from smtpd_classic.domain_name import spellings
 from spool import Listed, Spool
 from spool.search import matching
 from tui.shell.context import AppContext, Shell
@@ -12,9 +14,23 @@ from tui.widgets.dialog import Dialog
 from tui.widgets.editors import TextField
 from tui.widgets.flow import Flow
 
-__all__ = ["QueueSearch", "ask_words"]
+__all__ = ["QueueSearch", "ask_words", "with_words"]
 
 _PIECES = (2000, 20_000)  # the first piece is short, so that there is soon a result to see
+
+
+_MOST_SPELLINGS = 8  # of all words together
+
+
+def with_words(spool: Spool, listed: Sequence[Listed], words: str) -> set[str]:
+    """Return the ids of the entries that hold all the words, with the domains among them in any spelling."""
+    choices = itertools.islice(itertools.product(*map(_spelled, words.split())), _MOST_SPELLINGS)
+    return set().union(*(matching(spool, listed, each) for each in choices))
+
+
+def _spelled(word: str) -> list[str]:
+    local, at, domain = word.rpartition("@")
+    return [word, *(f"{local}{at}{other}" for other in spellings(domain)[1:])]
 
 
 class QueueSearch:
@@ -34,7 +50,6 @@ class QueueSearch:
         self.words = words
         self._context = context
         self._spool = spool
-        self._wanted = words.split()
         self._rows = rows
         self._found = found
         self._at = 0
@@ -47,7 +62,7 @@ class QueueSearch:
         piece = self._rows[self._at : self._at + _PIECES[min(self._at, 1)]]
         if self._stopped or not piece:
             return
-        self._context.run(lambda: matching(self._spool, piece, self._wanted), partial(self._have_looked, len(piece)))
+        self._context.run(lambda: with_words(self._spool, piece, self.words), partial(self._have_looked, len(piece)))
 
     def _have_looked(self, number: int, found: set[str]) -> None:
         if self._stopped:
