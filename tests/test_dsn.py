@@ -207,6 +207,11 @@ def test_the_fields_name_a_domain_as_dns_has_it() -> None:
     assert b"From: Mail Delivery System <postmaster@xn--bcher-kva.example>\nTo: <joe@xn--bcher-kva.example>\n" in top
 
 
+def test_the_subject_names_a_domain_as_dns_has_it() -> None:
+    notice = plain_notice(NOTE, "Approval of a message of joe@bücher.example", "Words.")
+    assert b"\nSubject: Approval of a message of joe@xn--bcher-kva.example\n" in notice
+
+
 EVIL = st.text('aZ0 <>"@:;\r\n\t\x00\x1b\x85\u2028\u202e-=_token1é', max_size=300)
 
 
