@@ -4,8 +4,8 @@ from smtpd_classic.policy.lmtp import EachMailbox
 from smtpd_classic.policy.transaction import Client
 from smtpd_classic.reception.reception import Reception
 from smtpd_classic.services import Services
-from smtpd_classic.smtp.events import EndContent, Event, StartContent
-from smtpd_classic.smtp.replies import INTERNAL_ERROR
+from smtpd_classic.smtp.events import EndContent, Event, Help, StartContent
+from smtpd_classic.smtp.replies import HELP_LMTP, INTERNAL_ERROR
 from smtpd_classic.smtp.reply import Reply
 from smtpd_classic.smtp.session import ServerSession
 
@@ -21,6 +21,8 @@ class LmtpReception(Reception):
         transaction = self._transaction
         addresses = [each.address for each in transaction.recipients] if type(event) is EndContent else []
         reply = super().answer(event)
+        if isinstance(event, Help):
+            return HELP_LMTP
         if isinstance(event, StartContent) and event.chunking and reply is not None and not reply.positive:
             return INTERNAL_ERROR  # it ends the session: the client waits for a reply to each recipient
         if not addresses or reply is None:

@@ -119,6 +119,13 @@ def test_it_greets_by_lhlo_alone(world: World) -> None:
         assert client.say("LHLO mx.test").startswith("500 ")
 
 
+def test_help_names_the_commands_that_there_are(world: World) -> None:
+    with lmtp(world) as dialog:
+        said = dialog.ask("HELP")
+        assert "LHLO" in said
+        assert not {"EHLO", "HELO", "STARTTLS", "AUTH"} & set(said.split())
+
+
 def test_each_recipient_has_a_reply_in_order(world: World) -> None:
     """Refused recipients have none; one that is named twice has two, and one copy."""
     tag = world.tag()
