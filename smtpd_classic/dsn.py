@@ -294,5 +294,5 @@ def plain_notice(note: Notification, subject: str, words: str, quoted: str = "")
     text = "\n\n".join("\n".join(_wrapped(one_line(part, 4000))) for part in words.split("\n\n")) + "\n"
     lines = [f"> {piece}" for line in quoted.splitlines() for piece in _wrapped(one_line(line))] if quoted else []
     text += "\n" + "\n".join(lines) + "\n" if lines else ""
-    shown = " ".join(_mailbox(word) if "@" in word else word for word in subject.split())
+    shown = " ".join(ascii_address(word) if "@" in word else word for word in subject.split())
     return (_top(note, _ascii_line(shown), _text_part(text), b"")).encode()
