@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from smtpd_classic.domain_name import ascii_address
 from smtpd_classic.message.headers import HeaderBlock
+from smtpd_classic.message.phrase import ascii_mailbox
 from smtpd_classic.message.trace import date_text
 
 __all__ = ["Notification", "RecipientStatus", "compose", "eight_bit", "plain_notice"]
@@ -233,7 +234,7 @@ def _top(note: Notification, subject: str, content_type: str, header: bytes) -> 
     lines = [
         f"Date: {date_text(note.now)}\n",
         f"From: Mail Delivery System <{ascii_address(note.postmaster)}>\n",
-        f"To: <{one_line(ascii_address(note.to), 320)}>\n",
+        f"To: {ascii_mailbox(one_line(note.to, 320))}\n",
         f"Subject: {subject}\n",
         f"Message-ID: <{note.token}@{note.helo_name}>\n",
         f"Auto-Submitted: {'auto-replied' if note.answers else 'auto-generated'}\n",  # RFC 3834 5
@@ -256,7 +257,7 @@ def _text_part(words: str) -> str:
 
 def eight_bit(note: Notification, quoted: bytes, *, content_8bit: bool = False) -> bool:
     """Return True if the notification needs 8BITMIME because of its words, the quoted header or the quoted body."""
-    return content_8bit or not quoted.isascii() or not _words(note).isascii() or not ascii_address(note.to).isascii()
+    return content_8bit or not quoted.isascii() or not _words(note).isascii()
 
 
 def compose(

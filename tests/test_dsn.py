@@ -212,6 +212,15 @@ def test_the_subject_names_a_domain_as_dns_has_it() -> None:
     assert b"\nSubject: Approval of a message of joe@xn--bcher-kva.example\n" in notice
 
 
+def test_the_header_of_a_notice_is_ascii() -> None:
+    """A host without SMTPUTF8 takes it for another address that stands for this one."""
+    top = whole(replace(NOTE, to="jörg@bücher.example")).partition(b"\n\n")[0]
+    assert top.isascii()
+    assert email.message_from_bytes(top, policy=email.policy.default)["To"].groups[0].display_name == (
+        "jörg@xn--bcher-kva.example"
+    )
+
+
 EVIL = st.text('aZ0 <>"@:;\r\n\t\x00\x1b\x85\u2028\u202e-=_token1é', max_size=300)
 
 

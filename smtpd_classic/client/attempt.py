@@ -238,4 +238,5 @@ def _job(
         note=message.note,
         sign=sign,
         junk=envelope.junk,
+        notice=envelope.sender == NULL_SENDER and envelope.sign and not envelope.originates_here,
     )

@@ -15,13 +15,17 @@ from smtpd_classic.client.ascii_header import CannotDowngrade, ascii_header
 from smtpd_classic.client.content import has_long_line
 from smtpd_classic.message.headers import HeaderBlock, end_of_header_block
 
-__all__ = ["CannotDowngrade", "ContentLimits", "converted"]
+__all__ = ["CannotDowngrade", "ContentLimits", "converted", "converted_notice"]
 
 _MAX_SIZE = 64 * 1024**2
 _MAX_DEPTH = 16
 _MAX_PARTS = 1000
 _EIGHT_BIT = re.compile(rb"[\x80-\xff]")
 _PARAMETER = re.compile(rb';\s*boundary\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;"]+))', re.IGNORECASE)
+_HEADER_PART = (
+    b"Content-Type: text/rfc822-headers\nContent-Transfer-Encoding: 8bit\n"
+    b"Content-Description: Headers of your message\n\n"
+)
 _SEALED = {b"multipart/signed", b"multipart/encrypted"}
 
 
@@ -58,6 +62,26 @@ def converted(content: bytes, limits: ContentLimits) -> bytes:
     if len(content) > _MAX_SIZE:
         raise CannotDowngrade("the message is too large to be converted")
     return _converted(content, limits, 0, _Budget())
+
+
+def converted_notice(content: bytes, limits: ContentLimits) -> bytes:
+    """Return a notice of ours (RFC 3464) within these limits. If the message that it quotes has no form in them, it
+    quotes the header alone, for which quoted-printable is allowed (RFC 6522 4). Raises CannotDowngrade for other mail.
+    """
+    try:
+        return converted(content, limits._replace(ascii_header=True))
+    except CannotDowngrade:
+        return converted(_quoting_header(content), limits)
+
+
+def _quoting_header(content: bytes) -> bytes:
+    """Return a notice with the header of the message in its last part in place of that message."""
+    mark = b"\n--" + _entity(content).boundary
+    *others, last = content.split(mark + b"\n", 3)
+    if len(others) < 3:
+        return content
+    quoted = _entity(last.removesuffix(mark + b"--\n")).body
+    return b"".join([*(each + mark + b"\n" for each in others), _HEADER_PART, _entity(quoted).header, mark, b"--\n"])
 
 
 def _entity(content: bytes) -> _Entity:

@@ -107,7 +107,8 @@ class DeliveryJob:
     `originates_here`: the message was submitted here, so that it may be converted for a host. `alone`: the message has
     no other recipient. `forced`: an administrator wants it tried now, even at hosts that are backing off. `note` writes
     a sentence to the log. `sign` returns a content, in the form for the host, with its signature on top; it raises
-    CannotSign. `junk`: mailboxes here take it into their junk folders.
+    CannotSign. `junk`: mailboxes here take it into their junk folders. `notice`: a notice of this server. It quotes
+    a header alone if the message has no form for the host.
     """
 
     queue_id: str
@@ -124,6 +125,7 @@ class DeliveryJob:
     note: Callable[[str], None] = lambda sentence: None
     sign: Callable[[MessageContent], MessageContent] = unsigned
     junk: bool = False
+    notice: bool = False
 
     def only(self, addresses: set[str]) -> "DeliveryJob":
         """Return the same job for some of its recipients."""

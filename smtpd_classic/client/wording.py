@@ -1,10 +1,11 @@
 """The content in the form for a host, and MAIL and RCPT with their parameters, by the host's extensions."""
 
 import re
+from collections.abc import Callable
 from contextlib import suppress
 
 from smtpd_classic.client.content import ContentFacts, MessageContent, folded
-from smtpd_classic.client.downgrade import CannotDowngrade, ContentLimits, converted
+from smtpd_classic.client.downgrade import CannotDowngrade, ContentLimits, converted, converted_notice
 from smtpd_classic.client.transport import DeliveryJob, JobRecipient
 from smtpd_classic.domain_name import ascii_domain
 from smtpd_classic.smtp.address import split_address
@@ -37,7 +38,9 @@ def compatible(job: DeliveryJob, offered: Offered, host: str) -> MessageContent 
     seven_bit = facts.eight_bit and not offered.eight_bit_mime
     utf8_header = facts.header_8bit and ours and (seven_bit or (job.smtputf8 and not offered.smtputf8))
     limits = ContentLimits(seven_bit, utf8_header, ours and facts.long_lines)
-    return _converted(job.content, limits, host) if any(limits) else job.content
+    if not any(limits):
+        return job.content
+    return _converted(job.content, limits, host, converted_notice if job.notice else converted)
 
 
 def unreadable(job: DeliveryJob, offered: Offered, host: str) -> dict[str, Reply]:
@@ -52,9 +55,11 @@ def _not_accepted(address: str, host: str) -> Reply:
     return Reply(554, "5.6.7", f"{host} accepts no internationalised addresses (SMTPUTF8) such as {address}")
 
 
-def _converted(content: MessageContent, limits: ContentLimits, host: str) -> MessageContent | Reply:
+def _converted(
+    content: MessageContent, limits: ContentLimits, host: str, convert: Callable[[bytes, ContentLimits], bytes]
+) -> MessageContent | Reply:
     try:
-        return MessageContent.of(b"".join(folded([converted(content.whole(), limits)])))
+        return MessageContent.of(b"".join(folded([convert(content.whole(), limits)])))
     except CannotDowngrade as problem:
         if limits.seven_bit:
             return Reply(554, "5.6.3", f"{host} takes 7-bit mail only, and {problem}")

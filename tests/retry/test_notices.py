@@ -275,3 +275,53 @@ def test_the_postmaster_is_told_once_a_day_that_the_password_has_expired(tmp_pat
         assert state is not None
         assert [row.state for row in state.recipients] == ["waiting"]
         assert not world.mailbox(JOE), "nothing is returned because of a password"
+
+
+UTF8 = "MIME-Version: 1.0\nContent-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: 8bit\n"
+
+
+@pytest.mark.parametrize("hidden", [("8BITMIME",), ("8BITMIME", "SMTPUTF8")])
+@pytest.mark.parametrize(
+    ("content", "kept"),
+    [
+        (f"Subject: Grüße\nFrom: Jörg <j@example.org>\n{UTF8}\nEin Wort für dich.\n", "Ein Wort für dich."),
+        ("Content-Type: multipart/signed; boundary=b\nSubject: x\n\n--b\n\nfür\n--b\n\nsignature\n--b--\n", ""),
+        ("Content-Type: multipart/mixed\nSubject: Grüße\n\n--b\n\nfür\n--b--\n", ""),
+        ("From: jörg@example.org\nSubject: Grüße\n\nEin Wort für dich.\n", ""),
+        (b"Subject: Gr\xfc\xdfe\nX: y\n\nEin Wort.\n", ""),
+        ("Content-Type: multipart/report; boundary=b\n\n--b\nContent-Type: message/x\n\nfür\n--b--\n", ""),
+    ],
+    ids=["header", "signed", "no boundary", "address", "charset", "report"],
+)
+def test_a_notice_reaches_a_host_with_seven_bits(
+    tmp_path: Path, content: str | bytes, kept: str, hidden: tuple[str, ...]
+) -> None:
+    """It quotes the message as far as that has a form in ASCII, and its header alone otherwise (RFC 6522 4)."""
+    host = FakeHost(script=by_recipient(nobody=NO_USER), hidden=hidden)
+    whole = content if isinstance(content, bytes) else content.encode()
+    with running(tmp_path, host, text=NO_COPIES) as world:
+        world.gone(world.send(NOBODY, sender="someone@example.org", content=whole, ret="FULL"))
+        world.empty()
+        (got,) = [each for each in host.got if each.mail.reverse_path == ""]
+        assert not world.mailbox("root@us.test")
+    assert got.content.isascii()
+    quoted = list(parsed(got.content).iter_parts())[2]
+    assert quoted.get_content_type() == ("message/rfc822" if kept else "text/rfc822-headers")
+    if kept:
+        inner = quoted.get_content()
+        assert (inner["Subject"], inner["From"], inner.get_content().strip()) == ("Grüße", "Jörg <j@example.org>", kept)
+    else:
+        header = quoted.get_payload(decode=True)
+        assert isinstance(header, bytes)
+        assert header.strip() == whole.partition(b"\n\n")[0]
+
+
+@pytest.mark.parametrize("ret", ["", "HDRS"])
+def test_a_notice_with_a_header_in_eight_bits_reaches_a_host_with_seven(tmp_path: Path, ret: str) -> None:
+    host = FakeHost(script=by_recipient(nobody=NO_USER), hidden=("8BITMIME",))
+    with running(tmp_path, host, text=NO_COPIES) as world:
+        content = "Subject: Grüße\n\nEin Wort.\n".encode()
+        world.gone(world.send(NOBODY, sender="someone@example.org", content=content, ret=ret))
+        world.empty()
+        (got,) = host.got
+    assert b"\nSubject: Gr=C3=BC=C3=9Fe\n" in got.content
