@@ -8,14 +8,15 @@ __all__ = ["Signals"]
 
 
 class Signals:
-    """Collects the `wanted` signals of this process; `ignored` ones have no effect. Only in the main thread."""
+    """Collects the `wanted` signals of this process; `ignored` ones have no effect, nor have SIGUSR1 and SIGUSR2, by
+    which other daemons write statistics or open their logs again. Only in the main thread."""
 
     def __init__(self, wanted: Iterable[signal.Signals], ignored: Iterable[signal.Signals] = ()) -> None:
         self._reader, self._writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._wanted = frozenset(wanted)
         for number in self._wanted:
             signal.signal(number, _note)
-        for number in ignored:
+        for number in (*ignored, signal.SIGUSR1, signal.SIGUSR2):
             signal.signal(number, signal.SIG_IGN)
         signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
 

@@ -47,6 +47,22 @@ def test_it_starts_and_serves(workers: str) -> None:
         assert pid_file.read_text() == f"{found.process.pid}\n"
 
 
+@both
+def test_signals_that_mean_nothing_do_nothing(workers: str) -> None:
+    with daemon(workers) as found:
+        found.start()
+        children = found.children()
+        for number in (signal.SIGUSR1, signal.SIGUSR2):
+            found.signal(number)
+            for pid in children.values():
+                os.kill(pid, number)
+        with found.dial() as dialog:
+            assert dialog.reply() == "220 test.example ESMTP"
+        assert found.children() == children
+        found.signal(signal.SIGTERM)
+        assert found.wait() == 0
+
+
 def test_who_comes_to_a_receiver_that_is_ahead_is_served_all_the_same() -> None:
     with daemon("workers = 2", "[access]\nmax_connections_per_address = 100") as found:
         found.start()
