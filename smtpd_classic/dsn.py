@@ -34,7 +34,8 @@ class RecipientStatus:
     """The status of one recipient. `action` is failed, delayed, delivered, relayed or expanded (RFC 3464 2.3.3).
 
     `original` is the address that the sender named, when an alias led from it to `recipient`; `orcpt` is the original
-    recipient of RFC 3461. `said` is the complete reply of `host`, or our own words when `host` is blank.
+    recipient of RFC 3461. `said` is the complete reply of `host`, or our own words when `host` is blank. `then` are our
+    own words about a later attempt.
     """
 
     recipient: str
@@ -48,6 +49,7 @@ class RecipientStatus:
     orcpt: str = ""
     last_attempt: float = 0.0
     retry_until: float = 0.0
+    then: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +188,8 @@ def _reason(status: RecipientStatus) -> list[str]:
         return _wrapped("The reason:") + _quoted(said)
     place = one_line(status.host, 255) + (f" ({status.ip})" if status.ip not in {"", status.host} else "")
     after = f" in answer to {one_line(status.command, 60)}" if status.command else ""
-    return _wrapped(f"The mail server {place} said{after}:") + _quoted(said)
+    then = _wrapped("The last attempt got no reply:") + _quoted(one_line(status.then)) if status.then else []
+    return _wrapped(f"The mail server {place} said{after}:") + _quoted(said) + then
 
 
 def _wrapped(text: str, indent: str = "") -> list[str]:
@@ -283,10 +286,7 @@ def compose(
         part_8bit, kind, description = content_8bit or not header.isascii(), "message/rfc822", "Your message"
     encoding = "Content-Transfer-Encoding: 8bit\n" if part_8bit else ""
     yield f"Content-Type: {kind}\n{encoding}Content-Description: {description}\n\n".encode()
-    if content is None:
-        yield header
-    else:
-        yield from content
+    yield from (header,) if content is None else content
     yield f"\n--{boundary}--\n".encode()
 
 

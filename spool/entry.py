@@ -123,7 +123,11 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RecipientState:
-    """The state of one recipient; `at` is the time of the last try, or of the delivery or failure."""
+    """The state of one recipient; `at` is the time of the last try, or of the delivery or failure.
+
+    `command` is the command that `host` answered with `last_reply`; blank if that is in our own words. Then
+    `remote_reply` of `remote_host` is the last reply of a host before it. Older versions wrote none of the three.
+    """
 
     address: str
     state: str = WAITING
@@ -133,6 +137,9 @@ class RecipientState:
     enhanced: str = ""
     host: str = ""
     at: float = 0.0
+    command: str = ""
+    remote_reply: str = ""
+    remote_host: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,8 +123,9 @@ def encode_state(state: State, before: Mapping[str, Any]) -> bytes:
     said = {"version": VERSION} | _unknown(before, _STATE) | _to_json(state, _STATE)
     old = before.get("recipients", ())
     for number, recipient in enumerate(said["recipients"]):
-        if "last_reply" in recipient:
-            recipient["last_reply"] = _bounded(recipient["last_reply"], MAX_REPLY)
+        for name in ("last_reply", "remote_reply"):
+            if name in recipient:
+                recipient[name] = _bounded(recipient[name], MAX_REPLY)
         if number < len(old):
             recipient.update(_unknown(old[number], _RECIPIENT_STATE))
     return _encode(said).encode("ascii") + b"\n"

@@ -18,7 +18,7 @@ from smtpd_classic.dsn import RecipientStatus
 from smtpd_classic.retry.context import DeliveryContext
 from smtpd_classic.retry.journal import Stopwatch
 from smtpd_classic.retry.notices import NoticeResult
-from smtpd_classic.retry.recipient_states import RecipientStates, effective, fate_of, lists_in
+from smtpd_classic.retry.recipient_states import RecipientStates, effective, expired_fate, fate_of, lists_in
 from smtpd_classic.smtp.address import NULL_SENDER
 from spool import WAITING, Claim, Hold, Recipient, SpoolBroken, SpoolFull, State
 from spool.entry import UNDELIVERABLE
@@ -239,8 +239,7 @@ class DeliveryAttempt:
             if outcome.action is Action.FAILED:
                 failures.append((recipient, fate_of(recipient, outcome, "failed", now)))
             elif expired or used_up:
-                fate = fate_of(recipient, outcome, "failed", now)
-                failures.append((recipient, replace(fate, status="4.4.7")))
+                failures.append((recipient, expired_fate(recipient, row, outcome, now)))
                 gave_up.append(recipient)
         return failures, gave_up
 

@@ -10,7 +10,7 @@ from smtpd_classic.dsn import RecipientStatus
 from smtpd_classic.retry.journal import code_of, said
 from spool import DELIVERED, FAILED, WAITING, Recipient, RecipientState
 
-__all__ = ["RecipientStates", "effective", "fate_of", "lists_in"]
+__all__ = ["RecipientStates", "effective", "expired_fate", "fate_of", "lists_in"]
 
 
 class RecipientStates:
@@ -88,7 +88,17 @@ def fate_of(recipient: AnyRecipient, outcome: Outcome, action: str, now: float) 
     )
 
 
+def expired_fate(recipient: AnyRecipient, row: RecipientState, outcome: Outcome, now: float) -> RecipientStatus:
+    """Return the status of a recipient that is given up: with the last reply of a host, and our own words after it."""
+    fate = replace(fate_of(recipient, outcome, "failed", now), status="4.4.7")
+    if outcome.command or not row.remote_reply:
+        return fate
+    name, _, rest = row.remote_host.partition("[")
+    return replace(fate, said=row.remote_reply, host=name, ip=rest.partition("]")[0], then=fate.said)
+
+
 def _tried(row: RecipientState, outcome: Outcome, now: float) -> RecipientState:
+    remote = (row.last_reply, row.host) if row.command else (row.remote_reply, row.remote_host)
     return replace(
         row,
         attempts=row.attempts + 1,
@@ -97,6 +107,9 @@ def _tried(row: RecipientState, outcome: Outcome, now: float) -> RecipientState:
         enhanced=code_of(outcome),
         host=str(outcome.peer) if outcome.peer else "",
         at=now,
+        command=outcome.command,
+        remote_reply="" if outcome.command else remote[0],
+        remote_host="" if outcome.command else remote[1],
     )
 
 

@@ -78,6 +78,29 @@ def test_attempts_grow_apart_until_the_message_is_returned(tmp_path: Path) -> No
         assert "status=expired, returned to sender" in world.log()
 
 
+def test_the_bounce_at_expiry_has_the_last_reply_of_a_host(tmp_path: Path) -> None:
+    """It says more than our own words about the attempts after it."""
+    host = FakeHost(script=when(events.RcptTo, Reply(451, "4.3.0", "not now")))
+    text = "[basic]\nqueue_lifetime = 3h\ndelay_notice = 0\ncopy_bounces = none\n"
+    with running(tmp_path, host, text=text) as world:
+        queue_id = world.send(BOB)
+        state = world.tried(queue_id)
+        host.close()
+        world.later(state.next_attempt - world.clock.now + 0.001)
+        row = world.tried(queue_id, 2).recipients[0]
+        assert "connection refused" in row.last_reply
+        assert (row.remote_reply, row.remote_host) == ("451 4.3.0 not now", f"mx.example.org[{host.ip}]:{host.port}")
+        world.later(3 * 3600)
+        world.gone(queue_id)
+        bounce = world.arrived(JOE)[0].decode()
+    assert "\nStatus: 4.4.7\nRemote-MTA: dns; mx.example.org\nDiagnostic-Code: smtp; 451 4.3.0 not now\n" in bounce
+    assert f"The mail server mx.example.org ({host.ip}) said:\n    451 4.3.0 not now\n" in bounce
+    words, _, later = bounce.partition("The last attempt got no reply:\n")
+    assert words
+    last = " ".join(later.partition("\n\n")[0].split())
+    assert last.endswith("connection refused (not tried again at once)")
+
+
 def test_one_id_through_all_attempts_in_the_log(tmp_path: Path) -> None:
     answers = [Reply(451, "4.7.1", "greylisted")]
     host = FakeHost(script=lambda event, talk: answers[0] if answers and isinstance(event, events.RcptTo) else None)
