@@ -25,6 +25,7 @@ def test_two_spellings_are_one_recipient_of_the_sending_limits(world: World) -> 
     with hosts(peer := FakeHost()):
         limits = {"recipients_per_hour": "1", "over_limit": "refuse"}
         world.given({"limits": limits, f"direct {U_LABEL}": to(peer)})
+        world.command("limits", "reset", JOE)
         with world.client(JOE) as client:
             client.command_encoding = "utf-8"
             recipients = (f"bob@{U_LABEL}", f"Bob@{A_LABEL}")
