@@ -54,7 +54,7 @@ compiled: .venv/test.stamp tools
 	@command -v $(firstword $(CC) gcc) >/dev/null || { echo "Compiling needs a C compiler (Debian: apt-get install gcc python3-dev)." >&2; exit 1; }
 	@mkdir -p .compiled
 	@find .compiled -name '*.py' -delete
-	@cp -pR pyproject.toml setup.py *.md Makefile smtpd_classic spool tui tests conf man .compiled
+	@cp -pR pyproject.toml setup.py *.md Makefile Containerfile .dockerignore smtpd_classic spool tui tests conf man .compiled
 	@ln -sfn ../.venv .compiled/.venv
 	@ln -sfn ../.tools .compiled/.tools
 	cd .compiled && SMTPD_CLASSIC_COMPILE=1 .venv/bin/python setup.py -q build_ext --inplace

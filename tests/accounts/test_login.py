@@ -105,6 +105,7 @@ def counting(monkeypatch: pytest.MonkeyPatch) -> Counting:
     return counting
 
 
+@pytest.mark.source
 def test_a_password_that_just_fitted_is_not_hashed_again(place: Place, counting: Counting) -> None:
     accounts = place.accounts()
     assert all(accounts.authenticate("joe", PASSWORD) for _ in range(5))
@@ -117,6 +118,7 @@ def test_a_password_that_just_fitted_is_not_hashed_again(place: Place, counting:
     assert len(counting.stored) == 2
 
 
+@pytest.mark.source
 def test_what_is_remembered_goes_with_the_file(place: Place, counting: Counting) -> None:
     accounts = place.accounts()
     assert accounts.authenticate("joe", PASSWORD)
@@ -132,6 +134,7 @@ def test_the_hash_that_stands_for_nobody_lets_nobody_in(place: Place, monkeypatc
         assert accounts.authenticate(name, PASSWORD) is None
 
 
+@pytest.mark.source
 def test_wrong_passwords_are_hashed_every_time(place: Place, counting: Counting) -> None:
     accounts = place.accounts()
     for name in ("joe", "nobody", "off", "none"):
@@ -139,6 +142,7 @@ def test_wrong_passwords_are_hashed_every_time(place: Place, counting: Counting)
     assert len(counting.stored) == 36, "the file has three kinds of hashes"
 
 
+@pytest.mark.source
 def test_no_more_verifications_at_once_than_there_are_cores(counting: Counting) -> None:
     logins = Logins()
     accounts = [Account(f"u{number}@x.org", password=HASH) for number in range(24)]
@@ -148,6 +152,7 @@ def test_no_more_verifications_at_once_than_there_are_cores(counting: Counting) 
     assert 1 <= counting.most <= login.CORES
 
 
+@pytest.mark.source
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(login, "verify", lambda stored, password: True)
     monkeypatch.setattr(login, "_MAX_KEPT", 10)
@@ -171,6 +176,7 @@ none@example.org:
 """
 
 
+@pytest.mark.source
 @pytest.mark.parametrize(
     "name", ["joe", "ann", "old", "slow", "blow", "off", "locked", "plain", "none", "nobody", "someone@remote.example"]
 )

@@ -75,6 +75,7 @@ def test_a_filter_is_tried(tmp_path: Path) -> None:
     made.close()
 
 
+@pytest.mark.source
 def test_a_socket_that_may_not_be_opened_names_the_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "socket"
     with socket.socket(socket.AF_UNIX) as listening:

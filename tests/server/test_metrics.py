@@ -100,7 +100,7 @@ def test_promtool_finds_nothing_wrong(server: tuple[Daemon, int]) -> None:
 
 def test_each_refusal_of_ours_has_its_reason() -> None:
     """By the enhanced status codes in the replies of the server; those of milters and other hosts are “other”."""
-    text = Path(replies.__file__).with_suffix(".py").read_text(encoding="utf-8")
+    text = Path(replies.__file__).with_name("replies.py").read_text(encoding="utf-8")
     codes = set(re.findall(r'Reply\(\s*[45]\d\d,\s*"([45]\.\d+\.\d+)"', text))
     assert len(codes) > 30
     assert codes - set(REASONS) == set()
