@@ -226,7 +226,7 @@ class Panel:
     def set(self, page: str, option: Option, value: str) -> "Panel":
         """One option of a page, through to what the program says of the daemon."""
         self.open(page).fill(option, value)
-        shown = "********" if option.kind.mask is not None else value
+        shown = option.kind.mask(value) if option.kind.mask is not None else value
         return self.apply(f"+{option.name} = {shown}")
 
     def notice(self, write: Callable[[], None]) -> None:
