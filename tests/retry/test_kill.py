@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from smtpd_classic.config.schema import Remote
 from smtpd_classic.smtp import events
 from smtpd_classic.smtp.events import Event
 from tests.client.fake_host import FakeHost, Talk, hosts
@@ -15,7 +16,7 @@ from tests.forking import ForkedProgram
 from tests.retry.world import World
 from tests.waiting import until
 
-CONNECTIONS = 10
+CONNECTIONS = Remote().max_connections_per_host
 
 
 class Storm:
