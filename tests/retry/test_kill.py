@@ -8,15 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from smtpd_classic.config.schema import Remote
 from smtpd_classic.smtp import events
 from smtpd_classic.smtp.events import Event
 from tests.client.fake_host import FakeHost, Talk, hosts
 from tests.forking import ForkedProgram
+from tests.retry.deliverer import CONNECTIONS
 from tests.retry.world import World
 from tests.waiting import until
-
-CONNECTIONS = Remote().max_connections_per_host
 
 
 class Storm:
