@@ -9,7 +9,7 @@ from setuptools import find_packages, setup
 # What every message passes through: with SMTPD_CLASSIC_COMPILE=1 it is compiled by mypyc, from the same source, which
 # goes along and is what another Python runs. tests/test_compiled.py says what such a module must keep to.
 COMPILED = {
-    "smtpd_classic": "domain_name durable log pool schedule services",
+    "smtpd_classic": "domain_name domain_patterns durable log pool schedule services",
     "smtpd_classic/accounts": "account accounts address book login passwords reading resolution",
     "smtpd_classic/client": (
         "answers attempt batches connections content dialect endpoint health hosts lmtp not_ready outcomes relay"
@@ -20,7 +20,7 @@ COMPILED = {
     "smtpd_classic/mailstore": "folders incoming store",
     "smtpd_classic/message": "authors encoded_words headers mailboxes phrase rewriting trace",
     "smtpd_classic/policy": (
-        "__init__ answers approvals archive checks client groups hosts limits lmtp networks patterns recipients"
+        "__init__ answers approvals archive checks client groups hosts limits lmtp networks recipients"
         " relaying rules sender sending_limits transaction trust"
     ),
     "smtpd_classic/reception": (

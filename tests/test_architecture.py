@@ -23,6 +23,7 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     "atomic_file": ({"durable"}, set()),
     "log": (set(), set()),
     "domain_name": (set(), {"idna"}),
+    "domain_patterns": ({"domain_name"}, set()),
     "hosts_file": (set(), set()),
     "interfaces": (set(), set()),
     "pool": (set(), set()),
@@ -56,6 +57,7 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
             "config",
             "dns",
             "domain_name",
+            "domain_patterns",
             "interfaces",
             "keys",
             "mailauth",
@@ -72,7 +74,7 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     "filters": ({"config", "dns", "domain_name", "message"}, set()),
     "policy": (
         {"accounts", "approval", "config", "counters", "dns", "domain_name", "filters", "interfaces", "mailauth"}
-        | {"message", "milter", "smtp"},
+        | {"domain_patterns", "message", "milter", "smtp"},
         set(),
     ),
     "services": (

@@ -14,7 +14,7 @@ from smtpd_classic.client.relay import direct_hosts, smarthost
 from smtpd_classic.client.transport import Action, DeliveryJob, Outcome, Settle, Transport
 from smtpd_classic.config.kinds import MAILDIRS, MailboxPlace
 from smtpd_classic.config.schema import Config, DirectDomain
-from smtpd_classic.domain_name import comparable_domain
+from smtpd_classic.domain_patterns import DomainPatterns
 from smtpd_classic.smtp.address import split_address
 from smtpd_classic.smtp.reply import Reply
 
@@ -73,30 +73,25 @@ class Routes:
         encryption = Encryption.OFFERED if remote.opportunistic_tls else Encryption.NEVER
         self._mx = MxTransport(network, encryption)
         self._relay = smarthost(remote, network, signs=config.signing.sign_relayed)
-        self._direct = [
-            (comparable_domain(direct.name), direct, direct_hosts(direct, remote, network))
-            for direct in config.direct_domains
-        ]
+        self._direct = DomainPatterns([direct.name for direct in config.direct_domains])
+        self._direct_hosts: dict[str, Transport] = {
+            direct.name: direct_hosts(direct, remote, network) for direct in config.direct_domains
+        }
 
     def route(self, address: str, *, relay_exhausted: bool = False) -> Route:
         """Return the route to `address`; with `relay_exhausted`, avoid the relay if there is another route."""
         _, domain = split_address(address)
         if not domain or self._is_local_domain(domain):
             return self._mailbox(domain)
-        section, transport = self._direct_for(domain)
-        if section is None:
+        section = self._direct.find(domain)
+        if not section:
             return self._remote(domain, relay_exhausted=relay_exhausted)
+        transport = self._direct_hosts[section]
         if self._config.direct.fall_back_to_remote:
             rules = self._remote(domain, relay_exhausted=relay_exhausted)
             if not (rules.relay_only and relay_exhausted):
                 transport = FallbackTransport(transport, rules.transport)
-        return Route(f"direct {section.name}", transport)
-
-    def _direct_for(self, domain: str) -> tuple[DirectDomain | None, Transport]:
-        """Return the first direct domain that covers `domain`, and its transport."""
-        key = comparable_domain(domain)
-        found = ((direct, hosts) for name, direct, hosts in self._direct if _matches(name, key))
-        return next(found, (None, self._mx))
+        return Route(f"direct {section}", transport)
 
     def _mailbox(self, domain: str) -> Route:
         place = self._place_of(domain)
@@ -121,13 +116,6 @@ class Routes:
 
 
 def direct_domain_for(config: Config, domain: str) -> DirectDomain | None:
-    """Return the direct domain of this very name, else the first one that covers it."""
-    key = comparable_domain(domain)
-    named = ((comparable_domain(each.name), each) for each in config.direct_domains)
-    covering = [(name, each) for name, each in named if _matches(name, key)]
-    return min(covering, key=lambda found: found[0] != key)[1] if covering else None
-
-
-def _matches(direct: str, domain: str) -> bool:
-    """Return True if the direct domain covers `domain`: `example.org` is itself, `.example.org` its sub-domains."""
-    return domain.endswith(direct) if direct.startswith(".") else domain == direct
+    """Return the direct domain whose hosts get the mail for `domain`."""
+    sections = {each.name: each for each in config.direct_domains}
+    return sections.get(DomainPatterns(sections).find(domain))

@@ -173,8 +173,8 @@ SECTIONS = (
         "direct_domains",
         DirectDomain,
         "Direct Delivery",
-        "The servers of one domain, or of the sub-domains of .DOMAIN; one section each, and the first that matches "
-        "counts.",
+        "The servers of one domain, or of the sub-domains of .DOMAIN, one section each. The section of the domain "
+        "itself counts before that of its nearest parent, whatever their order.",
         PATTERN,
     ),
     Section(

@@ -11,12 +11,12 @@ from smtpd_classic.config.schema import Config, DirectDomain, Listener
 from smtpd_classic.counters import CounterStore
 from smtpd_classic.dns import Resolver
 from smtpd_classic.domain_name import ascii_domain
+from smtpd_classic.domain_patterns import DomainPatterns
 from smtpd_classic.filters.tools import FilterTools
 from smtpd_classic.interfaces import is_interface_address
 from smtpd_classic.milter.session import FilterClient
 from smtpd_classic.policy.hosts import HostPatterns
 from smtpd_classic.policy.networks import Networks, plain_ip
-from smtpd_classic.policy.patterns import Patterns
 from smtpd_classic.policy.trust import Trust
 
 __all__ = ["PolicySources", "Rules", "Verify", "no_verifier", "not_counted", "not_verified", "rules_for"]
@@ -68,8 +68,8 @@ class Rules:
     refuse: tuple[tuple[str, Networks], ...]
     allow_only: tuple[tuple[str, Networks], ...]
     """Each with the section in which it stands; a client must be in all that are not blank."""
-    open_relay: Patterns
-    direct: Patterns
+    open_relay: DomainPatterns
+    direct: DomainPatterns
     direct_domains: dict[str, DirectDomain]
     forwarders: HostPatterns
     own_domains: frozenset[str]
@@ -90,7 +90,7 @@ class Rules:
         return any(each is not None and each.is_unspecified for each in listening) and is_interface_address(str(ip))
 
     def direct_domain(self, domain: str) -> DirectDomain | None:
-        """Return the first `[direct …]` section for the domain."""
+        """Return the `[direct …]` section for the domain."""
         found = self.direct.find(domain)
         return self.direct_domains[found] if found else None
 
@@ -115,8 +115,8 @@ def rules_for(
         trust=trust,
         refuse=_lists(("access", config.access.refuse), (place, listener.refuse)),
         allow_only=_lists(("access", config.access.allow_only), (place, listener.allow_only)),
-        open_relay=Patterns(config.open_relay.domains),
-        direct=Patterns(each.name for each in config.direct_domains),
+        open_relay=DomainPatterns(config.open_relay.domains),
+        direct=DomainPatterns(each.name for each in config.direct_domains),
         direct_domains={each.name: each for each in config.direct_domains},
         forwarders=HostPatterns(config.authentication.trusted_forwarders),
         own_domains=frozenset(ascii_domain(name) for name in local_domains(config)),

@@ -420,7 +420,7 @@ def test_the_direct_domain_of_a_test_is_that_of_the_mail() -> None:
     expected = {
         "a.example": "a.example",
         "x.example": ".example",
-        "x.b.example": ".example",
+        "x.b.example": ".b.example",
         ".b.example": ".b.example",
         "xn--bcher-kva.test": "bücher.test",
         "other.test": None,

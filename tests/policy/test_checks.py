@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from smtpd_classic.config.schema import SECTIONS
 from smtpd_classic.dns import FixedResolver, MxRecord
+from smtpd_classic.domain_patterns import DomainPatterns
 from smtpd_classic.message.headers import HeaderBlock
 from smtpd_classic.policy import CHECKS, Client, ClientContext, ResolvedRecipient, Transaction
 from smtpd_classic.policy.hosts import HostPatterns
 from smtpd_classic.policy.limits import content_limit
 from smtpd_classic.policy.networks import Networks
-from smtpd_classic.policy.patterns import Patterns
 from smtpd_classic.policy.recipients import resolve
 from smtpd_classic.smtp.events import Connected, EndContent, Event, HeaderRead, MailFrom, RcptTo, StartContent
 from tests.reception.world import CONFIG, RESOLVER, World, world
@@ -385,7 +385,10 @@ def test_networks_and_odd_addresses(network: str, ip: str, inside: bool) -> None
         ((".example.org",), "example.org", ""),
         ((".example.org",), "evilexample.org", ""),
         ((".b.example.org", ".example.org"), "a.b.example.org", ".b.example.org"),
-        ((".example.org", ".b.example.org"), "a.b.example.org", ".example.org"),
+        ((".example.org", ".b.example.org"), "a.b.example.org", ".b.example.org"),
+        ((".example.org", "a.example.org"), "a.example.org", "a.example.org"),
+        (("*", ".example.org"), "a.example.org", ".example.org"),
+        ((".b.example.org", ".example.org"), ".b.example.org", ".b.example.org"),
         (("*",), "anything.example", "*"),
         ((".",), "anything.example", "."),
         (("grüße.example",), "xn--gre-6ka8l.example", "grüße.example"),
@@ -397,7 +400,7 @@ def test_networks_and_odd_addresses(network: str, ip: str, inside: bool) -> None
     ],
 )
 def test_patterns(patterns: tuple[str, ...], domain: str, found: str) -> None:
-    assert Patterns(patterns).find(domain) == found
+    assert DomainPatterns(patterns).find(domain) == found
 
 
 @pytest.mark.parametrize(

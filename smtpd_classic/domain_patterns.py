@@ -4,29 +4,31 @@ from collections.abc import Iterable
 
 from smtpd_classic.domain_name import comparable_domain
 
-__all__ = ["Patterns"]
+__all__ = ["DomainPatterns"]
 
 
-class Patterns:
+class DomainPatterns:
     """A list of domains, compared label by label: `evilexample.org` is no sub-domain of `example.org`."""
 
-    __slots__ = ("_order", "_written")
+    __slots__ = ("_written",)
 
     def __init__(self, patterns: Iterable[str]) -> None:
         self._written: dict[str, str] = {}
         for pattern in patterns:
             self._written.setdefault("*" if pattern in {".", "*"} else comparable_domain(pattern), pattern)
-        self._order = {key: number for number, key in enumerate(self._written)}
 
     def find(self, domain: str) -> str:
-        """Return the first pattern of the list that the domain matches, as it was written, or blank."""
+        """Return the pattern that says most about the domain, as it was written, or blank.
+
+        The domain itself comes before its nearest parent, that before the next one, and all of them before `*`, whatever
+        the order of the list.
+        """
         if not self._written:
             return ""
         key = comparable_domain(domain)
-        found = [each for each in (key, "*") if each in self._written]
+        found = self._written.get(key, "")
         at = key.find(".")
-        while at >= 0:
-            if key[at:] in self._written:
-                found.append(key[at:])
+        while at >= 0 and not found:
+            found = self._written.get(key[at:], "")
             at = key.find(".", at + 1)
-        return self._written[min(found, key=self._order.__getitem__)] if found else ""
+        return found or self._written.get("*", "")
