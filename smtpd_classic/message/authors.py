@@ -34,6 +34,7 @@ _UNQUOTED_TOKEN = re.compile(
 _REVERSED_LOCAL = re.compile(r"[^\s\"(),:;<>@\[\]\\]{1,128}")
 _DOMAIN = re.compile(r"(?:[\w-]{1,63}\.){1,20}[\w-]{0,62}[^\W_]")
 _BARE = re.compile(rb"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
+_AT = ord("@")
 _BARE_ANGLE = re.compile(rb"<[^<>@]+>")
 _ESCAPE = re.compile(rb"\\([\x00-\xff])")
 _PIECE = re.compile(
@@ -236,10 +237,10 @@ def complete(block: HeaderBlock, domain: str) -> bytes:
     """Return the header block with the domain behind every From and Sender that is a local part alone."""
     raw = block.raw
     places: list[int] = []
-    for name in (b"from", b"sender"):
+    for name in filter(block.has, (b"from", b"sender")):
         for field in block.fields(name):
             value = raw[field.value : field.end]
-            if b"@" in value and not _BARE_ANGLE.search(value):
+            if _AT in value and not _BARE_ANGLE.search(value):
                 continue
             try:
                 places += (field.value + each.end for each in read_authors(value).addresses if each.bare)

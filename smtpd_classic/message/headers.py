@@ -16,6 +16,7 @@ __all__ = ["HeaderBlock", "HeaderField", "end_of_header_block", "whole_field"]
 # lines.
 _FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:([^\n]*(?:\n[ \t][^\n]*)*)\n?")
 _END = re.compile(rb"\n(?![ \t])")
+_NAME = re.compile(rb"\n([!-9;-~]++)[ \t]*+:")
 _MBOX_LINE = re.compile(rb">?From [^\n]*\n?")
 
 
@@ -53,23 +54,25 @@ class HeaderBlock:
     where the strict reader stops; all questions by name look at the whole block, as the lenient reader does.
     """
 
-    __slots__ = ("_lowered", "_some_spaced", "raw", "whole")
+    __slots__ = ("_lowered", "_names", "_some_spaced", "raw", "whole")
 
     def __init__(self, raw: bytes, *, whole: bool = True) -> None:
         """`whole` is False when the lenient reader would go on behind `raw`."""
         self.raw = raw
         self.whole = whole
         self._lowered = b"\n" + raw.lower()
-        self._some_spaced = b" :" in raw or b"\t:" in raw  # hardly ever: saves a search for each name
+        self._names: frozenset[bytes] | None = None
+        self._some_spaced = raw.find(b" :") >= 0 or raw.find(b"\t:") >= 0  # hardly ever: saves a search for each name
 
     def count(self, name: bytes) -> int:
         """Return how often the field occurs; `name` is lower case."""
         return self._lowered.count(b"\n" + name + b":") + len(self._spaced(name))
 
     def has(self, name: bytes) -> bool:
-        if self._lowered.find(b"\n" + name + b":") >= 0:
-            return True
-        return self._some_spaced and _spaced_name(name).search(self._lowered) is not None
+        """Return True if the field occurs; `name` is lower case."""
+        if self._names is None:
+            self._names = frozenset(_NAME.findall(self._lowered))
+        return name in self._names
 
     def _spaced(self, name: bytes) -> list[int]:
         """Return the places of `name` with white space before its colon."""

@@ -14,6 +14,7 @@ __all__ = ["MAX_AUTH_LINE", "MAX_LINE", "ReceiveBuffer"]
 
 MAX_LINE = 4096  # octets with CR LF; RFC 5321 4.5.3.1.4 asks for 512, parameters for more
 MAX_AUTH_LINE = 12288  # RFC 4954 4
+_NUL = ord("\0")  # see smtp/content.py
 
 
 class ReceiveBuffer:
@@ -61,7 +62,7 @@ class ReceiveBuffer:
             and not self._broken
             and not self._overlong
             and line.count(b"\r") == 1
-            and b"\0" not in line
+            and _NUL not in line
         ):
             return line[:-2]
         if lenient and line[-2:] != b"\r\n":

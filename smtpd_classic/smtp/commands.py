@@ -39,6 +39,7 @@ __all__ = ["BdatChunk", "Circumstances", "read_command", "read_response"]
 
 # A browser that a page has made send a form here must not get as far as the form (cross-protocol scripting).
 _HTTP_METHODS = frozenset({b"GET", b"POST", b"PUT", b"HEAD", b"OPTIONS", b"CONNECT", b"DELETE", b"PATCH", b"TRACE"})
+_TAB = ord("\t")  # see smtp/content.py
 _OBSOLETE = frozenset({b"SEND", b"SOML", b"SAML", b"TURN", b"ETRN", b"ATRN"})  # RFC 5321 F.1, F.6
 
 
@@ -169,7 +170,7 @@ _COMMANDS: dict[bytes, _Command] = {
 
 def read_command(line: bytes, session: Circumstances, phase: Phase, limits: CommandLimits) -> Event | BdatChunk | Reply:
     """Return the event, the chunk or the reply for a command line. Raises Malformed, OutOfOrder or SessionOver."""
-    if b"\t" in line:
+    if _TAB in line:
         line = line.replace(b"\t", b" ")
     verb, _, argument = line.rstrip(b" ").partition(b" ")  # RFC 5321 4.1.1: trailing white space is tolerated
     verb = verb.upper()

@@ -15,6 +15,7 @@ __all__ = ["ChunkDecoder", "ContentDecoder", "crlf", "stuff"]
 _DOT = b"\r\n."
 _END = b"\r\n.\r\n"
 _BARE_LF = re.compile(rb"(?<!\r)\n")
+_NUL, _LF, _CR = b"\0\n\r"  # as numbers: for `b"\0" in octets` Python raises an exception within, and drops it
 
 
 def _lf(octets: bytes) -> tuple[bytes, int, bool]:
@@ -23,7 +24,7 @@ def _lf(octets: bytes) -> tuple[bytes, int, bool]:
     """
     lines = octets.split(b"\r\n")
     text, within = b"\n".join(lines), b"".join(lines)
-    if b"\n" not in within and b"\r" not in within and b"\0" not in within:
+    if _LF not in within and _CR not in within and _NUL not in within:
         return text, len(lines) - 1, False
     text = text.replace(b"\r", b"\n").replace(b"\0", b"")
     return text, text.count(b"\n"), True
