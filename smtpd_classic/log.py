@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 __all__ = ["DEBUG", "ERROR", "INFO", "WARNING", "Log", "delay_text", "printable"]
 
@@ -42,9 +43,12 @@ def printable(text: str | bytes, limit: int = 512) -> str:
 
 def delay_text(*seconds: float) -> str:
     """Return times in the form of `delays=a/b/c/d`: two digits that count, and no exponent for log readers."""
-    return "/".join(
-        f"{round(each, 4):.2g}" if each < 10 else f"{each:.0f}" for each in (max(each, 0.0) for each in seconds)
-    )
+    return "/".join([_delay(int(each * 10_000 + 0.5)) if each < 10 else f"{each:.0f}" for each in seconds])
+
+
+@lru_cache(4096)
+def _delay(ten_thousandths: int) -> str:
+    return f"{max(ten_thousandths, 0) / 10_000:.2g}"
 
 
 def _octets(text: str, encoding: str = "utf-8") -> bytes:
