@@ -84,15 +84,14 @@ class Listener:
     given_tls: str = field(init=False, default="", repr=False, compare=False)
     """`tls` as it was given. The check complains if the file gives [listener lmtp] any."""
 
+    is_lmtp: bool = field(init=False, default=False, repr=False, compare=False)
+    """Whether it speaks LMTP with another mail server of this machine."""
+
     def __post_init__(self) -> None:
         """LMTP has no STARTTLS, and without a port there is no address to listen on."""
         object.__setattr__(self, "given_tls", self.tls)
+        object.__setattr__(self, "is_lmtp", self.name == "lmtp")
         if self.is_lmtp and self.tls == "starttls":
             object.__setattr__(self, "tls", "none")
         if self.is_lmtp and not self.port:
             object.__setattr__(self, "address", ())
-
-    @property
-    def is_lmtp(self) -> bool:
-        """Return True if it speaks LMTP with another mail server of this machine."""
-        return self.name == "lmtp"

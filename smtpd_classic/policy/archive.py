@@ -20,9 +20,9 @@ _DIGEST = 32
 
 def archives(transaction: Transaction) -> tuple[str, ...]:
     """Return the archive addresses, each once. Mail for an archive alone gets no copy there."""
-    found = dict.fromkeys(_named(transaction))
-    if not found:
+    if not transaction.rules.archives:
         return ()
+    found = dict.fromkeys(_named(transaction))
     canonical = transaction.rules.accounts.canonical
     recipients = {comparable_address(each.address) for each in _received(transaction)}
     return tuple(each for each in found if recipients != {comparable_address(canonical(each))})

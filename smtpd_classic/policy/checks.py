@@ -81,7 +81,7 @@ class PolicyCheck(NamedTuple):
         return self.check.__name__
 
     def is_on(self, rules: Rules) -> bool:
-        return self.switched_on(rules) and (self.at_lmtp or not rules.listener.is_lmtp)
+        return self.switched_on(rules) and (self.at_lmtp or not rules.lmtp)
 
 
 class ContentRow(NamedTuple):
@@ -95,7 +95,7 @@ class ContentRow(NamedTuple):
     at_lmtp: bool = False
 
     def is_on(self, rules: Rules) -> bool:
-        return self.switched_on(rules) and self.at_lmtp is rules.listener.is_lmtp
+        return self.switched_on(rules) and self.at_lmtp is rules.lmtp
 
 
 def require_asked(rows: Iterable[PolicyCheck], asked: Collection[type[Event]]) -> None:

@@ -70,16 +70,21 @@ def _leaves(transaction: Transaction, recipient: ResolvedRecipient) -> bool:
 
 def content_limit(transaction: Transaction) -> int:
     """Return the largest number of octets that the content may have on the wire, 0 for any number."""
-    if transaction.rules.listener.is_lmtp:
+    if transaction.rules.lmtp:
         return 0
     basic = transaction.rules.config.basic
-    limits = {basic.max_message_size}
+    limit = basic.max_message_size
     if basic.max_outgoing_size and any(_leaves(transaction, each) for each in transaction.recipients):
-        limits.add(basic.max_outgoing_size)
+        limit = _lower(limit, basic.max_outgoing_size)
     strangers = basic.max_incoming_size and any(not each.remote for each in transaction.recipients)
     if strangers and not transaction.peer.authorised_by():
-        limits.add(basic.max_incoming_size)
-    return min(limits - {0}, default=0)
+        limit = _lower(limit, basic.max_incoming_size)
+    return limit
+
+
+def _lower(limit: int, other: int) -> int:
+    """Return the lower one of two limits of which 0 is none."""
+    return min(limit, other) if limit and other else limit or other
 
 
 def max_recipients(transaction: Transaction, event: Event) -> Reply | None:

@@ -36,7 +36,7 @@ def permission(transaction: Transaction) -> Permission:
     assert recipient is not None
     if not recipient.remote:
         return _here(transaction)
-    if rules.listener.is_lmtp:
+    if rules.lmtp:
         return Permission(False, f"listener {rules.listener.name}", "", "LMTP is for local recipients alone")
     if not rules.config.basic.close_open_relay:
         return Permission(True, "basic", "close_open_relay", "it is off: every client may send to every address")
@@ -72,7 +72,7 @@ def close_open_relay(transaction: Transaction, event: Event) -> Reply | None:
         return NO_SUCH_USER if recipient.how == "unknown" else None
     if permission(transaction).granted:
         return None
-    return NOT_LOCAL if transaction.rules.listener.is_lmtp else RELAY_DENIED
+    return NOT_LOCAL if transaction.rules.lmtp else RELAY_DENIED
 
 
 def status(transaction: Transaction, event: Event) -> Reply | None:

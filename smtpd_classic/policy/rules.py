@@ -74,6 +74,9 @@ class Rules:
     forwarders: HostPatterns
     own_domains: frozenset[str]
     """All local domains in A-labels."""
+    lmtp: bool
+    archives: bool
+    """Whether any address is to get copies of messages."""
     signs: Callable[[str], bool]
     """Whether a domain has a key in use."""
     filter: FilterTools
@@ -120,9 +123,16 @@ def rules_for(
         direct_domains={each.name: each for each in config.direct_domains},
         forwarders=HostPatterns(config.authentication.trusted_forwarders),
         own_domains=frozenset(ascii_domain(name) for name in local_domains(config)),
+        lmtp=listener.is_lmtp,
+        archives=_has_archives(config),
         signs=signs,
         filter=tools,
     )
+
+
+def _has_archives(config: Config) -> bool:
+    sections = (config.archive.incoming, config.archive.outgoing)
+    return any(sections) or any(each.archive_incoming or each.archive_outgoing for each in config.domains)
 
 
 def _lists(*lists: tuple[str, tuple[Network, ...]]) -> tuple[tuple[str, Networks], ...]:

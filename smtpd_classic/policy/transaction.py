@@ -62,7 +62,7 @@ class ClientContext:
             if self.client.local:
                 self._trust = "local submission"
             else:
-                self._trust = "" if self.client.listener.is_lmtp else self.rules.trust.reason(self.client.ip)
+                self._trust = "" if self.rules.lmtp else self.rules.trust.reason(self.client.ip)
         return self._trust
 
     def authorised_by(self) -> str:

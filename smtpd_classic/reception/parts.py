@@ -71,7 +71,8 @@ class MessagePart:
 
 def groups_of(transaction: Transaction) -> tuple[str, ...]:
     """Return the groups that the recipients lead to, each once."""
-    return tuple(dict.fromkeys(group for each in transaction.recipients for group in each.groups))
+    found = [group for each in transaction.recipients for group in each.groups]
+    return tuple(dict.fromkeys(found)) if found else ()
 
 
 def group_parts(transaction: Transaction, header: HeaderBlock) -> list[MessagePart]:

@@ -190,7 +190,8 @@ class Counters:
         if own is None:
             return False
         words = own[0]
-        return _active(words) > margin + max(_active(other) for other, _ in self._columns if other is not words)
+        most = _active(words) - margin
+        return most > 0 and all(_active(other) < most for other, _ in self._columns if other is not words)
 
     def disconnected(self, ip: str) -> None:
         own = self._own
