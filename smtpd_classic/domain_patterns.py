@@ -20,8 +20,8 @@ class DomainPatterns:
     def find(self, domain: str) -> str:
         """Return the pattern that says most about the domain, as it was written, or blank.
 
-        The domain itself comes before its nearest parent, that before the next one, and all of them before `*`, whatever
-        the order of the list.
+        The domain itself comes before its nearest parent, that before the next one, and all before `*`, whatever the
+        order of the list.
         """
         if not self._written:
             return ""

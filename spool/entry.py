@@ -1,6 +1,5 @@
 """The records of the spool. An `Envelope` is written once and never changes; each attempt replaces the `State`."""
 
-from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 __all__ = [
@@ -54,21 +53,19 @@ class Hold(NamedTuple):
         return self.reason in _QUARANTINED
 
 
-@dataclass(frozen=True, slots=True)
-class Recipient:
+class Recipient(NamedTuple):
     """One recipient after alias expansion.
 
     `notify` and `orcpt` are those of RFC 3461; `original` is the address that RCPT named.
     """
 
     address: str
-    notify: frozenset[str] = field(default_factory=frozenset)
+    notify: frozenset[str] = frozenset()
     orcpt: str = ""
     original: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(NamedTuple):
     """The sender, the recipients and other facts that an attempt needs; `ret` and `envid` are those of RFC 3461.
 
     `originates_here`: from an authenticated, trusted or local client, so that header replacement applies.
@@ -109,7 +106,7 @@ class Envelope:
         """Return the envelope for notices to the author of the message."""
         if not self.author:
             return self
-        return replace(self, sender=self.author, ret=self.author_ret, envid=self.author_envid)
+        return self._replace(sender=self.author, ret=self.author_ret, envid=self.author_envid)
 
 
 class Entry(NamedTuple):
@@ -121,8 +118,7 @@ class Entry(NamedTuple):
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class RecipientState:
+class RecipientState(NamedTuple):
     """The state of one recipient; `at` is the time of the last try, or of the delivery or failure.
 
     `command` is the command that `host` answered with `last_reply`; blank if that is in our own words. Then
@@ -142,8 +138,7 @@ class RecipientState:
     remote_host: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(NamedTuple):
     """The state of a message.
 
     `recipients` has one item for each recipient of the envelope, in the same order; `next_attempt` 0.0 means at once.
@@ -185,8 +180,7 @@ class State:
         approval = hold.approval or self.approval
         if self.held and self.hold_reason == APPROVAL and hold.reason not in {APPROVAL, UNDELIVERABLE}:
             approval = self.hold_text
-        return replace(
-            self,
+        return self._replace(
             held=True,
             hold_reason=hold.reason,
             hold_text=hold.text,
@@ -206,8 +200,7 @@ class State:
         transcript: str,
     ) -> "State":
         """Return the state after one more attempt; a hold stays."""
-        return replace(
-            self,
+        return self._replace(
             recipients=recipients,
             attempts=self.attempts + 1,
             first_attempt=first_attempt,
@@ -225,16 +218,16 @@ class State:
         if self.held and self.hold_reason == APPROVAL and not decision.startswith(_APPROVED):
             decision = f"{_APPROVED}{ADMINISTRATOR}"  # also of a refused message that is not returned yet
         held_s = self.held_s + (max(now - self.held_since, 0.0) if self.held_since else 0.0)
-        state = replace(self, held_s=held_s, decision=decision, approval="")
+        state = self._replace(held_s=held_s, decision=decision, approval="")
         if self.approval:
-            return replace(state, hold_reason=APPROVAL, hold_text=self.approval, held_since=now, uncounted=True)
-        return replace(state, held=False, hold_reason="", hold_text="", held_since=0.0)
+            return state._replace(hold_reason=APPROVAL, hold_text=self.approval, held_since=now, uncounted=True)
+        return state._replace(held=False, hold_reason="", hold_text="", held_since=0.0)
 
     def decided(self, by: str, *, approved: bool, now: float) -> "State":
         """Return the state after the decision of a manager; a refused message stays on hold until it is returned."""
         if approved:
-            return replace(self, decision=f"{_APPROVED}{by}").released(now)
-        return replace(self, decision=f"refused by {by}")
+            return self._replace(decision=f"{_APPROVED}{by}").released(now)
+        return self._replace(decision=f"refused by {by}")
 
     @property
     def done(self) -> bool:

@@ -8,8 +8,8 @@ written again keeps its unknown keys. Every text is kept: JSON escapes all chara
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, Field, fields, replace
-from typing import Any, NamedTuple, TypeVar
+from operator import attrgetter
+from typing import Any, NamedTuple, TypeVar, get_type_hints
 
 from spool.entry import DELIVERED, FAILED, WAITING, Entry, Envelope, Recipient, RecipientState, State
 
@@ -31,6 +31,7 @@ MAX_REPLY = 4 * 1024
 footer_length = len("000000004711 END\n")
 _CUT = "[…]\n"
 _HUGE = 1e15
+_NONE = object()  # the default of a key that has none
 # The next-attempt time (mtime) and the hold flag (mode bit) are in the inode; the JSON omits them.
 _IN_INODE = frozenset({"next_attempt", "held"})
 
@@ -59,23 +60,19 @@ class _Key(NamedTuple):
 
 
 class _Form(NamedTuple):
-    """The keys of one record."""
+    """The keys of one record, in order and by name; `values` returns those of a record, `required` have no default."""
 
     keys: tuple[_Key, ...]
-    known: frozenset[str]
+    known: dict[str, _Key]
+    values: Callable[[Any], tuple[Any, ...]]
+    required: frozenset[str]
 
 
 def _form_of(record: type[Any], without: frozenset[str] = frozenset()) -> _Form:
-    keys = tuple(
-        _Key(item.name, _default(item), *_ways(item.type)) for item in fields(record) if item.name not in without
-    )
-    return _Form(keys, frozenset(key.name for key in keys))
-
-
-def _default(item: Field[Any]) -> Any:
-    if item.default_factory is not MISSING:
-        return item.default_factory()
-    return item.default
+    kinds, defaults = get_type_hints(record), record._field_defaults
+    names = [name for name in record._fields if name not in without]
+    keys = tuple(_Key(name, defaults.get(name, _NONE), *_ways(kinds[name])) for name in names)
+    return _Form(keys, {key.name: key for key in keys}, attrgetter(*names), frozenset(names) - defaults.keys())
 
 
 def encode_trailer(envelope: Envelope, arrival: float, size: int) -> bytes:
@@ -119,7 +116,7 @@ def decode_trailer(queue_id: str, trailer: bytes) -> Entry:
 
 def encode_state(state: State, before: Mapping[str, Any]) -> bytes:
     """Return the JSON of the state. `before` is the JSON that it replaces: its unknown keys are kept."""
-    state = replace(state, transcript=_bounded(state.transcript, MAX_TRANSCRIPT))
+    state = state._replace(transcript=_bounded(state.transcript, MAX_TRANSCRIPT))
     said = {"version": VERSION} | _unknown(before, _STATE) | _to_json(state, _STATE)
     old = before.get("recipients", ())
     for number, recipient in enumerate(said["recipients"]):
@@ -134,7 +131,7 @@ def encode_state(state: State, before: Mapping[str, Any]) -> bytes:
 def decode_state(data: bytes, entry: Entry, next_attempt: float, held: bool) -> tuple[State, Mapping[str, Any]]:
     """Return the state and the JSON that it was read from. Raises CorruptFile."""
     said = _load(data)
-    state = replace(_from_json(State, _STATE, said), next_attempt=next_attempt, held=held)
+    state = _from_json(State, _STATE, said)._replace(next_attempt=next_attempt, held=held)
     addresses = [recipient.address for recipient in entry.envelope.recipients]
     if [recipient.address for recipient in state.recipients] != addresses:
         raise CorruptFile("its recipients are not those of the envelope")
@@ -163,26 +160,23 @@ def _load(data: bytes) -> dict[str, Any]:
 
 
 def _to_json(record: object, form: _Form) -> dict[str, Any]:
-    said: dict[str, Any] = {}
-    for name, default, write, _ in form.keys:
-        value = getattr(record, name)
-        if value != default:
-            said[name] = write(value)
-    return said
+    pairs = zip(form.keys, form.values(record), strict=True)
+    return {key.name: key.write(value) for key, value in pairs if value != key.default}
 
 
 def _from_json(record: type[_Record], form: _Form, said: object) -> _Record:
     if not isinstance(said, dict):
         raise CorruptFile(f"what should be a {record.__name__} is none")
     found: dict[str, Any] = {}
-    for name, default, _, read in form.keys:
-        if name in said:
+    for name, value in said.items():
+        key = form.known.get(name)
+        if key is not None:
             try:
-                found[name] = read(said[name])
+                found[name] = key.read(value)
             except TypeError:
                 raise CorruptFile(f"its {name} is of the wrong type") from None
-        elif default is MISSING:
-            raise CorruptFile(f"it lacks {name}")
+    if missing := form.required - found.keys():
+        raise CorruptFile(f"it lacks {min(missing)}")
     return record(**found)
 
 

@@ -13,6 +13,7 @@ from smtpd_classic.accounts import Accounts
 from smtpd_classic.client.content import ContentSource, MessageContent, Opener
 from smtpd_classic.client.routes import Route, Routes
 from smtpd_classic.client.signing import MessageSigner, unsigned
+from smtpd_classic.client.transcript import Transcript
 from smtpd_classic.client.transport import Action, DeliveryJob, JobRecipient, Outcome, Settle
 from smtpd_classic.config.schema import Config
 from smtpd_classic.message.headers import HeaderBlock
@@ -229,6 +230,7 @@ def _job(
         sender,
         recipients,
         content,
+        Transcript(),
         envelope.ret,
         envelope.envid,
         envelope.smtputf8,

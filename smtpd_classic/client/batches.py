@@ -1,7 +1,6 @@
 """One message at one host in several transactions, because the host takes fewer recipients at once or some again."""
 
 import time
-from dataclasses import replace
 
 from smtpd_classic.client.network import Timeouts
 from smtpd_classic.client.session import Session
@@ -26,7 +25,7 @@ def transact(
     while left:
         most = min(most_recipients, session.offered.max_recipients or MOST_RECIPIENTS)
         batch, later = left[:most], left[most:]
-        part = job if len(batch) == len(job.recipients) else replace(job, recipients=tuple(batch))
+        part = job if len(batch) == len(job.recipients) else job._replace(recipients=tuple(batch))
         session.wire.limit(end - time.monotonic())
         transaction = ClientTransaction(session, part, timeouts)
         transaction.run()

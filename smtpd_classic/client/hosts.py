@@ -4,7 +4,7 @@ The number of addresses and of sessions is bounded.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import chain, zip_longest
 
 from smtpd_classic.client.network import Network, Target
@@ -91,18 +91,18 @@ class _Turn:
         if before is None or outcome.command or not before.command:
             self.left[outcome.recipient] = outcome
         if self.sessions:
-            self.left[outcome.recipient] = replace(self.left[outcome.recipient], unreachable=False)
+            self.left[outcome.recipient] = self.left[outcome.recipient]._replace(unreachable=False)
 
     def finish(self) -> None:
         rest = [self._whole(outcome) for outcome in self.left.values()]
         if self.login_failed:  # the message waits for the password, and no other transport gets it
-            rest = [replace(outcome, soft=False) for outcome in rest]
+            rest = [outcome._replace(soft=False) for outcome in rest]
         if rest:
             self.settle(rest)
 
     def _whole(self, outcome: Outcome) -> Outcome:
         begun = outcome.recipient in self.begun
-        return outcome if outcome.begun == begun else replace(outcome, begun=begun)
+        return outcome if outcome.begun == begun else outcome._replace(begun=begun)
 
 
 def in_turn(

@@ -29,7 +29,7 @@ class LmtpTransport:
 
     def deliver(self, job: DeliveryJob, settle: Settle) -> None:
         if job.junk:
-            job = replace(job, content=job.content.topped(_JUNK))
+            job = job._replace(content=job.content.topped(_JUNK))
 
         def soften(outcomes: list[Outcome]) -> None:
             settle([_deferred_if_full(outcome) for outcome in outcomes])
@@ -62,4 +62,4 @@ def _deferred_if_full(outcome: Outcome) -> Outcome:
     """Defer the mail of a full mailbox until the life time in queue: its owner may make room."""
     if outcome.action is not Action.FAILED or outcome.reply.enhanced != "5.2.2":
         return outcome
-    return replace(outcome, action=Action.DELAYED, reply=Reply(452, "4.2.2", outcome.reply.text))
+    return outcome._replace(action=Action.DELAYED, reply=Reply(452, "4.2.2", outcome.reply.text))

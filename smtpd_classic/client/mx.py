@@ -1,7 +1,7 @@
 """Delivery to the mail servers that DNS names for the recipient's domain (RFC 5321 5.1, RFC 7505)."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
 
 from smtpd_classic.client.hosts import Candidate, addresses_of, in_turn, put_off
@@ -50,7 +50,7 @@ class MxTransport:
         if left:
             # If we are a backup MX of the domain, mail can only wait for its better servers.
             ours = exchangers.hold_us()
-            settle([replace(outcome, soft=False) for outcome in left] if ours else left)
+            settle([outcome._replace(soft=False) for outcome in left] if ours else left)
 
 
 def _final(enhanced: str, words: str) -> Outcome:

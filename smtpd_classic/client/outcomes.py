@@ -1,7 +1,7 @@
 """The outcomes of one transaction, recipient by recipient."""
 
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from smtpd_classic.client.session import Session
 from smtpd_classic.client.transport import Action, DeliveryJob, JobRecipient, Outcome
@@ -24,7 +24,7 @@ class TransactionOutcomes:
     def settle_all(self, action: Action, reply: Reply) -> None:
         """Give every recipient an outcome in our own words; no other host is tried."""
         for recipient in self.job.recipients:
-            self.found[recipient.address] = replace(self.outcome(recipient, action, reply, command=""), soft=False)
+            self.found[recipient.address] = self.outcome(recipient, action, reply, command="")._replace(soft=False)
 
     def settle_rest(self, reply: Reply, command: str, but: list[JobRecipient] | None = None) -> None:
         """Give every recipient without an outcome the outcome of the reply."""

@@ -30,13 +30,13 @@ class RelayTransport:
 
     def deliver(self, job: DeliveryJob, settle: Settle) -> None:
         if self.sender and job.sender != NULL_SENDER:
-            job = replace(job, sender=self.sender)
+            job = job._replace(sender=self.sender)
         if not self.signs:
-            job = replace(job, sign=unsigned)
+            job = job._replace(sign=unsigned)
 
         def count(outcomes: list[Outcome]) -> None:
             settle(
-                [replace(outcome, through_relay=outcome.begun) for outcome in outcomes] if self.smarthost else outcomes
+                [outcome._replace(through_relay=outcome.begun) for outcome in outcomes] if self.smarthost else outcomes
             )
 
         in_turn(self._groups(), job, count, self.network, put_off("4.4.4", "no relay host is configured"))

@@ -1,7 +1,6 @@
 """Delivery of one message to one address of one host, over a new session or an idle one."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 from itertools import chain
 from typing import cast
 
@@ -99,7 +98,7 @@ def _one_session(delivery: _Delivery, network: Network) -> bool:
             target, places = delivery.target, places_of(delivery.target.peer)
             network.health.failed(target.peer, str(problem), dead=problem.dead)
             network.connections.failed(places)
-            delivery.settle(job.all(replace(problem.outcome, peer=target.peer)))
+            delivery.settle(job.all(problem.outcome._replace(peer=target.peer)))
             return False
         except StaleConnection:
             network.connections.forget(places[0])  # other idle sessions of this age are closed too

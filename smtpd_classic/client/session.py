@@ -229,7 +229,7 @@ class _Opening:
         if self._target.from_mx and name and self._network.own.named(name[0]):
             words = f"{self._peer} calls itself {self._network.helo_name}, as we do: mail would come back to us"
             problem = put_off("4.4.6", words)
-            problem.outcome = replace(problem.outcome, soft=False)
+            problem.outcome = problem.outcome._replace(soft=False)
             raise problem
 
     def _encrypt(self, wire: ClientWire, offered: Offered) -> Offered:
@@ -288,6 +288,6 @@ class _Opening:
         not_ready = refused(reply, "AUTH", self._peer)
         if not reply.transient:
             # An expired password must not cause bounces: the message waits, and the postmaster is notified.
-            not_ready.outcome = replace(not_ready.outcome, login_failed=True)
+            not_ready.outcome = not_ready.outcome._replace(login_failed=True)
             self._network.login_refused(self._target, str(reply))
         return not_ready

@@ -12,7 +12,7 @@ Rule 5: 421 to a RCPT ends the list of recipients there. The content is sent to 
 for the next attempt.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from smtpd_classic.client.answers import PARAMETER_REFUSED, check, perhaps_too_many, too_many
 from smtpd_classic.client.content import MessageContent, folded, packets
@@ -206,7 +206,7 @@ class ClientTransaction:
         if reply.code in PARAMETER_REFUSED and (recipient.notify or recipient.orcpt) and self.session.offered.dsn:
             self.without_dsn.append(recipient)
         elif too_many(reply):
-            outcome = replace(outcome, action=Action.DELAYED, soft=True)
+            outcome = outcome._replace(action=Action.DELAYED, soft=True)
             if self.record.accepted:
                 self.repeat.append(recipient)
         elif perhaps_too_many(reply) and self.record.accepted:
@@ -276,7 +276,7 @@ class ClientTransaction:
         for recipient in recipients:
             text = f"lost connection with {self.session.peer} after the final dot: {words}; it may be delivered twice"
             outcome = self.record.outcome(recipient, Action.DELAYED, Reply(451, "4.4.2", text), command="")
-            self.record.found[recipient.address] = replace(outcome, soft=False)
+            self.record.found[recipient.address] = outcome._replace(soft=False)
 
     def _broken(self, words: str) -> None:
         """Defer every recipient without a reply, after the connection is lost."""

@@ -7,7 +7,6 @@ it again a moment later, without the recipients that it has settled.
 """
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import NamedTuple, Protocol
 
@@ -66,8 +65,7 @@ class Peer(NamedTuple):
         return f"{self.name}{address}{port}"
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """The result for one recipient in one attempt; a blank `recipient` means any of the job's.
 
     `command` is the command that `peer` answered with `reply`; blank when the reply is in our own words. `soft`:
@@ -94,14 +92,13 @@ class Outcome:
 
     def of(self, recipient: str) -> "Outcome":
         """Return the same outcome for another recipient."""
-        return replace(self, recipient=recipient)
+        return self._replace(recipient=recipient)
 
 
 Settle = Callable[[list[Outcome]], None]
 
 
-@dataclass(frozen=True, slots=True)
-class DeliveryJob:
+class DeliveryJob(NamedTuple):
     """Some recipients of one message with the same next hop.
 
     `originates_here`: the message was submitted here, so that it may be converted for a host. `alone`: the message has
@@ -115,13 +112,13 @@ class DeliveryJob:
     sender: str
     recipients: tuple[JobRecipient, ...]
     content: MessageContent
+    transcript: Transcript
     ret: str = ""
     envid: str = ""
     smtputf8: bool = False
     originates_here: bool = False
     alone: bool = False
     forced: bool = False
-    transcript: Transcript = field(default_factory=Transcript)
     note: Callable[[str], None] = lambda sentence: None
     sign: Callable[[MessageContent], MessageContent] = unsigned
     junk: bool = False
@@ -131,7 +128,7 @@ class DeliveryJob:
         """Return the same job for some of its recipients."""
         if all(each.address in addresses for each in self.recipients):
             return self
-        return replace(self, recipients=tuple(each for each in self.recipients if each.address in addresses))
+        return self._replace(recipients=tuple(each for each in self.recipients if each.address in addresses))
 
     def all(self, outcome: Outcome) -> list[Outcome]:
         """Return the same outcome for every recipient."""

@@ -7,7 +7,6 @@ import json
 import re
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
 from typing import Any, NamedTuple
 
 from smtpd_classic.config.kinds import SIZE
@@ -125,7 +124,7 @@ def as_message(row: QueueRow, entry: Entry, state: State, content: bytes, notes:
         "signed": entry.envelope.sign,
         "header": header,
         "transcript": state.transcript,
-        "all_recipients": [asdict(each) for each in state.recipients],
+        "all_recipients": [each._asdict() for each in state.recipients],
     }
     return Shown([*lines, ""], fields)
 

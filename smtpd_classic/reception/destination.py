@@ -245,7 +245,7 @@ class MailboxesDestination:
             with self._services.spool.draft(self._queue_id) as draft:
                 for chunk in without_first(self._incoming.chunks(), len(self._on_top)):
                     draft.write(chunk)
-                draft.commit(replace(envelope, recipients=waiting), now)
+                draft.commit(envelope._replace(recipients=waiting), now)
         except BaseException as second:
             self._incoming.undo()
             raise (problem or second) from None

@@ -54,11 +54,10 @@ class MessagePart:
                 fields=self.fields + whole.fields,
                 archive=True,
             )
-        made = replace(whole, recipients=self.recipients, fields=self.fields + whole.fields)
+        made = whole._replace(recipients=self.recipients, fields=self.fields + whole.fields)
         if self.sender is None:
             return made
-        return replace(
-            made,
+        return made._replace(
             sender=self.sender,
             ret="",
             envid="",
@@ -208,7 +207,7 @@ def split(parts: Iterable[MessagePart], apart: Callable[[Recipient], bool], hold
 def _without_success(recipient: Recipient) -> Recipient:
     if "SUCCESS" not in recipient.notify:
         return recipient
-    return replace(recipient, notify=(recipient.notify - {"SUCCESS"}) or frozenset({"NEVER"}))
+    return recipient._replace(notify=(recipient.notify - {"SUCCESS"}) or frozenset({"NEVER"}))
 
 
 def both(first: Hold, second: Hold) -> Hold:

@@ -3,7 +3,7 @@
 A notice is in the queue before the state that it reports is written, so that a crash repeats it rather than losing it.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from smtpd_classic.approval import APPROVE, REFUSE, Decision, approval_named, deciding_address
 from smtpd_classic.config.kinds import DURATION
@@ -56,7 +56,7 @@ class ApprovalNotices:
         for problem in problems:
             self.journal.warning(queue_id, problem)
         if len(problems) < len(approval.managers):
-            claim.record(replace(claim.state, hold_notified=True))
+            claim.record(claim.state._replace(hold_notified=True))
 
     def _words(self, claim: Claim, approval: Approval, content: bytes) -> str:
         queue_id = claim.entry.queue_id
@@ -84,7 +84,7 @@ class ApprovalNotices:
         if sender != NULL_SENDER and (problem := self.mail.send_to(sender, "Your message was approved", words)):
             self.journal.warning(claim.entry.queue_id, f"the sender could not be told of the approval: {problem}")
         self.journal.note(claim.entry.queue_id, decision)
-        claim.record(replace(claim.state, decision=""))
+        claim.record(claim.state._replace(decision=""))
 
 
 def _beginning(claim: Claim) -> bytes:

@@ -203,7 +203,7 @@ class DeliveryAttempt:
             self.claim.remove()
         except SpoolBroken as problem:
             self._context.journal.warning(self.queue_id, f"the message is done but cannot be removed: {problem}")
-            self._record(replace(self.claim.state, recipients=tuple(self._rows)))
+            self._record(self.claim.state._replace(recipients=tuple(self._rows)))
             return self._context.clock() + _TROUBLE_S
         self._context.journal.removed(self.entry)
         return None
@@ -288,7 +288,7 @@ class DeliveryAttempt:
                 return
             with self._lock:
                 version, rows = self._version, tuple(self._rows)
-            self._record(replace(self.claim.state, recipients=rows))
+            self._record(self.claim.state._replace(recipients=rows))
             self._written = version
 
     def _record(self, state: State) -> None:

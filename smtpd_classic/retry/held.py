@@ -4,7 +4,7 @@ Used by the thread that scans the queue. It opens the state of a held message on
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from smtpd_classic.config.schema import Config
@@ -79,7 +79,7 @@ class HeldMessages:
             wanted = not self.counters.take(group, [Amount("held notice", 1, _HOUR_S, 1)]).over
             late = [(each, _status(each, "delayed", _WAITS, now)) for each in _waiting(claim)]
             if not wanted or self.context.notices.delayed(AuthorsMessage(claim), late):
-                claim.record(replace(claim.state, hold_notified=True))
+                claim.record(claim.state._replace(hold_notified=True))
         except (OSError, SpoolBroken, SpoolFull) as problem:
             self.context.journal.warning(claim.entry.queue_id, str(problem))
 
@@ -113,7 +113,7 @@ class HeldMessages:
         try:
             if waiting:
                 self.counters.take(group, limits.without_limits().amounts(len(waiting)), seen)
-            claim.record(replace(claim.state, uncounted=False))
+            claim.record(claim.state._replace(uncounted=False))
         except (OSError, SpoolBroken, SpoolFull) as problem:
             self.context.journal.warning(claim.entry.queue_id, f"a released message is not counted: {problem}")
 
@@ -162,7 +162,7 @@ class HeldMessages:
                 claim.remove()
             elif result is NoticeResult.HOLD:
                 # The decision is carried out: with it, the next look would return the message again.
-                claim.record(replace(claim.state, decision="").on_hold(Hold(UNDELIVERABLE, since=now)))
+                claim.record(claim.state._replace(decision="").on_hold(Hold(UNDELIVERABLE, since=now)))
         except (SpoolBroken, SpoolFull) as problem:
             self.context.journal.warning(claim.entry.queue_id, str(problem))
 

@@ -66,7 +66,7 @@ class RecipientStates:
             row = self._rows[number]
             if row.state == WAITING:
                 row = row if outcome is None else _tried(row, outcome, now)
-                self._rows[number] = replace(row, state=state)
+                self._rows[number] = row._replace(state=state)
                 self._left[WAITING] -= 1
                 self._left[state] += 1
 
@@ -99,8 +99,7 @@ def expired_fate(recipient: AnyRecipient, row: RecipientState, outcome: Outcome,
 
 def _tried(row: RecipientState, outcome: Outcome, now: float) -> RecipientState:
     remote = (row.last_reply, row.host) if row.command else (row.remote_reply, row.remote_host)
-    return replace(
-        row,
+    return row._replace(
         attempts=row.attempts + 1,
         relay_attempts=row.relay_attempts + outcome.through_relay,
         last_reply=said(outcome),
@@ -127,6 +126,6 @@ def effective(recipients: tuple[Recipient, ...]) -> tuple[Recipient, ...]:
     if not lists:
         return recipients
     return tuple(
-        replace(each, notify=(each.notify - {"SUCCESS"}) or frozenset({"NEVER"})) if each.original in lists else each
+        each._replace(notify=(each.notify - {"SUCCESS"}) or frozenset({"NEVER"})) if each.original in lists else each
         for each in recipients
     )

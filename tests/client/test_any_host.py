@@ -1,7 +1,6 @@
 """Hosts that answer anything with anything: whatever they do, each recipient is settled once, and with what is true."""
 
 import random
-from dataclasses import replace
 
 import pytest
 
@@ -74,7 +73,7 @@ def _check(chance: random.Random, made: list[FakeHost]) -> None:
         for number in range(chance.randrange(1, 9))
     ]
     content = b"Subject: x\n\n" + chance.choice((b"short\n", b".\n..\n", b"long line\n" * 5000, "ü\n".encode()))
-    job = replace(job_for(*recipients, content=content), ret="HDRS", envid="x")
+    job = job_for(*recipients, content=content)._replace(ret="HDRS", envid="x")
     one, two, three = (MxTransport(network) for network in networks)
     outcomes = deliver(FallbackTransport(one, FallbackTransport(two, three)), job)
     for network in networks:

@@ -412,7 +412,7 @@ def test_internationalised_mail_where_smtputf8_is_missing(
 ) -> None:
     host = FakeHost(hidden=hidden)
     with hosts(host):
-        job = replace(job_for(recipient, content=content), smtputf8=True)
+        job = job_for(recipient, content=content)._replace(smtputf8=True)
         outcome = send(world(host), job)[recipient]
     assert outcome.reply.enhanced == expected
     assert [each.mail.smtputf8 for each in host.got] == ([not hidden] if expected == "2.0.0" else [])
@@ -423,7 +423,7 @@ def test_an_address_that_a_host_cannot_read_costs_the_other_recipients_nothing(h
     host = FakeHost(hidden=hidden)
     with hosts(host):
         outcomes = send(
-            world(host), replace(job_for("jörg@example.org", BOB, "jürgen@example.org", EVE), smtputf8=True)
+            world(host), job_for("jörg@example.org", BOB, "jürgen@example.org", EVE)._replace(smtputf8=True)
         )
     assert {address: brief(outcome)[:2] for address, outcome in outcomes.items()} == {
         "jörg@example.org": ("failed", "5.6.7"),
@@ -440,7 +440,7 @@ def test_an_internationalised_original_recipient_is_passed_on_in_its_ascii_form(
     host = FakeHost(hidden=hidden)
     recipient = Recipient(BOB, frozenset({"FAILURE"}), "utf-8;jörg@us.test")
     with hosts(host):
-        assert brief(send(world(host), replace(job_for(recipient), smtputf8=True))[BOB]) == (
+        assert brief(send(world(host), job_for(recipient)._replace(smtputf8=True))[BOB]) == (
             "delivered",
             "2.0.0",
             False,
@@ -452,7 +452,7 @@ def test_an_internationalised_domain_is_written_in_ascii_for_a_host_without_smtp
     host = FakeHost(hidden=("SMTPUTF8",))
     network = network_of(config_of(), mx={"bücher.example": [(1, "mx")]}, addresses={"mx": [host.ip]}, port=host.port)
     with hosts(host):
-        send(network, replace(job_for("bob@bücher.example"), smtputf8=True))
+        send(network, job_for("bob@bücher.example")._replace(smtputf8=True))
     assert host.got[0].recipients == ("bob@xn--bcher-kva.example",)
 
 
@@ -467,7 +467,7 @@ def test_dsn_parameters_are_passed_on() -> None:
     host = FakeHost()
     with hosts(host):
         bob = Recipient(BOB, frozenset({"SUCCESS", "DELAY"}), "rfc822;bob+2Bx@old.example")
-        job = replace(job_for(bob), ret="HDRS", envid="a b+c=d")
+        job = job_for(bob)._replace(ret="HDRS", envid="a b+c=d")
         outcome = send(world(host), job)[BOB]
     assert outcome.notifies
     assert (host.got[0].mail.ret, host.got[0].mail.envid) == ("HDRS", "a b+c=d")
@@ -625,7 +625,7 @@ def test_long_lines_of_our_own_mail_are_encoded_and_those_of_others_folded() -> 
     host = FakeHost()
     with hosts(host):
         for ours in (True, False):
-            send(world(host), replace(job_for(BOB, content=LONG), originates_here=ours))
+            send(world(host), job_for(BOB, content=LONG)._replace(originates_here=ours))
     own, foreign = (each.content for each in host.got)
     for content in (own, foreign):
         assert max(map(len, content.split(b"\n"))) <= 998
@@ -639,9 +639,9 @@ def test_a_utf8_header_of_our_own_mail_is_converted_for_a_host_without_smtputf8(
     content = "From: Jörg <joe@us.test>\nSubject: Grüße\n\nGrüße\n".encode()
     host = FakeHost(hidden=("SMTPUTF8",))
     with hosts(host):
-        job = replace(job_for(BOB, content=content), smtputf8=True, originates_here=True)
+        job = job_for(BOB, content=content)._replace(smtputf8=True, originates_here=True)
         assert send(world(host), job)[BOB].action.value == "delivered"
-        refused = send(world(host), replace(job, originates_here=False))[BOB]
+        refused = send(world(host), job._replace(originates_here=False))[BOB]
     header, _, body = host.got[0].content.partition(b"\n\n")
     assert header.isascii()
     assert str(email.message_from_bytes(header, policy=email.policy.default)["Subject"]) == "Grüße"
@@ -799,7 +799,7 @@ def test_a_person_may_have_a_dead_host_tried_at_once() -> None:
     send(network, job_for(BOB))
     host = FakeHost(ip=ip, port=port)
     with hosts(host):
-        assert send(network, replace(job_for(BOB), forced=True))[BOB].action.value == "delivered"
+        assert send(network, job_for(BOB)._replace(forced=True))[BOB].action.value == "delivered"
 
 
 def test_ipv6_that_leads_nowhere_does_not_use_up_the_addresses() -> None:

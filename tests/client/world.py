@@ -12,6 +12,7 @@ from smtpd_classic.client.health import Health
 from smtpd_classic.client.local_addresses import LocalAddresses
 from smtpd_classic.client.network import Network, OwnHosts, Timeouts, TlsContexts
 from smtpd_classic.client.routes import Routes
+from smtpd_classic.client.transcript import Transcript
 from smtpd_classic.client.transport import DeliveryJob, Outcome, Settle, Transport
 from smtpd_classic.config.load import parse
 from smtpd_classic.config.schema import Config
@@ -97,7 +98,7 @@ def routes_of(config: Config, network: Network, local: tuple[str, ...] = ("us.te
 
 def job_for(*recipients: str | Recipient, sender: str = "joe@us.test", content: bytes = MESSAGE) -> DeliveryJob:
     each = tuple(Recipient(one) if isinstance(one, str) else one for one in recipients)
-    return DeliveryJob("Q1", sender, each, MessageContent.of(content))
+    return DeliveryJob("Q1", sender, each, MessageContent.of(content), Transcript())
 
 
 def deliver(transport: Transport, job: DeliveryJob) -> dict[str, Outcome]:

@@ -21,7 +21,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -134,8 +133,8 @@ class Work:
         if claim is not None:
             with claim:
                 first, second = claim.state.recipients
-                state = replace(claim.state, recipients=(replace(first, state=DELIVERED), second), attempts=1)
-                claim.record(replace(state, next_attempt=NOW + 900))
+                state = claim.state._replace(recipients=(first._replace(state=DELIVERED), second), attempts=1)
+                claim.record(state._replace(next_attempt=NOW + 900))
             self._say("recorded", tag, queue_id)
 
 

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -31,7 +30,7 @@ def spools(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Spo
 def tried(spool: Spool, content: bytes = SMALL) -> str:
     queue_id = commit(spool, content, TWO)
     with spool.claim(queue_id) as claim:  # type: ignore[union-attr]
-        claim.record(replace(claim.state, attempts=2, next_attempt=NOW + 900, delay_notified=True))
+        claim.record(claim.state._replace(attempts=2, next_attempt=NOW + 900, delay_notified=True))
     return queue_id
 
 

@@ -6,7 +6,6 @@ import itertools
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -34,8 +33,8 @@ def names_need_sync(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPa
 def after_attempt(state: State, *, first_delivered: bool = False) -> State:
     first, second = state.recipients
     if first_delivered:
-        first = replace(first, state=DELIVERED, attempts=first.attempts + 1)
-    return replace(state, recipients=(first, second), attempts=state.attempts + 1, next_attempt=NOW + 900)
+        first = first._replace(state=DELIVERED, attempts=first.attempts + 1)
+    return state._replace(recipients=(first, second), attempts=state.attempts + 1, next_attempt=NOW + 900)
 
 
 def crash_everywhere(

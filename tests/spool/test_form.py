@@ -2,7 +2,6 @@
 never a crash."""
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -78,7 +77,7 @@ def test_state_comes_back(
 
 def replace_recipients(entry: Entry, recipients: tuple[RecipientState, ...]) -> Entry:
     return entry._replace(
-        envelope=replace(entry.envelope, recipients=tuple(Recipient(each.address) for each in recipients))
+        envelope=entry.envelope._replace(recipients=tuple(Recipient(each.address) for each in recipients))
     )
 
 
@@ -122,7 +121,7 @@ def test_state_of_a_later_version_loses_nothing_when_written_again() -> None:
         "recipients": [{"address": "b@example.net", "colour": "red"}, {"address": "c@example.net"}],
     }
     state, before = decode_state(json.dumps(later).encode(), ENTRY, 5.0, held=False)
-    again = json.loads(encode_state(replace(state, attempts=2), before))
+    again = json.loads(encode_state(state._replace(attempts=2), before))
     assert again == {
         "version": 1,
         "attempts": 2,
@@ -132,15 +131,15 @@ def test_state_of_a_later_version_loses_nothing_when_written_again() -> None:
 
 
 def test_default_written_before_does_not_come_back_from_the_old_state() -> None:
-    state, before = decode_state(encode_state(replace(untried(ENTRY), delay_notified=True), {}), ENTRY, 5.0, held=False)
-    assert not decode_state(encode_state(replace(state, delay_notified=False), before), ENTRY, 5.0, held=False)[
+    state, before = decode_state(encode_state(untried(ENTRY)._replace(delay_notified=True), {}), ENTRY, 5.0, held=False)
+    assert not decode_state(encode_state(state._replace(delay_notified=False), before), ENTRY, 5.0, held=False)[
         0
     ].delay_notified
 
 
 def test_transcript_and_replies_are_bounded_and_keep_their_end() -> None:
-    recipients = tuple(replace(each, last_reply="r" * 10_000 + "END") for each in untried(ENTRY).recipients)
-    state = replace(untried(ENTRY), recipients=recipients, transcript="t" * 100_000 + "END")
+    recipients = tuple(each._replace(last_reply="r" * 10_000 + "END") for each in untried(ENTRY).recipients)
+    state = untried(ENTRY)._replace(recipients=recipients, transcript="t" * 100_000 + "END")
     kept = decode_state(encode_state(state, {}), ENTRY, 0.0, held=False)[0]
     assert len(kept.transcript) == MAX_TRANSCRIPT
     assert kept.transcript.startswith("[…]\nt")

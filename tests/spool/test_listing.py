@@ -4,7 +4,6 @@ import os
 import resource
 import time
 import tracemalloc
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -201,12 +200,12 @@ def test_a_row_that_is_read_quickly_says_what_the_thorough_reading_says(tmp_path
         assert claim is not None
         with claim:
             states = tuple(
-                replace(
-                    each, state=("waiting", "failed", "delivered")[place % 3], last_reply="451 no", host="h[::1]:25"
+                each._replace(
+                    state=("waiting", "failed", "delivered")[place % 3], last_reply="451 no", host="h[::1]:25"
                 )
                 for place, each in enumerate(claim.state.recipients)
             )
-            claim.record(replace(claim.state, attempts=3, recipients=states, next_attempt=NOW + number))
+            claim.record(claim.state._replace(attempts=3, recipients=states, next_attempt=NOW + number))
     thorough = [row_of(*spool.read(each.queue_id)) for each in spool.list_by_arrival()]
     assert list(rows(spool, spool.list_by_arrival())) == thorough
     Path(spool.folders.state, long).write_bytes(b"[]")

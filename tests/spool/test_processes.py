@@ -8,7 +8,6 @@ import threading
 import traceback
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -52,7 +51,7 @@ def deliver_all(spool: Spool, log: Path, seed: int, dies: bool) -> None:
                 with claim.open_content() as content:
                     assert content.read() == SMALL
                 if choose.random() < 0.3:
-                    claim.record(replace(claim.state, attempts=claim.state.attempts + 1, next_attempt=NOW - 1))
+                    claim.record(claim.state._replace(attempts=claim.state.attempts + 1, next_attempt=NOW - 1))
                     continue
                 if dies and choose.random() < 0.1:
                     os.kill(os.getpid(), signal.SIGKILL)

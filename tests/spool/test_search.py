@@ -1,6 +1,5 @@
 """Words and patterns find the entries of the queue that hold them, and no others."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -29,8 +28,8 @@ def defer(spool: Spool, queue_id: str, host: str, reply: str) -> None:
     claim = spool.claim(queue_id)
     assert claim is not None
     with claim:
-        waiting = tuple(replace(each, attempts=1, host=host, last_reply=reply) for each in claim.state.recipients)
-        claim.record(replace(claim.state, recipients=waiting, attempts=1, next_attempt=AT))
+        waiting = tuple(each._replace(attempts=1, host=host, last_reply=reply) for each in claim.state.recipients)
+        claim.record(claim.state._replace(recipients=waiting, attempts=1, next_attempt=AT))
 
 
 @pytest.mark.parametrize(

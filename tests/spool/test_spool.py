@@ -8,7 +8,6 @@ import tempfile
 import threading
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -56,8 +55,8 @@ def claimed(spool: Spool, queue_id: str) -> Claim:
 
 def tried(spool: Spool, queue_id: str, *, next_attempt: float = NOW + 900, **changes: object) -> None:
     with claimed(spool, queue_id) as claim:
-        state = replace(claim.state, attempts=claim.state.attempts + 1, next_attempt=next_attempt)
-        claim.record(replace(state, **changes))  # type: ignore[arg-type]
+        state = claim.state._replace(attempts=claim.state.attempts + 1, next_attempt=next_attempt)
+        claim.record(state._replace(**changes))  # type: ignore[arg-type]
 
 
 def place(spool: Spool, queue_id: str) -> Path:
@@ -248,11 +247,11 @@ def test_first_attempt_moves_the_entry_and_keeps_what_it_learnt(spool: Spool) ->
     queue_id = commit(spool, SMALL, TWO)
     with claimed(spool, queue_id) as claim:
         first, second = claim.state.recipients
-        first = replace(first, state=DELIVERED, attempts=1, last_reply="250 2.0.0 Ok", host="mx", at=NOW)
-        second = replace(second, attempts=1, last_reply="451 4.3.0 Later", enhanced="4.3.0", host="my", at=NOW)
-        state = replace(claim.state, recipients=(first, second), attempts=1, first_attempt=NOW, last_attempt=NOW)
-        claim.record(replace(state, next_attempt=NOW + 900.5, transcript="S: 451 4.3.0 Later"))
-        again = replace(claim.state, attempts=2, delay_notified=True)
+        first = first._replace(state=DELIVERED, attempts=1, last_reply="250 2.0.0 Ok", host="mx", at=NOW)
+        second = second._replace(attempts=1, last_reply="451 4.3.0 Later", enhanced="4.3.0", host="my", at=NOW)
+        state = claim.state._replace(recipients=(first, second), attempts=1, first_attempt=NOW, last_attempt=NOW)
+        claim.record(state._replace(next_attempt=NOW + 900.5, transcript="S: 451 4.3.0 Later"))
+        again = claim.state._replace(attempts=2, delay_notified=True)
         claim.record(again)
         assert claim.state == again
     assert place(spool, queue_id) == Path(spool.folders.cur, queue_id)

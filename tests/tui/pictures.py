@@ -98,12 +98,11 @@ def _defer(spool: Spool, queue_id: str, now: float, *, hold: bool) -> None:
         return
     with claim:
         recipients = tuple(
-            replace(each, attempts=2, last_reply=_REPLY, host="mx.slow.example", at=now)
+            each._replace(attempts=2, last_reply=_REPLY, host="mx.slow.example", at=now)
             for each in claim.state.recipients
         )
         claim.record(
-            replace(
-                claim.state,
+            claim.state._replace(
                 recipients=recipients,
                 attempts=_RANDOM.randrange(1, 7),
                 last_attempt=now - 600,

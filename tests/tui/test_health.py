@@ -1,7 +1,6 @@
 """Health: a mark in the menu beside each screen that needs a look, and on Status the reasons why mail waits."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,8 +29,8 @@ def path(tmp_path: Path) -> Path:
         assert claim is not None
         with claim:
             state = claim.state
-            waiting = tuple(replace(each, attempts=1, last_reply=reply, host=host, at=NOW) for each in state.recipients)
-            claim.record(replace(state, recipients=waiting, attempts=1, last_attempt=NOW, next_attempt=NOW + 900))
+            waiting = tuple(each._replace(attempts=1, last_reply=reply, host=host, at=NOW) for each in state.recipients)
+            claim.record(state._replace(recipients=waiting, attempts=1, last_attempt=NOW, next_attempt=NOW + 900))
     path = made(tmp_path)
     (tmp_path / "run").mkdir()
     mark = {

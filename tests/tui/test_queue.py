@@ -4,7 +4,6 @@ import os
 import shutil
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -44,10 +43,9 @@ def defer(spool: Spool, queue_id: str, reply: str, transcript: str = "") -> None
     claim = spool.claim(queue_id)
     assert claim is not None
     with claim:
-        recipients = tuple(replace(each, attempts=1, last_reply=reply, at=NOW - 60) for each in claim.state.recipients)
+        recipients = tuple(each._replace(attempts=1, last_reply=reply, at=NOW - 60) for each in claim.state.recipients)
         claim.record(
-            replace(
-                claim.state,
+            claim.state._replace(
                 recipients=recipients,
                 attempts=1,
                 last_attempt=NOW - 60,
