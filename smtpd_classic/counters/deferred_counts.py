@@ -15,18 +15,24 @@ _MOST_GROUPS = 1000
 class _RecentCount:
     """The counts of one group since `written`, the time of the last write. `values` has them too."""
 
-    __slots__ = ("amounts", "values", "written")
+    __slots__ = ("_kinds", "added", "values", "written")
 
     def __init__(self, values: Mapping[str, int], written: float) -> None:
         self.values = dict(values)
         self.written = written
-        self.amounts: dict[str, Amount] = {}
+        self.added: dict[str, int] = {}
+        self._kinds: dict[str, Amount] = {}
 
-    def add(self, amounts: Sequence[Amount]) -> None:
+    def add(self, amounts: Sequence[Amount], sign: int = 1) -> None:
         for each in amounts:
-            self.values[each.name] = self.values.get(each.name, 0) + each.number
-            before = self.amounts.get(each.name)
-            self.amounts[each.name] = each if before is None else each._replace(number=before.number + each.number)
+            name, number = each.name, sign * each.number
+            self.values[name] = self.values.get(name, 0) + number
+            self.added[name] = self.added.get(name, 0) + number
+            self._kinds[name] = each
+
+    @property
+    def amounts(self) -> list[Amount]:
+        return [self._kinds[name]._replace(number=number) for name, number in self.added.items()]
 
 
 class DeferredCounts:
@@ -60,7 +66,7 @@ class DeferredCounts:
                 try:
                     self._write_one(group, recent)
                 except OSError:  # the message is refused, and those before it stay counted
-                    recent.add([each._replace(number=-each.number) for each in amounts])
+                    recent.add(amounts, -1)
                     raise
             elif self._writer is None:
                 self._writer = threading.Thread(target=self._write_later, name="counts", daemon=True)
@@ -83,10 +89,10 @@ class DeferredCounts:
 
     def _write_all(self) -> None:
         for group, recent in self._recent.items():
-            if recent.amounts:
+            if recent.added:
                 self._write_one(group, recent)
 
     def _write_one(self, group: str, recent: _RecentCount) -> None:
-        recent.values = dict(self._write(group, list(recent.amounts.values())))
-        recent.amounts = {}
+        recent.values = dict(self._write(group, recent.amounts))
+        recent.added = {}
         recent.written = self._clock()

@@ -48,7 +48,7 @@ class SenderLimits(NamedTuple):
     alarm: int = 0
 
     def most(self, name: str) -> int:
-        return {HOUR: self.hour, DAY: self.day, NEW: self.new}[name]
+        return self.hour if name == HOUR else self.day if name == DAY else self.new
 
     def without_limits(self) -> "SenderLimits":
         return SenderLimits(0, 0)
