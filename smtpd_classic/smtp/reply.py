@@ -1,22 +1,29 @@
 """The replies of a server: RFC 5321 4.2 with the enhanced status codes of RFC 2034 and 3463."""
 
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 
 __all__ = ["Reply"]
 
 
-@dataclass(frozen=True)
+@dataclass(init=False, unsafe_hash=True, slots=True)
 class Reply:
     """A reply code, an enhanced status code (blank where RFC 2034 has none) and a text of one or more lines.
 
     Both sides of the wire use it: the replies of this server, and those of other servers. The `text` lines are
-    separated by "\\n" and hold no code. Named replies are in `smtp.replies`.
+    separated by "\\n" and hold no code. Named replies are in `smtp.replies`. A reply is never changed, and its
+    `__init__` is written out because it can be compiled.
     """
 
     code: int
     enhanced: str
     text: str
+    _wire: bytes = field(repr=False, compare=False)
+
+    def __init__(self, code: int, enhanced: str, text: str) -> None:
+        self.code = code
+        self.enhanced = enhanced
+        self.text = text
+        self._wire = b""
 
     @property
     def positive(self) -> bool:
@@ -31,9 +38,14 @@ class Reply:
         """Return True if the server closes the connection after it."""
         return self.code in {221, 421}
 
-    @cached_property
+    @property
     def wire(self) -> bytes:
         """Return the octets to send, CR LF included."""
+        if not self._wire:
+            self._wire = self._octets()
+        return self._wire
+
+    def _octets(self) -> bytes:
         prefix = f"{self.enhanced} " if self.enhanced else ""
         if "\n" not in self.text:
             return f"{self.code} {prefix}{self.text}\r\n".encode("utf-8", "replace")
