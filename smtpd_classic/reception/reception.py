@@ -8,7 +8,7 @@ The RFC's words (reverse-path, forward-path) become the administrator's here (se
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from smtpd_classic.policy import CHECKS, Client, ClientContext, Transaction, expand, require_asked, verify
 from smtpd_classic.reception.content import ContentReader
@@ -275,7 +275,7 @@ class _Step(NamedTuple):
 
 
 # Behind the class: within its body, a compiler of Python could not name the methods.
-_STEPS: dict[type[Event], _Step] = {
+_STEPS: Final[dict[type[Event], _Step]] = {
     Connected: _Step("CONNECT", Reception._connected, None, Reception._connection_refused, is_counted=False),
     Hello: _Step("EHLO", Reception._hello),
     StartTls: _Step("STARTTLS", Reception._start_tls),

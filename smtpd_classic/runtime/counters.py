@@ -12,7 +12,7 @@ import struct
 import threading
 import time
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from smtpd_classic.atomic_file import draft_of
 from smtpd_classic.runtime.clients import client_bucket
@@ -22,14 +22,19 @@ from smtpd_classic.runtime.milter_counts import MILTER_WORDS, add_milter, milter
 __all__ = ["COUNTED", "Counters", "Minute", "TooMany"]
 
 TooMany = str
-_MINUTES = 64
-_BUCKETS = 8192
+_MINUTES: Final = 64
+_BUCKETS: Final = 8192
 _MAGIC = b"counter6"
 _HEADER = struct.Struct("<8sII32s")  # magic, columns, unused, the key of the buckets
 _HEADER_SIZE = 64
 _ALL = COUNTED + MEASURED
-_PID, _OPEN, _QUIET, _TOTALS, _RING = 0, 1, 2, 3, 3 + len(_ALL)
-_MILTERS = _RING + _MINUTES * (1 + len(COUNTED))
+_PID: Final = 0
+_OPEN: Final = 1
+_QUIET: Final = 2
+_TOTALS: Final = 3
+_RING: Final = _TOTALS + len(_ALL)
+_SLOT: Final = 1 + len(COUNTED)  # words of one minute
+_MILTERS: Final = _RING + _MINUTES * _SLOT
 _WORDS = _MILTERS + MILTER_WORDS
 _COLUMN_SIZE = _WORDS * 8 + _BUCKETS * 2
 
@@ -95,7 +100,7 @@ class Counters:
         for each in range(len(_ALL)):
             kept[_TOTALS + each] += words[_TOTALS + each]
         for slot in range(_MINUTES):
-            self._keep_minute(words, kept, _RING + slot * (1 + len(COUNTED)))
+            self._keep_minute(words, kept, _RING + slot * _SLOT)
         move_milters(words, kept, _MILTERS)
         words.cast("B")[:] = bytes(len(words) * 8)
         buckets.cast("B")[:] = bytes(len(buckets) * 2)
@@ -104,10 +109,10 @@ class Counters:
     def _keep_minute(words: memoryview, kept: memoryview, at: int) -> None:
         if words[at] > kept[at]:
             kept[at] = words[at]
-            for each in range(1, 1 + len(COUNTED)):
+            for each in range(1, _SLOT):
                 kept[at + each] = words[at + each]
         elif words[at] == kept[at]:
-            for each in range(1, 1 + len(COUNTED)):
+            for each in range(1, _SLOT):
                 kept[at + each] += words[at + each]
 
     # For the receivers and the retry thread ----------------------------------------------------------------------
@@ -120,11 +125,11 @@ class Counters:
         words = own[0]
         index = _INDEX[what]
         minute = int(time.time()) // 60
-        at = _RING + minute % _MINUTES * (1 + len(COUNTED))
+        at = _RING + minute % _MINUTES * _SLOT
         with self._lock:
             words[_TOTALS + index] += number
             if words[at] != minute:
-                words[at + 1 : at + 1 + len(COUNTED)] = _NOTHING
+                words[at + 1 : at + _SLOT] = _NOTHING
                 words[at] = minute
             words[at + 1 + index] += number
 
@@ -251,7 +256,7 @@ class Counters:
             self._map = None
 
     def _minute(self, minute: int) -> dict[str, int]:
-        at = _RING + minute % _MINUTES * (1 + len(COUNTED))
+        at = _RING + minute % _MINUTES * _SLOT
         rows: Iterable[memoryview] = [words for words, _ in self._columns if words[at] == minute]
         return {name: sum(words[at + 1 + index] for words in rows) for index, name in enumerate(COUNTED)}
 
@@ -292,5 +297,5 @@ def _active(words: memoryview) -> int:
     return max(words[_OPEN] - words[_QUIET], 0)  # some of the quiet ones may have been closed since they were counted
 
 
-_INDEX = {name: index for index, name in enumerate(_ALL)}
-_NOTHING = memoryview(bytes(8 * len(COUNTED))).cast("Q")
+_INDEX: Final = {name: index for index, name in enumerate(_ALL)}
+_NOTHING: Final = memoryview(bytes(8 * len(COUNTED))).cast("Q")

@@ -2,7 +2,7 @@
 
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from smtpd_classic.config.schema import Config, Listener
@@ -72,12 +72,22 @@ class ListenerContext:
     host_name: Callable[[str], str]
     mechanisms: Callable[[], tuple[str, ...]]
     certificate: Certificate | None
+    _extensions: dict[tuple[str, tuple[str, ...]], Extensions] = field(default_factory=dict)
+    """Those of each listener, by the mechanisms that are to be had."""
 
     @property
     def idle_s(self) -> float:
         return self.config.access.idle_timeout.total_seconds()
 
     def extensions(self, listener: Listener) -> Extensions:
+        has_none = listener is LOCAL or listener.is_lmtp or listener.auth == "none"
+        auth = () if has_none else self.mechanisms()
+        found = self._extensions.get((listener.name, auth))
+        if found is None:
+            found = self._extensions[listener.name, auth] = self._extensions_of(listener, auth)
+        return found
+
+    def _extensions_of(self, listener: Listener, auth: tuple[str, ...]) -> Extensions:
         if listener is LOCAL:
             return extensions_for(self.config)
         if listener.is_lmtp:
@@ -88,7 +98,7 @@ class ListenerContext:
             max_message_size=basic.max_message_size,
             max_recipients=basic.max_recipients,
             starttls=listener.tls == "starttls" and self.certificate is not None,
-            auth=() if listener.auth == "none" else self.mechanisms(),
+            auth=auth,
             auth_without_tls=basic.allow_auth_without_tls,
             vrfy=basic.allow_vrfy_expn,
             dsn_for_everyone=basic.offer_dsn == "everyone",

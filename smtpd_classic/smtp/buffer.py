@@ -6,15 +6,17 @@ out. Each piece gets a reply of its own, so that a client that ends all its line
 not wait for ever.
 """
 
+from typing import Final
+
 from smtpd_classic.smtp import replies
 from smtpd_classic.smtp.grammar import Malformed
 from smtpd_classic.smtp.reply import Reply
 
 __all__ = ["MAX_AUTH_LINE", "MAX_LINE", "ReceiveBuffer"]
 
-MAX_LINE = 4096  # octets with CR LF; RFC 5321 4.5.3.1.4 asks for 512, parameters for more
-MAX_AUTH_LINE = 12288  # RFC 4954 4
-_NUL = ord("\0")  # see smtp/content.py
+MAX_LINE: Final = 4096  # octets with CR LF; RFC 5321 4.5.3.1.4 asks for 512, parameters for more
+MAX_AUTH_LINE: Final = 12288  # RFC 4954 4
+_NUL: Final = 0  # see smtp/content.py
 
 
 class ReceiveBuffer:

@@ -1,7 +1,7 @@
 """The commands: the event of each, and the reading of its argument in the state of the session."""
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from smtpd_classic.smtp import replies
 from smtpd_classic.smtp.events import (
@@ -39,7 +39,7 @@ __all__ = ["BdatChunk", "Circumstances", "read_command", "read_response"]
 
 # A browser that a page has made send a form here must not get as far as the form (cross-protocol scripting).
 _HTTP_METHODS = frozenset({b"GET", b"POST", b"PUT", b"HEAD", b"OPTIONS", b"CONNECT", b"DELETE", b"PATCH", b"TRACE"})
-_TAB = ord("\t")  # see smtp/content.py
+_TAB: Final = 9  # see smtp/content.py
 _OBSOLETE = frozenset({b"SEND", b"SOML", b"SAML", b"TURN", b"ETRN", b"ATRN"})  # RFC 5321 F.1, F.6
 
 
@@ -150,7 +150,7 @@ def _mail(session: Circumstances, argument: bytes) -> MailFrom:
     return parse_mail(argument, auth=bool(session.extensions.auth), dsn=session.dsn)
 
 
-_COMMANDS: dict[bytes, _Command] = {
+_COMMANDS: Final[dict[bytes, _Command]] = {
     b"EHLO": _Command(Hello, lambda session, argument: _hello(session, argument, extended=True), idle=True),
     b"HELO": _Command(Hello, lambda session, argument: _hello(session, argument, extended=False), idle=True),
     b"LHLO": _Command(Hello, _lhlo, idle=True),

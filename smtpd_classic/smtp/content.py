@@ -9,13 +9,17 @@ dot gets a stuffed dot. So a smuggled message does not work on the next server e
 
 import re
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 __all__ = ["ChunkDecoder", "ContentDecoder", "crlf", "stuff"]
 
-_DOT = b"\r\n."
-_END = b"\r\n.\r\n"
+_DOT: Final = b"\r\n."
+_END: Final = b"\r\n.\r\n"
 _BARE_LF = re.compile(rb"(?<!\r)\n")
-_NUL, _LF, _CR = b"\0\n\r"  # as numbers: for `b"\0" in octets` Python raises an exception within, and drops it
+# As numbers: for `b"\0" in octets` Python raises an exception within, and drops it.
+_NUL: Final = 0
+_LF: Final = 10
+_CR: Final = 13
 
 
 def _lf(octets: bytes) -> tuple[bytes, int, bool]:

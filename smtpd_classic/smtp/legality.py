@@ -1,6 +1,7 @@
 """The phases of a session, the events legal in each, and the replies to others."""
 
 from enum import Enum
+from typing import Final
 
 from smtpd_classic.smtp import replies
 from smtpd_classic.smtp.events import (
@@ -46,11 +47,18 @@ class Phase(Enum):
 _OUTSIDE = (Phase.READY, Phase.START)
 _TRANSACTION = (Phase.MAIL, Phase.RCPT, Phase.CHUNKS)
 _ANY = _OUTSIDE + _TRANSACTION
-COMMAND_PHASES = (Phase.READY, Phase.RCPT, Phase.MAIL, Phase.START, Phase.CHUNKS, Phase.REFUSED)  # a line is read
+COMMAND_PHASES: Final = (
+    Phase.READY,
+    Phase.RCPT,
+    Phase.MAIL,
+    Phase.START,
+    Phase.CHUNKS,
+    Phase.REFUSED,
+)  # a line is read
 
 # Phases in which the event is legal; the phase after a positive answer, None where it stays. READY is START as long as
 # no EHLO was answered. Auth and AuthResponse answered 334 lead to AUTH, a first BDAT leads to CHUNK.
-LEGAL: dict[type[Event], tuple[tuple[Phase, ...], Phase | None]] = {
+LEGAL: Final[dict[type[Event], tuple[tuple[Phase, ...], Phase | None]]] = {
     Connected: ((Phase.CONNECTED,), Phase.START),
     Hello: (_ANY, Phase.READY),
     StartTls: (_OUTSIDE, Phase.HANDSHAKE),

@@ -1,7 +1,7 @@
 """The points at which a client must wait for the server (RFC 5321 3.1, RFC 2920 3.1)."""
 
-from smtpd_classic.smtp import events, replies
-from smtpd_classic.smtp.events import Event
+from smtpd_classic.smtp import replies
+from smtpd_classic.smtp.events import Connected, Event, Hello, StartContent, StartTls
 from smtpd_classic.smtp.reply import Reply
 
 __all__ = ["ends_a_group", "too_early"]
@@ -10,17 +10,17 @@ __all__ = ["ends_a_group", "too_early"]
 def ends_a_group(event: Event) -> bool:
     """Return True for the connection, and for a command behind which nothing may be pipelined (RFC 2920 3.1)."""
     match event:
-        case events.Connected() | events.StartTls():
+        case Connected() | StartTls():
             return True
-        case events.Hello():
+        case Hello():
             return event.extended
-        case events.StartContent():
+        case StartContent():
             return not event.chunking
     return False
 
 
 def too_early(event: Event) -> tuple[Reply, str]:
     """Return the last reply to a client that did not wait for the answer to `event`, and the reason for the log."""
-    if isinstance(event, events.Connected):
+    if isinstance(event, Connected):
         return replies.TALKED_BEFORE_BANNER, "talked before the banner"
     return replies.PIPELINED_TOO_FAR, "pipelined too far"

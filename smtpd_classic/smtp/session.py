@@ -9,10 +9,26 @@ Rule 3: no octet that came in the clear outlives the answer to STARTTLS.
 
 from binascii import b2a_base64
 
-from smtpd_classic.smtp import events, replies
+from smtpd_classic.smtp import replies
 from smtpd_classic.smtp.buffer import ReceiveBuffer
 from smtpd_classic.smtp.commands import BdatChunk, read_command, read_response
-from smtpd_classic.smtp.events import Content, Event, Pause, TlsInfo
+from smtpd_classic.smtp.events import (
+    Auth,
+    AuthAbandoned,
+    AuthResponse,
+    Connected,
+    Content,
+    EndContent,
+    Event,
+    Hello,
+    MailFrom,
+    Pause,
+    Quit,
+    RcptTo,
+    StartContent,
+    StartTls,
+    TlsInfo,
+)
 from smtpd_classic.smtp.extensions import Extensions
 from smtpd_classic.smtp.grammar import Malformed
 from smtpd_classic.smtp.incoming import Chunks, Data, Incoming
@@ -105,7 +121,7 @@ class ServerSession(SessionState):
     def talked_early(self) -> None:
         """End the session of a client that did not wait for the greeting."""
         self._limits.attacks += 1
-        self._give_up(*too_early(events.Connected()))
+        self._give_up(*too_early(Connected()))
 
     def tls_started(self, tls: TlsInfo) -> None:
         """Start again after the handshake, without a banner (RFC 3207 4.2)."""
@@ -137,9 +153,9 @@ class ServerSession(SessionState):
             case Phase.HANDSHAKE:
                 return Pause.NEED_DATA
             case Phase.CONNECTED:
-                self._pending = events.Connected()
+                self._pending = Connected()
             case Phase.END:
-                self._pending = events.EndContent(self._content.bare)
+                self._pending = EndContent(self._content.bare)
             case _:
                 return self._read_response()
         return self._pending
@@ -182,7 +198,7 @@ class ServerSession(SessionState):
             return
         self._announced.expect(chunk.size, last=chunk.last)
         if self._phase is Phase.RCPT:
-            self._pending = events.StartContent(chunking=True)
+            self._pending = StartContent(chunking=True)
         else:
             self._after_drop, self._phase = self._phase, Phase.DROP
 
@@ -204,7 +220,7 @@ class ServerSession(SessionState):
             return Pause.NEED_DATA
         self._phase = self._after_drop
         if self._refusal is None:
-            disorder = OutOfOrder(events.StartContent, self._phase, after_refusal=self._limits.after_refusal)
+            disorder = OutOfOrder(StartContent, self._phase, after_refusal=self._limits.after_refusal)
             self._refuse(disorder.reply, attack=disorder.attack, consequence=disorder.consequence)
         else:
             refusal = self._refusal
@@ -223,52 +239,52 @@ class ServerSession(SessionState):
         except Malformed as malformed:
             self._phase = Phase.READY
             self._refuse(malformed.reply, attack=malformed.attack)
-            return events.AuthAbandoned()
+            return AuthAbandoned()
         return self._pending
 
     # The answers to the client.
 
     def _accepted(self, event: Event, reply: Reply) -> None:
         if self._buffer and self.strict and ends_a_group(event):
-            self._limits.attacks += isinstance(event, events.Connected)
+            self._limits.attacks += isinstance(event, Connected)
             return self._give_up(*too_early(event))
-        if isinstance(event, events.Hello):
+        if isinstance(event, Hello):
             self.hello, self.extended = event.name, event.extended
         self._enter(LEGAL[type(event)][1])
         match event:
-            case events.MailFrom():
+            case MailFrom():
                 self.utf8 = event.smtputf8
                 self._limits.after_refusal = False
-            case events.StartContent() if event.chunking:
+            case StartContent() if event.chunking:
                 self._content, self._announced = self._announced, Chunks()
                 self._phase = Phase.CHUNK
                 return None
-            case events.StartContent():
+            case StartContent():
                 self._content = Data(lenient=self.trusted)
-            case events.EndContent():
+            case EndContent():
                 self._limits.message_accepted()
-            case events.Hello() if event.extended:
+            case Hello() if event.extended:
                 return self._out.append(self.ehlo_reply(reply.text))
-            case events.Auth() | events.AuthResponse():
+            case Auth() | AuthResponse():
                 return self._go_on_with_login(reply)
-            case events.StartTls() | events.Quit():
+            case StartTls() | Quit():
                 self._buffer.clear()  # RFC 3207 5: an attacker may have sent the octets behind STARTTLS
         return self._say(reply)
 
     def _rejected(self, event: Event, reply: Reply) -> None:
         match event:
-            case events.MailFrom() | events.RcptTo():
+            case MailFrom() | RcptTo():
                 self._limits.after_refusal = True
-            case events.StartContent() if event.chunking:
+            case StartContent() if event.chunking:
                 self._refusal = reply
                 self._after_drop, self._phase = Phase.CHUNKS, Phase.DROP
                 return None
-            case events.EndContent():
+            case EndContent():
                 self._enter(Phase.READY)
-            case events.Connected():
+            case Connected():
                 self._phase = Phase.REFUSED
                 return self._say(reply)
-            case events.Quit():
+            case Quit():
                 return self.close(reply)
         return self._refuse(reply)
 
