@@ -161,7 +161,7 @@ def _load(data: bytes) -> dict[str, Any]:
 
 def _to_json(record: object, form: _Form) -> dict[str, Any]:
     pairs = zip(form.keys, form.values(record), strict=True)
-    return {key.name: key.write(value) for key, value in pairs if value != key.default}
+    return {name: write(value) for (name, default, write, _), value in pairs if value != default}
 
 
 def _from_json(record: type[_Record], form: _Form, said: object) -> _Record:

@@ -43,9 +43,10 @@ class Transcript:
 
     def _add(self, mark: str, line: str) -> None:
         """Append a line. It is made printable only when the transcript is read, since most transcripts never are."""
+        line = line[:_LONGEST_LINE]
         with self._lock:
-            self._lines.append((mark, line[:_LONGEST_LINE]))
-            self._length += min(len(line), _LONGEST_LINE) + 4
+            self._lines.append((mark, line))
+            self._length += len(line) + 4
             # The end holds the outcome: lines are dropped from the middle.
             while self._length > self._limit and len(self._lines) > _KEPT + 1:
                 self._length -= len(self._lines.pop(_KEPT)[1]) + 4

@@ -107,7 +107,7 @@ def _needs_utf8(job: DeliveryJob, offered: Offered, facts: ContentFacts) -> bool
     if not offered.smtputf8:
         return False
     return (job.smtputf8 and facts.header_8bit) or any(
-        not written_path(path, offered).isascii() for path in _paths(job)
+        not (path.isascii() or written_path(path, offered).isascii()) for path in _paths(job)
     )
 
 

@@ -70,9 +70,14 @@ class HeaderBlock:
 
     def has(self, name: bytes) -> bool:
         """Return True if the field occurs; `name` is lower case."""
+        return name in self.names
+
+    @property
+    def names(self) -> frozenset[bytes]:
+        """Return the names of all fields in lower case."""
         if self._names is None:
             self._names = frozenset(_NAME.findall(self._lowered))
-        return name in self._names
+        return self._names
 
     def _spaced(self, name: bytes) -> list[int]:
         """Return the places of `name` with white space before its colon."""

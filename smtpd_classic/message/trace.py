@@ -24,6 +24,7 @@ _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _FOREIGN = re.compile(r"[^A-Za-z0-9.:\[\]_-]")
 _LONGEST_NAME = 255
+_OF_DELIVERIES = frozenset({b"return-path", b"envelope-to", b"delivered-to"})
 _OF_ANY_DELIVERY, _DELIVERED_TO = whole_field(rb"return-path|envelope-to"), whole_field(rb"delivered-to")
 
 
@@ -101,10 +102,12 @@ def without_delivery_fields(block: HeaderBlock, is_local_domain: Callable[[str],
     Return-Path and Envelope-To are written anew, and a sweep after a crash reads the latter: one of a stranger must not
     stay. Delivered-To goes where it names an address of this server.
     """
-    raw = block.raw
-    if block.has(b"return-path") or block.has(b"envelope-to"):
+    raw, names = block.raw, block.names
+    if names.isdisjoint(_OF_DELIVERIES):
+        return raw
+    if b"return-path" in names or b"envelope-to" in names:
         raw = _OF_ANY_DELIVERY.sub(b"", raw)
-    if block.has(b"delivered-to"):
+    if b"delivered-to" in names:
         raw = _DELIVERED_TO.sub(lambda field: b"" if _is_local(field[1], is_local_domain) else field[0], raw)
     return raw
 

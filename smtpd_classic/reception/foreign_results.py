@@ -14,8 +14,9 @@ __all__ = ["trusts_results", "without_foreign_results"]
 # signs, and a field of a real server has about forty.
 _MOST_FIELDS, _MOST_OCTETS, _MOST_SIGNS = 50, 32_768, 1_000
 _SIGN = re.compile(rb"[=;(\\]")
-_RESULTS, _SPAM = b"authentication-results", (b"x-spam-flag", b"x-spam-reason")
-_RESULTS_FIELD, _SPAM_FIELD = whole_field(_RESULTS), whole_field(b"|".join(_SPAM))
+_RESULTS, _SPAM = b"authentication-results", frozenset({b"x-spam-flag", b"x-spam-reason"})
+_OURS = _SPAM | {_RESULTS}
+_RESULTS_FIELD, _SPAM_FIELD = whole_field(_RESULTS), whole_field(b"|".join(sorted(_SPAM)))
 
 
 def _ascii(name: str) -> str:
@@ -27,10 +28,10 @@ def _ascii(name: str) -> str:
 
 def without_foreign_results(header: HeaderBlock, ids: frozenset[str]) -> bytes:
     """Return the header block without X-Spam fields, and without results that use our name or are unreadable."""
-    if not header.has(_RESULTS) and not any(header.has(name) for name in _SPAM):
-        return header.raw
-    raw = header.raw
-    if any(header.has(name) for name in _SPAM):
+    raw, names = header.raw, header.names
+    if names.isdisjoint(_OURS):
+        return raw
+    if not names.isdisjoint(_SPAM):
         raw = _SPAM_FIELD.sub(b"", raw)
     number = header.count(_RESULTS)
     if not number:

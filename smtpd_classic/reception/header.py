@@ -12,6 +12,8 @@ from smtpd_classic.tnef import suspect
 
 __all__ = ["HeaderEditor"]
 
+_NEEDED = frozenset({b"date", b"from", b"message-id"})
+_OF_ELSEWHERE = frozenset({b"received", b"dkim-signature"})
 _PROTECTED = (b"multipart/signed", b"multipart/encrypted")
 
 
@@ -97,15 +99,17 @@ class HeaderEditor:
             return True
         if not self._originates_here:
             return False
-        made_there = not header.has(b"received") and not header.has(b"dkim-signature")
-        return made_there or self._services.signs_for(peer.client.ip)
+        return header.names.isdisjoint(_OF_ELSEWHERE) or self._services.signs_for(peer.client.ip)
 
     def _missing_fields(self, header: HeaderBlock) -> bytes:
         """Return the fields that a submission server may add (RFC 6409 8.1 to 8.3)."""
-        fields = "" if header.has(b"date") else f"Date: {date_text(self._arrival)}\n"
-        if not header.has(b"from"):
+        names = header.names
+        if names >= _NEEDED:
+            return b""
+        fields = "" if b"date" in names else f"Date: {date_text(self._arrival)}\n"
+        if b"from" not in names:
             fields += f"From: {self._author()}\n"
-        if not header.has(b"message-id"):
+        if b"message-id" not in names:
             fields += f"Message-ID: {self.own_id().decode()}\n"
         return fields.encode()
 

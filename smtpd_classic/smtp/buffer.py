@@ -32,7 +32,7 @@ class ReceiveBuffer:
         return len(self._data) - self._position
 
     def append(self, data: bytes) -> None:
-        self._data = self._data[self._position :] + data if self else data
+        self._data = self._data[self._position :] + data if self._position < len(self._data) else data
         self._position = 0
 
     def clear(self) -> None:

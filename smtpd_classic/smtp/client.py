@@ -49,6 +49,8 @@ class ReplyParser:
                 return None
             code, more, text = _parsed(self._line)
             self._line = b""
+            if not more and not self._lines:  # the usual case
+                return _reply(code, [text], text)
             self._keep(text)
             if not more:
                 lines, self._lines, self._kept = self._lines, [], 0

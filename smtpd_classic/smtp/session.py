@@ -245,7 +245,7 @@ class ServerSession(SessionState):
     # The answers to the client.
 
     def _accepted(self, event: Event, reply: Reply) -> None:
-        if self._buffer and self.strict and ends_a_group(event):
+        if self.strict and self._buffer and ends_a_group(event):
             self._limits.attacks += isinstance(event, Connected)
             return self._give_up(*too_early(event))
         if isinstance(event, Hello):
