@@ -17,6 +17,7 @@ from tests.bench.milters import milter_costs
 from tests.bench.ours import COMPILED, Ours
 from tests.bench.peer import Peer
 from tests.bench.peers import PEERS
+from tests.bench.processes import await_rest
 from tests.bench.sink import Sink
 from tests.bench.workloads import WHOLE, WORKLOADS, Workload
 from tests.instance import free_port
@@ -135,6 +136,7 @@ class _Bench:
 
     def _measure(self, maker: type[Peer], load: Workload) -> Measured:
         with _Started(maker, self._disk) as (peer, sink):
+            await_rest(peer.roots())
             os.sync()  # what the server before this one has left to be written is none of its work
             return run(peer, sink, load)
 

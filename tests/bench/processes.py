@@ -1,12 +1,14 @@
 """What a tree of processes has used: processor time and memory."""
 
 import os
+import time
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["NOTHING", "Times", "peak_bytes", "pss_bytes", "times", "tree"]
+__all__ = ["NOTHING", "Times", "await_rest", "peak_bytes", "pss_bytes", "times", "tree"]
 
 _TICK = os.sysconf("SC_CLK_TCK")
+_REST_S, _LONGEST_START_S = 0.5, 10.0
 
 
 def tree(roots: list[int]) -> list[int]:
@@ -54,6 +56,18 @@ def times(roots: list[int]) -> Times:
     machine = [int(word) for word in Path("/proc/stat").read_text().split(maxsplit=9)[1:9]]
     idle = machine[3] + machine[4]  # waiting for the disk is idle, too
     return Times(user / _TICK, system / _TICK, (sum(machine) - idle) / _TICK, idle / _TICK)
+
+
+def await_rest(roots: list[int]) -> None:
+    """Wait until the tree has done the work of its start, which is none of a workload: half a second without a tick of
+    processor time, or ten seconds in all."""
+    deadline, before = time.monotonic() + _LONGEST_START_S, NOTHING
+    while time.monotonic() < deadline:
+        now = times(roots)
+        if (now.user, now.system) == (before.user, before.system):
+            return
+        before = now
+        time.sleep(_REST_S)
 
 
 def pss_bytes(roots: list[int]) -> int:

@@ -61,6 +61,19 @@ def test_searching_on_finds_the_same_end(content: bytes, cut: int) -> None:
     assert (early if early >= 0 else end_of_header_block(content, len(first))) == whole
 
 
+LINES = st.sampled_from(
+    [b"From:", b"FROM \t:x", b" From:", b"a b:", b"a:b:", b":", b"X-\xff:", b"\n", b"\r\n", b"to", b"To: y", b"\t"]
+)
+
+
+@given(st.lists(LINES, max_size=12).map(b"".join))
+def test_the_names_are_those_that_have_fields(raw: bytes) -> None:
+    block = HeaderBlock(raw)
+    asked = block.names | {b"from", b"to", b"a", b"b", b"x-"}
+    assert block.names == {name for name in asked if block.fields(name)}
+    assert all(block.has(name) == (block.count(name) > 0) for name in asked)
+
+
 @pytest.mark.parametrize(
     ("block", "strict"),
     [
