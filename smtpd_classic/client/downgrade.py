@@ -15,7 +15,7 @@ from smtpd_classic.client.ascii_header import CannotDowngrade, ascii_header
 from smtpd_classic.client.content import has_long_line
 from smtpd_classic.message.headers import HeaderBlock, end_of_header_block
 
-__all__ = ["CannotDowngrade", "ContentLimits", "converted", "converted_notice"]
+__all__ = ["CannotDowngrade", "ContentLimits", "converted", "converted_notice", "quoting_header"]
 
 _MAX_SIZE = 64 * 1024**2
 _MAX_DEPTH = 16
@@ -71,10 +71,10 @@ def converted_notice(content: bytes, limits: ContentLimits) -> bytes:
     try:
         return converted(content, limits._replace(ascii_header=True))
     except CannotDowngrade:
-        return converted(_quoting_header(content), limits)
+        return converted(quoting_header(content), limits)
 
 
-def _quoting_header(content: bytes) -> bytes:
+def quoting_header(content: bytes) -> bytes:
     """Return a notice with the header of the message in its last part in place of that message."""
     mark = b"\n--" + _entity(content).boundary
     *others, last = content.split(mark + b"\n", 3)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from smtpd_classic.client.content import ContentFacts, MessageContent, folded
-from smtpd_classic.client.downgrade import CannotDowngrade, ContentLimits, converted, converted_notice
+from smtpd_classic.client.downgrade import CannotDowngrade, ContentLimits, converted, converted_notice, quoting_header
 from smtpd_classic.client.transport import DeliveryJob, JobRecipient
 from smtpd_classic.domain_name import ascii_domain
 from smtpd_classic.smtp.address import split_address
@@ -23,9 +23,11 @@ def compatible(job: DeliveryJob, offered: Offered, host: str) -> MessageContent 
     """Return the content in a form for this host, or, in our own words, the reason why there is none.
 
     Mail of others is unchanged, unless the host takes 7-bit mail alone. Mail that originates here is converted: UTF-8
-    in header fields for a host without SMTPUTF8, and lines that are too long.
+    in header fields for a host without SMTPUTF8, and lines that are too long. A notice of ours that is too big quotes
+    the header alone.
     """
-    facts, ours = job.content.facts(), job.originates_here
+    content, ours = job.content, job.originates_here
+    facts = content.facts()
     if not offered.smtputf8:
         if not written_path(job.sender, offered).isascii():
             return _not_accepted(job.sender, host)
@@ -33,14 +35,17 @@ def compatible(job: DeliveryJob, offered: Offered, host: str) -> MessageContent 
             return Reply(
                 554, "5.6.9", f"{host} accepts no UTF-8 in header fields (SMTPUTF8), and this message has some"
             )
-    if offered.size and facts.size > offered.size:
+    if job.notice and 0 < offered.size < facts.size:
+        content = MessageContent.of(quoting_header(content.whole()))
+        facts = content.facts()
+    if 0 < offered.size < facts.size:
         return Reply(554, "5.3.4", f"{host} takes at most {offered.size} octets, and the message has {facts.size}")
     seven_bit = facts.eight_bit and not offered.eight_bit_mime
     utf8_header = facts.header_8bit and ours and (seven_bit or (job.smtputf8 and not offered.smtputf8))
     limits = ContentLimits(seven_bit, utf8_header, ours and facts.long_lines)
     if not any(limits):
-        return job.content
-    return _converted(job.content, limits, host, converted_notice if job.notice else converted)
+        return content
+    return _converted(content, limits, host, converted_notice if job.notice else converted)
 
 
 def unreadable(job: DeliveryJob, offered: Offered, host: str) -> dict[str, Reply]:

@@ -316,6 +316,19 @@ def test_a_notice_reaches_a_host_with_seven_bits(
         assert header.strip() == whole.partition(b"\n\n")[0]
 
 
+def test_a_notice_that_is_too_big_for_a_host_quotes_the_header_alone(tmp_path: Path) -> None:
+    host = FakeHost(script=by_recipient(nobody=NO_USER), size=6000)
+    with running(tmp_path, host, text=NO_COPIES) as world:
+        content = b"Subject: long\n\n" + b"0123456789\n" * 530
+        world.gone(world.send(NOBODY, sender="someone@example.org", content=content, ret="FULL"))
+        world.empty()
+        (got,) = [each for each in host.got if each.mail.reverse_path == ""]
+        assert not world.mailbox("root@us.test")
+    assert list(parsed(got.content).iter_parts())[2].get_content_type() == "text/rfc822-headers"
+    assert b"Subject: long" in got.content
+    assert b"0123456789" not in got.content
+
+
 @pytest.mark.parametrize("ret", ["", "HDRS"])
 def test_a_notice_with_a_header_in_eight_bits_reaches_a_host_with_seven(tmp_path: Path, ret: str) -> None:
     host = FakeHost(script=by_recipient(nobody=NO_USER), hidden=("8BITMIME",))
