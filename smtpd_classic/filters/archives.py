@@ -9,7 +9,7 @@ import struct
 from collections.abc import Iterator
 from typing import Protocol
 
-__all__ = ["FileNames"]
+__all__ = ["FileNames", "is_zip_name"]
 
 _MOST_NAMES = 1000
 # A file in one piece may begin with the mark of one that was split (APPNOTE 8.5.3 and 8.5.4).
@@ -27,6 +27,11 @@ _LONGEST_HELD = 64 * 1024
 _FILE_NAME = re.compile(rb"([\x1e\x1f])\x00[\x04\x07]\x37\x01\x00\x00\x00(....)", re.DOTALL)
 
 
+def is_zip_name(name: str) -> bool:
+    """Return True if programs open a file of this name as a zip file."""
+    return name.rstrip(" .\0\t\r\n").lower().endswith(".zip")
+
+
 class _Reader(Protocol):
     def take(self, data: bytes) -> None: ...
 
@@ -37,14 +42,15 @@ class FileNames:
     """Takes the octets of one file, and then names the files within it. `is_plain` is True as soon as its first octets
     show that there are none: the rest need not be taken.
 
-    The sender chooses the length of the first piece, so that the first octets may come in several.
+    The sender chooses the length of the first piece, so that the first octets may come in several. `is_zip`: it is one
+    by its name, and programs open it also if it begins with other octets.
     """
 
     __slots__ = ("_beginning", "_reader", "is_plain")
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_zip: bool = False) -> None:
         self._beginning = b""
-        self._reader: _Reader | None = None
+        self._reader: _Reader | None = _ZipReader() if is_zip else None
         self.is_plain = False
 
     def take(self, data: bytes) -> None:

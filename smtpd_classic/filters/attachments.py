@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from urllib.parse import unquote_to_bytes
 
-from smtpd_classic.filters.archives import FileNames
+from smtpd_classic.filters.archives import FileNames, is_zip_name
 from smtpd_classic.filters.matching import shown_text
 from smtpd_classic.filters.uuencoded import UuencodedFiles
 from smtpd_classic.message.encoded_words import text_in
@@ -126,9 +126,10 @@ class AttachmentNames:
         kind = _KIND.search(header)
         self._is_text = kind is None or kind[1].lower() == b"text"
         self._in_header = _MESSAGE.search(header) is not None
-        known = len(self._boundaries)
+        known, named = len(self._boundaries), len(self.names)
         for each in _CONTENT.finditer(header):
             self._parameters(each[1])
+        self._file = FileNames(is_zip=any(map(is_zip_name, self.names[named:])))
         if len(self._boundaries) > known:
             marks = sorted({re.escape(each[:_LONGEST_MARK]) for each in self._boundaries})
             self._mark = re.compile(rb"^--(?:" + b"|".join(marks) + rb")", re.MULTILINE)

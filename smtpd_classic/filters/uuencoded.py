@@ -8,7 +8,7 @@ import binascii
 import re
 import string
 
-from smtpd_classic.filters.archives import FileNames
+from smtpd_classic.filters.archives import FileNames, is_zip_name
 from smtpd_classic.filters.matching import shown_text
 
 __all__ = ["UuencodedFiles"]
@@ -58,9 +58,10 @@ class UuencodedFiles:
         return self._names
 
     def _begin(self, found: "re.Match[bytes]") -> None:
-        self._names.append(shown_text(found[2].strip()))
+        name = shown_text(found[2].strip())
+        self._names.append(name)
         self._is_base64 = found[1] is not None
-        self._file = FileNames()
+        self._file = FileNames(is_zip=is_zip_name(name))
 
     def _take_lines(self, text: bytes, at: int) -> int:
         """Give the lines of a file to its reader. Return the place of the line end before the first that is not

@@ -152,6 +152,18 @@ def test_of_a_zip_file_the_first_1000_names_count_and_no_zip_within_it() -> None
     assert files.finish() == ["inner.zip"]
 
 
+@pytest.mark.parametrize("name", ["a.zip", "A.ZIP. "])
+@pytest.mark.parametrize("before", [b"\n", b"MZ" + b"x" * 100])
+def test_a_zip_file_by_its_name_is_read_whatever_octets_it_begins_with(name: str, before: bytes) -> None:
+    """Programs find the directory from the end of the file."""
+    files = AttachmentNames(f'Content-Type: x/y; name="{name}"\nContent-Transfer-Encoding: base64\n'.encode())
+    files.take(base64.encodebytes(before + zipped("bad.exe")))
+    assert "bad.exe" in files.finish()
+    files = AttachmentNames(b"Subject: x\n")
+    files.take(uuencoded(name.strip(), before + zipped("bad.exe")))
+    assert "bad.exe" in files.finish()
+
+
 UUENCODED = (
     uuencoded("invoice one.exe", b"x" * 100)
     + uuencoded("a.zip", zipped("bad.exe"))
