@@ -9,26 +9,10 @@ Rule 3: no octet that came in the clear outlives the answer to STARTTLS.
 
 from binascii import b2a_base64
 
-from smtpd_classic.smtp import replies
+from smtpd_classic.smtp import events, replies
 from smtpd_classic.smtp.buffer import ReceiveBuffer
 from smtpd_classic.smtp.commands import BdatChunk, read_command, read_response
-from smtpd_classic.smtp.events import (
-    Auth,
-    AuthAbandoned,
-    AuthResponse,
-    Connected,
-    Content,
-    EndContent,
-    Event,
-    Hello,
-    MailFrom,
-    Pause,
-    Quit,
-    RcptTo,
-    StartContent,
-    StartTls,
-    TlsInfo,
-)
+from smtpd_classic.smtp.events import Content, EndContent, Event, Hello, MailFrom, Pause, RcptTo, StartContent, TlsInfo
 from smtpd_classic.smtp.extensions import Extensions
 from smtpd_classic.smtp.grammar import Malformed
 from smtpd_classic.smtp.incoming import Chunks, Data, Incoming
@@ -121,7 +105,7 @@ class ServerSession(SessionState):
     def talked_early(self) -> None:
         """End the session of a client that did not wait for the greeting."""
         self._limits.attacks += 1
-        self._give_up(*too_early(Connected()))
+        self._give_up(*too_early(events.Connected()))
 
     def tls_started(self, tls: TlsInfo) -> None:
         """Start again after the handshake, without a banner (RFC 3207 4.2)."""
@@ -153,7 +137,7 @@ class ServerSession(SessionState):
             case Phase.HANDSHAKE:
                 return Pause.NEED_DATA
             case Phase.CONNECTED:
-                self._pending = Connected()
+                self._pending = events.Connected()
             case Phase.END:
                 self._pending = EndContent(self._content.bare)
             case _:
@@ -239,14 +223,14 @@ class ServerSession(SessionState):
         except Malformed as malformed:
             self._phase = Phase.READY
             self._refuse(malformed.reply, attack=malformed.attack)
-            return AuthAbandoned()
+            return events.AuthAbandoned()
         return self._pending
 
     # The answers to the client.
 
     def _accepted(self, event: Event, reply: Reply) -> None:
         if self.strict and self._buffer and ends_a_group(event):
-            self._limits.attacks += isinstance(event, Connected)
+            self._limits.attacks += isinstance(event, events.Connected)
             return self._give_up(*too_early(event))
         if isinstance(event, Hello):
             self.hello, self.extended = event.name, event.extended
@@ -265,9 +249,9 @@ class ServerSession(SessionState):
                 self._limits.message_accepted()
             case Hello() if event.extended:
                 return self._out.append(self.ehlo_reply(reply.text))
-            case Auth() | AuthResponse():
+            case events.Auth() | events.AuthResponse():
                 return self._go_on_with_login(reply)
-            case StartTls() | Quit():
+            case events.StartTls() | events.Quit():
                 self._buffer.clear()  # RFC 3207 5: an attacker may have sent the octets behind STARTTLS
         return self._say(reply)
 
@@ -281,10 +265,10 @@ class ServerSession(SessionState):
                 return None
             case EndContent():
                 self._enter(Phase.READY)
-            case Connected():
+            case events.Connected():
                 self._phase = Phase.REFUSED
                 return self._say(reply)
-            case Quit():
+            case events.Quit():
                 return self.close(reply)
         return self._refuse(reply)
 
