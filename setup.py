@@ -17,6 +17,10 @@ COMPILED = {
     ),
     "smtpd_classic/counters": "deferred_counts file_store group_counters sender_limits store table",
     "smtpd_classic/dovecot": "connection protocol sockets",
+    "smtpd_classic/mailauth": (
+        "author body_hash canonical dkim_key dkim_sign dkim_signature dkim_verify dmarc dmarc_record lookup"
+        " message_check results spf spf_macro spf_record tag_list"
+    ),
     "smtpd_classic/mailstore": "folders incoming store",
     "smtpd_classic/message": "authors encoded_words headers mailboxes phrase rewriting trace",
     "smtpd_classic/policy": (

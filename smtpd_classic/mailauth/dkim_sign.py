@@ -56,8 +56,8 @@ def load_signing_key(pem: bytes, domain: str, selector: str) -> SigningKey:
         key = load_pem_private_key(pem, password=None)
     except (ValueError, TypeError) as problem:
         raise BadKey(f"no private key can be read: {problem}") from None
-    except Exception as problem:  # what an unknown kind of key raises depends on the release
-        raise BadKey(f"the kind of key is not supported: {problem}") from None
+    except Exception as unknown:  # what an unknown kind of key raises depends on the release
+        raise BadKey(f"the kind of key is not supported: {unknown}") from None
     if isinstance(key, (rsa.RSAPrivateKey, ed25519.Ed25519PrivateKey)):
         return SigningKey(domain, selector, key)
     raise BadKey("the key is neither RSA nor Ed25519")
