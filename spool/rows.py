@@ -4,12 +4,13 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from spool import DELIVERED, FAILED, WAITING, Entry, Listed, NoSuchEntry, Spool, SpoolBroken, State
 from spool.disk import Folders
 from spool.entry import BY_HAND
 from spool.form import CorruptFile, footer_length, trailer_start
+from spool.state_file import held, next_attempt
 
 __all__ = [
     "ACTIVE",
@@ -116,10 +117,10 @@ def _quick_row(folders: Folders, listed: Listed, *, active: bool) -> QueueRow:
 
     Raises all kinds of errors for a file in an unexpected form.
     """
-    size, trailer, state_text = trailer_and_state(folders, listed)
+    size, trailer, stored = trailer_and_state(folders, listed)
     said = _decode(str(trailer, "ascii"))[0]
     envelope = said["envelope"]
-    state: dict[str, Any] = _decode(str(state_text, "ascii"))[0] if state_text else {}
+    state: dict[str, Any] = _decode(str(stored.text, "ascii"))[0] if stored.text else {}
     everyone = state.get("recipients") or envelope["recipients"]
     waiting = [each for each in everyone if each.get("state", WAITING) == WAITING]
     attempts = state.get("attempts", 0)
@@ -129,24 +130,32 @@ def _quick_row(folders: Folders, listed: Listed, *, active: bool) -> QueueRow:
         queue_id=listed.queue_id,
         arrival=said["arrival"],
         size=size,
-        state=_state(attempts, held=listed.held, active=active),
+        state=_state(attempts, held=stored.held, active=active),
         sender=envelope.get("sender", ""),
         recipients=tuple([each["address"] for each in waiting]),
         delivered=sum([each.get("state") == DELIVERED for each in everyone]),
         failed=sum([each.get("state") == FAILED for each in everyone]),
         attempts=attempts,
         last_attempt=state.get("last_attempt", 0.0),
-        next_attempt=listed.next_attempt if attempts else 0.0,
+        next_attempt=stored.next_attempt if attempts else 0.0,
         last_reply=reasons[newest] if waiting else "",
         delay_reasons=tuple(reasons),
         hosts=tuple(dict.fromkeys([each["host"] for each in waiting if each.get("host")])),
-        hold_reason=state.get("hold_reason", BY_HAND) if listed.held else "",
-        hold_text=state.get("hold_text", "") if listed.held else "",
+        hold_reason=state.get("hold_reason", BY_HAND) if stored.held else "",
+        hold_text=state.get("hold_text", "") if stored.held else "",
     )
 
 
-def trailer_and_state(folders: Folders, listed: Listed) -> tuple[int, bytes, bytes]:
-    """Return the length of the content, and the JSON of the trailer and of the state, which is empty if there is none.
+class StoredState(NamedTuple):
+    """The JSON of a state, with what the file itself says. An entry without a state has no text."""
+
+    text: bytes
+    next_attempt: float
+    held: bool
+
+
+def trailer_and_state(folders: Folders, listed: Listed) -> tuple[int, bytes, StoredState]:
+    """Return the length of the content, the JSON of the trailer, and the state.
 
     Raises OSError, CorruptFile, or ValueError for an envelope that is not among the last octets of the file.
     """
@@ -156,7 +165,8 @@ def trailer_and_state(folders: Folders, listed: Listed) -> tuple[int, bytes, byt
     start = size - listed.size
     if -start > len(tail):
         raise ValueError("a long envelope")
-    state = _whole(f"{folders.state}/{listed.queue_id}") if listed.attempted or listed.held else b""
+    has_state = listed.attempted or listed.held
+    state = _stored(f"{folders.state}/{listed.queue_id}") if has_state else StoredState(b"", 0.0, held=False)
     return size, tail[start + 1 : -footer_length - 1], state
 
 
@@ -169,10 +179,12 @@ def _last_octets(path: str) -> bytes:
         os.close(descriptor)
 
 
-def _whole(path: str) -> bytes:
+def _stored(path: str) -> StoredState:
+    """Return the state from one look: since the listing, a delivery may have replaced the file."""
     descriptor = os.open(path, _READ)
     try:
-        return os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+        status = os.fstat(descriptor)
+        return StoredState(os.pread(descriptor, status.st_size, 0), next_attempt(status), held(status.st_mode))
     finally:
         os.close(descriptor)
 

@@ -30,7 +30,8 @@ def matching(spool: Spool, listed: Iterable[Listed], words: Sequence[str]) -> se
 def _matches(spool: Spool, listed: Listed, wanted: Sequence[str], plain: Sequence[bytes]) -> bool:
     """`plain` are the words that stand in the files as they are, if they do at all."""
     try:
-        _, trailer, state = trailer_and_state(spool.folders, listed)
+        _, trailer, stored = trailer_and_state(spool.folders, listed)
+        state = stored.text
         octets = b"".join((listed.queue_id.encode(), trailer, state)).lower()
         if not all(word in octets for word in plain):
             return False

@@ -14,7 +14,7 @@ from spool.disk import Folders, failure
 from spool.entry import WAITING, Entry, State
 from spool.form import CorruptFile, decode_state, encode_state
 
-__all__ = ["held", "make_due", "read_state", "write_state"]
+__all__ = ["held", "make_due", "next_attempt", "read_state", "write_state"]
 
 _PLAIN = 0o600
 _HELD = 0o700
@@ -28,6 +28,11 @@ def held(mode: int) -> bool:
     return bool(mode & stat.S_IXUSR)
 
 
+def next_attempt(status: os.stat_result) -> float:
+    """Return the time of the next attempt, in seconds since the epoch: the time of the file in whole microseconds."""
+    return status.st_mtime_ns // 1000 / 1_000_000
+
+
 def read_state(folders: Folders, entry: Entry) -> tuple[State, Mapping[str, Any]] | None:
     """Return the state and the JSON that it was read from; None if there is none. Raises CorruptFile and OSError."""
     try:
@@ -39,7 +44,7 @@ def read_state(folders: Folders, entry: Entry) -> tuple[State, Mapping[str, Any]
         if not stat.S_ISREG(status.st_mode) or status.st_size > _MAX_SIZE:
             raise CorruptFile("it is no file of ours")
         data = os.pread(descriptor, status.st_size, 0)
-        return decode_state(data, entry, status.st_mtime_ns // 1000 / 1_000_000, held(status.st_mode))
+        return decode_state(data, entry, next_attempt(status), held(status.st_mode))
     finally:
         close(descriptor)
 
@@ -71,12 +76,12 @@ def make_due(folders: Folders, queue_id: str) -> None:
 
 
 def _write(path: str, state: State, before: Mapping[str, Any]) -> None:
-    next_attempt = int(min(max(state.next_attempt, 0.0), _LATEST) * 1_000_000) * 1000
+    when = int(min(max(state.next_attempt, 0.0), _LATEST) * 1_000_000) * 1000
     descriptor = os.open(path, _WRITE, _PLAIN)
     try:
         write_all(descriptor, encode_state(state, before))
         os.fchmod(descriptor, _HELD if state.held else _PLAIN)
-        os.utime(descriptor, ns=(next_attempt, next_attempt))
+        os.utime(descriptor, ns=(when, when))
         os.fsync(descriptor)
     finally:
         close(descriptor)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from spool import Envelope, Listed, Recipient, RecipientState, Spool, State, new_queue_id
+from spool import Envelope, Hold, Listed, Recipient, RecipientState, Spool, State, new_queue_id
 from spool.form import encode_state, encode_trailer
 from spool.rows import row_of, rows
 from tests.spool.messages import NOW, commit, made
@@ -212,3 +212,22 @@ def test_a_row_that_is_read_quickly_says_what_the_thorough_reading_says(tmp_path
     assert [row.queue_id for row in rows(spool, spool.list_by_arrival())] == [row.queue_id for row in thorough]
     Path(spool.folders.cur, long).write_bytes(b"damaged")
     assert [row.queue_id for row in rows(spool, spool.list_by_arrival())] == [row.queue_id for row in thorough[:-1]]
+
+
+def test_a_row_tells_one_state_of_a_message_that_changes_behind_the_listing(tmp_path: Path) -> None:
+    spool = made(tmp_path / "spool")
+    tried, held = fill(spool, 2)
+    spool.retry_now(tried)
+    spool.hold(held, Hold(since=NOW))
+    listed = list(spool.list_by_arrival())
+    claim = spool.claim(tried)
+    assert claim is not None
+    with claim:
+        claim.record(claim.state._replace(attempts=2, next_attempt=NOW + 600))
+    spool.release(held, now=NOW + 60)
+    found = list(rows(spool, listed))
+    assert found == [row_of(*spool.read(each)) for each in (tried, held)]
+    assert [(row.attempts, row.next_attempt, row.state) for row in found] == [
+        (2, NOW + 600, "waiting"),
+        (1, NOW + 1, "waiting"),
+    ]
