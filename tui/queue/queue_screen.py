@@ -53,7 +53,7 @@ class QueueScreen(BaseScreen):
         self._context = context
         self._rows = QueueRows()
         self._view = QueueView(context, self._rows, self._read, self._details_read)
-        self._search: QueueSearch | None = None
+        self._search = QueueSearch(context, self._rows, self._rearranged)
         self._listing = self._paused = False
         self._as_of = 0.0
         self._next_listing = self._ended = 0.0
@@ -72,12 +72,12 @@ class QueueScreen(BaseScreen):
 
     def help(self) -> Help | None:
         key = self._view.focus
-        none = "No message has these words." if self._search is not None else "No message waits."
+        none = "No message has these words." if self._search.words else "No message waits."
         return self._view.describe(key) if key else ("Queue", none)
 
     def focus_option(self, name: str) -> None:
         """Show only the messages with these words, as Status asks for one next hop."""
-        self._start_search(name)
+        self._search.start(name)
 
     def _details_read(self) -> None:
         self._pane.show_help()
@@ -127,12 +127,15 @@ class QueueScreen(BaseScreen):
         self._next_listing = self._ended + max(_LEAST_PAUSE_S, _SHARE * took)
         self._as_of = self._context.clock()
         at_top = self._view.place() <= 0
-        self._view.show(self._rows.take(rows))
+        changed = self._rows.take(rows)
+        self._rows.is_whole = most is None or len(rows) < most
+        self._view.show(changed)
         if at_top and self._rows.keys:  # before the first move, the beginning of the list stays in view
             self._view.focus_on(self._rows.keys[0])
-        if most is not None and len(rows) == most:
+        if not self._rows.is_whole:
             self._list()
         self._show_all()
+        self._search.look_into(changed)
         self._shown_again = time.monotonic() + min(took, _MOMENT_S)  # to make the rows of a long listing takes long too
 
     def _not_listed(self, problem: Exception) -> None:
@@ -150,6 +153,7 @@ class QueueScreen(BaseScreen):
         if not self._as_of:
             return
         words = [f"{count(len(rows.listed))} messages" if len(rows.listed) != 1 else "1 message"]
+        words[0] += "" if rows.is_whole else " so far"
         words += [f"{count(number)} {word}" for word, number in rows.count().items() if number]
         if rows.tagged:
             words.append(f"{count(len(rows.tagged))} tagged")
@@ -173,20 +177,19 @@ class QueueScreen(BaseScreen):
             "copy": lambda: self._with_focus(self._context.shell.copy),
             "tag": self._tag,
             "tag pattern": self._ask_pattern,
-            "tag all": lambda: self._rows.tagged.update(self._rows.keys),
+            "tag all": lambda: self._search.when_done(self._tag_all),
             "untag all": self._rows.tagged.clear,
             "search": self._ask_search,
             "sort": lambda: self._sort(1),
             "reverse": lambda: self._sort(0),
             "pause": self._pause,
-            "domains": lambda: domains_dialog.show(self._context, self._spool, list(self._rows.listed.values())),
+            "domains": lambda: self._search.when_done(self._show_domains),
             "refresh": self._list,
         }
         if command not in commands:
             return False
         commands[command]()
-        self._view.refresh_ages()
-        self._show_all()
+        self._tags_changed()
         return True
 
     def _with_focus(self, act: Callable[[str], object]) -> None:
@@ -198,6 +201,17 @@ class QueueScreen(BaseScreen):
         if key:
             self._rows.tagged ^= {key}
             self._view.focus_next()
+
+    def _tag_all(self) -> None:
+        self._rows.tagged.update(self._rows.keys)
+        self._say_tagged(len(self._rows.keys), "tagged")
+
+    def _tags_changed(self) -> None:
+        self._view.refresh_ages()
+        self._show_all()
+
+    def _show_domains(self) -> None:
+        domains_dialog.show(self._context, self._spool, list(self._rows.listed.values()))
 
     def _sort(self, step: int) -> None:
         self._rows.sort = (self._rows.sort + step) % len(SORTS)
@@ -245,13 +259,20 @@ class QueueScreen(BaseScreen):
 
     # --- searching
 
+    def _rearranged(self) -> None:
+        self._view.show([])
+        self._show_all()
+
     def _ask_search(self) -> None:
-        words = self._search.words if self._search else ""
-        ask_words(self._context.shell, "Search the queue", words, [("Search", self._start_search)])
+        ask_words(self._context.shell, "Search the queue", self._search.words, [("Search", self._search.start)])
 
     def _ask_pattern(self) -> None:
-        tag, untag = partial(self._tag_matching, tag=True), partial(self._tag_matching, tag=False)
-        ask_words(self._context.shell, "Tag by pattern", "", [("Tag", tag), ("Untag", untag)])
+        actions = [(label, partial(self._tag_with, tag=label == "Tag")) for label in ("Tag", "Untag")]
+        ask_words(self._context.shell, "Tag by pattern", "", actions)
+
+    def _tag_with(self, words: str, *, tag: bool) -> None:
+        if words.strip():
+            self._search.when_done(lambda: self._tag_matching(words, tag=tag))
 
     def _tag_matching(self, words: str, *, tag: bool) -> None:
         """Tag or untag the messages in the list with these words."""
@@ -260,37 +281,12 @@ class QueueScreen(BaseScreen):
         def done(found: set[str]) -> None:
             still = found & self._rows.listed.keys()
             self._rows.tagged = self._rows.tagged | still if tag else self._rows.tagged - still
-            self._view.refresh_ages()
-            self._show_all()
-            text = f"{count(len(still))} {'tagged' if tag else 'untagged'}."
-            as_now = set(self._rows.tagged)
-            self._context.shell.say(text, "good" if still else "", lambda: self._rows.tagged == as_now)
+            self._say_tagged(len(still), "tagged" if tag else "untagged")
 
-        if words.strip():
-            self._context.run(lambda: with_words(spool, listed, words), done)
+        self._context.run(lambda: with_words(spool, listed, words), done)
 
-    def _start_search(self, words: str) -> None:
-        if self._search is not None:
-            self._search.stop()
-        self._search = None
-        self._rows.found = None
-        if words.strip():
-            self._rows.arrange()  # not only those that an earlier search has found
-            rows = [self._rows.listed[key] for key in self._rows.keys]
-            self._search = QueueSearch(self._context, self._spool, words, rows, self._found)
-            self._rows.found = set()
-            self._search.go_on()
-        self._rows.arrange()
-        self._view.show([])
-        self._show_all()
-
-    def _found(self, found: set[str], looked: int, whole: int) -> None:
-        """Take the results of a part of the search."""
-        if self._rows.found is None:
-            return
-        self._rows.found |= found
-        self._rows.arrange()
-        self._view.show([])
-        self._show_all()
-        tail = "." if looked == whole else f", searching: {looked * 100 // max(1, whole)} %"
-        self._context.shell.say(f"{count(len(self._rows.found))} found in {count(looked)} of {count(whole)}{tail}")
+    def _say_tagged(self, number: int, what: str) -> None:
+        self._tags_changed()
+        as_now = set(self._rows.tagged)
+        tone = "good" if number else ""
+        self._context.shell.say(f"{count(number)} {what}.", tone, lambda: self._rows.tagged == as_now)

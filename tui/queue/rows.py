@@ -48,6 +48,7 @@ def state_word(*, held: bool, attempted: bool) -> str:
 class QueueRows:
     def __init__(self) -> None:
         self.listed: dict[str, Listed] = {}
+        self.is_whole = False  # whether `listed` is the whole queue
         self.details: dict[str, Details] = {}
         self.tagged: set[str] = set()
         self.sort = 0

@@ -1,7 +1,7 @@
 """Search the queue for words, one piece at a time, in the background."""
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 import urwid
@@ -9,16 +9,16 @@ import urwid
 from smtpd_classic.domain_name import spellings
 from spool import Listed, Spool
 from spool.search import matching
+from tui.queue.rows import QueueRows
 from tui.shell.context import AppContext, Shell
 from tui.widgets.dialog import Dialog
 from tui.widgets.editors import TextField
 from tui.widgets.flow import Flow
+from tui.widgets.text import count
 
 __all__ = ["QueueSearch", "ask_words", "with_words"]
 
 _PIECES = (2000, 20_000)  # the first piece is short, so that there is soon a result to see
-
-
 _MOST_SPELLINGS = 8  # of all words together
 
 
@@ -34,42 +34,101 @@ def _spelled(word: str) -> list[str]:
 
 
 class QueueSearch:
-    """A search that matches the entries with all the words.
+    """The search of the Queue screen: it looks into each message once, and again after it has changed.
 
-    It calls `found` after each piece: the ids in this piece, the number of entries read so far, and the number of all.
+    It keeps `found` of the rows, and calls `shown` after each piece.
     """
 
-    def __init__(
-        self,
-        context: AppContext,
-        spool: Spool,
-        words: str,
-        rows: Sequence[Listed],
-        found: Callable[[set[str], int, int], None],
-    ) -> None:
-        self.words = words
+    def __init__(self, context: AppContext, rows: QueueRows, shown: Callable[[], None]) -> None:
+        self.words = ""
         self._context = context
-        self._spool = spool
         self._rows = rows
-        self._found = found
-        self._at = 0
-        self._stopped = False
+        self._shown = shown
+        self._number = 0  # of the search: what an earlier one finds is dropped
+        self._left: dict[str, Listed] = {}
+        self._looking = self._begun = self._told = False
+        self._then: list[Callable[[], None]] = []
 
-    def stop(self) -> None:
-        self._stopped = True
+    def start(self, words: str) -> None:
+        """Search the whole queue for these words; none: show every message."""
+        self.words = words.strip()
+        self._number += 1
+        self._looking = self._begun = self._told = False
+        self._left.clear()
+        self._then.clear()
+        self._rows.found = None
+        self._rows.arrange()  # not only those that an earlier search has found
+        every = self._rows.keys
+        if self.words:
+            self._rows.found = set()
+            self._rows.arrange()
+        self._shown()
+        self.look_into(every)
 
-    def go_on(self) -> None:
-        piece = self._rows[self._at : self._at + _PIECES[min(self._at, 1)]]
-        if self._stopped or not piece:
+    def look_into(self, changed: Iterable[str]) -> None:
+        """Look into these messages, which are new in the list or have changed there."""
+        if self.words:
+            self._left.update((key, self._rows.listed[key]) for key in changed)
+            self._go_on()
+        self._act_if_done()
+
+    def when_done(self, act: Callable[[], None]) -> None:
+        """Call `act` once the whole queue is listed and searched."""
+        self._then.append(act)
+        if not self._done:
+            self._context.shell.say("Waiting until the whole queue is listed …")
+        self._act_if_done()
+
+    @property
+    def _done(self) -> bool:
+        return self._rows.is_whole and not self._left
+
+    def _act_if_done(self) -> None:
+        while self._then and self._done:
+            self._then.pop(0)()
+
+    def _go_on(self) -> None:
+        if self._looking or not self._left:
             return
-        self._context.run(lambda: with_words(self._spool, piece, self.words), partial(self._have_looked, len(piece)))
+        piece = list(itertools.islice(self._left.values(), _PIECES[self._begun]))
+        self._looking = self._begun = True
+        spool, words, number = Spool(self._context.spool_folder), self.words, self._number
+        self._context.run(
+            lambda: with_words(spool, piece, words),
+            lambda found: self._have_looked(number, piece, found),
+            lambda problem: self._failed(number, problem),
+        )
 
-    def _have_looked(self, number: int, found: set[str]) -> None:
-        if self._stopped:
+    def _have_looked(self, number: int, piece: Sequence[Listed], found: set[str]) -> None:
+        if number != self._number or self._rows.found is None:
             return
-        self._at += number
-        self._found(found, self._at, len(self._rows))
-        self.go_on()
+        self._looking = False
+        for row in piece:
+            if self._left.get(row.queue_id) is row:  # else it has changed meanwhile
+                del self._left[row.queue_id]
+        self._rows.found.difference_update(row.queue_id for row in piece)
+        self._rows.found |= found
+        self._rows.arrange()
+        self._shown()
+        self._tell()
+        self._go_on()
+        self._act_if_done()
+
+    def _failed(self, number: int, problem: Exception) -> None:
+        if number == self._number:
+            self._looking = False
+        self._context.failure(problem)
+
+    def _tell(self) -> None:
+        """Tell the progress until the whole queue was searched once."""
+        if self._told:
+            return
+        self._told = self._done
+        whole = len(self._rows.listed)
+        looked = max(0, whole - len(self._left))
+        searching = f", searching: {looked * 100 // max(1, whole)} %" if self._left else ", listing the queue …"
+        tail = "." if self._done else searching
+        self._context.shell.say(f"{count(len(self._rows.keys))} found in {count(looked)} of {count(whole)}{tail}")
 
 
 def ask_words(shell: Shell, title: str, words: str, actions: Sequence[tuple[str, Callable[[str], None]]]) -> None:
