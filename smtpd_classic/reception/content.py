@@ -142,6 +142,7 @@ class ContentReader:
 
     def abandon(self) -> None:
         destination, self._destination = self._destination, None
+        self._disposition = None  # it refers to this object, which would then wait for the garbage collector
         self._held.clear()
         if destination is not None:
             destination.abandon()

@@ -1,6 +1,7 @@
 """What becomes of the content: transparency, destinations, limits that are found on the way, and bounded memory."""
 
 import base64
+import gc
 import re
 import tracemalloc
 from pathlib import Path
@@ -10,9 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smtpd_classic.message.headers import HeaderBlock, end_of_header_block
+from smtpd_classic.policy import Transaction
+from smtpd_classic.reception.content import ContentReader
+from smtpd_classic.reception.message import IncomingMessage
 from smtpd_classic.smtp.content import stuff
 from tests.reception.world import PASSWORD, Talk, World, unchecked_world
 
+RULE = "[filter-rule mark]\nfield = subject\ntext = x\naction = hold\ndirection = both\n"
 TRUSTED = "[trusted]\nhosts = 192.0.2.7\n"
 
 
@@ -402,3 +407,19 @@ def test_a_second_from_is_seen_where_no_empty_line_follows(tmp_path: Path, conte
     talk.line("RCPT TO:<ann@example.org>")
     talk.line("DATA")
     assert talk(b"".join(stuff([content]))).startswith(b"550 5.7.1 ")
+
+
+@pytest.mark.parametrize("more", ["", RULE, "[basic]\nmax_hops = 1\n"], ids=["plain", "rule", "refused"])
+@pytest.mark.parametrize("recipient", ["joe@example.org", "friend@elsewhere.example", "mix@example.org"])
+def test_nothing_of_a_message_waits_for_the_garbage_collector(tmp_path: Path, recipient: str, more: str) -> None:
+    here = unchecked_world(tmp_path, TRUSTED + more)
+    content = b"Received: a\nReceived: b\nSubject: x\n\nbody\n"
+    gc.collect()
+    gc.disable()
+    try:
+        assert sent(here, content, recipient, ip="192.0.2.7").startswith("554" if "max_hops" in more else "250")
+        kinds = (ContentReader, IncomingMessage, Transaction)
+        left = [type(each) for each in gc.get_objects() if isinstance(each, kinds)]
+    finally:
+        gc.enable()
+    assert left == []
