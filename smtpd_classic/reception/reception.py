@@ -98,27 +98,30 @@ class Reception:
     def answer(self, event: Event) -> Reply | None:
         """Return the reply; None for an event that has no reply."""
         kind = type(event)
-        if kind is Content:
-            if self._reader is not None:
-                self._reader.take(event)  # type: ignore[arg-type]
+        if (step := _STEPS.get(kind)) is None:
+            self._note(event)
             return None
-        if kind is AuthAbandoned:
-            self._login.abandon()
-            return None
-        step = _STEPS[kind]
+        command, accept, prepare, refuse, is_counted = step
         self._subject = self._transaction
         try:
-            objection = None if step.prepare is None else step.prepare(self, event)
+            objection = None if prepare is None else prepare(self, event)
             if objection is None:
                 objection = self._policy.first_objection(self._subject, event)
-            reply = step.accept(self, event) if objection is None else step.refuse(self, event, objection)
+            reply = accept(self, event) if objection is None else refuse(self, event, objection)
         except Exception as problem:  # invariant 9; the log names the bug or the broken file
             self._journal.warning(f"{kind.__name__} deferred: {type(problem).__name__}: {problem}")
             reply = LOCAL_ERROR
-        if step.is_counted:
-            self._last = step.command
-            self._journal.count_command(step.command, positive=reply.positive)
+        if is_counted:
+            self._last = command
+            self._journal.count_command(command, positive=reply.positive)
         return reply
+
+    def _note(self, event: Event) -> None:
+        """Take an event that has no reply."""
+        if isinstance(event, AuthAbandoned):
+            self._login.abandon()
+        elif isinstance(event, Content) and self._reader is not None:
+            self._reader.take(event)
 
     def closed(self, reason: str) -> None:
         """End the session after the connection has closed; `reason` is "quit", or the error that ended it."""
@@ -137,7 +140,8 @@ class Reception:
         if reader is not None:
             reader.abandon()
         transaction, self._transaction = self._transaction, self._nothing
-        for check in transaction.content_checks:
+        checks, transaction.content_checks = transaction.content_checks, ()  # they refer to each other
+        for check in checks:
             try:
                 check.close()
             except Exception as problem:  # the message may be stored: another reply would have it sent again
@@ -156,9 +160,8 @@ class Reception:
     def _connection_refused(self, event: Connected, objection: Reply) -> Reply:
         if objection is BLOCKED:
             self._journal.count("blocked")
-        if objection is LOCAL_ERROR:  # a banner is 220, 554 or 421 (RFC 5321 3.1, 4.3.2)
-            objection = OVERLOADED
-        return self._refused(event, objection)
+        # A banner is 220, 554 or 421 (RFC 5321 3.1, 4.3.2).
+        return self._refused(event, OVERLOADED if objection is LOCAL_ERROR else objection)
 
     def _hello(self, event: Hello) -> Reply:
         self._end_transaction()

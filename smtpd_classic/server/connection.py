@@ -14,19 +14,8 @@ from smtpd_classic.server.context import AcceptedSocket, IdlePolicy, ListenerCon
 from smtpd_classic.server.proxy_protocol import BadHeader, ProxyHeader, begins_header, not_expected, parse
 from smtpd_classic.server.suites import suites_of
 from smtpd_classic.server.wire import ServerWire
-from smtpd_classic.smtp import replies
-from smtpd_classic.smtp.events import (
-    Connected,
-    EndContent,
-    Event,
-    Hello,
-    MailFrom,
-    Pause,
-    Reset,
-    StartContent,
-    StartTls,
-    TlsInfo,
-)
+from smtpd_classic.smtp import events, replies
+from smtpd_classic.smtp.events import EndContent, Event, Hello, MailFrom, RcptTo, Reset, StartContent, TlsInfo
 from smtpd_classic.smtp.reply import Reply
 from smtpd_classic.smtp.session import ServerSession
 
@@ -174,10 +163,10 @@ class Connection:
     def _converse(self, session: ServerSession, answerer: SessionHandler) -> None:
         while True:
             event = session.next_event()
-            if event is Pause.NEED_DATA:
+            if event is events.NEED_DATA:
                 if not self._receive(session):
                     return
-            elif event is Pause.CLOSED:
+            elif event is events.OVER:
                 self._wire.send_last(session.data_to_send())
                 self._reason = self._reason or session.close_reason or "quit"
                 return
@@ -191,17 +180,19 @@ class Connection:
     def _follow(self, event: Event, reply: Reply, session: ServerSession) -> None:
         """Follow the phase of the session, because it decides the timeout."""
         kind = type(event)
+        if kind is RcptTo:  # the most frequent one
+            return
         if kind is MailFrom:
             self._transaction = self._transaction or reply.positive
         elif kind is StartContent:
             if reply.positive:
                 self._content_ends = time.monotonic() + self._terms.config.access.message_timeout.total_seconds()
-        elif kind is Connected and not reply.positive:  # it may send QUIT (RFC 5321 3.1), within a short time
-            self._idle_s, self._partial_since = min(self._idle_s, _REFUSED_S), time.monotonic()
-            self._is_refused = True
         elif kind is EndContent or kind is Reset or kind is Hello:
             self._transaction, self._content_ends = False, 0.0
-        elif kind is StartTls and reply.positive and session.close_reason is None:  # else more stood behind it
+        elif kind is events.Connected and not reply.positive:  # it may send QUIT (RFC 5321 3.1), within a short time
+            self._idle_s, self._partial_since = min(self._idle_s, _REFUSED_S), time.monotonic()
+            self._is_refused = True
+        elif kind is events.StartTls and reply.positive and session.close_reason is None:  # else more stood behind it
             self._wire.send(session.data_to_send())
             session.tls_started(self._start_tls())
 

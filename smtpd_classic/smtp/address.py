@@ -6,6 +6,7 @@ only where it must be. `%` and `!` have no special meaning in a local part. The 
 """
 
 import ipaddress
+import re
 import unicodedata
 from typing import Final
 
@@ -17,8 +18,9 @@ _DIGITS = b"0123456789"
 _LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _ATEXT = _LETTERS + _DIGITS + b"!#$%&'*+-/=?^_`{|}~"  # RFC 5322 3.2.3
 _ATOMS = _ATEXT + b"."
+# The common form of an address, without a check of single characters; a label is bounded by its whole domain.
+_USUAL = re.compile(r"([\w!#$%&'*+\-/=?^`{|}~.]+)@(\w+(?:-+\w+)*(?:\.\w+(?:-+\w+)*)*)", re.ASCII)
 _LABEL = _LETTERS + _DIGITS + b"-_"  # host names have no underscore, but real domains have it
-_LABELS = _LABEL + b"."
 # Octets, RFC 5321 4.5.3.1; a path is <address>. Real local parts are longer than its 64 octets (VERP, SRS).
 _MAX_DOMAIN, _MAX_LABEL, _MAX_ADDRESS = 255, 63, 254
 # Normalization may shorten a text, but its time grows with the square of the length.
@@ -69,27 +71,19 @@ def parse_path(path: str, *, utf8: bool = False) -> str:
 
 def parse_address(text: str, *, utf8: bool = False) -> str:
     """Return the canonical form of `local@domain`. Raises BadAddress."""
+    usual = _USUAL.fullmatch(text)
+    if usual is not None and len(text) <= _MAX_ADDRESS and len(usual[2]) <= _MAX_LABEL:
+        return f"{usual[1]}@{usual[2].lower()}"
     local, at, domain = text.rpartition("@")
     if not at:
         raise BadAddress("there is no @")
-    if text.isascii():
-        raw_local, raw_domain = local.encode("ascii"), domain.encode("ascii")
-        # The common form, without a check of single characters.
+    if not text.isascii():
+        if not utf8:
+            raise BadAddress("it holds characters outside ASCII")
         if (
-            not raw_local.translate(None, _ATOMS)
-            and not raw_domain.translate(None, _LABELS)
-            and len(raw_local) > 0
-            and 0 < len(raw_domain) <= _MAX_LABEL
-            and len(text) <= _MAX_ADDRESS
-            and ".." not in domain
-            and domain[0] != "." != domain[-1]
-            and _hyphens_inside(domain)
-        ):
-            return f"{local}@{domain.lower()}"
-    elif not utf8:
-        raise BadAddress("it holds characters outside ASCII")
-    elif not text.isprintable():  # also excludes lone surrogates, and characters that change the direction of the text
-        raise BadAddress("it holds characters that cannot be printed")
+            not text.isprintable()
+        ):  # also excludes lone surrogates, and characters that change the direction of the text
+            raise BadAddress("it holds characters that cannot be printed")
     address = f"{_local_part(local)}@{parse_domain(domain, utf8=utf8)}"
     if len(address.encode()) > _MAX_ADDRESS:
         raise BadAddress("it is longer than 254 octets")
@@ -113,10 +107,6 @@ def parse_domain(text: str, *, utf8: bool = False) -> str:
         if not 0 < len(label) <= _MAX_LABEL or label[0] == "-" or label[-1] == "-" or not _is_label(label):
             raise BadAddress("the domain is no domain name")
     return name
-
-
-def _hyphens_inside(domain: str) -> bool:
-    return "-" not in domain or not (domain[0] == "-" or domain[-1] == "-" or ".-" in domain or "-." in domain)
 
 
 def _is_label(label: str) -> bool:

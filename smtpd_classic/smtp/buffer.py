@@ -6,6 +6,7 @@ out. Each piece gets a reply of its own, so that a client that ends all its line
 not wait for ever.
 """
 
+import re
 from typing import Final
 
 from smtpd_classic.smtp import replies
@@ -16,7 +17,7 @@ __all__ = ["MAX_AUTH_LINE", "MAX_LINE", "ReceiveBuffer"]
 
 MAX_LINE: Final = 4096  # octets with CR LF; RFC 5321 4.5.3.1.4 asks for 512, parameters for more
 MAX_AUTH_LINE: Final = 12288  # RFC 4954 4
-_NUL: Final = 0  # see smtp/content.py
+_WHOLE_LINE: Final = re.compile(rb"([^\r\n\0]*+)\r\n")
 
 
 class ReceiveBuffer:
@@ -38,6 +39,11 @@ class ReceiveBuffer:
     def clear(self) -> None:
         self.__init__()  # type: ignore[misc]
 
+    def take_all(self) -> bytes:
+        data = self._data[self._position :] if self._position else self._data
+        self._position = len(self._data)
+        return data
+
     def take(self, most: int) -> bytes:
         """Return up to `most` octets, without looking for a line end."""
         start = self._position
@@ -51,22 +57,17 @@ class ReceiveBuffer:
         line too. Raises Malformed, and drops the line.
         """
         start = self._position
+        found = _WHOLE_LINE.match(self._data, start)
+        if found is not None and not self._broken and not self._overlong and found.end() - start <= MAX_LINE:
+            self._position = found.end()
+            return found[1]
         end = self._data.find(b"\n", start)
         if end < 0:
-            if len(self) > MAX_AUTH_LINE:
+            if len(self._data) - start > MAX_AUTH_LINE:
                 self._drop(auth=auth)
             return None
         line = self._data[start : end + 1]
         self._position = end + 1
-        if (
-            line[-2:] == b"\r\n"
-            and len(line) <= MAX_LINE
-            and not self._broken
-            and not self._overlong
-            and line.count(b"\r") == 1
-            and _NUL not in line
-        ):
-            return line[:-2]
         if lenient and line[-2:] != b"\r\n":
             line = line[:-1] + b"\r\n"
         return self._odd_line(line, auth=auth)

@@ -40,6 +40,7 @@ __all__ = ["BdatChunk", "Circumstances", "read_command", "read_response"]
 # A browser that a page has made send a form here must not get as far as the form (cross-protocol scripting).
 _HTTP_METHODS = frozenset({b"GET", b"POST", b"PUT", b"HEAD", b"OPTIONS", b"CONNECT", b"DELETE", b"PATCH", b"TRACE"})
 _TAB: Final = 9  # see smtp/content.py
+_REFUSED: Final = Phase.REFUSED
 _OBSOLETE = frozenset({b"SEND", b"SOML", b"SAML", b"TURN", b"ETRN", b"ATRN"})  # RFC 5321 F.1, F.6
 
 
@@ -64,11 +65,12 @@ class BdatChunk(NamedTuple):
 
 class _Command(NamedTuple):
     """A row of the table. `read` returns the event, or the reply if no event is needed; `idle`: the command does not
-    advance a message."""
+    advance a message; `utf8`: `read` looks for octets outside ASCII itself."""
 
     event: type[Event]
     read: Callable[[Circumstances, bytes], Event | Reply]
     idle: bool = False
+    utf8: bool = False
 
 
 def _auth(session: Circumstances, argument: bytes) -> Auth:
@@ -150,19 +152,23 @@ def _mail(session: Circumstances, argument: bytes) -> MailFrom:
     return parse_mail(argument, auth=bool(session.extensions.auth), dsn=session.dsn)
 
 
+def _rcpt(session: Circumstances, argument: bytes) -> RcptTo:
+    return parse_rcpt(argument, utf8=session.utf8, dsn=session.dsn)
+
+
 _COMMANDS: Final[dict[bytes, _Command]] = {
-    b"EHLO": _Command(Hello, lambda session, argument: _hello(session, argument, extended=True), idle=True),
-    b"HELO": _Command(Hello, lambda session, argument: _hello(session, argument, extended=False), idle=True),
-    b"LHLO": _Command(Hello, _lhlo, idle=True),
+    b"EHLO": _Command(Hello, lambda session, argument: _hello(session, argument, extended=True), idle=True, utf8=True),
+    b"HELO": _Command(Hello, lambda session, argument: _hello(session, argument, extended=False), idle=True, utf8=True),
+    b"LHLO": _Command(Hello, _lhlo, idle=True, utf8=True),
     b"STARTTLS": _Command(StartTls, _starttls),
     b"AUTH": _Command(Auth, _auth),
-    b"MAIL": _Command(MailFrom, _mail),
-    b"RCPT": _Command(RcptTo, lambda session, argument: parse_rcpt(argument, utf8=session.utf8, dsn=session.dsn)),
+    b"MAIL": _Command(MailFrom, _mail, utf8=True),
+    b"RCPT": _Command(RcptTo, _rcpt, utf8=True),
     b"DATA": _Command(StartContent, _alone(StartContent(chunking=False))),
     b"RSET": _Command(Reset, _alone(Reset())),
     b"NOOP": _Command(Noop, lambda _, _argument: Noop(), idle=True),
-    b"VRFY": _Command(Verify, _verify, idle=True),
-    b"EXPN": _Command(Expand, _expand, idle=True),
+    b"VRFY": _Command(Verify, _verify, idle=True, utf8=True),
+    b"EXPN": _Command(Expand, _expand, idle=True, utf8=True),
     b"HELP": _Command(Help, lambda _, argument: Help(_text(argument)), idle=True),
     b"QUIT": _Command(Quit, _alone(Quit())),
 }
@@ -176,17 +182,15 @@ def read_command(line: bytes, session: Circumstances, phase: Phase, limits: Comm
     verb = verb.upper()
     argument = argument.lstrip(b" ")
     command = _COMMANDS.get(verb)
-    if command is None or phase is Phase.REFUSED:
+    if command is None or phase is _REFUSED:
         return _odd_command(verb, argument, phase)
-    event, read, idle = command
-    if event is MailFrom or event is RcptTo or event is Verify or event is Expand:
-        pass  # their addresses may be UTF-8
-    elif not argument.isascii() and event is not Hello:
+    event, read, idle, utf8 = command
+    if argument and not utf8 and not argument.isascii():
         raise Malformed(replies.NOT_ASCII)
-    elif event is Reset:
-        limits.count_reset()
     if idle:
         limits.count_command()
+    elif event is Reset:
+        limits.count_reset()
     if phase not in LEGAL[event][0]:
         raise OutOfOrder(event, phase, after_refusal=limits.after_refusal, lmtp=session.extensions.lmtp)
     if event is MailFrom:
@@ -196,7 +200,7 @@ def read_command(line: bytes, session: Circumstances, phase: Phase, limits: Comm
 
 def _odd_command(verb: bytes, argument: bytes, phase: Phase) -> Event | BdatChunk:
     """Read a command that the table does not hold, or any command after a negative banner."""
-    if phase is Phase.REFUSED:
+    if phase is _REFUSED:
         if verb == b"QUIT":
             return Quit()
         raise OutOfOrder(Hello, phase, after_refusal=True)

@@ -33,6 +33,8 @@ _MAX_KEYWORD = 40
 _NOTIFY = {"SUCCESS", "FAILURE", "DELAY"}
 _XTEXT = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})*")  # RFC 3461 4
 _UTF8_ADDRESS = re.compile(r"(?:[!-*,-<>-\[\]-~]|\\x\{[0-9A-F]{2,6}\}|[^\x00-\x7f])*")  # RFC 6533 3
+# The common form of the arguments of MAIL and RCPT: without blanks, quotes and octets outside ASCII in the path.
+_USUAL_PATH = re.compile(rb"(FROM|TO):<([!#-;=?-~]*)>(?: ([ -~]*))?", re.IGNORECASE)
 _KEYWORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
 
 Parameters = dict[str, str]
@@ -64,7 +66,7 @@ def parse_hello(argument: bytes, *, extended: bool) -> Hello:
 
 def parse_mail(argument: bytes, *, auth: bool, dsn: bool = True) -> MailFrom:
     """Parse MAIL. `auth`, `dsn`: their parameters are known. Only milters see the value of AUTH, the submitter."""
-    path, parameters = _path(argument, b"FROM:", replies.BAD_MAIL)
+    path, parameters = _path(argument, b"FROM", replies.BAD_MAIL)
     if not parameters:
         return MailFrom(_reverse_path(path, utf8=False))
     size, body_8bit, smtputf8, ret, envid, submitter = None, False, False, "", "", ""
@@ -100,7 +102,7 @@ def _submitter(value: str) -> str:
 
 def parse_rcpt(argument: bytes, *, utf8: bool, dsn: bool = True) -> RcptTo:
     """Parse RCPT. `utf8`: MAIL had SMTPUTF8; `dsn`: NOTIFY and ORCPT are known."""
-    path, parameters = _path(argument, b"TO:", replies.BAD_RCPT)
+    path, parameters = _path(argument, b"TO", replies.BAD_RCPT)
     forward_path = _forward_path(path, utf8=utf8)
     if not parameters:
         return RcptTo(forward_path)
@@ -168,8 +170,11 @@ def _path(argument: bytes, keyword: bytes, complaint: Reply) -> tuple[str, Param
     Blanks before and within the path, and a path without brackets, are wrong but common and unambiguous, so they are
     accepted.
     """
+    usual = _USUAL_PATH.fullmatch(argument)
+    if usual is not None and usual[1].upper() == keyword:
+        return usual[2].decode("ascii"), _parameters(usual[3].decode("ascii"), complaint) if usual[3] else {}
     name, colon, rest_of_line = argument.partition(b":")
-    if not colon or name.rstrip(b" ").upper() + b":" != keyword:
+    if not colon or name.rstrip(b" ").upper() != keyword:
         raise Malformed(complaint)
     try:
         text = rest_of_line.strip(b" ").decode()

@@ -37,7 +37,7 @@ class Data:
 
     def read(self, buffer: ReceiveBuffer) -> bytes | None:
         """Return the next piece, which may be empty; None if more octets must come first."""
-        data = buffer.take(len(buffer))
+        data = buffer.take_all()
         if not data:
             return None
         text, rest = self._decoder.decode_lenient(data) if self._lenient else self._decoder.decode(data)

@@ -24,7 +24,7 @@ from smtpd_classic.smtp.events import (
 )
 from smtpd_classic.smtp.reply import Reply
 
-__all__ = ["COMMAND_PHASES", "LEGAL", "OutOfOrder", "Phase"]
+__all__ = ["COMMAND_PHASES", "CONTENT_PHASES", "DEAF_PHASES", "LEGAL", "OutOfOrder", "Phase"]
 
 
 class Phase(Enum):
@@ -55,6 +55,8 @@ COMMAND_PHASES: Final = (
     Phase.CHUNKS,
     Phase.REFUSED,
 )  # a line is read
+CONTENT_PHASES: Final = (Phase.DATA, Phase.CHUNK)  # content is read
+DEAF_PHASES: Final = (Phase.HANDSHAKE, Phase.CLOSED)  # nothing is read
 
 # Phases in which the event is legal; the phase after a positive answer, None where it stays. READY is START as long as
 # no EHLO was answered. Auth and AuthResponse answered 334 lead to AUTH, a first BDAT leads to CHUNK.

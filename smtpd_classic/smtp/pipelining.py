@@ -1,10 +1,14 @@
 """The points at which a client must wait for the server (RFC 5321 3.1, RFC 2920 3.1)."""
 
+from typing import Final
+
 from smtpd_classic.smtp import replies
 from smtpd_classic.smtp.events import Connected, Event, Hello, StartContent, StartTls
 from smtpd_classic.smtp.reply import Reply
 
-__all__ = ["ends_a_group", "too_early"]
+__all__ = ["GROUP_ENDS", "ends_a_group", "too_early"]
+
+GROUP_ENDS: Final = frozenset({Connected, StartTls, Hello, StartContent})  # the kinds that `ends_a_group` looks at
 
 
 def ends_a_group(event: Event) -> bool:

@@ -17,17 +17,15 @@ class Reply:
     code: int
     enhanced: str
     text: str
+    positive: bool = field(repr=False, compare=False)
     _wire: bytes = field(repr=False, compare=False)
 
     def __init__(self, code: int, enhanced: str, text: str) -> None:
         self.code = code
         self.enhanced = enhanced
         self.text = text
+        self.positive = code < 400
         self._wire = b""
-
-    @property
-    def positive(self) -> bool:
-        return self.code < 400
 
     @property
     def transient(self) -> bool:

@@ -16,9 +16,9 @@ from smtpd_classic.smtp.events import Content, EndContent, Event, Hello, MailFro
 from smtpd_classic.smtp.extensions import Extensions
 from smtpd_classic.smtp.grammar import Malformed
 from smtpd_classic.smtp.incoming import Chunks, Data, Incoming
-from smtpd_classic.smtp.legality import COMMAND_PHASES, LEGAL, OutOfOrder, Phase
+from smtpd_classic.smtp.legality import COMMAND_PHASES, CONTENT_PHASES, DEAF_PHASES, LEGAL, OutOfOrder, Phase
 from smtpd_classic.smtp.limits import CommandLimits, SessionLimits, SessionOver
-from smtpd_classic.smtp.pipelining import ends_a_group, too_early
+from smtpd_classic.smtp.pipelining import GROUP_ENDS, ends_a_group, too_early
 from smtpd_classic.smtp.reply import Reply
 from smtpd_classic.smtp.session_state import SessionState
 
@@ -67,12 +67,11 @@ class ServerSession(SessionState):
         return self._content.chunking
 
     def receive_data(self, data: bytes) -> None:
-        if self._phase is not Phase.HANDSHAKE and self._phase is not Phase.CLOSED:
+        if self._phase not in DEAF_PHASES:
             self._buffer.append(data)
 
     def data_to_send(self) -> bytes:
-        out = b"".join(self._out)
-        self._out.clear()
+        out, self._out = b"".join(self._out), []
         return out
 
     def next_event(self) -> Event | Pause:
@@ -83,9 +82,10 @@ class ServerSession(SessionState):
         """
         if self._pending is not None:
             raise RuntimeError("answer the last event first")
-        while (event := self._read()) is None:
-            pass
-        return event
+        while True:
+            event = self._read_command() if self._phase in COMMAND_PHASES else self._read()
+            if event is not None:
+                return event
 
     def answer(self, reply: Reply) -> None:
         event, self._pending = self._pending, None
@@ -113,7 +113,7 @@ class ServerSession(SessionState):
             raise RuntimeError("STARTTLS was not answered with 220")
         self.tls, self.hello = tls, ""
         self.extended = self.authenticated = False
-        self._enter(Phase.READY)
+        self._end_transaction()
 
     def close(self, reply: Reply) -> None:
         """End the session with this reply: after a deadline, when the service stops, or when the client is blocked."""
@@ -125,21 +125,19 @@ class ServerSession(SessionState):
     # The client's input. None: the session has answered it, and there may be more to read.
 
     def _read(self) -> Event | Pause | None:
-        if self._phase in COMMAND_PHASES:
-            return self._read_command()
+        if self._phase in CONTENT_PHASES:
+            return self._read_content()
         match self._phase:
-            case Phase.DATA | Phase.CHUNK:
-                return self._read_content()
+            case Phase.END:
+                self._pending = EndContent(self._content.bare)
             case Phase.DROP:
                 return self._read_dropped()
             case Phase.CLOSED:
-                return Pause.CLOSED
+                return events.OVER
             case Phase.HANDSHAKE:
-                return Pause.NEED_DATA
+                return events.NEED_DATA
             case Phase.CONNECTED:
                 self._pending = events.Connected()
-            case Phase.END:
-                self._pending = EndContent(self._content.bare)
             case _:
                 return self._read_response()
         return self._pending
@@ -148,7 +146,7 @@ class ServerSession(SessionState):
         try:
             line = self._buffer.next_line(lenient=self.trusted)
             if line is None:
-                return Pause.NEED_DATA
+                return events.NEED_DATA
             found = read_command(line, self, self._phase, self._limits)
         except Malformed as malformed:
             self._refuse(malformed.reply, attack=malformed.attack)
@@ -189,27 +187,24 @@ class ServerSession(SessionState):
     def _read_content(self) -> Content | Pause | None:
         text = self._content.read(self._buffer)
         if text is None:
-            return Pause.NEED_DATA
+            return events.NEED_DATA
         if self._content.complete:
-            if self._content.last:
-                self._phase = Phase.END
-            else:
-                self._phase = Phase.CHUNKS
-                self._out.append(replies.CHUNK_OK.wire)
+            self._phase = Phase.END if self._content.last else Phase.CHUNKS
+            if self._phase is Phase.CHUNKS:
+                self._say(replies.CHUNK_OK)
         return Content(text, self._content.size) if text else None
 
     def _read_dropped(self) -> Pause | None:
         """Read an unwanted chunk to its end, and only then refuse it (RFC 3030 2)."""
         if not self._announced.skip(self._buffer):
-            return Pause.NEED_DATA
-        self._phase = self._after_drop
-        if self._refusal is None:
+            return events.NEED_DATA
+        self._phase, refusal = self._after_drop, self._refusal
+        if refusal is None:
             disorder = OutOfOrder(StartContent, self._phase, after_refusal=self._limits.after_refusal)
             self._refuse(disorder.reply, attack=disorder.attack, consequence=disorder.consequence)
         else:
-            refusal = self._refusal
             if self._announced.last:
-                self._enter(Phase.READY)
+                self._end_transaction()
             self._refuse(refusal)
         return None
 
@@ -217,7 +212,7 @@ class ServerSession(SessionState):
         try:
             line = self._buffer.next_line(auth=True, lenient=self.trusted)
             if line is None:
-                return Pause.NEED_DATA
+                return events.NEED_DATA
             self._phase = Phase.READY
             self._pending = read_response(line)
         except Malformed as malformed:
@@ -229,30 +224,38 @@ class ServerSession(SessionState):
     # The answers to the client.
 
     def _accepted(self, event: Event, reply: Reply) -> None:
-        if self.strict and self._buffer and ends_a_group(event):
+        kind = type(event)
+        if kind in GROUP_ENDS and self._buffer and self.strict and ends_a_group(event):
             self._limits.attacks += isinstance(event, events.Connected)
             return self._give_up(*too_early(event))
         if isinstance(event, Hello):
             self.hello, self.extended = event.name, event.extended
-        self._enter(LEGAL[type(event)][1])
-        match event:
-            case MailFrom():
-                self.utf8 = event.smtputf8
-                self._limits.after_refusal = False
-            case StartContent() if event.chunking:
+        phase = LEGAL[kind][1]
+        if phase is Phase.READY:
+            self._end_transaction()
+        elif phase is not None:
+            self._phase = phase
+        return self._say(reply) if kind is RcptTo else self._take_effect(event, reply)
+
+    def _take_effect(self, event: Event, reply: Reply) -> None:
+        if isinstance(event, MailFrom):
+            self.utf8 = event.smtputf8
+            self._limits.after_refusal = False
+        elif isinstance(event, EndContent):
+            self._limits.message_accepted()
+        elif isinstance(event, StartContent):
+            if event.chunking:
                 self._content, self._announced = self._announced, Chunks()
                 self._phase = Phase.CHUNK
                 return None
-            case StartContent():
-                self._content = Data(lenient=self.trusted)
-            case EndContent():
-                self._limits.message_accepted()
-            case Hello() if event.extended:
+            self._content = Data(lenient=self.trusted)
+        elif isinstance(event, Hello):
+            if event.extended:
                 return self._out.append(self.ehlo_reply(reply.text))
-            case events.Auth() | events.AuthResponse():
-                return self._go_on_with_login(reply)
-            case events.StartTls() | events.Quit():
-                self._buffer.clear()  # RFC 3207 5: an attacker may have sent the octets behind STARTTLS
+        elif isinstance(event, events.Auth | events.AuthResponse):
+            return self._go_on_with_login(reply)
+        elif isinstance(event, events.StartTls | events.Quit):
+            self._buffer.clear()  # RFC 3207 5: an attacker may have sent the octets behind STARTTLS
         return self._say(reply)
 
     def _rejected(self, event: Event, reply: Reply) -> None:
@@ -264,7 +267,7 @@ class ServerSession(SessionState):
                 self._after_drop, self._phase = Phase.CHUNKS, Phase.DROP
                 return None
             case EndContent():
-                self._enter(Phase.READY)
+                self._end_transaction()
             case events.Connected():
                 self._phase = Phase.REFUSED
                 return self._say(reply)
@@ -272,12 +275,9 @@ class ServerSession(SessionState):
                 return self.close(reply)
         return self._refuse(reply)
 
-    def _enter(self, phase: Phase | None) -> None:
-        if phase is Phase.READY:  # any transaction is over
-            self._phase = Phase.READY if self.hello else Phase.START
-            self._refusal, self.utf8 = None, False
-        elif phase is not None:
-            self._phase = phase
+    def _end_transaction(self) -> None:
+        self._phase = Phase.READY if self.hello else Phase.START
+        self._refusal, self.utf8 = None, False
 
     def _go_on_with_login(self, reply: Reply) -> None:
         if reply.code == 334:
