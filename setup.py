@@ -35,7 +35,7 @@ COMPILED = {
         "attempt context delivery_threads due_times job_queue journal limits recipient_states round_robin scheduler"
         " throttled"
     ),
-    "smtpd_classic/runtime": "__init__ blocks clients counters milter_counts wakes",
+    "smtpd_classic/runtime": "__init__ blocks clients counters milter_counts minutes wakes",
     "smtpd_classic/server": "acceptor connection listener_server context thread_pool wire",
     "smtpd_classic/smtp": (
         "address buffer client commands content events exchange extensions grammar incoming legality pipelining replies"

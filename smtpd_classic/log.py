@@ -41,9 +41,9 @@ def printable(text: str | bytes, limit: int = 512) -> str:
     return "".join(char if char.isprintable() else _escaped(char) for char in text)
 
 
-def delay_text(*seconds: float) -> str:
-    """Return times in the form of `delays=a/b/c/d`: two digits that count, and no exponent for log readers."""
-    return "/".join([_delay(int(each * 10_000 + 0.5)) if each < 10 else f"{each:.0f}" for each in seconds])
+def delay_text(seconds: float) -> str:
+    """Return a time in the form of `delays=a/b/c/d`: two digits that count, and no exponent for log readers."""
+    return _delay(int(seconds * 10_000 + 0.5)) if seconds < 10 else f"{seconds:.0f}"
 
 
 @lru_cache(4096)
@@ -100,8 +100,10 @@ class Log:
             return
         pid = os.getpid()
         head = f"{self._now()} {self._host} {self._ident}/"
-        tags = [f"{head}{part}[{pid}]: {printable(text, _LONGEST_LINE)}\n" for part, text in lines]
-        if not self._sink.put_raw("".join(tags)):
+        texts = "".join([text for _, text in lines])
+        if len(texts) > _LONGEST_LINE or not texts.isprintable():
+            lines = [(part, printable(text, _LONGEST_LINE)) for part, text in lines]
+        if not self._sink.put_raw("".join([f"{head}{part}[{pid}]: {text}\n" for part, text in lines])):
             with self._lock:
                 self._lost += len(lines)
 

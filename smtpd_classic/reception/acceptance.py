@@ -33,7 +33,7 @@ class Acceptance(NamedTuple):
 def log_acceptance(services: Services, journal: ReceptionLog, transaction: Transaction, found: Acceptance) -> None:
     """Write the lines of an accepted message, and count it."""
     queue_id, delivered = transaction.queue_id, found.delivered
-    _count(journal, transaction, found)
+    journal.count_several(*_counts(transaction, found))
     lines = journal.message(queue_id, transaction.mail.reverse_path, transaction.octets, found.message_id, found.number)
     if transaction.content_checks:
         place = services.config.server.junk_folder.lstrip(".").lower() if found.is_junk else ""
@@ -44,10 +44,9 @@ def log_acceptance(services: Services, journal: ReceptionLog, transaction: Trans
     if found.hold:
         lines.append(("smtpd", f"{queue_id}: held: {printable(found.hold, 256)}"))
     if delivered:
-        journal.count("delivered", len(delivered))
         now = services.clock()
         journal.delivered_after(now - found.arrival, len(delivered))
-        delays = delay_text(found.came - found.arrival, 0, 0, now - found.came)
+        delays = f"{delay_text(found.came - found.arrival)}/0/0/{delay_text(now - found.came)}"
         took = f"delay={delay_text(now - found.arrival)}, delays={delays}"
         lines += journal.delivered(queue_id, delivered, took)
         if len(delivered) == found.number:
@@ -55,15 +54,18 @@ def log_acceptance(services: Services, journal: ReceptionLog, transaction: Trans
     journal.write(lines)
 
 
-def _count(journal: ReceptionLog, transaction: Transaction, found: Acceptance) -> None:
+def _counts(transaction: Transaction, found: Acceptance) -> list[tuple[str, int]]:
     verdict = transaction.verdict
-    journal.count("received")
+    counts = [("received", 1)]
     if transaction.peer.originates_here:
-        journal.count("submitted")
+        counts.append(("submitted", 1))
     if found.is_junk:
-        journal.count("junk")
+        counts.append(("junk", 1))
     elif verdict is not None and verdict.results.dmarc.word is ResultWord.PASS:
-        journal.count("auth_passed")
+        counts.append(("auth_passed", 1))
+    if found.delivered:
+        counts.append(("delivered", len(found.delivered)))
+    return counts
 
 
 def summaries(transaction: Transaction, place: str) -> list[tuple[str, str]]:

@@ -19,7 +19,7 @@ _NO_ID = "NOQUEUE"
 
 
 class ReceptionLog:
-    __slots__ = ("_client", "_commands", "_counters", "_local", "_log", "_peer", "_session")
+    __slots__ = ("_client", "_commands", "_counters", "_local", "_log", "_peer", "_refused", "_session")
 
     def __init__(self, log: Log, runtime: Runtime, peer: ClientContext, session: ServerSession) -> None:
         client = peer.client
@@ -29,12 +29,13 @@ class ReceptionLog:
         self._client = printable(str(client), 320)
         self._local = f"uid={client.uid}" if client.local else ""
         self._session = session
-        self._commands: dict[str, list[int]] = {}
+        self._commands: dict[str, int] = {}  # the number of each
+        self._refused: dict[str, int] = {}  # how many of them were refused
 
     def count_command(self, command: str, *, positive: bool) -> None:
-        counted = self._commands.setdefault(command, [0, 0])
-        counted[0] += positive
-        counted[1] += 1
+        self._commands[command] = self._commands.get(command, 0) + 1
+        if not positive:
+            self._refused[command] = self._refused.get(command, 0) + 1
 
     def warning(self, text: str) -> None:
         self._log.write("smtpd", f"warning: {text}", WARNING)
@@ -88,8 +89,11 @@ class ReceptionLog:
     def write(self, lines: Sequence[tuple[str, str]]) -> None:
         self._log.write_lines(lines)
 
-    def count(self, what: str, number: int = 1) -> None:
-        self._counters.count(what, number)
+    def count(self, what: str) -> None:
+        self._counters.count(what)
+
+    def count_several(self, *counts: tuple[str, int]) -> None:
+        self._counters.count_several(counts)
 
     def delivered_after(self, seconds: float, number: int) -> None:
         self._counters.delivered_after(seconds, number)
@@ -101,13 +105,17 @@ class ReceptionLog:
             self._log.write("smtpd", f"{reason} after {last} from {self._client}")
         if self._local:
             return
-        text, positive, every = f"disconnect from {self._client}", 0, 0
-        for command, counted in self._commands.items():
-            text += _told(command.lower(), counted[0], counted[1])
-            positive += counted[0]
-            every += counted[1]
-        self._log.write("smtpd", text + _told("commands", positive, every))
+        counts = {**self._commands, "commands": sum(self._commands.values())}
+        if self._refused:
+            text = self._with_refused(counts)
+        else:
+            text = " ".join([f"{command}={number}" for command, number in counts.items()])
+        self._log.write("smtpd", f"disconnect from {self._client} {text.lower()}")
 
-
-def _told(what: str, positive: int, every: int) -> str:
-    return f" {what}={positive}" if positive == every else f" {what}={positive}/{every}"
+    def _with_refused(self, counts: dict[str, int]) -> str:
+        """Return the counts as `positive/all` where they differ."""
+        refused = {**self._refused, "commands": sum(self._refused.values())}
+        return " ".join(
+            f"{command}={every - refused[command]}/{every}" if command in refused else f"{command}={every}"
+            for command, every in counts.items()
+        )

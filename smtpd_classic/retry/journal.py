@@ -32,7 +32,8 @@ class Stopwatch:
     def text(self, now: float, connected_s: float, sent_s: float) -> str:
         waiting = max(now - self._claimed - connected_s - sent_s, 0.0)
         delay = self._before + waiting + connected_s + sent_s
-        return f"delay={delay_text(delay)}, delays={delay_text(self._before, waiting, connected_s, sent_s)}"
+        delays = "/".join(map(delay_text, (self._before, waiting, connected_s, sent_s)))
+        return f"delay={delay_text(delay)}, delays={delays}"
 
 
 def code_of(outcome: Outcome) -> str:

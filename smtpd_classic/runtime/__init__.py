@@ -10,8 +10,9 @@ import os
 from smtpd_classic.config.schema import Access
 from smtpd_classic.runtime.blocks import Block, Blocks
 from smtpd_classic.runtime.clients import client_key
-from smtpd_classic.runtime.counters import COUNTED, Counters, Minute
+from smtpd_classic.runtime.counters import COUNTED, Counters
 from smtpd_classic.runtime.failures import BlockRule, Failures
+from smtpd_classic.runtime.minutes import Minute
 from smtpd_classic.runtime.neighbours import NeighbourState, NeighbourStates
 from smtpd_classic.runtime.status import DaemonStatus, Listening, StatusFile, own_status
 from smtpd_classic.runtime.wakes import Waker, Wakes

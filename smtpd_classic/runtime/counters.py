@@ -12,17 +12,17 @@ import struct
 import threading
 import time
 from collections.abc import Iterable
-from typing import Final, NamedTuple
+from typing import Final
 
 from smtpd_classic.atomic_file import draft_of
 from smtpd_classic.runtime.clients import client_bucket
 from smtpd_classic.runtime.measures import COUNTED, MEASURED, delivery_measure, milter_measure
 from smtpd_classic.runtime.milter_counts import MILTER_WORDS, add_milter, milter_totals, move_milters
+from smtpd_classic.runtime.minutes import MINUTE_WORDS, MINUTES, Minute, move_minutes
 
-__all__ = ["COUNTED", "Counters", "Minute", "TooMany"]
+__all__ = ["COUNTED", "Counters", "TooMany"]
 
 TooMany = str
-_MINUTES: Final = 64
 _BUCKETS: Final = 8192
 _MAGIC, _HEADER_SIZE = b"counter6", 64
 _HEADER = struct.Struct("<8sII32s")  # magic, columns, unused, the key of the buckets
@@ -32,17 +32,9 @@ _OPEN: Final = 1
 _QUIET: Final = 2
 _TOTALS: Final = 3
 _RING: Final = _TOTALS + len(_ALL)
-_SLOT: Final = 1 + len(COUNTED)  # words of one minute
-_MILTERS: Final = _RING + _MINUTES * _SLOT
+_MILTERS: Final = _RING + MINUTES * MINUTE_WORDS
 _WORDS = _MILTERS + MILTER_WORDS
 _COLUMN_SIZE = _WORDS * 8 + _BUCKETS * 2
-
-
-class Minute(NamedTuple):
-    """One minute of the ring: its start by the wall clock, and how much of each of `COUNTED`."""
-
-    start: float
-    counts: dict[str, int]
 
 
 class Counters:
@@ -98,39 +90,33 @@ class Counters:
         kept = self._columns[0][0]
         for each in range(len(_ALL)):
             kept[_TOTALS + each] += words[_TOTALS + each]
-        for slot in range(_MINUTES):
-            self._keep_minute(words, kept, _RING + slot * _SLOT)
+        move_minutes(words, kept, _RING)
         move_milters(words, kept, _MILTERS)
         words.cast("B")[:] = bytes(len(words) * 8)
         buckets.cast("B")[:] = bytes(len(buckets) * 2)
-
-    @staticmethod
-    def _keep_minute(words: memoryview, kept: memoryview, at: int) -> None:
-        if words[at] > kept[at]:
-            kept[at] = words[at]
-            for each in range(1, _SLOT):
-                kept[at + each] = words[at + each]
-        elif words[at] == kept[at]:
-            for each in range(1, _SLOT):
-                kept[at + each] += words[at + each]
 
     # For the receivers and the retry thread ----------------------------------------------------------------------
 
     def count(self, what: str, number: int = 1) -> None:
         """Count one of `COUNTED`. Does nothing in a process without a column; never raises."""
+        self.count_several(((what, number),))
+
+    def count_several(self, counts: Iterable[tuple[str, int]]) -> None:
+        """Count several of `COUNTED`, each with its number, as `count` does."""
         own = self._own
         if own is None:
             return
         words = own[0]
-        index = _INDEX[what]
         minute = int(time.time()) // 60
-        at = _RING + minute % _MINUTES * _SLOT
+        at = _RING + minute % MINUTES * MINUTE_WORDS
         with self._lock:
-            words[_TOTALS + index] += number
             if words[at] != minute:
-                words[at + 1 : at + _SLOT] = _NOTHING
+                words[at + 1 : at + MINUTE_WORDS] = _NOTHING
                 words[at] = minute
-            words[at + 1 + index] += number
+            for what, number in counts:
+                index = _INDEX[what]
+                words[_TOTALS + index] += number
+                words[at + 1 + index] += number
 
     def measure(self, what: str, number: int = 1) -> None:
         """Count one of `MEASURED`. Does nothing in a process without a column; never raises."""
@@ -240,7 +226,7 @@ class Counters:
         self._look()
         now = int(time.time()) // 60
         return [
-            Minute(minute * 60.0, self._minute(minute)) for minute in range(now - min(number, _MINUTES) + 1, now + 1)
+            Minute(minute * 60.0, self._minute(minute)) for minute in range(now - min(number, MINUTES) + 1, now + 1)
         ]
 
     def close(self) -> None:
@@ -255,7 +241,7 @@ class Counters:
             self._map = None
 
     def _minute(self, minute: int) -> dict[str, int]:
-        at = _RING + minute % _MINUTES * _SLOT
+        at = _RING + minute % MINUTES * MINUTE_WORDS
         rows: Iterable[memoryview] = [words for words, _ in self._columns if words[at] == minute]
         return {name: sum(words[at + 1 + index] for words in rows) for index, name in enumerate(COUNTED)}
 

@@ -79,7 +79,7 @@ class Injector:
         told = list(zip(entry.envelope.recipients, original.statuses, strict=True))
         log.write("pickup", f"{entry.queue_id}: uid={uid} from=<{printable(entry.envelope.sender, 256)}>")
         self._journal.active(entry)
-        waited = f"delay={delay_text(now - entry.arrival)}, delays={delay_text(now - entry.arrival, 0, 0, 0)}"
+        waited = f"delay={delay_text(now - entry.arrival)}, delays={delay_text(now - entry.arrival)}/0/0/0"
         for _, each in told:
             status = f"dsn={each.status}, status=bounced ({printable(each.said, 900)})"
             log.write(
