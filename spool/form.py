@@ -8,7 +8,8 @@ written again keeps its unknown keys. Every text is kept: JSON escapes all chara
 
 import json
 from collections.abc import Callable, Mapping
-from operator import attrgetter
+from itertools import compress
+from operator import attrgetter, ne
 from typing import Any, NamedTuple, TypeVar, get_type_hints
 
 from spool.entry import DELIVERED, FAILED, WAITING, Entry, Envelope, Recipient, RecipientState, State
@@ -63,6 +64,7 @@ class _Form(NamedTuple):
     """The keys of one record, in order and by name; `values` returns those of a record, `required` have no default."""
 
     keys: tuple[_Key, ...]
+    defaults: tuple[Any, ...]
     known: dict[str, _Key]
     values: Callable[[Any], tuple[Any, ...]]
     required: frozenset[str]
@@ -72,7 +74,8 @@ def _form_of(record: type[Any], without: frozenset[str] = frozenset()) -> _Form:
     kinds, defaults = get_type_hints(record), record._field_defaults
     names = [name for name in record._fields if name not in without]
     keys = tuple(_Key(name, defaults.get(name, _NONE), *_ways(kinds[name])) for name in names)
-    return _Form(keys, {key.name: key for key in keys}, attrgetter(*names), frozenset(names) - defaults.keys())
+    values = tuple(key.default for key in keys)
+    return _Form(keys, values, {key.name: key for key in keys}, attrgetter(*names), frozenset(names) - defaults.keys())
 
 
 def encode_trailer(envelope: Envelope, arrival: float, size: int) -> bytes:
@@ -160,8 +163,9 @@ def _load(data: bytes) -> dict[str, Any]:
 
 
 def _to_json(record: object, form: _Form) -> dict[str, Any]:
-    pairs = zip(form.keys, form.values(record), strict=True)
-    return {name: write(value) for (name, default, write, _), value in pairs if value != default}
+    values = form.values(record)
+    said = compress(zip(form.keys, values, strict=True), map(ne, values, form.defaults))  # most are defaults
+    return {key.name: key.write(value) for key, value in said}
 
 
 def _from_json(record: type[_Record], form: _Form, said: object) -> _Record:

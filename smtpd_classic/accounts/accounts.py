@@ -119,6 +119,8 @@ class Accounts:
 
     def account(self, address: str) -> Account | None:
         """Return the account of an address, with a tag or not, or of a login name."""
+        if self._directory is None and (found := self._current().book.accounts.get(address)) is not None:
+            return found  # a directory is asked for local addresses alone
         domain = address.rpartition("@")[2]
         if len(domain) < len(address) and not self.is_local_domain(domain):
             return None  # without a look at the files: no line of theirs could make it one
@@ -211,9 +213,8 @@ class Accounts:
                 self._look()
             finally:
                 self._reloading.release()
-        state = self._state
-        assert state is not None
-        return state
+        assert self._state is not None
+        return self._state
 
     def _look(self) -> None:
         self._look_at = self._clock() + _LOOK_INTERVAL_S

@@ -14,6 +14,7 @@ from smtpd_classic.smtp.reply import Reply
 
 __all__ = ["compatible", "mail_command", "rcpt_command", "unreadable", "windows", "written_path"]
 
+_USUAL_ADDRESS = re.compile(r"[\w+=-]+(?:\.[\w+=-]+)*@[\w.-]+", re.ASCII)  # it is written as it is
 _WINDOW = 8 * 1024  # octets of pipelined commands, so that neither side waits for the other to read
 _NOT_XTEXT = re.compile(r"[^!-*,-<>-~]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -121,6 +122,8 @@ def written_path(address: str, offered: Offered) -> str:
 
     Without SMTPUTF8 the domain is written in ASCII. A local part with dots at odd places is quoted (RFC 5321 4.1.2).
     """
+    if _USUAL_ADDRESS.fullmatch(address):
+        return address
     local, domain = split_address(_clean(address))
     if not local.startswith('"') and "" in local.split(".") and local:
         local = f'"{local}"'
@@ -144,6 +147,8 @@ def _xtext(text: str) -> str:
 
 def windows(commands: list[str]) -> list[list[int]]:
     """Return the numbers of the commands to send together (RFC 2920 3.1); DATA is the last of the last group."""
+    if sum(map(len, commands)) < _WINDOW:  # the usual case
+        return [list(range(len(commands)))]
     groups: list[list[int]] = []
     size = _WINDOW
     for number, command in enumerate(commands):

@@ -11,6 +11,7 @@ from there.
 import contextlib
 import errno
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Self
@@ -24,6 +25,7 @@ __all__ = ["JUNK", "Incoming", "copy_into", "envelope_to"]
 JUNK = 0o040
 # Octets held in memory before they are written: most messages are one write.
 _BUFFER = 64 * 1024
+_ENVELOPE = re.compile(rb"Return-Path:[^\n]*+\nEnvelope-To:([^\n]*+)\n")
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -32,11 +34,10 @@ def envelope_to(head: bytes) -> str:
 
     Only the first two lines are ours: further down, the same words may come from anyone.
     """
-    first, _, rest = head.partition(b"\n")
-    second, end, _ = rest.partition(b"\n")
-    if not end or not first.startswith(b"Return-Path:") or not second.startswith(b"Envelope-To:"):
+    found = _ENVELOPE.match(head)
+    if found is None:
         return ""
-    return second[12:].decode("utf-8", "surrogateescape").strip().removeprefix("<").removesuffix(">")
+    return found[1].decode("utf-8", "surrogateescape").strip().removeprefix("<").removesuffix(">")
 
 
 def copy_into(folder: str, name: str, chunks: Iterator[bytes]) -> None:
@@ -183,6 +184,8 @@ class Incoming:
 
     def abandon(self) -> None:
         """End the message: remove its file in .incoming/. Delivered copies stay."""
+        if self._over:
+            return
         self._over = True
         self._pending.clear()
         descriptor, self._descriptor = self._descriptor, -1

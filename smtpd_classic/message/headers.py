@@ -54,14 +54,15 @@ class HeaderBlock:
     where the strict reader stops; all questions by name look at the whole block, as the lenient reader does.
     """
 
-    __slots__ = ("_lowered", "_names", "_some_spaced", "raw", "whole")
+    __slots__ = ("_lowered", "_some_spaced", "names", "raw", "whole")
 
     def __init__(self, raw: bytes, *, whole: bool = True) -> None:
-        """`whole` is False when the lenient reader would go on behind `raw`."""
+        """`whole` is False when the lenient reader would go on behind `raw`. `names` are those of all fields in lower
+        case."""
         self.raw = raw
         self.whole = whole
         self._lowered = b"\n" + raw.lower()
-        self._names: frozenset[bytes] | None = None
+        self.names: frozenset[bytes] = frozenset(_NAME.findall(self._lowered))
         self._some_spaced = raw.find(b" :") >= 0 or raw.find(b"\t:") >= 0  # hardly ever: saves a search for each name
 
     def count(self, name: bytes) -> int:
@@ -71,13 +72,6 @@ class HeaderBlock:
     def has(self, name: bytes) -> bool:
         """Return True if the field occurs; `name` is lower case."""
         return name in self.names
-
-    @property
-    def names(self) -> frozenset[bytes]:
-        """Return the names of all fields in lower case."""
-        if self._names is None:
-            self._names = frozenset(_NAME.findall(self._lowered))
-        return self._names
 
     def _spaced(self, name: bytes) -> list[int]:
         """Return the places of `name` with white space before its colon."""

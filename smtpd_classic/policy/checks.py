@@ -225,17 +225,20 @@ class Policy:
         self._complain = complain
         self._checks: dict[type[Event], tuple[Check, ...]] = {
             event: tuple(row.check for row in rows if row.event is event and row.is_on(rules))
-            for event in {row.event for row in rows}
+            for event in {row.event for row in rows} | {RcptTo}
         }
         self._content_rows = tuple(row for row in content_rows if row.is_on(rules))
 
     def first_objection(self, transaction: Transaction, event: Event) -> Reply | None:
         """Return the reply that replaces a positive answer, or None. At RCPT it sets `transaction.recipient`."""
+        checks = self._checks.get(type(event))
+        if checks is None:
+            return None
         check: object = resolve
         try:
             if isinstance(event, RcptTo):
                 transaction.recipient = resolve(self.rules, event.forward_path)
-            for check in self._checks.get(type(event), ()):
+            for check in checks:
                 reply = check(transaction, event)
                 if reply is not None:
                     return reply

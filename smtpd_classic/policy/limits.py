@@ -122,8 +122,14 @@ def quota(transaction: Transaction, event: Event) -> Reply | None:
     recipient = transaction.recipient
     if recipient is None or recipient.postmaster:
         return None
-    full = any(_full(transaction, target, transaction.size) for target in recipient.targets)
-    return MAILBOX_FULL if full else None
+    return MAILBOX_FULL if _any_full(transaction, recipient, transaction.size) else None
+
+
+def _any_full(transaction: Transaction, recipient: ResolvedRecipient, size: int) -> bool:
+    for target in recipient.targets:  # noqa: SIM110 - most recipients have one target, for which `any()` is dear
+        if _full(transaction, target, size):
+            return True
+    return False
 
 
 def _full(transaction: Transaction, target: str, size: int) -> bool:
@@ -140,15 +146,15 @@ def _mailboxes_full(transaction: Transaction) -> Reply | None:
     If one mailbox has room, the message is accepted for all: the others had room at RCPT, and their share of this
     message must neither be bounced later nor hold it back for all.
     """
-    recipients = transaction.recipients
-    return MAILBOX_FULL if recipients and not any(has_room(transaction, each) for each in recipients) else None
+    for recipient in transaction.recipients:
+        if has_room(transaction, recipient):
+            return None
+    return MAILBOX_FULL if transaction.recipients else None
 
 
 def has_room(transaction: Transaction, recipient: ResolvedRecipient) -> bool:
     """Return True if every mailbox of the recipient has room for the message, once its size is known."""
-    return recipient.postmaster or not any(
-        _full(transaction, target, transaction.octets) for target in recipient.targets
-    )
+    return recipient.postmaster or not _any_full(transaction, recipient, transaction.octets)
 
 
 def max_hops(transaction: Transaction, event: Event) -> Reply | None:

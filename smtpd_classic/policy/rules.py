@@ -77,6 +77,8 @@ class Rules:
     lmtp: bool
     archives: bool
     """Whether any address is to get copies of messages."""
+    parts: bool
+    """Whether a message may need parts of its own: for groups, archives or approvals."""
     signs: Callable[[str], bool]
     """Whether a domain has a key in use."""
     filter: FilterTools
@@ -125,6 +127,7 @@ def rules_for(
         own_domains=frozenset(ascii_domain(name) for name in local_domains(config)),
         lmtp=listener.is_lmtp,
         archives=_has_archives(config),
+        parts=_has_archives(config) or bool(config.groups or config.approvals),
         signs=signs,
         filter=tools,
     )

@@ -79,6 +79,8 @@ class ClientContext:
     @property
     def originates_here(self) -> bool:
         """Return True if its mail comes from a user or a host of this site, as far as DNS can show now."""
+        if self._trust is not None:
+            return self._trust != "" or self.login is not None
         try:
             return bool(self.authorised_by())
         except DnsFailure:
@@ -106,7 +108,7 @@ class ResolvedRecipient(NamedTuple):
     @property
     def postmaster(self) -> bool:
         """Return True if mail for it always gets through, in spite of any other option (RFC 5321 4.5.1)."""
-        return self.how != "remote" and self.address.rpartition("@")[0].lower() == "postmaster"
+        return self.how != "remote" and self.address[:11].lower() == "postmaster@"
 
 
 class AuthenticationVerdict(NamedTuple):

@@ -234,8 +234,9 @@ class MailboxesDestination:
                 self._queue(envelope(), folders, now, problem)
                 left = folders
             else:
-                if left:
-                    self._queue(envelope(), left, now, None)
+                if not left:
+                    return tuple([each.recipient for each in self._mailboxes])
+                self._queue(envelope(), left, now, None)
         return tuple(each.recipient for each in self._mailboxes if self._place(each) not in left)
 
     def _queue(self, envelope: Envelope, folders: list[str], now: float, problem: Exception | None) -> None:

@@ -57,21 +57,23 @@ class Division:
             self.parts.append(MessagePart(held, hold=Hold(JUNK)))
         self._destination.junk()
 
-    def divide(self, hold: Hold | None) -> Reply | None:
+    def divide(self, reason: str) -> Reply | None:
         """Put on hold the recipients that need approval, then those over a limit. Return the refusal, if there is one.
 
-        `hold` is that of a check, for the whole message. Approval is then needed after its release, and the recipients
-        are counted there. Raises as `SendingCount.take` does.
+        `reason` is that of a check to hold the whole message, perhaps with details: `quarantine: Eicar`. Approval is
+        then needed after its release, and the recipients are counted there. Raises as `SendingCount.take` does.
         """
         approval = approval_for(self._transaction)
         if approval is not None:
             wanted = {"outside": self.sending.is_outside, "inside": self._is_inside, "both": _always}[approval.scope]
             self._hold_back(wanted, Hold(APPROVAL, approval.name))
-        if hold is not None:
-            self._hold_all(hold)
+        if reason:
+            word, _, details = reason.partition(": ")
+            self._hold_all(Hold(word, details))
             return None
         going = [] if self.held else list(self.recipients)
-        going += (each for part in self.parts if part.hold is None for each in part.recipients)
+        if self.parts:
+            going += (each for part in self.parts if part.hold is None for each in part.recipients)
         self.sending.take(going, self._transaction.queue_id)
         if self.sending.refusal is not None:
             return self.sending.refusal

@@ -29,7 +29,7 @@ from smtpd_classic.smtp.events import RcptTo
 from smtpd_classic.smtp.replies import JUNK_IS_NOT_FORWARDED, accepted
 from smtpd_classic.smtp.reply import Reply
 from smtpd_classic.smtp.session import ServerSession
-from spool import Envelope, Hold, Recipient
+from spool import Envelope, Recipient
 
 __all__ = ["IncomingMessage", "Placed"]
 
@@ -110,7 +110,9 @@ class IncomingMessage:
                     self._kept.add(target)
                     if account.folder:
                         self._mailboxes.append(MailboxDestination(recipient, account.folder, account.junk_maildir))
-        self._apart = bool(groups_of(transaction) or archives(transaction) or approval_for(transaction))
+        self._apart = transaction.rules.parts and bool(
+            groups_of(transaction) or archives(transaction) or approval_for(transaction)
+        )
 
     @property
     def _all_here(self) -> bool:
@@ -226,16 +228,15 @@ class IncomingMessage:
             fields = self._fields()
             destination.fill(self._fields_at, fields[:-1] + b" " * (self._room - len(fields)) + b"\n")
         copies = archive_parts(self._transaction, header) if self._apart else []  # may raise, so before the count
-        division = Division(self._services, self._journal, self._transaction, destination, self._recipients, parts)
-        if self._junk:
-            division.keep_junk_here(self._kept)
-        reason, _, details = disposition.hold.partition(": ")
-        refusal = division.divide(Hold(reason, details) if reason else None)
-        if refusal is not None:
-            destination.abandon()
-            self.refused(refusal)
-            return refusal
-        self._recipients, parts = division.recipients, division.parts
+        division = None
+        if self._junk or disposition.hold or not isinstance(destination, MailboxesDestination):
+            division = Division(self._services, self._journal, self._transaction, destination, self._recipients, parts)
+            refusal = self._divide(division, disposition)
+            if refusal is not None:
+                destination.abandon()
+                self.refused(refusal)
+                return refusal
+            self._recipients, parts = division.recipients, division.parts
         if parts or copies:
             assert isinstance(destination, QueueDestination)
             destination.add_parts(self._written, parts + copies)
@@ -243,13 +244,23 @@ class IncomingMessage:
             with IoSlot():
                 delivered = destination.commit(self._envelope, self._arrival)
         except BaseException:
-            division.sending.give_back()
+            if division is not None:
+                division.sending.give_back()
             raise
-        number = len(self._recipients) + sum(len(part.recipients) for part in parts if part.what)
+        number = len(self._recipients)
+        if parts:
+            number += sum(len(part.recipients) for part in parts if part.what)
         message_id, signs = header.first(b"message-id") or self.editor.own_id(), self._sign or not self._originates_here
-        found = Acceptance(number, delivered, message_id, self._arrival, came, division.held, self._junk, signs)
+        held = division.held if division is not None else ""
+        found = Acceptance(number, delivered, message_id, self._arrival, came, held, self._junk, signs)
         log_acceptance(self._services, self._journal, self._transaction, found)
         return accepted(self.queue_id)
+
+    def _divide(self, division: Division, disposition: Disposition) -> Reply | None:
+        """Divide a message that is not for Maildirs alone, which need neither an approval nor a count."""
+        if self._junk:
+            division.keep_junk_here(self._kept)
+        return division.divide(disposition.hold)
 
     def discard(self, reason: str) -> Reply:
         """Accept the message without storing it, as a check has decided."""

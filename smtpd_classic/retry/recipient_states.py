@@ -65,8 +65,7 @@ class RecipientStates:
         for number in self._numbers.get(address, ()):
             row = self._rows[number]
             if row.state == WAITING:
-                row = row if outcome is None else _tried(row, outcome, now)
-                self._rows[number] = row._replace(state=state)
+                self._rows[number] = row._replace(state=state) if outcome is None else _tried(row, state, outcome, now)
                 self._left[WAITING] -= 1
                 self._left[state] += 1
 
@@ -97,9 +96,10 @@ def expired_fate(recipient: AnyRecipient, row: RecipientState, outcome: Outcome,
     return replace(fate, said=row.remote_reply, host=name, ip=rest.partition("]")[0], then=fate.said)
 
 
-def _tried(row: RecipientState, outcome: Outcome, now: float) -> RecipientState:
+def _tried(row: RecipientState, state: str, outcome: Outcome, now: float) -> RecipientState:
     remote = (row.last_reply, row.host) if row.command else (row.remote_reply, row.remote_host)
     return row._replace(
+        state=state,
         attempts=row.attempts + 1,
         relay_attempts=row.relay_attempts + outcome.through_relay,
         last_reply=said(outcome),
