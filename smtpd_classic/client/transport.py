@@ -126,9 +126,8 @@ class DeliveryJob(NamedTuple):
 
     def only(self, addresses: set[str]) -> "DeliveryJob":
         """Return the same job for some of its recipients."""
-        if all(each.address in addresses for each in self.recipients):
-            return self
-        return self._replace(recipients=tuple(each for each in self.recipients if each.address in addresses))
+        kept = tuple([each for each in self.recipients if each.address in addresses])
+        return self if len(kept) == len(self.recipients) else self._replace(recipients=kept)
 
     def all(self, outcome: Outcome) -> list[Outcome]:
         """Return the same outcome for every recipient."""

@@ -20,7 +20,7 @@ from smtpd_classic.retry.journal import Stopwatch
 from smtpd_classic.retry.notices import NoticeResult
 from smtpd_classic.retry.recipient_states import RecipientStates, effective, expired_fate, fate_of, lists_in
 from smtpd_classic.smtp.address import NULL_SENDER
-from spool import WAITING, Claim, Hold, Recipient, SpoolBroken, SpoolFull, State
+from spool import DELIVERED, WAITING, Claim, Hold, Recipient, SpoolBroken, SpoolFull, State
 from spool.entry import UNDELIVERABLE
 
 __all__ = ["DeliveryAttempt"]
@@ -69,7 +69,8 @@ class DeliveryAttempt:
     @property
     def unwritten(self) -> frozenset[str]:
         """Return the recipients already delivered for which no state could be written."""
-        return self._rows.delivered - RecipientStates(self.claim.state.recipients).delivered
+        written = [each.address for each in self.claim.state.recipients if each.state == DELIVERED]
+        return self._rows.delivered.difference(written)
 
     @property
     def must_be_told(self) -> bool:

@@ -46,7 +46,7 @@ class RecipientStates:
 
     @property
     def delivered(self) -> frozenset[str]:
-        return frozenset(row.address for row in self._rows if row.state == DELIVERED)
+        return frozenset([row.address for row in self._rows if row.state == DELIVERED])
 
     def waiting(self) -> dict[str, RecipientState]:
         return {row.address: row for row in self._rows if row.state == WAITING}

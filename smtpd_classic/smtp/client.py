@@ -16,6 +16,7 @@ _KEPT_OF_LINE = 2000  # octets; RFC 5321 4.5.3.1.5 allows 512
 _KEPT_LINES = 200
 _KEPT = 8 * 1024  # octets of one reply
 _LINE = re.compile(r"([2-5][0-9]{2})(?:([ -])(.*))?", re.DOTALL)
+_USUAL_LINE = re.compile(rb"([2-5][0-9]{2})([ -])([ -~]*)\r?")
 _ENHANCED = re.compile(r"([245])\.[0-9]{1,3}\.[0-9]{1,3}(?= |$)")  # RFC 2034 4
 
 
@@ -69,6 +70,9 @@ class ReplyParser:
 
 def _parsed(line: bytes) -> tuple[int, bool, str]:
     """Return the code, True if more lines follow, and the text of a line. Raises BadReply."""
+    usual = _USUAL_LINE.fullmatch(line)
+    if usual is not None:
+        return int(usual[1]), usual[2] == b"-", usual[3].decode("ascii")
     cut = len(line) == _KEPT_OF_LINE
     text = _printable(line.removesuffix(b"\r").decode("utf-8", "ignore" if cut else "replace"))
     match = _LINE.fullmatch(text)

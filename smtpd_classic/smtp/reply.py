@@ -55,4 +55,6 @@ class Reply:
 
     def __str__(self) -> str:
         """Return the reply on one line, for the log and for people, as in `550 5.1.1 No such user here`."""
-        return " ".join(part for part in (str(self.code), self.enhanced, self.text.replace("\n", " ")) if part)
+        text = self.text.replace("\n", " ")
+        said = f"{self.code} {self.enhanced} {text}" if self.enhanced else f"{self.code} {text}"
+        return said if text else said.rstrip(" ")
