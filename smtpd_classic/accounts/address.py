@@ -67,7 +67,9 @@ class DomainTable:
     def local(self, domain: str) -> str | None:
         """Return the canonical name of a local domain, None for any other."""
         found = self._canonical.get(domain)
-        return found if found is not None else self._canonical.get(tidy_domain(domain))
+        if found is not None or (domain.islower() and domain[-1] != "."):  # most are tidy
+            return found
+        return self._canonical.get(tidy_domain(domain))
 
     def place(self, domain: str) -> MailboxPlace:
         """Return the place of the mailboxes of a local domain."""

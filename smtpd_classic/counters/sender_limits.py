@@ -47,6 +47,10 @@ class SenderLimits(NamedTuple):
     new: int = 0
     alarm: int = 0
 
+    @property
+    def is_limited(self) -> bool:
+        return self.hour > 0 or self.day > 0 or self.new > 0
+
     def most(self, name: str) -> int:
         return self.hour if name == HOUR else self.day if name == DAY else self.new
 

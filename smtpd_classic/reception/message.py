@@ -219,7 +219,8 @@ class IncomingMessage:
     def commit(self, destination: Destination, header: HeaderBlock, disposition: Disposition) -> Reply:
         """Store the message, and return the reply once it is durable. Raises the error of the disk."""
         came = self._services.clock()
-        decide(self._services, self._journal, self._transaction)
+        if self._transaction.rules.config.approvals:
+            decide(self._services, self._journal, self._transaction)
         parts = group_parts(self._transaction, header) if self._apart else []
         if not parts and not self._recipients:
             destination.abandon()

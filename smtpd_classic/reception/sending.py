@@ -115,12 +115,14 @@ class SendingCount:
         percent = self._services.config.limits.alarm_at
         if not percent:
             return
-        used = any(0 < percent * limits.most(name) <= value * 100 for name, value in taken.values.items())
+        used = limits.is_limited and any(
+            0 < percent * limits.most(name) <= value * 100 for name, value in taken.values.items()
+        )
         many = not limits.hour and 0 < limits.alarm <= taken.values[HOUR]
         if not self.over and (used or many) and self._is_first("near", group):
             self._alarm(group, taken, clients, "")
             return
-        full = self.over or _reached(limits, taken)
+        full = self.over or (_reached(limits, taken) if limits.is_limited else "")
         if full and self._is_first("full", group):
             self._alarm(group, taken, clients, full)
 

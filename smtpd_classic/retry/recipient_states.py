@@ -114,7 +114,7 @@ def _tried(row: RecipientState, state: str, outcome: Outcome, now: float) -> Rec
 
 def lists_in(recipients: tuple[Recipient, ...]) -> set[str]:
     """Return the addresses that stand for several recipients and for which the sender requested a notice of success."""
-    if not any(each.original for each in recipients):
+    if not [each for each in recipients if each.original]:
         return set()
     counted = Counter(each.original for each in recipients if each.original)
     return {each.original for each in recipients if counted[each.original] > 1 and "SUCCESS" in each.notify}

@@ -6,7 +6,6 @@ out. Each piece gets a reply of its own, so that a client that ends all its line
 not wait for ever.
 """
 
-import re
 from typing import Final
 
 from smtpd_classic.smtp import replies
@@ -17,7 +16,10 @@ __all__ = ["MAX_AUTH_LINE", "MAX_LINE", "ReceiveBuffer"]
 
 MAX_LINE: Final = 4096  # octets with CR LF; RFC 5321 4.5.3.1.4 asks for 512, parameters for more
 MAX_AUTH_LINE: Final = 12288  # RFC 4954 4
-_WHOLE_LINE: Final = re.compile(rb"([^\r\n\0]*+)\r\n")
+# As numbers: see smtp/content.py.
+_NUL: Final = 0
+_LF: Final = 10
+_CR: Final = 13
 
 
 class ReceiveBuffer:
@@ -57,10 +59,12 @@ class ReceiveBuffer:
         line too. Raises Malformed, and drops the line.
         """
         start = self._position
-        found = _WHOLE_LINE.match(self._data, start)
-        if found is not None and not self._broken and not self._overlong and found.end() - start <= MAX_LINE:
-            self._position = found.end()
-            return found[1]
+        end = self._data.find(b"\r\n", start)
+        if start <= end <= start + MAX_LINE - 2 and not self._broken and not self._overlong:
+            line = self._data[start:end]
+            if _LF not in line and _CR not in line and _NUL not in line:  # the usual case
+                self._position = end + 2
+                return line
         end = self._data.find(b"\n", start)
         if end < 0:
             if len(self._data) - start > MAX_AUTH_LINE:

@@ -23,19 +23,15 @@ class SessionState:
         self.utf8 = False
 
     @property
-    def known(self) -> bool:
-        """Return True for a client that is trusted or has logged in."""
-        return self.trusted or self.authenticated
-
-    @property
     def strict(self) -> bool:
-        """Return True if the client must wait for the greeting and for the reply that ends a group of commands."""
-        return self.extensions.strict_pipelining and not self.known
+        """Return True if the client, a stranger, must wait for the greeting and for the reply that ends a group of
+        commands."""
+        return self.extensions.strict_pipelining and not (self.trusted or self.authenticated)
 
     @property
     def dsn(self) -> bool:
         """Return True if the client may use RFC 3461. A success notice for a stranger is backscatter."""
-        return self.extensions.dsn_for_everyone or self.known
+        return self.trusted or self.authenticated or self.extensions.dsn_for_everyone
 
     @property
     def protocol_name(self) -> str:
