@@ -249,5 +249,4 @@ class Listed(NamedTuple):
 
 def untried(entry: Entry) -> State:
     """Return the state of an entry that has none on disk."""
-    waiting = tuple(RecipientState(recipient.address) for recipient in entry.envelope.recipients)
-    return State(waiting)
+    return State(tuple([RecipientState(recipient.address) for recipient in entry.envelope.recipients]))

@@ -228,7 +228,7 @@ def _rows_read(record: type[_Record], form: _Form) -> Callable[[Any], tuple[_Rec
     def read(value: Any) -> tuple[_Record, ...]:
         if not isinstance(value, list):
             raise TypeError
-        return tuple(_from_json(record, form, item) for item in value)
+        return tuple([_from_json(record, form, item) for item in value])
 
     return read
 

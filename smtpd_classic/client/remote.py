@@ -88,7 +88,8 @@ def _one_session(delivery: _Delivery, network: Network) -> bool:
                 session = _opened(delivery, job, network)
             else:
                 session.resume(job.transcript)
-            target, places = delivery.target, places_of(delivery.target.peer)
+            if delivery.target is not target:
+                target, places = delivery.target, places_of(delivery.target.peer)
             network.slots.enter(session.wire, reused=session.reused)
             try:
                 transact(session, job, delivery.settle, network.timeouts, network.health.most_recipients(target.peer))

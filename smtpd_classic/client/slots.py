@@ -82,8 +82,8 @@ class TransactionSlots:
             self._call_next()
 
     def _next_turn(self) -> threading.Event | None:
-        queues = (self._reused, self._opened) if self._reused_next else (self._opened, self._reused)
-        return next((queue[0] for queue in queues if queue), None)
+        first, second = (self._reused, self._opened) if self._reused_next else (self._opened, self._reused)
+        return first[0] if first else second[0] if second else None
 
     def _call_next(self) -> None:
         turn = self._next_turn()

@@ -53,7 +53,7 @@ def unreadable(job: DeliveryJob, offered: Offered, host: str) -> dict[str, Reply
     """Return a reply, in our own words, for each recipient that cannot be named to a host without SMTPUTF8."""
     if offered.smtputf8:
         return {}
-    addresses = (recipient.address for recipient in job.recipients)
+    addresses = [each.address for each in job.recipients if not each.address.isascii()]
     return {each: _not_accepted(each, host) for each in addresses if not written_path(each, offered).isascii()}
 
 

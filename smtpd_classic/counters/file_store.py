@@ -73,7 +73,7 @@ class FileCounterStore:
     def count(self, group: str, amounts: Sequence[Amount]) -> Taken:
         """Add amounts without a limit, which other processes see within a second. Raises OSError."""
         values = self._deferred.add(group, amounts)
-        return Taken(group, values, tuple((each.name, each.number) for each in amounts), (), (), 0.0)
+        return Taken(group, values, tuple([(each.name, each.number) for each in amounts]), (), (), 0.0)
 
     def give_back(self, taken: Taken) -> None:
         """Undo a `take`. Raises OSError."""

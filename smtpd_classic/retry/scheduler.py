@@ -265,6 +265,8 @@ class Scheduler:
         queued.
         """
         now = self.monotonic()
+        if hops and hops[0].backing_off(now) is None and not hops[0].full(now):  # the usual case
+            return False
         stopped = {id(hop): hop for hop in hops if hop.backing_off(now) is not None}
         full = {id(hop): hop for hop in hops if id(hop) not in stopped and hop.full(now)}
         if any(id(hop) not in stopped and id(hop) not in full for hop in hops):

@@ -17,7 +17,7 @@ from smtpd_classic.durable import names_need_sync
 from smtpd_classic.mailstore.folders import make_maildir
 from smtpd_classic.mailstore.incoming import envelope_to
 from smtpd_classic.mailstore.store import MailStore, MailStoreBroken, MailStoreFull
-from tests.spool.faults import descriptors, failing
+from tests.spool.faults import descriptors, failing, settled_descriptors
 
 ONE = b"Return-Path: <a@example.org>\nEnvelope-To: <u@example.net>\nSubject: x\n\nbody\n"
 SEVERAL = b"Return-Path: <a@example.org>\nReceived: from mx\nSubject: x\n\nbody\n"
@@ -63,7 +63,7 @@ def elsewhere() -> Iterator[str]:
 
 @pytest.mark.parametrize("content", [ONE, SEVERAL, LARGE, b""], ids=["one", "without envelope", "large", "empty"])
 def test_one_recipient_gets_the_message_as_it_was_written(store: MailStore, content: bytes) -> None:
-    before = descriptors()
+    before = settled_descriptors()
     assert put(store, content, folder(store)) == []
     assert messages(folder(store)) == [content]
     assert incoming(store) == []

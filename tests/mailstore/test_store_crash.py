@@ -3,6 +3,7 @@ always."""
 
 import contextlib
 import errno
+import gc
 import itertools
 import os
 import shutil
@@ -107,6 +108,7 @@ def _refusing(real: Callable[[str, str], None]) -> Callable[[str, str], None]:
 def test_crash_while_delivering(tmp_path: Path, body: bytes, count: int, there: bool, far: bool) -> None:
     content = (ENVELOPE if count == 1 else HEAD) + body
     name = ""
+    gc.collect()  # what earlier tests have left must not be closed in the middle of this one
     for at, torn in points():
         if torn and name != "write":
             continue
@@ -140,6 +142,7 @@ def test_crash_between_the_room_for_results_and_the_rename(tmp_path: Path, body:
     head = ENVELOPE if count == 1 else HEAD
     content = head + RESULTS + body
     name = ""
+    gc.collect()  # what earlier tests have left must not be closed in the middle of this one
     for at, torn in points():
         if torn and name not in {"write", "pwrite"}:
             continue
@@ -169,6 +172,7 @@ def test_crash_between_the_room_for_results_and_the_rename(tmp_path: Path, body:
 def test_failure_of_the_room_for_results_leaves_no_copy_without_them(tmp_path: Path, number: int) -> None:
     content = ENVELOPE + RESULTS + BODIES["large"]
     name = ""
+    gc.collect()  # what earlier tests have left must not be closed in the middle of this one
     for at, torn in points():
         if torn and name not in {"write", "pwrite"}:
             continue
@@ -207,6 +211,7 @@ def test_failure_while_delivering(tmp_path: Path, number: int, count: int, stays
     there = not far
     content = (ENVELOPE if count == 1 else HEAD) + BODIES["large"]
     name = ""
+    gc.collect()  # what earlier tests have left must not be closed in the middle of this one
     for at, torn in points():
         if torn and name != "write":
             continue
@@ -266,6 +271,7 @@ def test_crash_while_sweeping_is_mended_by_the_next_sweep(tmp_path: Path, far: b
 @pytest.mark.parametrize("number", ERRORS.values(), ids=ERRORS)
 def test_failure_while_sweeping_leaves_the_message_for_the_next(tmp_path: Path, number: int, far: bool) -> None:
     content = ENVELOPE + BODIES["small"]
+    gc.collect()  # what earlier tests have left must not be closed in the middle of this one
     for at in itertools.count(1):
         complaints: list[str] = []
         _, folders = opened(tmp_path)

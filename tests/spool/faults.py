@@ -2,11 +2,12 @@
 
 import contextlib
 import fcntl
+import gc
 import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
-__all__ = ["Crash", "Faults", "crashing", "descriptors", "failing"]
+__all__ = ["Crash", "Faults", "crashing", "descriptors", "failing", "settled_descriptors"]
 
 # What the spool and the mail store call. The bare ones of `os` are replaced, so that filelock's are hit too.
 _OF_OS = [
@@ -120,3 +121,9 @@ def descriptors() -> set[str]:
             if os.readlink(f"/proc/self/fd/{number}").startswith("/"):
                 found.add(number)
     return found
+
+
+def settled_descriptors() -> set[str]:
+    """The same, after a collection of the garbage of earlier tests, which may hold some."""
+    gc.collect()
+    return descriptors()

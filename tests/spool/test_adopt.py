@@ -16,7 +16,7 @@ import pytest
 
 from spool import Draft, Envelope, Hold, Recipient, Spool, SpoolBroken, SpoolFull, State, new_queue_id
 from spool.adopt import adopt
-from tests.spool.faults import crashing, descriptors, failing
+from tests.spool.faults import crashing, descriptors, failing, settled_descriptors
 from tests.spool.messages import LARGE, NOW, ONE, SMALL, TWO, check_order, commit, found, made
 
 
@@ -44,7 +44,7 @@ def test_content_state_and_hold_come_along(spools: tuple[Spool, Spool]) -> None:
     ids = [commit(old), commit(old, LARGE, TWO, hold=True), tried(old), tried(old, LARGE)]
     before = states(old)
     listed = {each.queue_id: each._replace(inode=0) for each in old.list()}
-    open_before = descriptors()
+    open_before = settled_descriptors()
     assert sorted(adopt(old, new)) == sorted((each, each) for each in ids)
     assert descriptors() == open_before
     assert states(new) == before

@@ -30,7 +30,7 @@ from spool import (
 )
 from spool.disk import failure
 from spool.rows import rows
-from tests.spool.faults import descriptors, failing
+from tests.spool.faults import descriptors, failing, settled_descriptors
 from tests.spool.messages import LARGE, NOW, ONE, SMALL, TWO, check_order, commit, found, made
 
 # Python 3.12 warns of forking a process that has threads, as pytest's workers do; the children only do file work.
@@ -71,7 +71,7 @@ def place(spool: Spool, queue_id: str) -> Path:
     "envelope", [ONE, TWO, Envelope("", (Recipient("b@example.net"),))], ids=["one", "two", "null sender"]
 )
 def test_committed_message_comes_back(spool: Spool, content: bytes, envelope: Envelope) -> None:
-    before = descriptors()
+    before = settled_descriptors()
     queue_id = commit(spool, content, envelope)
     assert found(spool, queue_id) == (content, envelope)
     with claimed(spool, queue_id) as claim:
@@ -89,7 +89,7 @@ def test_envelope_of_many_recipients_comes_back(spool: Spool) -> None:
 
 
 def test_left_without_commit_nothing_remains(spool: Spool) -> None:
-    before = descriptors()
+    before = settled_descriptors()
     for content in (SMALL, LARGE):
         with spool.draft(new_queue_id(NOW)) as draft:
             draft.write(content)
@@ -378,7 +378,7 @@ def test_damaged_entry_is_set_aside_and_told(
     if attempted:
         tried(spool, queue_id)
     path = place(spool, queue_id)
-    before = descriptors()
+    before = settled_descriptors()
     damage(path)
     with pytest.raises(SpoolBroken):
         spool.read(queue_id)
