@@ -80,9 +80,8 @@ def parse_address(text: str, *, utf8: bool = False) -> str:
     if not text.isascii():
         if not utf8:
             raise BadAddress("it holds characters outside ASCII")
-        if (
-            not text.isprintable()
-        ):  # also excludes lone surrogates, and characters that change the direction of the text
+        # This also excludes lone surrogates, and characters that change the direction of the text.
+        if not text.isprintable():
             raise BadAddress("it holds characters that cannot be printed")
     address = f"{_local_part(local)}@{parse_domain(domain, utf8=utf8)}"
     if len(address.encode()) > _MAX_ADDRESS:
