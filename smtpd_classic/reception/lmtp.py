@@ -20,6 +20,7 @@ class LmtpReception(Reception):
     def answer(self, event: Event) -> Reply | None:
         transaction = self._transaction
         addresses = [each.address for each in transaction.recipients] if type(event) is EndContent else []
+        checks = transaction.content_checks  # the answer ends the transaction, which lets go of them
         reply = super().answer(event)
         if isinstance(event, Help):
             return HELP_LMTP
@@ -28,7 +29,7 @@ class LmtpReception(Reception):
         if not addresses or reply is None:
             return reply
         refused: dict[str, Reply] = {}
-        for check in transaction.content_checks if reply.positive else ():
+        for check in checks if reply.positive else ():
             if isinstance(check, EachMailbox):
                 refused = check.refused
         for address, refusal in refused.items():
