@@ -33,7 +33,7 @@ class Acceptance(NamedTuple):
 def log_acceptance(services: Services, journal: ReceptionLog, transaction: Transaction, found: Acceptance) -> None:
     """Write the lines of an accepted message, and count it."""
     queue_id, delivered = transaction.queue_id, found.delivered
-    journal.count_several(*_counts(transaction, found))
+    journal.count_several(_counts(transaction, found))
     lines = journal.message(queue_id, transaction.mail.reverse_path, transaction.octets, found.message_id, found.number)
     if transaction.content_checks:
         place = services.config.server.junk_folder.lstrip(".").lower() if found.is_junk else ""

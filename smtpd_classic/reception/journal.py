@@ -92,7 +92,7 @@ class ReceptionLog:
     def count(self, what: str) -> None:
         self._counters.count(what)
 
-    def count_several(self, *counts: tuple[str, int]) -> None:
+    def count_several(self, counts: list[tuple[str, int]]) -> None:
         self._counters.count_several(counts)
 
     def delivered_after(self, seconds: float, number: int) -> None:

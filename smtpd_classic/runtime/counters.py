@@ -99,9 +99,9 @@ class Counters:
 
     def count(self, what: str, number: int = 1) -> None:
         """Count one of `COUNTED`. Does nothing in a process without a column; never raises."""
-        self.count_several(((what, number),))
+        self.count_several([(what, number)])
 
-    def count_several(self, counts: Iterable[tuple[str, int]]) -> None:
+    def count_several(self, counts: list[tuple[str, int]]) -> None:
         """Count several of `COUNTED`, each with its number, as `count` does."""
         own = self._own
         if own is None:

@@ -33,8 +33,6 @@ _MAX_KEYWORD = 40
 _NOTIFY = {"SUCCESS", "FAILURE", "DELAY"}
 _XTEXT = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})*")  # RFC 3461 4
 _UTF8_ADDRESS = re.compile(r"(?:[!-*,-<>-\[\]-~]|\\x\{[0-9A-F]{2,6}\}|[^\x00-\x7f])*")  # RFC 6533 3
-# The common form of the arguments of MAIL and RCPT: without blanks, quotes and octets outside ASCII in the path.
-_USUAL_PATH = re.compile(rb"(FROM|TO):<([!#-;=?-~]*)>(?: ([ -~]*))?", re.IGNORECASE)
 _KEYWORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
 
 Parameters = dict[str, str]
@@ -170,9 +168,6 @@ def _path(argument: bytes, keyword: bytes, complaint: Reply) -> tuple[str, Param
     Blanks before and within the path, and a path without brackets, are wrong but common and unambiguous, so they are
     accepted.
     """
-    usual = _USUAL_PATH.fullmatch(argument)
-    if usual is not None and usual[1].upper() == keyword:
-        return usual[2].decode("ascii"), _parameters(usual[3].decode("ascii"), complaint) if usual[3] else {}
     name, colon, rest_of_line = argument.partition(b":")
     if not colon or name.rstrip(b" ").upper() != keyword:
         raise Malformed(complaint)
