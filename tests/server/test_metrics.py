@@ -82,8 +82,8 @@ def test_noise_gets_nothing_and_harms_nothing(server: tuple[Daemon, int]) -> Non
     _, port = server
     for noise in (b"", b"EHLO x\r\n", b"\x00" * 5000, b"GET " + b"x" * 100_000 + b" HTTP/1.1\r\n\r\n"):
         with socket.create_connection(("127.0.0.1", port), 10) as client:
-            client.sendall(noise)
-            with contextlib.suppress(OSError):  # it may have closed the connection already
+            with contextlib.suppress(OSError):  # it closes the connection when a line is too long, read or not
+                client.sendall(noise)
                 client.shutdown(socket.SHUT_WR)
                 client.recv(1000)
     assert value(figures(port), "smtpd_up") == 1
