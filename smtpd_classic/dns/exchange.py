@@ -15,10 +15,10 @@ from typing import NamedTuple
 import dns.exception
 import dns.flags
 import dns.message
-import dns.name
 import dns.rcode
 
 from smtpd_classic.dns.loop import Loop, Timer
+from smtpd_classic.dns.names import wire_name
 from smtpd_classic.dns.tcp import Server, TcpQuestion, connecting
 
 __all__ = ["LOOKUP_S", "TRY_S", "DnsQuestion", "Exchange"]
@@ -31,9 +31,9 @@ _ANSWERS = {dns.rcode.NOERROR, dns.rcode.NXDOMAIN}
 
 
 class DnsQuestion(NamedTuple):
-    """A name and a type of record (`A`, `MX`, …)."""
+    """A name, as `names` makes it, and a type of record (`A`, `MX`, …)."""
 
-    name: dns.name.Name
+    name: str
     kind: str
 
 
@@ -52,8 +52,12 @@ class Exchange:
         self.answered_by: Server | None = None
         self.reasons: dict[Server, str] = {}
         self._query = dns.message.make_query(
-            question.name, question.kind, use_edns=0, payload=_UDP_PAYLOAD, flags=dns.flags.RD | dns.flags.AD
-        )  # AD in a question asks for AD in the answer (RFC 6840 5.7)
+            wire_name(question.name),
+            question.kind,
+            use_edns=0,
+            payload=_UDP_PAYLOAD,
+            flags=dns.flags.RD | dns.flags.AD,  # AD in a question asks for AD in the answer (RFC 6840 5.7)
+        )
         self._servers = servers
         self._loop = loop
         self._done: Callable[[Exchange, dns.message.QueryMessage | None], None] | None = done

@@ -13,7 +13,7 @@ import dns.name
 
 from smtpd_classic.dns.address_search import AddressSearch
 from smtpd_classic.dns.exchange import DnsQuestion
-from smtpd_classic.dns.names import domain_name, literal, plain_address, record_name, reverse_name, text
+from smtpd_classic.dns.names import domain_name, literal, plain_address, record_name, reverse_name, shown, text
 from smtpd_classic.dns.questions import Answer, Outcome, Questions
 from smtpd_classic.dns.resolver import DnsFailure, MxRecord, NoSuchDomain, NullMx, TlsaAnswer, TlsaRecord
 from smtpd_classic.dns.tcp import Server, configured
@@ -194,7 +194,7 @@ class DnsResolver:
         except (NoSuchDomain, DnsFailure):
             return False
 
-    def _ask(self, name: dns.name.Name, kind: str, timeout_s: float, *, for_check: bool = False) -> Answer:
+    def _ask(self, name: str, kind: str, timeout_s: float, *, for_check: bool = False) -> Answer:
         """Return the answer, without records when the name exists and has none of this kind."""
         question = DnsQuestion(name, kind)
         known = self._questions.known(question)
@@ -206,7 +206,7 @@ class DnsResolver:
             # A question that has been silent for longer than this caller can wait is no better than a failed one.
             return _answer(outcomes.get(timeout=max(timeout_s - self._questions.age(question), 0.0)))
         except Empty:
-            raise DnsFailure(f"no name server answered about {text(name)} within {timeout_s:.1f} s") from None
+            raise DnsFailure(f"no name server answered about {shown(name)} within {timeout_s:.1f} s") from None
 
 
 def _answer(outcome: Outcome) -> Answer:

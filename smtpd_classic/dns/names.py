@@ -1,4 +1,8 @@
-"""Names and addresses as DNS knows them."""
+"""Names and addresses as DNS knows them.
+
+A question has its name as text: in lower case, without the dot at its end. A name object of the library would be
+compared letter by letter each time that an answer is looked for.
+"""
 
 import functools
 import ipaddress
@@ -11,7 +15,7 @@ import dns.reversename
 from smtpd_classic.dns.resolver import NoSuchDomain
 from smtpd_classic.domain_name import ascii_domain
 
-__all__ = ["domain_name", "literal", "plain_address", "record_name", "reverse_name", "text"]
+__all__ = ["domain_name", "literal", "plain_address", "record_name", "reverse_name", "shown", "text", "wire_name"]
 
 _DOMAIN = re.compile(r"[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*")
 
@@ -28,7 +32,7 @@ def literal(host: str) -> str | None:
 
 
 @functools.lru_cache(8192)
-def domain_name(domain: str) -> dns.name.Name:
+def domain_name(domain: str) -> str:
     """Return the name of a mail domain or host. Raises NoSuchDomain for a text that can never be one."""
     try:
         name = ascii_domain(domain)
@@ -36,18 +40,19 @@ def domain_name(domain: str) -> dns.name.Name:
         name = ""
     if not _DOMAIN.fullmatch(name) or len(name) > 253:
         raise NoSuchDomain(f"{domain} is not a domain name")
-    return dns.name.from_text(name)
+    return name
 
 
 @functools.lru_cache(8192)
-def record_name(name: str) -> dns.name.Name:
+def record_name(name: str) -> str:
     """Return the name of any record: the labels may hold any octet (a macro of SPF makes such names, RFC 7208 7).
     Raises NoSuchDomain for an empty or too long label or name."""
     try:
-        labels = ascii_domain(name).encode("ascii").split(b".")
-        return dns.name.Name([*labels, b""])
+        found = ascii_domain(name)
+        wire_name(found)
     except (ValueError, dns.exception.DNSException):
         raise NoSuchDomain(f"{name} is not a domain name") from None
+    return found
 
 
 def plain_address(ip: str) -> str:
@@ -56,9 +61,19 @@ def plain_address(ip: str) -> str:
     return str(getattr(address, "ipv4_mapped", None) or address)
 
 
-def reverse_name(ip: str) -> dns.name.Name:
+def reverse_name(ip: str) -> str:
     """Return the name in in-addr.arpa or ip6.arpa."""
-    return dns.reversename.from_address(plain_address(ip))
+    return text(dns.reversename.from_address(plain_address(ip)))
+
+
+def wire_name(name: str) -> dns.name.Name:
+    """Return the name of a question. Raises ValueError or DNSException for an empty or too long label or name."""
+    return dns.name.Name([*name.encode("ascii").split(b"."), b""])
+
+
+def shown(name: str) -> str:
+    """Return the name of a question for a message: octets that are not printable are escaped."""
+    return text(wire_name(name))
 
 
 def text(name: dns.name.Name) -> str:

@@ -24,7 +24,7 @@ import dns.rdatatype
 
 from smtpd_classic.dns.exchange import TRY_S, DnsQuestion, Exchange
 from smtpd_classic.dns.loop import Loop
-from smtpd_classic.dns.names import text
+from smtpd_classic.dns.names import shown
 from smtpd_classic.dns.resolver import DnsFailure, NoSuchDomain
 from smtpd_classic.dns.tcp import Server
 
@@ -276,12 +276,12 @@ def _read(question: DnsQuestion, response: dns.message.QueryMessage, now: float)
     soa = any(each.rdtype == dns.rdatatype.SOA for each in response.authority)
     until = now + (min(chain.minimum_ttl, _LONGEST_NEGATIVE_S) if soa else FAILURE_S)
     if response.rcode() == dns.rcode.NXDOMAIN:
-        return _Kept(until, NoAnswer(f"{text(question.name)} does not exist", exists=False))
+        return _Kept(until, NoAnswer(f"{shown(question.name)} does not exist", exists=False))
     return _Kept(until, Answer((), secure))
 
 
 def _reason(exchange: Exchange, response: dns.message.QueryMessage | None) -> str:
-    name = text(exchange.question.name)
+    name = shown(exchange.question.name)
     if response is not None:
         return f"the answer of DNS about {name} could not be used"
     if exchange.silent:
