@@ -8,11 +8,21 @@ Rule 3: a body has LF line ends here and is hashed with CRLF.
 import hashlib
 from collections.abc import Iterable
 
-__all__ = ["RELAXED", "SIMPLE", "BodyHash"]
+__all__ = ["RELAXED", "SIMPLE", "BodyHash", "single_blanks"]
 
 SIMPLE, RELAXED = "simple", "relaxed"
 _TAB_IS_BLANK = bytes.maketrans(b"\t", b" ")
 _LINES_AT_ONCE = 32_768
+_TAB = 9  # as a number: for `b"\t" in octets` Python raises an exception within, and drops it
+
+
+def single_blanks(text: bytes) -> bytes:
+    """Return the text with one blank for each run of blanks and tabs."""
+    if _TAB in text:
+        text = text.translate(_TAB_IS_BLANK)
+    while text.find(b"  ") >= 0:
+        text = text.replace(b"  ", b" ")
+    return text
 
 
 class BodyHash:
@@ -39,12 +49,7 @@ class BodyHash:
 
     def _without_blanks(self, piece: bytes) -> bytes:
         """Return the piece with one blank for each run of them, and none before an LF or at the piece's end."""
-        piece = piece.translate(_TAB_IS_BLANK)
-        if self._blank:
-            piece = b" " + piece
-        while b"  " in piece:
-            piece = piece.replace(b"  ", b" ")
-        piece = piece.replace(b" \n", b"\n")
+        piece = single_blanks(b" " + piece if self._blank else piece).replace(b" \n", b"\n")
         self._blank = piece.endswith(b" ")
         return piece[:-1] if self._blank else piece
 

@@ -4,12 +4,11 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from smtpd_classic.mailauth.body_hash import RELAXED
+from smtpd_classic.mailauth.body_hash import RELAXED, single_blanks
 
 __all__ = ["SignedField", "canonical_field", "choose_fields", "group_fields", "header_fields"]
 
 _FIELD_END = re.compile(rb"\n(?![ \t])")
-_TAB_IS_BLANK = bytes.maketrans(b"\t", b" ")
 
 
 class SignedField(NamedTuple):
@@ -53,7 +52,9 @@ def choose_fields(
     left: dict[bytes, int] = {}
     chosen: list[SignedField] = []
     for name in names:
-        group = groups.get(name, ())
+        group = groups.get(name)
+        if group is None:
+            continue
         at = left.get(name, len(group)) - 1
         if at >= 0 and group[at] is without:
             at -= 1
@@ -67,7 +68,5 @@ def canonical_field(field: SignedField, canonicalization: str) -> bytes:
     """Return one field in canonical form, without its line end."""
     if canonicalization != RELAXED:
         return field.raw.replace(b"\n", b"\r\n")
-    value = field.value.replace(b"\n", b"").translate(_TAB_IS_BLANK)
-    while b"  " in value:
-        value = value.replace(b"  ", b" ")
+    value = single_blanks(field.value.replace(b"\n", b""))
     return field.name + b":" + value.strip(b" ")

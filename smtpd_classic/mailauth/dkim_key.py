@@ -1,11 +1,12 @@
 """A DKIM key record in DNS (RFC 6376 3.6.1, RFC 8463), and the public key in it."""
 
 import binascii
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
@@ -19,13 +20,13 @@ _LEAST_BITS, _MOST_BITS = 1024, 4096
 _LONGEST_EXPONENT_BITS = 64
 _LONGEST_RECORD = 8192
 _KEPT_KEYS = 256
+_PADDING, _HASHED = padding.PKCS1v15(), Prehashed(SHA256())
 _PKCS1_PREFIX = bytes.fromhex("300d06092a864886f70d0101010500")
 
 PublicKey = rsa.RSAPublicKey | ed25519.Ed25519PublicKey
 
 
-@dataclass(frozen=True, slots=True)
-class KeyRecord:
+class KeyRecord(NamedTuple):
     """One key record. `key_type` is “rsa” or “ed25519”; `public` is the p= tag, empty when the key is revoked."""
 
     key_type: str
@@ -52,14 +53,14 @@ class KeyRecord:
             return _ed25519(self.public)
         return _rsa(self.public)
 
-    def verifies(self, signature: bytes, digest: bytes, data: bytes) -> bool:
-        """Return whether the signature is one of `data`, whose SHA-256 is `digest`. Raises UnusableSignature."""
+    def verifies(self, signature: bytes, digest: bytes) -> bool:
+        """Return whether the signature is one of the data whose SHA-256 is `digest`. Raises UnusableSignature."""
         key = self.public_key()
         try:
             if isinstance(key, ed25519.Ed25519PublicKey):
                 key.verify(signature, digest)  # RFC 8463 3: PureEdDSA over the hash
             else:
-                key.verify(signature, data, padding.PKCS1v15(), SHA256())
+                key.verify(signature, digest, _PADDING, _HASHED)
         except InvalidSignature:
             return False
         return True

@@ -2,8 +2,7 @@
 
 import base64
 import hashlib
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric import ed25519, padding, rsa
@@ -21,7 +20,10 @@ _SIGNED = (
 ).split()
 _NONE_MAY_BE_ADDED = frozenset(b"from to cc subject date reply-to message-id".split())
 _LINE = 76
-_SHOWN_NAMES = {b"message-id": "Message-ID", b"mime-version": "MIME-Version", b"list-id": "List-Id"}
+_SHOWN = {name: f"{name.decode().title()}:" for name in _SIGNED} | {
+    b"message-id": "Message-ID:",
+    b"mime-version": "MIME-Version:",
+}
 
 PrivateKey = rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
 
@@ -74,48 +76,42 @@ def sign(header: bytes, body: Iterable[bytes], keys: Iterable[SigningKey], *, no
 
 def signature_field(header: bytes, body_digest: bytes, key: SigningKey, *, now: int) -> bytes:
     """Return the field for one key. `header` is the block with LF line ends as it leaves."""
-    fields = header_fields(header)
-    names = list(_signed_names(fields))
-    tags = [
-        "v=1",
-        f"a={key.algorithm}",
-        "c=relaxed/relaxed",
-        f"d={key.domain}",
-        f"s={key.selector}",
-        f"t={now}",
-        "h=" + ":".join(_shown(name) for name in names),
-        "bh=" + base64.b64encode(body_digest).decode(),
-        "b=",
-    ]
-    unsigned = b"DKIM-Signature: " + _folded(tags).encode()
-    data = b"".join(canonical_field(each, RELAXED) + b"\r\n" for each in choose_fields(group_fields(fields), names))
+    groups = group_fields(header_fields(header))
+    names = _signed_names(groups)
+    listed = [_SHOWN[name] for name in names]
+    listed[0] = f" h={listed[0]}"
+    listed[-1] = listed[-1].replace(":", ";")
+    pieces = ["v=1;", f" a={key.algorithm};", " c=relaxed/relaxed;", f" d={key.domain};", f" s={key.selector};"]
+    pieces += [f" t={now};", *listed, f" bh={base64.b64encode(body_digest).decode()};", " b="]
+    unsigned = b"DKIM-Signature: " + _folded(pieces).encode()
+    data = b"".join([canonical_field(each, RELAXED) + b"\r\n" for each in choose_fields(groups, names)])
     data += canonical_field(SignedField(b"dkim-signature", unsigned), RELAXED)
     signature = base64.b64encode(key.sign(data)).decode()
     return unsigned + "".join(f"\n {signature[at : at + 72]}" for at in range(0, len(signature), 72)).encode() + b"\n"
 
 
-def _signed_names(fields: Iterable[SignedField]) -> Iterator[bytes]:
-    """Yield the names for h=: each as often as it is there, and once more where none may be added."""
-    counts: dict[bytes, int] = {}
-    for field in fields:
-        counts[field.name] = counts.get(field.name, 0) + 1
+def _signed_names(groups: Mapping[bytes, Sequence[SignedField]]) -> list[bytes]:
+    """Return the names for h=: each as often as it is there, and once more where none may be added."""
+    names: list[bytes] = []
     for name in _SIGNED:
-        yield from [name] * (counts.get(name, 0) + (name in _NONE_MAY_BE_ADDED))
+        group = groups.get(name)
+        if group is not None:
+            names += [name] * len(group)
+        if name in _NONE_MAY_BE_ADDED:
+            names.append(name)
+    return names
 
 
-def _shown(name: bytes) -> str:
-    return _SHOWN_NAMES.get(name) or name.decode().title()
-
-
-def _folded(tags: Iterable[str]) -> str:
-    """Return the tags with `; ` between them, in lines that are not too long; h= may be cut behind a colon."""
-    lines = [""]
+def _folded(pieces: Iterable[str]) -> str:
+    """Return the pieces in lines that are not too long. A piece may begin with a blank, which is left out where it
+    begins a line.
+    """
+    lines, line = [], ""
     room = _LINE - len("DKIM-Signature: ")
-    for piece in re.findall(r"[^:]+:?| ", "; ".join(tags).replace("; ", ";\0")):
-        for number, part in enumerate(piece.split("\0")):
-            blank = " " if number and lines[-1] else ""
-            if lines[-1] and len(lines[-1]) + len(blank + part) > (room if len(lines) == 1 else _LINE):
-                lines.append("")
-                blank = ""
-            lines[-1] += blank + part
-    return "\n ".join(lines)
+    for piece in pieces:
+        if line and len(line) + len(piece) > room:
+            lines.append(line)
+            line, room = piece.lstrip(" "), _LINE
+        else:
+            line += piece
+    return "\n ".join([*lines, line])

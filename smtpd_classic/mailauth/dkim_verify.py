@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from smtpd_classic.dns import DnsFailure, NoSuchDomain
 from smtpd_classic.mailauth.body_hash import BodyHash
@@ -29,8 +29,7 @@ _MAX_KEY_RECORDS = 3
 _NAME = b"dkim-signature"
 
 
-@dataclass(frozen=True, slots=True)
-class DkimResult:
+class DkimResult(NamedTuple):
     """The result of one signature. Blank values are unknown."""
 
     word: ResultWord
@@ -42,8 +41,7 @@ class DkimResult:
     testing: bool = False
 
 
-@dataclass(slots=True)
-class _Candidate:
+class _Candidate(NamedTuple):
     """One signature of the message that is verified."""
 
     field: SignedField
@@ -141,13 +139,12 @@ class DkimVerifier:
 
     def _check_signature(self, signature: DkimSignature, records: Sequence[KeyRecord]) -> KeyRecord:
         """Return the key that verifies the signature. Raises UnusableSignature."""
-        data = self._signed_data(signature)
-        digest = hashlib.sha256(data).digest()
+        digest = hashlib.sha256(self._signed_data(signature)).digest()
         problem = UnusableSignature(ResultWord.FAIL, "the signature does not match the header")
         for record in records:
             try:
                 _check_usable(record, signature)
-                if record.verifies(signature.signature, digest, data):
+                if record.verifies(signature.signature, digest):
                     return record
             except UnusableSignature as unusable:
                 problem = unusable

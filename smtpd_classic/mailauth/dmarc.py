@@ -1,7 +1,7 @@
 """DMARC: whether SPF or DKIM confirms the author's domain, and which policy that domain has (RFC 9989)."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from smtpd_classic.dns import DnsFailure, NoSuchDomain
 from smtpd_classic.mailauth.dkim_verify import DkimResult
@@ -23,8 +23,7 @@ _MAX_LABELS = 8
 _MILDER = {REJECT: QUARANTINE, QUARANTINE: NONE, NONE: NONE}
 
 
-@dataclass(frozen=True, slots=True)
-class DmarcResult:
+class DmarcResult(NamedTuple):
     """The result for one author domain. `policy` is the published one, `asked` the one that a receiver applies."""
 
     word: ResultWord
@@ -35,8 +34,7 @@ class DmarcResult:
     record_domain: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class _Policy:
+class _Policy(NamedTuple):
     """The record that applies to an author domain, and the place where it was found."""
 
     record: DmarcRecord

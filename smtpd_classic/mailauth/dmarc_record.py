@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 from urllib.parse import quote, unquote
 
 from smtpd_classic.domain_name import ascii_domain
@@ -19,8 +19,7 @@ _SIZE = re.compile(r"![0-9]+[kmgt]?$", re.IGNORECASE)  # the largest report, of 
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s,;]+")
 
 
-@dataclass(frozen=True, slots=True)
-class DmarcRecord:
+class DmarcRecord(NamedTuple):
     """One policy record. `subdomains` and `missing` are blank when sp= and np= are absent."""
 
     policy: str

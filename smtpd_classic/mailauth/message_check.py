@@ -1,7 +1,7 @@
 """All checks of one message that comes in: SPF, DKIM and DMARC together, and the field that reports them."""
 
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from smtpd_classic.dns import DnsFailure
 from smtpd_classic.mailauth.author import AuthorProblem, address_in_name, author_domain
@@ -17,8 +17,7 @@ from smtpd_classic.message.headers import HeaderBlock
 __all__ = ["MessageCheck", "MessageResults", "results_field"]
 
 
-@dataclass(frozen=True, slots=True)
-class MessageResults:
+class MessageResults(NamedTuple):
     """The results of all methods. `author` is blank when the message has not exactly one author domain. `imitated` is
     an address in the author's display name that is not the author's, or blank."""
 
@@ -135,7 +134,7 @@ def _dmarc(result: DmarcResult, disposition: str) -> MethodResult:
     if not result.policy:
         return found
     shown = (("policy.dmarc", result.policy), *found.properties)
-    return replace(found, properties=shown, comment=f"dis={disposition}")
+    return found._replace(properties=shown, comment=f"dis={disposition}")
 
 
 def _present(values: dict[str, str]) -> tuple[tuple[str, str], ...]:

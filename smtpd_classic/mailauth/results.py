@@ -1,7 +1,7 @@
 """The Authentication-Results field: written and read (RFC 8601 2.2)."""
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 __all__ = ["AuthenticationResults", "BadResults", "MethodResult", "parse_results", "quoted", "results_id"]
 
@@ -20,8 +20,7 @@ class BadResults(ValueError):
     """The value is not an Authentication-Results field that can be read."""
 
 
-@dataclass(frozen=True, slots=True)
-class MethodResult:
+class MethodResult(NamedTuple):
     """One method with its result. `properties` are pairs such as (“header.d”, “example.org”)."""
 
     method: str
@@ -43,8 +42,7 @@ class MethodResult:
 _IN_COMMENT = str.maketrans({"(": r"\(", ")": r"\)", "\\": r"\\"})
 
 
-@dataclass(frozen=True, slots=True)
-class AuthenticationResults:
+class AuthenticationResults(NamedTuple):
     """The value of one field; no results means “none”."""
 
     server: str

@@ -6,7 +6,7 @@ questions in all. Past one of them the result is `permerror`.
 
 import ipaddress
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from smtpd_classic.dns import DnsFailure, NoSuchDomain
 from smtpd_classic.mailauth.lookup import Lookups, ascii_name
@@ -29,8 +29,7 @@ _WORDS = {"+": ResultWord.PASS, "-": ResultWord.FAIL, "~": ResultWord.SOFTFAIL, 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
-@dataclass(frozen=True, slots=True)
-class SpfResult:
+class SpfResult(NamedTuple):
     """The result for one identity: `domain` was asked, `reason` says which term or problem decided."""
 
     word: ResultWord
@@ -40,8 +39,7 @@ class SpfResult:
     by_helo: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class SpfQuery:
+class SpfQuery(NamedTuple):
     """One client and its reverse-path; `mail_from` is blank for the null sender, for which HELO stands."""
 
     ip: str

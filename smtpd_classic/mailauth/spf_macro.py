@@ -3,7 +3,7 @@
 import ipaddress
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import quote
 
 __all__ = [
@@ -33,8 +33,7 @@ class UnmatchableMacro(Exception):
     """The expansion needs a local part that is not ASCII; a term with it matches nothing (RFC 8616 4)."""
 
 
-@dataclass(frozen=True)
-class MacroContext:
+class MacroContext(NamedTuple):
     """The values of the macros. `validated_name` is asked for %{p} only, which costs look-ups."""
 
     sender: str

@@ -3,8 +3,8 @@
 import ipaddress
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from smtpd_classic.mailauth.spf_macro import check_domain_spec, check_macros
 
@@ -25,8 +25,7 @@ class BadSpfRecord(ValueError):
     """The record has a syntax error; `str()` says where."""
 
 
-@dataclass(frozen=True, slots=True)
-class SpfTerm:
+class SpfTerm(NamedTuple):
     """One mechanism. `domain` is a macro string, blank for the domain itself."""
 
     text: str
@@ -38,8 +37,7 @@ class SpfTerm:
     network: Network | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SpfRecord:
+class SpfRecord(NamedTuple):
     """The terms of one record; `redirect` and `explanation` are macro strings, blank when absent."""
 
     terms: tuple[SpfTerm, ...]

@@ -2,11 +2,11 @@
 
 One pass from left to right without recursion, over a value of bounded length: comments may nest as deep as they like.
 A field that two readers could understand differently is `Unreadable`: an unclosed quotation or comment, two angle
-addresses in one mailbox, something behind an angle address.
+addresses in one mailbox, something behind an angle address. The usual field, one address alone or behind a display
+name, is read by one expression, with the same result.
 """
 
 import re
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from smtpd_classic.smtp.address import parse_address
@@ -17,6 +17,11 @@ _LONGEST = 65_536
 _TOKEN = re.compile(
     rb'(?P<space>[ \t\n]+)|(?P<quoted>"(?:[^"\\]|\\[\x00-\xff])*")|(?P<comment>\()'
     rb"|(?P<literal>\[(?:[^\[\]\\]|\\[\x00-\xff])*\])|(?P<special>[<>,;:@.])|(?P<atom>[^ \t\n\"()\[\]<>,;:@.\\]+)"
+)
+# A display name and “<”, the address, “>”. Possessive, so that a name of many words takes no longer than it is long.
+_USUAL = re.compile(
+    rb'[ \t\n]*+((?:(?:[^ \t\n"()\[\]<>,;:@\\]++|"[^"\\]*+")[ \t\n]*+)*+<)?'
+    rb"([\w!#$%&'*+/=?^`{|}~-]++(?:\.[\w!#$%&'*+/=?^`{|}~-]++)*+@[A-Za-z0-9-]++(?:\.[A-Za-z0-9-]++)*+)(>)?[ \t\n]*+"
 )
 _IN_COMMENT = re.compile(rb"[()]|\\[\x00-\xff]")
 
@@ -86,8 +91,12 @@ def _address(tokens: list[_Token]) -> str:
         dotted = all((token.kind == ".") == bool(number % 2) for number, token in enumerate(part))
         if len(part) % 2 == 0 or not dotted or any(token.kind not in kinds for token in part[::2]):
             raise Unreadable("an address has white space or other characters inside")
+    return _parsed(b"".join(token.text for token in tokens).replace(b"\n", b""))
+
+
+def _parsed(text: bytes) -> str:
     try:
-        return parse_address(b"".join(token.text for token in tokens).replace(b"\n", b"").decode(), utf8=True)
+        return parse_address(text.decode(), utf8=True)
     except ValueError as problem:  # BadAddress, or no UTF-8
         raise Unreadable(f"an address is none: {problem}") from None
 
@@ -100,16 +109,17 @@ def _without_route(tokens: list[_Token]) -> list[_Token]:
     return tokens
 
 
-@dataclass(slots=True)
 class _MailboxParser:
     """A reader of mailboxes, and the parts of the current one."""
 
-    found: list[Mailbox] = field(default_factory=list)
-    outside: list[_Token] = field(default_factory=list)
-    inside: list[_Token] | None = None
-    opened: int = -1
-    closed: int = -1
-    in_group: bool = False
+    __slots__ = ("closed", "found", "in_group", "inside", "opened", "outside")
+
+    def __init__(self) -> None:
+        self.found: list[Mailbox] = []
+        self.outside: list[_Token] = []
+        self.inside: list[_Token] | None = None
+        self.opened = self.closed = -1
+        self.in_group = False
 
     def take(self, token: _Token) -> None:
         if self.inside is not None and self.closed < 0:
@@ -167,10 +177,20 @@ class _MailboxParser:
         self.found.append(Mailbox(address, spec[0].start, spec[-1].end, outer, outer_end, named))
 
 
+def _usual_mailbox(found: re.Match[bytes]) -> Mailbox:
+    start, end = found.span(2)
+    if found[1] is None:
+        return Mailbox(_parsed(found[2]), start, end, start, end, named=False)
+    return Mailbox(_parsed(found[2]), start, end, found.start(1), found.end(3), named=True)
+
+
 def mailboxes(value: bytes, longest: int = _LONGEST) -> list[Mailbox]:
     """Return the mailboxes of a field's value, those inside groups too. Raises Unreadable."""
     if len(value) > longest:
         raise Unreadable("the field is too long")
+    usual = _USUAL.fullmatch(value)
+    if usual is not None and (usual[1] is None) == (usual[3] is None):
+        return [_usual_mailbox(usual)]
     reader = _MailboxParser()
     for token in _tokens(value):
         reader.take(token)

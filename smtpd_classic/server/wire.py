@@ -4,9 +4,11 @@ In the clear the deadline is the kernel's (SO_RCVTIMEO, which a connection inher
 on), so that a read is one system call and not two. Under TLS it is Python's.
 """
 
+import fcntl
 import socket
 import ssl
 import struct
+import termios
 import time
 
 from smtpd_classic.smtp.events import TlsInfo
@@ -16,6 +18,7 @@ __all__ = ["ServerWire", "prepare"]
 # As plain numbers: to combine two of the enum takes as long as the call.
 _LOOK = int(socket.MSG_PEEK | socket.MSG_DONTWAIT)
 _PEEK, _MORE = int(socket.MSG_PEEK), int(socket.MSG_MORE)
+_NOTHING = struct.pack("@i", 0)
 _SHORTEST_S = 0.001  # zero would mean for ever to the kernel, and no wait at all to Python
 _LINGER_S = 1.0
 _LINGER_OCTETS = 1 << 20
@@ -99,8 +102,8 @@ class ServerWire:
     def has_spoken(self) -> bool:
         """Return True if the client has sent something by now. Under TLS this takes the first octet away."""
         try:
-            if not self._encrypted:
-                return bool(self._socket.recv(1, _LOOK))
+            if not self._encrypted:  # to look without waiting would mostly raise, which takes longer than the call
+                return fcntl.ioctl(self._socket.fileno(), termios.FIONREAD, _NOTHING) != _NOTHING
             self._socket.settimeout(0)
             try:
                 return bool(self._socket.recv(1))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from smtpd_classic.config.schema import Replacement
 from smtpd_classic.message.authors import complete, read_authors
 from smtpd_classic.message.headers import HeaderBlock, end_of_header_block
-from smtpd_classic.message.mailboxes import Unreadable, mailboxes
+from smtpd_classic.message.mailboxes import Mailbox, Unreadable, mailboxes
 from smtpd_classic.message.rewriting import rewriting_for
 from smtpd_classic.message.trace import Hop, date_text, received
 from smtpd_classic.smtp.events import TlsInfo
@@ -115,6 +115,37 @@ ADDRESSES = [
 @pytest.mark.parametrize(("value", "found"), ADDRESSES, ids=[repr(value) for value, _ in ADDRESSES])
 def test_addresses_are_read(value: bytes, found: list[str]) -> None:
     assert [each.address for each in mailboxes(value)] == found
+
+
+def _read(value: bytes) -> list[Mailbox] | None:
+    try:
+        return mailboxes(value)
+    except Unreadable:
+        return None
+
+
+PIECES = (
+    b"joe",
+    b"@",
+    b"example.org",
+    b"<",
+    b">",
+    b".",
+    b" ",
+    b"\n\t",
+    b'"a@b" ',
+    b"Joe Q. ",
+    b",",
+    b":",
+    b"\xc3\xa4",
+    b"\\",
+)
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=9).map(b"".join))
+def test_a_comment_behind_a_field_changes_nothing(value: bytes) -> None:
+    """A field with one is never read as a whole."""
+    assert _read(value) == _read(value + b"()")
 
 
 UNREADABLE = [
