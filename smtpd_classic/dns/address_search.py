@@ -47,9 +47,7 @@ class AddressSearch:
     def found(self, timeout_s: float = 0.0) -> tuple[str, ...]:
         """Return the addresses in hand. Raises NoSuchDomain if there can be none, else DnsFailure."""
         outcomes = [self._outcomes.get(version) for version in self._asked]
-        addresses = tuple(
-            each.address for outcome in outcomes if isinstance(outcome, Answer) for each in outcome.records
-        )
+        addresses = tuple(each for outcome in outcomes if isinstance(outcome, Answer) for each in outcome.records)
         if addresses:
             return addresses
         for outcome in outcomes:

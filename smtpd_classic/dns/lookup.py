@@ -9,13 +9,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from queue import Empty, SimpleQueue
 
-import dns.name
-
 from smtpd_classic.dns.address_search import AddressSearch
 from smtpd_classic.dns.exchange import DnsQuestion
-from smtpd_classic.dns.names import domain_name, literal, plain_address, record_name, reverse_name, shown, text
+from smtpd_classic.dns.names import domain_name, literal, plain_address, record_name, reverse_name, shown
 from smtpd_classic.dns.questions import Answer, Outcome, Questions
-from smtpd_classic.dns.resolver import DnsFailure, MxRecord, NoSuchDomain, NullMx, TlsaAnswer, TlsaRecord
+from smtpd_classic.dns.resolver import DnsFailure, MxRecord, NoSuchDomain, NullMx, TlsaAnswer
 from smtpd_classic.dns.tcp import Server, configured
 from smtpd_classic.domain_name import ascii_domain
 from smtpd_classic.hosts_file import HostsFile
@@ -147,30 +145,23 @@ class DnsResolver:
         return name
 
     def txt(self, name: str, *, timeout_s: float = 10.0) -> tuple[bytes, ...]:
-        answer = self._ask(record_name(name), "TXT", timeout_s, for_check=True)
-        return tuple(b"".join(each.strings) for each in answer.records)
+        return self._ask(record_name(name), "TXT", timeout_s, for_check=True).records
 
     def ptr(self, ip: str, *, timeout_s: float = 10.0) -> tuple[str, ...]:
-        answer = self._ask(reverse_name(ip), "PTR", timeout_s, for_check=True)
-        return tuple(text(each.target) for each in answer.records)
+        return self._ask(reverse_name(ip), "PTR", timeout_s, for_check=True).records
 
     def address_records(self, host: str, version: int, *, timeout_s: float = 10.0) -> tuple[str, ...]:
-        answer = self._ask(record_name(host), "A" if version == 4 else "AAAA", timeout_s, for_check=True)
-        return tuple(each.address for each in answer.records)
+        return self._ask(record_name(host), "A" if version == 4 else "AAAA", timeout_s, for_check=True).records
 
     def mx_records(self, domain: str, *, timeout_s: float = 10.0) -> tuple[MxRecord, ...]:
-        answer = self._ask(record_name(domain), "MX", timeout_s, for_check=True)
-        found = (MxRecord(each.preference, text(each.exchange).rstrip(".")) for each in answer.records)
-        return tuple(sorted(found))
+        return tuple(sorted(self._ask(record_name(domain), "MX", timeout_s, for_check=True).records))
 
     def ns_records(self, domain: str, *, timeout_s: float = 10.0) -> tuple[str, ...]:
-        answer = self._ask(record_name(domain), "NS", timeout_s)
-        return tuple(text(each.target) for each in answer.records)
+        return self._ask(record_name(domain), "NS", timeout_s).records
 
     def tlsa(self, host: str, port: int, *, timeout_s: float = 10.0) -> TlsaAnswer:
         answer = self._ask(record_name(f"_{port}._tcp.{host}"), "TLSA", timeout_s)
-        records = (TlsaRecord(each.usage, each.selector, each.mtype, each.cert) for each in answer.records)
-        return TlsaAnswer(tuple(records), answer.secure)
+        return TlsaAnswer(answer.records, answer.secure)
 
     def _look_up_name(self, ip: str) -> str:
         address = plain_address(ip)
@@ -184,8 +175,8 @@ class DnsResolver:
         except (NoSuchDomain, DnsFailure):
             return ""
         for each in answer.records[:_MAX_PTR]:
-            if self._leads_to(text(each.target), address, deadline - self._clock()):
-                return text(each.target)
+            if self._leads_to(each, address, deadline - self._clock()):
+                return str(each)
         return ""
 
     def _leads_to(self, name: str, ip: str, timeout_s: float) -> bool:
@@ -222,12 +213,14 @@ def _itself(domain: str) -> tuple[MxRecord, ...]:
 
 def _exchangers(domain: str, answer: Answer) -> tuple[MxRecord, ...]:
     """Return the hosts in the order in which they are tried, none if the domain has no MX. Raises NullMx."""
+    records: tuple[MxRecord, ...] = answer.records
+    if len(records) > 1:
+        records = tuple(sorted(random.sample(records, len(records)), key=lambda record: record.preference))
     hosts: dict[str, MxRecord] = {}
-    shuffled = random.sample(answer.records, len(answer.records))
-    for each in sorted(shuffled, key=lambda record: int(record.preference)):
+    for each in records:
         # Only a single record can mean “no mail”; beside others it means nothing (RFC 7505 3).
-        if each.exchange != dns.name.root:
-            hosts.setdefault(text(each.exchange), MxRecord(each.preference, text(each.exchange)))
+        if each.host:
+            hosts.setdefault(each.host, each)
     if answer.records and not hosts:
         raise NullMx(f"{domain} accepts no mail")
     return tuple(hosts.values())

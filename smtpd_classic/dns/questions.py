@@ -25,6 +25,7 @@ import dns.rdatatype
 from smtpd_classic.dns.exchange import TRY_S, DnsQuestion, Exchange
 from smtpd_classic.dns.loop import Loop
 from smtpd_classic.dns.names import shown
+from smtpd_classic.dns.records import plain_record
 from smtpd_classic.dns.resolver import DnsFailure, NoSuchDomain
 from smtpd_classic.dns.tcp import Server
 
@@ -39,7 +40,7 @@ _SILENT_SERVER_S = 60.0
 
 
 class Answer(NamedTuple):
-    """The records, none if the name has no such record. `secure`: the AD bit of the answer."""
+    """The records as plain values, none if the name has no such record. `secure`: the AD bit of the answer."""
 
     records: tuple[Any, ...] = ()
     secure: bool = False
@@ -270,7 +271,7 @@ def _read(question: DnsQuestion, response: dns.message.QueryMessage, now: float)
         return None
     secure = bool(response.flags & dns.flags.AD)
     if chain.answer is not None:
-        records = tuple(chain.answer)
+        records = tuple([plain_record(question.kind, each) for each in chain.answer])
         return _Kept(now + min(chain.minimum_ttl, _LONGEST_S), Answer(records, secure))
     # Without a SOA record nothing says how long the answer holds (RFC 2308 5).
     soa = any(each.rdtype == dns.rdatatype.SOA for each in response.authority)
