@@ -173,10 +173,13 @@ class Neighbour:
             connected = _connected(self.address, min(self._connect_timeout_s, deadline - began))
         except OSError as problem:
             self._release()
-            failure = _failure(self.address, problem)
-            self.failed(str(failure), self._monotonic() - began)
-            raise failure from None
+            raise self._noted(problem, self._monotonic() - began) from None
         return NeighbourConnection(self.address, connected, self._release)
+
+    def _noted(self, problem: OSError, took_s: float) -> NeighbourFailure:
+        failure = _failure(self.address, problem)
+        self.failed(str(failure), took_s)
+        return failure
 
     def failed(self, reason: str, took_s: float) -> None:
         """Note a failure. If it was slow, the neighbour rests: first 1 second, then twice as long each time."""

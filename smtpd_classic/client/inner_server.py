@@ -161,7 +161,10 @@ class InnerServer:
                 return open_session(target, network, transcript, lambda words: None, wire)
             except (ConnectionLost, NotReady) as failed:
                 problem = failed
-        raise problem
+        try:
+            raise problem
+        finally:
+            del problem  # it refers to this frame, which would then wait for the garbage collector
 
     def _targets(self) -> Iterator[Target]:
         for host in self._hosts:

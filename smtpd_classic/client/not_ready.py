@@ -18,10 +18,12 @@ class NotReady(Exception):
         self.dead = dead
 
 
-def put_off(enhanced: str, words: str, *, dead: bool = False, login_failed: bool = False) -> NotReady:
+def put_off(
+    enhanced: str, words: str, *, soft: bool = True, dead: bool = False, login_failed: bool = False
+) -> NotReady:
     """Return the exception for a deferral in our own words."""
     reply = Reply(451, enhanced, words)
-    outcome = Outcome("", Action.DELAYED, reply, soft=True, unreachable=True, login_failed=login_failed)
+    outcome = Outcome("", Action.DELAYED, reply, soft=soft, unreachable=True, login_failed=login_failed)
     return NotReady(outcome, dead=dead)
 
 

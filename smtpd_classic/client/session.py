@@ -228,9 +228,7 @@ class _Opening:
         name = reply.text.split(maxsplit=1)[:1]
         if self._target.from_mx and name and self._network.own.named(name[0]):
             words = f"{self._peer} calls itself {self._network.helo_name}, as we do: mail would come back to us"
-            problem = put_off("4.4.6", words)
-            problem.outcome = problem.outcome._replace(soft=False)
-            raise problem
+            raise put_off("4.4.6", words, soft=False)
 
     def _encrypt(self, wire: ClientWire, offered: Offered) -> Offered:
         encryption = self._target.encryption

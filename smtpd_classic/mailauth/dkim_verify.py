@@ -140,15 +140,15 @@ class DkimVerifier:
     def _check_signature(self, signature: DkimSignature, records: Sequence[KeyRecord]) -> KeyRecord:
         """Return the key that verifies the signature. Raises UnusableSignature."""
         digest = hashlib.sha256(self._signed_data(signature)).digest()
-        problem = UnusableSignature(ResultWord.FAIL, "the signature does not match the header")
+        word, reason = ResultWord.FAIL, "the signature does not match the header"
         for record in records:
             try:
                 _check_usable(record, signature)
                 if record.verifies(signature.signature, digest):
                     return record
             except UnusableSignature as unusable:
-                problem = unusable
-        raise problem
+                word, reason = unusable.word, str(unusable)
+        raise UnusableSignature(word, reason)
 
     def _signed_data(self, signature: DkimSignature) -> bytes:
         """Return the octets that were signed (RFC 6376 3.7): the chosen fields, then this one without its value."""

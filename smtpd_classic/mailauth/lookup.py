@@ -4,7 +4,7 @@ import functools
 import re
 import time
 from collections.abc import Callable
-from typing import Protocol, TypeVar, cast
+from typing import NamedTuple, Protocol, TypeVar, cast
 
 from smtpd_classic.dns import DnsFailure, MxRecord, NoSuchDomain
 from smtpd_classic.domain_name import ascii_domain
@@ -45,6 +45,15 @@ class TooManyQuestions(DnsFailure):
     """The message has asked as many questions as one message may."""
 
 
+class _NoAnswer(NamedTuple):
+    """What is raised for a question. An exception that was kept would keep the frames through which it went, and those
+    the message.
+    """
+
+    kind: type[NoSuchDomain] | type[DnsFailure]
+    reason: str
+
+
 class Lookups:
     """The DNS questions of one message. An answer is kept, so that a repeated question costs nothing.
 
@@ -66,7 +75,7 @@ class Lookups:
         self._left_s, self._kept_s = deadline_s, deadline_s * _KEPT_SHARE
         self._max, self._kept = max_questions, int(max_questions * _KEPT_SHARE)
         self._kept_for = ""
-        self._answers: dict[tuple[str, str], tuple[bytes, ...] | tuple[str, ...] | Exception] = {}
+        self._answers: dict[tuple[str, str], tuple[bytes, ...] | tuple[str, ...] | _NoAnswer] = {}
         self.questions = 0
 
     def keep_for(self, domain: str) -> None:
@@ -76,7 +85,7 @@ class Lookups:
         """
         self._kept_for = domain
         for key, found in tuple(self._answers.items()):
-            if isinstance(found, DnsFailure) and self._is_kept(key[1]):
+            if isinstance(found, _NoAnswer) and found.kind is not NoSuchDomain and self._is_kept(key[1]):
                 del self._answers[key]
 
     def _is_kept(self, name: str) -> bool:
@@ -123,25 +132,25 @@ class Lookups:
         kept = self._answers.get(key)
         if kept is None:
             kept = self._answers[key] = self._answer(kind, key[1], question)
-        if isinstance(kept, Exception):
-            raise kept
+        if isinstance(kept, _NoAnswer):
+            raise kept.kind(kept.reason)
         return cast(_Answer, kept)
 
-    def _answer(self, kind: str, name: str, question: Callable[..., _Answer]) -> _Answer | Exception:
+    def _answer(self, kind: str, name: str, question: Callable[..., _Answer]) -> _Answer | _NoAnswer:
         if kind != "PTR" and not _is_name(name):
-            return NoSuchDomain(f"{name[:80]} is not a domain name")
+            return _NoAnswer(NoSuchDomain, f"{name[:80]} is not a domain name")
         is_kept = kind != "PTR" and self._is_kept(name)
         rest_s = self._left_s - (0.0 if is_kept else self._kept_s)
         if rest_s < _LEAST_S:
-            return DnsFailure("the look-ups of this message took too long")
+            return _NoAnswer(DnsFailure, "the look-ups of this message took too long")
         if self.questions >= self._max - (0 if is_kept else self._kept):
-            return TooManyQuestions(f"the message needs more than {self._max} DNS look-ups")
+            return _NoAnswer(TooManyQuestions, f"the message needs more than {self._max} DNS look-ups")
         self.questions += 1
         began = self._clock()
         try:
             return question(name, timeout_s=rest_s)
         except (NoSuchDomain, DnsFailure) as problem:
-            return problem
+            return _NoAnswer(type(problem), str(problem))
         finally:
             self._left_s -= self._clock() - began
 

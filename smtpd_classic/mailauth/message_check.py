@@ -130,11 +130,8 @@ def _spf(result: SpfResult) -> MethodResult:
 
 
 def _dmarc(result: DmarcResult, disposition: str) -> MethodResult:
-    found = MethodResult("dmarc", str(result.word), _present({"header.from": result.domain}))
-    if not result.policy:
-        return found
-    shown = (("policy.dmarc", result.policy), *found.properties)
-    return found._replace(properties=shown, comment=f"dis={disposition}")
+    shown = _present({"policy.dmarc": result.policy, "header.from": result.domain})
+    return MethodResult("dmarc", str(result.word), shown, comment=f"dis={disposition}" if result.policy else "")
 
 
 def _present(values: dict[str, str]) -> tuple[tuple[str, str], ...]:

@@ -5,7 +5,6 @@ questions in all. Past one of them the result is `permerror`.
 """
 
 import ipaddress
-from collections.abc import Callable
 from typing import NamedTuple
 
 from smtpd_classic.dns import DnsFailure, NoSuchDomain
@@ -80,16 +79,6 @@ class _Evaluation:
         self._void = 0
         self._names: list[str] | None = None
         self._has_no_pointer = False  # DNS has answered that the client has no PTR record
-        self._mechanisms: dict[str, Callable[[SpfTerm, str], bool]] = {
-            "all": lambda _term, _domain: True,
-            "include": self._include,
-            "a": self._a,
-            "mx": self._mx,
-            "ptr": self._ptr,
-            "ip4": self._ip,
-            "ip6": self._ip,
-            "exists": self._exists,
-        }
 
     def run(self) -> tuple[ResultWord, str, str]:
         """Return the word, the reason for it, and the domain's explanation of a fail."""
@@ -130,9 +119,26 @@ class _Evaluation:
         if term.name not in {"all", "ip4", "ip6"}:
             self._count_term()
         try:
-            return self._mechanisms[term.name](term, self._target(term, domain))
+            return self._holds(term, self._target(term, domain))
         except UnmatchableMacro:
             return False
+
+    def _holds(self, term: SpfTerm, target: str) -> bool:
+        match term.name:
+            case "all":
+                return True
+            case "ip4" | "ip6":
+                return term.network is not None and self._address in term.network
+            case "include":
+                return self._include(target)
+            case "a":
+                return self._a(term, target)
+            case "mx":
+                return self._mx(term, target)
+            case "ptr":
+                return self._ptr(target)
+            case _:
+                return self._exists(target)
 
     def _target(self, term: SpfTerm, domain: str) -> str:
         return host_spec(term.domain, self._context(domain)) if term.domain else domain
@@ -162,14 +168,11 @@ class _Evaluation:
             raise _PermError(f"{domain} redirects to {target}, which has no SPF record")
         return word, reason, explanation
 
-    def _include(self, _term: SpfTerm, target: str) -> bool:
+    def _include(self, target: str) -> bool:
         word, _, _ = self._check_host(target, explain=False)
         if word is ResultWord.NONE:
             raise _PermError(f"the included domain {target} has no SPF record")
         return word is ResultWord.PASS
-
-    def _ip(self, term: SpfTerm, _target: str) -> bool:
-        return term.network is not None and self._address in term.network
 
     def _a(self, term: SpfTerm, target: str) -> bool:
         addresses = self._addresses(target)
@@ -189,7 +192,7 @@ class _Evaluation:
             self._count_void()
         return any(self._in_prefix(term, self._addresses(host)) for host in hosts if host)
 
-    def _exists(self, _term: SpfTerm, target: str) -> bool:
+    def _exists(self, target: str) -> bool:
         self._check_questions()
         try:
             found = bool(self._lookups.ipv4(target))
@@ -199,7 +202,7 @@ class _Evaluation:
             self._count_void()
         return found
 
-    def _ptr(self, _term: SpfTerm, target: str) -> bool:
+    def _ptr(self, target: str) -> bool:
         wanted = target.lower()
         names = self._validated_names()
         if self._has_no_pointer:

@@ -106,8 +106,11 @@ class ContentCheck:
         """Return an objection to the complete message, or change its disposition."""
         return None
 
-    def fields(self) -> bytes:
-        """Return fields for the top of the message, after `end()`."""
+    def fields(self, disposition: Disposition) -> bytes:
+        """Return fields for the top of the message, after all checks have decided.
+
+        A check must not keep the disposition, which refers to the checks: both would wait for the garbage collector.
+        """
         return b""
 
     def longest_fields(self) -> int:

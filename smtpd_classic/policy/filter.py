@@ -197,7 +197,7 @@ class BlocklistMark(ContentCheck):
             disposition.junk = disposition.junk or f"listed in {found.zone}"
         return None
 
-    def fields(self) -> bytes:
+    def fields(self, disposition: Disposition) -> bytes:
         found = self._found
         return b"" if found is None else _blocklist_field(found.zone, found.answer)
 

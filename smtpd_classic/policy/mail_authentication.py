@@ -30,12 +30,11 @@ def mail_authentication(transaction: Transaction) -> "MailAuthentication | None"
 class MailAuthentication(ContentCheck):
     """The checks of one message. The verdict is stored in the transaction, for the rows of the table that refuse."""
 
-    __slots__ = ("_check", "_disposition", "_iprev", "_transaction")
+    __slots__ = ("_check", "_iprev", "_transaction")
 
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
         self._check: MessageCheck | None = None
-        self._disposition: Disposition | None = None
         self._iprev = ResultWord.NONE
 
     @property
@@ -59,13 +58,13 @@ class MailAuthentication(ContentCheck):
         verdict = self._transaction.verdict = verdict_on(self._transaction, self._check.finish())
         if verdict.action == JUNK:
             disposition.junk = disposition.junk or verdict.reason
-        self._disposition, self._iprev = disposition, self._reverse_name()
+        self._iprev = self._reverse_name()
         return None
 
-    def fields(self) -> bytes:
+    def fields(self, disposition: Disposition) -> bytes:
         """Return the fields with the decision of all checks: a milter behind this one may call the message junk."""
-        verdict, disposition = self._transaction.verdict, self._disposition
-        if verdict is None or disposition is None:
+        verdict = self._transaction.verdict
+        if verdict is None:
             return b""
         reason = disposition.junk or verdict.reason
         return self._fields(verdict.results, verdict.action, reason, self._iprev, bool(disposition.junk))

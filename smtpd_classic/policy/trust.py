@@ -76,15 +76,15 @@ class Trust:
         return self._direct.get(str(plain_ip(ip)), "")
 
     def _by_name(self, ip: str) -> str:
-        failure: DnsFailure | None = None
+        failure = ""
         for named in self._named:
             try:
                 if ip in self._addresses(named.name, 6 if ":" in ip else 4):
                     return f"the host {named.name} of [direct {named.domain}]"
             except DnsFailure as problem:
-                failure = problem
-        if failure is not None:
-            raise failure
+                failure = str(problem)
+        if failure:
+            raise DnsFailure(failure)
         return ""
 
     def _addresses(self, name: str, version: int) -> frozenset[str]:

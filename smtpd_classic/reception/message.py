@@ -61,6 +61,7 @@ class IncomingMessage:
         "_named",
         "_originates_here",
         "_recipients",
+        "_results",
         "_room",
         "_services",
         "_sign",
@@ -79,7 +80,7 @@ class IncomingMessage:
         self._mail = transaction.mail
         self._originates_here = transaction.peer.originates_here
         self._sign = self._junk = self._apart = False
-        self._written = b""
+        self._written = self._results = b""  # the fields with the results of checks, once they are known
         self._arrival = services.clock()
         self._fields_at = self._room = 0
         self._checks = transaction.content_checks
@@ -167,12 +168,9 @@ class IncomingMessage:
         if not self._checks:
             return b""
         if complete:
-            return self._fields()
+            return self._results
         self._fields_at, self._room = at, sum(check.longest_fields() for check in self._checks)
         return b" " * (self._room - 1) + b"\n" if self._room else b""
-
-    def _fields(self) -> bytes:
-        return b"".join(check.fields() for check in self._checks)
 
     def settle(self, disposition: Disposition) -> Reply | None:
         """Apply the changes of recipients. Refuse a message for the junk folder if all its recipients are elsewhere,
@@ -180,6 +178,7 @@ class IncomingMessage:
         if disposition.added or disposition.removed:
             self._change_recipients(disposition)
         self._junk = bool(disposition.junk)
+        self._results = b"".join([check.fields(disposition) for check in self._checks])
         return JUNK_IS_NOT_FORWARDED if self._junk and self._leads_elsewhere() else None
 
     def _leads_elsewhere(self) -> bool:
@@ -225,9 +224,9 @@ class IncomingMessage:
         if not parts and not self._recipients:
             destination.abandon()
             return self.discard("no recipient is left")
-        if self._room:
-            fields = self._fields()
-            destination.fill(self._fields_at, fields[:-1] + b" " * (self._room - len(fields)) + b"\n")
+        if self._results and self._room:
+            blanks = b" " * (self._room - len(self._results))
+            destination.fill(self._fields_at, self._results[:-1] + blanks + b"\n")
         copies = archive_parts(self._transaction, header) if self._apart else []  # may raise, so before the count
         division = None
         if self._junk or disposition.hold or not isinstance(destination, MailboxesDestination):
@@ -294,6 +293,6 @@ class IncomingMessage:
             client=str(self._transaction.peer.client),
             originates_here=self._originates_here,
             sign=self._sign,
-            fields=self._fields().decode("utf-8") if self._checks else "",
+            fields=self._results.decode("utf-8"),
             junk=self._junk,
         )

@@ -94,4 +94,7 @@ def connect(names: HostNames, host: str, port: int, deadline_s: float) -> socket
         else:
             return made
     names.renew(host, port)
-    raise problem
+    try:
+        raise problem
+    finally:
+        del problem  # it refers to this frame, which would then wait for the garbage collector

@@ -25,8 +25,9 @@ def iprev(folder: Path, name: str, ip: str, resolver: FixedResolver) -> str:
     check = MailAuthentication(Transaction(peer, rules, "ann@elsewhere.example"))
     header = HeaderBlock(b"From: ann@elsewhere.example\n")
     check.header(header)
-    check.end(Disposition(header, 100, lambda: iter([b"x\n"])))
-    field = check.fields().decode().replace("\n\t", " ").partition("\n")[0]
+    disposition = Disposition(header, 100, lambda: iter([b"x\n"]))
+    check.end(disposition)
+    field = check.fields(disposition).decode().replace("\n\t", " ").partition("\n")[0]
     return field.partition(" iprev=")[2]
 
 

@@ -4,18 +4,17 @@ import base64
 import gc
 import re
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from smtpd_classic.dns.fixed import FixedResolver
 from smtpd_classic.message.headers import HeaderBlock, end_of_header_block
-from smtpd_classic.policy import Transaction
-from smtpd_classic.reception.content import ContentReader
-from smtpd_classic.reception.message import IncomingMessage
 from smtpd_classic.smtp.content import stuff
-from tests.reception.world import PASSWORD, Talk, World, unchecked_world
+from tests.reception.world import PASSWORD, Talk, World, unchecked_world, world
 
 RULE = "[filter-rule mark]\nfield = subject\ntext = x\naction = hold\ndirection = both\n"
 TRUSTED = "[trusted]\nhosts = 192.0.2.7\n"
@@ -409,18 +408,66 @@ def test_a_second_from_is_seen_where_no_empty_line_follows(tmp_path: Path, conte
     assert talk(b"".join(stuff([content]))).startswith(b"550 5.7.1 ")
 
 
-@pytest.mark.parametrize("more", ["", RULE, "[basic]\nmax_hops = 1\n"], ids=["plain", "rule", "refused"])
-@pytest.mark.parametrize("recipient", ["joe@example.org", "friend@elsewhere.example", "mix@example.org"])
-def test_nothing_of_a_message_waits_for_the_garbage_collector(tmp_path: Path, recipient: str, more: str) -> None:
-    here = unchecked_world(tmp_path, TRUSTED + more)
-    content = b"Received: a\nReceived: b\nSubject: x\n\nbody\n"
+MARK = "blocklists = list.example\nblocklist_action = mark\n"  # of [filter], which is the last section of the world
+
+
+@pytest.mark.parametrize("checks", ["no", "yes"])
+@pytest.mark.parametrize("ip", ["203.0.113.5", "203.0.113.6"], ids=["not listed", "listed"])
+@pytest.mark.parametrize("length", [10, 100_000], ids=["small", "large"])
+def test_room_for_fields_that_do_not_come_changes_nothing_else(
+    tmp_path: Path, length: int, ip: str, checks: str
+) -> None:
+    """A large message is written before it is known whether its client is listed."""
+    resolver = FixedResolver(addresses={f"{each}.list.example": ["127.0.0.2"] for each in ("2.0.0.127", "6.113.0.203")})
+    here = world(tmp_path, f"{MARK}[authentication]\ncheck = {checks}\n", resolver=resolver)
+    content = b"From: ann@elsewhere.example\nSubject: x\n\n" + (b"y" * 70 + b"\n") * (length // 70 + 1)
+    assert sent(here, content, "joe@example.org", ip=ip).startswith("250")
+    (message,) = here.mailbox("joe@example.org")
+    header, _, body = message.partition(b"\n\n")
+    assert body == content.partition(b"\n\n")[2]
+    assert (b"X-Blocklist: list.example" in header) == ip.endswith("6")
+    assert re.search(rb"^Received: from ", header, re.MULTILINE)
+    assert header.endswith(b"\nFrom: ann@elsewhere.example\nSubject: x")
+
+
+def left(act: Callable[[], object]) -> list[str]:
+    """The kinds of our objects that only the garbage collector removes after `act`."""
     gc.collect()
     gc.disable()
-    kinds = (ContentReader, IncomingMessage, Transaction)
-    before = [each for each in gc.get_objects() if isinstance(each, kinds)]  # other tests may keep some
+    gc.set_debug(gc.DEBUG_SAVEALL)
     try:
-        assert sent(here, content, recipient, ip="192.0.2.7").startswith("554" if "max_hops" in more else "250")
-        found = [each for each in gc.get_objects() if isinstance(each, kinds)]
+        act()
+        gc.collect()
+        kinds = [f"{type(each).__module__}.{type(each).__qualname__}" for each in gc.garbage]
     finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
         gc.enable()
-    assert [type(each) for each in found if not any(each is other for other in before)] == []
+    return sorted({kind for kind in kinds if kind.startswith(("smtpd_classic.", "spool."))})
+
+
+GARBAGE = {
+    "plain": "",
+    "rule": RULE,
+    "refused": "[basic]\nmax_hops = 1\n",
+    "marked": MARK,
+    "attachments": "block_attachments = exe\n",
+    "a milter": "[milter one]\naddress = unix:/nowhere\nwhen_down = accept\nfor = both\n",
+    "checked": "[authentication]\ncheck = yes\n",
+}
+
+
+@pytest.mark.parametrize("length", [10, 100_000], ids=["small", "large"])
+@pytest.mark.parametrize("more", GARBAGE.values(), ids=GARBAGE)
+@pytest.mark.parametrize("recipient", ["joe@example.org", "friend@elsewhere.example", "mix@example.org"])
+def test_nothing_of_a_message_waits_for_the_garbage_collector(
+    tmp_path: Path, recipient: str, more: str, length: int
+) -> None:
+    here = world(tmp_path, more + TRUSTED)
+    content = b"Received: a\nReceived: b\nFrom: ann@elsewhere.example\n\n" + (b"y" * 70 + b"\n") * (length // 70 + 1)
+
+    def one() -> None:
+        ip = "203.0.113.5" if recipient.startswith("joe") else "192.0.2.7"
+        assert sent(here, content, recipient, ip=ip).startswith("554" if "max_hops" in more else "250")
+
+    assert left(one) == []
