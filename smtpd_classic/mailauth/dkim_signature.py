@@ -148,7 +148,7 @@ def _selector(value: str) -> str:
 def _names(value: str) -> tuple[bytes, ...]:
     if value.count(":") >= _MOST_NAMES:
         raise BadTagList("h= has too many names")
-    names = tuple(name.strip(" \t\r\n").lower().encode() for name in value.split(":"))
+    names = tuple([name.strip(b" \t\r\n") for name in value.lower().encode().split(b":")])
     if b"from" not in names:
         raise UnusableSignature(ResultWord.PERMERROR, "the From field is not signed")
     return names
