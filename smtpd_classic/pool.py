@@ -9,12 +9,13 @@ import errno
 import grp
 import os
 import socket
-import struct
 import threading
 import time
 from collections.abc import Callable
 from math import ceil
 from typing import NamedTuple
+
+from smtpd_classic.socket_timeouts import limit_receiving, limit_sending
 
 __all__ = [
     "Neighbour",
@@ -126,8 +127,8 @@ class NeighbourConnection:
         wait_s = ceil(left_s)
         if wait_s != self._wait_s:
             self._wait_s = wait_s
-            for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
-                self._connected.setsockopt(socket.SOL_SOCKET, option, struct.pack("@ll", wait_s, 0))
+            limit_receiving(self._connected, wait_s)
+            limit_sending(self._connected, wait_s)
 
     def close(self) -> None:
         """Close the connection. May be called twice."""
@@ -215,9 +216,7 @@ def _connected(address: NeighbourAddress, timeout_s: float) -> socket.socket:
     connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         # A socket of Python with a timeout would not wait at all while the other side has no room for connections.
-        seconds = int(timeout_s)
-        wait = struct.pack("@ll", seconds, int((timeout_s - seconds) * 1e6))
-        connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, wait)
+        limit_sending(connected, timeout_s)
         connected.connect(address.path)
     except BaseException:
         connected.close()

@@ -26,7 +26,8 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     "domain_patterns": ({"domain_name"}, set()),
     "hosts_file": (set(), set()),
     "interfaces": (set(), set()),
-    "pool": (set(), set()),
+    "socket_timeouts": (set(), set()),
+    "pool": ({"socket_timeouts"}, set()),
     "server.certificate": (set(), set()),
     "log_reader": (set(), set()),
     "log_source": ({"log_reader"}, set()),
@@ -65,7 +66,7 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
             "message",
             "runtime.hosts",
         }
-        | {"smtp", "tnef"},
+        | {"smtp", "socket_timeouts", "tnef"},
         set(),
     ),
     "schedule": ({"config"}, set()),
@@ -147,7 +148,7 @@ ARROWS: dict[str, tuple[set[str], set[str]]] = {
     "server.self_signed": ({"atomic_file", "domain_name", "server.tls"}, {"cryptography"}),
     "server": (
         {"config", "domain_name", "log", "policy", "reception", "runtime", "server.suites", "server.tls", "services"}
-        | {"smtp"},
+        | {"smtp", "socket_timeouts"},
         set(),
     ),
     "submission.pickup": ({"log", "submission", "submission.inject", "services", "spool"}, set()),

@@ -20,6 +20,7 @@ from smtpd_classic.domain_name import comparable_domain
 from smtpd_classic.smtp.client import BadReply, ReplyParser
 from smtpd_classic.smtp.events import TlsInfo
 from smtpd_classic.smtp.reply import Reply
+from smtpd_classic.socket_timeouts import limit_receiving, limit_sending
 
 __all__ = ["ClientWire", "ConnectionLost", "connect", "connect_problem"]
 
@@ -56,7 +57,7 @@ def connect_problem(problem: OSError, source: str) -> str:
 
 def reason(problem: OSError) -> str:
     """Return the system's words for an error, in the form that administrators know from other mail servers."""
-    if isinstance(problem, TimeoutError):
+    if isinstance(problem, (TimeoutError, BlockingIOError)):
         return "connection timed out"
     if isinstance(problem, ssl.SSLCertVerificationError):
         return f"certificate not verified: {problem.verify_message}"
@@ -75,10 +76,13 @@ class ClientWire:
     """
 
     def __init__(self, connection: socket.socket, transcript: Transcript) -> None:
+        """Take a connection without TLS."""
+        connection.setblocking(True)
         self._socket = connection
         self._parser = ReplyParser()
         self._deadline = time.monotonic() + 3600.0
-        self._waits = -1.0
+        self._encrypted = False
+        self._receives = self._sends = -1.0  # the timeouts that are set
         self._aborted = ""
         self.timed_out = False
         self.progressed = time.monotonic()
@@ -106,9 +110,12 @@ class ClientWire:
 
     def send(self, data: bytes, timeout_s: float) -> None:
         """Send all data within the time. Raises ConnectionLost."""
+        end = time.monotonic() + timeout_s
         try:
-            self._wait(timeout_s)
-            self._socket.sendall(data)
+            left = memoryview(data)
+            while left:
+                self._limit_sending(end - time.monotonic())
+                left = left[self._socket.send(left) :]
             self.progressed = time.monotonic()
         except OSError as problem:
             raise self._lost(reason(problem)) from None
@@ -118,13 +125,13 @@ class ClientWire:
         end = time.monotonic() + timeout_s
         try:
             while (found := self._parser.next_reply()) is None:
-                self._wait(end - time.monotonic())
+                self._limit_receiving(end - time.monotonic())
                 data = self._socket.recv(_RECEIVE)
                 if not data:
                     raise self._lost("connection closed by the other side")
                 self._parser.receive_data(data)
         except OSError as problem:
-            raise self._lost(reason(problem), timed_out=isinstance(problem, TimeoutError)) from None
+            raise self._lost(reason(problem), timed_out=isinstance(problem, (TimeoutError, BlockingIOError))) from None
         except BadReply as bad:
             raise self._lost(f"no SMTP reply: {bad}") from None
         self.progressed = time.monotonic()
@@ -151,14 +158,15 @@ class ClientWire:
     def start_tls(self, context: ssl.SSLContext, host: str, timeout_s: float) -> TlsInfo:
         """Start TLS. Raises ConnectionLost and closes the connection if the handshake fails."""
         try:
-            self._wait(timeout_s)
+            self._socket.settimeout(self._left(timeout_s))
             # The name as our resolver asks for it: ssl would read it by IDNA 2003, which makes another one of faß.de.
             encrypted = context.wrap_socket(self._socket, server_hostname=comparable_domain(host))
         except (OSError, ValueError) as problem:  # ValueError: an invalid host name
             words = reason(problem) if isinstance(problem, OSError) else str(problem)
             raise self._lost(f"TLS handshake failed: {words}") from None
         self._socket = encrypted
-        self._waits = -1.0
+        self._encrypted = True
+        self._receives = self._sends = -1.0
         # Plaintext after the reply to STARTTLS does not come from the host that TLS authenticates: discard it.
         self._parser = ReplyParser()
         cipher, _, bits = encrypted.cipher() or ("", "", 0)
@@ -176,14 +184,37 @@ class ClientWire:
             # The shutdown of the base class: that of ssl would drop the TLS state that the reading thread uses.
             socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
-    def _wait(self, timeout_s: float) -> None:
-        """Set the timeout of the next socket call, within a tenth: each change is a system call."""
+    def _left(self, timeout_s: float) -> float:
         left = min(timeout_s, self._deadline - time.monotonic())
         if left <= 0:
             raise TimeoutError
-        if not 0.9 * left <= self._waits <= 1.1 * left:
-            self._socket.settimeout(left)
-            self._waits = left
+        return left
+
+    def _limit_receiving(self, timeout_s: float) -> None:
+        """Set the timeout of the next call, within a tenth: each change is a system call."""
+        left = self._left(timeout_s)
+        if 0.9 * left <= self._receives <= 1.1 * left:
+            return
+        if self._encrypted:
+            self._limit_both(left)
+        else:
+            limit_receiving(self._socket, left)
+            self._receives = left
+
+    def _limit_sending(self, timeout_s: float) -> None:
+        left = self._left(timeout_s)
+        if 0.9 * left <= self._sends <= 1.1 * left:
+            return
+        if self._encrypted:
+            self._limit_both(left)
+        else:
+            limit_sending(self._socket, left)
+            self._sends = left
+
+    def _limit_both(self, left: float) -> None:
+        """Set Python's timeout, which the calls of `ssl` need."""
+        self._socket.settimeout(left)
+        self._receives = self._sends = left
 
     def _lost(self, words: str, *, timed_out: bool = False) -> ConnectionLost:
         words = self._aborted or words

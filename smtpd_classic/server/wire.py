@@ -12,6 +12,7 @@ import termios
 import time
 
 from smtpd_classic.smtp.events import TlsInfo
+from smtpd_classic.socket_timeouts import SHORTEST_S, limit_receiving, limit_sending
 
 __all__ = ["ServerWire", "prepare"]
 
@@ -19,7 +20,6 @@ __all__ = ["ServerWire", "prepare"]
 _LOOK = int(socket.MSG_PEEK | socket.MSG_DONTWAIT)
 _PEEK, _MORE = int(socket.MSG_PEEK), int(socket.MSG_MORE)
 _NOTHING = struct.pack("@i", 0)
-_SHORTEST_S = 0.001  # zero would mean for ever to the kernel, and no wait at all to Python
 _LINGER_S = 1.0
 _LINGER_OCTETS = 1 << 20
 
@@ -34,14 +34,8 @@ def prepare(listening: socket.socket, timeout_s: float) -> None:
 
 
 def _set_timeouts(connection: socket.socket, timeout_s: float) -> None:
-    value = _timeval(timeout_s)
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, value)
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, value)
-
-
-def _timeval(timeout_s: float) -> bytes:
-    seconds, fraction = divmod(max(timeout_s, _SHORTEST_S), 1)
-    return struct.pack("@ll", int(seconds), int(fraction * 1e6))
+    limit_receiving(connection, timeout_s)
+    limit_sending(connection, timeout_s)
 
 
 class ServerWire:
@@ -178,7 +172,7 @@ class ServerWire:
 
     def _set_timeout(self, timeout_s: float) -> None:
         if self._encrypted:
-            self._socket.settimeout(max(timeout_s, _SHORTEST_S))
+            self._socket.settimeout(max(timeout_s, SHORTEST_S))
         else:
             _set_timeouts(self._socket, timeout_s)
         self._timeout_s = timeout_s

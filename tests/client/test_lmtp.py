@@ -86,9 +86,9 @@ class CountingSocket(socket.socket):
         self.settimeout(5.0)
         self.writes: list[int] = []
 
-    def sendall(self, data: bytes, flags: int = 0, /) -> None:  # type: ignore[override]
+    def send(self, data: memoryview, flags: int = 0, /) -> int:  # type: ignore[override]
         self.writes.append(len(data))
-        super().sendall(data, flags)
+        return super().send(data, flags)
 
 
 @contextmanager

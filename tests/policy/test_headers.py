@@ -124,7 +124,7 @@ def _read(value: bytes) -> list[Mailbox] | None:
         return None
 
 
-PIECES = (
+PARTS = (
     b"joe",
     b"@",
     b"example.org",
@@ -142,7 +142,7 @@ PIECES = (
 )
 
 
-@given(st.lists(st.sampled_from(PIECES), max_size=9).map(b"".join))
+@given(st.lists(st.sampled_from(PARTS), max_size=9).map(b"".join))
 def test_a_comment_behind_a_field_changes_nothing(value: bytes) -> None:
     """A field with one is never read as a whole."""
     assert _read(value) == _read(value + b"()")
