@@ -96,7 +96,8 @@ class NeighbourConnection:
         try:
             while data:
                 self._wait_until(deadline)
-                data = data[self._connected.send(data) :]
+                sent = self._connected.send(data)
+                data = data[sent:]
         except OSError as problem:
             raise _failure(self._address, problem) from None
 

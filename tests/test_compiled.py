@@ -55,6 +55,22 @@ def test_a_name_holds_one_kind_of_exception(module: Path) -> None:
         assert not several, f"{module}:{function.lineno}"
 
 
+WITHOUT_EFFECT = {"len", "min", "max", "int", "start", "end", "find", "rfind", "index", "rindex", "bisect_left"}
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_bounds_of_a_slice_have_no_effect(module: Path) -> None:
+    """Compiled code evaluates them twice if what is cut is no list, tuple, str or bytes: `left[send(left):]` on a
+    memoryview sends everything twice.
+    """
+    for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Slice):
+            for call in ast.walk(node):
+                assert not isinstance(call, ast.NamedExpr), f"{module}:{call.lineno}"
+                if isinstance(call, ast.Call):
+                    assert ast.unparse(call.func).rpartition(".")[2] in WITHOUT_EFFECT, f"{module}:{call.lineno}"
+
+
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_generator_counts_on_being_closed(module: Path) -> None:
     """A compiled generator that nobody reads to its end does not run its `finally`, nor the end of its `with`."""

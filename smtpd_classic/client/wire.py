@@ -115,7 +115,8 @@ class ClientWire:
             left = memoryview(data)
             while left:
                 self._limit_sending(end - time.monotonic())
-                left = left[self._socket.send(left) :]
+                sent = self._socket.send(left)
+                left = left[sent:]
             self.progressed = time.monotonic()
         except OSError as problem:
             raise self._lost(reason(problem)) from None
