@@ -11,7 +11,7 @@ import select
 import socket
 import ssl
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from smtpd_classic.client.endpoint import Endpoint
 from smtpd_classic.client.transcript import Transcript
@@ -82,7 +82,7 @@ class ClientWire:
         self._parser = ReplyParser()
         self._deadline = time.monotonic() + 3600.0
         self._encrypted = False
-        self._receives = self._sends = -1.0  # the timeouts that are set
+        self._timeouts: dict[Callable[[socket.socket, float], None], float] = {}  # that are set, by what sets them
         self._aborted = ""
         self.timed_out = False
         self.progressed = time.monotonic()
@@ -114,7 +114,7 @@ class ClientWire:
         try:
             left = memoryview(data)
             while left:
-                self._limit_sending(end - time.monotonic())
+                self._limit(limit_sending, end - time.monotonic())
                 sent = self._socket.send(left)
                 left = left[sent:]
             self.progressed = time.monotonic()
@@ -126,7 +126,7 @@ class ClientWire:
         end = time.monotonic() + timeout_s
         try:
             while (found := self._parser.next_reply()) is None:
-                self._limit_receiving(end - time.monotonic())
+                self._limit(limit_receiving, end - time.monotonic())
                 data = self._socket.recv(_RECEIVE)
                 if not data:
                     raise self._lost("connection closed by the other side")
@@ -167,7 +167,7 @@ class ClientWire:
             raise self._lost(f"TLS handshake failed: {words}") from None
         self._socket = encrypted
         self._encrypted = True
-        self._receives = self._sends = -1.0
+        self._timeouts.clear()
         # Plaintext after the reply to STARTTLS does not come from the host that TLS authenticates: discard it.
         self._parser = ReplyParser()
         cipher, _, bits = encrypted.cipher() or ("", "", 0)
@@ -191,31 +191,14 @@ class ClientWire:
             raise TimeoutError
         return left
 
-    def _limit_receiving(self, timeout_s: float) -> None:
-        """Set the timeout of the next call, within a tenth: each change is a system call."""
+    def _limit(self, set_timeout: Callable[[socket.socket, float], None], timeout_s: float) -> None:
+        """Bound the next call, within a tenth: each change is a system call."""
         left = self._left(timeout_s)
-        if 0.9 * left <= self._receives <= 1.1 * left:
-            return
         if self._encrypted:
-            self._limit_both(left)
-        else:
-            limit_receiving(self._socket, left)
-            self._receives = left
-
-    def _limit_sending(self, timeout_s: float) -> None:
-        left = self._left(timeout_s)
-        if 0.9 * left <= self._sends <= 1.1 * left:
-            return
-        if self._encrypted:
-            self._limit_both(left)
-        else:
-            limit_sending(self._socket, left)
-            self._sends = left
-
-    def _limit_both(self, left: float) -> None:
-        """Set Python's timeout, which the calls of `ssl` need."""
-        self._socket.settimeout(left)
-        self._receives = self._sends = left
+            set_timeout = socket.socket.settimeout  # the calls of `ssl` need that of Python
+        if not 0.9 * left <= self._timeouts.get(set_timeout, -1.0) <= 1.1 * left:
+            set_timeout(self._socket, left)
+            self._timeouts[set_timeout] = left
 
     def _lost(self, words: str, *, timed_out: bool = False) -> ConnectionLost:
         words = self._aborted or words
