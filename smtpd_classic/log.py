@@ -46,7 +46,7 @@ def delay_text(seconds: float) -> str:
     return _delay(int(seconds * 10_000 + 0.5)) if seconds < 10 else f"{seconds:.0f}"
 
 
-@lru_cache(4096)
+@lru_cache(1024)
 def _delay(ten_thousandths: int) -> str:
     return f"{max(ten_thousandths, 0) / 10_000:.2g}"
 

@@ -24,7 +24,7 @@ from smtpd_classic.socket_timeouts import limit_receiving, limit_sending
 
 __all__ = ["ClientWire", "ConnectionLost", "connect", "connect_problem"]
 
-_RECEIVE = 16 * 1024
+_RECEIVE = 2048  # for each thread that waits for a reply; few are longer
 _LAST_WORDS_S = 2.0
 
 
