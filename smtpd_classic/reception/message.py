@@ -224,9 +224,10 @@ class IncomingMessage:
         if not parts and not self._recipients:
             destination.abandon()
             return self.discard("no recipient is left")
-        if self._results and self._room:
-            blanks = b" " * (self._room - len(self._results))
-            destination.fill(self._fields_at, self._results[:-1] + blanks + b"\n")
+        if self._room:
+            # Blanks at the end of the last field, or of the one before the room: they must be no line of their own.
+            last = self._results[:-1] + b" " * (self._room - len(self._results)) + b"\n"
+            destination.fill(self._fields_at if self._results else self._fields_at - 1, last)
         copies = archive_parts(self._transaction, header) if self._apart else []  # may raise, so before the count
         division = None
         if self._junk or disposition.hold or not isinstance(destination, MailboxesDestination):

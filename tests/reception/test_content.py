@@ -427,6 +427,7 @@ def test_room_for_fields_that_do_not_come_changes_nothing_else(
     assert body == content.partition(b"\n\n")[2]
     assert (b"X-Blocklist: list.example" in header) == ip.endswith("6")
     assert re.search(rb"^Received: from ", header, re.MULTILINE)
+    assert all(line.strip() for line in header.split(b"\n"))
     assert header.endswith(b"\nFrom: ann@elsewhere.example\nSubject: x")
 
 
